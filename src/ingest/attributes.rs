@@ -1,0 +1,148 @@
+//! Writes a record's attributes: the text of one JSON object, within bounds, each name once.
+
+use std::io::Write;
+use std::ops::Range;
+
+use crate::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX};
+use crate::record::json;
+
+/// Builds the attributes of one record after the other in memory that it keeps.
+///
+/// A name given again replaces what it had. Members beyond [`ATTRIBUTES_MAX`] or [`ATTRIBUTES_BYTES_MAX`] are left
+/// out, and their number is told in the member `logboom.dropped_attributes`.
+#[derive(Debug, Default)]
+pub struct Attributes {
+    /// `{` and members, each followed by a comma.
+    text: Vec<u8>,
+    /// Where each member's quoted name, and the whole member with its comma, stand.
+    members: Vec<(Range<usize>, usize)>,
+    dropped: u64,
+}
+
+impl Attributes {
+    /// Empties it for the next record. `labels` as in [`super::Arrival::labels`].
+    pub fn start(&mut self, labels: &str) {
+        self.text.clear();
+        self.members.clear();
+        self.dropped = 0;
+        self.text.push(b'{');
+        if !labels.is_empty() {
+            self.text.extend_from_slice(labels.as_bytes());
+            self.text.push(b',');
+        }
+    }
+
+    /// Adds a member whose value is already valid JSON.
+    pub fn raw(&mut self, name: &str, value: &str) {
+        self.member(name, |out| out.extend_from_slice(value.as_bytes()));
+    }
+
+    /// Adds a member with a text as its value.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.member(name, |out| json::string(out, value));
+    }
+
+    /// Adds a member with a whole number as its value.
+    pub fn integer(&mut self, name: &str, value: i64) {
+        self.member(name, |out| {
+            let _ = write!(out, "{value}"); // a Vec takes any text
+        });
+    }
+
+    /// Adds a member whose value `write` appends as valid JSON. It is taken back whole if it turns out too large.
+    pub fn member(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.members.len() >= ATTRIBUTES_MAX || self.text.len() + name.len() > ATTRIBUTES_BYTES_MAX {
+            self.dropped += 1;
+            return;
+        }
+        let start = self.text.len();
+        json::string(&mut self.text, name);
+        let name = start..self.text.len();
+        self.text.push(b':');
+        write(&mut self.text);
+        self.text.push(b',');
+        if self.text.len() > ATTRIBUTES_BYTES_MAX {
+            self.text.truncate(start);
+            self.dropped += 1;
+            return;
+        }
+        let end = self.text.len();
+        let same = |(other, _): &(Range<usize>, usize)| self.text[other.clone()] == self.text[name.clone()];
+        match self.members.iter().position(same) {
+            None => self.members.push((name, end)),
+            Some(earlier) => self.replace(earlier, name, end),
+        }
+    }
+
+    /// Takes the earlier member of the same name out, and keeps the one just written at the end.
+    fn replace(&mut self, earlier: usize, name: Range<usize>, end: usize) {
+        let (old_name, old_end) = self.members.remove(earlier);
+        let gone = old_end - old_name.start;
+        self.text.drain(old_name.start..old_end);
+        for (name, end) in &mut self.members[earlier..] {
+            *name = name.start - gone..name.end - gone;
+            *end -= gone;
+        }
+        self.members.push((name.start - gone..name.end - gone, end - gone));
+    }
+
+    /// Counts members that the caller left out itself.
+    pub fn drop_members(&mut self, count: u64) {
+        self.dropped += count;
+    }
+
+    /// The finished object, or an empty text when it has no member.
+    pub fn finish(&mut self) -> &str {
+        if self.dropped > 0 {
+            let _ = write!(self.text, "\"logboom.dropped_attributes\":{},", self.dropped);
+        }
+        if self.text.len() <= 1 {
+            return "";
+        }
+        if let Some(last) = self.text.last_mut() {
+            *last = b'}';
+        }
+        // Only whole texts are ever written; should a caller's `raw` not be one, the record goes without.
+        std::str::from_utf8(&self.text).unwrap_or("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_in_the_order_given() {
+        let mut attributes = Attributes::default();
+        attributes.start("");
+        assert_eq!(attributes.finish(), "");
+        attributes.start(r#""env":"prod""#);
+        attributes.text("a \"b\"", "c\n");
+        attributes.integer("n", -3);
+        attributes.raw("list", "[1,2]");
+        assert_eq!(attributes.finish(), r#"{"env":"prod","a \"b\"":"c\n","n":-3,"list":[1,2]}"#);
+    }
+
+    #[test]
+    fn a_name_given_again_replaces() {
+        let mut attributes = Attributes::default();
+        attributes.start("");
+        for (name, value) in [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("c", 5), ("b", 6), ("b", 7)] {
+            attributes.integer(name, value);
+        }
+        assert_eq!(attributes.finish(), r#"{"a":4,"c":5,"b":7}"#);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut attributes = Attributes::default();
+        attributes.start("");
+        attributes.text("huge", &"x".repeat(ATTRIBUTES_BYTES_MAX));
+        for n in 0..ATTRIBUTES_MAX as i64 + 5 {
+            attributes.integer(&n.to_string(), n);
+        }
+        let value: serde_json::Value = serde_json::from_str(attributes.finish()).unwrap();
+        assert_eq!(value["logboom.dropped_attributes"], 6);
+        assert_eq!(value.as_object().unwrap().len(), ATTRIBUTES_MAX + 1);
+    }
+}

@@ -1,0 +1,35 @@
+//! Bytes from outside become records: one file (or folder) a protocol, decoders pure and apart from sockets.
+
+pub mod attributes;
+
+/// What is known of a record from the way it came, for what it does not say itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrival<'a> {
+    /// When it was received, in ns since the Unix epoch.
+    pub observed_timestamp: i64,
+    /// The service that the listener was told to assume; empty if none.
+    pub service: &'a str,
+    /// The host that it came from: the listener's label, else the peer's address or this machine's name.
+    pub host: &'a str,
+    /// The process at the other end of a Unix socket; 0 if not known.
+    pub process_id: u32,
+    /// Further labels of the listener, to become attributes: JSON members (`"env":"prod","zone":"a"`) or empty.
+    pub labels: &'a str,
+}
+
+/// Why an input was not taken as a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Rejection {
+    /// One of a few fixed words, for counting: `malformed`, `too_large`, ...
+    pub reason: &'static str,
+    /// What is wrong, for a person.
+    pub detail: String,
+}
+
+impl Rejection {
+    /// A rejection for a reason, with its detail.
+    pub fn new(reason: &'static str, detail: impl Into<String>) -> Rejection {
+        Rejection { reason, detail: detail.into() }
+    }
+}

@@ -1,0 +1,7 @@
+//! logboom: a central logger.
+//!
+//! The folders stand in the order of a record's way: `ingest` -> [`record`] -> `spool` -> `store` -> `view`.
+
+pub mod ingest;
+pub mod limits;
+pub mod record;

@@ -1,0 +1,126 @@
+//! Times: ns since the Unix epoch in an `i64`, and the forms in which senders and readers write them.
+
+use std::time::SystemTime;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+/// Nanoseconds in a second.
+pub const SECOND: i64 = 1_000_000_000;
+
+/// This moment, in ns since the Unix epoch.
+pub fn now() -> i64 {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}
+
+/// Seconds since the epoch as a float, rounded to whole microseconds: a float64 of today steps by 238 ns, so
+/// anything finer would be noise. `None` where it is not finite or out of range.
+pub fn from_seconds(seconds: f64) -> Option<i64> {
+    let microseconds = (seconds * 1e6).round();
+    (microseconds.abs() < 9.2e15).then(|| microseconds as i64 * 1000)
+}
+
+/// A whole number since the epoch in s, ms, us or ns, told apart by its size: below 1e11 it is seconds, below 1e14
+/// milliseconds, below 1e17 microseconds, else nanoseconds.
+pub fn from_epoch(number: i64) -> Option<i64> {
+    let factor = match number.unsigned_abs() {
+        0..100_000_000_000 => SECOND,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1000,
+        _ => 1,
+    };
+    number.checked_mul(factor)
+}
+
+/// The same for a number with a fraction.
+pub fn from_epoch_float(number: f64) -> Option<i64> {
+    let unit = match number.abs() {
+        size if size < 1e11 => 1.0,
+        size if size < 1e14 => 1e3,
+        size if size < 1e17 => 1e6,
+        _ => 1e9,
+    };
+    from_seconds(number / unit)
+}
+
+/// A time as text: RFC 3339 (also with a space for the `T`, a comma before the fraction, or no offset, which is taken as
+/// UTC), or a number as [`from_epoch`] takes it.
+pub fn parse(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return from_epoch(number);
+    }
+    if let Some(nanoseconds) = parse_rfc3339_utc(text.as_bytes()) {
+        return Some(nanoseconds);
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        return from_epoch_float(number);
+    }
+    let dotted;
+    let text = if text.contains(',') {
+        dotted = text.replacen(',', ".", 1);
+        &dotted
+    } else {
+        text
+    };
+    let timestamp = match text.parse::<Timestamp>() {
+        Ok(timestamp) => timestamp,
+        Err(_) => text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+    };
+    i64::try_from(timestamp.as_nanosecond()).ok()
+}
+
+/// The form that nearly every sender uses, `2026-11-21T10:00:00[.fraction]Z`, without the generality of the rest.
+fn parse_rfc3339_utc(text: &[u8]) -> Option<i64> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let digits = |range: std::ops::Range<usize>| {
+        head[range]
+            .iter()
+            .try_fold(0i64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
+    };
+    if (head[4], head[7], head[10], head[13], head[16]) != (b'-', b'-', b'T', b':', b':') {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) && !is_day(year, month, day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let fraction = match tail {
+        [b'Z'] => 0,
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
+            digits.iter().chain(std::iter::repeat(&b'0')).take(9).try_fold(0i64, |value, byte| {
+                byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
+            })?
+        }
+        _ => return None,
+    };
+    let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    seconds.checked_mul(SECOND)?.checked_add(fraction)
+}
+
+fn is_day(year: i64, month: i64, day: i64) -> bool {
+    civil::Date::new(year as i16, month as i8, day as i8).is_ok()
+}
+
+/// Days from the epoch to a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", `days_from_civil`).
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// RFC 3339 in UTC with nine digits: `2026-11-21T10:00:00.123456789Z`. Sorts as the times do.
+pub fn format(nanoseconds: i64) -> String {
+    let timestamp = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
+    format!("{timestamp:.9}")
+}
