@@ -26,3 +26,21 @@ pub const ATTRIBUTES_MAX: usize = 1024;
 
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
+
+/// What one commit of the spool may hold, its frame header included. Two such buffers exist (one fills while the
+/// other is written), and one more per reader.
+pub const COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// The smallest segment: a commit must fit beside the header.
+pub const SEGMENT_BYTES_MIN: u64 = 2 * COMMIT_BYTES_MAX as u64;
+
+/// Emptied segment files that are kept to be written again, which spares the file system work at each commit.
+pub const FREE_SEGMENTS_MAX: usize = 4;
+
+/// Damaged stretches set aside; what is damaged beyond it is only counted.
+pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
+
+/// After the spool has refused records for want of space, how long until it looks again by itself.
+pub const FULL_RETRY_MILLISECONDS: u64 = 500;
+
+const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);

@@ -1,0 +1,137 @@
+//! All file I/O of the spool and the file store, as eight calls: small enough that a simulated disk can take
+//! their place and be as cruel as a real one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One folder of files.
+pub trait Disk: Send + Sync {
+    /// Names and lengths of the files in the folder itself, in no order.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+    /// Opens a file to read and write; creates it, and its sub-folder, when it is not there. A created file's name is
+    /// durable only once it has been renamed.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Gives a file another name, replacing what had it. Durable on return.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file. Durable on return.
+    fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// One open file; it stays readable after it has been renamed or removed.
+pub trait DiskFile: Send + Sync {
+    /// Reads at an offset until the buffer is full or the file ends, and tells how much that was.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of the bytes at an offset. Durable only after [`DiskFile::sync`].
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes what was written, and the length, durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Cuts the file to a length, or grows it with zeros whose space on the disk is reserved.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+}
+
+/// A folder of the operating system.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder, creating it when it is not there.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        fs::create_dir_all(path)?;
+        Ok(Folder { path: path.to_owned() })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let data = entry.metadata()?;
+            if let (true, Ok(name)) = (data.is_file(), entry.file_name().into_string()) {
+                files.push((name, data.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.path.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
+                Ok(Arc::new(OpenFile(options.open(&path)?)))
+            }
+            result => Ok(Arc::new(OpenFile(result?))),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        self.sync()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))?;
+        self.sync()
+    }
+}
+
+struct OpenFile(File);
+
+impl DiskFile for OpenFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(bytes) => done += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        let current = self.0.metadata()?.len();
+        if length > current {
+            reserve(&self.0, length)?;
+        }
+        if length == current { Ok(()) } else { self.0.set_len(length) }
+    }
+}
+
+/// Reserves space, so that a full disk shows itself here and not in the middle of a write.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn reserve(file: &File, length: u64) -> io::Result<()> {
+    use rustix::{fs, io::Errno};
+    match fs::fallocate(file, fs::FallocateFlags::empty(), 0, length) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()), // some network file systems: do without
+        result => Ok(result?),
+    }
+}
+
+/// Elsewhere the length alone is set, and a full disk may show itself in a write.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn reserve(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}

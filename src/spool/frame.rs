@@ -1,0 +1,174 @@
+//! The byte layout of segment headers and frames; see the module above for the whole format.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+
+use super::disk::DiskFile;
+use crate::limits::COMMIT_BYTES_MAX;
+use crate::record::{RECORD_ENCODING, RecordId};
+
+/// Where the first frame of a segment starts.
+pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
+/// What stands before a frame's payload.
+pub(super) const FRAME_HEADER_BYTES: usize = 32;
+/// Frames start at multiples of this.
+const ALIGNMENT: u64 = 8;
+
+const MAGIC: &[u8; 8] = b"LOGBOOM\x01";
+const CODEC_NONE: u8 = 0;
+
+/// The header of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    /// Drawn at random for each use of a segment file, and repeated in each of its frames: neither a frame from the
+    /// file's earlier life, nor bytes that a client put into a message, can pass for a frame.
+    pub(super) salt: u64,
+    /// The id that the first frame's first record has or will have.
+    pub(super) first_id: RecordId,
+}
+
+impl SegmentHeader {
+    pub(super) fn new(first_id: RecordId) -> SegmentHeader {
+        // The standard library's hasher is keyed from the operating system's randomness. Zero would match blank space.
+        SegmentHeader { salt: RandomState::new().hash_one(first_id) | 1, first_id }
+    }
+
+    pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..16].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.first_id.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..24]);
+        bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` where the header is damaged.
+    pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<SegmentHeader>> {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let whole = file.read_at(&mut bytes, 0)? == bytes.len();
+        if bytes[..7] == MAGIC[..7] && bytes[7] > MAGIC[7] {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("the spool has format {}, this program knows format {}", bytes[7], MAGIC[7]),
+            ));
+        }
+        let intact = bytes[..8] == *MAGIC && crc32c::crc32c(&bytes[..24]) == u32_at(&bytes, 24);
+        let header = SegmentHeader { salt: u64_at(&bytes, 8), first_id: u64_at(&bytes, 16) };
+        Ok((whole && intact).then_some(header))
+    }
+}
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) salt: u64,
+    pub(super) first_id: RecordId,
+    /// Bytes of the payload.
+    pub(super) length: u32,
+    /// Records in the payload, at least one.
+    pub(super) count: u32,
+}
+
+impl FrameHeader {
+    /// Writes the header into the room left before the payload, and pads the whole to the alignment.
+    pub(super) fn seal(&self, frame: &mut Vec<u8>) {
+        frame[..8].copy_from_slice(&self.salt.to_le_bytes());
+        frame[8..16].copy_from_slice(&self.first_id.to_le_bytes());
+        frame[16..20].copy_from_slice(&self.length.to_le_bytes());
+        frame[20..24].copy_from_slice(&self.count.to_le_bytes());
+        frame[24..28].copy_from_slice(&[CODEC_NONE, RECORD_ENCODING, 0, 0]);
+        let checksum = checksum(&frame[..28], &frame[FRAME_HEADER_BYTES..]);
+        frame[28..32].copy_from_slice(&checksum.to_le_bytes());
+        frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
+    }
+
+    /// The bytes that the frame takes in its segment.
+    pub(super) fn size(&self) -> u64 {
+        (FRAME_HEADER_BYTES as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
+    }
+
+    /// The id that follows the frame's last.
+    pub(super) fn end_id(&self) -> RecordId {
+        self.first_id + u64::from(self.count)
+    }
+}
+
+/// Reads the frame at an offset and appends its payload to `out`. `None`, and `out` as it was, where no whole frame with
+/// this salt stands there.
+pub(super) fn read_frame(
+    file: &dyn DiskFile,
+    salt: u64,
+    offset: u64,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<FrameHeader>> {
+    let mut head = [0; FRAME_HEADER_BYTES];
+    if file.read_at(&mut head, offset)? < head.len() {
+        return Ok(None);
+    }
+    let header = FrameHeader {
+        salt: u64_at(&head, 0),
+        first_id: u64_at(&head, 8),
+        length: u32_at(&head, 16),
+        count: u32_at(&head, 20),
+    };
+    let plausible = header.salt == salt
+        && header.length as usize <= COMMIT_BYTES_MAX
+        && (1..=header.length).contains(&header.count)
+        && header.first_id.checked_add(u64::from(header.count)).is_some()
+        && head[24..28] == [CODEC_NONE, RECORD_ENCODING, 0, 0];
+    if !plausible {
+        return Ok(None);
+    }
+    let start = out.len();
+    out.resize(start + header.length as usize, 0);
+    let read = file.read_at(&mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
+    if read == header.length as usize && checksum(&head[..28], &out[start..]) == u32_at(&head, 28) {
+        return Ok(Some(header));
+    }
+    out.truncate(start);
+    Ok(None)
+}
+
+/// Finds the next place at or after `offset` where a whole frame with this salt stands: the way past damage.
+pub(super) fn find_frame(
+    file: &dyn DiskFile,
+    salt: u64,
+    mut offset: u64,
+) -> io::Result<Option<(u64, FrameHeader)>> {
+    const WINDOW_BYTES: usize = 64 << 10;
+    offset = offset.next_multiple_of(ALIGNMENT);
+    let (mut window, mut payload) = (vec![0; WINDOW_BYTES], Vec::new());
+    loop {
+        let read = file.read_at(&mut window, offset)?;
+        for (place, word) in window[..read].chunks_exact(ALIGNMENT as usize).enumerate() {
+            if word == salt.to_le_bytes() {
+                let candidate = offset + place as u64 * ALIGNMENT;
+                payload.clear();
+                if let Some(header) = read_frame(file, salt, candidate, &mut payload)? {
+                    return Ok(Some((candidate, header)));
+                }
+            }
+        }
+        if read < window.len() {
+            return Ok(None);
+        }
+        offset += read as u64;
+    }
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(header), payload)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(word)
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_le_bytes(word)
+}

@@ -1,0 +1,376 @@
+//! The crash-safe queue on disk, and the only place where durability is decided.
+//!
+//! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer, and *durable* when the
+//! [`Receipt`] says so: the [`Writer`] has then written the buffer as one frame and `fdatasync` has returned. While one
+//! commit runs the next buffer fills (group commit), so load makes commits larger, not slower. [`Reader`]s follow
+//! behind, each at its own pace; a segment is given up once every reader has released it.
+//!
+//! # Format, version 1
+//!
+//! The folder holds segments, `<first id, 20 digits>.segment`; emptied ones that wait to be written again, `<n>.free`;
+//! and damaged stretches that were set aside, `*.quarantine`. All integers are little-endian.
+//!
+//! A segment has a fixed size (16 MiB unless configured) and starts with a header of 64 bytes:
+//!
+//! | offset | size | what |
+//! |---|---|---|
+//! | 0 | 8 | `LOGBOOM` and the format version, 1 |
+//! | 8 | 8 | salt: drawn at random at each use of the file |
+//! | 16 | 8 | id of the first record |
+//! | 24 | 4 | CRC32C of the bytes before |
+//! | 28 | 36 | zero |
+//!
+//! Frames follow, each at a multiple of 8, padded with zeros:
+//!
+//! | offset | size | what |
+//! |---|---|---|
+//! | 0 | 8 | the segment's salt |
+//! | 8 | 8 | id of the first record |
+//! | 16 | 4 | length of the payload, at most 4 MiB |
+//! | 20 | 4 | number of records, at least 1; they have consecutive ids |
+//! | 24 | 1 | codec of the payload: 0, as it is |
+//! | 25 | 1 | encoding of the records, see [`crate::record`] |
+//! | 26 | 2 | zero |
+//! | 28 | 4 | CRC32C of the bytes before and the payload |
+//! | 32 | | payload: batches, end to end |
+//!
+//! What follows the last frame is of no meaning: zeros, or an earlier life of the file, whose frames have another salt.
+//!
+//! # Crash rules
+//!
+//! * One commit is one frame, so it is there whole or not at all.
+//! * A frame is written only after the one before it is durable. So where something unreadable is *followed* by a whole
+//!   frame, it had been acknowledged and is **damage**: the stretch is copied to quarantine, the missing ids are counted
+//!   and reported, reading goes on. Where nothing whole follows, it is the **torn tail** of a commit that no one was
+//!   told about: the next frame is written over it.
+//! * A segment's header is durable before the file gets its name, and its name before its first frame is written.
+//! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have dropped what it could not
+//!   write, so a retry could claim what is not there. Nothing is acknowledged until a restart has read what is durable.
+//! * Ids are given at the commit, so a refused commit leaves no gap.
+//!
+//! # What is assumed of the disk
+//!
+//! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, `rename` is atomic. Nothing is
+//! assumed of the order or completeness of what was not synced, nor that a sector is written whole.
+
+pub mod disk;
+mod frame;
+pub mod inspect;
+mod reader;
+mod segments;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, SetOnce};
+
+pub use reader::{Chunk, Reader};
+pub use writer::Writer;
+
+use crate::limits::{COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
+use crate::record::{Batch, RecordId};
+use disk::Disk;
+use frame::FRAME_HEADER_BYTES;
+use segments::{Released, Segment, Segments};
+
+/// The sizes of a spool.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolSizes {
+    /// Bytes of a segment file, at least [`crate::limits::SEGMENT_BYTES_MIN`].
+    pub segment_bytes: u64,
+    /// The ceiling: bytes of all segment files.
+    pub bytes_max: u64,
+}
+
+/// Why records were not made durable. Those of the batch in question are not stored, not even in part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The ceiling is reached or the disk is full; it may pass.
+    #[error("the spool is full: {0}")]
+    Full(Arc<str>),
+    /// A write failed; only a restart helps.
+    #[error("the spool has stopped after a disk error: {0}")]
+    Poisoned(Arc<str>),
+    /// The program is stopping.
+    #[error("the server is stopping")]
+    Closed,
+}
+
+/// The spool: appending, and what its readers and its writer share.
+pub struct Spool {
+    disk: Arc<dyn Disk>,
+    sizes: SpoolSizes,
+    open: Mutex<Open>,
+    segments: Mutex<Segments>,
+    /// The first id that is not durable yet.
+    durable: AtomicU64,
+    /// Payload bytes made durable since the start.
+    durable_bytes: AtomicU64,
+    commits: AtomicU64,
+    /// The writer has ended: nothing more becomes durable.
+    finished: AtomicBool,
+    /// Records that damage has cost.
+    lost: AtomicU64,
+    /// Wakes the writer.
+    filled: Notify,
+    /// Wakes those who wait for room in the open buffer.
+    drained: Notify,
+    readers: Mutex<Vec<Arc<ReaderState>>>,
+}
+
+/// The buffer that fills while the other is written.
+struct Open {
+    /// Room for a frame header, then batches end to end.
+    frame: Vec<u8>,
+    count: u32,
+    commit: Arc<Commit>,
+    /// Why nothing is taken now, and until when (for ever if `None`).
+    refusal: Option<(AppendError, Option<Instant>)>,
+    closed: bool,
+}
+
+/// The outcome of one commit: the id of its first record.
+type Commit = SetOnce<Result<RecordId, AppendError>>;
+
+/// What the spool knows of one of its readers.
+struct ReaderState {
+    /// The reader has no need of ids below this one.
+    released: AtomicU64,
+    /// It wants to be woken once this id, or so many bytes, are durable.
+    wake_id: AtomicU64,
+    wake_bytes: AtomicU64,
+    wake: Notify,
+}
+
+/// Tells when an appended batch is durable.
+#[derive(Debug)]
+#[must_use = "a batch is durable only when its receipt says so"]
+pub struct Receipt {
+    commit: Arc<Commit>,
+    offset: u32,
+}
+
+impl Receipt {
+    /// Waits for the commit, and gives the id of the batch's first record.
+    pub async fn durable(self) -> Result<RecordId, AppendError> {
+        let first_id = self.commit.wait().await.clone()?;
+        Ok(first_id + u64::from(self.offset))
+    }
+}
+
+/// Figures for status and metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolStatus {
+    /// The oldest id still there (it may have been shipped already).
+    pub oldest_id: RecordId,
+    /// The first id that is not durable yet.
+    pub durable_id: RecordId,
+    /// Bytes of all segment files, and their ceiling.
+    pub bytes: u64,
+    /// See above.
+    pub bytes_max: u64,
+    /// Segments in use.
+    pub segments: usize,
+    /// Bytes set aside as damaged.
+    pub quarantined_bytes: u64,
+    /// Records that damage has cost since the start.
+    pub lost_records: u64,
+    /// Commits since the start.
+    pub commits: u64,
+}
+
+impl Spool {
+    /// Opens a folder, recovers what is durable in it, and gives the spool and its one writer.
+    ///
+    /// `floor` is an id that the next record's must not be below: the furthest position of the stores, which may be ahead
+    /// when the spool's folder was lost or restored from an older copy.
+    pub fn open(disk: Arc<dyn Disk>, sizes: SpoolSizes, floor: RecordId) -> io::Result<(Arc<Spool>, Writer)> {
+        let mut segments = Segments::open(&*disk)?;
+        let (next_id, end) = writer::recover(&*disk, &mut segments, sizes, floor.max(1))?;
+        let spool = Arc::new(Spool {
+            disk,
+            sizes,
+            open: Mutex::new(Open {
+                frame: Vec::new(),
+                count: 0,
+                commit: Arc::default(),
+                refusal: None,
+                closed: false,
+            }),
+            segments: Mutex::new(segments),
+            durable: AtomicU64::new(next_id),
+            durable_bytes: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            filled: Notify::new(),
+            drained: Notify::new(),
+            readers: Mutex::default(),
+        });
+        let writer = Writer::new(Arc::clone(&spool), end);
+        Ok((spool, writer))
+    }
+
+    /// Appends a batch, waiting while the open buffer has no room for it.
+    pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if let Some(result) = self.try_append(batch) {
+                return result;
+            }
+            drained.await;
+        }
+    }
+
+    /// Appends a batch, or returns `None` while the open buffer has no room for it.
+    fn try_append(&self, batch: &Batch) -> Option<Result<Receipt, AppendError>> {
+        let mut open = lock(&self.open);
+        if let Err(refusal) = open.admits() {
+            return Some(Err(refusal));
+        }
+        let was_empty = open.count == 0;
+        if was_empty {
+            open.frame.resize(FRAME_HEADER_BYTES, 0);
+        } else if open.frame.len() + batch.bytes().len() > COMMIT_BYTES_MAX {
+            return None;
+        }
+        let receipt = Receipt { commit: Arc::clone(&open.commit), offset: open.count };
+        open.frame.extend_from_slice(batch.bytes());
+        open.count += batch.count();
+        drop(open);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Some(Ok(receipt))
+    }
+
+    /// Whether a record would be taken now: the reason why not otherwise.
+    pub fn admits(&self) -> Result<(), AppendError> {
+        lock(&self.open).admits()
+    }
+
+    /// Takes no more; the writer commits what is there and ends.
+    pub fn close(&self) {
+        lock(&self.open).closed = true;
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    /// The first id that is not durable yet.
+    pub fn durable_id(&self) -> RecordId {
+        self.durable.load(Acquire)
+    }
+
+    /// A reader that starts at an id (or at the oldest there is), and holds back the release of what it has not released.
+    pub fn reader(self: &Arc<Self>, position: RecordId) -> Reader {
+        let state = Arc::new(ReaderState {
+            released: AtomicU64::new(position),
+            wake_id: AtomicU64::new(u64::MAX),
+            wake_bytes: AtomicU64::new(u64::MAX),
+            wake: Notify::new(),
+        });
+        lock(&self.readers).push(Arc::clone(&state));
+        Reader::new(Arc::clone(self), state, position)
+    }
+
+    /// Wakes every reader, whether there is something to read or not.
+    pub fn wake_readers(&self) {
+        for reader in &*lock(&self.readers) {
+            reader.wake.notify_one();
+        }
+    }
+
+    /// Figures for status and metrics.
+    pub fn status(&self) -> SpoolStatus {
+        let segments = lock(&self.segments);
+        SpoolStatus {
+            oldest_id: segments.iter().next().map_or(0, |segment| segment.header.first_id),
+            durable_id: self.durable_id(),
+            bytes: segments.bytes(),
+            bytes_max: self.sizes.bytes_max,
+            segments: segments.count(),
+            quarantined_bytes: segments.quarantined_bytes(),
+            lost_records: self.lost.load(Relaxed),
+            commits: self.commits.load(Relaxed),
+        }
+    }
+
+    /// Gives up the segments that no reader needs any more.
+    fn release(&self) {
+        let Some(slowest) = lock(&self.readers).iter().map(|reader| reader.released.load(Relaxed)).min()
+        else {
+            return;
+        };
+        loop {
+            let Some(released) = lock(&self.segments).take_released(slowest) else { return };
+            if let Err(error) = self.give_up(released) {
+                tracing::warn!(%error, "an emptied spool segment could not be given up; the next start will");
+                return;
+            }
+            lock(&self.open).admit_again();
+        }
+    }
+
+    fn give_up(&self, released: Released) -> io::Result<()> {
+        let Released { name, free_name, bytes } = released;
+        let Some(free_name) = free_name else { return self.disk.remove(&name) };
+        self.disk.rename(&name, &free_name)?;
+        lock(&self.segments).give_free(free_name, bytes);
+        Ok(())
+    }
+
+    /// Sets a damaged stretch of a segment aside.
+    fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
+        let room = lock(&self.segments).reserve_quarantine(to - from);
+        tracing::error!(
+            segment = segment.header.first_id,
+            from,
+            to,
+            "a stretch of the spool is damaged: it is set aside"
+        );
+        if let Err(error) = segments::quarantine(&*self.disk, segment, from, from + room) {
+            tracing::error!(%error, "the damaged stretch could not be copied to quarantine");
+        }
+    }
+}
+
+impl Open {
+    fn admits(&mut self) -> Result<(), AppendError> {
+        if self.closed {
+            return Err(AppendError::Closed);
+        }
+        match &self.refusal {
+            Some((_, Some(until))) if *until <= Instant::now() => self.refusal = None,
+            Some((refusal, _)) => return Err(refusal.clone()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: AppendError) {
+        let until = matches!(refusal, AppendError::Full(_))
+            .then(|| Instant::now() + Duration::from_millis(FULL_RETRY_MILLISECONDS));
+        self.refusal = Some((refusal, until));
+    }
+
+    /// A full spool has room again.
+    fn admit_again(&mut self) {
+        self.refusal.take_if(|(_, until)| until.is_some());
+    }
+}
+
+/// A lock whose holder panicked still guards consistent data here: every critical section only moves values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

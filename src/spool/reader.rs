@@ -1,0 +1,203 @@
+//! Reads the durable records in order, from a position on, past damage.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::frame::{self, FrameHeader, SEGMENT_HEADER_BYTES};
+use super::segments::Segment;
+use super::{ReaderState, Spool, lock};
+use crate::record::{EncodedRecord, RecordId, Records};
+
+/// Follows the spool.
+pub struct Reader {
+    spool: Arc<Spool>,
+    state: Arc<ReaderState>,
+    /// The next id to read.
+    position: RecordId,
+    /// Where the frame that holds it should be.
+    place: Option<(Segment, u64)>,
+    /// Payload bytes read, in the terms of [`Spool`]'s `durable_bytes`.
+    bytes: u64,
+}
+
+/// Consecutive records as they stand in the spool.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// Joined batches.
+    bytes: Vec<u8>,
+    /// Records at the start of `bytes` that do not belong: a reader may start in the middle of a frame.
+    skip: usize,
+    first_id: RecordId,
+    end_id: RecordId,
+}
+
+impl Chunk {
+    /// The id of the first record.
+    pub fn first_id(&self) -> RecordId {
+        self.first_id
+    }
+
+    /// The id after the last record's: where to go on.
+    pub fn end_id(&self) -> RecordId {
+        self.end_id
+    }
+
+    /// How many records it holds.
+    pub fn len(&self) -> u64 {
+        self.end_id - self.first_id
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.end_id == self.first_id
+    }
+
+    /// The records with their ids. What cannot be decoded ends the walk: it has passed its checksum, so this is a defect
+    /// of the program and not of the disk.
+    pub fn records(&self) -> impl Iterator<Item = (RecordId, EncodedRecord<'_>)> {
+        let whole = Records::new(&self.bytes).map_while(|record| {
+            record.inspect_err(|error| tracing::error!(%error, "a stored record cannot be decoded")).ok()
+        });
+        (self.first_id..).zip(whole.skip(self.skip))
+    }
+
+    /// A chunk of consecutive records from `first_id` on, from joined batches.
+    pub fn of(first_id: RecordId, bytes: &[u8], count: u64) -> Chunk {
+        Chunk { bytes: bytes.to_vec(), skip: 0, first_id, end_id: first_id + count }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>, position: RecordId) -> Reader {
+        let bytes = spool.durable_bytes.load(Relaxed);
+        Reader { spool, state, position, place: None, bytes }
+    }
+
+    /// The next id that it reads.
+    pub fn position(&self) -> RecordId {
+        self.position
+    }
+
+    /// How many durable records are yet to be read.
+    pub fn pending(&self) -> u64 {
+        self.spool.durable_id().saturating_sub(self.position)
+    }
+
+    /// Whether nothing more will come after what is pending.
+    pub fn is_finished(&self) -> bool {
+        self.spool.finished.load(Acquire)
+    }
+
+    /// Returns once so many records or bytes are pending, or the spool is finished, or for no reason.
+    pub async fn filled(&self, rows: u64, bytes: u64) {
+        self.state.wake_id.store(self.position.saturating_add(rows), Relaxed);
+        self.state.wake_bytes.store(self.bytes.saturating_add(bytes), Relaxed);
+        let is_filled = self.pending() >= rows
+            || self.spool.durable_bytes.load(Relaxed) >= self.bytes.saturating_add(bytes)
+            || self.is_finished();
+        if !is_filled {
+            self.state.wake.notified().await;
+        }
+        self.state.wake_id.store(u64::MAX, Relaxed);
+        self.state.wake_bytes.store(u64::MAX, Relaxed);
+    }
+
+    /// Reads whole frames until there are so many records or bytes, or no more; the chunk is then empty or consecutive.
+    pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
+        chunk.bytes.clear();
+        chunk.skip = 0;
+        (chunk.first_id, chunk.end_id) = (self.position, self.position);
+        while chunk.len() < rows && chunk.bytes.len() < bytes && self.pending() > 0 {
+            if !self.read_frame(chunk)? {
+                break;
+            }
+        }
+        self.bytes += chunk.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Goes back to a position, to read it again.
+    pub fn seek(&mut self, position: RecordId) {
+        self.position = position;
+        self.place = None;
+    }
+
+    /// Tells that ids below this one are not needed any more.
+    pub fn release(&self, position: RecordId) {
+        self.state.released.store(position, Relaxed);
+        self.spool.release();
+    }
+
+    /// Adds the next frame to the chunk; `false` when the chunk has to end before it.
+    fn read_frame(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
+        let Some((segment, offset)) = self.place.take().or_else(|| self.find_segment()) else {
+            return Ok(false);
+        };
+        let start = chunk.bytes.len();
+        let header = frame::read_frame(&*segment.file, segment.header.salt, offset, &mut chunk.bytes)?;
+        let Some(header) = header else { return self.step_over(segment, offset, chunk) };
+        let next_place = (segment.clone(), offset + header.size());
+        if header.end_id() <= self.position {
+            chunk.bytes.truncate(start);
+            self.place = Some(next_place);
+            return Ok(true);
+        }
+        if header.first_id > self.position {
+            if !chunk.is_empty() {
+                chunk.bytes.truncate(start);
+                self.place = Some((segment, offset));
+                return Ok(false);
+            }
+            self.lose_until(header.first_id);
+            (chunk.first_id, chunk.end_id) = (self.position, self.position);
+        }
+        self.take(&header, chunk);
+        self.place = Some(next_place);
+        Ok(true)
+    }
+
+    fn take(&mut self, header: &FrameHeader, chunk: &mut Chunk) {
+        if header.first_id < self.position {
+            chunk.skip = (self.position - header.first_id) as usize; // less than the frame's u32 count
+        }
+        self.position = header.end_id();
+        chunk.end_id = self.position;
+    }
+
+    /// No whole frame stands where one should be: the segment ends, or is damaged.
+    fn step_over(&mut self, segment: Segment, offset: u64, chunk: &Chunk) -> io::Result<bool> {
+        if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset)? {
+            self.spool.quarantine(&segment, offset, found);
+            self.place = Some((segment, found));
+            return Ok(true);
+        }
+        let following = lock(&self.spool.segments).following(segment.header.first_id).cloned();
+        let go_on_at = following.as_ref().map_or(self.spool.durable_id(), |next| next.header.first_id);
+        if go_on_at > self.position {
+            if !chunk.is_empty() {
+                self.place = Some((segment, offset));
+                return Ok(false);
+            }
+            self.spool.quarantine(&segment, offset, segment.bytes());
+            self.lose_until(go_on_at);
+        }
+        self.place = Some(match following {
+            Some(next) => (next, SEGMENT_HEADER_BYTES as u64),
+            None => (segment, offset),
+        });
+        Ok(!chunk.is_empty() || self.pending() > 0)
+    }
+
+    fn find_segment(&self) -> Option<(Segment, u64)> {
+        let segments = lock(&self.spool.segments);
+        segments.holding(self.position).map(|segment| (segment.clone(), SEGMENT_HEADER_BYTES as u64))
+    }
+
+    fn lose_until(&mut self, id: RecordId) {
+        let lost = id - self.position;
+        self.spool.lost.fetch_add(lost, Relaxed);
+        tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
+        self.position = id;
+    }
+}

@@ -1,0 +1,273 @@
+//! The files of the spool: which segments there are, which may be written again, and what was set aside as damaged.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::limits::{FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
+use crate::record::RecordId;
+
+/// One segment that holds, or is about to hold, records.
+#[derive(Clone)]
+pub(super) struct Segment {
+    pub(super) header: SegmentHeader,
+    pub(super) file: Arc<dyn DiskFile>,
+    bytes: u64,
+}
+
+/// All files of the spool. Its lock is never held while a file is touched.
+#[derive(Default)]
+pub(super) struct Segments {
+    /// In the order of their ids; the writer writes to the last.
+    live: VecDeque<Segment>,
+    /// Names and sizes of the files that may be written again.
+    free: Vec<(String, u64)>,
+    /// For naming free files.
+    freed: u64,
+    quarantined: u64,
+}
+
+fn live_name(first_id: RecordId) -> String {
+    format!("{first_id:020}.segment")
+}
+
+fn first_id_of(name: &str) -> Option<RecordId> {
+    name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+impl Segments {
+    /// Finds the files of a folder; a segment that cannot be read at all is set aside.
+    pub(super) fn open(disk: &dyn Disk) -> io::Result<Segments> {
+        Segments::find(disk, true)
+    }
+
+    /// Finds the files of a folder, and leaves them as they are.
+    pub(super) fn open_read_only(disk: &dyn Disk) -> io::Result<Segments> {
+        Segments::find(disk, false)
+    }
+
+    fn find(disk: &dyn Disk, may_change: bool) -> io::Result<Segments> {
+        let mut segments = Segments::default();
+        let mut found = disk.list()?;
+        found.sort();
+        for (name, bytes) in found {
+            if let Some(first_id) = first_id_of(&name) {
+                segments.open_live(disk, &name, first_id, bytes, may_change)?;
+            } else if let Some(number) = name.strip_suffix(".free").and_then(|number| number.parse().ok()) {
+                segments.freed = segments.freed.max(number);
+                segments.free.push((name, bytes));
+            } else if name.ends_with(".quarantine") {
+                segments.quarantined += bytes;
+            }
+        }
+        Ok(segments)
+    }
+
+    fn open_live(
+        &mut self,
+        disk: &dyn Disk,
+        name: &str,
+        first_id: RecordId,
+        bytes: u64,
+        may_change: bool,
+    ) -> io::Result<()> {
+        let file = disk.open(name)?;
+        let header = match SegmentHeader::read(&*file)? {
+            Some(header) if header.first_id == first_id => Some(header),
+            _ => header_from_first_frame(&*file, first_id)?,
+        };
+        match header {
+            Some(header) => self.live.push_back(Segment { header, file, bytes }),
+            None if may_change => self.quarantine_file(disk, name, bytes)?,
+            None => tracing::error!(file = name, bytes, "a spool segment has no readable header"),
+        }
+        Ok(())
+    }
+
+    fn quarantine_file(&mut self, disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
+        let target = format!("{name}.quarantine");
+        tracing::error!(file = target, bytes, "a spool segment has no readable header: it is set aside");
+        self.quarantined += bytes;
+        disk.rename(name, &target)
+    }
+
+    /// A file to make a new segment of, and its size (0 if it is yet to be created). Fails where the ceiling leaves no
+    /// room for one.
+    pub(super) fn take_free(&mut self, bytes: u64, bytes_max: u64) -> io::Result<(String, u64)> {
+        if let Some(free) = self.free.pop() {
+            return Ok(free);
+        }
+        if self.bytes() + bytes > bytes_max {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        self.freed += 1;
+        Ok((format!("{}.free", self.freed), 0))
+    }
+
+    /// Keeps a file for later.
+    pub(super) fn give_free(&mut self, name: String, bytes: u64) {
+        self.free.push((name, bytes));
+    }
+
+    /// A segment that [`prepare`] made becomes the last.
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.live.push_back(segment);
+    }
+
+    /// The segment that holds an id: the last one that does not start after it, else the oldest.
+    pub(super) fn holding(&self, id: RecordId) -> Option<&Segment> {
+        let after = self.live.partition_point(|segment| segment.header.first_id <= id);
+        self.live.get(after.saturating_sub(1))
+    }
+
+    /// The segment that follows the one which starts at `first_id`.
+    pub(super) fn following(&self, first_id: RecordId) -> Option<&Segment> {
+        self.live.get(self.live.partition_point(|segment| segment.header.first_id <= first_id))
+    }
+
+    pub(super) fn last(&self) -> Option<&Segment> {
+        self.live.back()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
+        self.live.iter()
+    }
+
+    /// Takes out the oldest segment, if its records all have ids below `position`. The last one always stays.
+    pub(super) fn take_released(&mut self, position: RecordId) -> Option<Released> {
+        self.live.get(1).filter(|second| second.header.first_id <= position)?;
+        let oldest = self.live.pop_front()?;
+        self.freed += 1;
+        let keep = self.free.len() < FREE_SEGMENTS_MAX;
+        Some(Released {
+            name: live_name(oldest.header.first_id),
+            free_name: keep.then(|| format!("{}.free", self.freed)),
+            bytes: oldest.bytes,
+        })
+    }
+
+    /// Counts bytes that are about to be set aside, and tells for how many there is room.
+    pub(super) fn reserve_quarantine(&mut self, bytes: u64) -> u64 {
+        let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined));
+        self.quarantined += room;
+        room
+    }
+
+    /// Bytes on disk, quarantine not counted.
+    pub(super) fn bytes(&self) -> u64 {
+        let live: u64 = self.live.iter().map(|segment| segment.bytes).sum();
+        live + self.free.iter().map(|(_, bytes)| bytes).sum::<u64>()
+    }
+
+    pub(super) fn quarantined_bytes(&self) -> u64 {
+        self.quarantined
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.live.len()
+    }
+}
+
+/// A segment that is no longer needed, and what becomes of its file.
+pub(super) struct Released {
+    pub(super) name: String,
+    /// The name under which it waits to be written again; `None` if it is to be removed.
+    pub(super) free_name: Option<String>,
+    pub(super) bytes: u64,
+}
+
+/// Makes a segment of a free file (or a new one), for records from `first_id` on. Durable on return.
+pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u64) -> io::Result<Segment> {
+    let header = SegmentHeader::new(first_id);
+    let file = disk.open(name)?;
+    file.set_length(bytes)?;
+    file.write_at(&header.encode(), 0)?;
+    file.sync()?;
+    disk.rename(name, &live_name(first_id))?;
+    Ok(Segment { header, file, bytes })
+}
+
+/// A damaged header need not cost the segment: its first frame repeats the salt.
+fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Result<Option<SegmentHeader>> {
+    let mut salt = [0; 8];
+    file.read_at(&mut salt, SEGMENT_HEADER_BYTES as u64)?;
+    let salt = u64::from_le_bytes(salt);
+    let frame = frame::read_frame(file, salt, SEGMENT_HEADER_BYTES as u64, &mut Vec::new())?;
+    Ok(frame
+        .filter(|frame| frame.first_id == first_id && salt != 0)
+        .map(|_| SegmentHeader { salt, first_id }))
+}
+
+/// Copies a damaged stretch to a file of its own.
+pub(super) fn quarantine(disk: &dyn Disk, segment: &Segment, from: u64, to: u64) -> io::Result<()> {
+    let target = disk.open(&format!("{:020}-{from}.quarantine", segment.header.first_id))?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut offset = from;
+    while offset < to {
+        let wanted = buffer.len().min((to - offset) as usize);
+        let read = segment.file.read_at(&mut buffer[..wanted], offset)?;
+        if read == 0 {
+            break;
+        }
+        target.write_at(&buffer[..read], offset - from)?;
+        offset += read as u64;
+    }
+    target.sync()
+}
+
+/// What one segment holds.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// Whole frames.
+    pub(super) frames: u64,
+    /// Their records.
+    pub(super) records: u64,
+    /// Damaged stretches between whole frames, as offsets.
+    pub(super) damage: Vec<(u64, u64)>,
+    /// The id after the last whole frame.
+    pub(super) end_id: RecordId,
+    /// Where the last whole frame ends.
+    pub(super) end: u64,
+    /// A frame was begun after it and is not whole.
+    pub(super) torn: bool,
+}
+
+impl Segment {
+    /// Reads every frame. `progress` is told the offset reached now and then.
+    pub(super) fn scan(&self, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
+        let SegmentHeader { salt, first_id } = self.header;
+        let mut scan = Scan { end_id: first_id, end: SEGMENT_HEADER_BYTES as u64, ..Scan::default() };
+        let mut payload = Vec::new();
+        loop {
+            payload.clear();
+            let next = match frame::read_frame(&*self.file, salt, scan.end, &mut payload)? {
+                Some(header) => Some((scan.end, header)),
+                None => frame::find_frame(&*self.file, salt, scan.end)?,
+            };
+            let Some((offset, header)) = next else { break };
+            if offset != scan.end {
+                scan.damage.push((scan.end, offset));
+            }
+            scan.frames += 1;
+            scan.records += u64::from(header.count);
+            scan.end_id = header.end_id();
+            scan.end = offset + header.size();
+            progress(scan.end);
+        }
+        scan.torn = self.starts_frame(scan.end)?;
+        Ok(scan)
+    }
+
+    fn starts_frame(&self, offset: u64) -> io::Result<bool> {
+        let mut head = [0; FRAME_HEADER_BYTES];
+        self.file.read_at(&mut head, offset)?;
+        Ok(head[..8] == self.header.salt.to_le_bytes())
+    }
+
+    /// The size of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

@@ -1,0 +1,372 @@
+use std::sync::atomic::AtomicI64;
+
+use tempfile::TempDir;
+
+use super::disk::{DiskFile, Folder};
+use super::*;
+use crate::record::RecordRef;
+
+const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+
+fn batch(messages: &[&str]) -> Batch {
+    let mut batch = Batch::new();
+    for message in messages {
+        batch.push(&RecordRef { message, ..RecordRef::default() });
+    }
+    batch
+}
+
+/// A spool whose writer runs on the test's own thread.
+struct Harness {
+    spool: Arc<Spool>,
+    runtime: tokio::runtime::Runtime,
+    writer: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Harness {
+    fn open(disk: Arc<dyn Disk>, floor: RecordId) -> Harness {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (spool, writer) = Spool::open(disk, SIZES, floor).unwrap();
+        let writer = Some(runtime.spawn(writer.run()));
+        Harness { spool, runtime, writer }
+    }
+
+    fn folder(folder: &TempDir) -> Harness {
+        Harness::open(Arc::new(Folder::open(folder.path()).unwrap()), 1)
+    }
+
+    fn append(&self, messages: &[&str]) -> Result<RecordId, AppendError> {
+        self.runtime.block_on(async { self.spool.append(&batch(messages)).await?.durable().await })
+    }
+
+    fn close(mut self) {
+        self.spool.close();
+        self.runtime.block_on(self.writer.take().unwrap()).unwrap();
+    }
+}
+
+fn read_all(reader: &mut Reader) -> Vec<(RecordId, String)> {
+    let (mut all, mut chunk) = (Vec::new(), Chunk::default());
+    while reader.pending() > 0 {
+        reader.read(&mut chunk, 1, 1).unwrap();
+        all.extend(chunk.records().map(|(id, record)| (id, record.body.message.to_owned())));
+        assert_eq!(all.last().map_or(chunk.end_id(), |(id, _)| id + 1), chunk.end_id());
+    }
+    all
+}
+
+fn numbered(from: u64, to: u64) -> Vec<(RecordId, String)> {
+    (from..=to).map(|id| (id, format!("message {id}"))).collect()
+}
+
+fn fill(harness: &Harness, from: u64, to: u64) {
+    for id in from..=to {
+        assert_eq!(harness.append(&[&format!("message {id}")]), Ok(id));
+    }
+}
+
+/// The only segment file, as bytes; and putting it back.
+fn segment_files(folder: &TempDir) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
+    files.sort();
+    files
+}
+
+fn offset_of(bytes: &[u8], text: &str) -> usize {
+    memchr::memmem::find(bytes, text.as_bytes()).unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_read_in_order_over_many_segments_and_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 200);
+    assert!(harness.spool.status().segments > 2);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 200));
+    harness.close();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 201, 210);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 210));
+    assert_eq!(read_all(&mut harness.spool.reader(199)), numbered(199, 210));
+}
+
+#[test]
+fn batches_that_wait_together_share_a_commit_and_keep_their_order() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let ids = harness.runtime.block_on(async {
+        let mut receipts = Vec::new();
+        for n in 0..50 {
+            receipts.push(harness.spool.append(&batch(&[&n.to_string(), "second"])).await.unwrap());
+        }
+        let mut ids = Vec::new();
+        for receipt in receipts {
+            ids.push(receipt.durable().await.unwrap());
+        }
+        ids
+    });
+    assert_eq!(ids, (0..50).map(|n| 1 + 2 * n).collect::<Vec<_>>());
+    assert!(harness.spool.status().commits <= 2);
+}
+
+#[test]
+fn a_reader_may_start_within_a_frame() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    harness.append(&["1", "2", "3", "4"]).unwrap();
+    let read = read_all(&mut harness.spool.reader(3));
+    assert_eq!(read, [(3, "3".to_owned()), (4, "4".to_owned())]);
+}
+
+#[test]
+fn a_torn_tail_is_cut_wherever_it_tore() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 3);
+    harness.close();
+    let [path] = &segment_files(&folder)[..] else { panic!("one segment") };
+    let whole = std::fs::read(path).unwrap();
+    let text = offset_of(&whole, "message 3");
+    let start = text - FRAME_HEADER_BYTES - 60; // somewhere before the last frame's header
+    for cut in start..text + "message 3".len() {
+        let mut torn = whole.clone();
+        torn[cut..].fill(0);
+        std::fs::write(path, &torn).unwrap();
+        let harness = Harness::folder(&folder);
+        let kept = harness.spool.durable_id() - 1;
+        assert!((1..=2).contains(&kept), "cut at {cut}");
+        assert_eq!(harness.append(&["after"]), Ok(kept + 1));
+        let mut expected = numbered(1, kept);
+        expected.push((kept + 1, "after".to_owned()));
+        assert_eq!(read_all(&mut harness.spool.reader(1)), expected);
+        assert_eq!(harness.spool.status().lost_records, 0);
+    }
+}
+
+#[test]
+fn damage_before_the_tail_is_set_aside_counted_and_the_rest_is_read() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 5);
+    harness.close();
+    let path = &segment_files(&folder)[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    let offset = offset_of(&bytes, "message 3");
+    bytes[offset] ^= 1;
+    std::fs::write(path, &bytes).unwrap();
+
+    let harness = Harness::folder(&folder);
+    fill(&harness, 6, 6);
+    let expected = [numbered(1, 2), numbered(4, 6)].concat();
+    assert_eq!(read_all(&mut harness.spool.reader(1)), expected);
+    let status = harness.spool.status();
+    assert_eq!(status.lost_records, 1);
+    assert!(status.quarantined_bytes > 0);
+    let report = inspect::inspect(folder.path(), true, |_, _| {}).unwrap();
+    assert_eq!(report[0].content.as_ref().unwrap().damage.len(), 1);
+}
+
+#[test]
+fn a_damaged_segment_header_costs_nothing_while_a_frame_repeats_its_salt() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 5);
+    harness.close();
+    let path = &segment_files(&folder)[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[..SEGMENT_START].fill(0xff);
+    std::fs::write(path, &bytes).unwrap();
+    let harness = Harness::folder(&folder);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 5));
+}
+
+const SEGMENT_START: usize = super::frame::SEGMENT_HEADER_BYTES;
+
+#[test]
+fn a_segment_that_cannot_be_read_at_all_does_not_stop_the_start() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 200);
+    harness.close();
+    let files = segment_files(&folder);
+    std::fs::write(&files[1], vec![0xee; 4 << 10]).unwrap();
+    let harness = Harness::folder(&folder);
+    let read = read_all(&mut harness.spool.reader(1));
+    assert_eq!(read.first().unwrap().0, 1);
+    assert_eq!(read.last().unwrap().0, 200);
+    assert_eq!(harness.spool.status().lost_records, 200 - read.len() as u64);
+    fill(&harness, 201, 201);
+}
+
+#[test]
+fn bytes_in_a_message_that_look_like_a_frame_are_not_one() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 2);
+    harness.close();
+    let path = &segment_files(&folder)[0];
+    let bytes = std::fs::read(path).unwrap();
+    let frame = &bytes[SEGMENT_START..SEGMENT_START + 104];
+    // The old life of a recycled file, or a message with a frame in it: whole, but with another salt.
+    let mut forged = bytes.clone();
+    let end = offset_of(&bytes, "message 2").next_multiple_of(8) + 8;
+    forged[end..end + frame.len()].copy_from_slice(frame);
+    forged[end] ^= 0xff;
+    std::fs::write(path, &forged).unwrap();
+    let harness = Harness::folder(&folder);
+    assert_eq!(harness.spool.durable_id(), 3);
+}
+
+#[test]
+fn released_segments_are_written_again() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let mut reader = harness.spool.reader(1);
+    let mut next = 1;
+    for _ in 0..20 {
+        fill(&harness, next, next + 99);
+        assert_eq!(read_all(&mut reader), numbered(next, next + 99));
+        next += 100;
+        reader.release(next);
+    }
+    let status = harness.spool.status();
+    assert_eq!(status.segments, 1);
+    assert!(status.bytes <= SIZES.bytes_max);
+    assert!(
+        inspect::inspect(folder.path(), true, |_, _| {}).unwrap()[0]
+            .content
+            .as_ref()
+            .unwrap()
+            .damage
+            .is_empty()
+    );
+    harness.close();
+    assert_eq!(Harness::folder(&folder).spool.durable_id(), next);
+}
+
+#[test]
+fn the_ceiling_refuses_and_release_admits_again_without_a_gap() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let mut reader = harness.spool.reader(1);
+    let mut next = 1;
+    let refusal = loop {
+        match harness.append(&[&format!("message {next}")]) {
+            Ok(id) => assert_eq!(id, next),
+            Err(refusal) => break refusal,
+        }
+        next += 1;
+    };
+    assert!(matches!(refusal, AppendError::Full(_)), "{refusal}");
+    assert!(harness.spool.admits().is_err());
+    assert!(harness.spool.status().bytes <= SIZES.bytes_max);
+    assert_eq!(read_all(&mut reader), numbered(1, next - 1));
+    reader.release(next);
+    fill(&harness, next, next + 10);
+    assert_eq!(read_all(&mut reader), numbered(next, next + 10));
+}
+
+#[test]
+fn a_slower_reader_holds_back_the_release() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let (mut fast, mut slow) = (harness.spool.reader(1), harness.spool.reader(1));
+    fill(&harness, 1, 200);
+    read_all(&mut fast);
+    fast.release(201);
+    assert_eq!(read_all(&mut slow), numbered(1, 200));
+    slow.release(201);
+    assert_eq!(harness.spool.status().segments, 1);
+}
+
+#[test]
+fn ids_go_on_from_a_store_that_is_ahead() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 3);
+    harness.close();
+    let harness = Harness::open(Arc::new(Folder::open(folder.path()).unwrap()), 1000);
+    fill(&harness, 1000, 1001);
+    assert_eq!(read_all(&mut harness.spool.reader(1000)), numbered(1000, 1001));
+    harness.close();
+    assert_eq!(Harness::folder(&folder).spool.durable_id(), 1002);
+}
+
+/// A folder whose writes or syncs begin to fail.
+struct Failing {
+    folder: Folder,
+    syncs_left: Arc<AtomicI64>,
+}
+
+struct FailingFile(Arc<dyn DiskFile>, Arc<AtomicI64>);
+
+impl Disk for Failing {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.folder.list()
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(FailingFile(self.folder.open(name)?, Arc::clone(&self.syncs_left))))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.1.fetch_sub(1, Relaxed) <= 0 {
+            return Err(io::Error::other("simulated sync failure"));
+        }
+        self.0.sync()
+    }
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_until_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let syncs_left = Arc::new(AtomicI64::new(3));
+    let failing =
+        Failing { folder: Folder::open(folder.path()).unwrap(), syncs_left: Arc::clone(&syncs_left) };
+    let harness = Harness::open(Arc::new(failing), 1);
+    fill(&harness, 1, 2);
+    let refusal = harness.append(&["not durable"]).unwrap_err();
+    assert!(matches!(&refusal, AppendError::Poisoned(why) if why.contains("simulated")));
+    syncs_left.store(1000, Relaxed);
+    assert_eq!(harness.append(&["no retry"]).unwrap_err(), refusal);
+    assert_eq!(harness.spool.admits(), Err(refusal));
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 2));
+    harness.close();
+    // What the kernel kept of the failed commit may be there or not, but whole and in its place.
+    let harness = Harness::folder(&folder);
+    let read = read_all(&mut harness.spool.reader(1));
+    assert_eq!(read[..2], numbered(1, 2)[..]);
+    assert!(read.len() == 2 || read[2..] == [(3, "not durable".to_owned())]);
+}
+
+#[test]
+fn a_closed_spool_commits_what_it_has_and_takes_no_more() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let spool = Arc::clone(&harness.spool);
+    let receipt = harness.runtime.block_on(spool.append(&batch(&["last"]))).unwrap();
+    spool.close();
+    assert_eq!(harness.append(&["late"]), Err(AppendError::Closed));
+    assert_eq!(harness.runtime.block_on(receipt.durable()), Ok(1));
+    let reader = spool.reader(1);
+    harness.close();
+    assert!(reader.is_finished() && reader.pending() == 1);
+}

@@ -1,0 +1,191 @@
+//! The one writer: takes the open buffer, writes it as one frame, syncs, and wakes those who wait.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::disk::Disk;
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
+use super::segments::{self, Segment, Segments};
+use super::{AppendError, Commit, Spool, SpoolSizes, lock};
+use crate::record::RecordId;
+
+/// Commits what is appended. There is one a spool.
+pub struct Writer {
+    spool: Arc<Spool>,
+    /// The id that the next record gets.
+    next_id: RecordId,
+    /// The segment written to, and where its next frame goes.
+    segment: Option<Segment>,
+    end: u64,
+    /// The buffer that is not open, kept for its memory.
+    spare: Vec<u8>,
+}
+
+/// What was appended for one commit.
+struct Pending {
+    frame: Vec<u8>,
+    count: u32,
+    commit: Arc<Commit>,
+}
+
+/// Finds the end of what is durable: the next id, and where the next frame goes in the last segment.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    segments: &mut Segments,
+    sizes: SpoolSizes,
+    floor: RecordId,
+) -> io::Result<(RecordId, u64)> {
+    let start = SEGMENT_HEADER_BYTES as u64;
+    let Some(last) = segments.last() else {
+        add(disk, segments, floor, sizes.segment_bytes)?;
+        return Ok((floor, start));
+    };
+    let scan = last.scan(|_| {})?;
+    if scan.torn {
+        tracing::warn!(
+            next_id = scan.end_id,
+            offset = scan.end,
+            "cut an unfinished commit off the spool's end; no one had been told that it was durable"
+        );
+    }
+    if scan.end_id >= floor {
+        return Ok((scan.end_id, scan.end));
+    }
+    tracing::warn!(
+        spool = scan.end_id,
+        store = floor,
+        "a store is ahead of the spool, whose folder must have been lost or replaced; ids go on from the store's"
+    );
+    add(disk, segments, floor, sizes.segment_bytes)?;
+    Ok((floor, start))
+}
+
+/// The start needs a segment whatever the ceiling says.
+fn add(disk: &dyn Disk, segments: &mut Segments, first_id: RecordId, bytes: u64) -> io::Result<()> {
+    let (name, size) = segments.take_free(bytes, u64::MAX)?;
+    segments.push(segments::prepare(disk, &name, first_id, size.max(bytes))?);
+    Ok(())
+}
+
+impl Writer {
+    pub(super) fn new(spool: Arc<Spool>, end: u64) -> Writer {
+        let segment = lock(&spool.segments).last().cloned();
+        Writer { next_id: spool.durable_id(), segment, end, spare: Vec::new(), spool }
+    }
+
+    /// Commits until the spool is closed and empty. Each commit blocks the thread for its write and sync.
+    pub async fn run(mut self) {
+        loop {
+            match self.take() {
+                Some(pending) => self.commit(pending),
+                None if lock(&self.spool.open).closed => break,
+                None => self.spool.filled.notified().await,
+            }
+            // On a shared thread the sources get their turn between two commits.
+            tokio::task::yield_now().await;
+        }
+        self.spool.finished.store(true, Release);
+        self.spool.wake_readers();
+    }
+
+    fn take(&mut self) -> Option<Pending> {
+        let mut open = lock(&self.spool.open);
+        if open.count == 0 {
+            return None;
+        }
+        let frame = std::mem::replace(&mut open.frame, std::mem::take(&mut self.spare));
+        let pending = Pending {
+            frame,
+            count: std::mem::take(&mut open.count),
+            commit: std::mem::take(&mut open.commit),
+        };
+        drop(open);
+        self.spool.drained.notify_waiters();
+        Some(pending)
+    }
+
+    fn commit(&mut self, mut pending: Pending) {
+        let payload_bytes = (pending.frame.len() - FRAME_HEADER_BYTES) as u64;
+        let outcome = self.write(&mut pending);
+        match &outcome {
+            Ok(_) => self.publish(payload_bytes),
+            Err(refusal) => {
+                lock(&self.spool.open).refuse(refusal.clone());
+                tracing::error!(records = pending.count, "{refusal}");
+            }
+        }
+        pending.frame.clear();
+        self.spare = pending.frame;
+        // Only this writer sets the outcome, once.
+        let _ = pending.commit.set(outcome);
+    }
+
+    /// Writes one frame durably, and gives the id of its first record.
+    fn write(&mut self, pending: &mut Pending) -> Result<RecordId, AppendError> {
+        if let Some((refusal @ AppendError::Poisoned(_), _)) = &lock(&self.spool.open).refusal {
+            return Err(refusal.clone());
+        }
+        let mut header = FrameHeader {
+            salt: 0,
+            first_id: self.next_id,
+            length: (pending.frame.len() - FRAME_HEADER_BYTES) as u32, // at most COMMIT_BYTES_MAX
+            count: pending.count,
+        };
+        let segment = self.segment_for(header.size()).map_err(|error| self.full(&error))?;
+        header.salt = segment.header.salt;
+        header.seal(&mut pending.frame);
+        segment
+            .file
+            .write_at(&pending.frame, self.end)
+            .and_then(|()| segment.file.sync())
+            .map_err(|error| AppendError::Poisoned(error.to_string().into()))?;
+        self.end += header.size();
+        self.next_id = header.end_id();
+        Ok(header.first_id)
+    }
+
+    /// The segment that has room for a frame: the current one, else a new one.
+    fn segment_for(&mut self, size: u64) -> io::Result<Segment> {
+        if let Some(segment) = self.segment.as_ref().filter(|segment| self.end + size <= segment.bytes()) {
+            return Ok(segment.clone());
+        }
+        let segment = self.new_segment()?;
+        lock(&self.spool.segments).push(segment.clone());
+        self.end = SEGMENT_HEADER_BYTES as u64;
+        self.segment = Some(segment.clone());
+        Ok(segment)
+    }
+
+    fn new_segment(&self) -> io::Result<Segment> {
+        let SpoolSizes { segment_bytes, bytes_max } = self.spool.sizes;
+        let (name, size) = lock(&self.spool.segments).take_free(segment_bytes, bytes_max)?;
+        let disk = &*self.spool.disk;
+        let result = segments::prepare(disk, &name, self.next_id, size.max(segment_bytes));
+        if result.is_err() && disk.remove(&name).is_err() {
+            // Half a file on a full disk is of no use; where it cannot even be removed it stays for the next try.
+            lock(&self.spool.segments).give_free(name, size);
+        }
+        result
+    }
+
+    fn full(&self, error: &io::Error) -> AppendError {
+        AppendError::Full(match error.kind() {
+            io::ErrorKind::QuotaExceeded => {
+                format!("it holds its ceiling of {} bytes", self.spool.sizes.bytes_max).into()
+            }
+            _ => error.to_string().into(),
+        })
+    }
+
+    fn publish(&self, payload_bytes: u64) {
+        let bytes = self.spool.durable_bytes.fetch_add(payload_bytes, Relaxed) + payload_bytes;
+        self.spool.durable.store(self.next_id, Release);
+        self.spool.commits.fetch_add(1, Relaxed);
+        for reader in &*lock(&self.spool.readers) {
+            if self.next_id >= reader.wake_id.load(Relaxed) || bytes >= reader.wake_bytes.load(Relaxed) {
+                reader.wake.notify_one();
+            }
+        }
+    }
+}
