@@ -149,8 +149,7 @@ impl Reader {
                 self.place = Some((segment, offset));
                 return Ok(false);
             }
-            self.lose_until(header.first_id);
-            (chunk.first_id, chunk.end_id) = (self.position, self.position);
+            self.lose_until(header.first_id, chunk);
         }
         self.take(&header, chunk);
         self.place = Some(next_place);
@@ -166,7 +165,7 @@ impl Reader {
     }
 
     /// No whole frame stands where one should be: the segment ends, or is damaged.
-    fn step_over(&mut self, segment: Segment, offset: u64, chunk: &Chunk) -> io::Result<bool> {
+    fn step_over(&mut self, segment: Segment, offset: u64, chunk: &mut Chunk) -> io::Result<bool> {
         if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset)? {
             self.spool.quarantine(&segment, offset, found);
             self.place = Some((segment, found));
@@ -180,7 +179,7 @@ impl Reader {
                 return Ok(false);
             }
             self.spool.quarantine(&segment, offset, segment.bytes());
-            self.lose_until(go_on_at);
+            self.lose_until(go_on_at, chunk);
         }
         self.place = Some(match following {
             Some(next) => (next, SEGMENT_HEADER_BYTES as u64),
@@ -194,10 +193,12 @@ impl Reader {
         segments.holding(self.position).map(|segment| (segment.clone(), SEGMENT_HEADER_BYTES as u64))
     }
 
-    fn lose_until(&mut self, id: RecordId) {
+    /// Goes on at an id beyond the position, with a chunk that is empty still.
+    fn lose_until(&mut self, id: RecordId, chunk: &mut Chunk) {
         let lost = id - self.position;
         self.spool.lost.fetch_add(lost, Relaxed);
         tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
         self.position = id;
+        (chunk.first_id, chunk.end_id) = (id, id);
     }
 }
