@@ -6,3 +6,4 @@ pub mod ingest;
 pub mod limits;
 pub mod record;
 pub mod spool;
+pub mod store;

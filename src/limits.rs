@@ -44,3 +44,18 @@ pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 pub const FULL_RETRY_MILLISECONDS: u64 = 500;
 
 const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);
+
+/// A store that failed is tried again after this, then after twice as long, and so on.
+pub const STORE_RETRY_MILLISECONDS_MIN: u64 = 50;
+
+/// And at least this often: a store that comes back is seen within a second.
+pub const STORE_RETRY_MILLISECONDS_MAX: u64 = 1000;
+
+/// What a store has taken is made durable there at least this often, so that the spool can be released.
+pub const STORE_SYNC_MILLISECONDS: u64 = 1000;
+
+/// And after so many records, so that a busy spool stays small.
+pub const STORE_SYNC_ROWS: u64 = 200_000;
+
+/// Pause between two looks at whether retention or rotation has something to do.
+pub const STORE_MAINTAIN_SECONDS: u64 = 5;

@@ -93,14 +93,17 @@ impl Reader {
     pub async fn filled(&self, rows: u64, bytes: u64) {
         self.state.wake_id.store(self.position.saturating_add(rows), Relaxed);
         self.state.wake_bytes.store(self.bytes.saturating_add(bytes), Relaxed);
-        let is_filled = self.pending() >= rows
-            || self.spool.durable_bytes.load(Relaxed) >= self.bytes.saturating_add(bytes)
-            || self.is_finished();
-        if !is_filled {
+        if !self.is_filled(rows, bytes) && !self.is_finished() {
             self.state.wake.notified().await;
         }
         self.state.wake_id.store(u64::MAX, Relaxed);
         self.state.wake_bytes.store(u64::MAX, Relaxed);
+    }
+
+    /// Whether so many records or bytes are pending.
+    pub fn is_filled(&self, rows: u64, bytes: u64) -> bool {
+        let pending_bytes = self.spool.durable_bytes.load(Relaxed).saturating_sub(self.bytes);
+        self.pending() >= rows || pending_bytes >= bytes
     }
 
     /// Reads whole frames until there are so many records or bytes, or no more; the chunk is then empty or consecutive.

@@ -1,0 +1,68 @@
+//! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
+
+mod shipper;
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+pub use shipper::{Flush, Progress, Shipper};
+
+use crate::record::RecordId;
+use crate::spool::Chunk;
+
+/// Where records end up.
+///
+/// The contract, which one suite holds every store to:
+/// * `write` stores a chunk and advances the position to its end in one transaction: after an error, or a crash at any
+///   moment, either both or neither have happened.
+/// * A record that the store refuses for what it is (and not for the state of the store) is put aside as a dead letter
+///   with the reason; the others of its chunk are stored.
+/// * After an error the store may be called again at any time; it then begins anew, reconnecting as needed, and the caller
+///   asks for the position first.
+/// * No call waits for another party's lock or answer without giving the thread back; none blocks it for longer than
+///   one chunk or one slice of housekeeping takes.
+pub trait Store: Send + 'static {
+    /// Connects if need be, and gives the id of the first record that is not stored yet; 1 for a new store.
+    fn position(&mut self) -> impl Future<Output = Result<RecordId, StoreError>> + Send;
+
+    /// Stores a chunk that starts at the position.
+    fn write(&mut self, chunk: &Chunk) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Makes what is stored survive a loss of power, and gives the position that does.
+    fn sync(&mut self) -> impl Future<Output = Result<RecordId, StoreError>> + Send;
+
+    /// Does one bounded slice of housekeeping (retention, rotation), and tells whether there is more to do at once.
+    fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// What became of a chunk's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Stored.
+    pub stored: u64,
+    /// Put aside with a reason.
+    pub dead_letters: u64,
+}
+
+/// Why a store does not take anything now. The shipper tries again, for ever; the spool keeps the records meanwhile.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct StoreError {
+    /// What failed and why.
+    pub what: String,
+    /// What a person can do.
+    pub hint: Option<String>,
+}
+
+impl StoreError {
+    /// An error without advice.
+    pub fn new(what: impl Into<String>) -> StoreError {
+        StoreError { what: what.into(), hint: None }
+    }
+
+    /// Adds advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> StoreError {
+        self.hint = Some(hint.into());
+        self
+    }
+}

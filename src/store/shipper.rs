@@ -1,0 +1,262 @@
+//! Moves records from the spool into one store, at the store's own pace, and tells how far it is.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Store, StoreError};
+use crate::limits::{
+    STORE_MAINTAIN_SECONDS, STORE_RETRY_MILLISECONDS_MAX, STORE_RETRY_MILLISECONDS_MIN,
+    STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
+};
+use crate::record::RecordId;
+use crate::spool::{Chunk, Reader};
+
+/// When a shipper stops waiting for more and writes what there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush {
+    /// So many records are there.
+    pub rows: u64,
+    /// So many encoded bytes are there.
+    pub bytes: u64,
+    /// The oldest has waited for so long.
+    pub interval: Duration,
+}
+
+/// How far a store is, for everyone to see.
+#[derive(Debug)]
+pub struct Progress {
+    /// As configured.
+    pub name: String,
+    /// `sqlite`, `file`, ...
+    pub kind: &'static str,
+    /// Records stored since the start.
+    pub stored: AtomicU64,
+    /// Records put aside since the start.
+    pub dead_letters: AtomicU64,
+    /// Transactions since the start.
+    pub transactions: AtomicU64,
+    /// Failed tries since the start.
+    pub failures: AtomicU64,
+    position: watch::Sender<RecordId>,
+    /// Someone waits for this position: do not wait for more records.
+    wanted: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// A store that has not reached anything yet.
+    pub fn new(name: impl Into<String>, kind: &'static str) -> Arc<Progress> {
+        Arc::new(Progress {
+            name: name.into(),
+            kind,
+            stored: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            transactions: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            position: watch::Sender::new(0),
+            wanted: AtomicU64::new(0),
+            last_error: Mutex::new(None),
+        })
+    }
+
+    /// The id of the first record that is not stored yet; 0 while that is not known.
+    pub fn position(&self) -> RecordId {
+        *self.position.borrow()
+    }
+
+    /// What keeps the store from going on, if anything does now.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for everything below `position` without waiting for full chunks, and returns when it is stored. The caller wakes
+    /// the readers.
+    pub fn want(&self, position: RecordId) -> impl Future<Output = ()> + use<> {
+        self.wanted.fetch_max(position, Relaxed);
+        let mut positions = self.position.subscribe();
+        async move {
+            // The sender lives as long as the program.
+            let _ = positions.wait_for(|reached| *reached >= position).await;
+        }
+    }
+
+    fn set_error(&self, error: Option<String>) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}
+
+/// Ships to one store.
+pub struct Shipper<S> {
+    store: S,
+    reader: Reader,
+    flush: Flush,
+    progress: Arc<Progress>,
+    chunk: Chunk,
+    /// The store has told its position and nothing failed since.
+    connected: bool,
+    /// Since when records have been waiting.
+    waiting_since: Option<Instant>,
+    /// Records written since the last sync, and when it is due.
+    unsynced_rows: u64,
+    sync_at: Instant,
+    maintain_at: Instant,
+    retry: Duration,
+}
+
+impl<S: Store> Shipper<S> {
+    /// A shipper that begins where the store says it is.
+    pub fn new(store: S, reader: Reader, flush: Flush, progress: Arc<Progress>) -> Shipper<S> {
+        let now = Instant::now();
+        Shipper {
+            store,
+            reader,
+            flush,
+            progress,
+            chunk: Chunk::default(),
+            connected: false,
+            waiting_since: None,
+            unsynced_rows: 0,
+            sync_at: now,
+            maintain_at: now,
+            retry: Duration::from_millis(STORE_RETRY_MILLISECONDS_MIN),
+        }
+    }
+
+    /// Ships until the spool is finished and everything is stored, however often the store fails meanwhile.
+    pub async fn run(mut self) {
+        while !self.is_done() {
+            match self.round().await {
+                Ok(()) => {}
+                Err(error) => self.recover(error).await,
+            }
+            // On a shared thread the sources get their turn between two transactions.
+            tokio::task::yield_now().await;
+        }
+        if let Err(error) = self.sync().await {
+            tracing::warn!(store = self.progress.name, %error, "the last sync failed; the next start repeats what it must");
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.connected && self.reader.is_finished() && self.reader.pending() == 0
+    }
+
+    async fn round(&mut self) -> Result<(), StoreError> {
+        if !self.connected {
+            self.connect().await?;
+        }
+        self.wait().await;
+        if self.reader.pending() > 0 && self.is_due() {
+            self.ship().await?;
+        }
+        let now = Instant::now();
+        if self.unsynced_rows > 0 && (now >= self.sync_at || self.unsynced_rows >= STORE_SYNC_ROWS) {
+            self.sync().await?;
+        }
+        if now >= self.maintain_at {
+            let more = self.store.maintain().await?;
+            let pause = if more { Duration::ZERO } else { Duration::from_secs(STORE_MAINTAIN_SECONDS) };
+            self.maintain_at = now + pause;
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<(), StoreError> {
+        let position = self.store.position().await?;
+        let expected = self.progress.position();
+        if position < expected {
+            tracing::warn!(
+                store = self.progress.name,
+                position,
+                expected,
+                "the store went back to an older state; what the spool still has is sent again"
+            );
+        }
+        self.reader.seek(position);
+        self.progress.position.send_replace(position);
+        self.progress.set_error(None);
+        self.connected = true;
+        Ok(())
+    }
+
+    /// Waits for the first record, then for enough of them or for the flush interval; never beyond the next sync or
+    /// housekeeping.
+    async fn wait(&mut self) {
+        let deadline =
+            if self.unsynced_rows > 0 { self.sync_at.min(self.maintain_at) } else { self.maintain_at };
+        if self.reader.pending() == 0 {
+            self.waiting_since = None;
+            let _ = timeout_at(deadline, self.reader.filled(1, 1)).await;
+        }
+        if self.reader.pending() == 0 {
+            return;
+        }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if !self.is_due() {
+            let deadline = deadline.min(since + self.flush.interval);
+            let _ = timeout_at(deadline, self.reader.filled(self.flush.rows, self.flush.bytes)).await;
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= self.flush.interval);
+        let wanted = self.progress.wanted.load(Relaxed) > self.reader.position();
+        waited
+            || wanted
+            || self.reader.is_filled(self.flush.rows, self.flush.bytes)
+            || self.reader.is_finished()
+    }
+
+    async fn ship(&mut self) -> Result<(), StoreError> {
+        self.reader
+            .read(&mut self.chunk, self.flush.rows, self.flush.bytes as usize)
+            .map_err(|error| StoreError::new(format!("the spool cannot be read: {error}")))?;
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.write(&self.chunk).await?;
+        self.waiting_since = None;
+        if self.unsynced_rows == 0 {
+            self.sync_at = Instant::now() + Duration::from_millis(STORE_SYNC_MILLISECONDS);
+        }
+        self.unsynced_rows += self.chunk.len();
+        self.retry = Duration::from_millis(STORE_RETRY_MILLISECONDS_MIN);
+        self.progress.stored.fetch_add(written.stored, Relaxed);
+        self.progress.dead_letters.fetch_add(written.dead_letters, Relaxed);
+        self.progress.transactions.fetch_add(1, Relaxed);
+        self.progress.position.send_replace(self.chunk.end_id());
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<(), StoreError> {
+        let durable = self.store.sync().await?;
+        self.unsynced_rows = 0;
+        self.reader.release(durable);
+        Ok(())
+    }
+
+    /// Says what failed, once and not at each try, and waits before the next.
+    async fn recover(&mut self, error: StoreError) {
+        self.connected = false;
+        self.progress.failures.fetch_add(1, Relaxed);
+        let what = error.to_string();
+        if self.progress.last_error().as_deref() != Some(&what) {
+            let hint = error.hint.unwrap_or_default();
+            tracing::error!(
+                store = self.progress.name,
+                hint,
+                "{what}; the spool keeps the records, it is tried again"
+            );
+            self.progress.set_error(Some(what));
+        }
+        if self.reader.is_finished() {
+            self.retry = Duration::from_millis(STORE_RETRY_MILLISECONDS_MIN);
+        }
+        tokio::time::sleep(self.retry).await;
+        self.retry = (self.retry * 2).min(Duration::from_millis(STORE_RETRY_MILLISECONDS_MAX));
+    }
+}
