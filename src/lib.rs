@@ -4,6 +4,7 @@
 
 pub mod ingest;
 pub mod limits;
+pub mod metrics;
 pub mod record;
 pub mod spool;
 pub mod store;

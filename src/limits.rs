@@ -59,3 +59,15 @@ pub const STORE_SYNC_ROWS: u64 = 200_000;
 
 /// Pause between two looks at whether retention or rotation has something to do.
 pub const STORE_MAINTAIN_SECONDS: u64 = 5;
+
+/// The page cache of each connection to a SQLite database.
+pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
+
+/// The write-ahead log is moved into the database once it is larger than this.
+pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
+
+/// The memory for recently met origins, about 16,000 of them.
+pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// Rows in a block: a query that a block cannot satisfy skips so many rows, and retention deletes so many at once.
+pub const SQLITE_BLOCK_ROWS: u64 = 4096;

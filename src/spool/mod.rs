@@ -133,9 +133,17 @@ struct Open {
     frame: Vec<u8>,
     count: u32,
     commit: Arc<Commit>,
+    /// Who has appended how many of them; a handful.
+    witnesses: Vec<(Arc<dyn Witness>, u64)>,
     /// Why nothing is taken now, and until when (for ever if `None`).
     refusal: Option<(AppendError, Option<Instant>)>,
     closed: bool,
+}
+
+/// Whoever appended, and wants to count what became of its records without waiting for a receipt.
+pub trait Witness: Send + Sync {
+    /// So many records became durable, or were refused, in one commit.
+    fn committed(&self, records: u64, outcome: Result<(), &AppendError>);
 }
 
 /// The outcome of one commit: the id of its first record.
@@ -203,6 +211,7 @@ impl Spool {
                 frame: Vec::new(),
                 count: 0,
                 commit: Arc::default(),
+                witnesses: Vec::new(),
                 refusal: None,
                 closed: false,
             }),
@@ -221,12 +230,12 @@ impl Spool {
     }
 
     /// Appends a batch, waiting while the open buffer has no room for it.
-    pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            if let Some(result) = self.try_append(batch) {
+            if let Some(result) = self.try_append(batch, witness) {
                 return result;
             }
             drained.await;
@@ -234,7 +243,11 @@ impl Spool {
     }
 
     /// Appends a batch, or returns `None` while the open buffer has no room for it.
-    fn try_append(&self, batch: &Batch) -> Option<Result<Receipt, AppendError>> {
+    pub fn try_append(
+        &self,
+        batch: &Batch,
+        witness: &Arc<dyn Witness>,
+    ) -> Option<Result<Receipt, AppendError>> {
         let mut open = lock(&self.open);
         if let Err(refusal) = open.admits() {
             return Some(Err(refusal));
@@ -248,6 +261,7 @@ impl Spool {
         let receipt = Receipt { commit: Arc::clone(&open.commit), offset: open.count };
         open.frame.extend_from_slice(batch.bytes());
         open.count += batch.count();
+        open.count_in(witness, u64::from(batch.count()));
         drop(open);
         if was_empty {
             self.filled.notify_one();
@@ -346,6 +360,13 @@ impl Spool {
 }
 
 impl Open {
+    fn count_in(&mut self, witness: &Arc<dyn Witness>, records: u64) {
+        match self.witnesses.iter_mut().find(|(known, _)| Arc::ptr_eq(known, witness)) {
+            Some((_, count)) => *count += records,
+            None => self.witnesses.push((Arc::clone(witness), records)),
+        }
+    }
+
     fn admits(&mut self) -> Result<(), AppendError> {
         if self.closed {
             return Err(AppendError::Closed);

@@ -79,6 +79,12 @@ impl Reader {
         self.position
     }
 
+    /// The oldest id that can be read.
+    pub fn oldest_id(&self) -> RecordId {
+        let segments = lock(&self.spool.segments);
+        segments.iter().next().map_or(1, |segment| segment.header.first_id)
+    }
+
     /// How many durable records are yet to be read.
     pub fn pending(&self) -> u64 {
         self.spool.durable_id().saturating_sub(self.position)

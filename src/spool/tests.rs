@@ -8,6 +8,16 @@ use crate::record::RecordRef;
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
 
+struct Nobody;
+
+impl Witness for Nobody {
+    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
+}
+
+fn nobody() -> Arc<dyn Witness> {
+    Arc::new(Nobody)
+}
+
 fn batch(messages: &[&str]) -> Batch {
     let mut batch = Batch::new();
     for message in messages {
@@ -36,7 +46,7 @@ impl Harness {
     }
 
     fn append(&self, messages: &[&str]) -> Result<RecordId, AppendError> {
-        self.runtime.block_on(async { self.spool.append(&batch(messages)).await?.durable().await })
+        self.runtime.block_on(async { self.spool.append(&batch(messages), &nobody()).await?.durable().await })
     }
 
     fn close(mut self) {
@@ -99,7 +109,8 @@ fn batches_that_wait_together_share_a_commit_and_keep_their_order() {
     let ids = harness.runtime.block_on(async {
         let mut receipts = Vec::new();
         for n in 0..50 {
-            receipts.push(harness.spool.append(&batch(&[&n.to_string(), "second"])).await.unwrap());
+            receipts
+                .push(harness.spool.append(&batch(&[&n.to_string(), "second"]), &nobody()).await.unwrap());
         }
         let mut ids = Vec::new();
         for receipt in receipts {
@@ -362,7 +373,7 @@ fn a_closed_spool_commits_what_it_has_and_takes_no_more() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let spool = Arc::clone(&harness.spool);
-    let receipt = harness.runtime.block_on(spool.append(&batch(&["last"]))).unwrap();
+    let receipt = harness.runtime.block_on(spool.append(&batch(&["last"]), &nobody())).unwrap();
     spool.close();
     assert_eq!(harness.append(&["late"]), Err(AppendError::Closed));
     assert_eq!(harness.runtime.block_on(receipt.durable()), Ok(1));

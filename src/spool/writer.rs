@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use super::disk::Disk;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
-use super::{AppendError, Commit, Spool, SpoolSizes, lock};
+use super::{AppendError, Commit, Spool, SpoolSizes, Witness, lock};
 use crate::record::RecordId;
 
 /// Commits what is appended. There is one a spool.
@@ -27,6 +27,7 @@ struct Pending {
     frame: Vec<u8>,
     count: u32,
     commit: Arc<Commit>,
+    witnesses: Vec<(Arc<dyn Witness>, u64)>,
 }
 
 /// Finds the end of what is durable: the next id, and where the next frame goes in the last segment.
@@ -99,6 +100,7 @@ impl Writer {
             frame,
             count: std::mem::take(&mut open.count),
             commit: std::mem::take(&mut open.commit),
+            witnesses: std::mem::take(&mut open.witnesses),
         };
         drop(open);
         self.spool.drained.notify_waiters();
@@ -114,6 +116,9 @@ impl Writer {
                 lock(&self.spool.open).refuse(refusal.clone());
                 tracing::error!(records = pending.count, "{refusal}");
             }
+        }
+        for (witness, records) in &pending.witnesses {
+            witness.committed(*records, outcome.as_ref().map(|_| ()));
         }
         pending.frame.clear();
         self.spare = pending.frame;

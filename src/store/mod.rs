@@ -1,6 +1,7 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
 mod shipper;
+pub mod sqlite;
 
 #[cfg(test)]
 pub(crate) mod contract;

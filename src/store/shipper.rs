@@ -176,8 +176,17 @@ impl<S: Store> Shipper<S> {
                 "the store went back to an older state; what the spool still has is sent again"
             );
         }
-        self.reader.seek(position);
-        self.progress.position.send_replace(position);
+        let oldest = self.reader.oldest_id();
+        if position < oldest {
+            tracing::warn!(
+                store = self.progress.name,
+                position,
+                oldest,
+                "the spool begins after the store's position: the store goes on from there"
+            );
+        }
+        self.reader.seek(position.max(oldest));
+        self.progress.position.send_replace(self.reader.position());
         self.progress.set_error(None);
         self.connected = true;
         Ok(())

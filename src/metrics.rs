@@ -1,0 +1,191 @@
+//! Counters of what comes in, by source and reason: the one set that both `/metrics` and `/api/v1/status` read.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// All counters, and how they are shown to Prometheus.
+pub struct Metrics {
+    registry: Registry,
+    received: Family<SourceLabel, Counter>,
+    accepted: Family<SourceLabel, Counter>,
+    rejected: Family<ReasonLabel, Counter>,
+    shed: Family<ReasonLabel, Counter>,
+    truncated: Family<SourceLabel, Counter>,
+    connections: Family<SourceLabel, Gauge>,
+    connections_total: Family<SourceLabel, Counter>,
+    gauges: BTreeMap<&'static str, Family<StoreLabel, Gauge>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    source: String,
+    reason: &'static str,
+}
+
+/// No label, or the store's name.
+type StoreLabel = Vec<(&'static str, String)>;
+
+/// Gauges that are set at each scrape: name, and help.
+const GAUGES: [(&str, &str); 13] = [
+    ("ready", "1 while records are accepted and every store goes on"),
+    ("memory_bytes", "Resident memory of the process"),
+    ("spool_bytes", "Bytes of the spool's segment files"),
+    ("spool_bytes_max", "The ceiling of the spool's segment files"),
+    ("spool_quarantined_bytes", "Bytes of damaged stretches set aside"),
+    ("spool_lost_records", "Records that damage of the spool has cost since the start"),
+    ("spool_commits", "Commits of the spool since the start"),
+    ("spool_durable_id", "The id that the next durable record gets"),
+    ("store_position", "The id of the first record that the store does not have yet"),
+    ("store_lag_records", "Durable records that the store does not have yet"),
+    ("store_stored_records", "Records stored since the start"),
+    ("store_dead_letters", "Records that the store refused, put aside since the start"),
+    ("store_failures", "Failed tries of the store since the start"),
+];
+
+impl Metrics {
+    /// Counters that all stand at zero.
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("logboom"),
+            received: Family::default(),
+            accepted: Family::default(),
+            rejected: Family::default(),
+            shed: Family::default(),
+            truncated: Family::default(),
+            connections: Family::default(),
+            connections_total: Family::default(),
+            gauges: GAUGES.iter().map(|(name, _)| (*name, Family::default())).collect(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("received_records", "Records that arrived", metrics.received.clone());
+        registry.register("accepted_records", "Records that were made durable", metrics.accepted.clone());
+        registry.register(
+            "rejected_records",
+            "Inputs that were not taken as records",
+            metrics.rejected.clone(),
+        );
+        registry.register("shed_records", "Records that could not be made durable", metrics.shed.clone());
+        registry.register(
+            "truncated_frames",
+            "Frames cut off by their connection's end",
+            metrics.truncated.clone(),
+        );
+        registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "connections_opened",
+            "Connections since the start",
+            metrics.connections_total.clone(),
+        );
+        for (name, help) in GAUGES {
+            registry.register(name, help, metrics.gauges[name].clone());
+        }
+        metrics
+    }
+
+    /// The counters of one source, such as `python 127.0.0.1:9020`.
+    pub fn source(&self, name: &str) -> SourceCounters {
+        let label = SourceLabel { source: name.to_owned() };
+        SourceCounters {
+            source: name.to_owned(),
+            received: self.received.get_or_create(&label).clone(),
+            accepted: self.accepted.get_or_create(&label).clone(),
+            rejected: Reasons::new(name, &self.rejected),
+            shed: Reasons::new(name, &self.shed),
+            truncated: self.truncated.get_or_create(&label).clone(),
+            connections: self.connections.get_or_create(&label).clone(),
+            connections_total: self.connections_total.get_or_create(&label).clone(),
+        }
+    }
+
+    /// Sets a gauge of [`GAUGES`]; `store` is empty where it does not belong to one.
+    pub fn set(&self, name: &str, store: &str, value: u64) {
+        let label = if store.is_empty() { vec![] } else { vec![("store", store.to_owned())] };
+        if let Some(gauge) = self.gauges.get(name) {
+            gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // A String takes any text.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+/// What one source has brought.
+pub struct SourceCounters {
+    /// Its name.
+    pub source: String,
+    /// Records (or what should have been some) that arrived.
+    pub received: Counter,
+    /// Records made durable.
+    pub accepted: Counter,
+    /// Inputs that were not taken as records.
+    pub rejected: Reasons,
+    /// Records that could not be made durable.
+    pub shed: Reasons,
+    /// Frames cut off by their connection's end.
+    pub truncated: Counter,
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections since the start.
+    pub connections_total: Counter,
+}
+
+/// One counter a reason; reasons are a few fixed words.
+pub struct Reasons {
+    source: String,
+    family: Family<ReasonLabel, Counter>,
+    counters: Mutex<BTreeMap<&'static str, Counter>>,
+}
+
+impl Reasons {
+    fn new(source: &str, family: &Family<ReasonLabel, Counter>) -> Reasons {
+        Reasons { source: source.to_owned(), family: family.clone(), counters: Mutex::default() }
+    }
+
+    /// Counts `records` for a reason.
+    pub fn add(&self, reason: &'static str, records: u64) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = counters.entry(reason).or_insert_with(|| {
+            self.family.get_or_create(&ReasonLabel { source: self.source.clone(), reason }).clone()
+        });
+        counter.inc_by(records);
+    }
+
+    /// Every reason that has occurred, with its count.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().map(|(reason, counter)| (*reason, counter.get())).collect()
+    }
+}
+
+/// The counters of every source, for the status page.
+pub type Sources = Vec<Arc<SourceCounters>>;
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+pub fn memory_bytes() -> u64 {
+    let resident_pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    resident_pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

@@ -1,0 +1,93 @@
+//! Blocks: for each stretch of consecutive ids, the times that occur in it.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::limits::SQLITE_BLOCK_ROWS;
+use crate::record::{RecordId, RecordRef};
+
+/// One row of `block`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) first_id: RecordId,
+    pub(super) end_id: RecordId,
+    timestamp_min: i64,
+    timestamp_max: i64,
+    pub(super) observed_max: i64,
+}
+
+/// Writes the blocks of the rows as they are written; small chunks share one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Blocks {
+    last: Option<Block>,
+}
+
+impl Blocks {
+    /// Goes on with the last block of the database.
+    pub(super) fn open(connection: &Connection) -> rusqlite::Result<Blocks> {
+        let mut select = connection.prepare_cached("SELECT * FROM block ORDER BY first_id DESC LIMIT 1")?;
+        Ok(Blocks { last: select.query_row([], from_row).optional()? })
+    }
+
+    /// Counts a record in; a block that is complete is written.
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        id: RecordId,
+        record: &RecordRef<'_>,
+    ) -> rusqlite::Result<()> {
+        if let Some(block) = &mut self.last
+            && block.end_id == id
+            && id - block.first_id < SQLITE_BLOCK_ROWS
+        {
+            block.end_id = id + 1;
+            block.timestamp_min = block.timestamp_min.min(record.timestamp);
+            block.timestamp_max = block.timestamp_max.max(record.timestamp);
+            block.observed_max = block.observed_max.max(record.observed_timestamp);
+            return Ok(());
+        }
+        self.write(connection)?;
+        self.last = Some(Block {
+            first_id: id,
+            end_id: id + 1,
+            timestamp_min: record.timestamp,
+            timestamp_max: record.timestamp,
+            observed_max: record.observed_timestamp,
+        });
+        Ok(())
+    }
+
+    /// Writes the block that is still growing.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Some(block) = &self.last else { return Ok(()) };
+        let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)")?;
+        insert.execute(params![
+            block.first_id as i64,
+            block.end_id as i64,
+            block.timestamp_min,
+            block.timestamp_max,
+            block.observed_max
+        ])?;
+        Ok(())
+    }
+
+    /// Forgets a block that has been deleted.
+    pub(super) fn forget(&mut self, first_id: RecordId) {
+        self.last.take_if(|block| block.first_id == first_id);
+    }
+}
+
+/// The oldest block.
+pub(super) fn oldest(connection: &Connection) -> rusqlite::Result<Option<Block>> {
+    let mut select = connection.prepare_cached("SELECT * FROM block ORDER BY first_id LIMIT 1")?;
+    select.query_row([], from_row).optional()
+}
+
+fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {
+    Ok(Block {
+        first_id: row.get::<_, i64>(0)? as u64,
+        end_id: row.get::<_, i64>(1)? as u64,
+        timestamp_min: row.get(2)?,
+        timestamp_max: row.get(3)?,
+        observed_max: row.get(4)?,
+    })
+}

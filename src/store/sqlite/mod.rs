@@ -1,0 +1,295 @@
+//! The default store: one SQLite database.
+//!
+//! The writer's position is a row of the same database, set in the transaction that inserts the rows. The database runs
+//! in WAL mode with `synchronous=NORMAL`, so a commit costs no sync; [`Store::sync`] syncs the write-ahead log, which
+//! is all that SQLite itself would do with `synchronous=FULL`, only once for many commits. Until then the spool keeps
+//! the records.
+
+mod blocks;
+mod origins;
+pub mod read;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, params};
+
+use self::blocks::Blocks;
+use self::origins::Origins;
+use super::{Store, StoreError, Written};
+use crate::limits::SQLITE_WAL_BYTES_TARGET;
+use crate::record::{EncodedRecord, RecordId, RecordRef, json, time};
+use crate::spool::Chunk;
+
+/// How long, and how much, a database keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Records received longer ago than this are deleted.
+    pub age: Option<Duration>,
+    /// The oldest are deleted once the database holds more bytes than this.
+    pub bytes: Option<u64>,
+}
+
+/// Ships into a SQLite database.
+pub struct SqliteStore {
+    path: PathBuf,
+    retention: Retention,
+    database: Option<Database>,
+}
+
+/// An open database, as far as everything has gone well with it.
+struct Database {
+    connection: Connection,
+    position: RecordId,
+    origins: Origins,
+    blocks: Blocks,
+    /// Tells whether the path still leads to the file that is open.
+    identity: Option<(u64, u64)>,
+}
+
+impl SqliteStore {
+    /// Opens nothing yet: [`Store::position`] does.
+    pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
+        SqliteStore { path, retention, database: None }
+    }
+
+    fn database(&mut self) -> Result<&mut Database, StoreError> {
+        if self.database.is_none() {
+            let database = Database::open(&self.path).map_err(|error| describe(&self.path, &error))?;
+            self.database = Some(database);
+        }
+        self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
+    }
+
+    /// Runs one step on the open database; after any error it is opened anew, so that nothing half-done stays behind.
+    fn step<T>(&mut self, step: impl FnOnce(&mut Database) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let result = step(self.database()?);
+        result.map_err(|error| {
+            self.database = None;
+            describe(&self.path, &error)
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    async fn position(&mut self) -> Result<RecordId, StoreError> {
+        self.step(|database| Ok(database.position))
+    }
+
+    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        self.step(|database| database.write(chunk))
+    }
+
+    async fn sync(&mut self) -> Result<RecordId, StoreError> {
+        let path = self.path.clone();
+        if self.database.as_ref().is_some_and(|database| database.identity != identity(&path)) {
+            self.database = None;
+            return Err(StoreError::new(format!("the database {} was moved or deleted while it was open", path.display()))
+                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
+        }
+        self.step(|database| {
+            sync_write_ahead_log(&path).map_err(|error| io_error(&error))?;
+            let position = database.position;
+            database.checkpoint(&path)?;
+            Ok(position)
+        })
+    }
+
+    async fn maintain(&mut self) -> Result<bool, StoreError> {
+        let retention = self.retention;
+        self.step(|database| database.delete_oldest(retention))
+    }
+}
+
+impl Database {
+    fn open(path: &Path) -> rusqlite::Result<Database> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| io_error(&error))?;
+        }
+        let connection = schema::open(path)?;
+        let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
+        Ok(Database {
+            position: position as u64,
+            origins: Origins::default(),
+            blocks: Blocks::open(&connection)?,
+            identity: identity(path),
+            connection,
+        })
+    }
+
+    fn write(&mut self, chunk: &Chunk) -> rusqlite::Result<Written> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let written = self.insert(chunk)?;
+        self.connection
+            .prepare_cached("UPDATE shipped SET position = ?")?
+            .execute([chunk.end_id() as i64])?;
+        self.connection.execute_batch("COMMIT")?;
+        self.position = chunk.end_id();
+        Ok(written)
+    }
+
+    fn insert(&mut self, chunk: &Chunk) -> rusqlite::Result<Written> {
+        let connection = &self.connection;
+        let mut written = Written::default();
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO record (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        for (id, record) in chunk.records() {
+            let origin_id = self.origins.id(connection, record.origin)?;
+            self.blocks.add(connection, id, &record.body)?;
+            match insert_row(&mut insert, id, origin_id, &record.body) {
+                Ok(()) => written.stored += 1,
+                Err(error) if is_about_the_row(&error) && !connection.is_autocommit() => {
+                    put_aside(connection, id, &record, &error)?;
+                    written.dead_letters += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.blocks.write(connection)?;
+        Ok(written)
+    }
+
+    /// Moves the write-ahead log's content into the database file once it is large. Readers may keep some of it back; the
+    /// next call goes on.
+    fn checkpoint(&self, path: &Path) -> rusqlite::Result<()> {
+        let bytes = std::fs::metadata(write_ahead_log(path)).map_or(0, |data| data.len());
+        if bytes < SQLITE_WAL_BYTES_TARGET {
+            return Ok(());
+        }
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// Deletes the oldest block if it is due, and tells whether it was.
+    fn delete_oldest(&mut self, retention: Retention) -> rusqlite::Result<bool> {
+        if retention.age.is_none() && retention.bytes.is_none() {
+            return Ok(false);
+        }
+        let Some(oldest) = blocks::oldest(&self.connection)? else { return Ok(false) };
+        let too_old = retention.age.is_some_and(|age| {
+            let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+            oldest.observed_max < time::now().saturating_sub(age)
+        });
+        let too_large = match retention.bytes {
+            Some(bytes_max) => self.used_bytes()? > bytes_max,
+            None => false,
+        };
+        if !too_old && !too_large {
+            return Ok(false);
+        }
+        let ids = params![oldest.first_id as i64, oldest.end_id as i64];
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
+        self.connection
+            .prepare_cached("DELETE FROM block WHERE first_id = ?")?
+            .execute([oldest.first_id as i64])?;
+        self.connection.execute_batch("COMMIT")?;
+        self.blocks.forget(oldest.first_id);
+        Ok(true)
+    }
+
+    /// What rows take; deleted ones leave pages that are written again.
+    fn used_bytes(&self) -> rusqlite::Result<u64> {
+        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok((pages * number("page_size")?) as u64)
+    }
+}
+
+fn insert_row(
+    insert: &mut rusqlite::CachedStatement<'_>,
+    id: RecordId,
+    origin_id: i64,
+    record: &RecordRef<'_>,
+) -> rusqlite::Result<()> {
+    insert.raw_bind_parameter(1, id as i64)?;
+    insert.raw_bind_parameter(2, record.timestamp)?;
+    insert.raw_bind_parameter(3, record.severity_number)?;
+    insert.raw_bind_parameter(4, origin_id)?;
+    let texts = [record.message, record.trace_id, record.span_id, record.event_name, record.attributes];
+    for (index, text) in texts.into_iter().enumerate() {
+        insert.raw_bind_parameter(5 + index, null_if_empty(text))?;
+    }
+    insert.raw_execute().map(|_| ())
+}
+
+fn null_if_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn put_aside(
+    connection: &Connection,
+    id: RecordId,
+    record: &EncodedRecord<'_>,
+    reason: &rusqlite::Error,
+) -> rusqlite::Result<()> {
+    let mut text = Vec::new();
+    json::write(id, &record.record().unwrap_or(record.body), &mut text);
+    tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
+    connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?.execute(
+        params![id as i64, time::format(time::now()), reason.to_string(), String::from_utf8_lossy(&text)],
+    )?;
+    Ok(())
+}
+
+/// Whether the row itself is refused, such as by a constraint or trigger that the user added.
+fn is_about_the_row(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+    )
+}
+
+fn write_ahead_log(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Makes all commits durable. No lock of SQLite's is on this file, so closing it again releases none.
+fn sync_write_ahead_log(path: &Path) -> io::Result<()> {
+    match File::open(write_ahead_log(path)) {
+        Ok(file) => file.sync_data(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()), // nothing was ever written
+        Err(error) => Err(error),
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
+}
+
+fn io_error(error: &io::Error) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR),
+        Some(error.to_string()),
+    )
+}
+
+/// What a person needs to know about an error of the database.
+fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.display();
+    let failed = StoreError::new(format!("the database {path} does not take records: {error}"));
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            failed.hint("another process holds a lock on it; it goes on by itself when the lock is gone")
+        }
+        Some(ErrorCode::DiskFull) => failed.hint("make room on the disk; it goes on by itself"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => failed.hint(format!(
+            "move {path} (with its -wal and -shm files) away: a new database is begun at once with what the spool still \
+             has, and `sqlite3 OLD .recover` saves what can be saved from the old one"
+        )),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            failed.hint("check that the folder exists and that this user may write to it")
+        }
+        _ => failed,
+    }
+}

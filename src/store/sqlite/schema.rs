@@ -1,0 +1,97 @@
+//! The tables, and opening a database that has them.
+//!
+//! Rows are narrow: what repeats is kept once in `origin`, and the view `logs` shows everything flat. `block` tells for
+//! each stretch of consecutive ids which times occur in it, so that queries and retention need not look at every
+//! row. Empty texts are NULL.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// `logb` in ASCII: tells `file` and this program whose database it is.
+const APPLICATION_ID: i64 = 0x6c6f_6762;
+
+const TABLES: &str = "
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE, -- the encoded origin: equal bytes, equal origin
+    severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT, line INTEGER, function TEXT,
+    process_id INTEGER, thread TEXT
+) STRICT;
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY,
+    timestamp INTEGER NOT NULL, -- ns since the Unix epoch
+    severity_number INTEGER NOT NULL,
+    origin_id INTEGER NOT NULL,
+    message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT,
+    attributes TEXT -- a JSON object
+) STRICT;
+CREATE TABLE block (
+    first_id INTEGER PRIMARY KEY, end_id INTEGER NOT NULL,
+    timestamp_min INTEGER NOT NULL, timestamp_max INTEGER NOT NULL,
+    observed_max INTEGER NOT NULL -- when the last of them was received, ns
+) STRICT;
+CREATE TABLE logs_dead_letter (id INTEGER PRIMARY KEY, time TEXT NOT NULL, reason TEXT NOT NULL, record TEXT) STRICT;
+CREATE TABLE shipped (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL) STRICT;
+INSERT INTO shipped VALUES (1, 1);
+CREATE VIEW logs AS SELECT
+    r.id,
+    strftime('%Y-%m-%dT%H:%M:%S', (r.timestamp - (r.timestamp % 1000000000 + 1000000000) % 1000000000) / 1000000000, 'unixepoch')
+        || printf('.%09dZ', (r.timestamp % 1000000000 + 1000000000) % 1000000000) AS time,
+    r.severity_number,
+    coalesce(o.severity_text, CASE r.severity_number WHEN 0 THEN NULL ELSE
+        substr('TRACEDEBUGINFO WARN ERRORFATAL', (r.severity_number - 1) / 4 * 5 + 1,
+            CASE (r.severity_number - 1) / 4 WHEN 2 THEN 4 WHEN 3 THEN 4 ELSE 5 END)
+        || CASE (r.severity_number - 1) % 4 WHEN 0 THEN '' ELSE (r.severity_number - 1) % 4 + 1 END END) AS severity,
+    o.service, o.logger, o.host, r.message, r.trace_id, r.span_id, r.event_name, o.file, o.line, o.function,
+    o.process_id, o.thread, r.attributes
+FROM record r JOIN origin o ON o.id = r.origin_id;
+";
+
+/// Opens the database for the one that writes, and creates or migrates its tables.
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    // Never wait for a lock here: the shipper does, without holding up its thread.
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
+    // Checkpoints are made by `sync`, and the log file does not stay large after one.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", crate::limits::SQLITE_WAL_BYTES_TARGET as i64)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        create(&connection)?;
+    } else if version > SCHEMA_VERSION {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_MISMATCH),
+            Some(format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}")),
+        ));
+    }
+    Ok(connection)
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    ))
+}
+
+/// Opens the database for one that only reads, and can do nothing else.
+pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(std::time::Duration::from_millis(250))?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
+    Ok(connection)
+}

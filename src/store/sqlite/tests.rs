@@ -1,0 +1,219 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::{Batch, Origin};
+use crate::store::contract::{self, Subject, chunk};
+
+struct SqliteSubject(TempDir);
+
+impl SqliteSubject {
+    fn new() -> SqliteSubject {
+        SqliteSubject(TempDir::new().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("logboom.db")
+    }
+
+    fn with(&self, retention: Retention) -> SqliteStore {
+        SqliteStore::new(self.path(), retention)
+    }
+
+    fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+        Connection::open(self.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+impl Subject for SqliteSubject {
+    type Store = SqliteStore;
+
+    fn open(&self) -> SqliteStore {
+        self.with(Retention::default())
+    }
+
+    fn read(&self, _: RecordId) -> Vec<(RecordId, String)> {
+        let connection = Connection::open(self.path()).unwrap();
+        let mut select = connection.prepare("SELECT id, message FROM logs ORDER BY id").unwrap();
+        let rows = select.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+#[test]
+fn contract() {
+    contract::check(SqliteSubject::new);
+}
+
+#[test]
+fn the_view_shows_every_field_flat() {
+    let subject = SqliteSubject::new();
+    let mut batch = Batch::new();
+    batch.push(&RecordRef {
+        timestamp: -1,
+        severity_number: 14,
+        origin: Origin {
+            service: "s",
+            logger: "l",
+            host: "h",
+            file: "f",
+            line: 3,
+            function: "g",
+            process_id: 4,
+            thread: "t",
+            severity_text: "",
+        },
+        message: "m",
+        trace_id: "a",
+        span_id: "b",
+        event_name: "e",
+        attributes: r#"{"k":1}"#,
+        ..RecordRef::default()
+    });
+    batch.push(&RecordRef {
+        origin: Origin { severity_text: "Level 25", ..Origin::default() },
+        ..RecordRef::default()
+    });
+    block_on(subject.open().write(&Chunk::of(1, batch.bytes(), 2))).unwrap();
+    let flat = "SELECT json_array(id, time, severity_number, severity, service, logger, host, message, trace_id, span_id,
+        event_name, file, line, function, process_id, thread, attributes) FROM logs WHERE id = ";
+    assert_eq!(
+        subject.query::<String>(&format!("{flat} 1")),
+        r#"[1,"1969-12-31T23:59:59.999999999Z",14,"WARN2","s","l","h","m","a","b","e","f",3,"g",4,"t","{\"k\":1}"]"#
+    );
+    assert_eq!(
+        subject.query::<String>(&format!("{flat} 2")),
+        r#"[2,"1970-01-01T00:00:00.000000000Z",0,"Level 25",null,null,null,null,null,null,null,null,null,null,null,null,null]"#
+    );
+}
+
+#[test]
+fn the_view_names_severities_as_the_record_does() {
+    let subject = SqliteSubject::new();
+    let mut batch = Batch::new();
+    for severity_number in 0..=24 {
+        batch.push(&RecordRef { severity_number, ..RecordRef::default() });
+    }
+    block_on(subject.open().write(&Chunk::of(1, batch.bytes(), 25))).unwrap();
+    for number in 0..=24u8 {
+        let name: Option<String> =
+            subject.query(&format!("SELECT severity FROM logs WHERE severity_number = {number}"));
+        assert_eq!(name.unwrap_or_default(), crate::record::severity::name(number));
+    }
+}
+
+#[test]
+fn a_row_that_the_database_refuses_is_put_aside_alone() {
+    let subject = SqliteSubject::new();
+    block_on(subject.open().position()).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message = 'message 3'
+             BEGIN SELECT raise(ABORT, 'no threes'); END",
+        )
+        .unwrap();
+    let written = block_on(subject.open().write(&chunk(1, 6))).unwrap();
+    assert_eq!(written, Written { stored: 4, dead_letters: 1 });
+    assert_eq!(block_on(subject.open().position()).unwrap(), 6);
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 4);
+    let dead: String =
+        subject.query("SELECT id || reason || json_extract(record, '$.message') FROM logs_dead_letter");
+    assert_eq!(dead, "3no threesmessage 3");
+}
+
+#[test]
+fn a_locked_database_is_an_error_that_passes() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 2))).unwrap();
+    let other = Connection::open(subject.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = block_on(store.write(&chunk(2, 3))).unwrap_err();
+    assert!(error.hint.unwrap().contains("another process holds a lock"));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(block_on(store.position()).unwrap(), 2);
+    block_on(store.write(&chunk(2, 3))).unwrap();
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 2);
+}
+
+#[test]
+fn a_database_that_is_none_says_what_to_do_and_moving_it_away_helps() {
+    let subject = SqliteSubject::new();
+    std::fs::write(subject.path(), "not a database, and long enough to be read as one's header. ".repeat(20))
+        .unwrap();
+    let mut store = subject.open();
+    let error = block_on(store.position()).unwrap_err();
+    assert!(error.what.contains("not a database"), "{error}");
+    assert!(error.hint.unwrap().contains("move"));
+    std::fs::remove_file(subject.path()).unwrap();
+    assert_eq!(block_on(store.position()).unwrap(), 1);
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    let subject = SqliteSubject::new();
+    Connection::open(subject.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(block_on(subject.open().position()).unwrap_err().what.contains("schema version 99"));
+}
+
+#[test]
+fn a_database_deleted_under_the_store_is_noticed_before_the_spool_is_released() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 5))).unwrap();
+    std::fs::remove_file(subject.path()).unwrap();
+    block_on(store.write(&chunk(5, 6))).unwrap();
+    assert!(block_on(store.sync()).unwrap_err().what.contains("deleted"));
+    assert_eq!(block_on(store.position()).unwrap(), 1);
+}
+
+fn aged_chunk(from: RecordId, to: RecordId, observed_timestamp: i64) -> Chunk {
+    let mut batch = Batch::new();
+    for id in from..to {
+        batch.push(&RecordRef {
+            observed_timestamp,
+            message: &format!("message {id}"),
+            ..RecordRef::default()
+        });
+    }
+    Chunk::of(from, batch.bytes(), to - from)
+}
+
+fn maintain_all(store: &mut SqliteStore) -> u32 {
+    let mut slices = 0;
+    while block_on(store.maintain()).unwrap() {
+        slices += 1;
+    }
+    slices
+}
+
+#[test]
+fn retention_by_age_deletes_in_slices_what_was_received_too_long_ago() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
+    let old = time::now() - 2 * 3600 * time::SECOND;
+    block_on(store.write(&aged_chunk(1, 10_001, old))).unwrap();
+    block_on(store.write(&aged_chunk(10_001, 20_001, time::now()))).unwrap();
+    assert_eq!(maintain_all(&mut store), 2);
+    // The block with both old and new records stays whole, so ids stay without gaps.
+    assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 8193);
+    assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
+    assert_eq!(block_on(store.position()).unwrap(), 20_001);
+}
+
+#[test]
+fn retention_by_size_keeps_the_newest() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: None, bytes: Some(1 << 20) });
+    for from in (1..100_000).step_by(10_000) {
+        block_on(store.write(&chunk(from, from + 10_000))).unwrap();
+    }
+    assert!(maintain_all(&mut store) > 5);
+    assert_eq!(subject.query::<i64>("SELECT max(id) FROM logs"), 100_000);
+    assert!(subject.query::<i64>("SELECT count(*) FROM logs") > 10_000);
+    assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
+}
