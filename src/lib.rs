@@ -5,3 +5,4 @@
 pub mod ingest;
 pub mod limits;
 pub mod record;
+pub mod view;
