@@ -8,3 +8,4 @@ pub mod metrics;
 pub mod record;
 pub mod spool;
 pub mod store;
+pub mod view;

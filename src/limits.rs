@@ -24,6 +24,16 @@ pub const ATTRIBUTES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// (OpenTelemetry's SDKs stop at 128.)
 pub const ATTRIBUTES_MAX: usize = 1024;
 
+/// The text of one query. People write tens of bytes, programs that paste lists of ids write hundreds.
+pub const QUERY_BYTES_MAX: usize = 4 << 10;
+
+/// Terms of one query: each is tried on every record that the others leave. SQLite takes 1000 arguments of a
+/// function and as many levels of an expression, so all of them fit into one.
+pub const QUERY_TERMS_MAX: usize = 64;
+
+/// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
+pub const QUERY_DEPTH_MAX: usize = 32;
+
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 

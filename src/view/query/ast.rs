@@ -1,0 +1,197 @@
+//! The tree that a query is parsed into.
+
+use std::fmt::{self, Display, Write};
+
+use super::field::{Column, Field};
+use super::range::Range;
+use super::words::Pattern;
+use crate::record::time;
+
+/// A condition on a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression {
+    /// Every one holds; with none, always.
+    All(Vec<Expression>),
+    /// At least one holds.
+    Any(Vec<Expression>),
+    /// It does not hold.
+    Not(Box<Expression>),
+    /// A test of one field.
+    Term(Term),
+}
+
+/// A test of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The field.
+    pub field: Field,
+    /// What must be true of it. Nothing is true of an absent field.
+    pub test: Test,
+}
+
+/// What must be true of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// It is present.
+    Present,
+    /// The number (or the time, in ns since the Unix epoch) lies in the range.
+    Range(Range),
+    /// The text is this one; for [`Column::Severity`], with ASCII letters in either case.
+    Equal(String),
+    /// The text stands in this order to the given one.
+    Order(Order, String),
+    /// The text as a whole fits the pattern.
+    Fits(Pattern),
+    /// The text holds the pattern, its ends at ends of words and ASCII letters in either case.
+    Words(Pattern),
+}
+
+/// An order between two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Expression {
+    /// All of these, without needless levels.
+    pub(super) fn all(expressions: Vec<Expression>) -> Expression {
+        Expression::joined(expressions, Expression::All, |expression| match expression {
+            Expression::All(inner) => Ok(inner),
+            other => Err(other),
+        })
+    }
+
+    /// Any of these, without needless levels.
+    pub(super) fn any(expressions: Vec<Expression>) -> Expression {
+        Expression::joined(expressions, Expression::Any, |expression| match expression {
+            Expression::Any(inner) => Ok(inner),
+            other => Err(other),
+        })
+    }
+
+    /// The opposite; the opposite of an opposite is the thing itself.
+    pub(super) fn not(expression: Expression) -> Expression {
+        match expression {
+            Expression::Not(inner) => *inner,
+            other => Expression::Not(Box::new(other)),
+        }
+    }
+
+    fn joined(
+        expressions: Vec<Expression>,
+        join: fn(Vec<Expression>) -> Expression,
+        open: fn(Expression) -> Result<Vec<Expression>, Expression>,
+    ) -> Expression {
+        let mut flat = Vec::with_capacity(expressions.len());
+        for expression in expressions {
+            match open(expression) {
+                Ok(inner) => flat.extend(inner),
+                Err(other) => flat.push(other),
+            }
+        }
+        match flat.len() {
+            1 => flat.swap_remove(0),
+            _ => join(flat),
+        }
+    }
+}
+
+impl Order {
+    /// As written in a query, and in SQL.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Order::Less => "<",
+            Order::LessOrEqual => "<=",
+            Order::Greater => ">",
+            Order::GreaterOrEqual => ">=",
+        }
+    }
+
+    /// Whether it holds of two values that compare so.
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Order::Less => ordering.is_lt(),
+            Order::LessOrEqual => ordering.is_le(),
+            Order::Greater => ordering.is_gt(),
+            Order::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expression::All(inner) if inner.is_empty() => formatter.write_char('*'),
+            Expression::All(inner) => write_joined(formatter, inner, " "),
+            Expression::Any(inner) => write_joined(formatter, inner, " OR "),
+            Expression::Not(inner) => write!(formatter, "-{inner}"),
+            Expression::Term(term) => term.fmt(formatter),
+        }
+    }
+}
+
+fn write_joined(formatter: &mut fmt::Formatter<'_>, inner: &[Expression], separator: &str) -> fmt::Result {
+    formatter.write_char('(')?;
+    for (index, expression) in inner.iter().enumerate() {
+        formatter.write_str(if index == 0 { "" } else { separator })?;
+        expression.fmt(formatter)?;
+    }
+    formatter.write_char(')')
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = &self.field;
+        match &self.test {
+            Test::Present => write!(formatter, "{field}:*"),
+            Test::Range(range) => self.write_range(formatter, *range),
+            Test::Equal(text) => {
+                write!(formatter, "{field}:")?;
+                write_quoted(formatter, text)
+            }
+            Test::Order(order, text) => {
+                write!(formatter, "{field}{}", order.symbol())?;
+                write_quoted(formatter, text)
+            }
+            Test::Fits(pattern) | Test::Words(pattern) => write!(formatter, "{field}:{pattern}"),
+        }
+    }
+}
+
+impl Term {
+    fn write_range(&self, formatter: &mut fmt::Formatter<'_>, range: Range) -> fmt::Result {
+        let field = &self.field;
+        let value = |number| match field {
+            Field::Column(Column::Time) => format!("\"{}\"", time::format(number)),
+            _ => number.to_string(),
+        };
+        match (range.lower(), range.upper()) {
+            (Some(first), Some(last)) if first == last => write!(formatter, "{field}:{}", value(first)),
+            (Some(first), Some(last)) => {
+                write!(formatter, "({field}>={} {field}<={})", value(first), value(last))
+            }
+            (Some(first), None) => write!(formatter, "{field}>={}", value(first)),
+            (None, Some(last)) => write!(formatter, "{field}<={}", value(last)),
+            (None, None) => write!(formatter, "{field}:*"),
+        }
+    }
+}
+
+/// Writes a text in quotes, as the lexer reads it back.
+pub(super) fn write_quoted(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    formatter.write_char('"')?;
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            formatter.write_char('\\')?;
+        }
+        formatter.write_char(character)?;
+    }
+    formatter.write_char('"')
+}

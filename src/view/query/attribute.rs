@@ -1,0 +1,207 @@
+//! Tests one attribute in the JSON text of all of them, without parsing the rest and, but for escapes, without
+//! allocating.
+//!
+//! The text was checked at the border, so this walks it trusting that it is JSON; where it is not, attributes are
+//! merely not found.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use memchr::{memchr, memchr2, memmem};
+
+use super::ast::Order;
+use super::words::Encoded;
+
+/// What must be true of an attribute.
+#[derive(Clone, Copy, Debug)]
+pub enum Comparison<'a> {
+    /// It is present.
+    Present,
+    /// It is this text, or a number of the same value.
+    Equal(&'a str),
+    /// It stands in this order to the value: by number if that is one, else by text.
+    Order(Order, &'a str),
+    /// Its text as a whole fits the pattern, as [`Pattern::encoded`](super::Pattern::encoded) gives it.
+    Fits(&'a str),
+}
+
+/// Whether the attribute of this name compares so; an absent one never does.
+pub(super) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) -> bool {
+    let Some(value) = find(attributes, name) else {
+        return false;
+    };
+    let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let text = match value.as_bytes().first() {
+        _ if matches!(comparison, Comparison::Present) => return true,
+        None | Some(b'{' | b'[') => return false,
+        Some(b'"') => unquoted(value),
+        Some(_) => Cow::Borrowed(value),
+    };
+    match comparison {
+        Comparison::Present => true,
+        Comparison::Equal(other) => text == other || is_number && has_value_of(&text, other),
+        Comparison::Order(order, other) => compare(&text, other).is_some_and(|found| order.holds(found)),
+        Comparison::Fits(pattern) => {
+            Encoded::new(pattern.as_bytes()).is_some_and(|pattern| pattern.fits(text.as_bytes()))
+        }
+    }
+}
+
+/// The value of an attribute as written: the member of the name, or what its dots lead to.
+fn find<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
+    if !may_hold(attributes, name) {
+        return None;
+    }
+    member(attributes, name).or_else(|| match name.contains('.') {
+        true => name.split('.').try_fold(attributes, member),
+        false => None,
+    })
+}
+
+/// False only if the name, or its last step, is nowhere in the text: most records are done with this.
+fn may_hold(attributes: &str, name: &str) -> bool {
+    let last_step = name.rsplit('.').next().unwrap_or(name);
+    memmem::find(attributes.as_bytes(), last_step.as_bytes()).is_some()
+        || memchr(b'\\', attributes.as_bytes()).is_some()
+}
+
+/// The value of the last member of the name, which is the one that counts.
+fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let named = Members::new(object).filter(|(own, _)| unquoted(own) == name);
+    named.last().map(|(_, value)| value)
+}
+
+/// Walks the members of an object: each name with its quotes, and each value as written.
+struct Members<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Members<'a> {
+    /// Has no members where the text is no object.
+    fn new(object: &'a str) -> Members<'a> {
+        Members { rest: object.trim_start().strip_prefix('{').unwrap_or("") }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        let start = self.rest.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace());
+        let (name, rest) = start.split_at_checked(end_of_string(start)?)?;
+        let value = rest.trim_start().strip_prefix(':')?.trim_start();
+        let (value, rest) = value.split_at_checked(end_of_value(value)?)?;
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+/// Where the value ends that a text starts with.
+fn end_of_value(text: &str) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'"' => end_of_string(text),
+        b'{' | b'[' => end_of_nested(text),
+        _ => text.find(|c: char| matches!(c, ',' | '}' | ']') || c.is_ascii_whitespace()),
+    }
+}
+
+fn end_of_string(text: &str) -> Option<usize> {
+    let bytes = text.strip_prefix('"')?.as_bytes();
+    let mut position = 0;
+    loop {
+        position += memchr2(b'"', b'\\', bytes.get(position..)?)?;
+        if bytes[position] == b'"' {
+            return Some(position + 2);
+        }
+        position += 2;
+    }
+}
+
+fn end_of_nested(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut position, mut depth) = (0, 0usize);
+    loop {
+        match bytes.get(position)? {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b'"' => position += end_of_string(text.get(position..)?)? - 1,
+            _ => {}
+        }
+        position += 1;
+        if depth == 0 {
+            return Some(position);
+        }
+    }
+}
+
+/// The content of a JSON string with its quotes; as written where it holds half of a surrogate pair, which no text
+/// can.
+fn unquoted(string: &str) -> Cow<'_, str> {
+    let inner = string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(string);
+    if memchr(b'\\', inner.as_bytes()).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    serde_json::from_str(string).map_or(Cow::Borrowed(inner), Cow::Owned)
+}
+
+/// A number of JSON.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Integer(i64),
+    Real(f64),
+}
+
+impl Number {
+    fn new(text: &str) -> Option<Number> {
+        if !is_number(text) {
+            return None;
+        }
+        text.parse().map(Number::Integer).or_else(|_| text.parse().map(Number::Real)).ok()
+    }
+
+    fn real(self) -> f64 {
+        match self {
+            Number::Integer(number) => number as f64,
+            Number::Real(number) => number,
+        }
+    }
+
+    fn compare(self, other: Number) -> Option<Ordering> {
+        match (self, other) {
+            (Number::Integer(one), Number::Integer(two)) => Some(one.cmp(&two)),
+            _ => self.real().partial_cmp(&other.real()),
+        }
+    }
+}
+
+/// Whether a text is a number in JSON's grammar, which knows no `+`, no leading zeros, no `.5` and no `NaN`.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    digits(whole)
+        && (whole.len() == 1 || !whole.starts_with('0'))
+        && digits(fraction)
+        && digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
+}
+
+/// Whether two different texts are the same number. Whole numbers have but one text, and beyond `i64` only that
+/// tells them apart.
+fn has_value_of(number: &str, other: &str) -> bool {
+    let is_whole = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_whole(number) && is_whole(other) {
+        return false;
+    }
+    match (Number::new(number), Number::new(other)) {
+        (Some(number), Some(other)) => number.compare(other) == Some(Ordering::Equal),
+        _ => false,
+    }
+}
+
+fn compare(text: &str, other: &str) -> Option<Ordering> {
+    match Number::new(other) {
+        Some(other) => Number::new(text)?.compare(other),
+        None => Some(text.cmp(other)),
+    }
+}

@@ -1,0 +1,139 @@
+//! What can be wrong with a query, for the person who wrote it.
+
+use std::fmt;
+use std::ops;
+
+use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
+
+/// Why a query was not understood, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryError {
+    /// The bytes of the query that it is about; always whole characters.
+    pub range: ops::Range<usize>,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Problem {
+    #[error("the query is {0} bytes long, {QUERY_BYTES_MAX} are allowed")]
+    TooLong(usize),
+    #[error("the query has more than {QUERY_TERMS_MAX} terms")]
+    TooManyTerms,
+    #[error("more than {QUERY_DEPTH_MAX} parentheses are open at once")]
+    TooDeep,
+    #[error("the quote is not closed")]
+    UnclosedQuote,
+    #[error("the parenthesis is not closed")]
+    UnclosedParenthesis,
+    #[error("nothing opens this parenthesis")]
+    UnopenedParenthesis,
+    #[error("there is nothing in the parentheses")]
+    EmptyParentheses,
+    #[error("`{0}` has nothing on its left")]
+    MissingLeft(&'static str),
+    #[error("`{0}` has nothing on its right")]
+    MissingRight(&'static str),
+    #[error("there is no field name on the left")]
+    MissingName,
+    #[error("the field has no value")]
+    MissingValue,
+    #[error("an unquoted value cannot start with `<`, `>` or `=`")]
+    OperatorInValue,
+    #[error("there is no text to look for")]
+    EmptyText,
+    #[error("an empty `{0}` is not stored, so that nothing can equal it")]
+    EmptyColumn(&'static str),
+    #[error("a `{0}` of 0 means that there is none, so that nothing can equal it")]
+    ZeroColumn(&'static str),
+    #[error("`*` stands only at the ends of a value")]
+    InnerStar,
+    #[error("`{0}` cannot be looked up by a part of it")]
+    StarInExactColumn(&'static str),
+    #[error("`{0}` is compared with whole numbers from 0")]
+    NotANumber(&'static str),
+    #[error("this is not a time")]
+    NotATime,
+    #[error("this is not a severity that has an order")]
+    UnknownSeverity,
+    #[error("a value with `*` has no order")]
+    StarHasNoOrder,
+    #[error("the message has no order")]
+    MessageHasNoOrder,
+    #[error("parentheses follow only `:`, `=` or `!=`")]
+    GroupHasNoOrder,
+    #[error("the parentheses after a field hold values, not other fields")]
+    FieldInGroup,
+}
+
+impl Problem {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Problem::TooLong(_) | Problem::TooManyTerms => "ask for less at once, in several queries".into(),
+            Problem::TooDeep => "leave out parentheses that change nothing".into(),
+            Problem::UnclosedQuote => "add a `\"`; inside quotes, `\\\"` stands for a quote".into(),
+            Problem::UnclosedParenthesis => "add a `)`, or quote the text that it belongs to".into(),
+            Problem::UnopenedParenthesis => "leave it out, or quote the text that it belongs to".into(),
+            Problem::EmptyParentheses => "leave them out, or quote the text, as in \"main()\"".into(),
+            Problem::MissingLeft(word) | Problem::MissingRight(word) => {
+                format!("to search for the text itself, quote it: \"{word}\"")
+            }
+            Problem::MissingName => "write `field>value`, or quote the text to search for it".into(),
+            Problem::MissingValue => {
+                "put the value right after it, without a space; `field:*` finds every value, \
+                 and quotes around the whole search for it as a text"
+                    .into()
+            }
+            Problem::OperatorInValue => {
+                "write `field>value` to compare, or quote the value: `function:\"<module>\"`".into()
+            }
+            Problem::EmptyText => "write the word between the quotes, or leave it out".into(),
+            Problem::EmptyColumn(name) | Problem::ZeroColumn(name) => {
+                format!("`-{name}:*` finds records without one")
+            }
+            Problem::InnerStar => "quote the value to look for the star itself".into(),
+            Problem::StarInExactColumn("severity") => "write a word or a number, as in `level>=warn`".into(),
+            Problem::StarInExactColumn("time") => {
+                "write a range, as in `time>=2026-11-21 time<2026-11-22`".into()
+            }
+            Problem::StarInExactColumn(name) => format!("write a range, as in `{name}>=10 {name}<20`"),
+            Problem::NotANumber(name) => format!("write it like `{name}:17` or `{name}>=17`"),
+            Problem::NotATime => super::time::FORMS.into(),
+            Problem::UnknownSeverity => {
+                "known are trace, debug, info, notice, warn, error, alert, fatal and their other spellings, \
+                 and the numbers 1 to 24"
+                    .into()
+            }
+            Problem::StarHasNoOrder => "leave out the `*`, or quote the value".into(),
+            Problem::MessageHasNoOrder => "search it for words: `message:word` or just `word`".into(),
+            Problem::GroupHasNoOrder => "repeat the field: `(line>10 OR line>20)`".into(),
+            Problem::FieldInGroup => "quote the value, or write the fields one by one".into(),
+        }
+    }
+}
+
+impl QueryError {
+    pub(super) fn new(range: ops::Range<usize>, problem: Problem) -> QueryError {
+        QueryError { range, problem }
+    }
+
+    /// The query and, below it, a line of `^` under the part that the error is about.
+    pub fn render(&self, query: &str) -> String {
+        let characters = |range| query.get(range).unwrap_or("").chars().count();
+        let shown: String = query.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let before = " ".repeat(characters(0..self.range.start));
+        let marks = "^".repeat(characters(self.range.clone()).max(1));
+        format!("{shown}\n{before}{marks}")
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (at byte {})", self.problem, self.range.start)
+    }
+}
+
+impl std::error::Error for QueryError {}

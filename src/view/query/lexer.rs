@@ -1,0 +1,181 @@
+//! Cuts a query into tokens; the grammar is in the module above.
+
+use std::ops;
+
+use super::ast::Order;
+use super::error::{Problem, QueryError};
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Open,
+    Close,
+    Or,
+    And,
+    /// `NOT` or `-`.
+    Not(&'static str),
+    Text(Text),
+    /// A field's name and operator; what follows is for [`Lexer::value`].
+    Field(String, Operator),
+}
+
+/// A word, or what stands between quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) quoted: bool,
+}
+
+/// Between a field and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operator {
+    Is,
+    IsNot,
+    Order(Order),
+}
+
+/// The longer ones first, since they start with the shorter.
+const OPERATORS: [(&str, Operator); 7] = [
+    ("!=", Operator::IsNot),
+    ("<=", Operator::Order(Order::LessOrEqual)),
+    (">=", Operator::Order(Order::GreaterOrEqual)),
+    ("<", Operator::Order(Order::Less)),
+    (">", Operator::Order(Order::Greater)),
+    (":", Operator::Is),
+    ("=", Operator::Is),
+];
+
+/// What starts like an operator but is text: the paths of some languages, and addresses.
+const NOT_OPERATORS: [&str; 2] = ["::", "://"];
+
+pub(super) struct Lexer<'a> {
+    query: &'a str,
+    position: usize,
+}
+
+/// A token with the bytes that it was read from.
+pub(super) type Spanned<T> = (T, ops::Range<usize>);
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(query: &'a str) -> Lexer<'a> {
+        Lexer { query, position: 0 }
+    }
+
+    /// The next token; `None` at the end.
+    pub(super) fn token(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
+        self.position = self.query.len() - self.rest().trim_start().len();
+        let start = self.position;
+        let token = match self.rest().chars().next() {
+            None => return Ok(None),
+            Some('(') => self.advance(1, Token::Open),
+            Some(')') => self.advance(1, Token::Close),
+            Some('-') => self.advance(1, Token::Not("-")),
+            Some('"') => {
+                let text = self.quoted()?;
+                match self.operator() {
+                    Some(operator) => Token::Field(text, operator),
+                    None => Token::Text(Text { text, quoted: true }),
+                }
+            }
+            Some(_) => self.word_or_field()?,
+        };
+        Ok(Some((token, start..self.position)))
+    }
+
+    /// The value that follows a field's operator; `None` if there is none. It is a text, or [`Token::Open`].
+    pub(super) fn value(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
+        let start = self.position;
+        let token = match self.rest().chars().next() {
+            Some('(') => self.advance(1, Token::Open),
+            Some('"') => Token::Text(Text { text: self.quoted()?, quoted: true }),
+            Some('<' | '>' | '=') => {
+                self.word();
+                return Err(QueryError::new(start..self.position, Problem::OperatorInValue));
+            }
+            _ => match self.word() {
+                "" => return Ok(None),
+                word => Token::Text(Text { text: word.to_owned(), quoted: false }),
+            },
+        };
+        Ok(Some((token, start..self.position)))
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.query[self.position..]
+    }
+
+    fn advance(&mut self, bytes: usize, token: Token) -> Token {
+        self.position += bytes;
+        token
+    }
+
+    fn word_or_field(&mut self) -> Result<Token, QueryError> {
+        let start = self.position;
+        let name = self.take_until(|character| !is_of_name(character));
+        let operator = self.operator();
+        match operator {
+            Some(_) if name.is_empty() => Err(QueryError::new(start..self.position, Problem::MissingName)),
+            Some(operator) if is_name(name) => Ok(Token::Field(name.to_owned(), operator)),
+            _ => {
+                self.position = start;
+                Ok(match self.word() {
+                    "OR" => Token::Or,
+                    "AND" => Token::And,
+                    "NOT" => Token::Not("NOT"),
+                    word => Token::Text(Text { text: word.to_owned(), quoted: false }),
+                })
+            }
+        }
+    }
+
+    fn operator(&mut self) -> Option<Operator> {
+        let rest = self.rest();
+        if NOT_OPERATORS.iter().any(|text| rest.starts_with(text)) {
+            return None;
+        }
+        let (symbol, operator) = OPERATORS.iter().find(|(symbol, _)| rest.starts_with(symbol))?;
+        self.position += symbol.len();
+        Some(*operator)
+    }
+
+    fn word(&mut self) -> &'a str {
+        self.take_until(|character| character.is_whitespace() || matches!(character, '(' | ')' | '"'))
+    }
+
+    fn take_until(&mut self, ends: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let taken = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        self.position += taken.len();
+        taken
+    }
+
+    /// What stands between the quote here and the next one.
+    fn quoted(&mut self) -> Result<String, QueryError> {
+        let start = self.position;
+        let mut text = String::new();
+        let mut characters = self.rest().char_indices().skip(1).peekable();
+        while let Some((index, character)) = characters.next() {
+            match (character, characters.peek()) {
+                ('"', _) => {
+                    self.position += index + 1;
+                    return Ok(text);
+                }
+                ('\\', Some(&(_, escaped @ ('"' | '\\')))) => {
+                    text.push(escaped);
+                    characters.next();
+                }
+                _ => text.push(character),
+            }
+        }
+        Err(QueryError::new(start..self.query.len(), Problem::UnclosedQuote))
+    }
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '/' | '@' | '$')
+}
+
+fn is_name(name: &str) -> bool {
+    let starts = name.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '@'));
+    starts && name.ends_with(|last: char| last.is_alphanumeric() || last == '_')
+}

@@ -1,0 +1,193 @@
+//! Builds the tree. Open parentheses are kept on a stack of its own, so depth is a limit and never an overflow.
+
+use std::mem;
+use std::ops;
+
+use super::ast::Expression;
+use super::error::{Problem, QueryError};
+use super::field::Field;
+use super::lexer::{Lexer, Operator, Text, Token};
+use super::term;
+use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
+
+/// Parses a whole query; `now` in ns since the Unix epoch.
+pub(super) fn parse(query: &str, now: i64) -> Result<Expression, QueryError> {
+    if query.len() > QUERY_BYTES_MAX {
+        let start = query.floor_char_boundary(QUERY_BYTES_MAX);
+        return Err(QueryError::new(start..query.len(), Problem::TooLong(query.len())));
+    }
+    let mut parser =
+        Parser { lexer: Lexer::new(query), now, terms: 0, group: Group::default(), outer: Vec::new() };
+    while let Some((token, range)) = parser.lexer.token()? {
+        parser.take(token, range)?;
+    }
+    parser.finish()
+}
+
+struct Parser<'a> {
+    lexer: Lexer<'a>,
+    now: i64,
+    terms: usize,
+    /// The innermost open parentheses, or the query itself.
+    group: Group,
+    /// The groups around it, outermost first.
+    outer: Vec<Group>,
+}
+
+/// What stands between two parentheses, as far as it was read.
+#[derive(Default)]
+struct Group {
+    /// Where it was opened.
+    range: ops::Range<usize>,
+    /// The field whose values it holds.
+    field: Option<Field>,
+    /// What the last `OR` and those before it separated.
+    alternatives: Vec<Expression>,
+    /// What was read since.
+    terms: Vec<Expression>,
+    /// Whether the next operand is negated.
+    negated: bool,
+    /// The operator that waits for the next operand.
+    waiting: Option<(&'static str, ops::Range<usize>)>,
+}
+
+impl Group {
+    fn push(&mut self, operand: Expression) {
+        self.waiting = None;
+        let negated = mem::take(&mut self.negated);
+        self.terms.push(if negated { Expression::not(operand) } else { operand });
+    }
+
+    fn wait(&mut self, operator: &'static str, range: ops::Range<usize>) {
+        self.waiting = Some((operator, range));
+    }
+
+    /// Takes `OR` or `AND`.
+    fn join(&mut self, operator: &'static str, range: ops::Range<usize>) -> Result<(), QueryError> {
+        self.check_not_waiting()?;
+        if self.terms.is_empty() {
+            return Err(QueryError::new(range, Problem::MissingLeft(operator)));
+        }
+        if operator == "OR" {
+            self.alternatives.push(Expression::all(mem::take(&mut self.terms)));
+        }
+        self.wait(operator, range);
+        Ok(())
+    }
+
+    fn check_not_waiting(&self) -> Result<(), QueryError> {
+        match &self.waiting {
+            Some((operator, range)) => Err(QueryError::new(range.clone(), Problem::MissingRight(operator))),
+            None => Ok(()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.alternatives.is_empty() && self.terms.is_empty()
+    }
+
+    fn finish(mut self) -> Result<Expression, QueryError> {
+        self.check_not_waiting()?;
+        let last = Expression::all(self.terms);
+        if self.alternatives.is_empty() {
+            return Ok(last);
+        }
+        self.alternatives.push(last);
+        Ok(Expression::any(self.alternatives))
+    }
+}
+
+impl Parser<'_> {
+    fn take(&mut self, token: Token, range: ops::Range<usize>) -> Result<(), QueryError> {
+        match token {
+            Token::Open => self.open(self.group.field.clone(), range),
+            Token::Close => self.close(range),
+            Token::Or => self.group.join("OR", range),
+            Token::And => self.group.join("AND", range),
+            Token::Not(symbol) => {
+                self.negate(symbol, range);
+                Ok(())
+            }
+            Token::Text(text) => {
+                let field = self.group.field.clone();
+                self.term(field, Operator::Is, &text, range)
+            }
+            Token::Field(name, operator) => self.field(&name, operator, range),
+        }
+    }
+
+    fn negate(&mut self, symbol: &'static str, range: ops::Range<usize>) {
+        self.group.negated = !self.group.negated;
+        self.group.wait(symbol, range);
+    }
+
+    fn field(&mut self, name: &str, operator: Operator, range: ops::Range<usize>) -> Result<(), QueryError> {
+        if self.group.field.is_some() {
+            return Err(QueryError::new(range, Problem::FieldInGroup));
+        }
+        let Some(field) = Field::of_name(name) else {
+            return Err(QueryError::new(range, Problem::MissingName));
+        };
+        match (self.lexer.value()?, operator) {
+            (None, _) => Err(QueryError::new(range, Problem::MissingValue)),
+            (Some((Token::Text(text), value)), _) => self.term(Some(field), operator, &text, value),
+            (Some((_, parenthesis)), Operator::Order(_)) => {
+                Err(QueryError::new(range.start..parenthesis.end, Problem::GroupHasNoOrder))
+            }
+            (Some((_, parenthesis)), _) => {
+                self.group.negated ^= operator == Operator::IsNot;
+                self.open(Some(field), parenthesis)
+            }
+        }
+    }
+
+    /// Adds a term; without a field it searches the message.
+    fn term(
+        &mut self,
+        field: Option<Field>,
+        operator: Operator,
+        text: &Text,
+        range: ops::Range<usize>,
+    ) -> Result<(), QueryError> {
+        self.terms += 1;
+        if self.terms > QUERY_TERMS_MAX {
+            return Err(QueryError::new(range, Problem::TooManyTerms));
+        }
+        let order = match operator {
+            Operator::Order(order) => Some(order),
+            Operator::Is | Operator::IsNot => None,
+        };
+        let operand = term::build(field, order, text, self.now);
+        self.group.negated ^= operator == Operator::IsNot;
+        self.group.push(operand.map_err(|problem| QueryError::new(range, problem))?);
+        Ok(())
+    }
+
+    fn open(&mut self, field: Option<Field>, range: ops::Range<usize>) -> Result<(), QueryError> {
+        if self.outer.len() >= QUERY_DEPTH_MAX {
+            return Err(QueryError::new(range, Problem::TooDeep));
+        }
+        let group = Group { field, range, ..Group::default() };
+        self.outer.push(mem::replace(&mut self.group, group));
+        Ok(())
+    }
+
+    fn close(&mut self, range: ops::Range<usize>) -> Result<(), QueryError> {
+        let Some(outer) = self.outer.pop() else {
+            return Err(QueryError::new(range, Problem::UnopenedParenthesis));
+        };
+        let inner = mem::replace(&mut self.group, outer);
+        if inner.is_empty() && inner.waiting.is_none() {
+            return Err(QueryError::new(inner.range.start..range.end, Problem::EmptyParentheses));
+        }
+        self.group.push(inner.finish()?);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Expression, QueryError> {
+        if self.outer.is_empty() {
+            return self.group.finish();
+        }
+        Err(QueryError::new(self.group.range, Problem::UnclosedParenthesis))
+    }
+}

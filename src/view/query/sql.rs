@@ -1,0 +1,72 @@
+//! Conditions of SQL, put together from parts that carry their parameters with them.
+//!
+//! This is all that the dialects share: each walks the tree itself, since what is fast differs from database to
+//! database. Constant text comes from the program alone; whatever a query says is a parameter.
+
+/// A parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Real(f64),
+}
+
+/// A boolean expression of SQL that is never NULL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Its text, in parentheses where it needs them; each `?` is a parameter.
+    pub sql: String,
+    /// The parameters, in the order of the `?`.
+    pub parameters: Vec<Value>,
+}
+
+impl Condition {
+    /// A condition of constant text.
+    pub(super) fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
+        Condition { sql: sql.into(), parameters }
+    }
+
+    /// Always true.
+    pub(super) fn always() -> Condition {
+        Condition::new("TRUE", Vec::new())
+    }
+
+    /// Never true.
+    pub(super) fn never() -> Condition {
+        Condition::new("FALSE", Vec::new())
+    }
+
+    /// All of some conditions; any of them where `connective` is `OR`.
+    pub(super) fn joined(conditions: Vec<Condition>, connective: Connective) -> Condition {
+        let mut conditions = conditions.into_iter();
+        let Some(first) = conditions.next() else {
+            return if connective == Connective::And { Condition::always() } else { Condition::never() };
+        };
+        let mut is_single = true;
+        let mut joined = first;
+        for condition in conditions {
+            is_single = false;
+            joined.sql.push_str(if connective == Connective::And { " AND " } else { " OR " });
+            joined.sql.push_str(&condition.sql);
+            joined.parameters.extend(condition.parameters);
+        }
+        if is_single { joined } else { Condition::new(format!("({})", joined.sql), joined.parameters) }
+    }
+
+    /// True where this one is not, be it false or NULL.
+    pub(super) fn negated(self) -> Condition {
+        Condition::new(format!("({} IS NOT TRUE)", self.sql), self.parameters)
+    }
+}
+
+/// What stands between joined conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connective {
+    /// All must hold.
+    And,
+    /// One must hold.
+    Or,
+}

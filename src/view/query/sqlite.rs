@@ -1,0 +1,312 @@
+//! Queries as conditions of SQLite, over the tables that the store keeps.
+//!
+//! ```text
+//! record AS r (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
+//! origin      (id, severity_text, service, logger, host, file, line, function, process_id, thread)
+//! ```
+//!
+//! A field that is not given is NULL; only `id`, `timestamp`, `severity_number` (0 if not given) and `origin_id` never
+//! are. Origins are few: what asks for them alone becomes one list of their ids, made once, and each record costs one
+//! look into it. Words and attributes are tested by functions of this program, see [`register`]. Of terms that must
+//! all hold, the cheap ones come first.
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error};
+
+use super::Query;
+use super::ast::{Expression, Order, Term, Test};
+use super::attribute::{self, Comparison};
+use super::field::{Column, Field};
+use super::range::Range;
+use super::sql::{Condition, Connective, Value};
+use super::words::Encoded;
+
+/// The condition that the records of a query fulfil, for a statement whose `FROM` names `record AS r`, on a connection
+/// with the functions of [`register`].
+pub fn condition(query: &Query) -> Condition {
+    part(query.expression()).into_record().1
+}
+
+/// A compiled expression, by what can be done with it.
+enum Part {
+    /// A condition on the table `origin` alone.
+    Origin(Condition),
+    /// Patterns that the message must hold, all of them.
+    Words(Vec<Value>),
+    /// A condition on the record, with its cost.
+    Record(Cost, Condition),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    Number,
+    Origin,
+    Text,
+    Words,
+    Attribute,
+    Nested,
+}
+
+impl Part {
+    fn into_record(self) -> (Cost, Condition) {
+        match self {
+            Part::Origin(condition) => (Cost::Origin, of_origin(condition)),
+            Part::Words(patterns) => {
+                let sql = format!("matches_words(r.message{})", ", ?".repeat(patterns.len()));
+                (Cost::Words, Condition::new(sql, patterns))
+            }
+            Part::Record(cost, condition) => (cost, condition),
+        }
+    }
+}
+
+fn of_origin(condition: Condition) -> Condition {
+    let sql = format!("r.origin_id IN (SELECT origin.id FROM origin WHERE {})", condition.sql);
+    Condition::new(sql, condition.parameters)
+}
+
+/// Compiles an expression. It recurses as deep as the parser lets parentheses nest.
+fn part(expression: &Expression) -> Part {
+    match expression {
+        Expression::All(inner) => joined(inner, Connective::And),
+        Expression::Any(inner) => joined(inner, Connective::Or),
+        Expression::Not(inner) => match part(inner) {
+            Part::Origin(condition) => Part::Origin(condition.negated()),
+            other => {
+                let (cost, condition) = other.into_record();
+                Part::Record(cost, condition.negated())
+            }
+        },
+        Expression::Term(term) => term_part(term),
+    }
+}
+
+/// Joins what asks for the origin into one list, and words that must all be there into one call.
+fn joined(expressions: &[Expression], connective: Connective) -> Part {
+    let (mut origin, mut words, mut record) = (Vec::new(), Vec::new(), Vec::new());
+    for expression in expressions {
+        match part(expression) {
+            Part::Origin(condition) => origin.push(condition),
+            Part::Words(patterns) if connective == Connective::And => words.extend(patterns),
+            other => record.push(other.into_record()),
+        }
+    }
+    if record.is_empty() && words.is_empty() && !origin.is_empty() {
+        return Part::Origin(Condition::joined(origin, connective));
+    }
+    if record.is_empty() && origin.is_empty() && !words.is_empty() {
+        return Part::Words(words);
+    }
+    if !origin.is_empty() {
+        record.push(Part::Origin(Condition::joined(origin, connective)).into_record());
+    }
+    if !words.is_empty() {
+        record.push(Part::Words(words).into_record());
+    }
+    record.sort_by_key(|(cost, _)| *cost);
+    let conditions = record.into_iter().map(|(_, condition)| condition).collect();
+    Part::Record(Cost::Nested, Condition::joined(conditions, connective))
+}
+
+fn term_part(term: &Term) -> Part {
+    let column = match &term.field {
+        Field::Column(column) => *column,
+        Field::Attribute(name) => {
+            return Part::Record(Cost::Attribute, attribute_condition(name, &term.test));
+        }
+    };
+    match (place(column), column, &term.test) {
+        (_, Column::Message, Test::Words(pattern)) => Part::Words(vec![Value::Text(pattern.encoded())]),
+        (_, Column::Severity, Test::Present) => Part::Record(Cost::Origin, severity_is_present()),
+        (Place::Origin(name), Column::Severity, Test::Equal(text)) => Part::Origin(Condition::new(
+            format!("{name} = ? COLLATE NOCASE"),
+            vec![Value::Text(text.clone())],
+        )),
+        (Place::Origin(name), _, test) => Part::Origin(column_condition(name, test)),
+        (Place::Number(name), _, test) => Part::Record(Cost::Number, number_condition(column, name, test)),
+        (Place::Text(name), _, test) => Part::Record(Cost::Text, text_condition(name, test)),
+    }
+}
+
+/// Where a column is stored.
+enum Place {
+    /// In `origin`.
+    Origin(&'static str),
+    /// In `record`, as a number that is never NULL.
+    Number(&'static str),
+    /// In `record`, as a text that may be NULL.
+    Text(&'static str),
+}
+
+fn place(column: Column) -> Place {
+    match column {
+        Column::Id => Place::Number("r.id"),
+        Column::Time => Place::Number("r.timestamp"),
+        Column::SeverityNumber => Place::Number("r.severity_number"),
+        Column::Message => Place::Text("r.message"),
+        Column::TraceId => Place::Text("r.trace_id"),
+        Column::SpanId => Place::Text("r.span_id"),
+        Column::EventName => Place::Text("r.event_name"),
+        Column::Severity => Place::Origin("origin.severity_text"),
+        Column::Service => Place::Origin("origin.service"),
+        Column::Logger => Place::Origin("origin.logger"),
+        Column::Host => Place::Origin("origin.host"),
+        Column::File => Place::Origin("origin.file"),
+        Column::Line => Place::Origin("origin.line"),
+        Column::Function => Place::Origin("origin.function"),
+        Column::ProcessId => Place::Origin("origin.process_id"),
+        Column::Thread => Place::Origin("origin.thread"),
+    }
+}
+
+fn severity_is_present() -> Condition {
+    let text = of_origin(column_condition("origin.severity_text", &Test::Present));
+    let number = Condition::new("r.severity_number > 0", Vec::new());
+    Condition::joined(vec![number, text], Connective::Or)
+}
+
+fn number_condition(column: Column, name: &str, test: &Test) -> Condition {
+    match test {
+        Test::Present if column == Column::SeverityNumber => {
+            Condition::new(format!("{name} > 0"), Vec::new())
+        }
+        Test::Present => Condition::always(),
+        test => column_condition(name, test),
+    }
+}
+
+/// The test of a column of `record` that may be NULL, which the condition must not be.
+fn text_condition(name: &str, test: &Test) -> Condition {
+    let condition = column_condition(name, test);
+    match test {
+        Test::Equal(_) | Test::Order(..) | Test::Range(_) => {
+            Condition::new(format!("({name} IS NOT NULL AND {})", condition.sql), condition.parameters)
+        }
+        Test::Present | Test::Fits(_) | Test::Words(_) => condition,
+    }
+}
+
+/// The test of a column; NULL where the column is.
+fn column_condition(name: &str, test: &Test) -> Condition {
+    let text = |text: &str| vec![Value::Text(text.to_owned())];
+    match test {
+        Test::Present => Condition::new(format!("{name} IS NOT NULL"), Vec::new()),
+        Test::Range(range) => range_condition(name, *range),
+        Test::Equal(value) => Condition::new(format!("{name} = ?"), text(value)),
+        Test::Order(order, value) => Condition::new(format!("{name} {} ?", order.symbol()), text(value)),
+        Test::Fits(pattern) => Condition::new(format!("matches_text({name}, ?)"), text(&pattern.encoded())),
+        Test::Words(pattern) => Condition::new(format!("matches_words({name}, ?)"), text(&pattern.encoded())),
+    }
+}
+
+fn range_condition(name: &str, range: Range) -> Condition {
+    if range.is_empty() {
+        return Condition::never();
+    }
+    let integers = |numbers: &[i64]| numbers.iter().copied().map(Value::Integer).collect();
+    match (range.lower(), range.upper()) {
+        (Some(first), Some(last)) if first == last => {
+            Condition::new(format!("{name} = ?"), integers(&[first]))
+        }
+        (Some(first), Some(last)) => {
+            Condition::new(format!("{name} BETWEEN ? AND ?"), integers(&[first, last]))
+        }
+        (Some(first), None) => Condition::new(format!("{name} >= ?"), integers(&[first])),
+        (None, Some(last)) => Condition::new(format!("{name} <= ?"), integers(&[last])),
+        (None, None) => Condition::new(format!("{name} IS NOT NULL"), Vec::new()),
+    }
+}
+
+fn attribute_condition(name: &str, test: &Test) -> Condition {
+    let (operator, value) = match test {
+        Test::Equal(text) => ("=", text.clone()),
+        Test::Order(order, text) => (order.symbol(), text.clone()),
+        Test::Fits(pattern) | Test::Words(pattern) => ("*", pattern.encoded()),
+        Test::Present => ("", String::new()),
+        Test::Range(range) => return attribute_range(name, *range),
+    };
+    let parameters = vec![Value::Text(name.to_owned()), Value::Text(value)];
+    Condition::new(format!("attribute_matches(r.attributes, ?, '{operator}', ?)"), parameters)
+}
+
+/// The parser makes none of attributes, but the tree can hold one.
+fn attribute_range(name: &str, range: Range) -> Condition {
+    let bound = |order, number: i64| attribute_condition(name, &Test::Order(order, number.to_string()));
+    let conditions = vec![bound(Order::GreaterOrEqual, range.first), bound(Order::LessOrEqual, range.last)];
+    Condition::joined(conditions, Connective::And)
+}
+
+/// Adds the functions that conditions call. Each gives 0 or 1, and 0 for NULL.
+///
+/// - `matches_words(text, pattern, ...)`: the text holds all patterns, see the module above; a pattern stands between
+///   two characters, `|` for an end of a word and `*` for any: `'|refused|'`, `'|conn*'`
+/// - `matches_text(text, pattern)`: the text as a whole is the pattern, byte by byte; `*` lets anything go on there
+/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`, `>=`, `*` (the value is
+///   a pattern) or empty (it is present)
+pub fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("matches_words", -1, flags, matches_words)?;
+    connection.create_scalar_function("matches_text", 2, flags, matches_text)?;
+    connection.create_scalar_function("attribute_matches", 4, flags, attribute_matches)
+}
+
+fn matches_words(context: &Context<'_>) -> rusqlite::Result<bool> {
+    if context.is_empty() {
+        return Err(error("matches_words needs a text and patterns"));
+    }
+    let Some(text) = bytes(context, 0) else {
+        return Ok(false);
+    };
+    for index in 1..context.len() {
+        if !pattern(context, index)?.is_in(text) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn matches_text(context: &Context<'_>) -> rusqlite::Result<bool> {
+    let pattern = pattern(context, 1)?;
+    Ok(bytes(context, 0).is_some_and(|text| pattern.fits(text)))
+}
+
+fn attribute_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
+    let (Some(attributes), Some(name), Some(value)) = (text(context, 0), text(context, 1), text(context, 3))
+    else {
+        return Ok(false);
+    };
+    let comparison = match text(context, 2) {
+        Some("") => Comparison::Present,
+        Some("=") => Comparison::Equal(value),
+        Some("<") => Comparison::Order(Order::Less, value),
+        Some("<=") => Comparison::Order(Order::LessOrEqual, value),
+        Some(">") => Comparison::Order(Order::Greater, value),
+        Some(">=") => Comparison::Order(Order::GreaterOrEqual, value),
+        Some("*") => Comparison::Fits(value),
+        _ => return Err(error("attribute_matches knows the operators '', =, <, <=, >, >= and *")),
+    };
+    Ok(attribute::matches(attributes, name, comparison))
+}
+
+fn pattern<'a>(context: &'a Context<'_>, index: usize) -> rusqlite::Result<Encoded<'a>> {
+    bytes(context, index)
+        .and_then(Encoded::new)
+        .ok_or_else(|| error("a pattern stands between two characters, each `|` or `*`"))
+}
+
+fn bytes<'a>(context: &'a Context<'_>, index: usize) -> Option<&'a [u8]> {
+    match context.get_raw(index) {
+        ValueRef::Text(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn text<'a>(context: &'a Context<'_>, index: usize) -> Option<&'a str> {
+    std::str::from_utf8(bytes(context, index)?).ok()
+}
+
+fn error(message: &str) -> Error {
+    Error::UserFunctionError(message.into())
+}

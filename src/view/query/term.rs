@@ -1,0 +1,144 @@
+//! Makes a term of a field, an operator and a value, as the kind of the field has it.
+
+use super::ast::{Expression, Order, Term, Test};
+use super::error::Problem;
+use super::field::{Column, Field};
+use super::lexer::Text;
+use super::range::Range;
+use super::time;
+use super::words::Pattern;
+use crate::record::severity;
+
+/// The term that compares `field` with `value`: in an order, or else for being it.
+/// Without a field the message is searched, and a lone `*` is every record.
+pub(super) fn build(
+    field: Option<Field>,
+    order: Option<Order>,
+    value: &Text,
+    now: i64,
+) -> Result<Expression, Problem> {
+    let star = !value.quoted && value.text == "*";
+    let Some(field) = field else {
+        if star {
+            return Ok(Expression::all(Vec::new()));
+        }
+        return Ok(term(Field::Column(Column::Message), words(value)?));
+    };
+    let test = match (order, star) {
+        (None, true) => Test::Present,
+        (Some(_), true) => return Err(Problem::StarHasNoOrder),
+        _ => test(&field, order, value, now)?,
+    };
+    Ok(term(field, test))
+}
+
+fn term(field: Field, test: Test) -> Expression {
+    // A word for a severity stands for numbers, which have a column of their own.
+    let field = match (field, &test) {
+        (Field::Column(Column::Severity), Test::Range(_)) => Field::Column(Column::SeverityNumber),
+        (field, _) => field,
+    };
+    Expression::Term(Term { field, test })
+}
+
+fn test(field: &Field, order: Option<Order>, value: &Text, now: i64) -> Result<Test, Problem> {
+    let Field::Column(column) = field else {
+        return text(order, value);
+    };
+    match column {
+        Column::Message if order.is_some() => Err(Problem::MessageHasNoOrder),
+        Column::Message => words(value),
+        Column::Time => {
+            check_exact("time", value)?;
+            let (first, last) = time::span(&value.text, now).ok_or(Problem::NotATime)?;
+            Ok(Test::Range(within(Range { first, last }, order)))
+        }
+        Column::Id | Column::SeverityNumber | Column::Line | Column::ProcessId => {
+            check_exact(column.name(), value)?;
+            number(column.name(), order, &value.text)
+        }
+        Column::Severity => severity(order, value),
+        _ if value.text.is_empty() => Err(Problem::EmptyColumn(column.name())),
+        _ => text(order, value),
+    }
+}
+
+fn words(value: &Text) -> Result<Test, Problem> {
+    match pattern(value)? {
+        pattern if pattern.text.is_empty() => Err(Problem::EmptyText),
+        pattern => Ok(Test::Words(pattern)),
+    }
+}
+
+fn text(order: Option<Order>, value: &Text) -> Result<Test, Problem> {
+    let pattern = pattern(value)?;
+    match (order, pattern.is_open()) {
+        (Some(_), true) => Err(Problem::StarHasNoOrder),
+        (Some(order), false) => Ok(Test::Order(order, pattern.text)),
+        (None, true) => Ok(Test::Fits(pattern)),
+        (None, false) => Ok(Test::Equal(pattern.text)),
+    }
+}
+
+fn severity(order: Option<Order>, value: &Text) -> Result<Test, Problem> {
+    check_exact("severity", value)?;
+    let text = value.text.as_str();
+    if text.is_empty() {
+        return Err(Problem::EmptyColumn("severity"));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number("severity", order, text);
+    }
+    match (severity::range_of_text(text), order) {
+        (Some((first, last)), _) => {
+            let range = Range { first: first.into(), last: last.into() };
+            Ok(Test::Range(from_one(within(range, order))))
+        }
+        (None, None) => Ok(Test::Equal(text.to_owned())),
+        (None, Some(_)) => Err(Problem::UnknownSeverity),
+    }
+}
+
+fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, Problem> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::NotANumber(name));
+    }
+    let number = text.parse().unwrap_or(i64::MAX); // digits alone fail only by being too many
+    if number == 0 && order.is_none() {
+        return Err(Problem::ZeroColumn(name));
+    }
+    Ok(Test::Range(from_one(within(Range { first: number, last: number }, order))))
+}
+
+fn within(range: Range, order: Option<Order>) -> Range {
+    order.map_or(range, |order| range.ordered(order))
+}
+
+/// Leaves out the numbers that no present value has: 0 means that there is none.
+fn from_one(range: Range) -> Range {
+    match range.intersection(Range { first: 1, ..Range::EVERYTHING }) {
+        range if range.is_empty() => Range::NOTHING,
+        range => range,
+    }
+}
+
+fn check_exact(name: &'static str, value: &Text) -> Result<(), Problem> {
+    match !value.quoted && value.text.contains('*') {
+        true => Err(Problem::StarInExactColumn(name)),
+        false => Ok(()),
+    }
+}
+
+fn pattern(value: &Text) -> Result<Pattern, Problem> {
+    if value.quoted {
+        return Ok(Pattern { text: value.text.clone(), open_start: false, open_end: false });
+    }
+    let text = value.text.as_str();
+    let (open_start, text) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
+    let (open_end, text) = text.strip_suffix('*').map_or((false, text), |rest| (true, rest));
+    match text {
+        "" if open_start => Err(Problem::EmptyText),
+        text if text.contains('*') => Err(Problem::InnerStar),
+        text => Ok(Pattern { text: text.to_owned(), open_start, open_end }),
+    }
+}

@@ -1,0 +1,150 @@
+//! Finds a pattern in a text: between ends of words, in ASCII's either case, without allocating.
+
+use std::fmt;
+
+use memchr::{memchr2_iter, memmem};
+
+/// A text, and at which of its ends anything may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The text itself; never empty where an end is open.
+    pub text: String,
+    /// Whether it was written with a `*` before it.
+    pub open_start: bool,
+    /// Whether it was written with a `*` after it.
+    pub open_end: bool,
+}
+
+/// What an end of a pattern looks like in SQL.
+const OPEN: u8 = b'*';
+const CLOSED: u8 = b'|';
+
+impl Pattern {
+    /// Whether an end is open.
+    pub fn is_open(&self) -> bool {
+        self.open_start || self.open_end
+    }
+
+    /// One text for a parameter of SQL: the pattern between two characters, `*` for an open end and `|` for another.
+    pub fn encoded(&self) -> String {
+        let end = |open| char::from(if open { OPEN } else { CLOSED });
+        format!("{}{}{}", end(self.open_start), self.text, end(self.open_end))
+    }
+}
+
+/// As in a query: quoted, or else with its stars, which only texts that need no quotes can have.
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_open() {
+            return super::ast::write_quoted(formatter, &self.text);
+        }
+        let star = |open| if open { "*" } else { "" };
+        write!(formatter, "{}{}{}", star(self.open_start), self.text, star(self.open_end))
+    }
+}
+
+/// A pattern as [`Pattern::encoded`] gave it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encoded<'a> {
+    text: &'a [u8],
+    open_start: bool,
+    open_end: bool,
+}
+
+impl<'a> Encoded<'a> {
+    /// `None` where it has no ends.
+    pub(super) fn new(pattern: &'a [u8]) -> Option<Encoded<'a>> {
+        let [start, text @ .., end] = pattern else {
+            return None;
+        };
+        Some(Encoded { text, open_start: *start == OPEN, open_end: *end == OPEN })
+    }
+
+    /// Whether the whole of a text is the pattern, byte by byte, but for what its open ends let in.
+    pub(super) fn fits(self, text: &[u8]) -> bool {
+        match (self.open_start, self.open_end) {
+            (false, false) => text == self.text,
+            (false, true) => text.starts_with(self.text),
+            (true, false) => text.ends_with(self.text),
+            (true, true) => memmem::find(text, self.text).is_some(),
+        }
+    }
+
+    /// Whether the pattern stands in a text with no word going on at its closed ends.
+    ///
+    /// The rarest byte of the pattern is searched for at the speed of memory; ends are checked before the rest, so
+    /// that a long run of the same letter does not cost its length at each of its places.
+    pub(super) fn is_in(self, text: &[u8]) -> bool {
+        let Some(places) = text.len().checked_sub(self.text.len()) else {
+            return false;
+        };
+        let Some((offset, rarest)) = rarest_byte(self.text) else {
+            return true;
+        };
+        let window = &text[offset..=offset + places];
+        memchr2_iter(rarest.to_ascii_lowercase(), rarest.to_ascii_uppercase(), window)
+            .any(|place| self.is_at(text, place))
+    }
+
+    fn is_at(self, text: &[u8], place: usize) -> bool {
+        let (before, rest) = text.split_at(place);
+        let (found, after) = rest.split_at(self.text.len());
+        (self.open_start || !(continues_before(before) && starts_with_word(self.text)))
+            && (self.open_end || !(starts_with_word(after) && continues_before(self.text)))
+            && found.eq_ignore_ascii_case(self.text)
+    }
+}
+
+/// Whether a text ends within a word.
+fn continues_before(text: &[u8]) -> bool {
+    match text.last() {
+        None => false,
+        Some(byte) if byte.is_ascii() => is_ascii_of_word(*byte),
+        Some(_) => {
+            let tail = &text[text.len().saturating_sub(4)..];
+            (0..tail.len()).find_map(|start| first_char(&tail[start..])).is_some_and(char::is_alphanumeric)
+        }
+    }
+}
+
+/// Whether a text starts within a word.
+fn starts_with_word(text: &[u8]) -> bool {
+    match text.first() {
+        None => false,
+        Some(byte) if byte.is_ascii() => is_ascii_of_word(*byte),
+        Some(_) => {
+            let head = &text[..text.len().min(4)];
+            (1..=head.len()).find_map(|end| first_char(&head[..end])).is_some_and(char::is_alphanumeric)
+        }
+    }
+}
+
+/// The one character beyond ASCII that these bytes are; `None` for anything else.
+fn first_char(bytes: &[u8]) -> Option<char> {
+    let mut characters = std::str::from_utf8(bytes).ok()?.chars();
+    let only = characters.next()?;
+    (characters.next().is_none() && !only.is_ascii()).then_some(only)
+}
+
+fn is_ascii_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Where the byte stands that texts of logs hold least, and which it is.
+fn rarest_byte(pattern: &[u8]) -> Option<(usize, u8)> {
+    pattern.iter().copied().enumerate().min_by_key(|(_, byte)| COMMONNESS[usize::from(*byte)])
+}
+
+/// How common each byte is in logs, roughly: letters as in English, digits as in times and numbers.
+const COMMONNESS: [u8; 256] = {
+    let from_common_to_rare = b" etaoinsr01l2dcu3m5p4.fg6:7hb8-9y/=_wvk,x\"'jqz";
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < from_common_to_rare.len() {
+        let byte = from_common_to_rare[index];
+        table[byte as usize] = 255 - index as u8;
+        table[byte.to_ascii_uppercase() as usize] = 255 - index as u8;
+        index += 1;
+    }
+    table
+};
