@@ -8,48 +8,56 @@ const ABOUT: &str = "\
 A central logger: catches every record that your services send, acknowledges it once it is on disk, and ships it \
 exactly once into a database that you own.";
 
+// Paragraphs are one line each, since clap wraps them to the terminal; examples stay below 80 characters.
+
 const EXAMPLES: &str = "\
 Examples:
-  logboom serve                                   receive on the default ports, keep in ./logboom-data
-  logboom query 'level>=warn' --since 1h          what went wrong in the last hour
+  logboom serve                             receive on the default ports
+  logboom query 'level>=warn' --since 1h    what went wrong in the last hour
   logboom sql 'SELECT service, count(*) FROM logs GROUP BY 1'
-  logboom status                                  what was received, shed, stored
+  logboom status                            what was received, shed, stored
 
 Exit codes: 0 fine, 1 failure, 2 usage or configuration.";
 
 const SERVE_EXAMPLES: &str = "\
-Every option is also a key of the configuration file (`data_dir`) and an environment variable (`LOGBOOM_DATA_DIR`).
+Every option is also a key of the configuration file (`data_dir`) and an environment variable (`LOGBOOM_DATA_DIR`). \
 Flags win, then the environment, then the file.
 
 Examples:
   logboom serve --data-dir /var/lib/logboom --retention-age 30d
-  logboom serve --listen python=0.0.0.0:9020,service=billing --listen http=127.0.0.1:9022
-  logboom serve --store sqlite --log-file /var/log/all.log --rotate-daily --rotate-keep 14
+  logboom serve --listen python=unix:/run/logboom.sock,service=billing
+  logboom serve --listen python=0.0.0.0:9020 --listen http=127.0.0.1:9022
+  logboom serve --log-file /var/log/all.log --rotate-daily --rotate-keep 14
   logboom serve --config /etc/logboom.toml";
 
 const QUERY_EXAMPLES: &str = "\
-Bare words and \"quoted phrases\" search the message; `field:value`, `field>value`, `-negation`, `OR` and parentheses
-narrow it down. Fields are the columns and any attribute by name.
+Bare words and \"quoted phrases\" search the message; `field:value`, `field>value`, `-negation`, `OR` and parentheses \
+narrow it down. Fields are the columns and any attribute by name. A query that begins with `-` comes after `--`.
 
 Without --order the newest records are fetched and shown in the order of time, as in a log. All times are UTC.
-text shows time, severity, service, logger, message and attributes, with stack traces below; control characters are
-shown escaped. json is one object a line, as the server sends it. csv has every column; a text that begins with
-=, +, -, @, tab or carriage return is given a leading apostrophe, so that no spreadsheet runs it as a formula.
+
+text: time, severity, service, logger, message and attributes, with stack traces below. Control characters are shown \
+escaped.
+json: one object a line, as the server sends it.
+csv: every column. A text that begins with =, +, -, @, tab or carriage return is given a leading apostrophe, so that \
+no spreadsheet runs it as a formula.
 
 Examples:
   logboom query --limit 20
-  logboom query 'service:billing level>=warn \"connection refused\" -logger:health'
-  logboom query 'user_id>1000' --since 2026-11-21T10:00:00Z --until 2026-11-21T11:00:00Z --format csv > hour.csv
-  logboom query --since 15m --limit 100000 --order asc --format json | jq -r .message";
+  logboom query 'service:billing level>=warn \"connection refused\"' --since 1h
+  logboom query --since 2026-11-21 --until 2026-11-22 --format csv > day.csv
+  logboom query --since 15m --limit 100000 --order asc --format json
+  logboom query -- -logger:health";
 
 const SQL_EXAMPLES: &str = "\
-The view `logs` has the columns id, time, severity_number, severity, service, logger, host, message, trace_id, span_id,
-event_name, file, line, function, process_id, thread and attributes (JSON). Nothing can be changed this way.
-json is one object a row; csv as in `logboom query --help`.
+The view `logs` has the columns id, time, severity_number, severity, service, logger, host, message, trace_id, \
+span_id, event_name, file, line, function, process_id, thread and attributes (JSON). Nothing can be changed this way.
+
+json: one object a row. csv: as in `logboom query --help`.
 
 Examples:
   logboom sql 'SELECT severity, count(*) FROM logs GROUP BY 1 ORDER BY 2 DESC'
-  logboom sql \"SELECT time, message FROM logs WHERE attributes->>'user_id' = 42 ORDER BY id DESC LIMIT 10\"
+  logboom sql \"SELECT time, message FROM logs WHERE attributes->>'user' = 42\"
   logboom sql 'SELECT count(*) = max(id) - min(id) + 1 AS nothing_lost FROM logs'";
 
 /// The command line.
@@ -96,7 +104,7 @@ fn query() -> Command {
                 .default_value("100")
                 .help("The most records to show"),
         )
-        .arg(Arg::new("order").long("order").value_name("asc|desc").value_parser(["asc", "desc"]).help(
+        .arg(Arg::new("order").long("order").value_name("asc|desc").value_parser(["asc", "desc"]).hide_possible_values(true).help(
             "Fetch and show the oldest (asc) or newest (desc) first. Without it: the newest, shown in the order of time",
         ))
         .arg(format(&["text", "json", "csv"]))
@@ -169,4 +177,44 @@ fn url() -> Arg {
         .value_name("URL")
         .action(ArgAction::Set)
         .help("The server to ask [env: LOGBOOM_URL] [default: http://127.0.0.1:9022]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_go_to_stderr_and_help_to_stdout() {
+        let message = |words: &[&str]| command().try_get_matches_from(words).unwrap_err();
+        for words in [
+            ["logboom", "fetch", "x"],
+            ["logboom", "query", "--limit=0"],
+            ["logboom", "query", "--format=xml"],
+            ["logboom", "serve", "--data-dri=x"],
+            ["logboom", "spool", "repair"],
+        ] {
+            assert!(message(&words).use_stderr(), "{words:?}");
+        }
+        assert!(!message(&["logboom", "serve", "--help"]).use_stderr());
+        assert!(!message(&["logboom", "--version"]).use_stderr());
+    }
+
+    #[test]
+    fn examples_are_valid_commands() {
+        let words = |line: &str| {
+            line.trim().replace(['\'', '"'], "").split(' ').map(String::from).collect::<Vec<_>>()
+        };
+        let plain =
+            |line: &&str| line.starts_with("  logboom ") && !line.contains("sql") && !line.contains("  what");
+        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES].iter().flat_map(|text| text.lines()).filter(plain) {
+            let line = line.split(" > ").next().unwrap();
+            assert!(line.len() < 80, "{line}");
+            command().try_get_matches_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
 }

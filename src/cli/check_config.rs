@@ -19,9 +19,9 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
 }
 
 fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
-    let mut options = Table::new(["option", "value", "from"]);
+    let mut options = Table::new(["option", "from", "value"]);
     for (key, value, origin) in loaded.effective() {
-        options.row([key.into(), value, origin]);
+        options.row([key.into(), origin, value]);
     }
     options.write(output)?;
     let mut stores = Table::new(["store", "url"]);
@@ -30,4 +30,23 @@ fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
     }
     writeln!(output)?;
     stores.write(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::printed;
+    use crate::cli::paint::Paint;
+
+    #[test]
+    fn every_option_with_its_origin() {
+        let variables = [("LOGBOOM_THREADS".into(), "3".into())];
+        let loaded = config::load(None, variables, Values::default()).unwrap();
+        let page = printed(false, Paint::Plain, |output| print(&loaded, output).unwrap());
+        let words = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+        let lines: Vec<_> = page.lines().map(words).collect();
+        assert!(lines.contains(&words("threads LOGBOOM_THREADS 3")), "{page}");
+        assert!(lines.contains(&words("data_dir by default ./logboom-data")), "{page}");
+        assert!(lines.contains(&words("sqlite sqlite:./logboom-data/logboom.db")), "{page}");
+    }
 }

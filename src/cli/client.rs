@@ -100,7 +100,11 @@ impl Client {
             _ => false,
         };
         let hint = is_nobody_there.then(|| "is `logboom serve` running? --url names another server".into());
-        Failure::new(what).because(error).hint_if(hint)
+        let failure = match error {
+            ureq::Error::Io(error) => Failure::new(what).because(error),
+            error => Failure::new(what).because(error),
+        };
+        failure.hint_if(hint)
     }
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod csv;
 mod output;
 mod paint;
+mod printer;
 mod query;
 mod record;
 mod sql;
@@ -19,6 +20,7 @@ mod wiring;
 #[cfg(test)]
 mod server;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -69,9 +71,8 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn serve(matches: &ArgMatches) -> Result<(), Failure> {
-    let file = matches.get_one::<String>("config").cloned();
-    let file =
-        file.or_else(|| std::env::var(config::environment::CONFIG).ok().filter(|path| !path.is_empty()));
+    let variable = || std::env::var_os(config::environment::CONFIG).filter(|path| !path.is_empty());
+    let file = matches.get_one::<String>("config").map(OsString::from).or_else(variable);
     let loaded = config::load(file.as_deref().map(Path::new), std::env::vars_os(), config::flags(matches))?;
     wiring::serve(loaded.config)
 }

@@ -6,7 +6,8 @@ use clap::ArgMatches;
 
 use super::client::{self, Answer, Client};
 use super::output::{self, Output};
-use super::record::{self, Printer, Record};
+use super::printer::Printer;
+use super::record::{self, Record};
 use super::text;
 use crate::config;
 use crate::failure::Failure;
@@ -168,8 +169,7 @@ mod tests {
     #[test]
     fn the_newest_in_the_order_of_time() {
         let (text, request) = ask(&["level>=warn", "a&b"], false);
-        let expected =
-            "2026-11-21T10:00:01.000Z -     - - old\\x9b\n2026-11-21T10:00:02.000Z -     - - new\\x1b\n";
+        let expected = "2026-11-21T10:00:01.000Z -        - - old\\x9b\n2026-11-21T10:00:02.000Z -        - - new\\x1b\n";
         assert_eq!(text, expected);
         let (line, head) = request.split_once("\r\n").unwrap();
         assert_eq!(line, "GET /api/v1/records?q=level%3E%3Dwarn%20a%26b&limit=100&order=desc HTTP/1.1");
@@ -188,7 +188,7 @@ mod tests {
     fn json_as_it_came_but_for_terminals() {
         assert_eq!(ask(&["--format", "json", "--order", "desc"], false).0, TWO);
         let raw = printed(true, Paint::Plain, |output| {
-            write_json("{\"a\":\"\u{9b}\"}".as_bytes(), output).unwrap()
+            write_json("{\"a\":\"\u{9b}\"}".as_bytes(), output).unwrap();
         });
         assert_eq!(raw, "{\"a\":\"\\u009b\"}\n");
     }

@@ -85,3 +85,21 @@ fn line<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::printed;
+    use crate::cli::paint::Paint;
+
+    #[test]
+    fn one_long_cell_does_not_widen_every_row() {
+        let mut table = Table::new(["message", "n"]);
+        table.cells([("x".repeat(500), false), ("1".into(), true)]);
+        table.cells([("short\x1b".into(), false), ("22".into(), true)]);
+        let page = printed(false, Paint::Plain, |output| table.write(output).unwrap());
+        let lines: Vec<_> = page.lines().collect();
+        assert_eq!(lines[2], format!("{:<60}  22", "short\\x1b"));
+        assert_eq!(lines[1], format!("{}   1", "x".repeat(500)));
+    }
+}

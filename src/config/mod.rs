@@ -36,7 +36,7 @@ pub use spool::{SpoolConfig, WhenFull};
 pub use store::{StoreConfig, StoreUrl};
 pub use values::Values;
 
-/// Everything that can be set. [`options`] says what each is for.
+/// Everything that can be set; `options` says what each is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The folder of the spool and of the default database.

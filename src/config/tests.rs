@@ -281,3 +281,11 @@ fn the_reference_is_up_to_date() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == reference(), "docs/configuration.md is stale: run `UPDATE=1 cargo test config::`");
 }
+
+#[test]
+fn the_example_of_the_reference_loads() {
+    let text = reference();
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = config(example, &[], &[]);
+    assert_eq!((config.stores.len(), config.stores[1].rotate_keep), (2, Some(14)));
+}
