@@ -2,6 +2,9 @@
 //!
 //! The folders stand in the order of a record's way: `ingest` -> [`record`] -> `spool` -> `store` -> `view`.
 
+pub mod cli;
+pub mod config;
+pub mod failure;
 pub mod ingest;
 pub mod limits;
 pub mod metrics;

@@ -34,6 +34,47 @@ pub const QUERY_TERMS_MAX: usize = 64;
 /// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
 pub const QUERY_DEPTH_MAX: usize = 32;
 
+/// A configuration file: what is larger is some other file.
+pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+
+/// The longest duration that an option takes, 100 years: it can be added to any time of today without overflow.
+pub const DURATION_SECONDS_MAX: u64 = 36_500 * 86_400;
+
+/// `frame_bytes_max` must stay below: then the first byte of a frame's length is 0, which no other protocol begins with.
+pub const FRAME_BYTES_LIMIT: usize = 16 << 20;
+
+/// The smallest segment of the spool: the largest batch must fit, and its frame's header.
+pub const SPOOL_SEGMENT_BYTES_MIN: u64 = 4 << 20;
+
+/// Segments that the spool must have room for: one being written, one prepared, one being shipped.
+pub const SPOOL_SEGMENTS_MIN: u64 = 3;
+
+/// Network threads: beyond the cores of the largest machines, more only cost memory.
+pub const THREADS_MAX: usize = 1024;
+
+/// The path of a Unix socket: `sun_path` of Linux has 108 bytes with the closing NUL.
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// A store's name: it stands in every metric of the store.
+pub const STORE_NAME_BYTES_MAX: usize = 64;
+
+const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
+/// One line that a reading command takes from a server: the largest record, were every byte escaped as `\\u0000`.
+pub const ANSWER_LINE_BYTES_MAX: u64 = 8 * RECORD_BYTES_MAX as u64;
+
+/// What a reading command holds of one answer, where it needs the whole: an SQL table, or records to turn round.
+pub const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// A server's explanation of an error.
+pub const PROBLEM_BYTES_MAX: u64 = 64 << 10;
+
+/// How long a reading command waits for a connection: any server that is up takes it within.
+pub const CONNECT_SECONDS_MAX: u64 = 5;
+
+/// How long a reading command waits for the server to begin or go on with an answer: longer than any query may run
+/// unless `query_seconds_max` was raised much.
+pub const ANSWER_SECONDS_MAX: u64 = 300;
+
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 

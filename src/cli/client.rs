@@ -1,0 +1,253 @@
+//! Asking a running server over HTTP.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use serde::Deserialize;
+use ureq::http::Response;
+use ureq::{Agent, Body, BodyReader};
+
+use super::text;
+use crate::config::environment;
+use crate::failure::Failure;
+use crate::limits::{
+    ANSWER_BYTES_MAX, ANSWER_LINE_BYTES_MAX, ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, PROBLEM_BYTES_MAX,
+};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:9022";
+
+/// A server to ask.
+pub(super) struct Client {
+    agent: Agent,
+    url: String,
+}
+
+/// How a server says what is wrong.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    #[serde(default)]
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Client {
+    /// The server of `--url`, else of the environment, else the one on this machine.
+    pub(super) fn new(matches: &ArgMatches) -> Result<Client, Failure> {
+        let variable = || std::env::var(environment::URL).ok().filter(|url| !url.is_empty());
+        let url = matches.get_one::<String>("url").cloned().or_else(variable);
+        Client::to(url.as_deref().unwrap_or(DEFAULT_URL))
+    }
+
+    /// The server of this URL; `http://` may be left out.
+    pub(super) fn to(url: &str) -> Result<Client, Failure> {
+        let url = url.trim_end_matches('/');
+        if url.starts_with("https://") {
+            return Err(Failure::usage(format!("cannot ask {url}"))
+                .because("this version speaks HTTP without TLS")
+                .hint("use http://, through an SSH tunnel if the network is not yours"));
+        }
+        let url = if url.contains("://") { url.into() } else { format!("http://{url}") };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None) // a log server is near; what it answers should not pass through others unasked
+            .timeout_connect(Some(Duration::from_secs(CONNECT_SECONDS_MAX)))
+            .timeout_recv_response(Some(Duration::from_secs(ANSWER_SECONDS_MAX)))
+            .timeout_per_read(Some(Duration::from_secs(ANSWER_SECONDS_MAX)))
+            .user_agent(concat!("logboom/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Client { agent: config.new_agent(), url })
+    }
+
+    /// Gets a path with these parameters. The answer is a stream.
+    pub(super) fn get(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        accept: &str,
+    ) -> Result<Answer, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", accept);
+        let request = request.query_pairs(parameters.iter().copied());
+        self.answer(request.call())
+    }
+
+    /// Posts JSON to a path.
+    pub(super) fn post(&self, path: &str, json: &[u8]) -> Result<Answer, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header("Accept", "application/json");
+        self.answer(request.header("Content-Type", "application/json").send(json))
+    }
+
+    fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
+        let response = result.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let answer =
+            Answer { url: self.url.clone(), reader: BufReader::new(response.into_body().into_reader()) };
+        if status.is_success() { Ok(answer) } else { Err(answer.problem(status.as_u16())) }
+    }
+
+    fn unreachable(&self, error: ureq::Error) -> Failure {
+        let usage = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_));
+        let what = format!("cannot ask {}", self.url);
+        if usage {
+            return Failure::usage(what)
+                .because(error)
+                .hint(format!("--url takes for example {DEFAULT_URL}"));
+        }
+        let is_nobody_there = match &error {
+            ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            ureq::Error::ConnectionFailed | ureq::Error::HostNotFound | ureq::Error::Timeout(_) => true,
+            _ => false,
+        };
+        let hint = is_nobody_there.then(|| "is `logboom serve` running? --url names another server".into());
+        let failure = match error {
+            ureq::Error::Io(error) => Failure::new(what).because(error),
+            error => Failure::new(what).because(error),
+        };
+        failure.hint_if(hint)
+    }
+}
+
+/// The body of a good answer.
+pub(super) struct Answer {
+    url: String,
+    reader: BufReader<BodyReader<'static>>,
+}
+
+impl Answer {
+    /// Reads the next line into `line`, without its end; false at the end of the answer.
+    pub(super) fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
+        line.clear();
+        let mut bounded = (&mut self.reader).take(ANSWER_LINE_BYTES_MAX);
+        let count = bounded.read_until(b'\n', line).map_err(|error| broken(&self.url).because(error))?;
+        if count as u64 == ANSWER_LINE_BYTES_MAX {
+            return Err(broken(&self.url).because("a line is longer than any record"));
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        Ok(count > 0)
+    }
+
+    /// Reads all of it.
+    pub(super) fn all(mut self) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        let mut bounded = (&mut self.reader).take(ANSWER_BYTES_MAX + 1);
+        bounded.read_to_end(&mut body).map_err(|error| broken(&self.url).because(error))?;
+        if body.len() as u64 > ANSWER_BYTES_MAX {
+            return Err(broken(&self.url).because(format!("it is longer than {ANSWER_BYTES_MAX} bytes")));
+        }
+        Ok(body)
+    }
+
+    /// The failure that a server tells of with an answer of this status.
+    fn problem(self, status: u16) -> Failure {
+        let mut body = Vec::new();
+        // What could be read of it is told, should the connection break.
+        let _ = self.reader.take(PROBLEM_BYTES_MAX).read_to_end(&mut body);
+        let failure = if status == 400 { Failure::usage } else { Failure::new };
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => {
+                let failure = failure(text::one_line(&problem.title).into_owned());
+                let hint = problem.hint.map(|hint| text::lines(&hint).into_owned());
+                let failure = failure.hint_if(hint);
+                if problem.detail.is_empty() {
+                    failure
+                } else {
+                    failure.because(text::lines(&problem.detail).into_owned())
+                }
+            }
+            Err(_) => {
+                let body = String::from_utf8_lossy(&body);
+                let line = body.lines().next().unwrap_or_default();
+                let failure = failure(format!("{} answered with status {status}", self.url));
+                let failure = failure.hint("is it a logboom server? --url names another");
+                if line.is_empty() { failure } else { failure.because(text::one_line(line).into_owned()) }
+            }
+        }
+    }
+}
+
+/// The failure of an answer that cannot be read to its end.
+pub(super) fn broken(url: &str) -> Failure {
+    Failure::new(format!("cannot read the answer of {url}"))
+}
+
+/// The failure of an answer that is not what it should be.
+pub(super) fn not_understood(error: serde_json::Error) -> Failure {
+    Failure::new("cannot understand the server's answer")
+        .because(error)
+        .hint("is it a logboom server of this version? --url names another")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::server::Server;
+
+    fn problem(status: &str, body: &str) -> String {
+        let server = Server::start(status, body);
+        let client = Client::to(&server.url).unwrap();
+        let Err(failure) = client.get("/api/v1/status", &[], "application/json") else {
+            panic!("it must fail")
+        };
+        failure.to_string().replace(&server.url, "URL")
+    }
+
+    #[test]
+    fn problems_are_told_as_the_server_tells_them() {
+        let body = r#"{"title":"cannot read the query","detail":"unbalanced \u001b(","hint":"close it"}"#;
+        assert_eq!(
+            problem("400 Bad Request", body),
+            "error: cannot read the query: unbalanced \\x1b(\nhint: close it"
+        );
+        let other = "error: URL answered with status 502: bad\\x07 gateway\nhint: is it a logboom server? --url names another";
+        assert_eq!(problem("502 Bad Gateway", "bad\x07 gateway\nmore"), other);
+    }
+
+    #[test]
+    fn a_bad_request_is_a_usage_error() {
+        for (status, code) in [("400 Bad Request", 2), ("503 Service Unavailable", 1)] {
+            let server = Server::start(status, r#"{"title":"x"}"#);
+            let failure = Client::to(&server.url).unwrap().post("/api/v1/sql", b"{}").err().unwrap();
+            assert_eq!(failure.exit_code(), std::process::ExitCode::from(code));
+        }
+    }
+
+    #[test]
+    fn nobody_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let client = Client::to(&address.to_string()).unwrap();
+        let failure = client.get("/", &[], "*/*").err().unwrap().to_string();
+        assert!(failure.starts_with(&format!("error: cannot ask http://{address}: ")), "{failure}");
+        assert!(
+            failure.contains("refused") && failure.contains("hint: is `logboom serve` running?"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn urls_that_cannot_be() {
+        assert!(Client::to("https://logs.example").err().unwrap().to_string().contains("without TLS"));
+        let failure = Client::to("http://a b/").unwrap().get("/", &[], "*/*").err().unwrap();
+        assert_eq!(failure.exit_code(), std::process::ExitCode::from(2));
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_a_failure() {
+        let server = Server::start_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\":1}\nrest");
+        let mut answer = Client::to(&server.url).unwrap().get("/", &[], "*/*").unwrap();
+        let mut line = Vec::new();
+        assert!(answer.next_line(&mut line).unwrap());
+        assert_eq!(line, b"{\"id\":1}");
+        assert!(
+            answer
+                .next_line(&mut line)
+                .unwrap_err()
+                .to_string()
+                .starts_with("error: cannot read the answer of ")
+        );
+    }
+}

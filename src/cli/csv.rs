@@ -1,0 +1,60 @@
+//! CSV as RFC 4180 has it: CRLF at the end of a row, quotes where they are needed.
+
+use std::io::{self, Write};
+
+/// One row.
+pub(super) struct Row<'a, W: Write> {
+    out: &'a mut W,
+    is_first: bool,
+}
+
+impl<'a, W: Write> Row<'a, W> {
+    /// Begins a row.
+    pub(super) fn new(out: &'a mut W) -> Row<'a, W> {
+        Row { out, is_first: true }
+    }
+
+    /// Adds a text. Where a spreadsheet would run it as a formula, it gets a leading apostrophe (OWASP, "CSV Injection").
+    pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
+        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        self.quoted(if is_formula { "'" } else { "" }, text)
+    }
+
+    /// Adds what is not text: a number, or JSON.
+    pub(super) fn raw(&mut self, text: &str) -> io::Result<()> {
+        self.quoted("", text)
+    }
+
+    /// Ends the row.
+    pub(super) fn end(self) -> io::Result<()> {
+        self.out.write_all(b"\r\n")
+    }
+
+    fn quoted(&mut self, prefix: &str, text: &str) -> io::Result<()> {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.write_all(b",")?;
+        }
+        match text.contains([',', '"', '\r', '\n']) {
+            true => write!(self.out, "\"{prefix}{}\"", text.replace('"', "\"\"")),
+            false => write!(self.out, "{prefix}{text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_and_formulas() {
+        let mut out = Vec::new();
+        let mut row = Row::new(&mut out);
+        for text in ["plain", "", "a,b", "say \"x\"", "two\nlines", "=1+1", "@a,b"] {
+            row.text(text).unwrap();
+        }
+        row.raw("-17").unwrap();
+        row.end().unwrap();
+        let expected = "plain,,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",'=1+1,\"'@a,b\",-17\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
+//!
+//! `query`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
+
+mod arguments;
+mod check_config;
+mod client;
+mod csv;
+mod output;
+mod paint;
+mod printer;
+mod query;
+mod record;
+mod sql;
+mod status;
+mod table;
+mod text;
+mod wiring;
+
+#[cfg(test)]
+mod server;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use crate::config;
+use crate::failure::Failure;
+use output::Output;
+
+/// The whole program, from the arguments of the process to its exit code.
+pub fn main() -> ExitCode {
+    let matches = match arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(message) => return show(&message),
+    };
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if output::is_reader_gone(&failure) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where stderr is closed, too, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Shows what clap has to say: help and version (0, on stdout), or what is wrong with the arguments (2, on stderr).
+fn show(message: &clap::Error) -> ExitCode {
+    // Nobody is left to tell if it cannot be written.
+    let _ = message.print();
+    ExitCode::from(if message.use_stderr() { 2 } else { 0 })
+}
+
+fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((command, matches)) = matches.subcommand() else {
+        return Err(Failure::usage("no command").hint("logboom --help lists them"));
+    };
+    match command {
+        "serve" => serve(matches),
+        "query" => query::run(matches, &mut Output::stdout(matches)),
+        "sql" => sql::run(matches, &mut Output::stdout(matches)),
+        "status" => status::run(matches, &mut Output::stdout(matches)),
+        "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
+        "spool" => spool(matches),
+        other => Err(Failure::usage(format!("unknown command `{other}`"))),
+    }
+}
+
+fn serve(matches: &ArgMatches) -> Result<(), Failure> {
+    let variable = || std::env::var_os(config::environment::CONFIG).filter(|path| !path.is_empty());
+    let file = matches.get_one::<String>("config").map(OsString::from).or_else(variable);
+    let loaded = config::load(file.as_deref().map(Path::new), std::env::vars_os(), config::flags(matches))?;
+    wiring::serve(loaded.config)
+}
+
+fn spool(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((command, matches)) = matches.subcommand() else {
+        return Err(Failure::usage("no command").hint("logboom spool --help lists them"));
+    };
+    let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);
+    let data_dir = values.one(&config::DATA_DIR)?;
+    match command {
+        "inspect" => wiring::spool_inspect(&data_dir),
+        _ => wiring::spool_verify(&data_dir),
+    }
+}

@@ -1,0 +1,52 @@
+//! A server for tests that gives one canned answer and keeps the request.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+/// A server that answers one request.
+pub(super) struct Server {
+    /// Its URL.
+    pub(super) url: String,
+    thread: JoinHandle<String>,
+}
+
+impl Server {
+    /// Answers with this status and body.
+    pub(super) fn start(status: &str, body: &str) -> Server {
+        Server::start_raw(&format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    /// Answers with these bytes, then closes.
+    pub(super) fn start_raw(answer: &str) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = answer.to_owned();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let request = read_request(&stream);
+            stream.write_all(answer.as_bytes()).unwrap();
+            request
+        });
+        Server { url, thread }
+    }
+
+    /// The request that it got: head and body.
+    pub(super) fn request(self) -> String {
+        self.thread.join().unwrap()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut request).unwrap() > 0, "the request broke off: {request}");
+    }
+    let lower = request.to_ascii_lowercase();
+    let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+    let length = length.map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    request + &String::from_utf8(body).unwrap()
+}

@@ -1,0 +1,112 @@
+//! What must hold between options, each of which is fine by itself.
+
+use std::path::{Path, PathBuf};
+
+use super::listen::{ListenAddress, Listener};
+use super::store::StoreConfig;
+use super::{Config, SpoolConfig};
+use crate::failure::Failure;
+use crate::limits::{FRAME_BYTES_LIMIT, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX};
+
+/// Fails with the first thing that cannot be.
+pub(super) fn check(config: &Config) -> Result<(), Failure> {
+    check_threads(config.threads)?;
+    check_sizes(config)?;
+    check_spool(&config.spool)?;
+    check_listeners(&config.listen)?;
+    check_store_names(&config.stores)?;
+    check_store_paths(&config.stores)
+}
+
+fn check_threads(threads: usize) -> Result<(), Failure> {
+    if threads <= THREADS_MAX {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{threads} threads are too many"))
+        .because(format!("the most is {THREADS_MAX}"))
+        .hint("`threads` = 0 means as many as there are cores"))
+}
+
+fn check_sizes(config: &Config) -> Result<(), Failure> {
+    if config.frame_bytes_max >= FRAME_BYTES_LIMIT {
+        return Err(Failure::usage(format!("`frame_bytes_max` is {} bytes", config.frame_bytes_max))
+            .because(
+                "it must stay below 16 MiB, so that the first byte of a frame tells it from other protocols",
+            )
+            .hint("a log record seldom has more than a few KiB; the default is 4MiB"));
+    }
+    if config.body_compressed_bytes_max > config.body_bytes_max {
+        return Err(Failure::usage("`body_compressed_bytes_max` is larger than `body_bytes_max`")
+            .hint("`body_bytes_max` counts after decompression, and is usually four times as large"));
+    }
+    Ok(())
+}
+
+fn check_spool(spool: &SpoolConfig) -> Result<(), Failure> {
+    if spool.segment_bytes < SPOOL_SEGMENT_BYTES_MIN {
+        return Err(Failure::usage(format!("`spool_segment_bytes` is {} bytes", spool.segment_bytes))
+            .because(format!(
+                "a segment must hold the largest batch: {SPOOL_SEGMENT_BYTES_MIN} bytes or more"
+            ))
+            .hint("the default is 16MiB"));
+    }
+    if spool.bytes_max / spool.segment_bytes < SPOOL_SEGMENTS_MIN {
+        return Err(Failure::usage(format!("`spool_bytes_max` is {} bytes", spool.bytes_max))
+            .because(format!("it must hold {SPOOL_SEGMENTS_MIN} segments of {} bytes", spool.segment_bytes))
+            .hint("set `spool_segment_bytes` lower, or `spool_bytes_max` higher"));
+    }
+    Ok(())
+}
+
+fn check_listeners(listeners: &[Listener]) -> Result<(), Failure> {
+    for (at, listener) in listeners.iter().enumerate() {
+        if let Some(other) = listeners[..at].iter().find(|other| is_same_socket(listener, other)) {
+            return Err(Failure::usage(format!("two listeners on {}", listener.address))
+                .because(format!(
+                    "both `{}` and `{}` listen there",
+                    other.protocol.name(),
+                    listener.protocol.name()
+                ))
+                .hint("give each its own port or path"));
+        }
+    }
+    Ok(())
+}
+
+/// Port 0 is a free port, so that two of them are two; and TCP and UDP have ports of their own.
+fn is_same_socket(one: &Listener, other: &Listener) -> bool {
+    match (&one.address, &other.address) {
+        (ListenAddress::Inet(a), ListenAddress::Inet(b)) => {
+            a == b && !a.ends_with(":0") && one.protocol.is_datagram() == other.protocol.is_datagram()
+        }
+        (ListenAddress::Unix(a), ListenAddress::Unix(b)) => normal(a) == normal(b),
+        _ => false,
+    }
+}
+
+fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {
+    for (at, store) in stores.iter().enumerate() {
+        if stores[..at].iter().any(|other| other.name == store.name) {
+            return Err(Failure::usage(format!("two stores are called `{}`", store.name))
+                .hint("give each `[[store]]` its own `name`"));
+        }
+    }
+    Ok(())
+}
+
+fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
+    for (at, store) in stores.iter().enumerate() {
+        let same = |other: &&StoreConfig| normal(other.url.path()) == normal(store.url.path());
+        if let Some(other) = stores[..at].iter().find(same) {
+            return Err(Failure::usage(format!("two stores write {}", store.url.path().display()))
+                .because(format!("both `{}` and `{}` do", other.name, store.name))
+                .hint("give each store its own path"));
+        }
+    }
+    Ok(())
+}
+
+/// The path from the root, without `.`; what does not exist yet has no other normal form.
+fn normal(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}

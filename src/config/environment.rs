@@ -1,0 +1,56 @@
+//! Options from the environment: `LOGBOOM_` and the key in capitals.
+
+use std::ffi::OsString;
+
+use super::nearest::nearest;
+use super::options;
+use super::setting::About;
+use super::shape::Form;
+use super::values::{Origin, Values, split_list};
+use crate::failure::Failure;
+
+/// The variable that names the configuration file, as `--config` does.
+pub const CONFIG: &str = "LOGBOOM_CONFIG";
+/// The variable that names the server to ask, as `--url` does.
+pub const URL: &str = "LOGBOOM_URL";
+
+/// Reads the options among these variables. An empty one counts as not set.
+///
+/// An unknown variable is an error only if it nearly has the name of a known one: others that begin with `LOGBOOM_`
+/// may be somebody else's, as Kubernetes sets `LOGBOOM_SERVICE_HOST` for a service of that name.
+pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Values, Failure> {
+    let mut values = Values::default();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("LOGBOOM_")) else { continue };
+        if value.is_empty() || name == CONFIG || name == URL {
+            continue;
+        }
+        match options::ALL.iter().find(|about| about.is_global() && about.variable() == name) {
+            Some(about) => values.put(about, texts(about, name, value)?, Origin::Environment),
+            None => check_unknown(name)?,
+        }
+    }
+    Ok(values)
+}
+
+fn texts(about: &About, name: &str, value: OsString) -> Result<Vec<String>, Failure> {
+    let text = value.into_string().map_err(|_| {
+        Failure::usage(format!("cannot read the environment variable {name}")).because("it is not UTF-8")
+    })?;
+    Ok(match about.form {
+        Form::List => split_list(&text),
+        Form::One | Form::Switch => vec![text],
+    })
+}
+
+fn check_unknown(name: &str) -> Result<(), Failure> {
+    let known: Vec<_> =
+        options::ALL.iter().filter(|about| about.is_global()).map(|about| about.variable()).collect();
+    let own = |name: &str| name.trim_start_matches("LOGBOOM_").to_owned();
+    let known: Vec<_> = known.iter().map(|name| own(name)).chain([own(CONFIG), own(URL)]).collect();
+    match nearest(&own(name), known.iter().map(String::as_str)) {
+        None => Ok(()),
+        Some(meant) => Err(Failure::usage(format!("unknown environment variable {name}"))
+            .hint(format!("did you mean LOGBOOM_{meant}?"))),
+    }
+}

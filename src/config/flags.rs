@@ -1,0 +1,41 @@
+//! Options as flags of the command line.
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::options;
+use super::setting::{About, Section};
+use super::shape::Form;
+use super::values::{Origin, Values};
+
+/// The flags of all options, under the headings of their sections.
+pub fn arguments() -> Vec<Arg> {
+    let sections = Section::ALL.into_iter();
+    let of = |section| options::ALL.iter().filter(move |about| about.section == section && about.is_global());
+    sections.flat_map(of).map(|about| argument(about)).collect()
+}
+
+/// The flag of one option.
+pub fn argument(about: &'static About) -> Arg {
+    let argument = Arg::new(about.key)
+        .long(about.flag())
+        .value_name(about.value_name)
+        .help(format!("{} [default: {}]", about.help.trim(), about.default))
+        .help_heading(about.section.heading())
+        .action(ArgAction::Set);
+    match about.form {
+        Form::One => argument,
+        Form::List => argument.action(ArgAction::Append),
+        Form::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+    }
+}
+
+/// What was given by flags.
+pub fn read(matches: &ArgMatches) -> Values {
+    let mut values = Values::default();
+    for about in options::ALL.iter().filter(|about| about.is_global()) {
+        if let Ok(Some(texts)) = matches.try_get_many::<String>(about.key) {
+            values.put(about, texts.cloned().collect(), Origin::Flag);
+        }
+    }
+    values
+}

@@ -1,0 +1,52 @@
+//! The program's own messages: how many, and in which form.
+
+use super::shape::{Form, Shape, one_of};
+
+/// The least severe of the program's own messages that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what needs a person.
+    Error,
+    /// And what may soon.
+    Warn,
+    /// And what changes: starts, stops, recovery.
+    Info,
+    /// And what happens to single connections and batches.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The form of the program's own messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The values of `log_level`.
+pub(super) const LOG_LEVEL_SHAPE: Shape<LogLevel> = Shape {
+    name: "LEVEL",
+    accepts: "`error`, `warn`, `info`, `debug` or `trace`",
+    form: Form::One,
+    parse: |text| {
+        let words = [
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ];
+        one_of(text, &words)
+    },
+};
+
+/// The values of `log_format`.
+pub(super) const LOG_FORMAT_SHAPE: Shape<LogFormat> = Shape {
+    name: "text|json",
+    accepts: "`text` or `json`",
+    form: Form::One,
+    parse: |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+};

@@ -1,0 +1,136 @@
+//! Configuration: every option declared once (`options`), given by flags, the environment or a TOML file, read into [`Config`].
+//!
+//! All sources give texts by key (`values`); each option's shape reads its texts (`shape`); what must hold between
+//! options is checked at the end (`check`). A mistake is a [`Failure`] that says what, where, and what is accepted.
+
+mod check;
+pub mod environment;
+mod file;
+mod flags;
+mod listen;
+mod log;
+mod nearest;
+mod options;
+mod reference;
+mod setting;
+mod shape;
+mod spool;
+mod store;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+pub use flags::{argument, arguments, read as flags};
+pub use listen::{ListenAddress, Listener, Protocol};
+pub use log::{LogFormat, LogLevel};
+pub use nearest::nearest;
+pub(crate) use options::DATA_DIR;
+pub use reference::text as reference;
+pub use shape::duration;
+pub use spool::{SpoolConfig, WhenFull};
+pub use store::{StoreConfig, StoreUrl};
+pub use values::Values;
+
+/// Everything that can be set; `options` says what each is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the spool and of the default database.
+    pub data_dir: PathBuf,
+    /// Network threads; 0 is as many as there are cores, 1 is everything on one thread.
+    pub threads: usize,
+    /// What to receive records on; at least one, no two on one address.
+    pub listen: Vec<Listener>,
+    /// Where records are kept; at least one, names and paths unique.
+    pub stores: Vec<StoreConfig>,
+    /// The queue on disk.
+    pub spool: SpoolConfig,
+    /// The largest frame of a Python client, in bytes; below 16 MiB.
+    pub frame_bytes_max: usize,
+    /// The longest that a frame once begun, or an HTTP request, may take, in seconds.
+    pub frame_seconds_max: u64,
+    /// The largest HTTP body after decompression, in bytes.
+    pub body_bytes_max: usize,
+    /// The largest compressed HTTP body, in bytes.
+    pub body_compressed_bytes_max: usize,
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// The longest that a query may run, in seconds.
+    pub query_seconds_max: u64,
+    /// The most rows of an SQL query's answer.
+    pub query_rows_max: usize,
+    /// The longest that an orderly stop may take, in seconds.
+    pub shutdown_seconds_max: u64,
+    /// How much of the program's own messages is shown.
+    pub log_level: LogLevel,
+    /// How they are written.
+    pub log_format: LogFormat,
+}
+
+/// A configuration, and what it was read from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    values: Values,
+}
+
+/// Reads the configuration from its three sources.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: Values,
+) -> Result<Loaded, Failure> {
+    let file = file.map(file::read).transpose()?.unwrap_or_default();
+    let values = flags.over(environment::read(environment)?).over(file.top);
+    let config = Config::build(&values, &file.stores)?;
+    check::check(&config)?;
+    Ok(Loaded { config, values })
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::build(&Values::default(), &[]).expect("a test reads every default")
+    }
+}
+
+impl Config {
+    fn build(values: &Values, tables: &[Values]) -> Result<Config, Failure> {
+        let data_dir = values.one(&options::DATA_DIR)?;
+        Ok(Config {
+            threads: values.one(&options::THREADS)?,
+            listen: values.all(&options::LISTEN)?,
+            stores: store::stores(values, tables, &data_dir)?,
+            spool: SpoolConfig {
+                bytes_max: values.one(&options::SPOOL_BYTES_MAX)?,
+                segment_bytes: values.one(&options::SPOOL_SEGMENT_BYTES)?,
+                when_full: values.one(&options::WHEN_FULL)?,
+            },
+            frame_bytes_max: values.one(&options::FRAME_BYTES_MAX)?,
+            frame_seconds_max: values.one(&options::FRAME_SECONDS_MAX)?,
+            body_bytes_max: values.one(&options::BODY_BYTES_MAX)?,
+            body_compressed_bytes_max: values.one(&options::BODY_COMPRESSED_BYTES_MAX)?,
+            connections_max: values.one(&options::CONNECTIONS_MAX)?,
+            query_seconds_max: values.one(&options::QUERY_SECONDS_MAX)?,
+            query_rows_max: values.one(&options::QUERY_ROWS_MAX)?,
+            shutdown_seconds_max: values.one(&options::SHUTDOWN_SECONDS_MAX)?,
+            log_level: values.one(&options::LOG_LEVEL)?,
+            log_format: values.one(&options::LOG_FORMAT)?,
+            data_dir,
+        })
+    }
+}
+
+impl Loaded {
+    /// Every option as a key, its value, and where it comes from, in the order of the declarations.
+    pub fn effective(&self) -> impl Iterator<Item = (&'static str, String, String)> {
+        options::ALL.iter().filter(|about| about.is_global()).map(|about| {
+            let given = self.values.given(about);
+            (about.key, given.texts.join(" "), given.origin.of(about).to_string())
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! Stores: where records are kept, and what each store does.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::options;
+use super::shape::{Form, Shape};
+use super::values::Values;
+use crate::failure::Failure;
+use crate::limits::STORE_NAME_BYTES_MAX;
+
+/// One store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// What it is called in metrics and messages; unique.
+    pub name: String,
+    /// Where it keeps its records.
+    pub url: StoreUrl,
+    /// The most records in one transaction.
+    pub flush_rows: usize,
+    /// The most bytes of records in one transaction.
+    pub flush_bytes: usize,
+    /// How long it waits for more records before it writes those that it has.
+    pub flush_interval: Duration,
+    /// Databases: records older than this are deleted.
+    pub retention_age: Option<Duration>,
+    /// Databases: the oldest records are deleted while it is larger than this, in bytes.
+    pub retention_bytes: Option<u64>,
+    /// Files: the format of a line, as Python's `logging.Formatter` takes it.
+    pub line_format: String,
+    /// Files: a new file is begun when this one has so many bytes.
+    pub rotate_bytes: Option<u64>,
+    /// Files: a new file is begun every day at midnight UTC.
+    pub rotate_daily: bool,
+    /// Files: how many older files are kept; `None` is all.
+    pub rotate_keep: Option<u32>,
+}
+
+/// Where a store keeps its records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StoreUrl {
+    /// A SQLite database. Bare `sqlite` is read as an empty path, until the data folder is known.
+    Sqlite(PathBuf),
+    /// Lines of text in a file.
+    File(PathBuf),
+}
+
+/// The values of `store` and `url`.
+pub(super) const STORE_URL: Shape<StoreUrl> = Shape {
+    name: "URL",
+    accepts: "`sqlite`, `sqlite:PATH` or `file:PATH`",
+    form: Form::List,
+    parse: StoreUrl::parse,
+};
+
+/// The values of `name`.
+pub(super) const STORE_NAME: Shape<String> = Shape {
+    name: "NAME",
+    accepts: "letters, digits, `-`, `_` and `.`, at most 64",
+    form: Form::One,
+    parse: parse_name,
+};
+
+/// The file of the default database within the data folder.
+const DATABASE: &str = "logboom.db";
+
+impl StoreUrl {
+    fn parse(text: &str) -> Result<StoreUrl, String> {
+        match text.split_once(':') {
+            None if text == "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::new())),
+            Some(("sqlite" | "file", "")) => Err("has no path after the colon".into()),
+            Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
+            Some(("file", path)) => Ok(StoreUrl::File(path.into())),
+            Some((kind @ ("postgres" | "postgresql" | "clickhouse"), _)) => {
+                Err(format!("names {kind}, which is not in this version"))
+            }
+            _ => Err("is not the address of a store".into()),
+        }
+    }
+
+    /// What kind of store it is, which is also its name unless it is given one.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreUrl::Sqlite(_) => "sqlite",
+            StoreUrl::File(_) => "file",
+        }
+    }
+
+    /// The file that it writes.
+    pub fn path(&self) -> &Path {
+        match self {
+            StoreUrl::Sqlite(path) | StoreUrl::File(path) => path,
+        }
+    }
+
+    /// Whether what it keeps can be queried.
+    pub fn is_queryable(&self) -> bool {
+        matches!(self, StoreUrl::Sqlite(_))
+    }
+
+    fn within(self, data_dir: &Path) -> StoreUrl {
+        match self {
+            StoreUrl::Sqlite(path) if path.as_os_str().is_empty() => {
+                StoreUrl::Sqlite(data_dir.join(DATABASE))
+            }
+            url => url,
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.kind(), self.path().display())
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > STORE_NAME_BYTES_MAX || !text.bytes().all(is_fine) {
+        return Err("is not a name".into());
+    }
+    Ok(text.into())
+}
+
+/// All stores: those of `store`, or else of the `[[store]]` tables, and that of `log_file`.
+pub(super) fn stores(
+    values: &Values,
+    tables: &[Values],
+    data_dir: &Path,
+) -> Result<Vec<StoreConfig>, Failure> {
+    let mut stores = Vec::new();
+    if tables.is_empty() || values.is_given_above_file(&options::STORE) {
+        for url in values.all(&options::STORE)? {
+            let name = free_name(&url, &stores);
+            stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
+        }
+    } else {
+        stores = stores_of_tables(values, tables, data_dir)?;
+    }
+    if let Some(path) = values.one(&options::LOG_FILE)? {
+        let url = StoreUrl::File(path);
+        stores.push(StoreConfig::build(free_name(&url, &stores), url, values)?);
+    }
+    Ok(stores)
+}
+
+/// The stores of `[[store]]` tables; what a table does not say is taken from the top of the file.
+fn stores_of_tables(
+    values: &Values,
+    tables: &[Values],
+    data_dir: &Path,
+) -> Result<Vec<StoreConfig>, Failure> {
+    let mut stores: Vec<StoreConfig> = Vec::new();
+    for table in tables {
+        let values = table.clone().under_flags_of(values);
+        let url = values.one(&options::URL)?;
+        let name = match values.is_given(&options::NAME) {
+            true => values.one(&options::NAME)?,
+            false => free_name(&url, &stores),
+        };
+        stores.push(StoreConfig::build(name, url.within(data_dir), &values)?);
+    }
+    Ok(stores)
+}
+
+/// The kind of the store, with a number from 2 if there is one of that name already.
+fn free_name(url: &StoreUrl, stores: &[StoreConfig]) -> String {
+    let is_taken = |name: &str| stores.iter().any(|store| store.name == name);
+    let kind = url.kind();
+    if !is_taken(kind) {
+        return kind.into();
+    }
+    let mut number = 2;
+    while is_taken(&format!("{kind}-{number}")) {
+        number += 1;
+    }
+    format!("{kind}-{number}")
+}
+
+impl StoreConfig {
+    fn build(name: String, url: StoreUrl, values: &Values) -> Result<StoreConfig, Failure> {
+        Ok(StoreConfig {
+            name,
+            url,
+            flush_rows: values.one(&options::FLUSH_ROWS)?,
+            flush_bytes: values.one(&options::FLUSH_BYTES)?,
+            flush_interval: values.one(&options::FLUSH_INTERVAL)?,
+            retention_age: values.one(&options::RETENTION_AGE)?,
+            retention_bytes: values.one(&options::RETENTION_BYTES)?,
+            line_format: values.one(&options::LINE_FORMAT)?,
+            rotate_bytes: values.one(&options::ROTATE_BYTES)?,
+            rotate_daily: values.one(&options::ROTATE_DAILY)?,
+            rotate_keep: values.one(&options::ROTATE_KEEP)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        assert_eq!(
+            StoreUrl::parse("sqlite").unwrap().within(Path::new("d")).path(),
+            Path::new("d/logboom.db")
+        );
+        assert_eq!(StoreUrl::parse("sqlite:/a/b.db"), Ok(StoreUrl::Sqlite("/a/b.db".into())));
+        assert_eq!(StoreUrl::parse("file:x.log").unwrap().to_string(), "file:x.log");
+        for (text, part) in [
+            ("postgres://a/b", "postgres, which is not in this version"),
+            ("file:", "no path"),
+            ("sqlite:", "no path"),
+            ("file", "not the address of a store"),
+            ("mysql://a", "not the address of a store"),
+        ] {
+            let error = StoreUrl::parse(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(parse_name("audit-2.old_x"), Ok("audit-2.old_x".into()));
+        for text in ["", "a b", "a\"b", &"x".repeat(STORE_NAME_BYTES_MAX + 1)] {
+            assert!(parse_name(text).is_err(), "{text}");
+        }
+    }
+}

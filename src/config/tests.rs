@@ -1,0 +1,291 @@
+use std::io::Write;
+use std::time::Duration;
+
+use super::*;
+
+/// Loads from the text of a file, variables and flags.
+fn load_from(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, Failure> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logboom.toml");
+    std::fs::File::create(&path).unwrap().write_all(file.as_bytes()).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let command = clap::Command::new("serve").no_binary_name(true).args(arguments());
+    let flags = super::flags(&command.try_get_matches_from(flags).unwrap());
+    load(Some(&path), variables, flags)
+}
+
+fn config(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Config {
+    load_from(file, variables, flags).unwrap_or_else(|failure| panic!("{failure}")).config
+}
+
+/// The failure, without the folder that the test made.
+fn failure(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
+    let failure = load_from(file, variables, flags).expect_err("it must not load").to_string();
+    let words: Vec<_> = failure
+        .split(' ')
+        .map(|word| if word.contains("/logboom.toml") { word.rsplit('/').next().unwrap() } else { word })
+        .collect();
+    words.join(" ")
+}
+
+#[test]
+fn defaults() {
+    let config = Config::default();
+    assert_eq!(config.data_dir, Path::new("./logboom-data"));
+    assert_eq!((config.threads, config.connections_max, config.query_rows_max), (0, 20_000, 100_000));
+    assert_eq!(
+        (config.frame_seconds_max, config.query_seconds_max, config.shutdown_seconds_max),
+        (30, 30, 10)
+    );
+    assert_eq!(
+        (config.frame_bytes_max, config.body_bytes_max, config.body_compressed_bytes_max),
+        (4 << 20, 64 << 20, 16 << 20)
+    );
+    assert_eq!(
+        config.spool,
+        SpoolConfig { bytes_max: 4 << 30, segment_bytes: 16 << 20, when_full: WhenFull::Shed }
+    );
+    assert_eq!((config.log_level, config.log_format), (LogLevel::Info, LogFormat::Text));
+    let listeners: Vec<_> = config
+        .listen
+        .iter()
+        .map(|listener| format!("{}={}", listener.protocol.name(), listener.address))
+        .collect();
+    assert_eq!(listeners, ["python=127.0.0.1:9020", "python-udp=127.0.0.1:9021", "http=127.0.0.1:9022"]);
+    let store = StoreConfig {
+        name: "sqlite".into(),
+        url: StoreUrl::Sqlite("./logboom-data/logboom.db".into()),
+        flush_rows: 16_384,
+        flush_bytes: 4 << 20,
+        flush_interval: Duration::from_millis(200),
+        retention_age: None,
+        retention_bytes: None,
+        line_format: "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s".into(),
+        rotate_bytes: None,
+        rotate_daily: false,
+        rotate_keep: None,
+    };
+    assert_eq!(config.stores, [store]);
+    assert!(check::check(&config).is_ok());
+}
+
+#[test]
+fn flags_win_then_environment_then_file() {
+    let file = "threads = 2\nconnections_max = 3\nquery_rows_max = 4";
+    let variables = [("LOGBOOM_THREADS", "5"), ("LOGBOOM_CONNECTIONS_MAX", "6"), ("HOME", "/root")];
+    let config = config(file, &variables, &["--threads", "7"]);
+    assert_eq!((config.threads, config.connections_max, config.query_rows_max), (7, 6, 4));
+}
+
+#[test]
+fn every_option_can_be_given_in_every_way() {
+    for about in options::ALL.iter().filter(|about| about.is_global()) {
+        let text = match about.key {
+            "log_file" => "a.log",
+            key if about.default == "none" && key == "retention_age" => "30d",
+            _ if about.default == "none" => "70000",
+            _ => about.default,
+        };
+        let in_file = load_from(&format!("{} = \"{text}\"", about.key), &[], &[]).unwrap();
+        let in_variable = load_from("", &[(&about.variable(), text)], &[]).unwrap();
+        let in_flag =
+            load_from("", &[], &[&format!("--{}={}", about.flag(), text.split(' ').next().unwrap())]);
+        assert_eq!(in_file.config, in_variable.config, "{}", about.key);
+        if !text.contains(' ') {
+            assert_eq!(in_flag.unwrap().config, in_file.config, "{}", about.key);
+        }
+        let told = |loaded: &Loaded| loaded.effective().find(|(key, ..)| *key == about.key).unwrap().2;
+        assert!(told(&in_file).starts_with("in line 1 of "), "{}", about.key);
+        assert_eq!(told(&in_variable), about.variable());
+    }
+}
+
+#[test]
+fn values_of_toml_need_no_quotes_where_toml_has_a_type() {
+    let config = config("threads = 0x1_0\nspool_bytes_max = 67_108_864\nrotate_daily = true", &[], &[]);
+    assert_eq!((config.threads, config.spool.bytes_max, config.stores[0].rotate_daily), (16, 64 << 20, true));
+}
+
+#[test]
+fn a_switch_needs_no_value() {
+    assert!(config("", &[], &["--rotate-daily"]).stores[0].rotate_daily);
+    assert!(!config("rotate_daily = true", &[], &["--rotate-daily=false"]).stores[0].rotate_daily);
+}
+
+#[test]
+fn lists_in_every_source() {
+    let two = ["python=127.0.0.1:1", "http=127.0.0.1:2"];
+    let of = |config: Config| {
+        config.listen.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>()
+    };
+    let expected = ["127.0.0.1:1", "127.0.0.1:2"];
+    assert_eq!(of(config("", &[], &["--listen", two[0], "--listen", two[1]])), expected);
+    assert_eq!(of(config("", &[("LOGBOOM_LISTEN", &two.join("; "))], &[])), expected);
+    assert_eq!(of(config("", &[("LOGBOOM_LISTEN", &two.join(" "))], &[])), expected);
+    assert_eq!(of(config(&format!("listen = {two:?}"), &[], &[])), expected);
+    assert_eq!(of(config(&format!("listen = {two:?}"), &[], &["--listen", "http=[::1]:3"])), ["[::1]:3"]);
+    assert!(failure("listen = []", &[], &[]).contains("the list is empty"));
+}
+
+#[test]
+fn a_log_file_stands_beside_the_store() {
+    let stores =
+        config("", &[], &["--store", "sqlite", "--store", "file:b", "--log-file", "c", "--data-dir", "d"])
+            .stores;
+    let told: Vec<_> = stores.iter().map(|store| format!("{} {}", store.name, store.url)).collect();
+    assert_eq!(told, ["sqlite sqlite:d/logboom.db", "file file:b", "file-2 file:c"]);
+}
+
+#[test]
+fn only_a_file_is_enough() {
+    let stores = config("store = \"file:a\"", &[], &[]).stores;
+    assert_eq!(stores.len(), 1);
+    assert!(!stores[0].url.is_queryable());
+}
+
+const TABLES: &str = "flush_rows = 10\nretention_age = \"1d\"\n\n\
+                      [[store]]\nurl = \"sqlite:a.db\"\nretention_age = \"none\"\n\n\
+                      [[store]]\nurl = \"file:b.log\"\nname = \"readable\"\nflush_rows = 20\n";
+
+#[test]
+fn tables_win_over_the_top_of_the_file_and_flags_over_both() {
+    let of = |config: Config| {
+        let stores = config.stores.into_iter();
+        stores.map(|store| (store.name, store.flush_rows, store.retention_age)).collect::<Vec<_>>()
+    };
+    let day = Some(Duration::from_secs(86_400));
+    assert_eq!(of(config(TABLES, &[], &[])), [("sqlite".into(), 10, None), ("readable".into(), 20, day)]);
+    let flags = of(config(TABLES, &[("LOGBOOM_FLUSH_ROWS", "30")], &["--retention-age", "1d"]));
+    assert_eq!(flags, [("sqlite".into(), 30, day), ("readable".into(), 30, day)]);
+    assert_eq!(of(config(TABLES, &[], &["--store", "file:c"])), [("file".into(), 10, day)]);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    let expected = "error: cannot read the configuration file logboom.toml: unknown key `data_dri` in line 3\n\
+                    hint: did you mean `data_dir`?";
+    assert_eq!(failure("\n# where\ndata_dri = 'x'", &[], &[]), expected);
+    assert!(!failure("colour = 1", &[], &[]).contains("hint"));
+    assert!(
+        failure("[[store]]\nurl = 'sqlite'\nflush_row = 1", &[], &[])
+            .contains("line 3\nhint: did you mean `flush_rows`?")
+    );
+    assert!(
+        failure("[[store]]\nurl = 'sqlite'\nthreads = 1", &[], &[])
+            .contains("belongs at the top of the file")
+    );
+    assert!(failure("name = 'x'", &[], &[]).contains("belongs in a `[[store]]` table"));
+    let variable = failure("", &[("LOGBOOM_DATA_DRI", "x")], &[]);
+    assert_eq!(
+        variable,
+        "error: unknown environment variable LOGBOOM_DATA_DRI\nhint: did you mean LOGBOOM_DATA_DIR?"
+    );
+}
+
+#[test]
+fn variables_of_others_are_let_be() {
+    let others = [
+        ("LOGBOOM_SERVICE_HOST", "10.0.0.1"),
+        ("LOGBOOM_PORT", "tcp://10.0.0.1:9020"),
+        ("LOGBOOM_THREADS", ""),
+    ];
+    assert_eq!(config("", &others, &[]), Config::default());
+}
+
+#[test]
+fn bad_values_say_where_and_what_is_accepted() {
+    let expected = "error: bad value for `spool_bytes_max`, given in line 2 of logboom.toml: `4GX` has the unknown unit `GX`\n\
+                    hint: it takes a size such as `64MiB`, `64MB` or plain bytes";
+    assert_eq!(failure("\nspool_bytes_max = '4GX'", &[], &[]), expected);
+    let flag = failure("", &[], &["--threads", "many"]);
+    assert!(
+        flag.starts_with(
+            "error: bad value for `threads`, given by --threads: `many` is not a whole number\n"
+        )
+    );
+    let variable = failure("", &[("LOGBOOM_WHEN_FULL", "drop")], &[]);
+    assert!(variable.contains("given by LOGBOOM_WHEN_FULL: `drop` is none of `shed`, `block`"));
+    assert!(failure("", &[], &["--store", "postgres://db/logs"]).contains("not in this version"));
+    assert!(failure("threads = [1, 2]", &[], &[]).contains("neither text, number nor list in line 1"));
+    assert!(failure("threads = 1\nthreads = 2", &[], &[]).contains("in line 2"));
+    assert!(failure("threads = \n", &[], &[]).contains("in line 1"));
+}
+
+#[test]
+fn stores_must_be_told_apart() {
+    let table = |name: &str, path: &str| format!("[[store]]\nname = \"{name}\"\nurl = \"file:{path}\"\n");
+    let same_name = failure(&(table("a", "x") + &table("a", "y")), &[], &[]);
+    assert!(same_name.starts_with("error: two stores are called `a`\nhint: "), "{same_name}");
+    let same_path = failure(&(table("a", "x") + &table("b", "./x")), &[], &[]);
+    assert!(same_path.starts_with("error: two stores write ./x: both `a` and `b` do\nhint: "), "{same_path}");
+    let mixed = failure("store = ['sqlite', { url = 'file:x' }]", &[], &[]);
+    assert!(mixed.contains("mixes texts and tables"), "{mixed}");
+    assert!(failure("[[store]]\nname = 'a'", &[], &[]).contains("has no `url` in line 1\nhint: "));
+    assert!(failure("", &[], &["--log-file", "./logboom-data/logboom.db"]).contains("two stores write"));
+}
+
+#[test]
+fn listeners_must_be_told_apart() {
+    let listen = |one: &str, other: &str| load_from("", &[], &["--listen", one, "--listen", other]);
+    let twice = listen("python=127.0.0.1:1", "http=127.0.0.1:1").unwrap_err().to_string();
+    assert!(
+        twice.starts_with(
+            "error: two listeners on 127.0.0.1:1: both `python` and `http` listen there\nhint: "
+        )
+    );
+    assert!(listen("python=unix:/a/./b", "http=unix:/a/b").is_err());
+    assert!(listen("python=127.0.0.1:1", "python-udp=127.0.0.1:1").is_ok());
+    assert!(listen("python=127.0.0.1:0", "http=127.0.0.1:0").is_ok());
+}
+
+#[test]
+fn sizes_must_fit_each_other() {
+    for (file, part) in [
+        ("frame_bytes_max = '16MiB'", "below 16 MiB"),
+        ("body_bytes_max = '1MiB'", "is larger than `body_bytes_max`"),
+        ("spool_segment_bytes = '1MiB'", "must hold the largest batch"),
+        ("spool_bytes_max = '32MiB'", "must hold 3 segments"),
+        ("threads = 5000", "too many"),
+    ] {
+        let failure = failure(file, &[], &[]);
+        assert!(failure.contains(part) && failure.contains("\nhint: "), "{failure}");
+    }
+    assert_eq!(config("frame_bytes_max = 16777215", &[], &[]).frame_bytes_max, (16 << 20) - 1);
+}
+
+#[test]
+fn a_file_that_is_missing_or_too_large() {
+    let missing = load(Some(Path::new("/no/such/file")), [], Values::default()).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .starts_with("error: cannot read the configuration file /no/such/file: No such file")
+    );
+    assert_eq!(missing.exit_code(), std::process::ExitCode::from(2));
+    let large = "#".repeat(crate::limits::CONFIGURATION_BYTES_MAX as usize + 1);
+    assert!(failure(&large, &[], &[]).contains("more than 1048576 bytes"));
+}
+
+#[test]
+fn deeply_nested_input_is_refused() {
+    let deep = format!("threads = {}", "[".repeat(100_000));
+    assert!(failure(&deep, &[], &[]).contains("logboom.toml"));
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, reference()).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == reference(), "docs/configuration.md is stale: run `UPDATE=1 cargo test config::`");
+}
+
+#[test]
+fn the_example_of_the_reference_loads() {
+    let text = reference();
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = config(example, &[], &[]);
+    assert_eq!((config.stores.len(), config.stores[1].rotate_keep), (2, Some(14)));
+}

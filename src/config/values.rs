@@ -1,0 +1,148 @@
+//! What was given, by whom, and who wins: flags, then the environment, then the file, then the default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::setting::{About, Setting};
+use super::shape::Form;
+use crate::failure::Failure;
+
+/// Where a value comes from; a later one wins over an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody gave it.
+    Default,
+    /// A line of the configuration file.
+    File {
+        /// The file's path, as it was given.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment,
+    /// A flag.
+    Flag,
+}
+
+/// The texts that were given for one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// One text; or for a list, its parts.
+    pub texts: Vec<String>,
+    /// Where they come from.
+    pub origin: Origin,
+}
+
+/// What was given, by the key of the option.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values(BTreeMap<&'static str, Given>);
+
+impl Origin {
+    /// Says it of an option, as the end of a sentence: `by --threads`, `in line 3 of logboom.toml`.
+    pub fn of<'a>(&'a self, about: &'a About) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |formatter| match self {
+            Origin::Default => formatter.write_str("by default"),
+            Origin::File { path, line } => write!(formatter, "in line {line} of {path}"),
+            Origin::Environment => formatter.write_str(&about.variable()),
+            Origin::Flag => write!(formatter, "--{}", about.flag()),
+        })
+    }
+}
+
+impl Values {
+    /// Notes what was given for an option.
+    pub fn put(&mut self, about: &'static About, texts: Vec<String>, origin: Origin) {
+        self.0.insert(about.key, Given { texts, origin });
+    }
+
+    /// These values, and those of `weaker` for what these do not have.
+    #[must_use]
+    pub fn over(mut self, weaker: Values) -> Values {
+        for (key, given) in weaker.0 {
+            self.0.entry(key).or_insert(given);
+        }
+        self
+    }
+
+    /// The values of a `[[store]]` table among those of the whole: flags and variables win over the table, the table
+    /// over the rest of the file.
+    #[must_use]
+    pub fn under_flags_of(self, whole: &Values) -> Values {
+        let stronger = whole.0.iter().filter(|(_, given)| given.is_above_file());
+        let stronger = Values(stronger.map(|(key, given)| (*key, given.clone())).collect());
+        stronger.over(self).over(whole.clone())
+    }
+
+    /// Whether it was given at all.
+    pub fn is_given<T>(&self, setting: &Setting<T>) -> bool {
+        self.0.contains_key(setting.about.key)
+    }
+
+    /// Whether it was given by a flag or a variable.
+    pub fn is_given_above_file<T>(&self, setting: &Setting<T>) -> bool {
+        self.0.get(setting.about.key).is_some_and(Given::is_above_file)
+    }
+
+    /// What was given for an option, or its default.
+    pub fn given(&self, about: &About) -> Given {
+        self.0.get(about.key).cloned().unwrap_or_else(|| {
+            let texts = match about.form {
+                Form::List => split_list(about.default),
+                Form::One | Form::Switch => vec![about.default.into()],
+            };
+            Given { texts, origin: Origin::Default }
+        })
+    }
+
+    /// The value of an option that takes one.
+    pub fn one<T>(&self, setting: &Setting<T>) -> Result<T, Failure> {
+        let given = self.given(&setting.about);
+        match given.texts.as_slice() {
+            [text] => setting.read(text, &given.origin),
+            _ => Err(bad_value(&setting.about, &given.origin, "it takes exactly one value".into())),
+        }
+    }
+
+    /// The values of an option that takes a list: at least one.
+    pub fn all<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
+        let given = self.given(&setting.about);
+        if given.texts.is_empty() {
+            return Err(bad_value(&setting.about, &given.origin, "the list is empty".into()));
+        }
+        given.texts.iter().map(|text| setting.read(text, &given.origin)).collect()
+    }
+}
+
+impl Given {
+    fn is_above_file(&self) -> bool {
+        matches!(self.origin, Origin::Environment | Origin::Flag)
+    }
+}
+
+impl<T> Setting<T> {
+    fn read(&self, text: &str, origin: &Origin) -> Result<T, Failure> {
+        (self.shape.parse)(text).map_err(|error| bad_value(&self.about, origin, format!("`{text}` {error}")))
+    }
+}
+
+fn bad_value(about: &About, origin: &Origin, why: String) -> Failure {
+    Failure::usage(format!("bad value for `{}`, given {}", about.key, by(about, origin)))
+        .because(why)
+        .hint(format!("it takes {}", about.accepts))
+}
+
+fn by(about: &About, origin: &Origin) -> String {
+    match origin {
+        Origin::Environment | Origin::Flag => format!("by {}", origin.of(about)),
+        Origin::Default | Origin::File { .. } => origin.of(about).to_string(),
+    }
+}
+
+/// The parts of a list in one text, as in a variable: separated by blanks or semicolons.
+pub(super) fn split_list(text: &str) -> Vec<String> {
+    text.split(|c: char| c.is_whitespace() || c == ';')
+        .filter(|part| !part.is_empty())
+        .map(String::from)
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! The one failure type at the top of the program: what failed, why, what to do, and the exit code.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+/// A failure as a person meets it. Displays as an `error:` line, with its causes, and a `hint:` line:
+///
+/// ```text
+/// error: cannot read the configuration file logboom.toml: unknown key `data_dri` in line 3
+/// hint: did you mean `data_dir`?
+/// ```
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    hint: Option<String>,
+    usage: bool,
+}
+
+impl Failure {
+    /// Something that was tried and failed: exit code 1.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), cause: None, hint: None, usage: false }
+    }
+
+    /// A command line or configuration that cannot be: exit code 2.
+    pub fn usage(what: impl Into<String>) -> Failure {
+        Failure { usage: true, ..Failure::new(what) }
+    }
+
+    /// Adds the cause: an error, whose own sources are shown too, or a text.
+    #[must_use]
+    pub fn because(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { cause: Some(cause.into()), ..self }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds what to do about it, where that is known.
+    #[must_use]
+    pub fn hint_if(self, hint: Option<String>) -> Failure {
+        Failure { hint: hint.or(self.hint), ..self }
+    }
+
+    /// The cause, where it was given as an error of type `E`.
+    pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.cause.as_ref()?.downcast_ref()
+    }
+
+    /// 1 for a failure, 2 for usage and configuration.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.usage { 2 } else { 1 })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "error: {}", self.what)?;
+        let mut said = self.what.clone();
+        let mut cause: Option<&dyn Error> = match &self.cause {
+            Some(cause) => Some(cause.as_ref()),
+            None => None,
+        };
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many errors already repeat their source in their own text.
+            if !said.contains(&text) {
+                write!(formatter, ": {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        match &self.hint {
+            Some(hint) => write!(formatter, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            Some(cause) => Some(cause.as_ref()),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the spool")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn what_why_and_hint() {
+        let failure = Failure::usage("cannot read the configuration file logboom.toml")
+            .because("unknown key `data_dri` in line 3")
+            .hint("did you mean `data_dir`?");
+        let expected = "error: cannot read the configuration file logboom.toml: unknown key `data_dri` in line 3\n\
+                        hint: did you mean `data_dir`?";
+        assert_eq!(failure.to_string(), expected);
+        assert_eq!(failure.exit_code(), ExitCode::from(2));
+    }
+
+    #[test]
+    fn causes_to_the_last() {
+        let failure = Failure::new("cannot start").because(Outer(std::io::Error::other("disk on fire")));
+        assert_eq!(failure.to_string(), "error: cannot start: cannot open the spool: disk on fire");
+        assert!(failure.cause::<Outer>().is_some());
+        assert_eq!(failure.exit_code(), ExitCode::from(1));
+    }
+
+    #[test]
+    fn a_source_that_was_already_told_is_not_repeated() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot listen: {0}")]
+        struct Repeats(#[source] std::io::Error);
+        let failure = Failure::new("cannot start").because(Repeats(std::io::Error::other("in use")));
+        assert_eq!(failure.to_string(), "error: cannot start: cannot listen: in use");
+    }
+}
