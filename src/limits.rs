@@ -122,3 +122,97 @@ pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
 
 /// Rows in a block: a query that a block cannot satisfy skips so many rows, and retention deletes so many at once.
 pub const SQLITE_BLOCK_ROWS: u64 = 4096;
+
+/// What a dead letter keeps of the input.
+pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
+
+/// How long records wait for room in the spool's open buffer while the disk is slow. Python's `SocketHandler` gives up
+/// after 1 s without progress, and drops its connection with all that is under way.
+pub const APPEND_MILLISECONDS_MAX: u64 = 500;
+
+/// Read at once from a socket; one such buffer a thread.
+pub const READ_BUFFER_BYTES: usize = 256 << 10;
+
+/// The beginnings of unfinished frames, of all connections together.
+pub const PARTIAL_FRAMES_BYTES_MAX: usize = 16 << 20;
+
+/// The largest datagram that can arrive.
+pub const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+
+/// Datagrams taken before their batch is appended.
+pub const DATAGRAMS_PER_BATCH_MAX: usize = 256;
+
+/// The receive buffer that is asked for on UDP sockets (Linux grants up to `net.core.rmem_max`): nothing slows a sender
+/// down there, so a burst must fit.
+pub const DATAGRAM_SOCKET_BYTES: usize = 4 << 20;
+
+/// Threads for what blocks beside those of the spool and the stores: queries.
+pub const BLOCKING_THREADS_MAX: usize = QUERIES_MAX;
+
+/// Queries that run at once; others wait.
+pub const QUERIES_MAX: usize = 4;
+
+/// Memory for all bodies of HTTP requests that are being read, in KiB.
+pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
+
+/// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
+pub const BODY_KIB_MAX: u32 = 2 << 10;
+
+/// A body up to this length takes no more than its length.
+pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
+
+/// How long a request waits until its body may be read.
+pub const BODY_WAIT_SECONDS_MAX: u64 = 10;
+
+/// So much of a body is decoded before the batch is looked at: even the smallest records do not overfill it then.
+pub const BODY_PIECE_BYTES: usize = 16 << 10;
+
+/// So much of a compressed body is inflated at once; deflate grows by a factor of 1032 at most.
+pub const INFLATE_PIECE_BYTES: usize = 1 << 10;
+
+/// Errors that an answer lists; further ones are only counted.
+pub const BODY_ERRORS_MAX: usize = 100;
+
+/// The largest window of a zstd body, 8 MiB: level 19 needs it.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// The same where the header does not say zstd, so that its memory was not counted: 2 MiB, as level 3 needs it.
+pub const ZSTD_WINDOW_LOG_MAX_UNDECLARED: u32 = 21;
+
+/// The labels of a listener, which each of its records repeats.
+pub const LABELS_BYTES_MAX: usize = 512;
+
+/// What HTTP/1 reads at once; also the longest request head.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
+
+/// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
+pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
+
+/// How long sources are given to hand over what clients have sent, once the program stops.
+pub const DRAIN_SECONDS_MAX: u64 = 3;
+
+/// Rows that one slice of a query looks at, at first and at most: it doubles while nothing is found.
+pub const QUERY_SLICE_ROWS_MIN: u64 = SQLITE_BLOCK_ROWS;
+/// See above; with one thread for everything a slice stays at the smallest.
+pub const QUERY_SLICE_ROWS_MAX: u64 = 64 * SQLITE_BLOCK_ROWS;
+
+/// A slice of an answer is sent once it holds so much.
+pub const QUERY_SLICE_BYTES: usize = 128 << 10;
+
+/// Records of an answer that is one JSON document; streams (NDJSON) have no limit but time.
+pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
+
+/// Bytes of an answer that is one JSON document.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// The longest value, text or blob that a statement of `sql` may make.
+pub const SQL_VALUE_BYTES_MAX: i32 = 4 << 20;
+
+/// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
+pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;
+
+/// The body of a `sql` request.
+pub const SQL_BYTES_MAX: usize = 64 << 10;
+
+/// How long a flush waits for the stores.
+pub const FLUSH_SECONDS_MAX: u64 = 30;

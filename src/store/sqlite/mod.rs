@@ -275,7 +275,7 @@ fn io_error(error: &io::Error) -> rusqlite::Error {
 }
 
 /// What a person needs to know about an error of the database.
-fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
+pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.display();
     let failed = StoreError::new(format!("the database {path} does not take records: {error}"));
     match error.sqlite_error_code() {

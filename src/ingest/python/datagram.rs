@@ -1,0 +1,115 @@
+//! `logging.handlers.DatagramHandler`: one frame, length prefix included, in each datagram, over UDP or a Unix socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::sync::watch;
+
+use super::stream::Bounds;
+use super::{Scratch, decode, frames};
+use crate::ingest::source::Source;
+use crate::ingest::{Arrival, Rejection, dead_letter};
+use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_BATCH_MAX};
+use crate::record::Batch;
+
+/// A datagram socket of either kind.
+#[derive(Debug)]
+pub enum Datagrams {
+    /// UDP.
+    Udp(UdpSocket),
+    /// A Unix socket.
+    Unix(UnixDatagram),
+}
+
+impl Datagrams {
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Datagrams::Udp(socket) => socket.readable().await,
+            Datagrams::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+        match self {
+            Datagrams::Udp(socket) => socket.try_recv_from(buffer).map(|(length, peer)| (length, Some(peer))),
+            Datagrams::Unix(socket) => socket.try_recv(buffer).map(|length| (length, None)),
+        }
+    }
+}
+
+/// Receives until `stop` says so, and then what has already arrived.
+pub async fn serve(socket: Datagrams, source: Arc<Source>, bounds: Arc<Bounds>, mut stop: watch::Receiver<bool>) {
+    let mut receiver = Receiver {
+        source,
+        bounds,
+        buffer: vec![0; DATAGRAM_BYTES_MAX],
+        scratch: Scratch::default(),
+        peer: None,
+        host: String::new(),
+    };
+    receiver.host = receiver.source.host_of(None);
+    let mut batch = Batch::new();
+    loop {
+        let stopping = *stop.borrow();
+        if !stopping {
+            tokio::select! {
+                _ = socket.readable() => {}
+                _ = stop.changed() => {}
+            }
+        }
+        batch.clear();
+        receiver.receive(&socket, &mut batch);
+        if !batch.is_empty() {
+            receiver.source.append_or_shed(&batch).await;
+        } else if stopping {
+            return;
+        }
+    }
+}
+
+struct Receiver {
+    source: Arc<Source>,
+    bounds: Arc<Bounds>,
+    buffer: Vec<u8>,
+    scratch: Scratch,
+    /// The peer of the last datagram, and what its host is called.
+    peer: Option<SocketAddr>,
+    host: String,
+}
+
+impl Receiver {
+    /// Takes the datagrams that are there, up to a batch.
+    fn receive(&mut self, socket: &Datagrams, batch: &mut Batch) {
+        for _ in 0..DATAGRAMS_PER_BATCH_MAX {
+            let Ok((length, peer)) = socket.try_receive(&mut self.buffer) else { return };
+            if peer.map(|peer| peer.ip()) != self.peer.map(|peer| peer.ip()) {
+                self.host = self.source.host_of(peer.map(|peer| peer.ip()));
+            }
+            self.peer = peer;
+            self.take(length, batch);
+            if batch.is_full() {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, length: usize, batch: &mut Batch) {
+        let datagram = &self.buffer[..length];
+        let counters = &self.source.counters;
+        counters.received.inc();
+        let arrival: Arrival<'_> = self.source.arrival(&self.host, 0);
+        let result = match frames::next(datagram, self.bounds.frame_bytes_max) {
+            frames::Next::Frame(pickle, []) => decode(pickle, &arrival, &mut self.scratch, batch),
+            frames::Next::Frame(..) => Err(Rejection::new("malformed", "the datagram goes on after its frame")),
+            frames::Next::TooLarge(length) => Err(frames::too_large(length, self.bounds.frame_bytes_max)),
+            frames::Next::Partial(_) => Err(Rejection::new("truncated", "the datagram ends within its frame")),
+            frames::Next::Stranger => Err(Rejection::new("not_python", "the datagram is no frame of Python's DatagramHandler")),
+        };
+        if let Err(rejection) = result {
+            counters.rejected.add(rejection.reason, 1);
+            dead_letter::push(batch, &arrival, &counters.source, &rejection, datagram);
+        }
+    }
+}

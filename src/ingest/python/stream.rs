@@ -1,0 +1,342 @@
+//! One connection of a `SocketHandler`, over TCP or a Unix socket.
+//!
+//! A stock client never reads, cannot be told anything, and loses records whenever it has to reconnect. So its
+//! connection is never closed for idleness and its socket is always read; a limit holds only for the time within a frame.
+//! A connection at rest owns no buffer: bytes are read into memory that all connections of a thread share, and only the
+//! beginning of an unfinished frame is kept.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Scratch, decode, frames};
+use crate::ingest::source::Source;
+use crate::ingest::{Arrival, Rejection, dead_letter};
+use crate::limits::{PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES};
+use crate::record::Batch;
+
+/// What all connections of the listeners for Python share.
+#[derive(Debug)]
+pub struct Bounds {
+    /// The largest frame taken.
+    pub frame_bytes_max: usize,
+    /// The longest that a frame once begun may take.
+    pub frame_duration_max: Duration,
+    /// Memory that unfinished frames take now.
+    partial_bytes: AtomicUsize,
+}
+
+impl Bounds {
+    /// With no unfinished frame yet.
+    pub fn new(frame_bytes_max: usize, frame_duration_max: Duration) -> Bounds {
+        Bounds { frame_bytes_max, frame_duration_max, partial_bytes: AtomicUsize::new(0) }
+    }
+}
+
+/// A stream socket of either kind.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read_buf(buffer),
+            Stream::Unix(stream) => stream.try_read_buf(buffer),
+        }
+    }
+
+    /// Closes so that the client notices at its very next record: a reset costs it one record, an orderly end two.
+    fn reset(self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+/// The memory that all connections of one thread read and decode with, one after the other.
+#[derive(Default)]
+struct Workbench {
+    bytes: Vec<u8>,
+    batch: Batch,
+    scratch: Scratch,
+}
+
+thread_local! {
+    static WORKBENCH: RefCell<Workbench> = RefCell::default();
+}
+
+struct Connection {
+    source: Arc<Source>,
+    bounds: Arc<Bounds>,
+    host: String,
+    process_id: u32,
+    /// The beginning of an unfinished frame, or whole frames that the last batch had no room for.
+    rest: Vec<u8>,
+    /// What `rest` counts for in the bounds.
+    charged: usize,
+    /// `rest` may hold a whole frame.
+    has_frames: bool,
+    /// Bytes to come that belong to a frame which is not taken.
+    skip: usize,
+    /// Since when a frame has been unfinished.
+    unfinished_since: Option<Instant>,
+}
+
+/// What one round of reading came to.
+enum Round {
+    /// Decoded and appended, or there was nothing to read.
+    Done,
+    /// Decoded; the spool was busy and the batch still is to be appended.
+    Append(Batch),
+    /// The connection is to be closed.
+    End(End),
+}
+
+enum End {
+    /// The client closed, or the network did.
+    Closed,
+    Stranger,
+}
+
+/// Serves one connection until the client ends it, or, once `stop` says so, until nothing more is to be read.
+pub async fn serve(
+    stream: Stream,
+    source: Arc<Source>,
+    bounds: Arc<Bounds>,
+    host: String,
+    process_id: u32,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connection = Connection {
+        source,
+        bounds,
+        host,
+        process_id,
+        rest: Vec::new(),
+        charged: 0,
+        has_frames: false,
+        skip: 0,
+        unfinished_since: None,
+    };
+    loop {
+        if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
+            break;
+        }
+        let round = match connection.round(&stream) {
+            Round::End(end) => {
+                connection.finish(&end);
+                break;
+            }
+            Round::Append(batch) => {
+                connection.source.append_or_shed(&batch).await;
+                continue;
+            }
+            Round::Done => Round::Done,
+        };
+        drop(round);
+    }
+    if *stop.borrow() {
+        stream.reset();
+    }
+}
+
+impl Connection {
+    /// Waits for bytes; `false` when the connection is to be closed.
+    async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
+        let stopping = *stop.borrow();
+        let deadline = match self.unfinished_since {
+            // Whoever stops reads what is there, not what may come.
+            _ if stopping => Some(Instant::now()),
+            Some(since) => Some(since + self.bounds.frame_duration_max),
+            None => None,
+        };
+        let readable = async {
+            match deadline {
+                Some(deadline) => timeout_at(deadline, stream.readable()).await.is_ok_and(|result| result.is_ok()),
+                None => stream.readable().await.is_ok(),
+            }
+        };
+        if stopping {
+            return readable.await;
+        }
+        tokio::select! {
+            readable = readable => {
+                if !readable {
+                    self.count_unfinished("slow");
+                }
+                readable
+            }
+            _ = stop.changed() => true,
+        }
+    }
+
+    /// Reads once and decodes what is complete, on the thread's workbench.
+    fn round(&mut self, stream: &Stream) -> Round {
+        WORKBENCH.with_borrow_mut(|bench| {
+            bench.bytes.clear();
+            bench.bytes.reserve(READ_BUFFER_BYTES);
+            if !self.has_frames {
+                match self.read(stream, &mut bench.bytes) {
+                    Ok(0) => return Round::End(End::Closed),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Round::Done,
+                    Err(_) => return Round::End(End::Closed),
+                }
+            }
+            let end = self.decode(bench);
+            let Workbench { batch, .. } = bench;
+            if !batch.is_empty() && !self.source.try_append(batch) {
+                let batch = std::mem::take(batch);
+                // What ended the connection still stands at the next round, since it is kept in `rest`.
+                return Round::Append(batch);
+            }
+            batch.clear();
+            end.map_or(Round::Done, Round::End)
+        })
+    }
+
+    /// Reads into the workbench, behind what was left over; or, within a large frame, behind its beginning.
+    fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        if self.rest.len() >= READ_BUFFER_BYTES / 2 {
+            self.rest.reserve(READ_BUFFER_BYTES);
+            return stream.try_read(&mut self.rest);
+        }
+        bytes.extend_from_slice(&self.rest);
+        let read = stream.try_read(bytes)?;
+        if read > 0 {
+            self.rest.clear();
+        }
+        Ok(read)
+    }
+
+    fn decode(&mut self, bench: &mut Workbench) -> Option<End> {
+        let taken = std::mem::take(&mut self.rest);
+        let bytes = if taken.is_empty() { &bench.bytes } else { &taken };
+        let source = Arc::clone(&self.source);
+        let host = std::mem::take(&mut self.host);
+        let arrival = source.arrival(&host, self.process_id);
+        let (rest, end) = self.decode_frames(bytes, &arrival, &mut bench.scratch, &mut bench.batch);
+        self.keep(rest.to_vec());
+        self.host = host;
+        end
+    }
+
+    /// Decodes frame by frame; returns what is left over.
+    fn decode_frames<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        arrival: &Arrival<'_>,
+        scratch: &mut Scratch,
+        batch: &mut Batch,
+    ) -> (&'a [u8], Option<End>) {
+        self.has_frames = false;
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if self.skip > 0 || bytes.is_empty() {
+                return (bytes, None);
+            }
+            match frames::next(bytes, self.bounds.frame_bytes_max) {
+                frames::Next::Frame(..) if batch.is_full() => {
+                    self.has_frames = true;
+                    return (bytes, None);
+                }
+                frames::Next::Frame(pickle, rest) => {
+                    self.unfinished_since = None;
+                    self.take(pickle, arrival, scratch, batch);
+                    bytes = rest;
+                }
+                frames::Next::TooLarge(length) => {
+                    self.reject(&frames::too_large(length, self.bounds.frame_bytes_max), bytes, arrival, batch);
+                    self.skip = 4 + length;
+                }
+                frames::Next::Partial(needed) => return (self.admit(bytes, needed, arrival, batch), None),
+                frames::Next::Stranger => return (bytes, Some(End::Stranger)),
+            }
+        }
+    }
+
+    fn take(&self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut Scratch, batch: &mut Batch) {
+        self.source.counters.received.inc();
+        if let Err(rejection) = decode(pickle, arrival, scratch, batch) {
+            self.source.counters.rejected.add(rejection.reason, 1);
+            dead_letter::push(batch, arrival, &self.source.counters.source, &rejection, pickle);
+        }
+    }
+
+    fn reject(&self, rejection: &Rejection, bytes: &[u8], arrival: &Arrival<'_>, batch: &mut Batch) {
+        self.source.counters.received.inc();
+        self.source.counters.rejected.add(rejection.reason, 1);
+        dead_letter::push(batch, arrival, &self.source.counters.source, rejection, bytes);
+    }
+
+    /// Keeps the beginning of a frame, unless unfinished frames take too much memory already.
+    fn admit<'a>(&mut self, bytes: &'a [u8], needed: usize, arrival: &Arrival<'_>, batch: &mut Batch) -> &'a [u8] {
+        self.unfinished_since.get_or_insert_with(Instant::now);
+        let others = self.bounds.partial_bytes.load(Relaxed).saturating_sub(self.charged);
+        if others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
+            return bytes;
+        }
+        let rejection = Rejection::new("memory", "too many unfinished frames are open at once");
+        self.reject(&rejection, bytes, arrival, batch);
+        self.skip = needed - bytes.len();
+        &[]
+    }
+
+    fn keep(&mut self, rest: Vec<u8>) {
+        if rest.is_empty() && self.skip == 0 {
+            self.unfinished_since = None;
+        }
+        self.bounds.partial_bytes.fetch_add(rest.len(), Relaxed);
+        self.bounds.partial_bytes.fetch_sub(self.charged, Relaxed);
+        self.charged = rest.len();
+        self.rest = rest;
+    }
+
+    fn finish(&self, end: &End) {
+        match end {
+            End::Closed => self.count_unfinished("truncated"),
+            End::Stranger => {
+                self.source.counters.rejected.add("not_python", 1);
+                tracing::warn!(
+                    source = self.source.counters.source,
+                    peer = self.host,
+                    start = %self.rest[..self.rest.len().min(16)].escape_ascii(),
+                    "closed a connection that does not speak Python's SocketHandler; HTTP has a port of its own"
+                );
+            }
+        }
+    }
+
+    fn count_unfinished(&self, reason: &'static str) {
+        if !self.rest.is_empty() || self.skip > 0 {
+            self.source.counters.truncated.inc();
+            tracing::debug!(source = self.source.counters.source, peer = self.host, reason, "a frame was left unfinished");
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.bounds.partial_bytes.fetch_sub(self.charged, Relaxed);
+    }
+}

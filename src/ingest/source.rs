@@ -1,0 +1,143 @@
+//! What every listener needs besides its protocol: its labels, its counters, and the way into the spool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::Arrival;
+use crate::config::{Listener, WhenFull};
+use crate::limits::{APPEND_MILLISECONDS_MAX, FULL_RETRY_MILLISECONDS};
+use crate::metrics::SourceCounters;
+use crate::record::{Batch, json, time};
+use crate::spool::{AppendError, Receipt, Spool, Witness};
+
+/// One listener, as its connections see it.
+pub struct Source {
+    /// Counted by all connections of the listener.
+    pub counters: Arc<SourceCounters>,
+    spool: Arc<Spool>,
+    witness: Arc<dyn Witness>,
+    when_full: WhenFull,
+    service: String,
+    host: Option<String>,
+    labels: String,
+    /// The name of this machine: what a peer on it is called.
+    machine: String,
+}
+
+/// Counts what became of a source's records at each commit.
+struct Accounting(Arc<SourceCounters>);
+
+impl Witness for Accounting {
+    fn committed(&self, records: u64, outcome: Result<(), &AppendError>) {
+        match outcome {
+            Ok(()) => {
+                self.0.accepted.inc_by(records);
+            }
+            Err(refusal) => self.0.shed.add(reason(refusal), records),
+        }
+    }
+}
+
+fn reason(refusal: &AppendError) -> &'static str {
+    match refusal {
+        AppendError::Full(_) => "full",
+        AppendError::Poisoned(_) => "disk_error",
+        AppendError::Closed => "stopping",
+    }
+}
+
+impl Source {
+    /// The source of a configured listener.
+    pub fn new(listener: &Listener, counters: Arc<SourceCounters>, spool: Arc<Spool>, when_full: WhenFull) -> Source {
+        let label = |name: &str| listener.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        Source {
+            witness: Arc::new(Accounting(Arc::clone(&counters))),
+            counters,
+            spool,
+            when_full,
+            service: label("service").unwrap_or_default(),
+            host: label("host"),
+            labels: members(&listener.labels),
+            machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The host that records of a peer come from, unless they say otherwise: the listener's label, else the peer's address,
+    /// or this machine's name when the peer is on it.
+    pub fn host_of(&self, peer: Option<std::net::IpAddr>) -> String {
+        match (&self.host, peer) {
+            (Some(host), _) => host.clone(),
+            (None, Some(address)) if !address.is_loopback() => address.to_canonical().to_string(),
+            (None, _) => self.machine.clone(),
+        }
+    }
+
+    /// What is known of a record that arrives now.
+    pub fn arrival<'a>(&'a self, host: &'a str, process_id: u32) -> Arrival<'a> {
+        Arrival {
+            observed_timestamp: time::now(),
+            service: &self.service,
+            host,
+            process_id,
+            labels: &self.labels,
+        }
+    }
+
+    /// Appends for a client that waits to be told; fails where the records cannot become durable soon.
+    pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
+        let limit = Duration::from_millis(APPEND_MILLISECONDS_MAX);
+        let refusal = match timeout(limit, self.spool.append(batch, &self.witness)).await {
+            Ok(Ok(receipt)) => return Ok(receipt),
+            Ok(Err(refusal)) => refusal,
+            Err(_) => AppendError::Full("the disk does not keep up".into()),
+        };
+        self.counters.shed.add(reason(&refusal), u64::from(batch.count()));
+        Err(refusal)
+    }
+
+    /// Appends for a client that cannot be told: at the ceiling its records are shed and counted, or, if the operator prefers
+    /// it, it is left waiting. Returns at once when the spool takes the batch at once.
+    pub async fn append_or_shed(&self, batch: &Batch) {
+        loop {
+            match self.append_now(batch).await {
+                Err(AppendError::Full(_)) if self.when_full == WhenFull::Block => {
+                    sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await;
+                }
+                Err(refusal) => {
+                    self.counters.shed.add(reason(&refusal), u64::from(batch.count()));
+                    return;
+                }
+                Ok(()) => return,
+            }
+        }
+    }
+
+    async fn append_now(&self, batch: &Batch) -> Result<(), AppendError> {
+        let limit = Duration::from_millis(APPEND_MILLISECONDS_MAX);
+        match timeout(limit, self.spool.append(batch, &self.witness)).await {
+            Ok(result) => result.map(|_receipt| ()), // the witness counts what becomes of it
+            Err(_) => Err(AppendError::Full("the disk does not keep up".into())),
+        }
+    }
+
+    /// Appends if that needs no waiting; `false` if it does.
+    pub fn try_append(&self, batch: &Batch) -> bool {
+        matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))
+    }
+}
+
+/// The labels that are no field of the record, as JSON members.
+fn members(labels: &[(String, String)]) -> String {
+    let mut out = Vec::new();
+    for (name, value) in labels.iter().filter(|(name, _)| name != "service" && name != "host") {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        json::string(&mut out, name);
+        out.push(b':');
+        json::string(&mut out, value);
+    }
+    String::from_utf8(out).unwrap_or_default() // JSON strings are UTF-8
+}

@@ -1,0 +1,128 @@
+//! The HTTP server: connections, and which path is answered by what.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::channel::Channel;
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::response::Builder;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::ingest::http;
+use crate::ingest::source::Source;
+use crate::limits::{HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_SECONDS_MAX};
+use crate::record::json;
+use crate::view::View;
+
+/// The body of an answer: whole, or streamed.
+pub type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+
+/// What the connections of one listener answer from.
+pub struct Server {
+    /// Where its records go.
+    pub source: Arc<Source>,
+    /// The bounds of bodies, shared by all listeners.
+    pub bounds: Arc<http::Bounds>,
+    /// What is read back.
+    pub view: Arc<View>,
+}
+
+/// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
+pub async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    server: Arc<Server>,
+    host: String,
+    mut stop: watch::Receiver<bool>,
+) {
+    let host: Arc<str> = host.into();
+    let service = service_fn(move |request| {
+        let (server, host) = (Arc::clone(&server), Arc::clone(&host));
+        async move { Ok::<_, Infallible>(answer(request, &server, &host).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECONDS_MAX))
+        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let stopping = tokio::select! {
+        _ = connection.as_mut() => false, // what a client does to its connection is its own business
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    if stopping {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let allowed = match (request.method(), path.as_str()) {
+        (&Method::POST, "/api/v1/records") => return post_records(request, server, host).await,
+        (&Method::GET, "/api/v1/records") => return server.view.records(&request).await,
+        (&Method::POST, "/api/v1/sql") => return server.view.sql(request).await,
+        (&Method::GET, "/api/v1/status") => return server.view.status(),
+        (&Method::POST, "/api/v1/flush") => return server.view.flush().await,
+        (&Method::GET, "/healthz") => return text("ok\n"),
+        (&Method::GET, "/readyz") => return server.view.ready(),
+        (&Method::GET, "/metrics") => return server.view.metrics(),
+        (_, "/api/v1/records") => "GET, POST",
+        (_, "/api/v1/sql" | "/api/v1/flush") => "POST",
+        (_, "/api/v1/status" | "/healthz" | "/readyz" | "/metrics") => "GET",
+        _ => return problem(StatusCode::NOT_FOUND, "there is nothing at this path", &path, None),
+    };
+    let detail = format!("{path} answers {allowed}");
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        answer.headers_mut().insert(ALLOW, allowed);
+    }
+    answer
+}
+
+async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
+    let outcome = http::post(request, &server.source, &server.bounds, host).await;
+    let status = outcome.status();
+    let mut answer = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        answer = answer.header(RETRY_AFTER, "1");
+    }
+    finish(answer, outcome.body())
+}
+
+/// An answer of plain text.
+pub fn text(text: impl Into<Bytes>) -> Response<Body> {
+    finish(Response::builder().header(CONTENT_TYPE, "text/plain; charset=utf-8"), text)
+}
+
+/// An answer of JSON.
+pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    finish(Response::builder().status(status).header(CONTENT_TYPE, "application/json"), text)
+}
+
+/// An answer that says what is wrong (RFC 9457), with the member `hint` where something can be done.
+pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>) -> Response<Body> {
+    let mut out = format!("{{\"status\":{},\"title\":", status.as_u16()).into_bytes();
+    json::string(&mut out, title);
+    out.extend_from_slice(b",\"detail\":");
+    json::string(&mut out, detail);
+    if let Some(hint) = hint {
+        out.extend_from_slice(b",\"hint\":");
+        json::string(&mut out, hint);
+    }
+    out.push(b'}');
+    finish(Response::builder().status(status).header(CONTENT_TYPE, "application/problem+json"), out)
+}
+
+fn finish(builder: Builder, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Either::Left(Full::new(body.into()));
+    builder.body(body).unwrap_or_else(|_| Response::new(Either::Left(Full::default()))) // only constant headers are set
+}

@@ -1,0 +1,261 @@
+//! `GET /api/v1/records?q=&since=&until=&limit=&order=&cursor=`: records that match a query.
+//!
+//! Records come in the order in which they arrived (by id), newest first unless `order=asc`. With
+//! `Accept: application/x-ndjson` they are streamed, one a line; else the answer is one document,
+//! `{"records":[..],"next_cursor":".."|null,"partial":false}`. `partial` says that time ran out before the search was
+//! complete; `next_cursor` goes on in either case. A stream that runs out of time is broken off, so that it cannot be
+//! taken for whole.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_body_util::Either;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
+
+use super::View;
+use super::query::{self, Query};
+use crate::blocking::Threads;
+use crate::limits::{
+    ANSWER_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
+};
+use crate::record::{RecordId, json, time};
+use crate::server::{self, Body, problem};
+use crate::store::sqlite::read::{Search, SqliteReader};
+
+/// What the request asks for.
+struct Parameters {
+    query: String,
+    since: Option<String>,
+    until: Option<String>,
+    limit: u64,
+    descending: bool,
+    cursor: Option<RecordId>,
+}
+
+const LIMIT_DEFAULT: u64 = 100;
+
+type Refusal = Box<Response<Body>>;
+
+impl Parameters {
+    fn parse(query: &str) -> Result<Parameters, Refusal> {
+        let mut parameters = Parameters {
+            query: String::new(),
+            since: None,
+            until: None,
+            limit: LIMIT_DEFAULT,
+            descending: true,
+            cursor: None,
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "q" => parameters.query = value.into_owned(),
+                "since" => parameters.since = Some(value.into_owned()).filter(|value| !value.is_empty()),
+                "until" => parameters.until = Some(value.into_owned()).filter(|value| !value.is_empty()),
+                "limit" => parameters.limit = number("limit", &value)?,
+                "cursor" if value.is_empty() => {}
+                "cursor" => parameters.cursor = Some(number("cursor", &value)?),
+                "order" => parameters.descending = parse_order(&value)?,
+                _ => return Err(bad(&format!("there is no parameter `{name}`"), "q, since, until, limit, order and cursor are known")),
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// What is to be searched for, of the records that are there now.
+    fn search(&self) -> Result<Search, Refusal> {
+        let now = time::now();
+        let query = Query::parse(&self.query, now)
+            .map_err(|error| bad(&format!("{}\n{}", error.problem, error.render(&self.query)), &error.hint()))?;
+        let moment = |text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => query::time::parse(text, now).map(Some).map_err(|error| bad(&error.to_string(), query::time::FORMS)),
+        };
+        let (lower, upper) = query.time_bounds();
+        let (first, last) = query.id_bounds();
+        let mut ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
+        match self.cursor {
+            Some(cursor) if self.descending => ids.end = ids.end.min(cursor),
+            Some(cursor) => ids.start = ids.start.max(cursor.saturating_add(1)),
+            None => {}
+        }
+        Ok(Search {
+            condition: query::sqlite::condition(&query),
+            ids,
+            time_min: moment(&self.since)?.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
+            time_max: moment(&self.until)?.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
+            descending: self.descending,
+        })
+    }
+}
+
+fn parse_order(order: &str) -> Result<bool, Refusal> {
+    match order {
+        "desc" | "" => Ok(true),
+        "asc" => Ok(false),
+        other => Err(bad(&format!("the order `{other}` is not known"), "`asc` and `desc` are")),
+    }
+}
+
+fn number(name: &str, value: &str) -> Result<u64, Refusal> {
+    value.parse().map_err(|_| bad(&format!("the parameter `{name}` is `{value}`"), "it takes a whole number"))
+}
+
+fn bad(detail: &str, hint: &str) -> Refusal {
+    Box::new(problem(StatusCode::BAD_REQUEST, "the request is not understood", detail, Some(hint)))
+}
+
+impl View {
+    /// Answers with the records that match.
+    pub async fn records(&self, request: &Request<Incoming>) -> Response<Body> {
+        self.try_records(request).await.unwrap_or_else(|refusal| *refusal)
+    }
+
+    async fn try_records(&self, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
+        let accept = request.headers().get(ACCEPT).map(|accept| accept.as_bytes()).unwrap_or_default();
+        let streams = memchr::memmem::find(accept, b"ndjson").is_some();
+        let scan = Scan {
+            threads: self.threads,
+            queries: Arc::clone(&self.queries),
+            database: self.database()?,
+            search: parameters.search()?,
+            limit: if streams { parameters.limit } else { parameters.limit.min(QUERY_PAGE_RECORDS_MAX) },
+            rows: QUERY_SLICE_ROWS_MIN,
+            deadline: Instant::now() + self.query_duration_max,
+            reader: None,
+        };
+        if streams { Ok(scan.stream().await?) } else { scan.page().await }
+    }
+}
+
+/// A search on its way.
+struct Scan {
+    threads: Threads,
+    queries: Arc<Semaphore>,
+    database: PathBuf,
+    search: Search,
+    /// Records that are still wanted.
+    limit: u64,
+    /// Rows that the next slice looks at.
+    rows: u64,
+    deadline: Instant,
+    reader: Option<SqliteReader>,
+}
+
+/// What one slice found.
+#[derive(Default)]
+struct Slice {
+    /// Records as JSON, each followed by a newline.
+    lines: Vec<u8>,
+    matches: u64,
+    last_id: RecordId,
+}
+
+impl Scan {
+    fn is_done(&self) -> bool {
+        self.limit == 0 || self.search.ids.is_empty()
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    async fn next(mut self) -> Result<(Scan, Slice), Refusal> {
+        let permit = Arc::clone(&self.queries).acquire_owned().await;
+        let threads = self.threads;
+        let result = threads.call(move || {
+            let _permit = permit;
+            self.slice().map(|slice| (self, slice))
+        });
+        match result.await {
+            Some(Ok(result)) => Ok(result),
+            Some(Err(refusal)) => Err(refusal),
+            None => Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "its thread has ended", None))),
+        }
+    }
+
+    /// Blocks for one slice.
+    fn slice(&mut self) -> Result<Slice, Refusal> {
+        let database = self.database.clone();
+        let failed = |error: rusqlite::Error| Box::new(super::store_problem(&crate::store::sqlite::describe(&database, &error)));
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => SqliteReader::open(&self.database).map_err(failed)?,
+        };
+        let mut slice = Slice::default();
+        let limit = self.limit;
+        let progress = reader.slice(&self.search, self.rows, |id, record| {
+            json::write(id, record, &mut slice.lines);
+            slice.lines.push(b'\n');
+            slice.matches += 1;
+            slice.last_id = id;
+            slice.matches < limit && slice.lines.len() < QUERY_SLICE_BYTES
+        });
+        self.search.ids = progress.map_err(failed)?.rest;
+        self.limit -= slice.matches;
+        if slice.matches == 0 && self.threads != Threads::One {
+            self.rows = (self.rows * 2).min(QUERY_SLICE_ROWS_MAX);
+        }
+        self.reader = Some(reader);
+        Ok(slice)
+    }
+
+    /// The answer as one document.
+    async fn page(mut self) -> Result<Response<Body>, Refusal> {
+        let mut out = b"{\"records\":[".to_vec();
+        let mut last_id = None;
+        while !self.is_done() && !self.is_late() && out.len() < ANSWER_BYTES_MAX {
+            let (scan, slice) = self.next().await?;
+            self = scan;
+            if slice.matches > 0 {
+                last_id = Some(slice.last_id);
+                out.extend(slice.lines.iter().map(|byte| if *byte == b'\n' { b',' } else { *byte }));
+            }
+        }
+        if out.ends_with(b",") {
+            out.pop();
+        }
+        let partial = !self.is_done();
+        // Where nothing was found in time, the search goes on at the place that it has reached.
+        let reached = if self.search.descending { self.search.ids.end } else { self.search.ids.start.saturating_sub(1) };
+        let cursor = (!self.search.ids.is_empty()).then(|| if partial { reached } else { last_id.unwrap_or(reached) });
+        let cursor = cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
+        out.extend_from_slice(format!("],\"next_cursor\":{cursor},\"partial\":{partial}}}").as_bytes());
+        Ok(server::json(StatusCode::OK, out))
+    }
+
+    /// The answer as a stream of lines. What fails before the first of them is answered as a problem.
+    async fn stream(self) -> Result<Response<Body>, Refusal> {
+        let (mut sender, body) = Channel::new(1);
+        let scan = if self.is_done() {
+            self
+        } else {
+            let (scan, slice) = self.next().await?;
+            let _ = sender.send_data(Bytes::from(slice.lines)).await; // the channel has room for one
+            scan
+        };
+        tokio::spawn(scan.send(sender));
+        let answer = Response::builder().header(CONTENT_TYPE, "application/x-ndjson").body(Either::Right(body));
+        Ok(answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))) // only constant headers are set
+    }
+
+    async fn send(mut self, mut sender: Sender<Bytes, io::Error>) {
+        while !self.is_done() {
+            if self.is_late() {
+                tracing::info!("a query ran out of time: its answer is broken off");
+                return sender.abort(io::Error::other("the query was not complete"));
+            }
+            let Ok((scan, slice)) = self.next().await else { return sender.abort(io::Error::other("the query was not complete")) };
+            self = scan;
+            if !slice.lines.is_empty() && sender.send_data(Bytes::from(slice.lines)).await.is_err() {
+                return; // the client has gone
+            }
+        }
+    }
+}
