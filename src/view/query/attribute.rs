@@ -14,14 +14,14 @@ use super::words::Encoded;
 
 /// What must be true of an attribute.
 #[derive(Clone, Copy, Debug)]
-pub enum Comparison<'a> {
+pub(super) enum Comparison<'a> {
     /// It is present.
     Present,
     /// It is this text, or a number of the same value.
     Equal(&'a str),
     /// It stands in this order to the value: by number if that is one, else by text.
     Order(Order, &'a str),
-    /// Its text as a whole fits the pattern, as [`Pattern::encoded`](super::Pattern::encoded) gives it.
+    /// Its text as a whole fits the pattern, encoded.
     Fits(&'a str),
 }
 

@@ -72,7 +72,6 @@ mod tests;
 use std::fmt;
 
 pub use ast::{Expression, Order, Term, Test};
-pub use attribute::Comparison;
 pub use error::{Problem, QueryError};
 pub use field::{Column, Field};
 pub use range::Range;
