@@ -18,7 +18,7 @@ use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
 use super::Query;
-use super::ast::{Expression, Order, Term, Test};
+use super::ast::{Expression, Term, Test};
 use super::field::{Column, Field};
 use super::range::Range;
 use super::sql::{Condition, Connective, Value};
@@ -225,17 +225,10 @@ fn attribute_condition(name: &str, test: &Test) -> Condition {
         Test::Order(order, text) => (order.symbol(), text.clone()),
         Test::Fits(pattern) | Test::Words(pattern) => ("*", pattern.encoded()),
         Test::Present => ("", String::new()),
-        Test::Range(range) => return attribute_range(name, *range),
+        Test::Range(_) => return Condition::never(), // the parser makes none of attributes
     };
     let parameters = vec![Value::Text(name.to_owned()), Value::Text(value)];
     Condition::new(format!("attribute_matches(r.attributes, ?, '{operator}', ?)"), parameters)
-}
-
-/// The parser makes none of attributes, but the tree can hold one.
-fn attribute_range(name: &str, range: Range) -> Condition {
-    let bound = |order, number: i64| attribute_condition(name, &Test::Order(order, number.to_string()));
-    let conditions = vec![bound(Order::GreaterOrEqual, range.first), bound(Order::LessOrEqual, range.last)];
-    Condition::joined(conditions, Connective::And)
 }
 
 impl ToSql for Value {

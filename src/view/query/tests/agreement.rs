@@ -34,12 +34,25 @@ fn check(connection: &Connection, query: &str) {
     let expected = expected(&parsed);
     let sql = sqlite::condition(&parsed);
     assert_eq!(stored(connection, &parsed), expected, "{query}\n{sql:?}");
+    let found = |id: &u64| parsed.matches(*id, &records()[*id as usize - 1]);
+    assert_eq!(
+        (1..=records().len() as u64).filter(found).collect::<Vec<_>>(),
+        expected,
+        "{query} without SQL"
+    );
     let displayed = Query::parse(&parsed.to_string(), NOW).unwrap();
     assert_eq!(stored(connection, &displayed), expected, "{query} displayed as {parsed}");
     let is_within = |id: u64, (first, last): (Option<u64>, Option<u64>)| {
         first.is_none_or(|first| first <= id) && last.is_none_or(|last| id <= last)
     };
     assert!(expected.iter().all(|id| is_within(*id, parsed.id_bounds())), "{query}");
+    let (first, last) = parsed.time_bounds();
+    let times = expected.iter().map(|id| records()[*id as usize - 1].timestamp);
+    assert!(
+        times
+            .into_iter()
+            .all(|time| first.is_none_or(|first| first <= time) && last.is_none_or(|last| time <= last))
+    );
 }
 
 /// The texts of the messages that a query finds.
