@@ -109,6 +109,7 @@ fn attributes_compare_by_text_and_by_number() {
         attributes("user_id>99"),
         [ATTRIBUTE_17, r#"{"k":"17","user_id":"1001"}"#, r#"{"k":"abc","user_id":1e300}"#]
     );
+    assert_eq!(attributes("user_id<0"), [r#"{"k":[17,"}"],"user_id":-5}"#]);
     assert_eq!(attributes("k>abc k<b"), [r#"{"k":"abd"}"#]);
     assert_eq!(attributes("http.status:404"), [r#"{"http":{"status":404,"x":[{"status":1}]}}"#]);
     assert_eq!(attributes("k.k:17"), [r#"{"k":{"k":17}}"#]);
