@@ -56,7 +56,7 @@ impl Condition {
 
     /// True where this one is not, be it false or NULL.
     pub(super) fn negated(self) -> Condition {
-        Condition::new(format!("({} IS NOT TRUE)", self.sql), self.parameters)
+        Condition::new(format!("(({}) IS NOT TRUE)", self.sql), self.parameters)
     }
 }
 

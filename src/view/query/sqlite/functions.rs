@@ -13,8 +13,8 @@ use crate::view::query::words::Encoded;
 /// - `matches_words(text, pattern, ...)`: the text holds all patterns, see the module above; a pattern stands between
 ///   two characters, `|` for an end of a word and `*` for any: `'|refused|'`, `'|conn*'`
 /// - `matches_text(text, pattern)`: the text as a whole is the pattern, byte by byte; `*` lets anything go on there
-/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`, `>=`, `*` (the value is
-///   a pattern) or empty (it is present)
+/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`, `>=`, `*` (the
+///   value is a pattern) or empty (it is present)
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;

@@ -291,7 +291,7 @@ fn conditions_join_what_they_can() {
     assert_eq!(
         sql("k:1 a service:x -logger:(y OR z) level>=warn"),
         "(r.severity_number >= ? AND r.origin_id IN (SELECT origin.id FROM origin WHERE (origin.service = ? AND \
-         ((origin.logger = ? OR origin.logger = ?) IS NOT TRUE))) AND matches_words(r.message, ?) AND \
+         (((origin.logger = ? OR origin.logger = ?)) IS NOT TRUE))) AND matches_words(r.message, ?) AND \
          attribute_matches(r.attributes, ?, '=', ?))"
     );
     assert_eq!(sql("trace_id:17"), "(r.trace_id IS NOT NULL AND r.trace_id = ?)");
