@@ -14,15 +14,15 @@ use super::words::Encoded;
 
 /// What must be true of an attribute.
 #[derive(Clone, Copy, Debug)]
-pub enum Comparison<'a> {
+pub(super) enum Comparison<'a> {
     /// It is present.
     Present,
     /// It is this text, or a number of the same value.
     Equal(&'a str),
     /// It stands in this order to the value: by number if that is one, else by text.
     Order(Order, &'a str),
-    /// Its text as a whole fits the pattern, as [`Pattern::encoded`](super::Pattern::encoded) gives it.
-    Fits(&'a str),
+    /// Its text as a whole fits the pattern.
+    Fits(Encoded<'a>),
 }
 
 /// Whether the attribute of this name compares so; an absent one never does.
@@ -41,9 +41,7 @@ pub(super) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) 
         Comparison::Present => true,
         Comparison::Equal(other) => text == other || is_number && has_value_of(&text, other),
         Comparison::Order(order, other) => compare(&text, other).is_some_and(|found| order.holds(found)),
-        Comparison::Fits(pattern) => {
-            Encoded::new(pattern.as_bytes()).is_some_and(|pattern| pattern.fits(text.as_bytes()))
-        }
+        Comparison::Fits(pattern) => pattern.fits(text.as_bytes()),
     }
 }
 

@@ -48,14 +48,15 @@
 //!   one, with numbers and with strings that read as one, and nothing else; when `v` is none it orders texts by bytes.
 //!   A number is one of JSON's, compared as `i64` where both fit, else as `f64`.
 //!
-//! Each dialect is one file that turns the tree into a [`sql::Condition`]; today there is [`sqlite`].
-//! Nothing here does I/O, and no text of a query ever becomes text of SQL.
+//! Each dialect is one module that turns the tree into a [`sql::Condition`]; today there is [`sqlite`].
+//! [`Query::matches`] asks a record itself. Nothing here does I/O, and no text of a query ever becomes text of SQL.
 //!
 //! [`severity::range_of_text`]: crate::record::severity::range_of_text
 
 mod ast;
 mod attribute;
 mod error;
+mod evaluate;
 mod field;
 mod lexer;
 mod parser;
@@ -72,11 +73,12 @@ mod tests;
 use std::fmt;
 
 pub use ast::{Expression, Order, Term, Test};
-pub use attribute::Comparison;
 pub use error::{Problem, QueryError};
 pub use field::{Column, Field};
 pub use range::Range;
 pub use words::Pattern;
+
+use crate::record::{RecordId, RecordRef};
 
 /// A parsed query.
 ///
@@ -95,6 +97,11 @@ impl Query {
     /// The tree, no deeper than three times [`crate::limits::QUERY_DEPTH_MAX`].
     pub fn expression(&self) -> &Expression {
         &self.expression
+    }
+
+    /// Whether a record matches: the same answer as that of a database.
+    pub fn matches(&self, id: RecordId, record: &RecordRef<'_>) -> bool {
+        evaluate::holds(&self.expression, id, record)
     }
 
     /// The smallest and the largest id that a match can have, as far as terms that all matches obey tell. The

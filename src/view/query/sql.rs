@@ -4,18 +4,16 @@
 //! database. Constant text comes from the program alone; whatever a query says is a parameter.
 
 /// A parameter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A text.
     Text(String),
     /// A whole number.
     Integer(i64),
-    /// A number with a fraction.
-    Real(f64),
 }
 
-/// A boolean expression of SQL that is never NULL.
-#[derive(Clone, Debug, PartialEq)]
+/// A boolean expression of SQL. A whole query's is never NULL; while parts are put together, NULL counts as false.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Its text, in parentheses where it needs them; each `?` is a parameter.
     pub sql: String,
@@ -58,7 +56,7 @@ impl Condition {
 
     /// True where this one is not, be it false or NULL.
     pub(super) fn negated(self) -> Condition {
-        Condition::new(format!("({} IS NOT TRUE)", self.sql), self.parameters)
+        Condition::new(format!("(({}) IS NOT TRUE)", self.sql), self.parameters)
     }
 }
 

@@ -51,6 +51,13 @@ pub(super) struct Encoded<'a> {
     open_end: bool,
 }
 
+impl<'a> From<&'a Pattern> for Encoded<'a> {
+    fn from(pattern: &'a Pattern) -> Encoded<'a> {
+        let Pattern { text, open_start, open_end } = pattern;
+        Encoded { text: text.as_bytes(), open_start: *open_start, open_end: *open_end }
+    }
+}
+
 impl<'a> Encoded<'a> {
     /// `None` where it has no ends.
     pub(super) fn new(pattern: &'a [u8]) -> Option<Encoded<'a>> {

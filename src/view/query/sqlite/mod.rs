@@ -10,17 +10,18 @@
 //! look into it. Words and attributes are tested by functions of this program, see [`register`]. Of terms that must
 //! all hold, the cheap ones come first.
 
-use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Error};
+mod functions;
+
+pub use functions::register;
+
+use rusqlite::ToSql;
+use rusqlite::types::ToSqlOutput;
 
 use super::Query;
-use super::ast::{Expression, Order, Term, Test};
-use super::attribute::{self, Comparison};
+use super::ast::{Expression, Term, Test};
 use super::field::{Column, Field};
 use super::range::Range;
 use super::sql::{Condition, Connective, Value};
-use super::words::Encoded;
 
 /// The condition that the records of a query fulfil, for a statement whose `FROM` names `record AS r`, on a connection
 /// with the functions of [`register`].
@@ -224,89 +225,17 @@ fn attribute_condition(name: &str, test: &Test) -> Condition {
         Test::Order(order, text) => (order.symbol(), text.clone()),
         Test::Fits(pattern) | Test::Words(pattern) => ("*", pattern.encoded()),
         Test::Present => ("", String::new()),
-        Test::Range(range) => return attribute_range(name, *range),
+        Test::Range(_) => return Condition::never(), // the parser makes none of attributes
     };
     let parameters = vec![Value::Text(name.to_owned()), Value::Text(value)];
     Condition::new(format!("attribute_matches(r.attributes, ?, '{operator}', ?)"), parameters)
 }
 
-/// The parser makes none of attributes, but the tree can hold one.
-fn attribute_range(name: &str, range: Range) -> Condition {
-    let bound = |order, number: i64| attribute_condition(name, &Test::Order(order, number.to_string()));
-    let conditions = vec![bound(Order::GreaterOrEqual, range.first), bound(Order::LessOrEqual, range.last)];
-    Condition::joined(conditions, Connective::And)
-}
-
-/// Adds the functions that conditions call. Each gives 0 or 1, and 0 for NULL.
-///
-/// - `matches_words(text, pattern, ...)`: the text holds all patterns, see the module above; a pattern stands between
-///   two characters, `|` for an end of a word and `*` for any: `'|refused|'`, `'|conn*'`
-/// - `matches_text(text, pattern)`: the text as a whole is the pattern, byte by byte; `*` lets anything go on there
-/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`, `>=`, `*` (the value is
-///   a pattern) or empty (it is present)
-pub fn register(connection: &Connection) -> rusqlite::Result<()> {
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    connection.create_scalar_function("matches_words", -1, flags, matches_words)?;
-    connection.create_scalar_function("matches_text", 2, flags, matches_text)?;
-    connection.create_scalar_function("attribute_matches", 4, flags, attribute_matches)
-}
-
-fn matches_words(context: &Context<'_>) -> rusqlite::Result<bool> {
-    if context.is_empty() {
-        return Err(error("matches_words needs a text and patterns"));
-    }
-    let Some(text) = bytes(context, 0) else {
-        return Ok(false);
-    };
-    for index in 1..context.len() {
-        if !pattern(context, index)?.is_in(text) {
-            return Ok(false);
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Value::Text(text) => text.to_sql(),
+            Value::Integer(number) => number.to_sql(),
         }
     }
-    Ok(true)
-}
-
-fn matches_text(context: &Context<'_>) -> rusqlite::Result<bool> {
-    let pattern = pattern(context, 1)?;
-    Ok(bytes(context, 0).is_some_and(|text| pattern.fits(text)))
-}
-
-fn attribute_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
-    let (Some(attributes), Some(name), Some(value)) = (text(context, 0), text(context, 1), text(context, 3))
-    else {
-        return Ok(false);
-    };
-    let comparison = match text(context, 2) {
-        Some("") => Comparison::Present,
-        Some("=") => Comparison::Equal(value),
-        Some("<") => Comparison::Order(Order::Less, value),
-        Some("<=") => Comparison::Order(Order::LessOrEqual, value),
-        Some(">") => Comparison::Order(Order::Greater, value),
-        Some(">=") => Comparison::Order(Order::GreaterOrEqual, value),
-        Some("*") => Comparison::Fits(value),
-        _ => return Err(error("attribute_matches knows the operators '', =, <, <=, >, >= and *")),
-    };
-    Ok(attribute::matches(attributes, name, comparison))
-}
-
-fn pattern<'a>(context: &'a Context<'_>, index: usize) -> rusqlite::Result<Encoded<'a>> {
-    bytes(context, index)
-        .and_then(Encoded::new)
-        .ok_or_else(|| error("a pattern stands between two characters, each `|` or `*`"))
-}
-
-fn bytes<'a>(context: &'a Context<'_>, index: usize) -> Option<&'a [u8]> {
-    match context.get_raw(index) {
-        ValueRef::Text(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-fn text<'a>(context: &'a Context<'_>, index: usize) -> Option<&'a str> {
-    std::str::from_utf8(bytes(context, index)?).ok()
-}
-
-fn error(message: &str) -> Error {
-    Error::UserFunctionError(message.into())
 }

@@ -1,0 +1,363 @@
+//! What SQLite answers is what the oracle says.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rusqlite::{Connection, params_from_iter};
+
+use super::corpus::{database, records};
+use super::{NOW, oracle};
+use crate::limits::{QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
+use crate::view::query::attribute::{self, Comparison};
+use crate::view::query::sql::{Condition, Value};
+use crate::view::query::words::Encoded;
+use crate::view::query::{Pattern, Query, sqlite};
+
+fn stored(connection: &Connection, query: &Query) -> Vec<u64> {
+    let Condition { sql, parameters } = sqlite::condition(query);
+    let nulls = format!("SELECT count(*) FROM record AS r WHERE ({sql}) IS NULL");
+    let count: i64 = connection.query_row(&nulls, params_from_iter(&parameters), |row| row.get(0)).unwrap();
+    assert_eq!(count, 0, "NULL for {query}: {sql}");
+    let mut statement =
+        connection.prepare(&format!("SELECT r.id FROM record AS r WHERE {sql} ORDER BY r.id")).unwrap();
+    let ids = statement.query_map(params_from_iter(&parameters), |row| row.get::<_, i64>(0)).unwrap();
+    ids.map(|id| id.unwrap() as u64).collect()
+}
+
+fn expected(query: &Query) -> Vec<u64> {
+    let records = records();
+    let ids = 1..=records.len() as u64;
+    ids.filter(|id| oracle::matches(query.expression(), *id, &records[*id as usize - 1])).collect()
+}
+
+fn check(connection: &Connection, query: &str) {
+    let parsed = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{}\n{error}", error.render(query)));
+    let expected = expected(&parsed);
+    let sql = sqlite::condition(&parsed);
+    assert_eq!(stored(connection, &parsed), expected, "{query}\n{sql:?}");
+    let found = |id: &u64| parsed.matches(*id, &records()[*id as usize - 1]);
+    assert_eq!(
+        (1..=records().len() as u64).filter(found).collect::<Vec<_>>(),
+        expected,
+        "{query} without SQL"
+    );
+    let displayed = Query::parse(&parsed.to_string(), NOW).unwrap();
+    assert_eq!(stored(connection, &displayed), expected, "{query} displayed as {parsed}");
+    let is_within = |id: u64, (first, last): (Option<u64>, Option<u64>)| {
+        first.is_none_or(|first| first <= id) && last.is_none_or(|last| id <= last)
+    };
+    assert!(expected.iter().all(|id| is_within(*id, parsed.id_bounds())), "{query}");
+    let (first, last) = parsed.time_bounds();
+    let times = expected.iter().map(|id| records()[*id as usize - 1].timestamp);
+    assert!(
+        times
+            .into_iter()
+            .all(|time| first.is_none_or(|first| first <= time) && last.is_none_or(|last| time <= last))
+    );
+}
+
+/// The texts of the messages that a query finds.
+fn messages(query: &str) -> Vec<&'static str> {
+    let connection = database();
+    let ids = stored(&connection, &Query::parse(query, NOW).unwrap());
+    ids.iter().map(|id| records()[*id as usize - 1].message).collect()
+}
+
+fn attributes(query: &str) -> Vec<&'static str> {
+    let connection = database();
+    let ids = stored(&connection, &Query::parse(query, NOW).unwrap());
+    ids.iter().map(|id| records()[*id as usize - 1].attributes).collect()
+}
+
+#[test]
+fn words_end_where_words_end() {
+    assert_eq!(
+        messages("\"connection refused\""),
+        ["connection refused", "Connection Refused by 10.0.0.1:80"]
+    );
+    assert_eq!(messages("10.0.0.1"), ["Connection Refused by 10.0.0.1:80"]);
+    assert_eq!(messages("user-42"), ["user-42 logged in", "super-user-42"]);
+    assert_eq!(messages("fail"), ["line one\nfail\tline two", "FAIL"]);
+    assert_eq!(messages("fail*"), ["line one\nfail\tline two", "failed failure", "FAIL"]);
+    assert_eq!(
+        messages("*connection"),
+        [
+            "connection refused",
+            "Connection Refused by 10.0.0.1:80",
+            "refused: connection",
+            "reconnection refused_ x"
+        ]
+    );
+    assert_eq!(messages("ber"), ["ber after \u{fc}ber", "\u{2018}ber\u{2019} in curly quotes"]);
+    assert_eq!(messages("\u{fc}ber"), ["\u{fc}ber alles", "ber after \u{fc}ber"]);
+    assert_eq!(messages("\u{672c}"), [""; 0]);
+    assert_eq!(messages("*\u{672c}*"), ["\u{65e5}\u{672c}\u{8a9e}"]);
+    assert_eq!(messages("\"a*b\""), ["a*b literally"]);
+    assert_eq!(messages("aab"), ["aaaa aaab aab"]);
+    assert_eq!(messages("inside"), ["nul\0inside"]);
+}
+
+#[test]
+fn attributes_compare_by_text_and_by_number() {
+    assert_eq!(attributes("k:17"), [ATTRIBUTE_17, r#"{"k":"17","user_id":"1001"}"#, r#"{"k":17.0}"#, SPACED]);
+    assert_eq!(attributes("k:17.0"), [ATTRIBUTE_17, r#"{"k":17.0}"#, SPACED, r#"{"k":"17.0"}"#]);
+    assert_eq!(attributes("k:true"), [r#"{"k":true}"#, r#"{"k":"true"}"#]);
+    assert_eq!(attributes("k:null"), [r#"{"k":null}"#]);
+    assert_eq!(attributes("k:2"), [r#"{"k":1,"k":2}"#]);
+    assert_eq!(attributes("k:1"), [""; 0]);
+    assert_eq!(attributes("k:9223372036854775808"), [r#"{"k":9223372036854775808}"#]);
+    assert_eq!(
+        attributes("user_id>99"),
+        [ATTRIBUTE_17, r#"{"k":"17","user_id":"1001"}"#, r#"{"k":"abc","user_id":1e300}"#]
+    );
+    assert_eq!(attributes("user_id<0"), [r#"{"k":[17,"}"],"user_id":-5}"#]);
+    assert_eq!(attributes("k>abc k<b"), [r#"{"k":"abd"}"#]);
+    assert_eq!(attributes("http.status:404"), [r#"{"http":{"status":404,"x":[{"status":1}]}}"#]);
+    assert_eq!(attributes("k.k:17"), [r#"{"k":{"k":17}}"#]);
+    assert_eq!(attributes("http.x.status:*"), [""; 0]);
+    assert_eq!(attributes("k:\"\""), [r#"{"k":""}"#]);
+}
+
+const ATTRIBUTE_17: &str = r#"{"k":17,"user_id":1000}"#;
+const SPACED: &str = r#"{ "k" : 1.7e1 , "user_id" : 99 }"#;
+
+#[test]
+fn sqlite_agrees_on_every_kind_of_term() {
+    let connection = database();
+    for term in TERMS {
+        check(&connection, term);
+        check(&connection, &format!("-{term}"));
+    }
+}
+
+/// One or more of every kind; the random queries are made of them.
+const TERMS: [&str; 78] = [
+    "*",
+    "refused",
+    "connect*",
+    "*nection*",
+    "*s",
+    "x",
+    "\"connection refused\"",
+    "10.0.0.1",
+    "user-42",
+    "\"4\"",
+    "-42",
+    "\u{fc}ber",
+    "\u{dc}ber",
+    "*ber",
+    "\u{672c}*",
+    "message:*",
+    "message:fail",
+    "\"a*b\"",
+    "\"C:\\\\temp\"",
+    "\"'\"",
+    "\"()\"",
+    "aaab",
+    "\"\n\"",
+    "inside",
+    "\"_\"",
+    "y=1*",
+    "id:3",
+    "id>20",
+    "id<=2",
+    "id>=99999999999999999999",
+    "id:*",
+    "time>=2h",
+    "time<1h",
+    "time:2026-11-21",
+    "time>now",
+    "level:warn",
+    "level>=error",
+    "level<info",
+    "level:14",
+    "level:audit",
+    "level:\"\u{e4}UDIT\"",
+    "level:*",
+    "severity_number:*",
+    "severity_number<9",
+    "service:billing",
+    "service:bill*",
+    "service:*ing",
+    "service:*illin*",
+    "service:\"b*\"",
+    "service>=billing",
+    "service<b",
+    "service:*",
+    "logger:(app OR health)",
+    "host:web-1",
+    "file:*views.py",
+    "line:17",
+    "line>17",
+    "line<=17",
+    "pid:4321",
+    "pid:*",
+    "function=\"<module>\"",
+    "thread!=MainThread",
+    "trace_id:17",
+    "trace_id:*",
+    "trace_id>17",
+    "span_id:\u{fc}",
+    "event_name:payment*",
+    "k:17",
+    "k:abc",
+    "k:*",
+    "k:*b*",
+    "k>1",
+    "k<=abc",
+    "user_id>=1000",
+    "http.status:404",
+    "http.status>=500",
+    "caf\u{e9}:\u{fc}",
+    "attributes.level:high",
+];
+
+/// Queries that combine the terms in every way of the language.
+fn queries() -> impl Strategy<Value = String> {
+    let term = prop::sample::select(&TERMS[..]).prop_map(String::from);
+    term.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| format!("({})", terms.join(" "))),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| format!("({})", terms.join(" OR "))),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| terms.join(" ")),
+            inner.prop_map(|term| format!("-{term}")),
+        ]
+    })
+}
+
+#[test]
+fn sqlite_agrees_on_random_queries() {
+    let connection = database();
+    let mut runner = TestRunner::default();
+    let result = runner.run(&queries(), |query| {
+        if Query::parse(&query, NOW).is_ok() {
+            check(&connection, &query);
+        }
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[test]
+fn sqlite_agrees_on_random_values() {
+    let connection = database();
+    let operators = prop::sample::select(&[":", "!=", "<", "<=", ">", ">="][..]);
+    let values = prop_oneof![
+        "-?[0-9]{1,3}(\\.[0-9]{1,2})?(e[0-9])?".boxed(),
+        any::<f64>().prop_map(|number| number.to_string()).boxed(),
+        "[ab1]{0,3}".boxed(),
+        "\\PC{0,5}".boxed(),
+    ];
+    let mut runner = TestRunner::default();
+    let result = runner.run(&(operators, values), |(operator, value)| {
+        check(&connection, &format!("k{operator}{}", quoted(&value)));
+        Ok(())
+    });
+    result.unwrap();
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[test]
+fn a_query_is_never_sql() {
+    let connection = database();
+    let plain = sqlite::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap());
+    for text in
+        ["' OR 1=1 --", "'; DROP TABLE record; --", "\" $.k", "\\", "?", "?1", ":a", "$\"][", "\0", "%_"]
+    {
+        let quoted = quoted(text);
+        let query =
+            Query::parse(&format!("{quoted}:{quoted} service:{quoted} trace_id:{quoted}"), NOW).unwrap();
+        let condition = sqlite::condition(&query);
+        assert_eq!(condition.sql, plain.sql, "{text}");
+        assert_eq!(
+            condition.parameters.iter().filter(|value| **value == Value::Text(text.into())).count(),
+            4
+        );
+        assert_eq!(stored(&connection, &query), [0; 0]);
+    }
+    assert_eq!(attributes(&format!("{}:x", quoted("odd \"name\" \\ $.k '"))).len(), 1);
+    assert_eq!(stored(&connection, &Query::parse("", NOW).unwrap()).len(), records().len());
+}
+
+#[test]
+fn conditions_join_what_they_can() {
+    let sql = |query| sqlite::condition(&Query::parse(query, NOW).unwrap()).sql;
+    assert_eq!(sql(""), "TRUE");
+    assert_eq!(sql("id>9 id<=5"), "(r.id >= ? AND r.id BETWEEN ? AND ?)");
+    assert_eq!(sql("a b \"c d\""), "matches_words(r.message, ?, ?, ?)");
+    assert_eq!(sql("a OR b"), "(matches_words(r.message, ?) OR matches_words(r.message, ?))");
+    assert_eq!(
+        sql("k:1 a service:x -logger:(y OR z) level>=warn"),
+        "(r.severity_number >= ? AND r.origin_id IN (SELECT origin.id FROM origin WHERE (origin.service = ? AND \
+         (((origin.logger = ? OR origin.logger = ?)) IS NOT TRUE))) AND matches_words(r.message, ?) AND \
+         attribute_matches(r.attributes, ?, '=', ?))"
+    );
+    assert_eq!(sql("trace_id:17"), "(r.trace_id IS NOT NULL AND r.trace_id = ?)");
+}
+
+#[test]
+fn the_largest_queries_run() {
+    let connection = database();
+    let (open, close) = ("(a service:x OR -".repeat(QUERY_DEPTH_MAX - 1), ")".repeat(QUERY_DEPTH_MAX - 1));
+    check(&connection, &format!("{open}b{close}"));
+    check(&connection, &vec!["a"; QUERY_TERMS_MAX].join(" "));
+    check(&connection, &vec!["k:1"; QUERY_TERMS_MAX].join(" OR "));
+    let (open, close) =
+        ("-(-k:*".to_owned() + &" (-k:x*".repeat(QUERY_DEPTH_MAX - 1), ")".repeat(QUERY_DEPTH_MAX));
+    check(&connection, &(open + &close));
+}
+
+#[test]
+fn wrong_calls_of_the_functions_are_errors() {
+    let connection = database();
+    for call in [
+        "matches_words()",
+        "matches_words('a', '')",
+        "matches_words('a', NULL)",
+        "matches_text('a', 'x')",
+        "matches_text(NULL, 1)",
+        "attribute_matches('{\"a\":1}', 'a', '~', '1')",
+    ] {
+        let result = connection.query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
+        assert!(result.is_err(), "{call}");
+    }
+    for call in [
+        "matches_words(NULL, '|a|')",
+        "matches_text(NULL, '|a|')",
+        "attribute_matches(NULL, 'a', '=', '1')",
+        "attribute_matches('not json \"a\"', 'a', '', '')",
+        "attribute_matches('{\"a\":', 'a', '', '')",
+        "attribute_matches('{\"a\":\"\\', 'a', '', '')",
+        "attribute_matches(x'ff', 'a', '', '')",
+    ] {
+        let result = connection.query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
+        assert_eq!(result, Ok(false), "{call}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn words_are_found_where_the_oracle_finds_them(
+        text in "[aAb_ .\u{fc}\u{2019}]{0,12}",
+        word in "[aAb_ .\u{fc}\u{2019}]{1,3}",
+        open_start in any::<bool>(),
+        open_end in any::<bool>(),
+    ) {
+        let pattern = Pattern { text: word, open_start, open_end };
+        let encoded = pattern.encoded();
+        let found = Encoded::new(encoded.as_bytes()).unwrap().is_in(text.as_bytes());
+        prop_assert_eq!(found, oracle::holds_words(&text, &pattern));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_break_words_or_attributes(
+        text in proptest::collection::vec(any::<u8>(), 0..30),
+        pattern in proptest::collection::vec(any::<u8>(), 2..6),
+        json in "[{}\\[\\]\",:\\\\a1 \u{fc}]{0,30}",
+    ) {
+        Encoded::new(&pattern).unwrap().is_in(&text);
+        attribute::matches(&format!("{{{json}"), "a", Comparison::Present);
+    }
+}
