@@ -216,3 +216,12 @@ pub const SQL_BYTES_MAX: usize = 64 << 10;
 
 /// How long a flush waits for the stores.
 pub const FLUSH_SECONDS_MAX: u64 = 30;
+
+/// Pause after a connection could not be accepted, for want of descriptors.
+pub const ACCEPT_RETRY_MILLISECONDS: u64 = 100;
+
+/// Connections that may wait to be accepted: 200 clients that start at once fit well.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// A peer that does not answer for this long is asked whether it is still there.
+pub const KEEPALIVE_SECONDS: u64 = 60;

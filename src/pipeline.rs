@@ -1,0 +1,143 @@
+//! Puts the modules together: what is started, in which order, and in which order it stops.
+//!
+//! Records flow ingest -> spool -> stores, and stopping follows them: listeners stop accepting and their connections
+//! hand over what clients have already sent; the spool commits what it has and closes; the stores ship what is
+//! left. A stop that takes too long, or a second signal, ends the program where it is: nothing acknowledged is lost by
+//! that, since it is in the spool.
+
+mod data_dir;
+mod listen;
+mod log;
+mod stores;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
+
+use crate::blocking::Threads;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::ingest;
+use crate::limits::DRAIN_SECONDS_MAX;
+use crate::metrics::Metrics;
+use crate::spool::{Spool, SpoolSizes, disk::Folder};
+use crate::view::View;
+use data_dir::DataDir;
+use listen::{Listeners, Sockets};
+use stores::Stores;
+
+/// Serves until a signal says stop.
+pub fn run(config: &Config) -> Result<(), Failure> {
+    log::start(config);
+    raise_descriptor_limit();
+    let threads = Threads::of(config.threads);
+    let runtime = threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
+    let result = runtime.block_on(serve(config, threads));
+    // Whatever blocks still (a long query) must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
+    let started = Instant::now();
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let sockets = Sockets::bind(&config.listen)?;
+    let mut stores = Stores::new(&config.stores)?;
+
+    let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: config.spool.bytes_max };
+    let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
+    let disk = Folder::open(&data_dir.spool()).map_err(|error| cannot_open().because(error))?;
+    let floor = stores.furthest_position().await;
+    let (spool, writer) = Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
+    let start = |name: &str, task| threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error));
+    let writer = start("spool", Box::pin(writer.run()) as Task)?;
+    let mut shippers = Vec::new();
+    for (name, shipper) in stores.ship(&spool) {
+        shippers.push(start(&name, shipper)?);
+    }
+
+    let metrics = Metrics::new();
+    let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
+    let view = Arc::new(View {
+        threads,
+        database: stores.database(),
+        spool: Arc::clone(&spool),
+        stores: stores.progress(),
+        sources: sources.iter().map(|source| Arc::clone(&source.counters)).collect(),
+        metrics,
+        query_duration_max: Duration::from_secs(config.query_seconds_max),
+        query_rows_max: config.query_rows_max,
+        started,
+        queries: View::queries(),
+    });
+    let (stop, when_stopping) = watch::channel(false);
+    let listeners = Listeners::start(sockets, sources, &view, config, &when_stopping);
+    tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
+
+    wait_for_signals(&stores).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(config.shutdown_seconds_max);
+    tokio::spawn(exit_at_second_signal());
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    listeners.drained(deadline.min(tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX))).await;
+    spool.close();
+    finish(writer, shippers, deadline).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A long-lived task.
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits until everything that was accepted is in the spool, and then in the stores, as far as time allows.
+async fn finish(writer: oneshot::Receiver<()>, shippers: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instant) {
+    if timeout_at(deadline, writer).await.is_err() {
+        tracing::warn!("the disk did not take the last records in time");
+    }
+    for shipper in shippers {
+        if timeout_at(deadline, shipper).await.is_err() {
+            tracing::warn!("a store did not take everything in time; the next start goes on from the spool");
+        }
+    }
+}
+
+/// Returns at the first signal to stop; SIGHUP reopens log files.
+async fn wait_for_signals(stores: &Stores) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new("cannot receive signals").because(error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => stores.reopen_files(),
+        }
+    }
+}
+
+/// The one who is in a hurry gets out: acknowledged records are in the spool.
+async fn exit_at_second_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::warn!("stopped at once by a second signal");
+    std::process::exit(1);
+}
+
+/// Each connection is a descriptor: take as many as the system gives.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}

@@ -1,0 +1,321 @@
+//! Sockets: binding them, accepting connections, and letting these finish at the end.
+
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+
+use crate::config::{Config, ListenAddress, Listener, Protocol, WhenFull};
+use crate::failure::Failure;
+use crate::ingest::http;
+use crate::ingest::python::datagram::{self, Datagrams};
+use crate::ingest::python::stream::{self, Bounds, Stream};
+use crate::ingest::source::Source;
+use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_SECONDS, LISTEN_BACKLOG};
+use crate::metrics::Metrics;
+use crate::server::{self, Server};
+use crate::spool::Spool;
+use crate::view::View;
+
+/// The bound sockets.
+pub(super) struct Sockets(Vec<(Listener, Bound)>);
+
+enum Bound {
+    Stream(Acceptor),
+    Datagrams(Datagrams),
+}
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Sockets {
+    /// Binds every listener, or none: half a server would be a riddle.
+    pub(super) fn bind(listeners: &[Listener]) -> Result<Sockets, Failure> {
+        let bound = listeners.iter().map(|listener| {
+            let bound = bind(listener).map_err(|error| cannot_listen(listener, error))?;
+            let address = bound.address().unwrap_or_else(|| listener.address.to_string());
+            tracing::info!(protocol = listener.protocol.name(), address, "listening");
+            Ok((Listener { address: with_port(&listener.address, address), ..listener.clone() }, bound))
+        });
+        Ok(Sockets(bound.collect::<Result<_, Failure>>()?))
+    }
+
+    /// A source for each, in their order.
+    pub(super) fn sources(&self, metrics: &Metrics, spool: &Arc<Spool>, when_full: WhenFull) -> Vec<Arc<Source>> {
+        let source = |(listener, _): &(Listener, Bound)| {
+            let name = format!("{} {}", listener.protocol.name(), listener.address);
+            Arc::new(Source::new(listener, Arc::new(metrics.source(&name)), Arc::clone(spool), when_full))
+        };
+        self.0.iter().map(source).collect()
+    }
+}
+
+fn with_port(configured: &ListenAddress, actual: String) -> ListenAddress {
+    match configured {
+        ListenAddress::Inet(_) => ListenAddress::Inet(actual),
+        ListenAddress::Unix(path) => ListenAddress::Unix(path.clone()),
+    }
+}
+
+fn cannot_listen(listener: &Listener, error: io::Error) -> Failure {
+    let address = &listener.address;
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "is another server running? --listen chooses another address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; --listen chooses another address",
+        _ => "--listen takes PROTOCOL=HOST:PORT or PROTOCOL=unix:PATH",
+    };
+    Failure::new(format!("cannot listen on {}={address}", listener.protocol.name())).because(error).hint(hint)
+}
+
+fn bind(listener: &Listener) -> io::Result<Bound> {
+    match (&listener.address, listener.protocol.is_datagram()) {
+        (ListenAddress::Inet(address), false) => Ok(Bound::Stream(Acceptor::Tcp(bind_tcp(address)?))),
+        (ListenAddress::Inet(address), true) => Ok(Bound::Datagrams(Datagrams::Udp(bind_udp(address)?))),
+        (ListenAddress::Unix(path), false) => {
+            remove_stale(path)?;
+            Ok(Bound::Stream(Acceptor::Unix(UnixListener::bind(path)?)))
+        }
+        (ListenAddress::Unix(path), true) => {
+            remove_stale(path)?;
+            Ok(Bound::Datagrams(Datagrams::Unix(UnixDatagram::bind(path)?)))
+        }
+    }
+}
+
+fn resolve(address: &str) -> io::Result<std::net::SocketAddr> {
+    address.to_socket_addrs()?.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
+}
+
+fn bind_tcp(address: &str) -> io::Result<TcpListener> {
+    let address = resolve(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind_udp(address: &str) -> io::Result<UdpSocket> {
+    let address = resolve(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    let _ = socket.set_recv_buffer_size(DATAGRAM_SOCKET_BYTES); // as much as the system grants
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A socket that nobody listens on any more is left over from a process that was killed.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    let stream = std::os::unix::net::UnixStream::connect(path);
+    let datagrams = || std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    if stream.is_ok() || datagrams().is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    std::fs::remove_file(path)
+}
+
+impl Bound {
+    fn address(&self) -> Option<String> {
+        let address = match self {
+            Bound::Stream(Acceptor::Tcp(listener)) => listener.local_addr(),
+            Bound::Datagrams(Datagrams::Udp(socket)) => socket.local_addr(),
+            _ => return None,
+        };
+        address.ok().map(|address| address.to_string())
+    }
+}
+
+/// The tasks that accept and serve.
+pub(super) struct Listeners {
+    tasks: JoinSet<()>,
+    unix_paths: Vec<std::path::PathBuf>,
+}
+
+/// What serving a connection of any listener takes.
+struct Shared {
+    bounds: Arc<Bounds>,
+    http_bounds: Arc<http::Bounds>,
+    view: Arc<View>,
+    /// One permit for each connection that may be open.
+    connections: Arc<Semaphore>,
+}
+
+impl Listeners {
+    /// Starts to accept.
+    pub(super) fn start(
+        sockets: Sockets,
+        sources: Vec<Arc<Source>>,
+        view: &Arc<View>,
+        config: &Config,
+        stop: &watch::Receiver<bool>,
+    ) -> Listeners {
+        let duration_max = Duration::from_secs(config.frame_seconds_max);
+        let shared = Arc::new(Shared {
+            bounds: Arc::new(Bounds::new(config.frame_bytes_max, duration_max)),
+            http_bounds: Arc::new(http::Bounds::new(
+                config.body_compressed_bytes_max,
+                config.body_bytes_max,
+                duration_max,
+            )),
+            view: Arc::clone(view),
+            connections: Arc::new(Semaphore::new(config.connections_max)),
+        });
+        let mut listeners = Listeners { tasks: JoinSet::new(), unix_paths: Vec::new() };
+        for ((listener, bound), source) in sockets.0.into_iter().zip(sources) {
+            if let ListenAddress::Unix(path) = &listener.address {
+                listeners.unix_paths.push(path.clone());
+            }
+            match bound {
+                Bound::Datagrams(socket) => {
+                    listeners.tasks.spawn(datagram::serve(socket, source, Arc::clone(&shared.bounds), stop.clone()));
+                }
+                Bound::Stream(acceptor) => {
+                    let shared = Arc::clone(&shared);
+                    listeners.tasks.spawn(accept(acceptor, listener.protocol, source, shared, stop.clone()));
+                }
+            }
+        }
+        listeners
+    }
+
+    /// Returns once every connection has handed over what it had, or time is over.
+    pub(super) async fn drained(mut self, deadline: tokio::time::Instant) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!("some connections were still sending when their time was over");
+        }
+        for path in &self.unix_paths {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Accepts until told to stop, and then waits for the connections.
+async fn accept(
+    acceptor: Acceptor,
+    protocol: Protocol,
+    source: Arc<Source>,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    while !*stop.borrow() {
+        let accepted = tokio::select! {
+            accepted = acceptor.accept(&shared.connections) => accepted,
+            _ = stop.changed() => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((socket, peer, permit)) => {
+                let counted = Counted::new(&source, permit);
+                let task = serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
+                connections.spawn(async move {
+                    task.await;
+                    drop(counted);
+                });
+            }
+            Err(error) => {
+                // Usually too many open files: it passes when connections end.
+                source.counters.rejected.add("not_accepted", 1);
+                tracing::warn!(%error, source = source.counters.source, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MILLISECONDS)).await;
+            }
+        }
+    }
+    drop(acceptor);
+    while connections.join_next().await.is_some() {}
+}
+
+/// What is known of the other end: its address, or its process on a Unix socket.
+struct Peer {
+    address: Option<IpAddr>,
+    process_id: u32,
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+impl Acceptor {
+    async fn accept(&self, permits: &Arc<Semaphore>) -> io::Result<(Stream, Peer, Permit)> {
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                let idle = Duration::from_secs(KEEPALIVE_SECONDS);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle / 4));
+                Ok((Stream::Tcp(stream), Peer { address: Some(address.ip()), process_id: 0 }, permit))
+            }
+            Acceptor::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let process_id = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
+                let process_id = process_id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+                Ok((Stream::Unix(stream), Peer { address: None, process_id }, permit))
+            }
+        }
+    }
+}
+
+async fn serve(
+    stream: Stream,
+    peer: Peer,
+    protocol: Protocol,
+    source: Arc<Source>,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) {
+    let host = source.host_of(peer.address);
+    if protocol == Protocol::Http {
+        serve_http(stream, source, &shared, host, stop).await;
+    } else {
+        stream::serve(stream, source, Arc::clone(&shared.bounds), host, peer.process_id, stop).await;
+    }
+}
+
+async fn serve_http(stream: Stream, source: Arc<Source>, shared: &Shared, host: String, mut stop: watch::Receiver<bool>) {
+    // A connection takes no memory before it says something.
+    tokio::select! {
+        readable = stream.readable() => if readable.is_err() { return },
+        _ = stop.wait_for(|stop| *stop) => return,
+    }
+    let server =
+        Arc::new(Server { source, bounds: Arc::clone(&shared.http_bounds), view: Arc::clone(&shared.view) });
+    match stream {
+        Stream::Tcp(stream) => Box::pin(server::serve(stream, server, host, stop)).await,
+        Stream::Unix(stream) => Box::pin(server::serve(stream, server, host, stop)).await,
+    }
+}
+
+/// Counts a connection while it is open.
+struct Counted {
+    source: Arc<Source>,
+    _permit: Permit,
+}
+
+impl Counted {
+    fn new(source: &Arc<Source>, permit: Permit) -> Counted {
+        source.counters.connections.inc();
+        source.counters.connections_total.inc();
+        Counted { source: Arc::clone(source), _permit: permit }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.source.counters.connections.dec();
+    }
+}

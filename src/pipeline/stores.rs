@@ -1,0 +1,122 @@
+//! The configured stores: each with a shipper and a pace of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::Task;
+use crate::config::{StoreConfig, StoreUrl};
+use crate::failure::Failure;
+use crate::record::RecordId;
+use crate::spool::Spool;
+use crate::store::file::{FileOptions, FileStore, LineFormat};
+use crate::store::sqlite::{Retention, SqliteStore};
+use crate::store::{Flush, Progress, Shipper, Store};
+
+/// All stores, before and while they ship.
+pub(super) struct Stores {
+    waiting: Vec<Configured>,
+    progress: Vec<Arc<Progress>>,
+    database: Option<PathBuf>,
+    /// Set to have a log file reopened.
+    reopen: Vec<Arc<AtomicBool>>,
+}
+
+struct Configured {
+    store: AnyStore,
+    flush: Flush,
+}
+
+enum AnyStore {
+    Sqlite(SqliteStore),
+    File(FileStore),
+}
+
+impl Stores {
+    /// Opens nothing yet: a store that is not there now must not keep the server from starting.
+    pub(super) fn new(configs: &[StoreConfig]) -> Result<Stores, Failure> {
+        let mut stores = Stores { waiting: Vec::new(), progress: Vec::new(), database: None, reopen: Vec::new() };
+        for config in configs {
+            let store = stores.open(config)?;
+            let flush = Flush {
+                rows: config.flush_rows as u64,
+                bytes: config.flush_bytes as u64,
+                interval: config.flush_interval,
+            };
+            stores.progress.push(Progress::new(&config.name, config.url.kind()));
+            stores.waiting.push(Configured { store, flush });
+        }
+        Ok(stores)
+    }
+
+    fn open(&mut self, config: &StoreConfig) -> Result<AnyStore, Failure> {
+        match &config.url {
+            StoreUrl::Sqlite(path) => {
+                self.database.get_or_insert_with(|| path.clone());
+                let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
+                Ok(AnyStore::Sqlite(SqliteStore::new(path.clone(), retention)))
+            }
+            StoreUrl::File(path) => {
+                let line_format = LineFormat::parse(&config.line_format).map_err(|error| {
+                    Failure::usage(format!("the line format of the store {} is not understood", config.name)).because(error)
+                })?;
+                let store = FileStore::new(FileOptions {
+                    path: path.clone(),
+                    line_format,
+                    rotate_bytes: config.rotate_bytes,
+                    rotate_daily: config.rotate_daily,
+                    rotate_keep: config.rotate_keep,
+                });
+                self.reopen.push(store.reopen_handle());
+                Ok(AnyStore::File(store))
+            }
+        }
+    }
+
+    /// The furthest position of the stores that can be asked now: ids go on from there.
+    pub(super) async fn furthest_position(&mut self) -> RecordId {
+        let mut furthest = 1;
+        for Configured { store, .. } in &mut self.waiting {
+            let position = match store {
+                AnyStore::Sqlite(store) => store.position().await,
+                AnyStore::File(store) => store.position().await,
+            };
+            furthest = furthest.max(position.unwrap_or(1)); // its shipper tells what is wrong
+        }
+        furthest
+    }
+
+    /// The task of each store's shipper, with a name.
+    pub(super) fn ship(&mut self, spool: &Arc<Spool>) -> Vec<(String, Task)> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter().zip(&self.progress);
+        waiting
+            .map(|(Configured { store, flush }, progress)| {
+                let name = format!("store {}", progress.name);
+                let (reader, progress) = (spool.reader(1), Arc::clone(progress));
+                let task: Task = match store {
+                    AnyStore::Sqlite(store) => Box::pin(Shipper::new(store, reader, flush, progress).run()),
+                    AnyStore::File(store) => Box::pin(Shipper::new(store, reader, flush, progress).run()),
+                };
+                (name, task)
+            })
+            .collect()
+    }
+
+    /// How far each store is.
+    pub(super) fn progress(&self) -> Vec<Arc<Progress>> {
+        self.progress.clone()
+    }
+
+    /// The first store that can be queried.
+    pub(super) fn database(&self) -> Option<PathBuf> {
+        self.database.clone()
+    }
+
+    /// Has every log file opened again at its path.
+    pub(super) fn reopen_files(&self) {
+        tracing::info!(files = self.reopen.len(), "reopening log files");
+        for reopen in &self.reopen {
+            reopen.store(true, Relaxed);
+        }
+    }
+}

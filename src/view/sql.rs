@@ -1,0 +1,183 @@
+//! `POST /api/v1/sql`: one statement that reads, with `{"sql": "select ..", "limit": 100}` as its body.
+//!
+//! The answer is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement runs on a connection that can only
+//! read; an authorizer refuses whatever is not reading; and a time limit stops it in the middle of its work.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, Statement};
+
+use super::View;
+use crate::blocking::Threads;
+use crate::limits::{ANSWER_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX, SQL_VALUE_BYTES_MAX};
+use crate::record::json;
+use crate::server::{self, Body, problem};
+use crate::store::sqlite::read::SqliteReader;
+
+/// The body of a request.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statements {
+    sql: String,
+    limit: Option<usize>,
+}
+
+/// Virtual machine steps between two looks at the clock.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+type Refusal = Box<Response<Body>>;
+
+impl View {
+    /// Answers with the rows of a statement.
+    pub async fn sql(&self, request: Request<Incoming>) -> Response<Body> {
+        self.try_sql(request).await.unwrap_or_else(|refusal| *refusal)
+    }
+
+    async fn try_sql(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let path = self.database()?;
+        let body = Limited::new(request.into_body(), SQL_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| bad(&error.to_string(), "a statement has at most 64 KiB"))?.to_bytes();
+        let Statements { sql, limit } = serde_json::from_slice(&body)
+            .map_err(|error| bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}"))?;
+        let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
+        let duration_max = match self.threads {
+            Threads::One => self.query_duration_max.min(Duration::from_millis(SQL_INLINE_MILLISECONDS_MAX)),
+            Threads::Many(_) => self.query_duration_max,
+        };
+        // Dropped when the client goes away: then the statement stops too.
+        let abandoned = Abandoned::default();
+        let is_abandoned = Arc::clone(&abandoned.0);
+        let permit = Arc::clone(&self.queries).acquire_owned().await;
+        let answer = self.threads.call(move || {
+            let _permit = permit;
+            run(&path, &sql, rows_max, duration_max, is_abandoned)
+        });
+        let failed = || problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None);
+        let answer = answer.await.ok_or_else(|| Box::new(failed()))??;
+        Ok(server::json(StatusCode::OK, answer))
+    }
+}
+
+fn bad(detail: &str, hint: &str) -> Refusal {
+    Box::new(problem(StatusCode::BAD_REQUEST, "the statement is not understood", detail, Some(hint)))
+}
+
+/// Set when the request's future is dropped.
+#[derive(Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Blocks until the statement has given its rows or its time is over.
+fn run(path: &Path, sql: &str, rows_max: usize, duration_max: Duration, is_abandoned: Arc<AtomicBool>) -> Result<Vec<u8>, Refusal> {
+    let failed = |error: rusqlite::Error| Box::new(super::store_problem(&crate::store::sqlite::describe(path, &error)));
+    let connection = SqliteReader::open(path).map_err(failed)?.into_connection();
+    confine(&connection, duration_max, is_abandoned).map_err(failed)?;
+    let result = connection.prepare(sql).and_then(|mut statement| collect(&mut statement, rows_max));
+    result.map_err(|error| describe(&error, duration_max))
+}
+
+/// Leaves the connection nothing but reading, for a time.
+fn confine(connection: &Connection, duration_max: Duration, is_abandoned: Arc<AtomicBool>) -> rusqlite::Result<()> {
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX)?;
+    connection.authorizer(Some(authorize))?;
+    let deadline = Instant::now() + duration_max;
+    let is_over = move || is_abandoned.load(Relaxed) || Instant::now() >= deadline;
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over))
+}
+
+fn authorize(context: AuthContext<'_>) -> Authorization {
+    match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
+        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => Authorization::Allow,
+        AuthAction::Pragma { pragma_name: "table_info" | "table_xinfo" | "table_list" | "index_list" | "index_info", .. } => {
+            Authorization::Allow
+        }
+        _ => Authorization::Deny,
+    }
+}
+
+fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<Vec<u8>> {
+    let mut out = b"{\"columns\":[".to_vec();
+    for (index, name) in statement.column_names().iter().enumerate() {
+        separate(&mut out, index);
+        json::string(&mut out, name);
+    }
+    out.extend_from_slice(b"],\"rows\":[");
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    let mut count = 0;
+    let mut truncated = false;
+    while let Some(row) = rows.next()? {
+        truncated = count >= rows_max || out.len() >= ANSWER_BYTES_MAX;
+        if truncated {
+            break;
+        }
+        separate(&mut out, count);
+        out.push(b'[');
+        for column in 0..columns {
+            separate(&mut out, column);
+            write_value(&mut out, row.get_ref(column)?);
+        }
+        out.push(b']');
+        count += 1;
+    }
+    let _ = write!(out, "],\"truncated\":{truncated}}}"); // a Vec takes any text
+    Ok(out)
+}
+
+fn separate(out: &mut Vec<u8>, index: usize) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+/// Numbers stay numbers, blobs become hexadecimal text.
+fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+    match value {
+        ValueRef::Null => out.extend_from_slice(b"null"),
+        ValueRef::Integer(number) => drop(write!(out, "{number}")),
+        ValueRef::Real(number) => match serde_json::Number::from_f64(number) {
+            Some(number) => drop(write!(out, "{number}")),
+            None => json::string(out, &number.to_string()),
+        },
+        ValueRef::Text(text) => json::string(out, &String::from_utf8_lossy(text)),
+        ValueRef::Blob(bytes) => {
+            out.push(b'"');
+            for byte in bytes {
+                let _ = write!(out, "{byte:02x}");
+            }
+            out.push(b'"');
+        }
+    }
+}
+
+fn describe(error: &rusqlite::Error, duration_max: Duration) -> Refusal {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Box::new(problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the statement was stopped",
+            &format!("it ran for longer than {} ms", duration_max.as_millis()),
+            Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
+        )),
+        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {
+            bad(&error.to_string(), "only statements that read are answered")
+        }
+        _ => bad(&error.to_string(), "`select * from logs limit 10` shows what there is"),
+    }
+}

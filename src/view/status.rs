@@ -1,0 +1,143 @@
+//! How the server is: `/api/v1/status`, `/readyz`, `/metrics`, and `/api/v1/flush`.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::View;
+use crate::limits::FLUSH_SECONDS_MAX;
+use crate::metrics::{SourceCounters, memory_bytes};
+use crate::record::RecordId;
+use crate::server::{self, Body, problem};
+use crate::store::Progress;
+
+impl View {
+    /// Everything that a person needs to see whether something is wrong or lost.
+    pub fn status(&self) -> Response<Body> {
+        let spool = self.spool.status();
+        let problems = self.problems();
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "ready": problems.is_empty(),
+            "problems": problems,
+            "memory_bytes": memory_bytes(),
+            "spool": {
+                "oldest_id": spool.oldest_id,
+                "next_id": spool.durable_id,
+                "bytes": spool.bytes,
+                "bytes_max": spool.bytes_max,
+                "segments": spool.segments,
+                "quarantined_bytes": spool.quarantined_bytes,
+                "lost_records": spool.lost_records,
+                "commits": spool.commits,
+            },
+            "sources": self.sources.iter().map(|source| source_status(source)).collect::<Vec<_>>(),
+            "stores": self.stores.iter().map(|store| store_status(store, spool.durable_id)).collect::<Vec<_>>(),
+        });
+        server::json(StatusCode::OK, status.to_string())
+    }
+
+    /// 200 while records are accepted and every store goes on; else 503 and why.
+    pub fn ready(&self) -> Response<Body> {
+        let problems = self.problems();
+        if problems.is_empty() {
+            return server::text("ready\n");
+        }
+        problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", &problems.join("; "), None)
+    }
+
+    /// What is wrong now, in words.
+    fn problems(&self) -> Vec<String> {
+        let spool = self.spool.admits().err().map(|refusal| refusal.to_string());
+        let store = |store: &std::sync::Arc<Progress>| {
+            store.last_error().map(|error| format!("store {}: {error}", store.name))
+        };
+        spool.into_iter().chain(self.stores.iter().filter_map(store)).collect()
+    }
+
+    /// All figures for Prometheus.
+    pub fn metrics(&self) -> Response<Body> {
+        let spool = self.spool.status();
+        for (name, value) in [
+            ("ready", u64::from(self.problems().is_empty())),
+            ("memory_bytes", memory_bytes()),
+            ("spool_bytes", spool.bytes),
+            ("spool_bytes_max", spool.bytes_max),
+            ("spool_quarantined_bytes", spool.quarantined_bytes),
+            ("spool_lost_records", spool.lost_records),
+            ("spool_commits", spool.commits),
+            ("spool_durable_id", spool.durable_id),
+        ] {
+            self.metrics.set(name, "", value);
+        }
+        for store in &self.stores {
+            for (name, value) in [
+                ("store_position", store.position()),
+                ("store_lag_records", lag(store, spool.durable_id)),
+                ("store_stored_records", store.stored.load(Relaxed)),
+                ("store_dead_letters", store.dead_letters.load(Relaxed)),
+                ("store_failures", store.failures.load(Relaxed)),
+            ] {
+                self.metrics.set(name, &store.name, value);
+            }
+        }
+        server::metrics(self.metrics.render())
+    }
+
+    /// Returns once everything that was accepted before the call is in every store.
+    pub async fn flush(&self) -> Response<Body> {
+        let everywhere = async {
+            self.spool.committed().await;
+            let position = self.spool.durable_id();
+            let wants: Vec<_> = self.stores.iter().map(|store| store.want(position)).collect();
+            self.spool.wake_readers();
+            for want in wants {
+                want.await;
+            }
+            position
+        };
+        match timeout(Duration::from_secs(FLUSH_SECONDS_MAX), everywhere).await {
+            Ok(position) => server::json(StatusCode::OK, json!({ "position": position }).to_string()),
+            Err(_) => problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not every store is there yet",
+                &self.problems().join("; "),
+                Some("/api/v1/status tells how far each store is; what was accepted stays in the spool"),
+            ),
+        }
+    }
+}
+
+fn source_status(source: &SourceCounters) -> Value {
+    json!({
+        "source": source.source,
+        "received": source.received.get(),
+        "accepted": source.accepted.get(),
+        "rejected": source.rejected.counts(),
+        "shed": source.shed.counts(),
+        "truncated": source.truncated.get(),
+        "connections": source.connections.get(),
+        "connections_total": source.connections_total.get(),
+    })
+}
+
+fn store_status(store: &Progress, durable_id: RecordId) -> Value {
+    json!({
+        "name": store.name,
+        "kind": store.kind,
+        "position": store.position(),
+        "lag_records": lag(store, durable_id),
+        "stored": store.stored.load(Relaxed),
+        "dead_letters": store.dead_letters.load(Relaxed),
+        "failures": store.failures.load(Relaxed),
+        "last_error": store.last_error(),
+    })
+}
+
+fn lag(store: &Progress, durable_id: RecordId) -> u64 {
+    durable_id.saturating_sub(store.position().max(1))
+}
