@@ -24,5 +24,12 @@ pub const ATTRIBUTES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// (OpenTelemetry's SDKs stop at 128.)
 pub const ATTRIBUTES_MAX: usize = 1024;
 
+/// One JSON value of a request body, as it was sent. What is larger is refused without being held in memory.
+pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
+/// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
+pub const JSON_DEPTH_MAX: usize = 64;
+
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
