@@ -14,6 +14,7 @@ use super::sender::Sender;
 use super::text::{self, Text};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
+use crate::limits::JSON_MEMBERS_MAX;
 use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// Memory that is used for one record after the other.
@@ -89,12 +90,17 @@ fn decode_text(
     batch: &mut Batch,
 ) -> Result<(), Refusal> {
     let Scratch { members, attributes, decoded } = scratch;
-    let mut object =
-        Object { members: recycle(std::mem::take(members)), sender: Sender::Other, loguru_text: "" };
+    let mut object = Object {
+        members: recycle(std::mem::take(members)),
+        sender: Sender::Other,
+        loguru_text: "",
+        dropped: 0,
+    };
     let result = object.read(json);
     if result.is_ok() {
         decoded.clear();
         attributes.start(arrival.labels);
+        attributes.drop_members(object.dropped);
         Builder { sender: object.sender, attributes, decoded }.push(&mut object, arrival, batch);
     }
     *members = recycle(object.members);
@@ -114,6 +120,8 @@ struct Object<'a> {
     sender: Sender,
     /// loguru's rendered text, which alone has the traceback.
     loguru_text: &'a str,
+    /// Members beyond the limit.
+    dropped: u64,
 }
 
 impl<'a> Object<'a> {
@@ -144,16 +152,19 @@ impl<'a> Object<'a> {
         prefix: &'static str,
         in_attributes: bool,
     ) -> Result<(), serde_json::Error> {
-        let prepare = |mut member: Member<'a>| {
+        members::read(json, |mut member| {
+            if self.members.len() >= JSON_MEMBERS_MAX {
+                self.dropped += 1;
+                return;
+            }
             member.prefix = prefix;
             member.in_attributes = in_attributes;
             member.line = match prefix {
                 "" => names::find(member.name.as_bytes()),
                 _ => names::find(member.full_name().as_bytes()),
             };
-            member
-        };
-        members::read(json, prepare, &mut self.members)
+            self.members.push(member);
+        })
     }
 
     /// Puts the members of loguru's `record` in the place of the outer ones.

@@ -34,14 +34,10 @@ impl Member<'_> {
     }
 }
 
-/// Appends the members of the object that `json` is; each is handed to `prepare` first.
-pub(super) fn read<'a>(
-    json: &'a str,
-    mut prepare: impl FnMut(Member<'a>) -> Member<'a>,
-    members: &mut Vec<Member<'a>>,
-) -> Result<(), serde_json::Error> {
+/// Hands each member of the object that `json` is to `take`.
+pub(super) fn read<'a>(json: &'a str, take: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    Reader { members, prepare: &mut prepare }.deserialize(&mut deserializer)?;
+    Reader(take).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
@@ -56,12 +52,9 @@ pub(super) fn malformed(error: &serde_json::Error) -> Rejection {
     Rejection::new("malformed", detail)
 }
 
-struct Reader<'v, 'a, P> {
-    members: &'v mut Vec<Member<'a>>,
-    prepare: &'v mut P,
-}
+struct Reader<T>(T);
 
-impl<'a, P: FnMut(Member<'a>) -> Member<'a>> DeserializeSeed<'a> for Reader<'_, 'a, P> {
+impl<'a, T: FnMut(Member<'a>)> DeserializeSeed<'a> for Reader<T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -69,24 +62,23 @@ impl<'a, P: FnMut(Member<'a>) -> Member<'a>> DeserializeSeed<'a> for Reader<'_, 
     }
 }
 
-impl<'a, P: FnMut(Member<'a>) -> Member<'a>> Visitor<'a> for Reader<'_, 'a, P> {
+impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
     type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
         // Names are read raw as well: serde_json would refuse one with half a surrogate pair.
         while let Some((name, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
-            let member = Member {
+            (self.0)(Member {
                 prefix: "",
                 name: text::decode(name.get()),
                 value: value.get(),
                 in_attributes: false,
                 line: None,
-            };
-            self.members.push((self.prepare)(member));
+            });
         }
         Ok(())
     }

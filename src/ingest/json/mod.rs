@@ -6,6 +6,7 @@
 mod decode;
 mod exception;
 mod fields;
+mod framing;
 mod members;
 mod names;
 mod scan;
@@ -17,4 +18,5 @@ mod text;
 mod tests;
 
 pub use decode::{Scratch, decode};
-pub use splitter::{Framing, Splitter};
+pub use framing::Framing;
+pub use splitter::Splitter;

@@ -53,7 +53,7 @@ pub(super) enum Meaning {
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
-    name: &'static str,
+    pub(super) name: &'static str,
     pub(super) meaning: Meaning,
     /// Where not empty: an object as its value stands for members with this before their names.
     pub(super) prefix: &'static str,
@@ -227,6 +227,12 @@ impl Seen {
     pub(super) fn has(&self, line: u8) -> bool {
         self.0[usize::from(line / 64)] & 1 << (line % 64) != 0
     }
+}
+
+/// How many lines the table has.
+#[cfg(test)]
+pub(super) fn count() -> u8 {
+    TABLE.len() as u8
 }
 
 #[cfg(test)]

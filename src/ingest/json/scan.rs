@@ -54,7 +54,7 @@ impl Scan {
 
     /// Reads inside a string from `at` on; the index after its end or an escape, or what ends the scan.
     fn string(&mut self, bytes: &[u8], at: usize) -> Result<usize, Found> {
-        if std::mem::take(&mut self.escaped) {
+        if std::mem::take(&mut self.escaped) && bytes[at] != b'\n' {
             return Ok(at + 1);
         }
         let Some(found) = memchr3(b'"', b'\\', b'\n', &bytes[at..]) else { return Ok(bytes.len()) };

@@ -18,45 +18,12 @@
 
 use memchr::{memchr, memchr2_iter};
 
+use super::framing::Framing;
 use super::scan::{Found, Scan};
 use crate::ingest::Rejection;
 use crate::limits::JSON_RECORD_BYTES_MAX;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-
-/// How the records of a body are told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Framing {
-    /// By what the body looks like.
-    #[default]
-    Sniff,
-    /// One value a line: NDJSON, also known as JSON lines.
-    Lines,
-}
-
-impl Framing {
-    /// The framing that a `Content-Type` header tells; parameters are ignored.
-    pub fn of_content_type(content_type: &str) -> Framing {
-        const LINES: [&str; 10] = [
-            "application/x-ndjson",
-            "application/ndjson",
-            "application/jsonl",
-            "application/x-jsonl",
-            "application/jsonlines",
-            "application/x-jsonlines",
-            "application/json-lines",
-            "application/x-json-lines",
-            "application/jsonlines+json",
-            "text/x-ndjson",
-        ];
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if LINES.iter().any(|lines| essence.eq_ignore_ascii_case(lines)) {
-            Framing::Lines
-        } else {
-            Framing::Sniff
-        }
-    }
-}
 
 /// Cuts one body into values. See the module's documentation.
 #[derive(Debug)]
@@ -81,11 +48,11 @@ enum Place {
     Start,
     /// Before a value or the end.
     Between,
-    /// In a value that ends with its line.
+    /// At the start of a value that ends with its line.
     Line,
     /// In an object that ends with its last bracket.
     Object,
-    /// In what is left of a line after a broken value.
+    /// In a value that ends with its line, or in a broken one.
     RestOfLine,
     /// In an array, before an element or the end.
     BeforeElement,
@@ -130,7 +97,7 @@ impl Splitter {
                 Place::Between => self.between(rest, take),
                 Place::Line => self.value_line(rest, take),
                 Place::Object | Place::Element => self.value(rest, take),
-                Place::RestOfLine => self.rest_of_line(rest),
+                Place::RestOfLine => self.rest_of_line(rest, take),
                 Place::BeforeElement => self.before_element(rest),
                 Place::AfterElement => self.after_element(rest, take),
                 Place::AfterArray => self.after_array(rest, take),
@@ -142,7 +109,7 @@ impl Splitter {
     /// Ends the body: passes on a last value that has no line end, or tells that the array has no end.
     pub fn finish(mut self, mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
         match self.place {
-            Place::Line | Place::Object => self.emit(b"", &mut take),
+            Place::RestOfLine | Place::Object => self.emit(b"", &mut take),
             Place::BeforeElement | Place::Element | Place::AfterElement if !self.too_large => {
                 let line = if self.place == Place::Element { self.value_line } else { self.line };
                 take(line, Err(Rejection::new("malformed", "the body ends before the array does")));
@@ -206,10 +173,12 @@ impl Splitter {
     /// A value that ends with its line.
     fn value_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         self.value_line = self.line;
-        let Some(end) = memchr(b'\n', rest) else {
-            self.place = Place::Line;
-            return self.keep(rest, take);
-        };
+        self.place = Place::RestOfLine;
+        self.rest_of_line(rest, take)
+    }
+
+    fn rest_of_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let Some(end) = memchr(b'\n', rest) else { return self.keep(rest, take) };
         self.emit(&rest[..end], take);
         self.line += 1;
         self.place = self.next_value();
@@ -233,7 +202,7 @@ impl Splitter {
                 self.lose(self.value_line, "an object opens where no value may begin", take)
             }
             (Found::Broken(end, _), _) => {
-                self.emit(&rest[..end], take);
+                self.keep(&rest[..end], take);
                 self.place = Place::RestOfLine;
                 &rest[end..]
             }
@@ -243,13 +212,6 @@ impl Splitter {
                 &rest[end..]
             }
         }
-    }
-
-    fn rest_of_line<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
-        let Some(end) = memchr(b'\n', rest) else { return b"" };
-        self.line += 1;
-        self.place = Place::Between;
-        &rest[end + 1..]
     }
 
     fn before_element<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {

@@ -1,11 +1,11 @@
+mod records;
+mod values;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::ingest::{Arrival, Rejection};
-use crate::limits::{JSON_DEPTH_MAX, JSON_RECORD_BYTES_MAX};
 use crate::record::{Batch, Records, json};
 
 const ARRIVAL: Arrival<'_> = Arrival {
