@@ -75,6 +75,17 @@ pub const CONNECT_SECONDS_MAX: u64 = 5;
 /// unless `query_seconds_max` was raised much.
 pub const ANSWER_SECONDS_MAX: u64 = 300;
 
+/// One JSON value of a request body, as it was sent. What is larger is refused without being held in memory.
+pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// Members of one JSON object that are looked at; further ones are counted in `logboom.dropped_attributes`. It keeps the
+/// memory for them small; all of [`ATTRIBUTES_MAX`] and every name of a field fit.
+pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
+
+/// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
+/// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
+pub const JSON_DEPTH_MAX: usize = 64;
+
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 

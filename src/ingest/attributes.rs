@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use crate::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::record::json;
 
@@ -20,15 +22,19 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// Empties it for the next record. `labels` as in [`super::Arrival::labels`].
+    /// Empties it for the next record. `labels` as in [`super::Arrival::labels`]: a member of the same name that the
+    /// record has replaces one.
     pub fn start(&mut self, labels: &str) {
         self.text.clear();
         self.members.clear();
         self.dropped = 0;
         self.text.push(b'{');
-        if !labels.is_empty() {
-            self.text.extend_from_slice(labels.as_bytes());
-            self.text.push(b',');
+        let mut rest = labels;
+        while let Some((name, value, after)) = first_member(rest) {
+            let start = self.text.len();
+            self.text.extend([name, ":", value, ","].iter().flat_map(|text| text.bytes()));
+            self.members.push((start..start + name.len(), self.text.len()));
+            rest = after;
         }
     }
 
@@ -107,6 +113,19 @@ impl Attributes {
     }
 }
 
+/// Splits the first of some members off: its quoted name, its value, and what follows the comma.
+fn first_member(members: &str) -> Option<(&str, &str, &str)> {
+    let (name, after) = first_value(members)?;
+    let (value, after) = first_value(after.trim_ascii_start().strip_prefix(':')?)?;
+    Some((name, value, after.trim_ascii_start().trim_start_matches(',')))
+}
+
+fn first_value(json: &str) -> Option<(&str, &str)> {
+    let mut values = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>();
+    let value = values.next()?.ok()?.get();
+    Some((value, &json[values.byte_offset()..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +140,15 @@ mod tests {
         attributes.integer("n", -3);
         attributes.raw("list", "[1,2]");
         assert_eq!(attributes.finish(), r#"{"env":"prod","a \"b\"":"c\n","n":-3,"list":[1,2]}"#);
+    }
+
+    #[test]
+    fn a_label_gives_way_to_a_member() {
+        let mut attributes = Attributes::default();
+        attributes.start(r#""env":"prod", "zone": 1 ,"a":{"b":2}"#);
+        attributes.text("env", "test");
+        attributes.text("zone", "x");
+        assert_eq!(attributes.finish(), r#"{"a":{"b":2},"env":"test","zone":"x"}"#);
     }
 
     #[test]

@@ -1,0 +1,352 @@
+//! One JSON object becomes one record.
+//!
+//! First the members are collected, those of known inner objects (`log`, `error`, `process`...) under their dotted
+//! names beside the others. All of them together tell the sender, and with it what an ambiguous name or number means.
+//! Then each goes into its field or into the attributes.
+
+use std::borrow::Cow;
+
+use super::exception;
+use super::fields::{Fields, integer};
+use super::members::{self, Member};
+use super::names::{self, Field, Meaning, Seen};
+use super::sender::Sender;
+use super::text::{self, Text};
+use crate::ingest::attributes::Attributes;
+use crate::ingest::{Arrival, Rejection};
+use crate::limits::JSON_MEMBERS_MAX;
+use crate::record::{Batch, Origin, RecordRef, severity, time};
+
+/// Memory that is used for one record after the other.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    members: Vec<Member<'static>>,
+    attributes: Attributes,
+    /// Strings with escapes, decoded.
+    decoded: String,
+}
+
+/// Decodes one JSON object into a record and appends it to the batch.
+///
+/// A member of the wrong type, or a time that is none, becomes an attribute; a record is refused only as `malformed`
+/// (not JSON), `not_an_object` or `empty` (an object without members). Bytes that are not UTF-8 become U+FFFD, and
+/// the words `NaN` and `Infinity` strings.
+pub fn decode(
+    object: &[u8],
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<(), Rejection> {
+    let json = match std::str::from_utf8(object) {
+        Ok(json) => Cow::Borrowed(json),
+        Err(_) => String::from_utf8_lossy(object),
+    };
+    check_is_object(&json)?;
+    let error = match decode_text(&json, arrival, scratch, batch) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match text::mend_non_finite(&json).map(|mended| decode_text(&mended, arrival, scratch, batch)) {
+        Some(Ok(())) => Ok(()),
+        _ => Err(error.into()),
+    }
+}
+
+/// Why an object is no record.
+enum Refusal {
+    Malformed(serde_json::Error),
+    Empty,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Rejection {
+        match refusal {
+            Refusal::Malformed(error) => members::malformed(&error),
+            Refusal::Empty => Rejection::new("empty", "the object has no members"),
+        }
+    }
+}
+
+fn check_is_object(json: &str) -> Result<(), Rejection> {
+    let kind = match json.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => return Ok(()),
+        None => return Err(Rejection::new("empty", "there is no JSON value")),
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        Some(b't' | b'f' | b'n') => "a word",
+        Some(_) => "",
+    };
+    match serde_json::from_str::<serde::de::IgnoredAny>(json) {
+        Ok(_) => Err(Rejection::new("not_an_object", format!("a record is a JSON object, this is {kind}"))),
+        Err(error) => Err(members::malformed(&error)),
+    }
+}
+
+fn decode_text(
+    json: &str,
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<(), Refusal> {
+    let Scratch { members, attributes, decoded } = scratch;
+    let mut object = Object {
+        members: recycle(std::mem::take(members)),
+        sender: Sender::Other,
+        loguru_text: "",
+        dropped: 0,
+    };
+    let result = object.read(json);
+    if result.is_ok() {
+        decoded.clear();
+        attributes.start(arrival.labels);
+        attributes.drop_members(object.dropped);
+        Builder { sender: object.sender, attributes, decoded }.push(&mut object, arrival, batch);
+    }
+    *members = recycle(object.members);
+    result
+}
+
+/// Empties the vector and keeps its memory, for members that borrow from another text. (`collect` from a vector into
+/// one of the same layout works in place.)
+fn recycle<'a>(mut members: Vec<Member<'_>>) -> Vec<Member<'a>> {
+    members.clear();
+    members.into_iter().map(|_| unreachable!("it was cleared")).collect()
+}
+
+/// What an object holds.
+struct Object<'a> {
+    members: Vec<Member<'a>>,
+    sender: Sender,
+    /// loguru's rendered text, which alone has the traceback.
+    loguru_text: &'a str,
+    /// Members beyond the limit.
+    dropped: u64,
+}
+
+impl<'a> Object<'a> {
+    /// Collects the members, and those of known inner objects.
+    fn read(&mut self, json: &'a str) -> Result<(), Refusal> {
+        self.members_of(json, "", false).map_err(Refusal::Malformed)?;
+        if self.members.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        let mut seen = Seen::default();
+        self.members.iter().filter_map(|member| member.line).for_each(|line| seen.insert(line));
+        self.sender = Sender::of(&self.members, seen);
+        if self.sender == Sender::Loguru {
+            self.enter_loguru_record().map_err(Refusal::Malformed)?;
+        }
+        let mut at = 0;
+        while at < self.members.len() {
+            self.expand(at).map_err(Refusal::Malformed)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Appends the members of an object. `prefix` is put before their names.
+    fn members_of(
+        &mut self,
+        json: &'a str,
+        prefix: &'static str,
+        in_attributes: bool,
+    ) -> Result<(), serde_json::Error> {
+        members::read(json, |mut member| {
+            if self.members.len() >= JSON_MEMBERS_MAX {
+                self.dropped += 1;
+                return;
+            }
+            member.prefix = prefix;
+            member.in_attributes = in_attributes;
+            member.line = match prefix {
+                "" => names::find(member.name.as_bytes()),
+                _ => names::find(member.full_name().as_bytes()),
+            };
+            self.members.push(member);
+        })
+    }
+
+    /// Puts the members of loguru's `record` in the place of the outer ones.
+    fn enter_loguru_record(&mut self) -> Result<(), serde_json::Error> {
+        let mut record = "{}";
+        for member in self.members.drain(..) {
+            match &*member.name {
+                "record" => record = member.value,
+                _ => self.loguru_text = member.value,
+            }
+        }
+        self.members_of(record, "", false)
+    }
+
+    /// Where the member's value is an object that stands for several members: appends those, and leaves it without a
+    /// value. Known prefixes nest at most three deep, so this ends soon.
+    fn expand(&mut self, at: usize) -> Result<(), serde_json::Error> {
+        let member = &self.members[at];
+        if !member.value.starts_with('{') || member.in_attributes {
+            return Ok(());
+        }
+        let (prefix, in_attributes) = match (self.sender, &*member.name, member.line.map(names::known)) {
+            (Sender::Loguru, "extra", _) if member.prefix.is_empty() => ("", true),
+            (Sender::Loguru, "file", _) if member.prefix.is_empty() => ("code.file.", false),
+            (Sender::Loguru, "time", _) if member.prefix.is_empty() => ("", false),
+            (_, _, Some(known)) if matches!(known.meaning, Meaning::Members) => ("", true),
+            (_, _, Some(known)) if !known.prefix.is_empty() => (known.prefix, false),
+            _ => return Ok(()),
+        };
+        let value = std::mem::take(&mut self.members[at].value);
+        self.members_of(value, prefix, in_attributes)
+    }
+}
+
+/// Builds the record from the members.
+struct Builder<'s> {
+    sender: Sender,
+    attributes: &'s mut Attributes,
+    decoded: &'s mut String,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, object: &mut Object<'_>, arrival: &Arrival<'_>, batch: &mut Batch) {
+        let mut fields = Fields::default();
+        for member in object.members.drain(..).filter(|member| !member.value.is_empty()) {
+            if self.sender.is_redundant(&member) {
+                continue;
+            }
+            if let Some(left) = fields.place(member, self.sender) {
+                self.attribute(&left);
+            }
+        }
+        let timestamp = self.timestamp(&fields).unwrap_or(arrival.observed_timestamp);
+        let (severity_number, severity_text) = self.severity(&fields);
+        self.exception(&fields, object.loguru_text);
+        let texts = [
+            Field::Service,
+            Field::Logger,
+            Field::Host,
+            Field::File,
+            Field::Function,
+            Field::Thread,
+            Field::Message,
+            Field::TraceId,
+            Field::SpanId,
+            Field::EventName,
+        ]
+        .map(|field| self.text(&fields, field));
+        let attributes = self.attributes.finish();
+        let [service, logger, host, file, function, thread, message, trace_id, span_id, event_name] =
+            texts.map(|text| text.get(self.decoded));
+        batch.push(&RecordRef {
+            timestamp,
+            observed_timestamp: arrival.observed_timestamp,
+            severity_number,
+            origin: Origin {
+                service: or(service, arrival.service),
+                logger,
+                host: or(host, arrival.host),
+                severity_text: severity_text.get(self.decoded),
+                file,
+                line: small(&fields, Field::Line).unwrap_or(0),
+                function,
+                process_id: small(&fields, Field::ProcessId).unwrap_or(arrival.process_id),
+                thread,
+            },
+            message,
+            trace_id: last_segment(trace_id),
+            span_id,
+            event_name,
+            attributes,
+        });
+    }
+
+    fn text<'a>(&mut self, fields: &Fields<'a>, field: Field) -> Text<'a> {
+        fields.value(field).map_or(Text::None, |value| Text::of(value, self.decoded))
+    }
+
+    fn attribute(&mut self, member: &Member<'_>) {
+        self.attributes.member(&member.full_name(), |out| text::write_value(member.value, out));
+    }
+
+    /// The time that the record gives. One that cannot be read stays as an attribute.
+    fn timestamp(&mut self, fields: &Fields<'_>) -> Option<i64> {
+        let member = fields.get(Field::Timestamp)?;
+        let timestamp = time::parse(&text::decode(member.value));
+        if timestamp.is_none() {
+            self.attribute(member);
+        }
+        timestamp
+    }
+
+    /// The severity's number and text. A word decides by itself, a number needs its sender's scale.
+    fn severity<'a>(&mut self, fields: &Fields<'a>) -> (u8, Text<'a>) {
+        let python_level = fields.number(Field::PythonLevel);
+        if let Some(level) = python_level
+            && !Sender::Python.is_standard_level(level)
+        {
+            self.attributes.integer("python.levelno", level);
+        }
+        let given =
+            fields.number(Field::SeverityNumber).or(python_level.map(severity::from_python).map(i64::from));
+        let given = given.and_then(|number| u8::try_from(number).ok());
+        let Some(member) = fields.get(Field::Severity) else { return (given.unwrap_or(0), Text::None) };
+        if let Some(level) = integer(member.value)
+            && let Some(number) = self.sender.severity_of_level(level)
+        {
+            if !self.sender.is_standard_level(level) {
+                self.attribute(member);
+            }
+            return (given.unwrap_or(number), Text::None);
+        }
+        let text = Text::of(member.value, self.decoded);
+        let number = given.or_else(|| severity::from_text(text.get(self.decoded)));
+        (number.unwrap_or(0), text)
+    }
+
+    /// Writes the exception's attributes; its type and message from the stack trace where they are not given.
+    fn exception(&mut self, fields: &Fields<'_>, loguru_text: &str) {
+        let stack = match fields.value(Field::Stacktrace) {
+            Some(value) => text::decode(value),
+            None if fields.get(Field::ExceptionType).is_some() => traceback_of(loguru_text),
+            None => Cow::Borrowed(""),
+        };
+        let stack = stack.trim_end();
+        let told = exception::type_and_message(stack);
+        for (field, name, told) in [
+            (Field::ExceptionType, "exception.type", told.map(|(kind, _)| kind)),
+            (Field::ExceptionMessage, "exception.message", told.map(|(_, message)| message)),
+        ] {
+            match (fields.value(field), told) {
+                (Some(value), _) => self.attributes.member(name, |out| text::write_value(value, out)),
+                (None, Some(told)) if !told.is_empty() => self.attributes.text(name, told),
+                _ => {}
+            }
+        }
+        if !stack.is_empty() {
+            let is_call_stack = stack.starts_with("Stack (most recent call last)");
+            let name = if is_call_stack { "code.stacktrace" } else { "exception.stacktrace" };
+            self.attributes.text(name, stack);
+        }
+    }
+}
+
+/// The traceback in loguru's rendered text.
+fn traceback_of(loguru_text: &str) -> Cow<'_, str> {
+    let text = text::decode(loguru_text);
+    match text.find("Traceback (most recent call last") {
+        Some(start) => Cow::Owned(text[start..].to_owned()),
+        None => Cow::Borrowed(""),
+    }
+}
+
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
+fn small(fields: &Fields<'_>, field: Field) -> Option<u32> {
+    fields.number(field).and_then(|number| u32::try_from(number).ok())
+}
+
+/// Google Cloud writes a trace as `projects/PROJECT/traces/ID`; other ids have no slash.
+fn last_segment(trace_id: &str) -> &str {
+    if trace_id.starts_with("projects/") { trace_id.rsplit('/').next().unwrap_or_default() } else { trace_id }
+}

@@ -1,0 +1,85 @@
+//! Reads the members of a JSON object as they are written: nothing is decoded, values are only checked and skipped.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::text;
+use crate::ingest::Rejection;
+
+/// One member of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Member<'a> {
+    /// What stands before the name: the names of the objects around it, each with a dot. Mostly empty.
+    pub(super) prefix: &'static str,
+    /// The name, decoded.
+    pub(super) name: Cow<'a, str>,
+    /// The value as JSON text.
+    pub(super) value: &'a str,
+    /// Whether it stands in the object's `attributes`.
+    pub(super) in_attributes: bool,
+    /// The line of [`super::names`] that its whole name hits.
+    pub(super) line: Option<u8>,
+}
+
+impl Member<'_> {
+    /// The name with the prefix.
+    pub(super) fn full_name(&self) -> Cow<'_, str> {
+        match self.prefix {
+            "" => Cow::Borrowed(&self.name),
+            prefix => Cow::Owned([prefix, &self.name].concat()),
+        }
+    }
+}
+
+/// Hands each member of the object that `json` is to `take`.
+pub(super) fn read<'a>(json: &'a str, take: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    Reader(take).deserialize(&mut deserializer)?;
+    deserializer.end()
+}
+
+/// Says what is wrong with an object, and where.
+pub(super) fn malformed(error: &serde_json::Error) -> Rejection {
+    let full = error.to_string();
+    let what = full.split(" at line ").next().unwrap_or_default();
+    let detail = match (error.line(), error.column()) {
+        (0 | 1, column) => format!("{what} at column {column}"),
+        (line, column) => format!("{what} at column {column} of the record's line {line}"),
+    };
+    Rejection::new("malformed", detail)
+}
+
+struct Reader<T>(T);
+
+impl<'a, T: FnMut(Member<'a>)> DeserializeSeed<'a> for Reader<T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        // Names are read raw as well: serde_json would refuse one with half a surrogate pair.
+        while let Some((name, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
+            (self.0)(Member {
+                prefix: "",
+                name: text::decode(name.get()),
+                value: value.get(),
+                in_attributes: false,
+                line: None,
+            });
+        }
+        Ok(())
+    }
+}

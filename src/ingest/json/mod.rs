@@ -1,0 +1,22 @@
+//! JSON events: the bodies of `POST /api/v1/records`, and any other bytes that hold records as JSON objects.
+//!
+//! [`Splitter`] cuts a streaming body into values, [`decode`] makes a record of each: pure functions, the sockets are
+//! elsewhere. The names of members are those that the common logging libraries write, see the table in `names.rs`.
+
+mod decode;
+mod exception;
+mod fields;
+mod framing;
+mod members;
+mod names;
+mod scan;
+mod sender;
+mod splitter;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Scratch, decode};
+pub use framing::Framing;
+pub use splitter::Splitter;

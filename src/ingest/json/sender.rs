@@ -1,0 +1,122 @@
+//! Tells by the members of an object what wrote it, where that changes what a name or a number means.
+
+use super::members::Member;
+use super::names::{Seen, line_of};
+use crate::record::severity;
+
+/// A sender whose names or numbers need it to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// This program: a record as [`crate::record::json`] writes it.
+    Own,
+    /// loguru with `serialize=True`: `{"text": .., "record": {..}}`.
+    Loguru,
+    /// Graylog's format: `version` and `short_message`, further names with an underscore.
+    Gelf,
+    /// Anything that formats Python's `LogRecord`.
+    Python,
+    /// pino or bunyan: `pid` and `hostname`, or a time in ms.
+    Pino,
+    /// Anything else.
+    Other,
+}
+
+impl Sender {
+    /// `members` are those of the object itself, `seen` their known names.
+    pub(super) fn of(members: &[Member<'_>], seen: Seen) -> Sender {
+        if seen.has(const { line_of("id") }) && is_own(members) {
+            Sender::Own
+        } else if seen.has(const { line_of("record") }) && is_loguru(members) {
+            Sender::Loguru
+        } else if seen.has(const { line_of("short_message") }) && seen.has(const { line_of("version") }) {
+            Sender::Gelf
+        } else if seen.has(const { line_of("levelname") }) || seen.has(const { line_of("levelno") }) {
+            Sender::Python
+        } else if seen.has(const { line_of("pid") }) && seen.has(const { line_of("hostname") })
+            || seen.has(const { line_of("time") }) && has_time_in_ms(members)
+        {
+            Sender::Pino
+        } else {
+            Sender::Other
+        }
+    }
+
+    /// The severity number of a numeric `level`; `None` where nothing tells on which scale it is.
+    pub(super) fn severity_of_level(self, level: i64) -> Option<u8> {
+        match self {
+            Sender::Gelf => Some(severity::from_syslog(level)),
+            Sender::Python | Sender::Loguru => Some(severity::from_python(level)),
+            Sender::Pino => Some(severity::from_pino(level)),
+            Sender::Own | Sender::Other => None,
+        }
+    }
+
+    /// Whether a numeric `level` can be told from its severity number again.
+    pub(super) fn is_standard_level(self, level: i64) -> bool {
+        match self {
+            Sender::Gelf => (0..=7).contains(&level),
+            Sender::Python | Sender::Loguru => matches!(level, 10 | 20 | 30 | 40 | 50),
+            Sender::Pino => matches!(level, 10 | 20 | 30 | 40 | 50 | 60),
+            Sender::Own | Sender::Other => false,
+        }
+    }
+
+    /// Whether a member only repeats or labels what the record has anyway.
+    pub(super) fn is_redundant(self, member: &Member<'_>) -> bool {
+        let name = &*member.name;
+        match (self, member.prefix) {
+            _ if member.in_attributes => false,
+            (Sender::Own, "") => name == "id",
+            (Sender::Gelf, "") => matches!(name, "version" | "_id"),
+            (Sender::Pino, "") => name == "v",
+            (Sender::Loguru, "") => matches!(name, "elapsed" | "module" | "repr"),
+            (Sender::Loguru, "level.") => name == "icon",
+            (Sender::Loguru, "code.file.") => name == "name",
+            (Sender::Loguru, "exception.") => name == "traceback",
+            (Sender::Loguru, "process.") => name == "name" && member.value == "\"MainProcess\"",
+            _ => false,
+        }
+    }
+}
+
+/// Nothing but this program's names, beginning with `id` and a time with nine digits.
+fn is_own(members: &[Member<'_>]) -> bool {
+    const NAMES: [&str; 17] = [
+        "id",
+        "timestamp",
+        "severity",
+        "severity_number",
+        "service",
+        "logger",
+        "host",
+        "message",
+        "trace_id",
+        "span_id",
+        "event_name",
+        "file",
+        "line",
+        "function",
+        "process_id",
+        "thread",
+        "attributes",
+    ];
+    const TIME_LENGTH: usize = r#""2026-11-21T10:00:00.123456789Z""#.len();
+    let [id, timestamp, ..] = members else { return false };
+    id.name == "id"
+        && timestamp.name == "timestamp"
+        && timestamp.value.len() == TIME_LENGTH
+        && members.iter().all(|member| NAMES.contains(&&*member.name))
+}
+
+fn is_loguru(members: &[Member<'_>]) -> bool {
+    let has = |name: &str, first: char| {
+        members.iter().any(|member| member.name == name && member.value.starts_with(first))
+    };
+    members.len() == 2 && has("text", '"') && has("record", '{')
+}
+
+fn has_time_in_ms(members: &[Member<'_>]) -> bool {
+    let time = members.iter().find(|member| member.name == "time");
+    let number = time.and_then(|time| time.value.parse::<f64>().ok());
+    number.is_some_and(|number| (1e11..1e14).contains(&number))
+}

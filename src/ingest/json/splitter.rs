@@ -1,0 +1,308 @@
+//! Cuts a body into JSON values while it streams in, each with the line that it starts in.
+//!
+//! The first byte that is not blank decides: `[` begins an array, whose elements are the values. Otherwise
+//! - with [`Framing::Lines`] every line is a value, whatever it holds;
+//! - with [`Framing::Sniff`] objects follow each other, one a line, several in a line, or one over many lines. A line
+//!   whose braces balance at its very end (and no earlier) is an object, which costs one search for braces. Any other
+//!   line that starts with `{` is followed bracket by bracket over as many lines as it takes. A line that starts with
+//!   anything else is passed on as it is, for the decoder to refuse.
+//!
+//! A broken value costs only itself: reading resumes at the next line, or at the `{` at the start of a line where no
+//! value could go on. (An object that was cut off just after a colon or in an array takes the next line with it,
+//! since the two together could be one valid object; declare NDJSON to rule that out.) In an array nothing tells
+//! where the next element begins, so what precedes the broken one is kept and the rest is one error.
+//!
+//! A byte order mark, blank lines and CR LF are tolerated, and so are commas between objects. A value that lies within
+//! one chunk is passed on without a copy; only the value that a chunk ends in is kept, up to
+//! [`JSON_RECORD_BYTES_MAX`].
+
+use memchr::{memchr, memchr2_iter};
+
+use super::framing::Framing;
+use super::scan::{Found, Scan};
+use crate::ingest::Rejection;
+use crate::limits::JSON_RECORD_BYTES_MAX;
+
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// Cuts one body into values. See the module's documentation.
+#[derive(Debug)]
+pub struct Splitter {
+    framing: Framing,
+    place: Place,
+    /// The line of the next byte, from 1.
+    line: u64,
+    /// The line that the value being read starts in.
+    value_line: u64,
+    scan: Scan,
+    /// The start of the value being read, from earlier chunks.
+    carry: Vec<u8>,
+    /// Whether the value being read was refused for its size.
+    too_large: bool,
+}
+
+/// Where in the body the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the first value.
+    Start,
+    /// Before a value or the end.
+    Between,
+    /// At the start of a value that ends with its line.
+    Line,
+    /// In an object that ends with its last bracket.
+    Object,
+    /// In a value that ends with its line, or in a broken one.
+    RestOfLine,
+    /// In an array, before an element or the end.
+    BeforeElement,
+    /// In an element.
+    Element,
+    /// After an element.
+    AfterElement,
+    /// After an array.
+    AfterArray,
+    /// After an error that nothing can follow.
+    Lost,
+}
+
+/// Takes the values: the line, and the value's bytes or why there is none.
+trait Take: FnMut(u64, Result<&[u8], Rejection>) {}
+impl<T: FnMut(u64, Result<&[u8], Rejection>)> Take for T {}
+
+impl Splitter {
+    /// A splitter for one body.
+    pub fn new(framing: Framing) -> Splitter {
+        Splitter {
+            framing,
+            place: Place::Start,
+            line: 1,
+            value_line: 1,
+            scan: Scan::default(),
+            carry: Vec::new(),
+            too_large: false,
+        }
+    }
+
+    /// Takes the next bytes of the body, and calls `take` with the line and the bytes of each value that they complete,
+    /// or with the reason why there is none: `too_large`, or `malformed` for an array.
+    ///
+    /// Values are cut, not checked: a broken one is passed on for the decoder to refuse.
+    pub fn push(&mut self, chunk: &[u8], mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
+        let take = &mut take;
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            rest = match self.place {
+                Place::Start => self.start(rest),
+                Place::Between => self.between(rest, take),
+                Place::Line => self.value_line(rest, take),
+                Place::Object | Place::Element => self.value(rest, take),
+                Place::RestOfLine => self.rest_of_line(rest, take),
+                Place::BeforeElement => self.before_element(rest),
+                Place::AfterElement => self.after_element(rest, take),
+                Place::AfterArray => self.after_array(rest, take),
+                Place::Lost => return,
+            };
+        }
+    }
+
+    /// Ends the body: passes on a last value that has no line end, or tells that the array has no end.
+    pub fn finish(mut self, mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
+        match self.place {
+            Place::RestOfLine | Place::Object => self.emit(b"", &mut take),
+            Place::BeforeElement | Place::Element | Place::AfterElement if !self.too_large => {
+                let line = if self.place == Place::Element { self.value_line } else { self.line };
+                take(line, Err(Rejection::new("malformed", "the body ends before the array does")));
+            }
+            _ => {}
+        }
+    }
+
+    /// Skips what may stand before the first value, and tells the framing.
+    fn start<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
+        let is_skipped = |byte: &u8| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte);
+        let rest = self.skip(rest, is_skipped);
+        match rest.first() {
+            None => return rest,
+            Some(b'[') => {
+                self.place = Place::BeforeElement;
+                return &rest[1..];
+            }
+            Some(_) => self.place = self.next_value(),
+        }
+        rest
+    }
+
+    fn next_value(&self) -> Place {
+        match self.framing {
+            Framing::Sniff => Place::Between,
+            Framing::Lines => Place::Line,
+        }
+    }
+
+    /// Skips bytes, counting lines.
+    fn skip<'c>(&mut self, rest: &'c [u8], is_skipped: impl Fn(&u8) -> bool) -> &'c [u8] {
+        let length = rest.iter().position(|byte| !is_skipped(byte)).unwrap_or(rest.len());
+        let (skipped, rest) = rest.split_at(length);
+        self.line += memchr::memchr_iter(b'\n', skipped).count() as u64;
+        rest
+    }
+
+    /// Before a value of a sequence of objects: passes it on at once where the line shows that it is whole.
+    fn between<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let rest = self.skip(rest, |byte| byte.is_ascii_whitespace() || *byte == b',');
+        if rest.first() != Some(&b'{') {
+            self.place = if rest.is_empty() { Place::Between } else { Place::Line };
+            return rest;
+        }
+        if let Some(end) = memchr(b'\n', rest)
+            && is_whole_object(rest[..end].trim_ascii_end())
+        {
+            return self.value_line(rest, take);
+        }
+        self.begin(Place::Object);
+        rest
+    }
+
+    fn begin(&mut self, place: Place) {
+        self.place = place;
+        self.scan = Scan::default();
+        self.value_line = self.line;
+    }
+
+    /// A value that ends with its line.
+    fn value_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        self.value_line = self.line;
+        self.place = Place::RestOfLine;
+        self.rest_of_line(rest, take)
+    }
+
+    fn rest_of_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let Some(end) = memchr(b'\n', rest) else { return self.keep(rest, take) };
+        self.emit(&rest[..end], take);
+        self.line += 1;
+        self.place = self.next_value();
+        &rest[end + 1..]
+    }
+
+    /// A value whose end the scan finds: an object of a sequence, or an element of an array.
+    fn value<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let lines_before = self.scan.lines;
+        let found = self.scan.feed(rest);
+        self.line += self.scan.lines - lines_before;
+        match (found, self.place) {
+            (Found::Open, _) => self.keep(rest, take),
+            (Found::End(end), place) => {
+                self.emit(&rest[..end], take);
+                self.place = if place == Place::Element { Place::AfterElement } else { Place::Between };
+                &rest[end..]
+            }
+            (Found::Broken(_, why), Place::Element) => self.lose(self.value_line, why, take),
+            (Found::Restart(_), Place::Element) => {
+                self.lose(self.value_line, "an object opens where no value may begin", take)
+            }
+            (Found::Broken(end, _), _) => {
+                self.keep(&rest[..end], take);
+                self.place = Place::RestOfLine;
+                &rest[end..]
+            }
+            (Found::Restart(end), _) => {
+                self.emit(&rest[..end], take);
+                self.place = Place::Between;
+                &rest[end..]
+            }
+        }
+    }
+
+    fn before_element<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
+        let rest = self.skip(rest, u8::is_ascii_whitespace);
+        match rest.first() {
+            None => return rest,
+            Some(b']') => {
+                self.place = Place::AfterArray;
+                return &rest[1..];
+            }
+            Some(_) => self.begin(Place::Element),
+        }
+        rest
+    }
+
+    fn after_element<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let rest = self.skip(rest, u8::is_ascii_whitespace);
+        self.place = match rest.first() {
+            None => return rest,
+            Some(b',') => Place::BeforeElement,
+            Some(b']') => Place::AfterArray,
+            Some(_) => return self.lose(self.line, "expected `,` or `]` after an element", take),
+        };
+        &rest[1..]
+    }
+
+    fn after_array<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
+        let rest = self.skip(rest, u8::is_ascii_whitespace);
+        if rest.is_empty() { rest } else { self.lose(self.line, "the array has ended", take) }
+    }
+
+    /// Gives up the rest of an array.
+    fn lose<'c>(&mut self, line: u64, why: &str, take: &mut impl Take) -> &'c [u8] {
+        self.place = Place::Lost;
+        take(line, Err(Rejection::new("malformed", format!("{why}: what follows was not read"))));
+        b""
+    }
+
+    /// Keeps the part of a value that stands in this chunk, within bounds.
+    fn keep<'c>(&mut self, part: &[u8], take: &mut impl Take) -> &'c [u8] {
+        if self.too_large {
+            return b"";
+        }
+        if self.carry.len() + part.len() > JSON_RECORD_BYTES_MAX {
+            self.carry = Vec::new();
+            self.too_large = true;
+            take(self.value_line, Err(too_large()));
+        } else {
+            self.carry.extend_from_slice(part);
+        }
+        b""
+    }
+
+    /// Passes on the value that ends with `part`.
+    fn emit(&mut self, part: &[u8], take: &mut impl Take) {
+        if std::mem::take(&mut self.too_large) {
+            return;
+        }
+        if self.carry.len() + part.len() > JSON_RECORD_BYTES_MAX {
+            take(self.value_line, Err(too_large()));
+        } else if self.carry.is_empty() {
+            pass_on(self.value_line, part, take);
+        } else {
+            self.carry.extend_from_slice(part);
+            pass_on(self.value_line, &self.carry, take);
+        }
+        self.carry.clear();
+    }
+}
+
+fn pass_on(line: u64, value: &[u8], take: &mut impl Take) {
+    let value = value.trim_ascii_end();
+    if !value.is_empty() {
+        take(line, Ok(value));
+    }
+}
+
+fn too_large() -> Rejection {
+    Rejection::new("too_large", format!("the record is larger than {JSON_RECORD_BYTES_MAX} bytes"))
+}
+
+/// Whether the braces of a line, those in strings too, balance at its end and nowhere before. Strings seldom hold
+/// braces; where they do and mislead, the bracket by bracket way decides.
+fn is_whole_object(line: &[u8]) -> bool {
+    let mut depth = 0usize;
+    for at in memchr2_iter(b'{', b'}', line) {
+        match line[at] {
+            b'{' => depth += 1,
+            _ if depth > 1 => depth -= 1,
+            _ => return depth == 1 && at + 1 == line.len(),
+        }
+    }
+    false
+}

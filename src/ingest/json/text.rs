@@ -1,0 +1,221 @@
+//! The texts of valid JSON values: decoding strings, and mending what databases would not take.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2, memmem};
+
+use crate::limits::JSON_DEPTH_MAX;
+use crate::record::json;
+
+/// A text that is either part of the input or was decoded into a buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Text<'a> {
+    #[default]
+    None,
+    /// As it stands in the input.
+    Given(&'a str),
+    /// From here to there in the buffer.
+    Decoded(usize, usize),
+}
+
+impl<'a> Text<'a> {
+    /// The text of a value: a string's content, or anything else's JSON.
+    pub(super) fn of(value: &'a str, buffer: &mut String) -> Text<'a> {
+        match content(value) {
+            None => Text::Given(value),
+            Some(content) if !has_escape(content) => Text::Given(content),
+            Some(content) => {
+                let start = buffer.len();
+                unescape(content, buffer);
+                Text::Decoded(start, buffer.len())
+            }
+        }
+    }
+
+    /// The text itself, from the buffer that it was decoded into.
+    pub(super) fn get<'b>(self, buffer: &'b str) -> &'b str
+    where
+        'a: 'b,
+    {
+        match self {
+            Text::None => "",
+            Text::Given(text) => text,
+            Text::Decoded(start, end) => &buffer[start..end],
+        }
+    }
+}
+
+/// What stands between the quotes if the value is a string.
+pub(super) fn content(value: &str) -> Option<&str> {
+    value.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// A string's content, decoded where it has escapes. Anything else stays as it is.
+pub(super) fn decode(value: &str) -> Cow<'_, str> {
+    match content(value) {
+        Some(content) if has_escape(content) => {
+            let mut decoded = String::with_capacity(content.len());
+            unescape(content, &mut decoded);
+            Cow::Owned(decoded)
+        }
+        Some(content) => Cow::Borrowed(content),
+        None => Cow::Borrowed(value),
+    }
+}
+
+fn has_escape(content: &str) -> bool {
+    memchr(b'\\', content.as_bytes()).is_some()
+}
+
+/// Appends the content of a valid string. Half a surrogate pair becomes U+FFFD.
+fn unescape(content: &str, out: &mut String) {
+    let mut rest = content;
+    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        let escape = &rest[at..];
+        let (character, length) = match escape.as_bytes().get(1) {
+            Some(b'u') => unicode(escape),
+            Some(b'n') => ('\n', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(byte) => (char::from(*byte), 2), // quote, slash and backslash stand for themselves
+            None => ('\\', 1),
+        };
+        out.push(character);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+}
+
+/// The character that `\uXXXX`, or two of them, at the start of the text stand for, and their length.
+fn unicode(escape: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let first = unit(0).unwrap_or(0xfffd);
+    if let (0xd800..0xdc00, Some(second @ 0xdc00..0xe000)) = (first, unit(6)) {
+        let character = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+/// Appends an attribute's value: as it is, without blanks between tokens, unless a database would choke on it.
+///
+/// Half surrogate pairs become U+FFFD, numbers beyond a double become strings, and what nests deeper than
+/// [`JSON_DEPTH_MAX`] becomes a string of its JSON.
+pub(super) fn write_value(value: &str, out: &mut Vec<u8>) {
+    match value.as_bytes().first() {
+        Some(b'"') => out.extend_from_slice(mend_surrogates(value).as_bytes()),
+        Some(b'{' | b'[') => write_nested(&mend_surrogates(value), out),
+        Some(b'-' | b'0'..=b'9') => write_number(value, out),
+        _ => out.extend_from_slice(value.as_bytes()),
+    }
+}
+
+fn write_nested(value: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    let (mut depth, mut deepest) = (0usize, 0);
+    let mut at = 0;
+    while let Some(&byte) = value.as_bytes().get(at) {
+        let token = &value[at..at + token_length(&value.as_bytes()[at..])];
+        at += token.len();
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'-' | b'0'..=b'9' => {
+                write_number(token, out);
+                continue;
+            }
+            byte if byte.is_ascii_whitespace() => continue,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        out.extend_from_slice(token.as_bytes());
+    }
+    if deepest > JSON_DEPTH_MAX {
+        out.truncate(start);
+        json::string(out, value);
+    }
+}
+
+/// The length of the string or number that valid JSON goes on with; 1 for anything else.
+fn token_length(json: &[u8]) -> usize {
+    match json[0] {
+        b'"' => string_length(json),
+        b'-' | b'0'..=b'9' => {
+            let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+            json.iter().position(|byte| !is_part(byte)).unwrap_or(json.len())
+        }
+        _ => 1,
+    }
+}
+
+fn string_length(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = json.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// Non-finite numbers are strings everywhere here; what overflows a double would read back as one.
+fn write_number(number: &str, out: &mut Vec<u8>) {
+    let may_overflow = number.len() > 300 || memchr2(b'e', b'E', number.as_bytes()).is_some();
+    if may_overflow && number.parse::<f64>().is_ok_and(f64::is_infinite) {
+        json::string(out, number);
+    } else {
+        out.extend_from_slice(number.as_bytes());
+    }
+}
+
+/// Valid JSON with `\ufffd` for every escape that is half of a surrogate pair.
+fn mend_surrogates(json: &str) -> Cow<'_, str> {
+    if memmem::find(json.as_bytes(), b"\\u").is_none() {
+        return Cow::Borrowed(json);
+    }
+    let mut mended = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(found) = memchr(b'\\', &json.as_bytes()[at..]) {
+        at += found;
+        at += match json.as_bytes().get(at + 1) {
+            Some(b'u') => {
+                let (character, length) = unicode(&json[at..]);
+                if character == char::REPLACEMENT_CHARACTER {
+                    mended.to_mut().replace_range(at..at + 6, "\\ufffd"); // of the same length
+                }
+                length
+            }
+            _ => 2,
+        };
+    }
+    mended
+}
+
+/// JSON with strings for the words `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes though no
+/// standard knows them. `None` where there is none.
+pub(super) fn mend_non_finite(json: &str) -> Option<String> {
+    const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+    let mut mended = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(&byte) = json.as_bytes().get(at) {
+        let word = WORDS.iter().find(|word| json.as_bytes()[at..].starts_with(word.as_bytes()));
+        if let Some(word) = word {
+            mended.push_str(&json[copied..at]);
+            mended.extend(["\"", word, "\""]);
+            copied = at + word.len();
+            at = copied;
+        } else {
+            at += if byte == b'"' { string_length(&json.as_bytes()[at..]) } else { 1 };
+        }
+    }
+    mended.push_str(&json[copied..]);
+    (copied > 0).then_some(mended)
+}
