@@ -1,6 +1,7 @@
 //! Bytes from outside become records: one file (or folder) a protocol, decoders pure and apart from sockets.
 
 pub mod attributes;
+pub mod python;
 
 /// What is known of a record from the way it came, for what it does not say itself.
 #[derive(Clone, Copy, Debug, Default)]
