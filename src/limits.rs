@@ -236,3 +236,52 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 
 /// A peer that does not answer for this long is asked whether it is still there.
 pub const KEEPALIVE_SECONDS: u64 = 60;
+
+/// Opcodes of one pickle. Every opcode pushes at most one value, makes at most three nodes and links at most two,
+/// so this one number bounds the memory (about 20 MiB) and the time that any frame can take.
+pub const PICKLE_OPCODES_MAX: usize = 1 << 19;
+
+/// Digits of a whole number written as text; CPython draws the same line. Longer ones are told by their length.
+pub const PICKLE_INTEGER_DIGITS_MAX: usize = 4300;
+
+/// Bytes of a whole number in binary: turning it into digits takes quadratic time.
+pub const PICKLE_INTEGER_BYTES_MAX: usize = 1 << 10;
+
+/// Bytes of a float written as text: `repr` needs 24.
+pub const PICKLE_FLOAT_BYTES_MAX: usize = 64;
+
+/// Values inside values that are written out; below that stands a mark.
+pub const PICKLE_DEPTH_MAX: usize = 64;
+
+/// Values of one record that are written out: memo references can make a few bytes stand for 2^100 of them.
+pub const PICKLE_VALUES_MAX: usize = 20_000;
+
+/// Bytes of one record's values that are written out.
+pub const PICKLE_VALUES_BYTES_MAX: usize = ATTRIBUTES_BYTES_MAX / 2;
+
+/// Memo numbers are kept in a vector up to this far beyond twice their count, in a map beyond.
+pub const PICKLE_MEMO_GAP: usize = 16;
+
+/// Bytes of a key or a class name that are looked at.
+pub const PICKLE_NAME_BYTES_MAX: usize = 256;
+
+/// Members of a dict that are taken without a look for equal keys, since an honest dict has none.
+pub const PICKLE_MEMBERS_PLAIN_MAX: usize = 64;
+
+/// Memo entries that the fast path for plain records remembers.
+pub const PICKLE_MEMO_PLAIN_MAX: usize = 64;
+
+/// What a decoder keeps of each of its buffers between frames, in elements; an ordinary record needs a hundred.
+pub const PICKLE_SCRATCH_MAX: usize = 1 << 14;
+
+/// Directives of one `%` template.
+pub const PERCENT_DIRECTIVES_MAX: usize = 1024;
+
+/// Arguments of one `%` template.
+pub const PERCENT_ARGUMENTS_MAX: usize = 256;
+
+/// Width and precision in a `%` template, in characters.
+pub const PERCENT_WIDTH_MAX: usize = 1000;
+
+/// Bytes of a text that are looked at without asking whether it is shared with others of its record.
+pub const PICKLE_TEXT_PLAIN_BYTES_MAX: usize = 4096;

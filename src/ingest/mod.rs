@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod json;
+pub mod python;
 
 /// What is known of a record from the way it came, for what it does not say itself.
 #[derive(Clone, Copy, Debug, Default)]

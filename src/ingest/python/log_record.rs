@@ -1,0 +1,431 @@
+//! What the keys of a Python log record mean: the mapping of `logging.LogRecord` to OpenTelemetry's model.
+//!
+//! The standard keys are those of CPython's `Lib/logging/__init__.py`, the names of attributes those of
+//! OpenTelemetry's semantic conventions where they have one, else `python.`. A value of a type that its key should
+//! not have stays under that key as an attribute. All other keys are extras: some name a field of the record, the
+//! rest become attributes.
+
+use std::borrow::Cow;
+
+use super::percent;
+use super::pickle::{Budget, Form, Node, NodeId, View, json_float, python, write};
+use super::{repr, traceback};
+use crate::ingest::Arrival;
+use crate::ingest::attributes::Attributes;
+use crate::limits::PERCENT_ARGUMENTS_MAX;
+use crate::record::{Batch, Origin, RecordRef, severity, time};
+
+/// A value of a record's dict.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Value<'a> {
+    #[default]
+    None,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(&'a str),
+    /// Anything else: a node of the general machine.
+    Node(NodeId),
+}
+
+/// Whether a key is one of those that `logging` itself sets.
+pub(super) fn is_standard(key: &str) -> bool {
+    const STANDARD: [&str; 23] = [
+        "args",
+        "asctime",
+        "created",
+        "exc_info",
+        "exc_text",
+        "filename",
+        "funcName",
+        "levelname",
+        "levelno",
+        "lineno",
+        "message",
+        "module",
+        "msecs",
+        "msg",
+        "name",
+        "pathname",
+        "process",
+        "processName",
+        "relativeCreated",
+        "stack_info",
+        "taskName",
+        "thread",
+        "threadName",
+    ];
+    STANDARD.contains(&key)
+}
+
+/// A record being mapped, key by key.
+pub(super) struct LogRecord<'a, 's> {
+    view: View<'a>,
+    arrival: &'s Arrival<'s>,
+    attributes: &'s mut Attributes,
+    budget: Budget,
+
+    origin: Origin<'a>,
+    /// The file's name alone, for records without a path.
+    file_name: &'a str,
+    level: Option<i64>,
+    created: Option<i64>,
+    message: Option<Value<'a>>,
+    /// What another handler of the sender has formatted.
+    formatted_message: &'a str,
+    arguments: Value<'a>,
+    exception: &'a str,
+
+    trace_id: Claim<'a>,
+    span_id: Claim<'a>,
+    event_name: Claim<'a>,
+    service: Claim<'a>,
+    host: Claim<'a>,
+}
+
+/// An extra that fills a field of the record. Several may want the same field: the plainest name has it, the
+/// others stay attributes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Claim<'a> {
+    rank: u8,
+    key: &'a str,
+    value: Value<'a>,
+}
+
+impl<'a, 's> LogRecord<'a, 's> {
+    pub(super) fn new(
+        view: View<'a>,
+        arrival: &'s Arrival<'s>,
+        attributes: &'s mut Attributes,
+    ) -> LogRecord<'a, 's> {
+        attributes.start(arrival.labels);
+        LogRecord {
+            view,
+            arrival,
+            attributes,
+            budget: Budget::default(),
+            origin: Origin { process_id: arrival.process_id, ..Origin::default() },
+            file_name: "",
+            level: None,
+            created: None,
+            message: None,
+            formatted_message: "",
+            arguments: Value::None,
+            exception: "",
+            trace_id: Claim::default(),
+            span_id: Claim::default(),
+            event_name: Claim::default(),
+            service: Claim::default(),
+            host: Claim::default(),
+        }
+    }
+
+    /// Takes a member of the record's dict.
+    pub(super) fn set(&mut self, key: &'a str, value: Value<'a>) {
+        use Value::{Float, Integer, None, Text};
+        match (key, value) {
+            ("name", Text(text)) => self.origin.logger = text,
+            ("msg", value) => self.message = Some(value),
+            ("args", value) => self.arguments = value,
+            ("levelname", Text(text)) => self.origin.severity_text = text,
+            ("levelno", Integer(level)) => self.level = Some(level),
+            ("pathname", Text(text)) => self.origin.file = text,
+            ("filename", Text(text)) => self.file_name = text,
+            ("lineno", Integer(line)) if fits_u32(line) => self.origin.line = line as u32,
+            ("funcName", Text(text)) => self.origin.function = text,
+            ("created", Float(seconds)) if time::from_seconds(seconds).is_some() => {
+                self.created = time::from_seconds(seconds);
+            }
+            ("created", Integer(seconds)) if time::from_seconds(seconds as f64).is_some() => {
+                self.created = time::from_seconds(seconds as f64);
+            }
+            ("process", Integer(process)) if fits_u32(process) => self.origin.process_id = process as u32,
+            ("thread", Integer(thread)) => self.attributes.integer("thread.id", thread),
+            ("threadName", Text(text)) => self.origin.thread = text,
+            ("processName", Text("MainProcess")) => {}
+            ("processName", value @ Text(_)) => self.attribute("python.process_name", value),
+            ("taskName", value @ Text(_)) => self.attribute("python.task_name", value),
+            ("exc_text", Text(text)) => self.exception = text.trim_end(),
+            ("stack_info", value @ Text(_)) => self.attribute("code.stacktrace", value),
+            ("message", Text(text)) => self.formatted_message = text,
+            // These say again, in other words, what others say.
+            ("module" | "asctime", Text(_)) | ("msecs" | "relativeCreated", Integer(_) | Float(_)) => {}
+            (key, None) if is_standard(key) => {}
+            (key, value) => self.set_extra(key, value),
+        }
+    }
+
+    /// Takes a member that is not one of `logging`'s own.
+    pub(super) fn set_extra(&mut self, key: &'a str, value: Value<'a>) {
+        match key {
+            "trace_id" => self.claim(|record| &mut record.trace_id, 4, key, value),
+            "otelTraceID" => self.claim(|record| &mut record.trace_id, 3, key, or_none(value)),
+            "dd.trace_id" => self.claim(|record| &mut record.trace_id, 2, key, or_none(value)),
+            "elasticapm_trace_id" => self.claim(|record| &mut record.trace_id, 1, key, or_none(value)),
+            "span_id" => self.claim(|record| &mut record.span_id, 4, key, value),
+            "otelSpanID" => self.claim(|record| &mut record.span_id, 3, key, or_none(value)),
+            "dd.span_id" => self.claim(|record| &mut record.span_id, 2, key, or_none(value)),
+            "elasticapm_span_id" => self.claim(|record| &mut record.span_id, 1, key, or_none(value)),
+            "event_name" => self.claim(|record| &mut record.event_name, 1, key, value),
+            "service.name" => self.claim(|record| &mut record.service, 5, key, value),
+            "service" => self.claim(|record| &mut record.service, 4, key, value),
+            "otelServiceName" => self.claim(|record| &mut record.service, 3, key, or_none(value)),
+            "dd.service" => self.claim(|record| &mut record.service, 2, key, or_none(value)),
+            "elasticapm_service_name" => self.claim(|record| &mut record.service, 1, key, or_none(value)),
+            "host.name" => self.claim(|record| &mut record.host, 2, key, value),
+            "host" => self.claim(|record| &mut record.host, 1, key, value),
+            "otelTraceSampled" => self.trace_flags(value),
+            // uvicorn's message with colours; structlog's own way from one of its parts to another.
+            "color_message" | "_logger" | "_name" | "_record" | "_from_structlog" => {}
+            _ => self.attribute(key, value),
+        }
+    }
+
+    /// Counts members that are not even looked at.
+    pub(super) fn dropped(&mut self, count: u64) {
+        self.attributes.drop_members(count);
+    }
+
+    /// Says that not every text is what the sender had.
+    pub(super) fn mark_lossy(&mut self) {
+        self.budget.lossy = true;
+    }
+
+    fn attribute(&mut self, key: &str, value: Value<'_>) {
+        let LogRecord { view, attributes, budget, .. } = self;
+        match value {
+            Value::None => attributes.raw(key, "null"),
+            Value::Bool(value) => attributes.raw(key, if value { "true" } else { "false" }),
+            Value::Integer(value) => attributes.integer(key, value),
+            Value::Float(value) => attributes.member(key, |out| json_float(value, out)),
+            Value::Text(text) if text.len() <= budget.bytes() => {
+                budget.take_bytes(text.len());
+                attributes.text(key, text);
+            }
+            Value::Text(text) => {
+                let text = format!("{} [cut by logboom]", &text[..text.floor_char_boundary(budget.bytes())]);
+                budget.take_bytes(text.len());
+                attributes.text(key, &text);
+            }
+            Value::Node(id) => attributes.member(key, |out| write(*view, id, Form::Json, budget, out)),
+        }
+    }
+
+    fn trace_flags(&mut self, value: Value<'a>) {
+        match value {
+            Value::Bool(true) => self.attributes.integer("trace_flags", 1),
+            Value::Bool(false) | Value::None => {}
+            other => self.attribute("otelTraceSampled", other),
+        }
+    }
+
+    /// Fills a field, unless something that ranks higher has it.
+    fn claim(
+        &mut self,
+        field: impl Fn(&mut Self) -> &mut Claim<'a>,
+        rank: u8,
+        key: &'a str,
+        value: Value<'a>,
+    ) {
+        match value {
+            Value::None | Value::Text("") => {}
+            Value::Text(_) | Value::Integer(_) => {
+                let (new, earlier) = (Claim { rank, key, value }, *field(self));
+                let (winner, loser) = if rank >= earlier.rank { (new, earlier) } else { (earlier, new) };
+                *field(self) = winner;
+                if loser.rank > 0 && loser.key != winner.key {
+                    self.attribute(loser.key, loser.value);
+                }
+            }
+            other => self.attribute(key, other),
+        }
+    }
+
+    /// Completes the record and pushes it.
+    pub(super) fn finish(mut self, batch: &mut Batch) {
+        self.level_attribute();
+        self.exception_attributes();
+        let message = self.message();
+        if self.budget.lossy {
+            self.attributes.raw("python.lossy_text", "true");
+        }
+
+        let mut numbers: [String; 5] = Default::default(); // take no memory unless used
+        let [trace_id, span_id, event_name, service, host] = &mut numbers;
+        let arrival = self.arrival;
+        let observed_timestamp = arrival.observed_timestamp;
+        let origin = Origin {
+            service: or(self.service.text(service), arrival.service),
+            host: or(self.host.text(host), arrival.host),
+            file: or(self.origin.file, self.file_name),
+            ..self.origin
+        };
+        batch.push(&RecordRef {
+            timestamp: self.created.unwrap_or(observed_timestamp),
+            observed_timestamp,
+            severity_number: self.severity_number(),
+            origin,
+            message: &message,
+            trace_id: self.trace_id.text(trace_id),
+            span_id: self.span_id.text(span_id),
+            event_name: self.event_name.text(event_name),
+            attributes: self.attributes.finish(),
+        });
+    }
+
+    fn severity_number(&self) -> u8 {
+        match self.level {
+            Some(level) => severity::from_python(level),
+            None => severity::from_text(self.origin.severity_text).unwrap_or(0),
+        }
+    }
+
+    /// The level itself, where the severity number does not give it back.
+    fn level_attribute(&mut self) {
+        if let Some(level) = self.level
+            && !matches!(level, 10 | 20 | 30 | 40 | 50)
+        {
+            self.attributes.integer("python.levelno", level);
+        }
+    }
+
+    fn exception_attributes(&mut self) {
+        if self.exception.is_empty() {
+            return;
+        }
+        let text = self.exception;
+        if let Some(exception) = traceback::exception(text) {
+            self.attribute("exception.type", Value::Text(exception.kind));
+            if !exception.message.is_empty() {
+                self.attribute("exception.message", Value::Text(&exception.message));
+            }
+        }
+        self.attribute("exception.stacktrace", Value::Text(text));
+    }
+
+    /// The message, merged with its arguments if the sender has left that to us.
+    fn message(&mut self) -> Cow<'a, str> {
+        let template = match self.message {
+            None | Some(Value::None) if !self.formatted_message.is_empty() => {
+                return Cow::Borrowed(self.formatted_message);
+            }
+            None => return Cow::Borrowed(""),
+            Some(value) => self.text_of(value),
+        };
+        let arguments = match self.arguments {
+            Value::None => return template,
+            Value::Node(id) if self.is_empty(id) => return template,
+            arguments => arguments,
+        };
+        let merged = match self.formatted_message {
+            "" => self.merge(&template, arguments),
+            formatted => Some(Cow::Borrowed(formatted)),
+        };
+        self.attribute("python.args", arguments);
+        match merged {
+            None => template,
+            Some(merged) => {
+                self.attribute("python.msg", Value::Text(&template));
+                merged
+            }
+        }
+    }
+
+    fn is_empty(&self, id: NodeId) -> bool {
+        matches!(self.view.node(id), Node::Tuple(chain) | Node::Dict(chain) | Node::List(chain) if chain.is_empty())
+    }
+
+    fn merge(&mut self, template: &str, arguments: Value<'a>) -> Option<Cow<'a, str>> {
+        let merged = match arguments {
+            Value::Node(id) => match self.view.node(id) {
+                Node::Tuple(chain) if chain.len() <= PERCENT_ARGUMENTS_MAX => {
+                    let values: Vec<_> =
+                        self.view.elements(chain).map(|value| self.argument(value)).collect();
+                    percent::format(template, &percent::Arguments::Positional(&values))
+                }
+                Node::Dict(chain) if chain.len() <= 2 * PERCENT_ARGUMENTS_MAX => {
+                    let whole = percent::Value::Other(python(self.view, id, &mut self.budget));
+                    let pairs = self.view.pairs(chain);
+                    let values: Vec<_> = pairs
+                        .filter_map(|(name, value)| Some((self.view.name(name)?, self.argument(value))))
+                        .collect();
+                    percent::format(template, &percent::Arguments::Named(&values, &whole))
+                }
+                _ => percent::format(template, &percent::Arguments::Positional(&[self.argument(id)])),
+            },
+            value => {
+                let value = percent::Value::Other(self.text_of(value).into_owned());
+                percent::format(template, &percent::Arguments::Positional(&[value]))
+            }
+        };
+        merged.map(Cow::Owned)
+    }
+
+    /// An argument as `%` takes it.
+    fn argument(&mut self, id: NodeId) -> percent::Value<'a> {
+        match self.view.node(id) {
+            Node::None => percent::Value::Other("None".to_owned()),
+            Node::Bool(value) => percent::Value::Bool(value),
+            Node::Integer(value) => percent::Value::Integer(value),
+            Node::Float(value) => percent::Value::Float(value),
+            Node::Text(span) => {
+                let text = self.view.prefix(span, self.budget.bytes());
+                self.budget.take_bytes(text.len());
+                percent::Value::Text(text)
+            }
+            Node::LongDigits(_) | Node::LongBytes(_) => {
+                percent::Value::Long(python(self.view, id, &mut self.budget))
+            }
+            _ => percent::Value::Other(python(self.view, id, &mut self.budget)),
+        }
+    }
+
+    /// What `str` makes of a value.
+    fn text_of(&mut self, value: Value<'a>) -> Cow<'a, str> {
+        match value {
+            Value::None => Cow::Borrowed("None"),
+            Value::Bool(value) => Cow::Borrowed(if value { "True" } else { "False" }),
+            Value::Integer(value) => Cow::Owned(value.to_string()),
+            Value::Float(value) => {
+                let mut text = String::new();
+                repr::float(value, &mut text);
+                Cow::Owned(text)
+            }
+            Value::Text(text) => Cow::Borrowed(text),
+            Value::Node(id) => Cow::Owned(python(self.view, id, &mut self.budget)),
+        }
+    }
+}
+
+impl<'a> Claim<'a> {
+    /// The text of the claimed value; a number's is written into `number`.
+    fn text<'b>(&self, number: &'b mut String) -> &'b str
+    where
+        'a: 'b,
+    {
+        match self.value {
+            Value::Text(text) => text,
+            Value::Integer(value) => {
+                *number = value.to_string();
+                number
+            }
+            _ => "",
+        }
+    }
+}
+
+/// What tracing libraries set where there is no trace means that there is none.
+fn or_none(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Text("" | "0" | "None") | Value::Integer(0) => Value::None,
+        other => other,
+    }
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+fn fits_u32(value: i64) -> bool {
+    u32::try_from(value).is_ok()
+}

@@ -1,0 +1,198 @@
+//! The members of a record's dict, in the general way: each name once, whatever the pickle repeats.
+
+use std::collections::HashMap;
+
+use super::log_record::{self, Value};
+use super::pickle::{
+    Arena, Chain, Node, NodeId, Shape, View, class_name, for_next_frame, key_text, latin1, shape, text,
+};
+use crate::ingest::Rejection;
+use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_TEXT_PLAIN_BYTES_MAX, PICKLE_VALUES_BYTES_MAX};
+
+/// A key and its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// A text.
+    key: NodeId,
+    value: NodeId,
+    /// Whether it stood in the dict `extra`, as loguru sends what its users bind: never a standard key then.
+    pub(super) is_nested: bool,
+}
+
+/// Collects the members of the record that `top` is. Of members with one name the last one counts, as in a dict.
+/// Gives how many were too many.
+pub(super) fn collect(
+    arena: &mut Arena,
+    frame: &[u8],
+    top: NodeId,
+    members: &mut Vec<Member>,
+) -> Result<u64, Rejection> {
+    members.clear();
+    for_next_frame(members);
+    let view = View::new(arena, frame);
+    let chain = record_members(view, top)?;
+    for (key, value) in view.pairs(chain) {
+        match loguru_extra(view, key, value) {
+            Some(extra) => push(view, extra, true, members),
+            None => members.push(Member { key, value, is_nested: false }),
+        }
+    }
+    let dropped =
+        name_other_keys(arena, frame, members) + keep_last_of_each(View::new(arena, frame), members);
+    show_objects(arena, frame, members);
+    Ok(dropped)
+}
+
+fn push(view: View<'_>, chain: Chain, is_nested: bool, members: &mut Vec<Member>) {
+    members.extend(view.pairs(chain).map(|(key, value)| Member { key, value, is_nested }));
+}
+
+/// A record is a dict, what is like one, or a whole `LogRecord`, whose state is one.
+fn record_members(view: View<'_>, top: NodeId) -> Result<Chain, Rejection> {
+    let chain = match view.node(top) {
+        Node::Dict(chain) => Some(chain),
+        Node::Object(number) => match shape(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
+            Shape::Map { class: None, pairs } => Some(pairs),
+            Shape::Map { class: Some(class), pairs } if class == "logging.LogRecord" => Some(pairs),
+            Shape::Map { pairs, .. } if is_record(view, pairs) => Some(pairs),
+            Shape::Value(value) => match view.node(value) {
+                Node::Dict(pairs) => Some(pairs),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    match chain {
+        Some(chain) if !chain.is_empty() => Ok(chain),
+        Some(_) => Err(Rejection::new("not_a_record", "the pickle is an empty dict, not a log record")),
+        None => {
+            let what = kind(view, top);
+            Err(Rejection::new("not_a_record", format!("the pickle is {what}, not the dict of a log record")))
+        }
+    }
+}
+
+/// Subclasses of `LogRecord` have names of their own.
+fn is_record(view: View<'_>, pairs: Chain) -> bool {
+    view.pairs(pairs).take(64).any(|(key, _)| view.name(key) == Some("levelno"))
+}
+
+fn kind(view: View<'_>, id: NodeId) -> String {
+    let word = match view.node(id) {
+        Node::None => "None",
+        Node::Bool(_) => "a bool",
+        Node::Integer(_) | Node::LongDigits(_) | Node::LongBytes(_) => "an int",
+        Node::Float(_) => "a float",
+        Node::Text(_) | Node::Latin1(_) => "a str",
+        Node::Bytes(_) => "bytes",
+        Node::Tuple(_) => "a tuple",
+        Node::List(_) => "a list",
+        Node::Set(_) => "a set",
+        Node::Dict(_) => "a dict",
+        Node::Global(..) => return format!("the name {}", class_name(view, id)),
+        Node::Object(number) => {
+            return format!("an object made by {}", class_name(view, view.object(number).class));
+        }
+    };
+    word.to_owned()
+}
+
+fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
+    match view.node(value) {
+        Node::Dict(chain) if view.name(key) == Some("extra") => Some(chain),
+        _ => None,
+    }
+}
+
+/// Gives keys that are no texts the text that Python shows. Gives how many were too many, and are gone.
+fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<Member>) -> u64 {
+    let (mut others, mut dropped) = (0, 0);
+    members.retain_mut(|member| {
+        if matches!(arena.node(member.key), Node::Text(_)) {
+            return true;
+        }
+        others += 1;
+        if others > ATTRIBUTES_MAX {
+            dropped += 1;
+            return false;
+        }
+        let name = key_text(View::new(arena, frame), member.key);
+        member.key = push_text(arena, &name);
+        true
+    });
+    dropped
+}
+
+fn push_text(arena: &mut Arena, text: &str) -> NodeId {
+    let span = arena.add(text.as_bytes());
+    arena.push(Node::Text(span))
+}
+
+/// Keeps the last member of each name, at the place of the first. Gives how many names were too many, and are gone.
+fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
+    let mut places: HashMap<(bool, &str), usize> = HashMap::with_capacity(members.len().min(ATTRIBUTES_MAX));
+    let (mut kept, mut extras, mut dropped) = (0, 0, 0);
+    for index in 0..members.len() {
+        let member = members[index];
+        let name = view.name(member.key).unwrap_or_default();
+        let is_standard = !member.is_nested && log_record::is_standard(name);
+        if let Some(&place) = places.get(&(is_standard, name)) {
+            members[place].value = member.value;
+        } else if is_standard || extras < ATTRIBUTES_MAX {
+            places.insert((is_standard, name), kept);
+            extras += usize::from(!is_standard);
+            members[kept] = member;
+            kept += 1;
+        } else {
+            dropped += 1;
+        }
+    }
+    members.truncate(kept);
+    dropped
+}
+
+/// Puts the text in the place of an object that stands for one, such as a date or a member of a `str` subclass.
+fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
+    for member in members {
+        for _ in 0..PICKLE_DEPTH_MAX {
+            let view = View::new(arena, frame);
+            member.value = match view.node(member.value) {
+                Node::Latin1(span) => {
+                    let bytes = &view.bytes(span)[..];
+                    let shown = latin1(bytes, bytes.len().saturating_mul(2));
+                    let span = arena.add_converted(|out| {
+                        out.extend_from_slice(shown.as_bytes());
+                        text::Fidelity::Lossy
+                    });
+                    arena.push(Node::Text(span))
+                }
+                Node::Object(number) => match shape(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
+                    Shape::Value(value) => value,
+                    Shape::Text(text) => push_text(arena, &text),
+                    _ => break,
+                },
+                _ => break,
+            };
+        }
+    }
+}
+
+impl Member {
+    /// The key, and the value as the mapping takes it.
+    pub(super) fn resolve<'a>(&self, view: View<'a>) -> (&'a str, Value<'a>) {
+        let key = view.name(self.key).unwrap_or_default();
+        let value = match view.node(self.value) {
+            Node::None => Value::None,
+            Node::Bool(value) => Value::Bool(value),
+            Node::Integer(value) => Value::Integer(value),
+            Node::Float(value) => Value::Float(value),
+            // A long text may be shared by all members; only one that is needed whole is looked at whole.
+            Node::Text(span) if log_record::is_standard(key) || span.len() <= PICKLE_TEXT_PLAIN_BYTES_MAX => {
+                Value::Text(view.text(span))
+            }
+            _ => Value::Node(self.value),
+        };
+        (key, value)
+    }
+}

@@ -1,0 +1,97 @@
+//! Python's `logging`: the pickles that its `SocketHandler` and `DatagramHandler` send, as records.
+//!
+//! A frame (without its length prefix) is the pickle of a log record's `__dict__`: Python 2.7 and 3, protocols 0 to
+//! 5, from the stock handlers and from those who changed them. Nothing in it is ever executed: [`pickle`] reads it
+//! as data. Its way:
+//!
+//! ```text
+//!          .--> plain ------------------------------.
+//! pickle --|                                        |--> log_record --> Batch
+//!          '--> pickle (any value) --> members -----'    (traceback, percent)
+//! ```
+//!
+//! [`plain`] takes the nineteen in twenty that hold nothing but texts and numbers, without a copy; whatever it does
+//! not know at a glance goes the other way. Both meet in [`log_record`], which knows what the keys mean.
+
+mod log_record;
+mod members;
+pub mod percent;
+mod pickle;
+mod plain;
+mod repr;
+mod traceback;
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod tests;
+
+use super::attributes::Attributes;
+use super::{Arrival, Rejection};
+use crate::record::Batch;
+use log_record::LogRecord;
+use members::Member;
+use pickle::{LoadError, Machine};
+
+/// Memory that decoding reuses from frame to frame.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    machine: Machine,
+    members: Vec<Member>,
+    attributes: Attributes,
+}
+
+/// Decodes the pickle of one frame (without its length prefix) and pushes the record into `batch`.
+///
+/// The reasons of a rejection: `truncated` and `malformed` are no pickles, `too_complex` would take too long,
+/// `not_a_record` is a pickle of something else. A record is never rejected for a value in it.
+pub fn decode(
+    pickle: &[u8],
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<(), Rejection> {
+    if plain::decode(pickle, arrival, scratch, batch).is_some() {
+        return Ok(());
+    }
+    decode_any(pickle, arrival, scratch, batch)
+}
+
+/// Decodes any pickle of a record.
+fn decode_any(
+    pickle: &[u8],
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<(), Rejection> {
+    let Scratch { machine, members, attributes } = scratch;
+    let top = machine.load(pickle).map_err(rejection)?;
+    let dropped = members::collect(&mut machine.arena, pickle, top, members)?;
+
+    let view = machine.view(pickle);
+    let mut record = LogRecord::new(view, arrival, attributes);
+    for member in members.iter() {
+        let (key, value) = member.resolve(view);
+        match member.is_nested {
+            true => record.set_extra(key, value),
+            false => record.set(key, value),
+        }
+    }
+    record.dropped(dropped);
+    if machine.arena.is_lossy() {
+        record.mark_lossy();
+    }
+    record.finish(batch);
+    Ok(())
+}
+
+fn rejection(error: LoadError) -> Rejection {
+    let reason = match error {
+        LoadError::Truncated => "truncated",
+        LoadError::Malformed(_) | LoadError::UnknownOpcode(_) => "malformed",
+        LoadError::TooComplex => "too_complex",
+    };
+    Rejection::new(reason, format!("the pickle cannot be read: {error}"))
+}

@@ -1,0 +1,311 @@
+//! The values of one pickle: nodes in one vector, told apart by number, so that values that share or contain
+//! themselves are as harmless as any other, and dropping them is setting a length to zero.
+//!
+//! Texts are not copied: a [`Span`] points into the frame, or, where a text had to be converted, into the arena's
+//! own buffer, whose positions go on where those of the frame end.
+
+use std::ops::Range;
+
+use super::text;
+use crate::limits::PICKLE_SCRATCH_MAX;
+
+/// The number of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeId(u32);
+
+/// A stretch of the frame or of the arena's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    /// Its length in bytes.
+    pub(crate) fn len(self) -> usize {
+        self.length as usize
+    }
+}
+
+/// Elements in order, as a list of linked cells: a pickle may append to any container at any time.
+/// A dict's are key, value, key, value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    first: u32,
+    last: u32,
+    count: u32,
+}
+
+const END: u32 = u32::MAX;
+
+impl Chain {
+    pub(crate) const EMPTY: Chain = Chain { first: END, last: END, count: 0 };
+
+    pub(crate) fn len(self) -> usize {
+        self.count as usize
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.count == 0
+    }
+}
+
+/// One element of a [`Chain`].
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    value: NodeId,
+    next: u32,
+}
+
+/// A value: what the pickle says, and nothing that it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Node {
+    None,
+    Bool(bool),
+    Integer(i64),
+    /// A whole number outside of `i64`, as decimal text.
+    LongDigits(Span),
+    /// A whole number outside of `i64`, as little-endian two's complement.
+    LongBytes(Span),
+    Float(f64),
+    /// Valid UTF-8.
+    Text(Span),
+    /// A byte string of Python 2 that is not UTF-8: Latin-1 where it is meant as text.
+    Latin1(Span),
+    Bytes(Span),
+    Tuple(Chain),
+    List(Chain),
+    Set(Chain),
+    Dict(Chain),
+    /// The name of a class or function: two texts, the module and the name in it.
+    Global(NodeId, NodeId),
+    /// The number of an [`Object`].
+    Object(u32),
+}
+
+/// By which opcode an object came about, since a class's name alone does not tell what its arguments mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// `REDUCE`, `INST`, `OBJ`, and the placeholders for what is outside of the pickle: a call.
+    Call,
+    /// `NEWOBJ`, `NEWOBJ_EX`: the arguments of `__new__`.
+    New,
+}
+
+/// What Python would have made by calling something; here it is only described.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object {
+    pub(crate) maker: Maker,
+    /// What would have been called.
+    pub(crate) class: NodeId,
+    /// The positional arguments: a tuple, if the pickle is honest.
+    pub(crate) arguments: NodeId,
+    pub(crate) keywords: Option<NodeId>,
+    /// What `BUILD` would have set.
+    pub(crate) state: Option<NodeId>,
+    /// What `APPEND`, `APPENDS` and `ADDITEMS` would have added.
+    pub(crate) items: Chain,
+    /// What `SETITEM` and `SETITEMS` would have set.
+    pub(crate) pairs: Chain,
+}
+
+/// The nodes of one pickle, in memory that the next one reuses.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    nodes: Vec<Node>,
+    cells: Vec<Cell>,
+    objects: Vec<Object>,
+    converted: Vec<u8>,
+    /// The length of the frame: where positions in `converted` begin.
+    frame_length: usize,
+    /// Whether a text was not valid Unicode, so that a part of it had to be replaced.
+    lossy: bool,
+}
+
+impl Arena {
+    /// Forgets everything, for a frame of this length.
+    pub(crate) fn start(&mut self, frame_length: usize) {
+        self.nodes.clear();
+        self.cells.clear();
+        self.objects.clear();
+        self.converted.clear();
+        for_next_frame(&mut self.nodes);
+        for_next_frame(&mut self.cells);
+        for_next_frame(&mut self.objects);
+        for_next_frame(&mut self.converted);
+        self.frame_length = frame_length;
+        self.lossy = false;
+    }
+
+    /// How many bytes it keeps for the next frame.
+    #[cfg(test)]
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+            + self.cells.capacity() * size_of::<Cell>()
+            + self.objects.capacity() * size_of::<Object>()
+            + self.converted.capacity()
+    }
+
+    pub(crate) fn push(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        NodeId((self.nodes.len() - 1) as u32) // bounded by the number of opcodes
+    }
+
+    pub(crate) fn push_object(&mut self, object: Object) -> NodeId {
+        self.objects.push(object);
+        self.push(Node::Object((self.objects.len() - 1) as u32))
+    }
+
+    #[inline]
+    pub(crate) fn node(&self, id: NodeId) -> Node {
+        self.nodes[id.0 as usize]
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0 as usize]
+    }
+
+    pub(crate) fn object(&self, number: u32) -> &Object {
+        &self.objects[number as usize]
+    }
+
+    pub(crate) fn object_mut(&mut self, number: u32) -> &mut Object {
+        &mut self.objects[number as usize]
+    }
+
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    /// The chain with values added to its end.
+    pub(crate) fn extended(&mut self, mut chain: Chain, values: &[NodeId]) -> Chain {
+        for &value in values {
+            let cell = self.cells.len() as u32; // bounded by the number of opcodes
+            self.cells.push(Cell { value, next: END });
+            match chain.last {
+                END => chain.first = cell,
+                last => self.cells[last as usize].next = cell,
+            }
+            chain.last = cell;
+            chain.count += 1;
+        }
+        chain
+    }
+
+    /// The span of a stretch of the frame.
+    pub(crate) fn span(range: Range<usize>) -> Span {
+        Span { start: range.start as u32, length: range.len() as u32 } // frames are far below 4 GiB
+    }
+
+    /// Adds bytes, often a text, that are not in the frame as they are.
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> Span {
+        self.add_converted(|out| {
+            out.extend_from_slice(bytes);
+            text::Fidelity::Exact
+        })
+    }
+
+    /// Adds a text that `convert` appends, as UTF-8.
+    pub(crate) fn add_converted(&mut self, convert: impl FnOnce(&mut Vec<u8>) -> text::Fidelity) -> Span {
+        let start = self.converted.len();
+        self.lossy |= convert(&mut self.converted) == text::Fidelity::Lossy;
+        let start_in_all = self.frame_length + start;
+        Arena::span(start_in_all..self.frame_length + self.converted.len())
+    }
+}
+
+/// Gives back what a rare huge frame took.
+pub(crate) fn for_next_frame<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity() > PICKLE_SCRATCH_MAX {
+        buffer.shrink_to(PICKLE_SCRATCH_MAX);
+    }
+}
+
+/// An arena together with the frame that its spans point into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    arena: &'a Arena,
+    frame: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(arena: &'a Arena, frame: &'a [u8]) -> View<'a> {
+        View { arena, frame }
+    }
+
+    #[inline]
+    pub(crate) fn node(self, id: NodeId) -> Node {
+        self.arena.node(id)
+    }
+
+    pub(crate) fn object(self, number: u32) -> &'a Object {
+        self.arena.object(number)
+    }
+
+    pub(crate) fn bytes(self, span: Span) -> &'a [u8] {
+        let (start, length) = (span.start as usize, span.length as usize);
+        let (buffer, start) = match start.checked_sub(self.arena.frame_length) {
+            Some(start) if length > 0 => (&self.arena.converted[..], start),
+            _ => (self.frame, start),
+        };
+        buffer.get(start..start + length).unwrap_or_default()
+    }
+
+    /// The whole text. It is checked again, so ask for [`View::prefix`] where the same text may be asked for often.
+    pub(crate) fn text(self, span: Span) -> &'a str {
+        self.prefix(span, usize::MAX)
+    }
+
+    /// As much of a text as fits into `bytes_max`.
+    pub(crate) fn prefix(self, span: Span, bytes_max: usize) -> &'a str {
+        let bytes = self.bytes(span);
+        let bytes = &bytes[..bytes.len().min(bytes_max)];
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(cut) => std::str::from_utf8(&bytes[..cut.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+
+    /// As much of the text of a node as a name may have; `None` if it is no text.
+    pub(crate) fn name(self, id: NodeId) -> Option<&'a str> {
+        match self.node(id) {
+            Node::Text(span) => Some(self.prefix(span, crate::limits::PICKLE_NAME_BYTES_MAX)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn elements(self, chain: Chain) -> Elements<'a> {
+        Elements { arena: self.arena, next: chain.first }
+    }
+
+    /// The elements of a dict, or of what is like one, two by two.
+    pub(crate) fn pairs(self, chain: Chain) -> impl Iterator<Item = (NodeId, NodeId)> + 'a {
+        let mut elements = self.elements(chain);
+        std::iter::from_fn(move || Some((elements.next()?, elements.next()?)))
+    }
+
+    /// The elements of a tuple or list; none of anything else.
+    pub(crate) fn sequence(self, id: NodeId) -> Chain {
+        match self.node(id) {
+            Node::Tuple(chain) | Node::List(chain) => chain,
+            _ => Chain::EMPTY,
+        }
+    }
+}
+
+/// Walks a [`Chain`].
+#[derive(Clone, Debug)]
+pub(crate) struct Elements<'a> {
+    arena: &'a Arena,
+    next: u32,
+}
+
+impl Iterator for Elements<'_> {
+    type Item = NodeId;
+
+    fn next(&mut self) -> Option<NodeId> {
+        let cell = self.arena.cells.get(self.next as usize)?; // END is past any cell
+        self.next = cell.next;
+        Some(cell.value)
+    }
+}

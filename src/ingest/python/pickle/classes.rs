@@ -1,0 +1,361 @@
+//! What objects of well-known classes stand for. Only names are compared and data is read; nothing is made or called.
+
+use std::fmt::Write;
+
+use super::arena::{Chain, Maker, Node, NodeId, Object, View};
+use crate::limits::PICKLE_DEPTH_MAX;
+
+/// What an object stands for.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// A text, such as a date.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Another value: that of an `int` subclass, for one.
+    Value(NodeId),
+    /// A list.
+    Sequence(Chain),
+    /// Keys and values; those of a plain object go with the name of its class.
+    Map { class: Option<String>, pairs: Chain },
+    /// A class or function and what it would have been called with: positional and named arguments, and a state.
+    Call { class: String, arguments: Chain, more: [Option<NodeId>; 2] },
+}
+
+/// Parts of a path, and of a dotted name, that are looked at.
+const PARTS_MAX: usize = 256;
+
+/// Tells what an object stands for. Texts and bytes taken from the pickle are cut to `bytes_max`.
+pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape {
+    if !object.pairs.is_empty() {
+        return Shape::Map { class: None, pairs: object.pairs };
+    }
+    if !object.items.is_empty() {
+        return Shape::Sequence(object.items);
+    }
+    let known = class_of(view, object.class).and_then(|class| {
+        let arguments = Arguments::new(view, object);
+        well_known(view, class, object, arguments, bytes_max)
+    });
+    known.unwrap_or_else(|| unknown(view, object.class, object))
+}
+
+/// A class or function by module and name, under the names of Python 3.
+type Class<'a> = (&'a str, &'a str);
+
+fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
+    let Node::Global(module, name) = view.node(id) else { return None };
+    let module = match view.name(module)? {
+        "__builtin__" | "exceptions" => "builtins",
+        "copy_reg" => "copyreg",
+        "pathlib._local" => "pathlib",
+        other => other,
+    };
+    let name = match (module, view.name(name)?) {
+        ("builtins", "unicode") => "str",
+        ("builtins", "long") => "int",
+        ("builtins", "xrange") => "range",
+        (_, other) => other,
+    };
+    Some((module, name))
+}
+
+/// The dotted name of a class or function; built-in ones go without their module.
+pub(crate) fn class_name(view: View<'_>, mut id: NodeId) -> String {
+    let mut members = Vec::new();
+    for _ in 0..PICKLE_DEPTH_MAX {
+        if let Some((module, name)) = class_of(view, id) {
+            let head = if matches!(module, "" | "builtins") { None } else { Some(module) };
+            let parts: Vec<&str> = head.into_iter().chain([name]).chain(members.into_iter().rev()).collect();
+            return parts.join(".");
+        }
+        let Some((owner, member)) = member_of(view, id) else { break };
+        members.push(member);
+        id = owner;
+    }
+    "<unnamed>".to_owned()
+}
+
+/// The owner and the name of what is described as `getattr(owner, name)`.
+fn member_of(view: View<'_>, id: NodeId) -> Option<(NodeId, &str)> {
+    let Node::Object(number) = view.node(id) else { return None };
+    let object = view.object(number);
+    let [Some(owner), Some(member), ..] = Arguments::new(view, object).first else { return None };
+    (class_of(view, object.class)? == ("builtins", "getattr")).then_some((owner, view.name(member)?))
+}
+
+/// The arguments of an object: how many, and the first of them.
+#[derive(Clone, Copy)]
+struct Arguments {
+    chain: Chain,
+    first: [Option<NodeId>; 4],
+}
+
+impl Arguments {
+    fn new(view: View<'_>, object: &Object) -> Arguments {
+        let chain = view.sequence(object.arguments);
+        let mut elements = view.elements(chain);
+        Arguments { chain, first: std::array::from_fn(|_| elements.next()) }
+    }
+}
+
+fn well_known(
+    view: View<'_>,
+    class: Class<'_>,
+    object: &Object,
+    arguments: Arguments,
+    bytes_max: usize,
+) -> Option<Shape> {
+    let [first, second, third, _] = arguments.first;
+    match class {
+        ("_codecs", "encode") | ("builtins", "bytes" | "bytearray") => {
+            bytes(view, first, bytes_max).map(Shape::Bytes)
+        }
+        ("builtins", "set" | "frozenset" | "list" | "tuple" | "dict") | ("collections", "Counter") => {
+            Some(first.map_or(Shape::Sequence(Chain::EMPTY), Shape::Value))
+        }
+        ("collections", "OrderedDict" | "defaultdict") => Some(ordered_dict(view, first)),
+        ("collections", "deque") => Some(first.map_or(Shape::Sequence(Chain::EMPTY), Shape::Value)),
+        ("builtins", "getattr") => {
+            let name = format!("{}.{}", class_name(view, first?), view.name(second?)?);
+            Some(Shape::Text(name))
+        }
+        ("copyreg", "_reconstructor") => Some(reconstructed(view, first?, second?, third?, object)),
+        ("datetime", name) => date_and_time(view, name, arguments.first).map(Shape::Text),
+        ("decimal", "Decimal") | ("fractions", "Fraction") => {
+            view.name(first?).map(|digits| Shape::Text(digits.to_owned()))
+        }
+        ("uuid", "UUID") => uuid(view, object.state?).map(Shape::Text),
+        ("pathlib", name) => Some(Shape::Text(path(view, name, arguments.chain, bytes_max))),
+        ("logging", "getLogger" | "RootLogger") => {
+            let name = first.map_or(Some("root"), |name| view.name(name))?;
+            Some(Shape::Text(name.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// An object of a class of the sender's own.
+fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
+    let arguments = Arguments::new(view, object);
+    let state = object.state.and_then(|state| members(view, state));
+    match (object.maker, arguments.chain.len(), arguments.first[0]) {
+        (_, 0, _) if state.is_some() => {
+            Shape::Map { class: Some(class_name(view, class)), pairs: state.unwrap_or(Chain::EMPTY) }
+        }
+        // Subclasses of `int`, `str` and the like; named tuples have more than one.
+        (Maker::New, 1, Some(value)) if object.keywords.is_none() => Shape::Value(value),
+        (Maker::New, 2.., _) if object.keywords.is_none() => Shape::Sequence(arguments.chain),
+        _ => Shape::Call {
+            class: class_name(view, class),
+            arguments: arguments.chain,
+            more: [object.keywords, object.state],
+        },
+    }
+}
+
+/// The attributes in a state: a dict, or `(None, dict)` where the class has slots.
+fn members(view: View<'_>, state: NodeId) -> Option<Chain> {
+    match view.node(state) {
+        Node::Dict(pairs) => Some(pairs),
+        Node::Tuple(chain) if chain.len() == 2 => {
+            let mut elements = view.elements(chain);
+            match (view.node(elements.next()?), view.node(elements.next()?)) {
+                (Node::None, Node::Dict(pairs)) => Some(pairs),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Protocols 0 and 1 say `_reconstructor(class, base, value of the base)`, with `object` as the base of plain classes.
+fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, object: &Object) -> Shape {
+    if class_of(view, base) != Some(("builtins", "object")) {
+        return Shape::Value(value);
+    }
+    if let (Some(("uuid", "UUID")), Some(state)) = (class_of(view, class), object.state)
+        && let Some(text) = uuid(view, state)
+    {
+        return Shape::Text(text);
+    }
+    match object.state.and_then(|state| members(view, state)) {
+        Some(pairs) => Shape::Map { class: Some(class_name(view, class)), pairs },
+        None => Shape::Call {
+            class: class_name(view, class),
+            arguments: Chain::EMPTY,
+            more: [object.keywords, object.state],
+        },
+    }
+}
+
+/// Python 2 gives an `OrderedDict` its pairs as a list, which stays one here.
+fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
+    match first.map(|first| (first, view.node(first))) {
+        Some((list, Node::List(_) | Node::Tuple(_) | Node::Dict(_))) => Shape::Value(list),
+        _ => Shape::Map { class: None, pairs: Chain::EMPTY },
+    }
+}
+
+/// The bytes that `bytes(..)`, `bytearray(..)` or `_codecs.encode(.., 'latin1')` would give.
+fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
+    let Some(mut id) = first else { return Some(Vec::new()) };
+    for _ in 0..2 {
+        match view.node(id) {
+            Node::Bytes(span) | Node::Latin1(span) => {
+                let bytes = view.bytes(span);
+                return Some(bytes[..bytes.len().min(bytes_max)].to_vec());
+            }
+            Node::Text(span) => {
+                let text = view.prefix(span, bytes_max);
+                return text.chars().map(|character| u8::try_from(character).ok()).collect();
+            }
+            // bytearray(_codecs.encode(..))
+            Node::Object(number)
+                if class_of(view, view.object(number).class) == Some(("_codecs", "encode")) =>
+            {
+                id = Arguments::new(view, view.object(number)).first[0]?;
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn integer(view: View<'_>, id: NodeId) -> Option<i64> {
+    match view.node(id) {
+        Node::Integer(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn uuid(view: View<'_>, state: NodeId) -> Option<String> {
+    let Node::Dict(pairs) = view.node(state) else { return None };
+    let mut pairs = view.pairs(pairs).take(4); // `int` and `is_safe`
+    let (_, number) = pairs.find(|(key, _)| view.name(*key) == Some("int"))?;
+    let number = match view.node(number) {
+        Node::Integer(value) => u128::try_from(value).ok()?,
+        Node::LongDigits(span) => view.prefix(span, 40).parse().ok()?,
+        Node::LongBytes(span) => unsigned(view.bytes(span))?,
+        _ => return None,
+    };
+    let hex = format!("{number:032x}");
+    Some(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+fn unsigned(bytes: &[u8]) -> Option<u128> {
+    let (low, high) = bytes.split_at(bytes.len().min(16));
+    let mut value = [0; 16];
+    value[..low.len()].copy_from_slice(low);
+    matches!(high, [] | [0]).then(|| u128::from_le_bytes(value))
+}
+
+/// A path, whose arguments are its parts; from Python 3.12 on it may be one.
+fn path(view: View<'_>, class: &str, parts: Chain, bytes_max: usize) -> String {
+    let separator = if class.contains("Windows") { '\\' } else { '/' };
+    let mut path = String::new();
+    for part in view.elements(parts).take(PARTS_MAX).filter_map(|part| view.name(part)) {
+        if !path.is_empty() && !path.ends_with(separator) {
+            path.push(separator);
+        }
+        path.push_str(part);
+        if path.len() > bytes_max {
+            break;
+        }
+    }
+    if path.is_empty() { ".".to_owned() } else { path }
+}
+
+/// Dates and times in ISO 8601, from the packed bytes that the `datetime` module writes; time spans as `str` shows them.
+fn date_and_time(view: View<'_>, class: &str, arguments: [Option<NodeId>; 4]) -> Option<String> {
+    let [first, second, ..] = arguments;
+    if class == "timedelta" {
+        return time_span(view, arguments);
+    }
+    if class == "timezone" {
+        return offset(view, first?);
+    }
+    let packed = packed_bytes(view, first?)?;
+    let mut text = match (class, &packed[..]) {
+        ("date", [high, low, month, day]) => date(*high, *low, *month, *day),
+        ("datetime", [high, low, month, day, clock @ ..]) if clock.len() == 6 => {
+            format!("{}T{}", date(*high, *low, *month & 0x7f, *day), clock_time(clock)) // the high bit is `fold`
+        }
+        ("time", [hour, clock @ ..]) if clock.len() == 5 => {
+            clock_time(&[&[*hour & 0x7f], clock].concat()) // the high bit is `fold`
+        }
+        _ => return None,
+    };
+    if let Some(zone) = second.and_then(|zone| zone_suffix(view, zone)) {
+        text.push_str(&zone);
+    }
+    Some(text)
+}
+
+/// The argument of a `datetime`; Python 2 writes it as a byte string.
+fn packed_bytes(view: View<'_>, id: NodeId) -> Option<Vec<u8>> {
+    match view.node(id) {
+        Node::Text(span) => Some(view.prefix(span, 16).as_bytes().to_vec()),
+        Node::Object(_) | Node::Bytes(_) | Node::Latin1(_) => bytes(view, Some(id), 32),
+        _ => None,
+    }
+}
+
+fn date(high: u8, low: u8, month: u8, day: u8) -> String {
+    format!("{:04}-{month:02}-{day:02}", u16::from_be_bytes([high, low]))
+}
+
+fn clock_time(packed: &[u8]) -> String {
+    let [hour, minute, second, microseconds @ ..] = packed else { return String::new() };
+    let microseconds = microseconds.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+    let mut text = format!("{hour:02}:{minute:02}:{second:02}");
+    if microseconds != 0 {
+        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
+    }
+    text
+}
+
+/// `+02:00`, or a name in brackets for a zone whose offset only its database knows.
+fn zone_suffix(view: View<'_>, id: NodeId) -> Option<String> {
+    let Node::Object(number) = view.node(id) else { return None };
+    let object = view.object(number);
+    let [first, second, ..] = Arguments::new(view, object).first;
+    match class_of(view, object.class) {
+        Some(("datetime", "timezone")) => offset(view, first?),
+        Some(("pytz", "_UTC") | ("dateutil.tz.tz", "tzutc")) => Some(offset_text(0)),
+        Some(("pytz", "_p")) if second.is_some() => integer(view, second?).map(offset_text),
+        _ => first.and_then(|name| view.name(name)).map(|name| format!("[{name}]")),
+    }
+}
+
+fn offset(view: View<'_>, span: NodeId) -> Option<String> {
+    let Node::Object(number) = view.node(span) else { return None };
+    let [days, seconds, ..] = Arguments::new(view, view.object(number)).first;
+    let seconds = integer(view, seconds?)?.checked_add(integer(view, days?)?.checked_mul(86_400)?)?;
+    Some(offset_text(seconds))
+}
+
+fn offset_text(seconds: i64) -> String {
+    let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let mut text = format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60);
+    if size % 60 != 0 {
+        let _ = write!(text, ":{:02}", size % 60); // a String takes any text
+    }
+    text
+}
+
+fn time_span(view: View<'_>, arguments: [Option<NodeId>; 4]) -> Option<String> {
+    let number = |argument: Option<NodeId>| argument.map_or(Some(0), |argument| integer(view, argument));
+    let [days, seconds, microseconds, _] = arguments;
+    let (days, seconds, microseconds) = (number(days)?, number(seconds)?, number(microseconds)?);
+    let mut text = match days {
+        0 => String::new(),
+        1 | -1 => format!("{days} day, "),
+        _ => format!("{days} days, "),
+    };
+    let _ = write!(text, "{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if microseconds != 0 {
+        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
+    }
+    Some(text)
+}

@@ -1,0 +1,47 @@
+//! Pickle, read as data: nothing that a pickle asks to be called is called, for there is nothing here to call.
+//!
+//! A pickle is a program for a small stack machine. [`Machine`] runs it, protocols 0 to 5, on descriptions alone:
+//!
+//! - an opcode that holds a value makes a [`Node`] in the [`Arena`] and pushes its number;
+//! - `GLOBAL` and its kin push the *name* of a class or function;
+//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [`Object`] that says what would have been called with what;
+//! - `BUILD`, `APPEND`, `SETITEM` add to that description.
+//!
+//! [`shape`] then tells which text or value an object of a well-known class stands for (a date, a `Path`, a
+//! subclass of `int`), and [`Writer`] writes values as JSON or as Python's `repr`.
+//!
+//! Loading takes time and memory in proportion to the frame, whatever is in it: each opcode makes at most a few
+//! nodes, nothing is allocated from a declared length, and what values share or contain is never unfolded. Writing
+//! is where a few bytes may stand for endlessly many values, so it has a [`Budget`] and a depth limit. No step
+//! recurses. The format is that of CPython's `Lib/pickletools.py`.
+
+mod arena;
+mod classes;
+mod machine;
+mod memo;
+pub(crate) mod opcode;
+mod reader;
+pub(crate) mod text;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use arena::{Arena, Chain, Node, NodeId, View, for_next_frame};
+pub(crate) use classes::{Shape, class_name, shape};
+pub(crate) use machine::Machine;
+pub(crate) use reader::Reader;
+pub(crate) use write::{Budget, Form, json_float, key_text, latin1, python, write};
+
+/// Why bytes are not a pickle that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error("it ends before its STOP")]
+    Truncated,
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("no opcode is 0x{0:02x}")]
+    UnknownOpcode(u8),
+    #[error("it has more than {} opcodes", crate::limits::PICKLE_OPCODES_MAX)]
+    TooComplex,
+}

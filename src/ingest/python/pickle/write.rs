@@ -1,0 +1,464 @@
+//! Writes values as JSON, or as Python's `repr` would show them.
+//!
+//! The only step whose cost is not bounded by the frame's size: values may be shared 2^100 times over, nested
+//! 200,000 deep, or inside themselves. So it walks with a stack of its own, no deeper than [`PICKLE_DEPTH_MAX`], on
+//! which a value that holds itself is found, and takes each value and byte from a [`Budget`]. Where it stops, a mark
+//! says so, and what is written is whole all the same.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::super::repr;
+use super::arena::{Chain, Elements, Node, NodeId, Span, View};
+use super::classes::{Shape, class_name, shape};
+use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_INTEGER_BYTES_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
+use crate::record::json;
+
+const CUT: &str = "[cut by logboom]";
+const TOO_DEEP: &str = "[too deep]";
+const CYCLE: &str = "[contains itself]";
+
+/// The member of a written object that names its class.
+const CLASS: &str = "__class__";
+
+/// What the values of one record may still take.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    values: usize,
+    bytes: usize,
+    /// Whether a text was met that is only a guess: Latin-1.
+    pub(crate) lossy: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { values: PICKLE_VALUES_MAX, bytes: PICKLE_VALUES_BYTES_MAX, lossy: false }
+    }
+}
+
+impl Budget {
+    fn take_value(&mut self) -> bool {
+        let left = !self.is_spent();
+        self.values = self.values.saturating_sub(1);
+        left
+    }
+
+    pub(crate) fn take_bytes(&mut self, count: usize) {
+        self.bytes = self.bytes.saturating_sub(count);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn is_spent(&self) -> bool {
+        self.values == 0 || self.bytes == 0
+    }
+}
+
+/// In which language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Python,
+}
+
+/// Appends a value, however large, in one of the forms, within a budget. In JSON it is always one valid value.
+pub(crate) fn write(view: View<'_>, id: NodeId, form: Form, budget: &mut Budget, out: &mut Vec<u8>) {
+    Walk { view, form, budget, out, open: Vec::new() }.run(id);
+}
+
+/// The same as `repr` text on its own.
+pub(crate) fn python(view: View<'_>, id: NodeId, budget: &mut Budget) -> String {
+    let mut out = Vec::new();
+    write(view, id, Form::Python, budget, &mut out);
+    String::from_utf8(out).unwrap_or_default() // only whole texts are written
+}
+
+struct Walk<'w, 'a> {
+    view: View<'a>,
+    form: Form,
+    budget: &'w mut Budget,
+    out: &'w mut Vec<u8>,
+    /// The containers that the value being written stands in.
+    open: Vec<Open<'a>>,
+}
+
+/// A container of which a part is written.
+struct Open<'a> {
+    id: NodeId,
+    kind: Kind,
+    rest: Elements<'a>,
+    is_first: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    List,
+    Tuple { single: bool },
+    Set,
+    Map,
+    Call { more: [Option<NodeId>; 2] },
+}
+
+impl Kind {
+    fn brackets(self, form: Form) -> (&'static str, &'static str) {
+        match (self, form) {
+            (Kind::Map | Kind::Set, Form::Python) | (Kind::Map, Form::Json) => ("{", "}"),
+            (Kind::Tuple { single: true }, Form::Python) => ("(", ",)"),
+            (Kind::Tuple { .. } | Kind::Call { .. }, Form::Python) => ("(", ")"),
+            _ => ("[", "]"),
+        }
+    }
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn run(&mut self, id: NodeId) {
+        self.value(id);
+        while let Some(open) = self.open.last_mut() {
+            let kind = open.kind;
+            let next = open.rest.next();
+            let value = if matches!(kind, Kind::Map) { open.rest.next() } else { None };
+            match (next, value) {
+                (Some(_), _) if self.budget.is_spent() => self.cut_short(),
+                (Some(key), Some(value)) => {
+                    self.separator();
+                    self.key(key);
+                    self.value(value);
+                }
+                (Some(element), None) => {
+                    self.separator();
+                    self.value(element);
+                }
+                (None, _) => self.close(),
+            }
+        }
+    }
+
+    /// Starts a value: writes it whole if it has no parts, else opens it.
+    fn value(&mut self, mut id: NodeId) {
+        for _ in 0..PICKLE_DEPTH_MAX {
+            if !self.budget.take_value() {
+                return self.text(CUT);
+            }
+            let Node::Object(number) = self.view.node(id) else {
+                return self.plain(id);
+            };
+            match shape(self.view, self.view.object(number), self.budget.bytes) {
+                Shape::Value(value) => id = value,
+                other => return self.object(id, other),
+            }
+        }
+        self.text(TOO_DEEP);
+    }
+
+    fn object(&mut self, id: NodeId, shape: Shape) {
+        match shape {
+            Shape::Text(text) if self.form == Form::Python => self.raw(&text),
+            Shape::Text(text) => self.text(&text),
+            Shape::Bytes(bytes) => self.bytes(&bytes),
+            Shape::Value(_) => {}
+            Shape::Sequence(chain) => self.open(id, Kind::List, chain),
+            Shape::Map { class, pairs } => self.map(id, class, pairs),
+            Shape::Call { class, arguments, more } => self.call(id, &class, arguments, more),
+        }
+    }
+
+    fn map(&mut self, id: NodeId, class: Option<String>, pairs: Chain) {
+        let depth = self.open.len();
+        self.open(id, Kind::Map, pairs);
+        if let Some(class) = class
+            && self.open.len() > depth
+        {
+            self.separator();
+            self.text(CLASS);
+            self.raw(if self.form == Form::Json { ":" } else { ": " });
+            self.text(&class);
+        }
+    }
+
+    /// A call has no form in JSON, so there it is a text.
+    fn call(&mut self, id: NodeId, class: &str, arguments: Chain, more: [Option<NodeId>; 2]) {
+        if self.form == Form::Json {
+            let text = python(self.view, id, self.budget);
+            json::string(self.out, &text);
+            return;
+        }
+        self.raw(class);
+        self.open(id, Kind::Call { more }, arguments);
+    }
+
+    fn plain(&mut self, id: NodeId) {
+        match self.view.node(id) {
+            Node::List(chain) => self.open(id, Kind::List, chain),
+            Node::Set(chain) if chain.is_empty() && self.form == Form::Python => self.raw("set()"),
+            Node::Set(chain) => self.open(id, Kind::Set, chain),
+            Node::Tuple(chain) => self.open(id, Kind::Tuple { single: chain.len() == 1 }, chain),
+            Node::Dict(chain) => self.open(id, Kind::Map, chain),
+            leaf => self.leaf(id, leaf),
+        }
+    }
+
+    fn open(&mut self, id: NodeId, kind: Kind, chain: Chain) {
+        if self.open.iter().any(|open| open.id == id) {
+            return self.text(CYCLE);
+        }
+        if self.open.len() >= PICKLE_DEPTH_MAX {
+            return self.text(TOO_DEEP);
+        }
+        self.raw(kind.brackets(self.form).0);
+        self.open.push(Open { id, kind, rest: self.view.elements(chain), is_first: true });
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.last_mut() else { return };
+        if let Kind::Call { more } = &mut open.kind
+            && let Some(named) = more.iter_mut().find_map(Option::take)
+        {
+            self.separator();
+            self.raw("**");
+            return self.value(named);
+        }
+        let (_, bracket) = open.kind.brackets(self.form);
+        self.open.pop();
+        self.raw(bracket);
+    }
+
+    /// Ends the innermost container where the budget does.
+    fn cut_short(&mut self) {
+        self.separator();
+        let Some(open) = self.open.last_mut() else { return };
+        open.rest = self.view.elements(Chain::EMPTY);
+        let is_map = matches!(open.kind, Kind::Map);
+        self.text(CUT);
+        if is_map {
+            self.raw(":");
+            self.text("");
+        }
+    }
+
+    fn separator(&mut self) {
+        let Some(open) = self.open.last_mut() else { return };
+        if !std::mem::take(&mut open.is_first) {
+            self.raw(if self.form == Form::Json { "," } else { ", " });
+        }
+    }
+}
+
+/// Values without parts.
+impl Walk<'_, '_> {
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+        self.budget.take_bytes(text.len());
+    }
+
+    /// A text that is shown as one.
+    fn text(&mut self, text: &str) {
+        self.budget.take_bytes(text.len());
+        match self.form {
+            Form::Json => json::string(self.out, text),
+            Form::Python => {
+                let mut quoted = String::with_capacity(text.len() + 2);
+                repr::text(text, &mut quoted);
+                self.out.extend_from_slice(quoted.as_bytes());
+            }
+        }
+    }
+
+    /// A number, or a word such as a class's name: bare in Python, a text in JSON, which has no such thing.
+    fn word(&mut self, word: &str) {
+        match self.form {
+            Form::Json => self.text(word),
+            Form::Python => self.raw(word),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let shown = &bytes[..bytes.len().min(self.budget.bytes)];
+        self.budget.take_bytes(shown.len());
+        let text = bytes_text(shown, self.form) + if shown.len() < bytes.len() { CUT } else { "" };
+        match self.form {
+            Form::Json => json::string(self.out, &text),
+            Form::Python => self.out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    fn leaf(&mut self, id: NodeId, node: Node) {
+        let is_json = self.form == Form::Json;
+        match node {
+            Node::None => self.raw(if is_json { "null" } else { "None" }),
+            Node::Bool(true) => self.raw(if is_json { "true" } else { "True" }),
+            Node::Bool(false) => self.raw(if is_json { "false" } else { "False" }),
+            Node::Integer(value) => drop(write!(self.out, "{value}")), // a Vec takes any text
+            Node::Float(value) if is_json => json_float(value, self.out),
+            Node::Float(value) => {
+                let mut text = String::new();
+                repr::float(value, &mut text);
+                self.raw(&text);
+            }
+            Node::Text(span) => {
+                let shown = self.view.prefix(span, self.budget.bytes);
+                match shown.len() == span.len() {
+                    true => self.text(shown),
+                    false => self.text(&format!("{shown}{CUT}")),
+                }
+            }
+            Node::Latin1(span) => {
+                self.budget.lossy = true;
+                let text = latin1(self.view.bytes(span), self.budget.bytes);
+                self.text(&text);
+            }
+            Node::Bytes(span) => self.bytes(self.view.bytes(span)),
+            Node::LongDigits(span) => self.word(self.view.text(span)),
+            Node::LongBytes(span) => self.word(&long_text(self.view, span)),
+            Node::Global(..) => self.word(&class_name(self.view, id)),
+            _ => {}
+        }
+    }
+
+    /// A key of a dict, and the colon. JSON has only texts there, so other keys are shown as Python would; what
+    /// has parts itself is shown only so far, since a key that needs another walk could go on for ever.
+    fn key(&mut self, id: NodeId) {
+        match (self.form, self.view.node(id)) {
+            (_, Node::Text(_) | Node::Latin1(_)) => self.leaf(id, self.view.node(id)),
+            (Form::Python, _) => self.raw(&key_text(self.view, id)),
+            (Form::Json, _) => self.text(&key_text(self.view, id)),
+        }
+        self.raw(if self.form == Form::Json { ":" } else { ": " });
+    }
+}
+
+/// A key that is no text, as a text.
+pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
+    let mut text = String::new();
+    match view.node(id) {
+        Node::Tuple(chain) => {
+            let parts: Vec<String> =
+                view.elements(chain).take(8).map(|part| scalar_text(view, part)).collect();
+            let more = if chain.len() > parts.len() {
+                ", ..."
+            } else if chain.len() == 1 {
+                ","
+            } else {
+                ""
+            };
+            text = format!("({}{more})", parts.join(", "));
+        }
+        _ => text.push_str(&scalar_text(view, id)),
+    }
+    text
+}
+
+fn scalar_text(view: View<'_>, id: NodeId) -> String {
+    let mut text = String::new();
+    match view.node(id) {
+        Node::None => text.push_str("None"),
+        Node::Bool(value) => text.push_str(if value { "True" } else { "False" }),
+        Node::Integer(value) => text = value.to_string(),
+        Node::Float(value) => repr::float(value, &mut text),
+        Node::Text(_) => repr::text(view.name(id).unwrap_or_default(), &mut text),
+        Node::Latin1(span) => text = latin1(view.bytes(span), crate::limits::PICKLE_NAME_BYTES_MAX),
+        Node::Bytes(span) => {
+            let bytes = view.bytes(span);
+            repr::bytes(&bytes[..bytes.len().min(crate::limits::PICKLE_NAME_BYTES_MAX)], &mut text);
+        }
+        Node::LongDigits(span) => text.push_str(view.prefix(span, crate::limits::PICKLE_NAME_BYTES_MAX)),
+        Node::Global(..) => text = class_name(view, id),
+        Node::Object(number) => {
+            match shape(view, view.object(number), crate::limits::PICKLE_NAME_BYTES_MAX) {
+                Shape::Text(shown) => text = shown,
+                _ => text.push_str("<object>"),
+            }
+        }
+        _ => text.push_str("..."),
+    }
+    text
+}
+
+/// Latin-1 as UTF-8, cut where that takes more than `bytes_max`.
+pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
+    let shown = &bytes[..bytes.len().min(bytes_max / 2)];
+    let text = shown.iter().map(|byte| char::from(*byte));
+    text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
+}
+
+fn bytes_text(bytes: &[u8], form: Form) -> String {
+    match form {
+        Form::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
+        Form::Python => {
+            let mut text = String::new();
+            repr::bytes(bytes, &mut text);
+            text
+        }
+    }
+}
+
+/// A float in JSON, which has no infinities.
+pub(crate) fn json_float(value: f64, out: &mut Vec<u8>) {
+    let result = if value.is_nan() {
+        out.write_all(b"\"NaN\"")
+    } else if value.is_infinite() {
+        out.write_all(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
+    } else {
+        serde_json::to_writer(out, &value).map_err(Into::into)
+    };
+    debug_assert!(result.is_ok(), "a Vec takes any text");
+}
+
+/// Decimal digits of a two's complement number, little-endian; its size alone where it is too large.
+pub(crate) fn long_text(view: View<'_>, span: Span) -> String {
+    let bytes = view.bytes(span);
+    if bytes.len() > PICKLE_INTEGER_BYTES_MAX {
+        return format!("<int of {} bytes>", bytes.len());
+    }
+    let is_negative = bytes.last().is_some_and(|last| *last >= 0x80);
+    let mut words = magnitude(bytes, is_negative);
+    let mut groups = Vec::new();
+    while words.iter().any(|word| *word != 0) {
+        groups.push(divide(&mut words, GROUP));
+    }
+    let mut text = String::from(if is_negative { "-" } else { "" });
+    for (place, group) in groups.iter().rev().enumerate() {
+        text += &if place == 0 { group.to_string() } else { format!("{group:09}") };
+    }
+    if groups.is_empty() { "0".to_owned() } else { text }
+}
+
+/// Nine decimal digits at a time.
+const GROUP: u64 = 1_000_000_000;
+
+/// The absolute value as 32-bit words, little-endian.
+fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u32> {
+    let fill = if is_negative { 0xff } else { 0 };
+    let mut carry = is_negative;
+    let words = bytes.chunks(4).map(|chunk| {
+        let mut word = [fill; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        let word = u32::from_le_bytes(word);
+        if !is_negative {
+            return word;
+        }
+        let (word, overflow) = (!word).overflowing_add(u32::from(carry));
+        carry = overflow;
+        word
+    });
+    let mut words: Vec<u32> = words.collect();
+    words.extend(carry.then_some(1));
+    words
+}
+
+/// Divides in place, drops leading zeros, and gives the remainder.
+fn divide(words: &mut Vec<u32>, divisor: u64) -> u64 {
+    let mut remainder = 0;
+    for word in words.iter_mut().rev() {
+        let value = remainder << 32 | u64::from(*word);
+        *word = (value / divisor) as u32; // below 2^32, since the remainder is below the divisor
+        remainder = value % divisor;
+    }
+    while words.last() == Some(&0) {
+        words.pop();
+    }
+    remainder
+}

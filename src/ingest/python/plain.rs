@@ -1,0 +1,159 @@
+//! The fast path: a dict of texts, numbers, booleans and `None`, which is what nearly every record is.
+//!
+//! ```text
+//! [PROTO [FRAME]] EMPTY_DICT [memo] (MARK (key [memo] value [memo])... SETITEMS)... STOP
+//! ```
+//!
+//! It borrows every text from the frame and keeps nothing but the first few memo entries. At anything else it gives
+//! up without a word, and the general machine starts over.
+
+use super::Scratch;
+use super::log_record::{LogRecord, Value};
+use super::pickle::{Reader, opcode as op};
+use crate::ingest::Arrival;
+use crate::limits::{PICKLE_MEMBERS_PLAIN_MAX, PICKLE_MEMO_PLAIN_MAX};
+use crate::record::Batch;
+
+/// Decodes a plain record and pushes it into `batch`; `None`, and nothing pushed, if it is not one.
+pub(super) fn decode(
+    frame: &[u8],
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Option<()> {
+    let mut plain = Plain::new(frame);
+    plain.head()?;
+    scratch.machine.arena.start(frame.len());
+    let view = scratch.machine.view(frame);
+    let mut record = LogRecord::new(view, arrival, &mut scratch.attributes);
+    let mut members = 0;
+    loop {
+        match plain.reader.byte().ok()? {
+            op::MARK => {}
+            op::STOP if members > 0 => break,
+            _ => return None,
+        }
+        while plain.reader.peek()? != op::SETITEMS {
+            members += 1;
+            if members > PICKLE_MEMBERS_PLAIN_MAX {
+                return None;
+            }
+            let Value::Text(key) = plain.value()? else { return None };
+            record.set(key, plain.value()?);
+        }
+        plain.reader.byte().ok()?;
+    }
+    record.finish(batch);
+    Some(())
+}
+
+/// A plain pickle being read.
+struct Plain<'a> {
+    reader: Reader<'a>,
+    /// The texts that the first memo numbers stand for. An empty one means that there is none.
+    memo: [&'a str; PICKLE_MEMO_PLAIN_MAX],
+    /// What `MEMOIZE` would use next.
+    memo_next: usize,
+}
+
+impl<'a> Plain<'a> {
+    fn new(frame: &'a [u8]) -> Plain<'a> {
+        Plain { reader: Reader::new(frame), memo: [""; PICKLE_MEMO_PLAIN_MAX], memo_next: 0 }
+    }
+
+    /// All that stands before the first `MARK`.
+    fn head(&mut self) -> Option<()> {
+        if self.reader.peek()? == op::PROTO {
+            let [_, _] = self.reader.array().ok()?;
+        }
+        if self.reader.peek()? == op::FRAME {
+            self.reader.byte().ok()?;
+            let length = self.reader.length8().ok()?;
+            self.reader.clone().take(length).ok()?;
+        }
+        if self.reader.byte().ok()? != op::EMPTY_DICT {
+            return None;
+        }
+        self.memorize("");
+        Some(())
+    }
+
+    /// A key or a value, and its memo number.
+    #[inline]
+    fn value(&mut self) -> Option<Value<'a>> {
+        let reader = &mut self.reader;
+        let length = match reader.byte().ok()? {
+            op::BINUNICODE => reader.length4(),
+            op::SHORT_BINUNICODE | op::SHORT_BINSTRING => reader.length1(),
+            op::BINSTRING => reader.length4_signed(),
+            op::BINGET => {
+                let number = reader.byte().ok()?;
+                return self.recall(usize::from(number));
+            }
+            opcode => return self.number(opcode),
+        };
+        let text = std::str::from_utf8(reader.take(length.ok()?).ok()?).ok()?;
+        self.memorize(text);
+        Some(Value::Text(text))
+    }
+
+    fn number(&mut self, opcode: u8) -> Option<Value<'a>> {
+        let reader = &mut self.reader;
+        Some(match opcode {
+            op::NONE => Value::None,
+            op::NEWTRUE => Value::Bool(true),
+            op::NEWFALSE => Value::Bool(false),
+            op::BININT1 => Value::Integer(i64::from(reader.byte().ok()?)),
+            op::BININT2 => Value::Integer(i64::from(u16::from_le_bytes(reader.array().ok()?))),
+            op::BININT => Value::Integer(i64::from(i32::from_le_bytes(reader.array().ok()?))),
+            op::BINFLOAT => Value::Float(f64::from_be_bytes(reader.array().ok()?)),
+            op::INT => match reader.line().ok()? {
+                b"00" => Value::Bool(false),
+                b"01" => Value::Bool(true),
+                line => Value::Integer(decimal(line)?),
+            },
+            op::LONG => Value::Integer(decimal(reader.line().ok()?.strip_suffix(b"L")?)?),
+            op::LONG1 => Value::Integer(little_endian(reader)?),
+            _ => return None,
+        })
+    }
+
+    /// Takes the memo opcode that may follow a text.
+    #[inline]
+    fn memorize(&mut self, text: &'a str) {
+        let reader = &mut self.reader;
+        let number = match reader.peek() {
+            Some(op::BINPUT) => reader.array::<2>().map(|[_, number]| usize::from(number)),
+            Some(op::LONG_BINPUT) => {
+                reader.array::<5>().map(|[_, number @ ..]| u32::from_le_bytes(number) as usize)
+            }
+            Some(op::MEMOIZE) => reader.byte().map(|_| self.memo_next),
+            _ => return,
+        };
+        self.memo_next += 1;
+        // Numbers that cannot be read are left to the next opcode to stumble over.
+        if let Some(entry) = number.ok().and_then(|number| self.memo.get_mut(number)) {
+            *entry = text;
+        }
+    }
+
+    fn recall(&self, number: usize) -> Option<Value<'a>> {
+        match *self.memo.get(number)? {
+            "" => None,
+            text => Some(Value::Text(text)),
+        }
+    }
+}
+
+fn decimal(line: &[u8]) -> Option<i64> {
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+fn little_endian(reader: &mut Reader<'_>) -> Option<i64> {
+    let length = reader.length1().ok()?;
+    let bytes = reader.take(length).ok()?;
+    let fill = if bytes.last().is_some_and(|last| *last >= 0x80) { 0xff } else { 0 };
+    let mut value = [fill; 8];
+    value.get_mut(..length)?.copy_from_slice(bytes);
+    Some(i64::from_le_bytes(value))
+}
