@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::disk::Folder;
 use super::segments::Segments;
+use crate::disk::Folder;
 use crate::record::RecordId;
 
 /// What one segment holds.

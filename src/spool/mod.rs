@@ -53,7 +53,6 @@
 //! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, `rename` is atomic. Nothing is
 //! assumed of the order or completeness of what was not synced, nor that a sector is written whole.
 
-pub mod disk;
 mod frame;
 pub mod inspect;
 mod reader;
@@ -76,9 +75,9 @@ use tokio::sync::{Notify, SetOnce};
 pub use reader::{Chunk, Reader};
 pub use writer::Writer;
 
+use crate::disk::Disk;
 use crate::limits::{COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
 use crate::record::{Batch, RecordId};
-use disk::Disk;
 use frame::FRAME_HEADER_BYTES;
 use segments::{Released, Segment, Segments};
 

@@ -2,8 +2,8 @@ use std::sync::atomic::AtomicI64;
 
 use tempfile::TempDir;
 
-use super::disk::{DiskFile, Folder};
 use super::*;
+use crate::disk::{DiskFile, Entry, Folder};
 use crate::record::RecordRef;
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
@@ -303,7 +303,7 @@ struct Failing {
 struct FailingFile(Arc<dyn DiskFile>, Arc<AtomicI64>);
 
 impl Disk for Failing {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+    fn list(&self) -> io::Result<Vec<Entry>> {
         self.folder.list()
     }
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
