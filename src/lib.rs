@@ -2,13 +2,17 @@
 //!
 //! The folders stand in the order of a record's way: `ingest` -> [`record`] -> `spool` -> `store` -> `view`.
 
+pub mod blocking;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod failure;
 pub mod ingest;
 pub mod limits;
 pub mod metrics;
+pub mod pipeline;
 pub mod record;
+pub mod server;
 pub mod spool;
 pub mod store;
 pub mod view;

@@ -214,7 +214,7 @@ pub const QUERY_SLICE_BYTES: usize = 128 << 10;
 pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
 
 /// Bytes of an answer that is one JSON document.
-pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The longest value, text or blob that a statement of `sql` may make.
 pub const SQL_VALUE_BYTES_MAX: i32 = 4 << 20;

@@ -19,11 +19,11 @@ use tokio::time::timeout_at;
 
 use crate::blocking::Threads;
 use crate::config::Config;
+use crate::disk::Folder;
 use crate::failure::Failure;
-use crate::ingest;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::metrics::Metrics;
-use crate::spool::{Spool, SpoolSizes, disk::Folder};
+use crate::spool::{Spool, SpoolSizes};
 use crate::view::View;
 use data_dir::DataDir;
 use listen::{Listeners, Sockets};
@@ -34,7 +34,8 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     log::start(config);
     raise_descriptor_limit();
     let threads = Threads::of(config.threads);
-    let runtime = threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
+    let runtime =
+        threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
     let result = runtime.block_on(serve(config, threads));
     // Whatever blocks still (a long query) must not hold up the end.
     runtime.shutdown_background();
@@ -51,8 +52,11 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
     let disk = Folder::open(&data_dir.spool()).map_err(|error| cannot_open().because(error))?;
     let floor = stores.furthest_position().await;
-    let (spool, writer) = Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
-    let start = |name: &str, task| threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error));
+    let (spool, writer) =
+        Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
+    let start = |name: &str, task| {
+        threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error))
+    };
     let writer = start("spool", Box::pin(writer.run()) as Task)?;
     let mut shippers = Vec::new();
     for (name, shipper) in stores.ship(&spool) {
@@ -82,7 +86,9 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
     tokio::spawn(exit_at_second_signal());
     tracing::info!("stopping");
     let _ = stop.send(true);
-    listeners.drained(deadline.min(tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX))).await;
+    listeners
+        .drained(deadline.min(tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX)))
+        .await;
     spool.close();
     finish(writer, shippers, deadline).await;
     tracing::info!("stopped");
@@ -93,7 +99,11 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Waits until everything that was accepted is in the spool, and then in the stores, as far as time allows.
-async fn finish(writer: oneshot::Receiver<()>, shippers: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instant) {
+async fn finish(
+    writer: oneshot::Receiver<()>,
+    shippers: Vec<oneshot::Receiver<()>>,
+    deadline: tokio::time::Instant,
+) {
     if timeout_at(deadline, writer).await.is_err() {
         tracing::warn!("the disk did not take the last records in time");
     }
@@ -121,7 +131,9 @@ async fn wait_for_signals(stores: &Stores) -> Result<(), Failure> {
 
 /// The one who is in a hurry gets out: acknowledged records are in the spool.
 async fn exit_at_second_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return;
     };
     tokio::select! {

@@ -81,7 +81,8 @@ async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Resp
         _ => return problem(StatusCode::NOT_FOUND, "there is nothing at this path", &path, None),
     };
     let detail = format!("{path} answers {allowed}");
-    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
+    let mut answer =
+        problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
     if let Ok(allowed) = HeaderValue::from_str(allowed) {
         answer.headers_mut().insert(ALLOW, allowed);
     }
@@ -101,6 +102,15 @@ async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -
 /// An answer of plain text.
 pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     finish(Response::builder().header(CONTENT_TYPE, "text/plain; charset=utf-8"), text)
+}
+
+/// An answer for Prometheus.
+pub fn metrics(text: String) -> Response<Body> {
+    finish(
+        Response::builder()
+            .header(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        text,
+    )
 }
 
 /// An answer of JSON.

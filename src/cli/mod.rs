@@ -11,11 +11,11 @@ mod paint;
 mod printer;
 mod query;
 mod record;
+mod spool;
 mod sql;
 mod status;
 mod table;
 mod text;
-mod wiring;
 
 #[cfg(test)]
 mod server;
@@ -65,7 +65,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "sql" => sql::run(matches, &mut Output::stdout(matches)),
         "status" => status::run(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
-        "spool" => spool(matches),
+        "spool" => read_spool(matches),
         other => Err(Failure::usage(format!("unknown command `{other}`"))),
     }
 }
@@ -74,17 +74,14 @@ fn serve(matches: &ArgMatches) -> Result<(), Failure> {
     let variable = || std::env::var_os(config::environment::CONFIG).filter(|path| !path.is_empty());
     let file = matches.get_one::<String>("config").map(OsString::from).or_else(variable);
     let loaded = config::load(file.as_deref().map(Path::new), std::env::vars_os(), config::flags(matches))?;
-    wiring::serve(loaded.config)
+    crate::pipeline::run(&loaded.config)
 }
 
-fn spool(matches: &ArgMatches) -> Result<(), Failure> {
+fn read_spool(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((command, matches)) = matches.subcommand() else {
         return Err(Failure::usage("no command").hint("logboom spool --help lists them"));
     };
     let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);
     let data_dir = values.one(&config::DATA_DIR)?;
-    match command {
-        "inspect" => wiring::spool_inspect(&data_dir),
-        _ => wiring::spool_verify(&data_dir),
-    }
+    spool::run(&data_dir, command == "verify", &mut Output::stdout(matches))
 }

@@ -1,8 +1,11 @@
 //! Bytes from outside become records: one file (or folder) a protocol, decoders pure and apart from sockets.
 
 pub mod attributes;
+pub mod dead_letter;
+pub mod http;
 pub mod json;
 pub mod python;
+pub mod source;
 
 /// What is known of a record from the way it came, for what it does not say itself.
 #[derive(Clone, Copy, Debug, Default)]

@@ -50,8 +50,14 @@ fn reason(refusal: &AppendError) -> &'static str {
 
 impl Source {
     /// The source of a configured listener.
-    pub fn new(listener: &Listener, counters: Arc<SourceCounters>, spool: Arc<Spool>, when_full: WhenFull) -> Source {
-        let label = |name: &str| listener.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    pub fn new(
+        listener: &Listener,
+        counters: Arc<SourceCounters>,
+        spool: Arc<Spool>,
+        when_full: WhenFull,
+    ) -> Source {
+        let label =
+            |name: &str| listener.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         Source {
             witness: Arc::new(Accounting(Arc::clone(&counters))),
             counters,

@@ -16,7 +16,8 @@ impl DataDir {
     /// Creates the folder when it is not there, and locks it.
     pub(super) fn open(path: &Path) -> Result<DataDir, Failure> {
         let failed = || Failure::new(format!("cannot use the data folder {}", path.display()));
-        fs::create_dir_all(path).map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
+        fs::create_dir_all(path)
+            .map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
         let lock = File::options()
             .create(true)
             .truncate(false)

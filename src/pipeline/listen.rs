@@ -51,7 +51,12 @@ impl Sockets {
     }
 
     /// A source for each, in their order.
-    pub(super) fn sources(&self, metrics: &Metrics, spool: &Arc<Spool>, when_full: WhenFull) -> Vec<Arc<Source>> {
+    pub(super) fn sources(
+        &self,
+        metrics: &Metrics,
+        spool: &Arc<Spool>,
+        when_full: WhenFull,
+    ) -> Vec<Arc<Source>> {
         let source = |(listener, _): &(Listener, Bound)| {
             let name = format!("{} {}", listener.protocol.name(), listener.address);
             Arc::new(Source::new(listener, Arc::new(metrics.source(&name)), Arc::clone(spool), when_full))
@@ -71,7 +76,9 @@ fn cannot_listen(listener: &Listener, error: io::Error) -> Failure {
     let address = &listener.address;
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "is another server running? --listen chooses another address",
-        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; --listen chooses another address",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a privilege; --listen chooses another address"
+        }
         _ => "--listen takes PROTOCOL=HOST:PORT or PROTOCOL=unix:PATH",
     };
     Failure::new(format!("cannot listen on {}={address}", listener.protocol.name())).because(error).hint(hint)
@@ -93,7 +100,10 @@ fn bind(listener: &Listener) -> io::Result<Bound> {
 }
 
 fn resolve(address: &str) -> io::Result<std::net::SocketAddr> {
-    address.to_socket_addrs()?.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
+    address
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
 }
 
 fn bind_tcp(address: &str) -> io::Result<TcpListener> {
@@ -182,7 +192,12 @@ impl Listeners {
             }
             match bound {
                 Bound::Datagrams(socket) => {
-                    listeners.tasks.spawn(datagram::serve(socket, source, Arc::clone(&shared.bounds), stop.clone()));
+                    listeners.tasks.spawn(datagram::serve(
+                        socket,
+                        source,
+                        Arc::clone(&shared.bounds),
+                        stop.clone(),
+                    ));
                 }
                 Bound::Stream(acceptor) => {
                     let shared = Arc::clone(&shared);
@@ -223,7 +238,8 @@ async fn accept(
         match accepted {
             Ok((socket, peer, permit)) => {
                 let counted = Counted::new(&source, permit);
-                let task = serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
+                let task =
+                    serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
                 connections.spawn(async move {
                     task.await;
                     drop(counted);
@@ -257,7 +273,8 @@ impl Acceptor {
                 let (stream, address) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
                 let idle = Duration::from_secs(KEEPALIVE_SECONDS);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle / 4));
+                let _ = SockRef::from(&stream)
+                    .set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle / 4));
                 Ok((Stream::Tcp(stream), Peer { address: Some(address.ip()), process_id: 0 }, permit))
             }
             Acceptor::Unix(listener) => {
@@ -286,7 +303,13 @@ async fn serve(
     }
 }
 
-async fn serve_http(stream: Stream, source: Arc<Source>, shared: &Shared, host: String, mut stop: watch::Receiver<bool>) {
+async fn serve_http(
+    stream: Stream,
+    source: Arc<Source>,
+    shared: &Shared,
+    host: String,
+    mut stop: watch::Receiver<bool>,
+) {
     // A connection takes no memory before it says something.
     tokio::select! {
         readable = stream.readable() => if readable.is_err() { return },

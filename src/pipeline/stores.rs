@@ -9,7 +9,6 @@ use crate::config::{StoreConfig, StoreUrl};
 use crate::failure::Failure;
 use crate::record::RecordId;
 use crate::spool::Spool;
-use crate::store::file::{FileOptions, FileStore, LineFormat};
 use crate::store::sqlite::{Retention, SqliteStore};
 use crate::store::{Flush, Progress, Shipper, Store};
 
@@ -29,13 +28,13 @@ struct Configured {
 
 enum AnyStore {
     Sqlite(SqliteStore),
-    File(FileStore),
 }
 
 impl Stores {
     /// Opens nothing yet: a store that is not there now must not keep the server from starting.
     pub(super) fn new(configs: &[StoreConfig]) -> Result<Stores, Failure> {
-        let mut stores = Stores { waiting: Vec::new(), progress: Vec::new(), database: None, reopen: Vec::new() };
+        let mut stores =
+            Stores { waiting: Vec::new(), progress: Vec::new(), database: None, reopen: Vec::new() };
         for config in configs {
             let store = stores.open(config)?;
             let flush = Flush {
@@ -56,20 +55,7 @@ impl Stores {
                 let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
                 Ok(AnyStore::Sqlite(SqliteStore::new(path.clone(), retention)))
             }
-            StoreUrl::File(path) => {
-                let line_format = LineFormat::parse(&config.line_format).map_err(|error| {
-                    Failure::usage(format!("the line format of the store {} is not understood", config.name)).because(error)
-                })?;
-                let store = FileStore::new(FileOptions {
-                    path: path.clone(),
-                    line_format,
-                    rotate_bytes: config.rotate_bytes,
-                    rotate_daily: config.rotate_daily,
-                    rotate_keep: config.rotate_keep,
-                });
-                self.reopen.push(store.reopen_handle());
-                Ok(AnyStore::File(store))
-            }
+            StoreUrl::File(_) => Err(Failure::new("soon")),
         }
     }
 
@@ -79,7 +65,6 @@ impl Stores {
         for Configured { store, .. } in &mut self.waiting {
             let position = match store {
                 AnyStore::Sqlite(store) => store.position().await,
-                AnyStore::File(store) => store.position().await,
             };
             furthest = furthest.max(position.unwrap_or(1)); // its shipper tells what is wrong
         }
@@ -95,7 +80,6 @@ impl Stores {
                 let (reader, progress) = (spool.reader(1), Arc::clone(progress));
                 let task: Task = match store {
                     AnyStore::Sqlite(store) => Box::pin(Shipper::new(store, reader, flush, progress).run()),
-                    AnyStore::File(store) => Box::pin(Shipper::new(store, reader, flush, progress).run()),
                 };
                 (name, task)
             })

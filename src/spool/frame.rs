@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use super::disk::DiskFile;
+use crate::disk::DiskFile;
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::record::{RECORD_ENCODING, RecordId};
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::disk::Folder;
 use super::segments::Segments;
+use crate::disk::Folder;
 use crate::record::RecordId;
 
 /// What one segment holds.
@@ -14,8 +14,8 @@ pub struct SegmentReport {
     pub first_id: RecordId,
     /// The size of the file.
     pub bytes: u64,
-    /// Whole frames and their records; `None` if it was not read.
-    pub content: Option<Content>,
+    /// What reading it showed.
+    pub content: Content,
 }
 
 /// What reading a segment showed.
@@ -35,13 +35,9 @@ pub struct Content {
     pub torn: bool,
 }
 
-/// Lists the segments of a spool's folder. With `read`, reads every frame and checks it; `progress` is told the bytes that
-/// are done and their total now and then.
-pub fn inspect(
-    folder: &Path,
-    read: bool,
-    mut progress: impl FnMut(u64, u64),
-) -> io::Result<Vec<SegmentReport>> {
+/// Reads every frame of a spool's folder and checks it; `progress` is told the bytes that are done and their total now
+/// and then.
+pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<Vec<SegmentReport>> {
     if !folder.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
@@ -53,18 +49,14 @@ pub fn inspect(
     let mut done = 0;
     let mut reports = Vec::new();
     for segment in segments.iter() {
-        let content = if read {
-            let scan = segment.scan(|offset| progress(done + offset, total))?;
-            Some(Content {
-                frames: scan.frames,
-                records: scan.records,
-                end_id: scan.end_id,
-                used_bytes: scan.end,
-                damage: scan.damage,
-                torn: scan.torn,
-            })
-        } else {
-            None
+        let scan = segment.scan(|offset| progress(done + offset, total))?;
+        let content = Content {
+            frames: scan.frames,
+            records: scan.records,
+            end_id: scan.end_id,
+            used_bytes: scan.end,
+            damage: scan.damage,
+            torn: scan.torn,
         };
         done += segment.bytes();
         progress(done, total);

@@ -53,7 +53,6 @@
 //! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, `rename` is atomic. Nothing is
 //! assumed of the order or completeness of what was not synced, nor that a sector is written whole.
 
-pub mod disk;
 mod frame;
 pub mod inspect;
 mod reader;
@@ -76,9 +75,9 @@ use tokio::sync::{Notify, SetOnce};
 pub use reader::{Chunk, Reader};
 pub use writer::Writer;
 
+use crate::disk::Disk;
 use crate::limits::{COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
 use crate::record::{Batch, RecordId};
-use disk::Disk;
 use frame::FRAME_HEADER_BYTES;
 use segments::{Released, Segment, Segments};
 
@@ -133,6 +132,8 @@ struct Open {
     frame: Vec<u8>,
     count: u32,
     commit: Arc<Commit>,
+    /// The commit before it, which may be under way still.
+    previous: Arc<Commit>,
     /// Who has appended how many of them; a handful.
     witnesses: Vec<(Arc<dyn Witness>, u64)>,
     /// Why nothing is taken now, and until when (for ever if `None`).
@@ -211,6 +212,7 @@ impl Spool {
                 frame: Vec::new(),
                 count: 0,
                 commit: Arc::default(),
+                previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),
                 witnesses: Vec::new(),
                 refusal: None,
                 closed: false,
@@ -272,6 +274,15 @@ impl Spool {
     /// Whether a record would be taken now: the reason why not otherwise.
     pub fn admits(&self) -> Result<(), AppendError> {
         lock(&self.open).admits()
+    }
+
+    /// Returns once what has been appended so far is committed (or refused).
+    pub async fn committed(&self) {
+        let commit = {
+            let open = lock(&self.open);
+            if open.count > 0 { Arc::clone(&open.commit) } else { Arc::clone(&open.previous) }
+        };
+        commit.wait().await;
     }
 
     /// Takes no more; the writer commits what is there and ends.

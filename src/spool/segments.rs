@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile};
 use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::disk::{Disk, DiskFile, Entry};
 use crate::limits::{FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
 
@@ -51,8 +51,8 @@ impl Segments {
     fn find(disk: &dyn Disk, may_change: bool) -> io::Result<Segments> {
         let mut segments = Segments::default();
         let mut found = disk.list()?;
-        found.sort();
-        for (name, bytes) in found {
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        for Entry { name, bytes, .. } in found {
             if let Some(first_id) = first_id_of(&name) {
                 segments.open_live(disk, &name, first_id, bytes, may_change)?;
             } else if let Some(number) = name.strip_suffix(".free").and_then(|number| number.parse().ok()) {

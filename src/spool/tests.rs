@@ -2,8 +2,8 @@ use std::sync::atomic::AtomicI64;
 
 use tempfile::TempDir;
 
-use super::disk::{DiskFile, Folder};
 use super::*;
+use crate::disk::{DiskFile, Entry, Folder};
 use crate::record::RecordRef;
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
@@ -175,8 +175,8 @@ fn damage_before_the_tail_is_set_aside_counted_and_the_rest_is_read() {
     let status = harness.spool.status();
     assert_eq!(status.lost_records, 1);
     assert!(status.quarantined_bytes > 0);
-    let report = inspect::inspect(folder.path(), true, |_, _| {}).unwrap();
-    assert_eq!(report[0].content.as_ref().unwrap().damage.len(), 1);
+    let report = inspect::inspect(folder.path(), |_, _| {}).unwrap();
+    assert_eq!(report[0].content.damage.len(), 1);
 }
 
 #[test]
@@ -246,12 +246,7 @@ fn released_segments_are_written_again() {
     assert_eq!(status.segments, 1);
     assert!(status.bytes <= SIZES.bytes_max);
     assert!(
-        inspect::inspect(folder.path(), true, |_, _| {}).unwrap()[0]
-            .content
-            .as_ref()
-            .unwrap()
-            .damage
-            .is_empty()
+        inspect::inspect(folder.path(), |_, _| {}).unwrap()[0].content.as_ref().unwrap().damage.is_empty()
     );
     harness.close();
     assert_eq!(Harness::folder(&folder).spool.durable_id(), next);
@@ -314,7 +309,7 @@ struct Failing {
 struct FailingFile(Arc<dyn DiskFile>, Arc<AtomicI64>);
 
 impl Disk for Failing {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+    fn list(&self) -> io::Result<Vec<Entry>> {
         self.folder.list()
     }
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

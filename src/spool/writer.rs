@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::disk::Disk;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
 use super::{AppendError, Commit, Spool, SpoolSizes, Witness, lock};
+use crate::disk::Disk;
 use crate::record::RecordId;
 
 /// Commits what is appended. There is one a spool.
@@ -96,6 +96,7 @@ impl Writer {
             return None;
         }
         let frame = std::mem::replace(&mut open.frame, std::mem::take(&mut self.spare));
+        open.previous = Arc::clone(&open.commit);
         let pending = Pending {
             frame,
             count: std::mem::take(&mut open.count),

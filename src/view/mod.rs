@@ -62,5 +62,10 @@ impl View {
 }
 
 fn store_problem(error: &StoreError) -> Response<Body> {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read", &error.what, error.hint.as_deref())
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the database cannot be read",
+        &error.what,
+        error.hint.as_deref(),
+    )
 }

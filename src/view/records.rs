@@ -22,7 +22,7 @@ use super::View;
 use super::query::{self, Query};
 use crate::blocking::Threads;
 use crate::limits::{
-    ANSWER_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
+    PAGE_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
 };
 use crate::record::{RecordId, json, time};
 use crate::server::{self, Body, problem};
@@ -61,7 +61,12 @@ impl Parameters {
                 "cursor" if value.is_empty() => {}
                 "cursor" => parameters.cursor = Some(number("cursor", &value)?),
                 "order" => parameters.descending = parse_order(&value)?,
-                _ => return Err(bad(&format!("there is no parameter `{name}`"), "q, since, until, limit, order and cursor are known")),
+                _ => {
+                    return Err(bad(
+                        &format!("there is no parameter `{name}`"),
+                        "q, since, until, limit, order and cursor are known",
+                    ));
+                }
             }
         }
         Ok(parameters)
@@ -70,11 +75,14 @@ impl Parameters {
     /// What is to be searched for, of the records that are there now.
     fn search(&self) -> Result<Search, Refusal> {
         let now = time::now();
-        let query = Query::parse(&self.query, now)
-            .map_err(|error| bad(&format!("{}\n{}", error.problem, error.render(&self.query)), &error.hint()))?;
+        let query = Query::parse(&self.query, now).map_err(|error| {
+            bad(&format!("{}\n{}", error.problem, error.render(&self.query)), &error.problem.hint())
+        })?;
         let moment = |text: &Option<String>| match text {
             None => Ok(None),
-            Some(text) => query::time::parse(text, now).map(Some).map_err(|error| bad(&error.to_string(), query::time::FORMS)),
+            Some(text) => query::time::parse(text, now)
+                .map(Some)
+                .map_err(|error| bad(&error.to_string(), query::time::FORMS)),
         };
         let (lower, upper) = query.time_bounds();
         let (first, last) = query.id_bounds();
@@ -176,14 +184,21 @@ impl Scan {
         match result.await {
             Some(Ok(result)) => Ok(result),
             Some(Err(refusal)) => Err(refusal),
-            None => Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "its thread has ended", None))),
+            None => Err(Box::new(problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the query failed",
+                "its thread has ended",
+                None,
+            ))),
         }
     }
 
     /// Blocks for one slice.
     fn slice(&mut self) -> Result<Slice, Refusal> {
         let database = self.database.clone();
-        let failed = |error: rusqlite::Error| Box::new(super::store_problem(&crate::store::sqlite::describe(&database, &error)));
+        let failed = |error: rusqlite::Error| {
+            Box::new(super::store_problem(&crate::store::sqlite::describe(&database, &error)))
+        };
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => SqliteReader::open(&self.database).map_err(failed)?,
@@ -210,7 +225,7 @@ impl Scan {
     async fn page(mut self) -> Result<Response<Body>, Refusal> {
         let mut out = b"{\"records\":[".to_vec();
         let mut last_id = None;
-        while !self.is_done() && !self.is_late() && out.len() < ANSWER_BYTES_MAX {
+        while !self.is_done() && !self.is_late() && out.len() < PAGE_BYTES_MAX {
             let (scan, slice) = self.next().await?;
             self = scan;
             if slice.matches > 0 {
@@ -223,8 +238,13 @@ impl Scan {
         }
         let partial = !self.is_done();
         // Where nothing was found in time, the search goes on at the place that it has reached.
-        let reached = if self.search.descending { self.search.ids.end } else { self.search.ids.start.saturating_sub(1) };
-        let cursor = (!self.search.ids.is_empty()).then(|| if partial { reached } else { last_id.unwrap_or(reached) });
+        let reached = if self.search.descending {
+            self.search.ids.end
+        } else {
+            self.search.ids.start.saturating_sub(1)
+        };
+        let cursor =
+            (!self.search.ids.is_empty()).then(|| if partial { reached } else { last_id.unwrap_or(reached) });
         let cursor = cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
         out.extend_from_slice(format!("],\"next_cursor\":{cursor},\"partial\":{partial}}}").as_bytes());
         Ok(server::json(StatusCode::OK, out))
@@ -241,7 +261,8 @@ impl Scan {
             scan
         };
         tokio::spawn(scan.send(sender));
-        let answer = Response::builder().header(CONTENT_TYPE, "application/x-ndjson").body(Either::Right(body));
+        let answer =
+            Response::builder().header(CONTENT_TYPE, "application/x-ndjson").body(Either::Right(body));
         Ok(answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))) // only constant headers are set
     }
 
@@ -251,7 +272,9 @@ impl Scan {
                 tracing::info!("a query ran out of time: its answer is broken off");
                 return sender.abort(io::Error::other("the query was not complete"));
             }
-            let Ok((scan, slice)) = self.next().await else { return sender.abort(io::Error::other("the query was not complete")) };
+            let Ok((scan, slice)) = self.next().await else {
+                return sender.abort(io::Error::other("the query was not complete"));
+            };
             self = scan;
             if !slice.lines.is_empty() && sender.send_data(Bytes::from(slice.lines)).await.is_err() {
                 return; // the client has gone

@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::View;
 use crate::blocking::Threads;
-use crate::limits::{ANSWER_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX, SQL_VALUE_BYTES_MAX};
+use crate::limits::{PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX, SQL_VALUE_BYTES_MAX};
 use crate::record::json;
 use crate::server::{self, Body, problem};
 use crate::store::sqlite::read::SqliteReader;
@@ -46,9 +46,11 @@ impl View {
     async fn try_sql(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let path = self.database()?;
         let body = Limited::new(request.into_body(), SQL_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| bad(&error.to_string(), "a statement has at most 64 KiB"))?.to_bytes();
-        let Statements { sql, limit } = serde_json::from_slice(&body)
-            .map_err(|error| bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}"))?;
+        let body =
+            body.map_err(|error| bad(&error.to_string(), "a statement has at most 64 KiB"))?.to_bytes();
+        let Statements { sql, limit } = serde_json::from_slice(&body).map_err(|error| {
+            bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
+        })?;
         let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
         let duration_max = match self.threads {
             Threads::One => self.query_duration_max.min(Duration::from_millis(SQL_INLINE_MILLISECONDS_MAX)),
@@ -62,7 +64,9 @@ impl View {
             let _permit = permit;
             run(&path, &sql, rows_max, duration_max, is_abandoned)
         });
-        let failed = || problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None);
+        let failed = || {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None)
+        };
         let answer = answer.await.ok_or_else(|| Box::new(failed()))??;
         Ok(server::json(StatusCode::OK, answer))
     }
@@ -83,16 +87,28 @@ impl Drop for Abandoned {
 }
 
 /// Blocks until the statement has given its rows or its time is over.
-fn run(path: &Path, sql: &str, rows_max: usize, duration_max: Duration, is_abandoned: Arc<AtomicBool>) -> Result<Vec<u8>, Refusal> {
-    let failed = |error: rusqlite::Error| Box::new(super::store_problem(&crate::store::sqlite::describe(path, &error)));
-    let connection = SqliteReader::open(path).map_err(failed)?.into_connection();
-    confine(&connection, duration_max, is_abandoned).map_err(failed)?;
+fn run(
+    path: &Path,
+    sql: &str,
+    rows_max: usize,
+    duration_max: Duration,
+    is_abandoned: Arc<AtomicBool>,
+) -> Result<Vec<u8>, Refusal> {
+    let failed = |error: rusqlite::Error| {
+        Box::new(super::store_problem(&crate::store::sqlite::describe(path, &error)))
+    };
+    let mut connection = SqliteReader::open(path).map_err(failed)?.into_connection();
+    confine(&mut connection, duration_max, is_abandoned).map_err(failed)?;
     let result = connection.prepare(sql).and_then(|mut statement| collect(&mut statement, rows_max));
     result.map_err(|error| describe(&error, duration_max))
 }
 
 /// Leaves the connection nothing but reading, for a time.
-fn confine(connection: &Connection, duration_max: Duration, is_abandoned: Arc<AtomicBool>) -> rusqlite::Result<()> {
+fn confine(
+    connection: &mut Connection,
+    duration_max: Duration,
+    is_abandoned: Arc<AtomicBool>,
+) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX)?;
     connection.authorizer(Some(authorize))?;
@@ -104,17 +120,20 @@ fn confine(connection: &Connection, duration_max: Duration, is_abandoned: Arc<At
 fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
-        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => Authorization::Allow,
-        AuthAction::Pragma { pragma_name: "table_info" | "table_xinfo" | "table_list" | "index_list" | "index_info", .. } => {
+        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
             Authorization::Allow
         }
+        AuthAction::Pragma {
+            pragma_name: "table_info" | "table_xinfo" | "table_list" | "index_list" | "index_info",
+            ..
+        } => Authorization::Allow,
         _ => Authorization::Deny,
     }
 }
 
 fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<Vec<u8>> {
     let mut out = b"{\"columns\":[".to_vec();
-    for (index, name) in statement.column_names().iter().enumerate() {
+    for (index, name) in statement.column_names().enumerate() {
         separate(&mut out, index);
         json::string(&mut out, name);
     }
@@ -124,7 +143,7 @@ fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<V
     let mut count = 0;
     let mut truncated = false;
     while let Some(row) = rows.next()? {
-        truncated = count >= rows_max || out.len() >= ANSWER_BYTES_MAX;
+        truncated = count >= rows_max || out.len() >= PAGE_BYTES_MAX;
         if truncated {
             break;
         }

@@ -27,7 +27,7 @@ impl View {
             "memory_bytes": memory_bytes(),
             "spool": {
                 "oldest_id": spool.oldest_id,
-                "next_id": spool.durable_id,
+                "durable_id": spool.durable_id,
                 "bytes": spool.bytes,
                 "bytes_max": spool.bytes_max,
                 "segments": spool.segments,

@@ -50,7 +50,9 @@ impl Inflater {
         let is_json = matches!(start.trim_ascii_start().first(), Some(b'{' | b'['));
         *self = match (&self, start) {
             (Inflater::Plain, [0x1f, 0x8b, ..]) => Inflater::gzip(),
-            (Inflater::Plain, [0x28, 0xb5, 0x2f, 0xfd, ..]) => Inflater::zstd(ZSTD_WINDOW_LOG_MAX_UNDECLARED)?,
+            (Inflater::Plain, [0x28, 0xb5, 0x2f, 0xfd, ..]) => {
+                Inflater::zstd(ZSTD_WINDOW_LOG_MAX_UNDECLARED)?
+            }
             (Inflater::Deflate(_), [0x1f, 0x8b, ..]) => Inflater::gzip(),
             _ if is_json => Inflater::Plain,
             _ => return Ok(()),

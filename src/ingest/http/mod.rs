@@ -18,13 +18,13 @@ use hyper::{Request, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::json::{self, Framing, Splitter};
-use super::source::Source;
 use self::inflate::Inflater;
 use super::Rejection;
+use super::json::{self, Framing, Splitter};
+use super::source::Source;
 use crate::limits::{
-    BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX, BODY_WAIT_SECONDS_MAX,
-    INFLATE_PIECE_BYTES,
+    BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX,
+    BODY_WAIT_SECONDS_MAX, INFLATE_PIECE_BYTES,
 };
 use crate::record::Batch;
 use crate::spool::{AppendError, Receipt};
@@ -43,7 +43,12 @@ pub struct Bounds {
 impl Bounds {
     /// With no body under way yet.
     pub fn new(compressed_bytes_max: usize, bytes_max: usize, duration_max: Duration) -> Bounds {
-        Bounds { compressed_bytes_max, bytes_max, duration_max, memory: Semaphore::new(BODY_MEMORY_KIB_MAX as usize) }
+        Bounds {
+            compressed_bytes_max,
+            bytes_max,
+            duration_max,
+            memory: Semaphore::new(BODY_MEMORY_KIB_MAX as usize),
+        }
     }
 }
 
@@ -169,7 +174,8 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     async fn run(&mut self, parts: &Parts, body: Incoming, bounds: &Bounds) -> Result<(), Failure> {
-        let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let length =
+            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > bounds.compressed_bytes_max.max(bounds.bytes_max) as u64) {
             return Err(Failure::TooLarge(bounds.bytes_max, ""));
         }
@@ -183,7 +189,12 @@ impl Upload<'_> {
         timeout(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
     }
 
-    async fn read(&mut self, mut body: Incoming, inflater: &mut Inflater, bounds: &Bounds) -> Result<(), Failure> {
+    async fn read(
+        &mut self,
+        mut body: Incoming,
+        inflater: &mut Inflater,
+        bounds: &Bounds,
+    ) -> Result<(), Failure> {
         let mut compressed_left = if inflater.is_plain() { usize::MAX } else { bounds.compressed_bytes_max };
         let mut is_first = true;
         while let Some(frame) = body.frame().await {
@@ -202,7 +213,12 @@ impl Upload<'_> {
         self.take(&rest, bounds).await
     }
 
-    async fn inflate(&mut self, bytes: &Bytes, inflater: &mut Inflater, bounds: &Bounds) -> Result<(), Failure> {
+    async fn inflate(
+        &mut self,
+        bytes: &Bytes,
+        inflater: &mut Inflater,
+        bounds: &Bounds,
+    ) -> Result<(), Failure> {
         if inflater.is_plain() {
             return self.take(bytes, bounds).await;
         }
@@ -217,8 +233,10 @@ impl Upload<'_> {
 
     /// Takes a part of the body as it was before compression.
     async fn take(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<(), Failure> {
-        self.bytes_left =
-            self.bytes_left.checked_sub(bytes.len()).ok_or(Failure::TooLarge(bounds.bytes_max, " after inflation"))?;
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(bytes.len())
+            .ok_or(Failure::TooLarge(bounds.bytes_max, " after inflation"))?;
         for piece in bytes.chunks(BODY_PIECE_BYTES) {
             if self.batch.is_full() {
                 self.append().await?;
@@ -252,7 +270,9 @@ impl Upload<'_> {
     async fn finish(mut self) -> Outcome {
         let keep = self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(Failure::Broken(_)));
         if keep {
-            self.decode(|splitter, take| std::mem::take(splitter).finish(take));
+            self.decode(|splitter, take| {
+                std::mem::replace(splitter, Splitter::new(Framing::Lines)).finish(take)
+            });
             if !self.batch.is_empty()
                 && let Err(failure) = self.append().await
             {

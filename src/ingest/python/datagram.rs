@@ -40,7 +40,12 @@ impl Datagrams {
 }
 
 /// Receives until `stop` says so, and then what has already arrived.
-pub async fn serve(socket: Datagrams, source: Arc<Source>, bounds: Arc<Bounds>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    socket: Datagrams,
+    source: Arc<Source>,
+    bounds: Arc<Bounds>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut receiver = Receiver {
         source,
         bounds,
@@ -102,10 +107,16 @@ impl Receiver {
         let arrival: Arrival<'_> = self.source.arrival(&self.host, 0);
         let result = match frames::next(datagram, self.bounds.frame_bytes_max) {
             frames::Next::Frame(pickle, []) => decode(pickle, &arrival, &mut self.scratch, batch),
-            frames::Next::Frame(..) => Err(Rejection::new("malformed", "the datagram goes on after its frame")),
+            frames::Next::Frame(..) => {
+                Err(Rejection::new("malformed", "the datagram goes on after its frame"))
+            }
             frames::Next::TooLarge(length) => Err(frames::too_large(length, self.bounds.frame_bytes_max)),
-            frames::Next::Partial(_) => Err(Rejection::new("truncated", "the datagram ends within its frame")),
-            frames::Next::Stranger => Err(Rejection::new("not_python", "the datagram is no frame of Python's DatagramHandler")),
+            frames::Next::Partial(_) => {
+                Err(Rejection::new("truncated", "the datagram ends within its frame"))
+            }
+            frames::Next::Stranger => {
+                Err(Rejection::new("not_python", "the datagram is no frame of Python's DatagramHandler"))
+            }
         };
         if let Err(rejection) = result {
             counters.rejected.add(rejection.reason, 1);

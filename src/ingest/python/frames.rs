@@ -40,7 +40,10 @@ pub(super) fn next(bytes: &[u8], frame_bytes_max: usize) -> Next<'_> {
 
 /// The rejection of a frame of `length` bytes.
 pub(super) fn too_large(length: usize, frame_bytes_max: usize) -> Rejection {
-    Rejection::new("too_large", format!("a frame of {length} bytes exceeds frame_bytes_max ({frame_bytes_max})"))
+    Rejection::new(
+        "too_large",
+        format!("a frame of {length} bytes exceeds frame_bytes_max ({frame_bytes_max})"),
+    )
 }
 
 #[cfg(test)]

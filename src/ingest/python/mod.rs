@@ -13,12 +13,15 @@
 //! [`plain`] takes the nineteen in twenty that hold nothing but texts and numbers, without a copy; whatever it does
 //! not know at a glance goes the other way. Both meet in [`log_record`], which knows what the keys mean.
 
+pub mod datagram;
+mod frames;
 mod log_record;
 mod members;
 pub mod percent;
 mod pickle;
 mod plain;
 mod repr;
+pub mod stream;
 mod traceback;
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    async fn readable(&self) -> io::Result<()> {
+    /// Returns once there is something to read, or the end.
+    pub async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
@@ -140,18 +141,14 @@ pub async fn serve(
         if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
             break;
         }
-        let round = match connection.round(&stream) {
+        match connection.round(&stream) {
+            Round::Done => {}
+            Round::Append(batch) => connection.source.append_or_shed(&batch).await,
             Round::End(end) => {
                 connection.finish(&end);
                 break;
             }
-            Round::Append(batch) => {
-                connection.source.append_or_shed(&batch).await;
-                continue;
-            }
-            Round::Done => Round::Done,
-        };
-        drop(round);
+        }
     }
     if *stop.borrow() {
         stream.reset();
@@ -170,7 +167,9 @@ impl Connection {
         };
         let readable = async {
             match deadline {
-                Some(deadline) => timeout_at(deadline, stream.readable()).await.is_ok_and(|result| result.is_ok()),
+                Some(deadline) => {
+                    timeout_at(deadline, stream.readable()).await.is_ok_and(|result| result.is_ok())
+                }
                 None => stream.readable().await.is_ok(),
             }
         };
@@ -202,13 +201,12 @@ impl Connection {
                 }
             }
             let end = self.decode(bench);
-            let Workbench { batch, .. } = bench;
-            if !batch.is_empty() && !self.source.try_append(batch) {
-                let batch = std::mem::take(batch);
-                // What ended the connection still stands at the next round, since it is kept in `rest`.
-                return Round::Append(batch);
+            if !bench.batch.is_empty() && !self.source.try_append(&bench.batch) {
+                // What ended the connection is kept in `rest`, and ends it at the next round.
+                self.has_frames |= end.is_some();
+                return Round::Append(std::mem::take(&mut bench.batch));
             }
-            batch.clear();
+            bench.batch.clear();
             end.map_or(Round::Done, Round::End)
         })
     }
@@ -234,7 +232,9 @@ impl Connection {
         let host = std::mem::take(&mut self.host);
         let arrival = source.arrival(&host, self.process_id);
         let (rest, end) = self.decode_frames(bytes, &arrival, &mut bench.scratch, &mut bench.batch);
-        self.keep(rest.to_vec());
+        // The beginning of a large frame is not copied at each read.
+        let rest = if !taken.is_empty() && rest.len() == taken.len() { taken } else { rest.to_vec() };
+        self.keep(rest);
         self.host = host;
         end
     }
@@ -266,7 +266,12 @@ impl Connection {
                     bytes = rest;
                 }
                 frames::Next::TooLarge(length) => {
-                    self.reject(&frames::too_large(length, self.bounds.frame_bytes_max), bytes, arrival, batch);
+                    self.reject(
+                        &frames::too_large(length, self.bounds.frame_bytes_max),
+                        bytes,
+                        arrival,
+                        batch,
+                    );
                     self.skip = 4 + length;
                 }
                 frames::Next::Partial(needed) => return (self.admit(bytes, needed, arrival, batch), None),
@@ -290,7 +295,13 @@ impl Connection {
     }
 
     /// Keeps the beginning of a frame, unless unfinished frames take too much memory already.
-    fn admit<'a>(&mut self, bytes: &'a [u8], needed: usize, arrival: &Arrival<'_>, batch: &mut Batch) -> &'a [u8] {
+    fn admit<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        needed: usize,
+        arrival: &Arrival<'_>,
+        batch: &mut Batch,
+    ) -> &'a [u8] {
         self.unfinished_since.get_or_insert_with(Instant::now);
         let others = self.bounds.partial_bytes.load(Relaxed).saturating_sub(self.charged);
         if others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
@@ -330,7 +341,12 @@ impl Connection {
     fn count_unfinished(&self, reason: &'static str) {
         if !self.rest.is_empty() || self.skip > 0 {
             self.source.counters.truncated.inc();
-            tracing::debug!(source = self.source.counters.source, peer = self.host, reason, "a frame was left unfinished");
+            tracing::debug!(
+                source = self.source.counters.source,
+                peer = self.host,
+                reason,
+                "a frame was left unfinished"
+            );
         }
     }
 }

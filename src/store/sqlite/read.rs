@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::schema;
 use crate::record::{Origin, RecordId, RecordRef};
-use crate::view::query::{sql::Condition, sql::Value, sqlite};
+use crate::view::query::{sql::Condition, sqlite};
 
 /// A connection that can only read.
 pub struct SqliteReader {
@@ -39,7 +38,8 @@ pub struct Progress {
     pub matches: usize,
 }
 
-const COLUMNS: &str = "r.id, r.timestamp, r.severity_number, o.severity_text, o.service, o.logger, o.host, o.file, o.line,
+const COLUMNS: &str =
+    "r.id, r.timestamp, r.severity_number, o.severity_text, o.service, o.logger, o.host, o.file, o.line,
     o.function, o.process_id, o.thread, r.message, r.trace_id, r.span_id, r.event_name, r.attributes";
 
 impl SqliteReader {
@@ -67,9 +67,10 @@ impl SqliteReader {
              WHERE r.id >= ? AND r.id < ? AND r.timestamp BETWEEN ? AND ? AND {} ORDER BY r.id {order}",
             search.condition.sql
         ))?;
-        let bounds = [ids.start as i64, ids.end as i64, search.time_min, search.time_max].map(SqlValue::Integer);
-        let parameters = search.condition.parameters.iter().map(to_sql);
-        let mut found = select.query(params_from_iter(bounds.into_iter().chain(parameters)))?;
+        let bounds = [ids.start as i64, ids.end as i64, search.time_min, search.time_max];
+        let bounds = bounds.iter().map(|bound| bound as &dyn ToSql);
+        let parameters = search.condition.parameters.iter().map(|value| value as &dyn ToSql);
+        let mut found = select.query(params_from_iter(bounds.chain(parameters)))?;
         let mut matches = 0;
         while let Some(row) = found.next()? {
             let (id, record) = from_row(row)?;
@@ -114,14 +115,6 @@ impl SqliteReader {
     /// The connection, for statements that readers write themselves.
     pub fn into_connection(self) -> Connection {
         self.connection
-    }
-}
-
-fn to_sql(value: &Value) -> SqlValue {
-    match value {
-        Value::Text(text) => SqlValue::Text(text.clone()),
-        Value::Integer(number) => SqlValue::Integer(*number),
-        Value::Real(number) => SqlValue::Real(*number),
     }
 }
 

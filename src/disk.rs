@@ -3,13 +3,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One folder of files.
 pub trait Disk: Send + Sync {
-    /// Names and lengths of the files in the folder itself, in no order.
-    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+    /// The files in the folder itself, in no order.
+    fn list(&self) -> io::Result<Vec<Entry>>;
     /// Opens a file to read and write; creates it, and its sub-folder, when it is not there. A created file's name is
     /// durable only once it has been renamed.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
@@ -17,6 +18,18 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Durable on return.
     fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// One file of a folder, as [`Disk::list`] found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What tells it from the folder's other files whatever it is called: the inode number. A removed file's may be given
+    /// to a new one.
+    pub identity: u64,
 }
 
 /// One open file; it stays readable after it has been renamed or removed.
@@ -50,13 +63,13 @@ impl Folder {
 }
 
 impl Disk for Folder {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+    fn list(&self) -> io::Result<Vec<Entry>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let data = entry.metadata()?;
             if let (true, Ok(name)) = (data.is_file(), entry.file_name().into_string()) {
-                files.push((name, data.len()));
+                files.push(Entry { name, bytes: data.len(), identity: data.ino() });
             }
         }
         Ok(files)
