@@ -134,3 +134,70 @@ fn escape_length(bytes: &[u8]) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::members;
+    use super::*;
+
+    /// Names and values as the quick way read them.
+    fn quick(json: &str) -> Option<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        read(json, |member| found.push((member.name.into_owned(), member.value.to_owned())))?;
+        Some(found)
+    }
+
+    fn general(json: &str) -> Option<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        let take = |member: Member<'_>| found.push((member.name.into_owned(), member.value.to_owned()));
+        members::read(json, take).ok()?;
+        Some(found)
+    }
+
+    #[test]
+    fn usual_objects_go_the_quick_way() {
+        let object = r#" {"a":"b\"\u00e9", "c" : -0.5 ,"d\n":{"e":[1]},"f":true,"g":1e9,"h":[ ]} "#;
+        assert_eq!(quick(object), general(object));
+        assert_eq!(quick(object).unwrap().len(), 6);
+        assert_eq!(quick(" { } "), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_not_valid_is_left_to_the_general_way() {
+        for value in [
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "nul",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\t\"",
+            "[1",
+            "",
+            "1 2",
+            "'a'",
+        ] {
+            assert_eq!(quick(&format!("{{\"a\":{value}}}")), None, "{value}");
+        }
+        for object in
+            ["", "{", "{\"a\"}", "{\"a\":1,}", "{,}", "{\"a\":1}}", "{a:1}", "[]", "{\"a\":1 \"b\":2}"]
+        {
+            assert_eq!(quick(object), None, "{object}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_agree(value in "[-+.eE0-9]{1,6}|\"[a\\\\u\"/n0-9]{0,8}\"|[\\[\\]{},:\" 1a]{0,8}", more in "[\\\\}, ]{0,2}") {
+            let json = format!("{{\"a\":{value}{more}}}");
+            if let Some(members) = quick(&json) {
+                prop_assert_eq!(Some(members), general(&json));
+            }
+        }
+    }
+}
