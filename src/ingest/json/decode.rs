@@ -1,20 +1,19 @@
 //! One JSON object becomes one record.
 //!
-//! First the members are collected, those of known inner objects (`log`, `error`, `process`...) under their dotted
-//! names beside the others. All of them together tell the sender, and with it what an ambiguous name or number means.
-//! Then each goes into its field or into the attributes.
+//! First all members are collected. Together they tell the sender, and with it what an ambiguous name or number
+//! means. Then each goes into its field or into the attributes.
 
 use std::borrow::Cow;
 
 use super::exception;
 use super::fields::{Fields, integer};
 use super::members::{self, Member};
-use super::names::{self, Field, Meaning, Seen};
+use super::names::Field;
+use super::object::{Object, Refusal};
 use super::sender::Sender;
 use super::text::{self, Text};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
-use crate::limits::JSON_MEMBERS_MAX;
 use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// Memory that is used for one record after the other.
@@ -52,21 +51,6 @@ pub fn decode(
     }
 }
 
-/// Why an object is no record.
-enum Refusal {
-    Malformed(serde_json::Error),
-    Empty,
-}
-
-impl From<Refusal> for Rejection {
-    fn from(refusal: Refusal) -> Rejection {
-        match refusal {
-            Refusal::Malformed(error) => members::malformed(&error),
-            Refusal::Empty => Rejection::new("empty", "the object has no members"),
-        }
-    }
-}
-
 fn check_is_object(json: &str) -> Result<(), Rejection> {
     let kind = match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => return Ok(()),
@@ -90,12 +74,7 @@ fn decode_text(
     batch: &mut Batch,
 ) -> Result<(), Refusal> {
     let Scratch { members, attributes, decoded } = scratch;
-    let mut object = Object {
-        members: recycle(std::mem::take(members)),
-        sender: Sender::Other,
-        loguru_text: "",
-        dropped: 0,
-    };
+    let mut object = Object::new(recycle(std::mem::take(members)));
     let result = object.read(json);
     if result.is_ok() {
         decoded.clear();
@@ -114,91 +93,6 @@ fn recycle<'a>(mut members: Vec<Member<'_>>) -> Vec<Member<'a>> {
     members.into_iter().map(|_| unreachable!("it was cleared")).collect()
 }
 
-/// What an object holds.
-struct Object<'a> {
-    members: Vec<Member<'a>>,
-    sender: Sender,
-    /// loguru's rendered text, which alone has the traceback.
-    loguru_text: &'a str,
-    /// Members beyond the limit.
-    dropped: u64,
-}
-
-impl<'a> Object<'a> {
-    /// Collects the members, and those of known inner objects.
-    fn read(&mut self, json: &'a str) -> Result<(), Refusal> {
-        self.members_of(json, "", false).map_err(Refusal::Malformed)?;
-        if self.members.is_empty() {
-            return Err(Refusal::Empty);
-        }
-        let mut seen = Seen::default();
-        self.members.iter().filter_map(|member| member.line).for_each(|line| seen.insert(line));
-        self.sender = Sender::of(&self.members, seen);
-        if self.sender == Sender::Loguru {
-            self.enter_loguru_record().map_err(Refusal::Malformed)?;
-        }
-        let mut at = 0;
-        while at < self.members.len() {
-            self.expand(at).map_err(Refusal::Malformed)?;
-            at += 1;
-        }
-        Ok(())
-    }
-
-    /// Appends the members of an object. `prefix` is put before their names.
-    fn members_of(
-        &mut self,
-        json: &'a str,
-        prefix: &'static str,
-        in_attributes: bool,
-    ) -> Result<(), serde_json::Error> {
-        members::read(json, |mut member| {
-            if self.members.len() >= JSON_MEMBERS_MAX {
-                self.dropped += 1;
-                return;
-            }
-            member.prefix = prefix;
-            member.in_attributes = in_attributes;
-            member.line = match prefix {
-                "" => names::find(member.name.as_bytes()),
-                _ => names::find(member.full_name().as_bytes()),
-            };
-            self.members.push(member);
-        })
-    }
-
-    /// Puts the members of loguru's `record` in the place of the outer ones.
-    fn enter_loguru_record(&mut self) -> Result<(), serde_json::Error> {
-        let mut record = "{}";
-        for member in self.members.drain(..) {
-            match &*member.name {
-                "record" => record = member.value,
-                _ => self.loguru_text = member.value,
-            }
-        }
-        self.members_of(record, "", false)
-    }
-
-    /// Where the member's value is an object that stands for several members: appends those, and leaves it without a
-    /// value. Known prefixes nest at most three deep, so this ends soon.
-    fn expand(&mut self, at: usize) -> Result<(), serde_json::Error> {
-        let member = &self.members[at];
-        if !member.value.starts_with('{') || member.in_attributes {
-            return Ok(());
-        }
-        let (prefix, in_attributes) = match (self.sender, &*member.name, member.line.map(names::known)) {
-            (Sender::Loguru, "extra", _) if member.prefix.is_empty() => ("", true),
-            (Sender::Loguru, "file", _) if member.prefix.is_empty() => ("code.file.", false),
-            (Sender::Loguru, "time", _) if member.prefix.is_empty() => ("", false),
-            (_, _, Some(known)) if matches!(known.meaning, Meaning::Members) => ("", true),
-            (_, _, Some(known)) if !known.prefix.is_empty() => (known.prefix, false),
-            _ => return Ok(()),
-        };
-        let value = std::mem::take(&mut self.members[at].value);
-        self.members_of(value, prefix, in_attributes)
-    }
-}
-
 /// Builds the record from the members.
 struct Builder<'s> {
     sender: Sender,
@@ -208,13 +102,10 @@ struct Builder<'s> {
 
 impl Builder<'_> {
     fn push(&mut self, object: &mut Object<'_>, arrival: &Arrival<'_>, batch: &mut Batch) {
-        let mut fields = Fields::default();
-        for member in object.members.drain(..).filter(|member| !member.value.is_empty()) {
-            if self.sender.is_redundant(&member) {
-                continue;
-            }
+        let mut fields = Fields::new(&mut object.members);
+        for member in 0..fields.members.len() {
             if let Some(left) = fields.place(member, self.sender) {
-                self.attribute(&left);
+                self.attribute(&fields.members[left]);
             }
         }
         let timestamp = self.timestamp(&fields).unwrap_or(arrival.observed_timestamp);
@@ -259,16 +150,16 @@ impl Builder<'_> {
         });
     }
 
-    fn text<'a>(&mut self, fields: &Fields<'a>, field: Field) -> Text<'a> {
-        fields.value(field).map_or(Text::None, |value| Text::of(value, self.decoded))
+    fn text<'a>(&mut self, fields: &Fields<'_, 'a>, field: Field) -> Text<'a> {
+        fields.get(field).map_or(Text::None, |member| Text::of(member, self.decoded))
     }
 
     fn attribute(&mut self, member: &Member<'_>) {
-        self.attributes.member(&member.full_name(), |out| text::write_value(member.value, out));
+        self.attributes.member(&member.full_name(), |out| text::write_value(member, out));
     }
 
     /// The time that the record gives. One that cannot be read stays as an attribute.
-    fn timestamp(&mut self, fields: &Fields<'_>) -> Option<i64> {
+    fn timestamp(&mut self, fields: &Fields<'_, '_>) -> Option<i64> {
         let member = fields.get(Field::Timestamp)?;
         let timestamp = time::parse(&text::decode(member.value));
         if timestamp.is_none() {
@@ -278,7 +169,7 @@ impl Builder<'_> {
     }
 
     /// The severity's number and text. A word decides by itself, a number needs its sender's scale.
-    fn severity<'a>(&mut self, fields: &Fields<'a>) -> (u8, Text<'a>) {
+    fn severity<'a>(&mut self, fields: &Fields<'_, 'a>) -> (u8, Text<'a>) {
         let python_level = fields.number(Field::PythonLevel);
         if let Some(level) = python_level
             && !Sender::Python.is_standard_level(level)
@@ -297,15 +188,15 @@ impl Builder<'_> {
             }
             return (given.unwrap_or(number), Text::None);
         }
-        let text = Text::of(member.value, self.decoded);
+        let text = Text::of(member, self.decoded);
         let number = given.or_else(|| severity::from_text(text.get(self.decoded)));
         (number.unwrap_or(0), text)
     }
 
     /// Writes the exception's attributes; its type and message from the stack trace where they are not given.
-    fn exception(&mut self, fields: &Fields<'_>, loguru_text: &str) {
-        let stack = match fields.value(Field::Stacktrace) {
-            Some(value) => text::decode(value),
+    fn exception(&mut self, fields: &Fields<'_, '_>, loguru_text: &str) {
+        let stack = match fields.get(Field::Stacktrace) {
+            Some(member) => text::decode(member.value),
             None if fields.get(Field::ExceptionType).is_some() => traceback_of(loguru_text),
             None => Cow::Borrowed(""),
         };
@@ -315,8 +206,8 @@ impl Builder<'_> {
             (Field::ExceptionType, "exception.type", told.map(|(kind, _)| kind)),
             (Field::ExceptionMessage, "exception.message", told.map(|(_, message)| message)),
         ] {
-            match (fields.value(field), told) {
-                (Some(value), _) => self.attributes.member(name, |out| text::write_value(value, out)),
+            match (fields.get(field), told) {
+                (Some(member), _) => self.attributes.member(name, |out| text::write_value(member, out)),
                 (None, Some(told)) if !told.is_empty() => self.attributes.text(name, told),
                 _ => {}
             }
@@ -342,7 +233,7 @@ fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }
 
-fn small(fields: &Fields<'_>, field: Field) -> Option<u32> {
+fn small(fields: &Fields<'_, '_>, field: Field) -> Option<u32> {
     fields.number(field).and_then(|number| u32::try_from(number).ok())
 }
 

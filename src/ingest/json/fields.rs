@@ -7,83 +7,104 @@ use super::members::Member;
 use super::names::{self, FIELDS, Field, Meaning};
 use super::sender::Sender;
 use super::text;
+use crate::limits::JSON_MEMBERS_MAX;
 
-/// The member that each field is taken from.
-#[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
-    slots: [Option<Member<'a>>; FIELDS],
+/// The members, and which of them each field is taken from.
+#[derive(Debug)]
+pub(super) struct Fields<'m, 'a> {
+    pub(super) members: &'m mut [Member<'a>],
+    /// Numbers of members.
+    slots: [Option<u16>; FIELDS],
 }
 
-impl<'a> Fields<'a> {
-    /// Puts a member into its field. Gives back what is to become an attribute: the member itself, or the one of a lesser
-    /// name that had the field; `None` where there is none.
-    pub(super) fn place(&mut self, mut member: Member<'a>, sender: Sender) -> Option<Member<'a>> {
-        if sender == Sender::Gelf {
-            strip_underscore(&mut member);
+const _: () = assert!(JSON_MEMBERS_MAX < u16::MAX as usize);
+
+impl<'m, 'a> Fields<'m, 'a> {
+    /// Fields that no member is placed in yet.
+    pub(super) fn new(members: &'m mut [Member<'a>]) -> Fields<'m, 'a> {
+        Fields { members, slots: [None; FIELDS] }
+    }
+
+    /// Puts a member into its field. Gives back the one that is to become an attribute: the member itself, or that of
+    /// a lesser name which had the field; `None` where there is none.
+    pub(super) fn place(&mut self, number: usize, sender: Sender) -> Option<usize> {
+        let member = &mut self.members[number];
+        if member.value.is_empty() || sender.is_redundant(member) {
+            return None;
         }
-        let Some(line) = member.line else { return Some(member) };
+        if sender == Sender::Gelf {
+            strip_underscore(member);
+        }
+        let Some(line) = member.line else { return Some(number) };
         let known = names::known(line);
         if member.in_attributes && !known.is_semantic_convention() {
-            return Some(member);
+            return Some(number);
         }
         match known.meaning {
-            Meaning::Field(field) => self.put(field, line, member),
+            Meaning::Field(field) => self.put(field, number),
             Meaning::Attribute(_) if matches!(member.value, "null" | "\"\"" | "\"MainProcess\"") => None,
-            Meaning::Attribute(name) => Some(Member { prefix: "", name: Cow::Borrowed(name), ..member }),
-            Meaning::MessageAgain => self.message_again(member),
-            Meaning::Own | Meaning::Members => Some(member),
+            Meaning::Attribute(name) => {
+                rename(member, name);
+                Some(number)
+            }
+            Meaning::MessageAgain => self.message_again(number),
+            Meaning::Own | Meaning::Members => Some(number),
         }
     }
 
-    fn put(&mut self, field: Field, line: u8, member: Member<'a>) -> Option<Member<'a>> {
+    fn put(&mut self, field: Field, number: usize) -> Option<usize> {
+        let member = &mut self.members[number];
         if is_absent(field, member.value) {
             return None;
         }
         if !suits(field, member.value) {
-            return Some(match field {
-                Field::Thread if integer(member.value).is_some() => {
-                    Member { prefix: "", name: Cow::Borrowed("thread.id"), ..member }
-                }
-                _ => member,
-            });
-        }
-        let slot = &mut self.slots[field as usize];
-        match slot {
-            Some(other) if other.line < Some(line) => Some(member),
-            Some(other) if other.line == Some(line) => {
-                *slot = Some(member);
-                None
+            if field == Field::Thread && integer(member.value).is_some() {
+                rename(member, "thread.id");
             }
-            _ => slot.replace(member),
+            return Some(number);
+        }
+        let line = member.line;
+        match self.get(field).map(|other| other.line) {
+            Some(other) if other < line => Some(number),
+            Some(other) => {
+                let earlier = self.take(field, number);
+                if other == line { None } else { earlier }
+            }
+            None => self.take(field, number),
         }
     }
 
+    /// Gives the field to a member; the one that had it.
+    fn take(&mut self, field: Field, number: usize) -> Option<usize> {
+        self.slots[field as usize].replace(number as u16).map(usize::from)
+    }
+
     /// A longer message, as GELF has it, is the traceback where there is one.
-    fn message_again(&mut self, member: Member<'a>) -> Option<Member<'a>> {
-        if self.value(Field::Message) == Some(member.value) {
+    fn message_again(&mut self, number: usize) -> Option<usize> {
+        let value = self.members[number].value;
+        if self.get(Field::Message).is_some_and(|message| message.value == value) {
             return None;
         }
-        let slot = &mut self.slots[Field::Stacktrace as usize];
-        if slot.is_none() && exception::is_python(member.value) {
-            return slot.replace(member);
+        if self.get(Field::Stacktrace).is_none() && exception::is_python(value) {
+            return self.take(Field::Stacktrace, number);
         }
-        Some(member)
+        Some(number)
     }
 
     /// The member of a field.
     pub(super) fn get(&self, field: Field) -> Option<&Member<'a>> {
-        self.slots[field as usize].as_ref()
-    }
-
-    /// The JSON text of a field.
-    pub(super) fn value(&self, field: Field) -> Option<&'a str> {
-        self.get(field).map(|member| member.value)
+        self.slots[field as usize].map(|number| &self.members[usize::from(number)])
     }
 
     /// The whole number of a field.
     pub(super) fn number(&self, field: Field) -> Option<i64> {
-        self.value(field).and_then(integer)
+        self.get(field).and_then(|member| integer(member.value))
     }
+}
+
+fn rename(member: &mut Member<'_>, name: &'static str) {
+    member.prefix = "";
+    member.name = Cow::Borrowed(name);
 }
 
 /// Names of GELF's additional fields start with an underscore. Those of the code's location, of processes and of

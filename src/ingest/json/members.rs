@@ -18,6 +18,8 @@ pub(super) struct Member<'a> {
     pub(super) name: Cow<'a, str>,
     /// The value as JSON text.
     pub(super) value: &'a str,
+    /// Whether the value may have escapes.
+    pub(super) has_escape: bool,
     /// Whether it stands in the object's `attributes`.
     pub(super) in_attributes: bool,
     /// The line of [`super::names`] that its whole name hits.
@@ -76,6 +78,7 @@ impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
                 prefix: "",
                 name: text::decode(name.get()),
                 value: value.get(),
+                has_escape: true,
                 in_attributes: false,
                 line: None,
             });

@@ -9,6 +9,8 @@ mod fields;
 mod framing;
 mod members;
 mod names;
+mod object;
+mod quick;
 mod scan;
 mod sender;
 mod splitter;

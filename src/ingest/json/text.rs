@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::members::Member;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::record::json;
 
@@ -19,11 +20,11 @@ pub(super) enum Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The text of a value: a string's content, or anything else's JSON.
-    pub(super) fn of(value: &'a str, buffer: &mut String) -> Text<'a> {
-        match content(value) {
-            None => Text::Given(value),
-            Some(content) if !has_escape(content) => Text::Given(content),
+    /// The text of a member's value: a string's content, or anything else's JSON.
+    pub(super) fn of(member: &Member<'a>, buffer: &mut String) -> Text<'a> {
+        match content(member.value) {
+            None => Text::Given(member.value),
+            Some(content) if !member.has_escape || !has_escape(content) => Text::Given(content),
             Some(content) => {
                 let start = buffer.len();
                 unescape(content, buffer);
@@ -107,8 +108,10 @@ fn unicode(escape: &str) -> (char, usize) {
 ///
 /// Half surrogate pairs become U+FFFD, numbers beyond a double become strings, and what nests deeper than
 /// [`JSON_DEPTH_MAX`] becomes a string of its JSON.
-pub(super) fn write_value(value: &str, out: &mut Vec<u8>) {
+pub(super) fn write_value(member: &Member<'_>, out: &mut Vec<u8>) {
+    let value = member.value;
     match value.as_bytes().first() {
+        Some(b'"') if !member.has_escape => out.extend_from_slice(value.as_bytes()),
         Some(b'"') => out.extend_from_slice(mend_surrogates(value).as_bytes()),
         Some(b'{' | b'[') => write_nested(&mend_surrogates(value), out),
         Some(b'-' | b'0'..=b'9') => write_number(value, out),

@@ -1,0 +1,122 @@
+//! Collects the members of an object, those of known inner objects (`log`, `error`, `process`...) under their dotted
+//! names beside the others, and tells the sender by them.
+
+use super::members::{self, Member};
+use super::names::{self, Meaning, Seen};
+use super::quick;
+use super::sender::Sender;
+use crate::ingest::Rejection;
+use crate::limits::JSON_MEMBERS_MAX;
+
+/// What an object holds.
+pub(super) struct Object<'a> {
+    pub(super) members: Vec<Member<'a>>,
+    pub(super) sender: Sender,
+    /// loguru's rendered text, which alone has the traceback.
+    pub(super) loguru_text: &'a str,
+    /// Members beyond the limit.
+    pub(super) dropped: u64,
+}
+
+impl<'a> Object<'a> {
+    /// An object to be read, with memory for its members.
+    pub(super) fn new(members: Vec<Member<'a>>) -> Object<'a> {
+        Object { members, sender: Sender::Other, loguru_text: "", dropped: 0 }
+    }
+
+    /// Collects the members, and those of known inner objects.
+    pub(super) fn read(&mut self, json: &'a str) -> Result<(), Refusal> {
+        self.members_of(json, "", false).map_err(Refusal::Malformed)?;
+        if self.members.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        let mut seen = Seen::default();
+        self.members.iter().filter_map(|member| member.line).for_each(|line| seen.insert(line));
+        self.sender = Sender::of(&self.members, seen);
+        if self.sender == Sender::Loguru {
+            self.enter_loguru_record().map_err(Refusal::Malformed)?;
+        }
+        let mut at = 0;
+        while at < self.members.len() {
+            self.expand(at).map_err(Refusal::Malformed)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Appends the members of an object. `prefix` is put before their names.
+    fn members_of(
+        &mut self,
+        json: &'a str,
+        prefix: &'static str,
+        in_attributes: bool,
+    ) -> Result<(), serde_json::Error> {
+        let (length, dropped) = (self.members.len(), self.dropped);
+        if quick::read(json, |member| self.add(member, prefix, in_attributes)).is_some() {
+            return Ok(());
+        }
+        self.members.truncate(length);
+        self.dropped = dropped;
+        members::read(json, |member| self.add(member, prefix, in_attributes))
+    }
+
+    fn add(&mut self, mut member: Member<'a>, prefix: &'static str, in_attributes: bool) {
+        if self.members.len() >= JSON_MEMBERS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        member.prefix = prefix;
+        member.in_attributes = in_attributes;
+        member.line = match prefix {
+            "" => names::find(member.name.as_bytes()),
+            _ => names::find(member.full_name().as_bytes()),
+        };
+        self.members.push(member);
+    }
+
+    /// Puts the members of loguru's `record` in the place of the outer ones.
+    fn enter_loguru_record(&mut self) -> Result<(), serde_json::Error> {
+        let mut record = "{}";
+        for member in self.members.drain(..) {
+            match &*member.name {
+                "record" => record = member.value,
+                _ => self.loguru_text = member.value,
+            }
+        }
+        self.members_of(record, "", false)
+    }
+
+    /// Where the member's value is an object that stands for several members: appends those, and leaves it without a
+    /// value. Known prefixes nest at most three deep, so this ends soon.
+    fn expand(&mut self, at: usize) -> Result<(), serde_json::Error> {
+        let member = &self.members[at];
+        if !member.value.starts_with('{') || member.in_attributes {
+            return Ok(());
+        }
+        let (prefix, in_attributes) = match (self.sender, &*member.name, member.line.map(names::known)) {
+            (Sender::Loguru, "extra", _) if member.prefix.is_empty() => ("", true),
+            (Sender::Loguru, "file", _) if member.prefix.is_empty() => ("code.file.", false),
+            (Sender::Loguru, "time", _) if member.prefix.is_empty() => ("", false),
+            (_, _, Some(known)) if matches!(known.meaning, Meaning::Members) => ("", true),
+            (_, _, Some(known)) if !known.prefix.is_empty() => (known.prefix, false),
+            _ => return Ok(()),
+        };
+        let value = std::mem::take(&mut self.members[at].value);
+        self.members_of(value, prefix, in_attributes)
+    }
+}
+
+/// Why an object is no record.
+pub(super) enum Refusal {
+    Malformed(serde_json::Error),
+    Empty,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Rejection {
+        match refusal {
+            Refusal::Malformed(error) => members::malformed(&error),
+            Refusal::Empty => Rejection::new("empty", "the object has no members"),
+        }
+    }
+}
