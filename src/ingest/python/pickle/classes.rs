@@ -18,6 +18,8 @@ pub(crate) enum Shape {
     Sequence(Chain),
     /// Keys and values; those of a plain object go with the name of its class.
     Map { class: Option<String>, pairs: Chain },
+    /// Keys and values too, each two in a tuple or list of their own.
+    PairList(Chain),
     /// A class or function and what it would have been called with: positional and named arguments, and a state.
     Call { class: String, arguments: Chain, more: [Option<NodeId>; 2] },
 }
@@ -37,7 +39,7 @@ pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape 
         let arguments = Arguments::new(view, object);
         well_known(view, class, object, arguments, bytes_max)
     });
-    known.unwrap_or_else(|| unknown(view, object.class, object))
+    known.or_else(|| with_keywords(view, object)).unwrap_or_else(|| unknown(view, object.class, object))
 }
 
 /// A class or function by module and name, under the names of Python 3.
@@ -122,6 +124,9 @@ fn well_known(
         }
         ("copyreg", "_reconstructor") => Some(reconstructed(view, first?, second?, third?, object)),
         ("datetime", name) => date_and_time(view, name, arguments.first).map(Shape::Text),
+        ("fractions", "Fraction") if second.is_some() => {
+            Some(Shape::Text(format!("{}/{}", integer(view, first?)?, integer(view, second?)?)))
+        }
         ("decimal", "Decimal") | ("fractions", "Fraction") => {
             view.name(first?).map(|digits| Shape::Text(digits.to_owned()))
         }
@@ -152,6 +157,25 @@ fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
             more: [object.keywords, object.state],
         },
     }
+}
+
+/// Protocols 2 and 3 say `partial(class.__new__, class, .., name=..)()` where a class wants arguments by name.
+/// The state of a partial is `(function, arguments, keywords, attributes)`.
+fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
+    let Node::Object(number) = view.node(object.class) else { return None };
+    let partial = view.object(number);
+    if class_of(view, partial.class)? != ("functools", "partial") {
+        return None;
+    }
+    let mut state = view.elements(view.sequence(partial.state?));
+    let (function, arguments, keywords) = (state.next()?, view.sequence(state.next()?), state.next()?);
+    let (_, method) = member_of(view, function)?;
+    let class = view.elements(arguments).next()?;
+    (method == "__new__").then(|| Shape::Call {
+        class: class_name(view, class),
+        arguments: view.without_first(arguments),
+        more: [Some(keywords), object.state],
+    })
 }
 
 /// The attributes in a state: a dict, or `(None, dict)` where the class has slots.
@@ -189,10 +213,11 @@ fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, obj
     }
 }
 
-/// Python 2 gives an `OrderedDict` its pairs as a list, which stays one here.
+/// Python 2 gives an `OrderedDict` its pairs as a list.
 fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
-    match first.map(|first| (first, view.node(first))) {
-        Some((list, Node::List(_) | Node::Tuple(_) | Node::Dict(_))) => Shape::Value(list),
+    match first.map(|first| view.node(first)) {
+        Some(Node::List(pairs) | Node::Tuple(pairs)) => Shape::PairList(pairs),
+        Some(Node::Dict(pairs)) => Shape::Map { class: None, pairs },
         _ => Shape::Map { class: None, pairs: Chain::EMPTY },
     }
 }

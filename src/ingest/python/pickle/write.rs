@@ -94,19 +94,41 @@ struct Open<'a> {
     is_first: bool,
 }
 
+/// What stands between two commas.
+struct Part {
+    key: Option<NodeId>,
+    value: NodeId,
+}
+
+impl Open<'_> {
+    fn next(&mut self, view: View<'_>) -> Option<Part> {
+        let next = self.rest.next()?;
+        match self.kind {
+            Kind::Map => Some(Part { key: Some(next), value: self.rest.next()? }),
+            Kind::PairList => {
+                let mut pair = view.elements(view.sequence(next));
+                let (key, value) = (pair.next(), pair.next());
+                Some(Part { key: key.or(Some(next)), value: value.unwrap_or(next) })
+            }
+            _ => Some(Part { key: None, value: next }),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     List,
     Tuple { single: bool },
     Set,
     Map,
+    PairList,
     Call { more: [Option<NodeId>; 2] },
 }
 
 impl Kind {
     fn brackets(self, form: Form) -> (&'static str, &'static str) {
         match (self, form) {
-            (Kind::Map | Kind::Set, Form::Python) | (Kind::Map, Form::Json) => ("{", "}"),
+            (Kind::Set, Form::Python) | (Kind::Map | Kind::PairList, _) => ("{", "}"),
             (Kind::Tuple { single: true }, Form::Python) => ("(", ",)"),
             (Kind::Tuple { .. } | Kind::Call { .. }, Form::Python) => ("(", ")"),
             _ => ("[", "]"),
@@ -118,21 +140,16 @@ impl<'a> Walk<'_, 'a> {
     fn run(&mut self, id: NodeId) {
         self.value(id);
         while let Some(open) = self.open.last_mut() {
-            let kind = open.kind;
-            let next = open.rest.next();
-            let value = if matches!(kind, Kind::Map) { open.rest.next() } else { None };
-            match (next, value) {
-                (Some(_), _) if self.budget.is_spent() => self.cut_short(),
-                (Some(key), Some(value)) => {
+            match open.next(self.view) {
+                None => self.close(),
+                Some(_) if self.budget.is_spent() => self.cut_short(),
+                Some(Part { key, value }) => {
                     self.separator();
-                    self.key(key);
+                    if let Some(key) = key {
+                        self.key(key);
+                    }
                     self.value(value);
                 }
-                (Some(element), None) => {
-                    self.separator();
-                    self.value(element);
-                }
-                (None, _) => self.close(),
             }
         }
     }
@@ -162,6 +179,7 @@ impl<'a> Walk<'_, 'a> {
             Shape::Value(_) => {}
             Shape::Sequence(chain) => self.open(id, Kind::List, chain),
             Shape::Map { class, pairs } => self.map(id, class, pairs),
+            Shape::PairList(chain) => self.open(id, Kind::PairList, chain),
             Shape::Call { class, arguments, more } => self.call(id, &class, arguments, more),
         }
     }
@@ -231,7 +249,7 @@ impl<'a> Walk<'_, 'a> {
         self.separator();
         let Some(open) = self.open.last_mut() else { return };
         open.rest = self.view.elements(Chain::EMPTY);
-        let is_map = matches!(open.kind, Kind::Map);
+        let is_map = matches!(open.kind, Kind::Map | Kind::PairList);
         self.text(CUT);
         if is_map {
             self.raw(":");
