@@ -238,8 +238,8 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const KEEPALIVE_SECONDS: u64 = 60;
 
 /// Opcodes of one pickle. Every opcode pushes at most one value, makes at most three nodes and links at most two,
-/// so this one number bounds the memory (about 20 MiB) and the time that any frame can take.
-pub const PICKLE_OPCODES_MAX: usize = 1 << 19;
+/// so this one number bounds the memory (about 10 MiB) and the time that any frame can take.
+pub const PICKLE_OPCODES_MAX: usize = 1 << 18;
 
 /// Digits of a whole number written as text; CPython draws the same line. Longer ones are told by their length.
 pub const PICKLE_INTEGER_DIGITS_MAX: usize = 4300;
@@ -263,9 +263,9 @@ pub const PICKLE_VALUES_BYTES_MAX: usize = ATTRIBUTES_BYTES_MAX / 2;
 pub const PICKLE_MEMO_GAP: usize = 16;
 
 /// Bytes of a key or a class name that are looked at.
-pub const PICKLE_NAME_BYTES_MAX: usize = 256;
+pub const PICKLE_NAME_BYTES_MAX: usize = 128;
 
-/// Members of a dict that are taken without a look for equal keys, since an honest dict has none.
+/// Members that a record has on the fast path. It keeps no order among them, so that equal keys cost a little each.
 pub const PICKLE_MEMBERS_PLAIN_MAX: usize = 64;
 
 /// Memo entries that the fast path for plain records remembers.
@@ -282,6 +282,3 @@ pub const PERCENT_ARGUMENTS_MAX: usize = 256;
 
 /// Width and precision in a `%` template, in characters.
 pub const PERCENT_WIDTH_MAX: usize = 1000;
-
-/// Bytes of a text that are looked at without asking whether it is shared with others of its record.
-pub const PICKLE_TEXT_PLAIN_BYTES_MAX: usize = 4096;

@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 
-use super::percent;
-use super::pickle::{Budget, Form, Node, NodeId, View, json_float, python, write};
-use super::{repr, traceback};
+use super::message::{Merged, Message};
+use super::pickle::{Budget, CUT, Form, NodeId, View, json_float, write};
+use super::traceback;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
-use crate::limits::PERCENT_ARGUMENTS_MAX;
 use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// A value of a record's dict.
@@ -70,10 +69,7 @@ pub(super) struct LogRecord<'a, 's> {
     file_name: &'a str,
     level: Option<i64>,
     created: Option<i64>,
-    message: Option<Value<'a>>,
-    /// What another handler of the sender has formatted.
-    formatted_message: &'a str,
-    arguments: Value<'a>,
+    message: Message<'a>,
     exception: &'a str,
 
     trace_id: Claim<'a>,
@@ -108,9 +104,7 @@ impl<'a, 's> LogRecord<'a, 's> {
             file_name: "",
             level: None,
             created: None,
-            message: None,
-            formatted_message: "",
-            arguments: Value::None,
+            message: Message::default(),
             exception: "",
             trace_id: Claim::default(),
             span_id: Claim::default(),
@@ -125,8 +119,8 @@ impl<'a, 's> LogRecord<'a, 's> {
         use Value::{Float, Integer, None, Text};
         match (key, value) {
             ("name", Text(text)) => self.origin.logger = text,
-            ("msg", value) => self.message = Some(value),
-            ("args", value) => self.arguments = value,
+            ("msg", value) => self.message.text = Some(value),
+            ("args", value) => self.message.arguments = value,
             ("levelname", Text(text)) => self.origin.severity_text = text,
             ("levelno", Integer(level)) => self.level = Some(level),
             ("pathname", Text(text)) => self.origin.file = text,
@@ -147,7 +141,7 @@ impl<'a, 's> LogRecord<'a, 's> {
             ("taskName", value @ Text(_)) => self.attribute("python.task_name", value),
             ("exc_text", Text(text)) => self.exception = text.trim_end(),
             ("stack_info", value @ Text(_)) => self.attribute("code.stacktrace", value),
-            ("message", Text(text)) => self.formatted_message = text,
+            ("message", Text(text)) => self.message.formatted = text,
             // These say again, in other words, what others say.
             ("module" | "asctime", Text(_)) | ("msecs" | "relativeCreated", Integer(_) | Float(_)) => {}
             (key, None) if is_standard(key) => {}
@@ -203,7 +197,7 @@ impl<'a, 's> LogRecord<'a, 's> {
                 attributes.text(key, text);
             }
             Value::Text(text) => {
-                let text = format!("{} [cut by logboom]", &text[..text.floor_char_boundary(budget.bytes())]);
+                let text = format!("{}{CUT}", &text[..text.floor_char_boundary(budget.bytes())]);
                 budget.take_bytes(text.len());
                 attributes.text(key, &text);
             }
@@ -245,7 +239,7 @@ impl<'a, 's> LogRecord<'a, 's> {
     pub(super) fn finish(mut self, batch: &mut Batch) {
         self.level_attribute();
         self.exception_attributes();
-        let message = self.message();
+        let message = self.merge_message();
         if self.budget.lossy {
             self.attributes.raw("python.lossy_text", "true");
         }
@@ -271,6 +265,18 @@ impl<'a, 's> LogRecord<'a, 's> {
             event_name: self.event_name.text(event_name),
             attributes: self.attributes.finish(),
         });
+    }
+
+    /// The message; where it was merged here, or could not be, attributes tell what of.
+    fn merge_message(&mut self) -> Cow<'a, str> {
+        let Merged { text, template, arguments } = self.message.merge(self.view, &mut self.budget);
+        if let Some(arguments) = arguments {
+            self.attribute("python.args", arguments);
+        }
+        if let Some(template) = template {
+            self.attribute("python.msg", Value::Text(&template));
+        }
+        text
     }
 
     fn severity_number(&self) -> u8 {
@@ -301,99 +307,6 @@ impl<'a, 's> LogRecord<'a, 's> {
             }
         }
         self.attribute("exception.stacktrace", Value::Text(text));
-    }
-
-    /// The message, merged with its arguments if the sender has left that to us.
-    fn message(&mut self) -> Cow<'a, str> {
-        let template = match self.message {
-            None | Some(Value::None) if !self.formatted_message.is_empty() => {
-                return Cow::Borrowed(self.formatted_message);
-            }
-            None => return Cow::Borrowed(""),
-            Some(value) => self.text_of(value),
-        };
-        let arguments = match self.arguments {
-            Value::None => return template,
-            Value::Node(id) if self.is_empty(id) => return template,
-            arguments => arguments,
-        };
-        let merged = match self.formatted_message {
-            "" => self.merge(&template, arguments),
-            formatted => Some(Cow::Borrowed(formatted)),
-        };
-        self.attribute("python.args", arguments);
-        match merged {
-            None => template,
-            Some(merged) => {
-                self.attribute("python.msg", Value::Text(&template));
-                merged
-            }
-        }
-    }
-
-    fn is_empty(&self, id: NodeId) -> bool {
-        matches!(self.view.node(id), Node::Tuple(chain) | Node::Dict(chain) | Node::List(chain) if chain.is_empty())
-    }
-
-    fn merge(&mut self, template: &str, arguments: Value<'a>) -> Option<Cow<'a, str>> {
-        let merged = match arguments {
-            Value::Node(id) => match self.view.node(id) {
-                Node::Tuple(chain) if chain.len() <= PERCENT_ARGUMENTS_MAX => {
-                    let values: Vec<_> =
-                        self.view.elements(chain).map(|value| self.argument(value)).collect();
-                    percent::format(template, &percent::Arguments::Positional(&values))
-                }
-                Node::Dict(chain) if chain.len() <= 2 * PERCENT_ARGUMENTS_MAX => {
-                    let whole = percent::Value::Other(python(self.view, id, &mut self.budget));
-                    let pairs = self.view.pairs(chain);
-                    let values: Vec<_> = pairs
-                        .filter_map(|(name, value)| Some((self.view.name(name)?, self.argument(value))))
-                        .collect();
-                    percent::format(template, &percent::Arguments::Named(&values, &whole))
-                }
-                _ => percent::format(template, &percent::Arguments::Positional(&[self.argument(id)])),
-            },
-            value => {
-                let value = percent::Value::Other(self.text_of(value).into_owned());
-                percent::format(template, &percent::Arguments::Positional(&[value]))
-            }
-        };
-        merged.map(Cow::Owned)
-    }
-
-    /// An argument as `%` takes it.
-    fn argument(&mut self, id: NodeId) -> percent::Value<'a> {
-        match self.view.node(id) {
-            Node::None => percent::Value::Other("None".to_owned()),
-            Node::Bool(value) => percent::Value::Bool(value),
-            Node::Integer(value) => percent::Value::Integer(value),
-            Node::Float(value) => percent::Value::Float(value),
-            Node::Text(span) => {
-                let text = self.view.prefix(span, self.budget.bytes());
-                self.budget.take_bytes(text.len());
-                percent::Value::Text(text)
-            }
-            Node::LongDigits(_) | Node::LongBytes(_) => {
-                percent::Value::Long(python(self.view, id, &mut self.budget))
-            }
-            _ => percent::Value::Other(python(self.view, id, &mut self.budget)),
-        }
-    }
-
-    /// What `str` makes of a value.
-    fn text_of(&mut self, value: Value<'a>) -> Cow<'a, str> {
-        match value {
-            Value::None => Cow::Borrowed("None"),
-            Value::Bool(value) => Cow::Borrowed(if value { "True" } else { "False" }),
-            Value::Integer(value) => Cow::Owned(value.to_string()),
-            Value::Float(value) => {
-                let mut text = String::new();
-                repr::float(value, &mut text);
-                Cow::Owned(text)
-            }
-            Value::Text(text) => Cow::Borrowed(text),
-            Value::Node(id) => Cow::Owned(python(self.view, id, &mut self.budget)),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::pickle::{
     Arena, Chain, Node, NodeId, Shape, View, class_name, for_next_frame, key_text, latin1, shape, text,
 };
 use crate::ingest::Rejection;
-use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_TEXT_PLAIN_BYTES_MAX, PICKLE_VALUES_BYTES_MAX};
+use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX};
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
             let view = View::new(arena, frame);
             member.value = match view.node(member.value) {
                 Node::Latin1(span) => {
-                    let bytes = &view.bytes(span)[..];
+                    let bytes = view.bytes(span);
                     let shown = latin1(bytes, bytes.len().saturating_mul(2));
                     let span = arena.add_converted(|out| {
                         out.extend_from_slice(shown.as_bytes());
@@ -180,15 +180,18 @@ fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
 
 impl Member {
     /// The key, and the value as the mapping takes it.
-    pub(super) fn resolve<'a>(&self, view: View<'a>) -> (&'a str, Value<'a>) {
+    ///
+    /// A long text may be the value of all members, so no more text is looked at whole than `whole_bytes`, which the
+    /// frame could hold once; the rest stays a node, which is written within a budget.
+    pub(super) fn resolve<'a>(&self, view: View<'a>, whole_bytes: &mut usize) -> (&'a str, Value<'a>) {
         let key = view.name(self.key).unwrap_or_default();
         let value = match view.node(self.value) {
             Node::None => Value::None,
             Node::Bool(value) => Value::Bool(value),
             Node::Integer(value) => Value::Integer(value),
             Node::Float(value) => Value::Float(value),
-            // A long text may be shared by all members; only one that is needed whole is looked at whole.
-            Node::Text(span) if log_record::is_standard(key) || span.len() <= PICKLE_TEXT_PLAIN_BYTES_MAX => {
+            Node::Text(span) if span.len() <= *whole_bytes => {
+                *whole_bytes -= span.len();
                 Value::Text(view.text(span))
             }
             _ => Value::Node(self.value),

@@ -17,6 +17,7 @@ pub mod datagram;
 mod frames;
 mod log_record;
 mod members;
+mod message;
 pub mod percent;
 mod pickle;
 mod plain;
@@ -75,8 +76,9 @@ fn decode_any(
 
     let view = machine.view(pickle);
     let mut record = LogRecord::new(view, arrival, attributes);
+    let mut whole_bytes = 2 * pickle.len(); // of text; Latin-1 takes twice its room
     for member in members.iter() {
-        let (key, value) = member.resolve(view);
+        let (key, value) = member.resolve(view, &mut whole_bytes);
         match member.is_nested {
             true => record.set_extra(key, value),
             false => record.set(key, value),

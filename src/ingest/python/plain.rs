@@ -39,7 +39,8 @@ pub(super) fn decode(
                 return None;
             }
             let Value::Text(key) = plain.value()? else { return None };
-            record.set(key, plain.value()?);
+            let value = if key == "args" { plain.arguments()? } else { plain.value()? };
+            record.set(key, value);
         }
         plain.reader.byte().ok()?;
     }
@@ -95,6 +96,15 @@ impl<'a> Plain<'a> {
         let text = std::str::from_utf8(reader.take(length.ok()?).ok()?).ok()?;
         self.memorize(text);
         Some(Value::Text(text))
+    }
+
+    /// Arguments that are none: those of a record that was not made ready for the wire are an empty tuple.
+    fn arguments(&mut self) -> Option<Value<'a>> {
+        if self.reader.peek()? == op::EMPTY_TUPLE {
+            self.reader.byte().ok()?;
+            return Some(Value::None);
+        }
+        self.value()
     }
 
     fn number(&mut self, opcode: u8) -> Option<Value<'a>> {

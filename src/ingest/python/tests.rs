@@ -1,1 +1,95 @@
+use super::golden_tests::{ARRIVAL, as_json};
+use super::*;
 
+/// A protocol 1 dict, as a stock handler sends it, of members that are already pickled.
+fn dict(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut pickle = b"}(".to_vec();
+    for (key, value) in members {
+        pickle.extend(text(key));
+        pickle.extend(value.bytes());
+    }
+    pickle.extend(b"u.");
+    pickle
+}
+
+fn text(value: &str) -> Vec<u8> {
+    [&b"X"[..], &(value.len() as u32).to_le_bytes(), value.as_bytes()].concat()
+}
+
+/// What a record of some members becomes; the fast path and the general one must agree on it.
+fn record(members: &[(&str, &str)], arrival: &Arrival<'_>) -> serde_json::Value {
+    let pickle = dict(members);
+    let mut scratch = Scratch::default();
+    let (mut one, mut two) = (Batch::new(), Batch::new());
+    decode(&pickle, arrival, &mut scratch, &mut one).unwrap();
+    decode_any(&pickle, arrival, &mut scratch, &mut two).unwrap();
+    assert_eq!(as_json(&one), as_json(&two));
+    as_json(&one)
+}
+
+#[test]
+fn what_a_record_does_not_say_its_arrival_does() {
+    let arrival = Arrival { service: "billing", process_id: 7, labels: r#""env":"prod""#, ..ARRIVAL };
+    let bare = record(&[("msg", "U\x01m")], &arrival);
+    assert_eq!((&bare["service"], &bare["host"]), (&"billing".into(), &"client-1".into()));
+    assert_eq!((&bare["process_id"], &bare["attributes"]["env"]), (&7.into(), &"prod".into()));
+    assert_eq!(bare["timestamp"], "2026-11-21T10:00:01.000000000Z");
+
+    let own = [("msg", "U\x01m"), ("service", "U\x01s"), ("host", "U\x01h"), ("process", "K\x08")];
+    let own = record(&own, &arrival);
+    assert_eq!((&own["service"], &own["host"], &own["process_id"]), (&"s".into(), &"h".into(), &8.into()));
+}
+
+#[test]
+fn members_without_a_value_leave_no_trace() {
+    let none =
+        record(&[("msg", "U\x01m"), ("exc_text", "N"), ("taskName", "N"), ("trace_id", "N")], &ARRIVAL);
+    assert_eq!(none["attributes"], serde_json::Value::Null);
+    assert_eq!(none["trace_id"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_level_is_a_number_else_a_word() {
+    assert_eq!(record(&[("levelno", "K\x1e")], &ARRIVAL)["severity_number"], 13);
+    assert_eq!(record(&[("levelname", "U\x05ERROR")], &ARRIVAL)["severity_number"], 17);
+    let both = record(&[("levelno", "K\x14"), ("levelname", "U\x05ERROR")], &ARRIVAL);
+    assert_eq!((&both["severity_number"], &both["severity"]), (&9.into(), &"ERROR".into()));
+}
+
+#[test]
+fn a_message_of_any_type_is_text() {
+    for (value, expected) in [("I01\n", "True"), ("K\x05", "5"), ("F1.50\n", "1.5"), ("N", "None")] {
+        let pickle = dict(&[("msg", value), ("levelno", "K\x14")]);
+        let mut batch = Batch::new();
+        decode(&pickle, &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
+        assert_eq!(as_json(&batch)["message"], expected);
+    }
+    assert_eq!(record(&[("message", "U\x01m"), ("msg", "N")], &ARRIVAL)["message"], "m");
+}
+
+#[test]
+fn numbers_that_fit_no_field_stay() {
+    let odd = record(
+        &[("lineno", "I-1\n"), ("process", "L99999999999L\n"), ("created", "F1e300\n"), ("levelno", "I0\n")],
+        &ARRIVAL,
+    );
+    assert_eq!(
+        odd["attributes"],
+        serde_json::json!({"lineno": -1, "process": 99_999_999_999u64, "created": 1e300, "python.levelno": 0})
+    );
+}
+
+#[test]
+fn one_scratch_serves_any_frames_in_turn() {
+    let mut scratch = Scratch::default();
+    let mut batch = Batch::new();
+    let frames =
+        [dict(&[("msg", "U\x01a")]), dict(&[("msg", "]")]), b"}(U\x01k".to_vec(), dict(&[("x", ")")])];
+    let results: Vec<bool> =
+        frames.iter().map(|frame| decode(frame, &ARRIVAL, &mut scratch, &mut batch).is_ok()).collect();
+    assert_eq!(results, [true, true, false, true]);
+    let messages: Vec<_> = crate::record::Records::new(batch.bytes())
+        .map(|record| record.unwrap().body.message.to_owned())
+        .collect();
+    assert_eq!(messages, ["a", "[]", ""]);
+}

@@ -284,6 +284,13 @@ impl<'a> View<'a> {
         std::iter::from_fn(move || Some((elements.next()?, elements.next()?)))
     }
 
+    pub(crate) fn without_first(self, chain: Chain) -> Chain {
+        match self.arena.cells.get(chain.first as usize) {
+            Some(cell) if chain.count > 1 => Chain { first: cell.next, count: chain.count - 1, ..chain },
+            _ => Chain::EMPTY,
+        }
+    }
+
     /// The elements of a tuple or list; none of anything else.
     pub(crate) fn sequence(self, id: NodeId) -> Chain {
         match self.node(id) {

@@ -1,8 +1,7 @@
 //! What objects of well-known classes stand for. Only names are compared and data is read; nothing is made or called.
 
-use std::fmt::Write;
-
 use super::arena::{Chain, Maker, Node, NodeId, Object, View};
+use super::datetime::date_and_time;
 use crate::limits::PICKLE_DEPTH_MAX;
 
 /// What an object stands for.
@@ -18,12 +17,14 @@ pub(crate) enum Shape {
     Sequence(Chain),
     /// Keys and values; those of a plain object go with the name of its class.
     Map { class: Option<String>, pairs: Chain },
+    /// Keys and values too, each two in a tuple or list of their own.
+    PairList(Chain),
     /// A class or function and what it would have been called with: positional and named arguments, and a state.
     Call { class: String, arguments: Chain, more: [Option<NodeId>; 2] },
 }
 
 /// Parts of a path, and of a dotted name, that are looked at.
-const PARTS_MAX: usize = 256;
+pub(super) const PARTS_MAX: usize = 256;
 
 /// Tells what an object stands for. Texts and bytes taken from the pickle are cut to `bytes_max`.
 pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape {
@@ -37,13 +38,13 @@ pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape 
         let arguments = Arguments::new(view, object);
         well_known(view, class, object, arguments, bytes_max)
     });
-    known.unwrap_or_else(|| unknown(view, object.class, object))
+    known.or_else(|| with_keywords(view, object)).unwrap_or_else(|| unknown(view, object.class, object))
 }
 
 /// A class or function by module and name, under the names of Python 3.
-type Class<'a> = (&'a str, &'a str);
+pub(super) type Class<'a> = (&'a str, &'a str);
 
-fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
+pub(super) fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
     let Node::Global(module, name) = view.node(id) else { return None };
     let module = match view.name(module)? {
         "__builtin__" | "exceptions" => "builtins",
@@ -86,13 +87,13 @@ fn member_of(view: View<'_>, id: NodeId) -> Option<(NodeId, &str)> {
 
 /// The arguments of an object: how many, and the first of them.
 #[derive(Clone, Copy)]
-struct Arguments {
+pub(super) struct Arguments {
     chain: Chain,
-    first: [Option<NodeId>; 4],
+    pub(super) first: [Option<NodeId>; 4],
 }
 
 impl Arguments {
-    fn new(view: View<'_>, object: &Object) -> Arguments {
+    pub(super) fn new(view: View<'_>, object: &Object) -> Arguments {
         let chain = view.sequence(object.arguments);
         let mut elements = view.elements(chain);
         Arguments { chain, first: std::array::from_fn(|_| elements.next()) }
@@ -122,6 +123,9 @@ fn well_known(
         }
         ("copyreg", "_reconstructor") => Some(reconstructed(view, first?, second?, third?, object)),
         ("datetime", name) => date_and_time(view, name, arguments.first).map(Shape::Text),
+        ("fractions", "Fraction") if second.is_some() => {
+            Some(Shape::Text(format!("{}/{}", integer(view, first?)?, integer(view, second?)?)))
+        }
         ("decimal", "Decimal") | ("fractions", "Fraction") => {
             view.name(first?).map(|digits| Shape::Text(digits.to_owned()))
         }
@@ -152,6 +156,25 @@ fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
             more: [object.keywords, object.state],
         },
     }
+}
+
+/// Protocols 2 and 3 say `partial(class.__new__, class, .., name=..)()` where a class wants arguments by name.
+/// The state of a partial is `(function, arguments, keywords, attributes)`.
+fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
+    let Node::Object(number) = view.node(object.class) else { return None };
+    let partial = view.object(number);
+    if class_of(view, partial.class)? != ("functools", "partial") {
+        return None;
+    }
+    let mut state = view.elements(view.sequence(partial.state?));
+    let (function, arguments, keywords) = (state.next()?, view.sequence(state.next()?), state.next()?);
+    let (_, method) = member_of(view, function)?;
+    let class = view.elements(arguments).next()?;
+    (method == "__new__").then(|| Shape::Call {
+        class: class_name(view, class),
+        arguments: view.without_first(arguments),
+        more: [Some(keywords), object.state],
+    })
 }
 
 /// The attributes in a state: a dict, or `(None, dict)` where the class has slots.
@@ -189,16 +212,17 @@ fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, obj
     }
 }
 
-/// Python 2 gives an `OrderedDict` its pairs as a list, which stays one here.
+/// Python 2 gives an `OrderedDict` its pairs as a list.
 fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
-    match first.map(|first| (first, view.node(first))) {
-        Some((list, Node::List(_) | Node::Tuple(_) | Node::Dict(_))) => Shape::Value(list),
+    match first.map(|first| view.node(first)) {
+        Some(Node::List(pairs) | Node::Tuple(pairs)) => Shape::PairList(pairs),
+        Some(Node::Dict(pairs)) => Shape::Map { class: None, pairs },
         _ => Shape::Map { class: None, pairs: Chain::EMPTY },
     }
 }
 
 /// The bytes that `bytes(..)`, `bytearray(..)` or `_codecs.encode(.., 'latin1')` would give.
-fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
+pub(super) fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
     let Some(mut id) = first else { return Some(Vec::new()) };
     for _ in 0..2 {
         match view.node(id) {
@@ -222,7 +246,7 @@ fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<
     None
 }
 
-fn integer(view: View<'_>, id: NodeId) -> Option<i64> {
+pub(super) fn integer(view: View<'_>, id: NodeId) -> Option<i64> {
     match view.node(id) {
         Node::Integer(value) => Some(value),
         _ => None,
@@ -264,98 +288,4 @@ fn path(view: View<'_>, class: &str, parts: Chain, bytes_max: usize) -> String {
         }
     }
     if path.is_empty() { ".".to_owned() } else { path }
-}
-
-/// Dates and times in ISO 8601, from the packed bytes that the `datetime` module writes; time spans as `str` shows them.
-fn date_and_time(view: View<'_>, class: &str, arguments: [Option<NodeId>; 4]) -> Option<String> {
-    let [first, second, ..] = arguments;
-    if class == "timedelta" {
-        return time_span(view, arguments);
-    }
-    if class == "timezone" {
-        return offset(view, first?);
-    }
-    let packed = packed_bytes(view, first?)?;
-    let mut text = match (class, &packed[..]) {
-        ("date", [high, low, month, day]) => date(*high, *low, *month, *day),
-        ("datetime", [high, low, month, day, clock @ ..]) if clock.len() == 6 => {
-            format!("{}T{}", date(*high, *low, *month & 0x7f, *day), clock_time(clock)) // the high bit is `fold`
-        }
-        ("time", [hour, clock @ ..]) if clock.len() == 5 => {
-            clock_time(&[&[*hour & 0x7f], clock].concat()) // the high bit is `fold`
-        }
-        _ => return None,
-    };
-    if let Some(zone) = second.and_then(|zone| zone_suffix(view, zone)) {
-        text.push_str(&zone);
-    }
-    Some(text)
-}
-
-/// The argument of a `datetime`; Python 2 writes it as a byte string.
-fn packed_bytes(view: View<'_>, id: NodeId) -> Option<Vec<u8>> {
-    match view.node(id) {
-        Node::Text(span) => Some(view.prefix(span, 16).as_bytes().to_vec()),
-        Node::Object(_) | Node::Bytes(_) | Node::Latin1(_) => bytes(view, Some(id), 32),
-        _ => None,
-    }
-}
-
-fn date(high: u8, low: u8, month: u8, day: u8) -> String {
-    format!("{:04}-{month:02}-{day:02}", u16::from_be_bytes([high, low]))
-}
-
-fn clock_time(packed: &[u8]) -> String {
-    let [hour, minute, second, microseconds @ ..] = packed else { return String::new() };
-    let microseconds = microseconds.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
-    let mut text = format!("{hour:02}:{minute:02}:{second:02}");
-    if microseconds != 0 {
-        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
-    }
-    text
-}
-
-/// `+02:00`, or a name in brackets for a zone whose offset only its database knows.
-fn zone_suffix(view: View<'_>, id: NodeId) -> Option<String> {
-    let Node::Object(number) = view.node(id) else { return None };
-    let object = view.object(number);
-    let [first, second, ..] = Arguments::new(view, object).first;
-    match class_of(view, object.class) {
-        Some(("datetime", "timezone")) => offset(view, first?),
-        Some(("pytz", "_UTC") | ("dateutil.tz.tz", "tzutc")) => Some(offset_text(0)),
-        Some(("pytz", "_p")) if second.is_some() => integer(view, second?).map(offset_text),
-        _ => first.and_then(|name| view.name(name)).map(|name| format!("[{name}]")),
-    }
-}
-
-fn offset(view: View<'_>, span: NodeId) -> Option<String> {
-    let Node::Object(number) = view.node(span) else { return None };
-    let [days, seconds, ..] = Arguments::new(view, view.object(number)).first;
-    let seconds = integer(view, seconds?)?.checked_add(integer(view, days?)?.checked_mul(86_400)?)?;
-    Some(offset_text(seconds))
-}
-
-fn offset_text(seconds: i64) -> String {
-    let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
-    let mut text = format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60);
-    if size % 60 != 0 {
-        let _ = write!(text, ":{:02}", size % 60); // a String takes any text
-    }
-    text
-}
-
-fn time_span(view: View<'_>, arguments: [Option<NodeId>; 4]) -> Option<String> {
-    let number = |argument: Option<NodeId>| argument.map_or(Some(0), |argument| integer(view, argument));
-    let [days, seconds, microseconds, _] = arguments;
-    let (days, seconds, microseconds) = (number(days)?, number(seconds)?, number(microseconds)?);
-    let mut text = match days {
-        0 => String::new(),
-        1 | -1 => format!("{days} day, "),
-        _ => format!("{days} days, "),
-    };
-    let _ = write!(text, "{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if microseconds != 0 {
-        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
-    }
-    Some(text)
 }

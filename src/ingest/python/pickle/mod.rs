@@ -17,6 +17,9 @@
 
 mod arena;
 mod classes;
+mod datetime;
+mod integer;
+mod key;
 mod machine;
 mod memo;
 pub(crate) mod opcode;
@@ -29,9 +32,10 @@ mod tests;
 
 pub(crate) use arena::{Arena, Chain, Node, NodeId, View, for_next_frame};
 pub(crate) use classes::{Shape, class_name, shape};
+pub(crate) use key::key_text;
 pub(crate) use machine::Machine;
 pub(crate) use reader::Reader;
-pub(crate) use write::{Budget, Form, json_float, key_text, latin1, python, write};
+pub(crate) use write::{Budget, CUT, Form, json_float, latin1, python, write};
 
 /// Why bytes are not a pickle that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

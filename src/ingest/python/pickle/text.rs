@@ -14,20 +14,22 @@ pub(crate) enum Fidelity {
 pub(super) fn surrogate_pass(mut bytes: &[u8], out: &mut Vec<u8>) -> Fidelity {
     let mut units = Units::new(out);
     while !bytes.is_empty() {
-        let (valid, rest) = valid_prefix(bytes);
-        units.text(valid);
-        bytes = rest;
-        match bytes {
-            [] => {}
+        bytes = match bytes {
             [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, rest @ ..] => {
                 units.push(0xd000 | u32::from(second & 0x3f) << 6 | u32::from(third & 0x3f));
-                bytes = rest;
+                rest
             }
-            [_, rest @ ..] => {
-                units.replace();
-                bytes = rest;
-            }
-        }
+            _ => match valid_prefix(bytes) {
+                ("", invalid) => {
+                    units.replace();
+                    &invalid[1..]
+                }
+                (valid, rest) => {
+                    units.text(valid);
+                    rest
+                }
+            },
+        };
     }
     units.finish()
 }

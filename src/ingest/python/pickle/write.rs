@@ -11,12 +11,15 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::super::repr;
-use super::arena::{Chain, Elements, Node, NodeId, Span, View};
-use super::classes::{Shape, class_name, shape};
-use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_INTEGER_BYTES_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
+use super::arena::{Chain, Elements, Node, NodeId, View};
+use super::classes::{PARTS_MAX, Shape, class_name, shape};
+use super::integer;
+use super::key::key_text;
+use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
 use crate::record::json;
 
-const CUT: &str = "[cut by logboom]";
+/// Stands where the budget ended.
+pub(crate) const CUT: &str = "[cut by logboom]";
 const TOO_DEEP: &str = "[too deep]";
 const CYCLE: &str = "[contains itself]";
 
@@ -41,8 +44,12 @@ impl Default for Budget {
 impl Budget {
     fn take_value(&mut self) -> bool {
         let left = !self.is_spent();
-        self.values = self.values.saturating_sub(1);
+        self.take_values(1);
         left
+    }
+
+    fn take_values(&mut self, count: usize) {
+        self.values = self.values.saturating_sub(count);
     }
 
     pub(crate) fn take_bytes(&mut self, count: usize) {
@@ -94,19 +101,41 @@ struct Open<'a> {
     is_first: bool,
 }
 
+/// What stands between two commas.
+struct Part {
+    key: Option<NodeId>,
+    value: NodeId,
+}
+
+impl Open<'_> {
+    fn next(&mut self, view: View<'_>) -> Option<Part> {
+        let next = self.rest.next()?;
+        match self.kind {
+            Kind::Map => Some(Part { key: Some(next), value: self.rest.next()? }),
+            Kind::PairList => {
+                let mut pair = view.elements(view.sequence(next));
+                let (key, value) = (pair.next(), pair.next());
+                Some(Part { key: key.or(Some(next)), value: value.unwrap_or(next) })
+            }
+            _ => Some(Part { key: None, value: next }),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     List,
     Tuple { single: bool },
     Set,
     Map,
+    PairList,
     Call { more: [Option<NodeId>; 2] },
 }
 
 impl Kind {
     fn brackets(self, form: Form) -> (&'static str, &'static str) {
         match (self, form) {
-            (Kind::Map | Kind::Set, Form::Python) | (Kind::Map, Form::Json) => ("{", "}"),
+            (Kind::Set, Form::Python) | (Kind::Map | Kind::PairList, _) => ("{", "}"),
             (Kind::Tuple { single: true }, Form::Python) => ("(", ",)"),
             (Kind::Tuple { .. } | Kind::Call { .. }, Form::Python) => ("(", ")"),
             _ => ("[", "]"),
@@ -118,21 +147,16 @@ impl<'a> Walk<'_, 'a> {
     fn run(&mut self, id: NodeId) {
         self.value(id);
         while let Some(open) = self.open.last_mut() {
-            let kind = open.kind;
-            let next = open.rest.next();
-            let value = if matches!(kind, Kind::Map) { open.rest.next() } else { None };
-            match (next, value) {
-                (Some(_), _) if self.budget.is_spent() => self.cut_short(),
-                (Some(key), Some(value)) => {
+            match open.next(self.view) {
+                None => self.close(),
+                Some(_) if self.budget.is_spent() => self.cut_short(),
+                Some(Part { key, value }) => {
                     self.separator();
-                    self.key(key);
+                    if let Some(key) = key {
+                        self.key(key);
+                    }
                     self.value(value);
                 }
-                (Some(element), None) => {
-                    self.separator();
-                    self.value(element);
-                }
-                (None, _) => self.close(),
             }
         }
     }
@@ -146,7 +170,9 @@ impl<'a> Walk<'_, 'a> {
             let Node::Object(number) = self.view.node(id) else {
                 return self.plain(id);
             };
-            match shape(self.view, self.view.object(number), self.budget.bytes) {
+            let object = self.view.object(number);
+            self.budget.take_values(self.view.sequence(object.arguments).len().min(PARTS_MAX)); // all may be read
+            match shape(self.view, object, self.budget.bytes) {
                 Shape::Value(value) => id = value,
                 other => return self.object(id, other),
             }
@@ -162,19 +188,21 @@ impl<'a> Walk<'_, 'a> {
             Shape::Value(_) => {}
             Shape::Sequence(chain) => self.open(id, Kind::List, chain),
             Shape::Map { class, pairs } => self.map(id, class, pairs),
+            Shape::PairList(chain) => self.open(id, Kind::PairList, chain),
             Shape::Call { class, arguments, more } => self.call(id, &class, arguments, more),
         }
     }
 
+    /// The attributes of an object go with the name of its class.
     fn map(&mut self, id: NodeId, class: Option<String>, pairs: Chain) {
-        let depth = self.open.len();
-        self.open(id, Kind::Map, pairs);
-        if let Some(class) = class
-            && self.open.len() > depth
-        {
+        if self.refuses(id) {
+            return;
+        }
+        self.enter(id, Kind::Map, pairs);
+        if let Some(class) = class {
             self.separator();
             self.text(CLASS);
-            self.raw(if self.form == Form::Json { ":" } else { ": " });
+            self.colon();
             self.text(&class);
         }
     }
@@ -186,8 +214,10 @@ impl<'a> Walk<'_, 'a> {
             json::string(self.out, &text);
             return;
         }
-        self.raw(class);
-        self.open(id, Kind::Call { more }, arguments);
+        if !self.refuses(id) {
+            self.raw(class);
+            self.enter(id, Kind::Call { more }, arguments);
+        }
     }
 
     fn plain(&mut self, id: NodeId) {
@@ -202,12 +232,25 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn open(&mut self, id: NodeId, kind: Kind, chain: Chain) {
-        if self.open.iter().any(|open| open.id == id) {
-            return self.text(CYCLE);
+        if !self.refuses(id) {
+            self.enter(id, kind, chain);
         }
-        if self.open.len() >= PICKLE_DEPTH_MAX {
-            return self.text(TOO_DEEP);
-        }
+    }
+
+    /// Writes a mark in the place of a container that cannot be opened here.
+    fn refuses(&mut self, id: NodeId) -> bool {
+        let mark = if self.open.iter().any(|open| open.id == id) {
+            CYCLE
+        } else if self.open.len() >= PICKLE_DEPTH_MAX {
+            TOO_DEEP
+        } else {
+            return false;
+        };
+        self.text(mark);
+        true
+    }
+
+    fn enter(&mut self, id: NodeId, kind: Kind, chain: Chain) {
         self.raw(kind.brackets(self.form).0);
         self.open.push(Open { id, kind, rest: self.view.elements(chain), is_first: true });
     }
@@ -231,12 +274,16 @@ impl<'a> Walk<'_, 'a> {
         self.separator();
         let Some(open) = self.open.last_mut() else { return };
         open.rest = self.view.elements(Chain::EMPTY);
-        let is_map = matches!(open.kind, Kind::Map);
+        let is_map = matches!(open.kind, Kind::Map | Kind::PairList);
         self.text(CUT);
         if is_map {
-            self.raw(":");
+            self.colon();
             self.text("");
         }
+    }
+
+    fn colon(&mut self) {
+        self.raw(if self.form == Form::Json { ":" } else { ": " });
     }
 
     fn separator(&mut self) {
@@ -312,7 +359,7 @@ impl Walk<'_, '_> {
             }
             Node::Bytes(span) => self.bytes(self.view.bytes(span)),
             Node::LongDigits(span) => self.word(self.view.text(span)),
-            Node::LongBytes(span) => self.word(&long_text(self.view, span)),
+            Node::LongBytes(span) => self.word(&integer::decimal(self.view.bytes(span))),
             Node::Global(..) => self.word(&class_name(self.view, id)),
             _ => {}
         }
@@ -326,55 +373,8 @@ impl Walk<'_, '_> {
             (Form::Python, _) => self.raw(&key_text(self.view, id)),
             (Form::Json, _) => self.text(&key_text(self.view, id)),
         }
-        self.raw(if self.form == Form::Json { ":" } else { ": " });
+        self.colon();
     }
-}
-
-/// A key that is no text, as a text.
-pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
-    let mut text = String::new();
-    match view.node(id) {
-        Node::Tuple(chain) => {
-            let parts: Vec<String> =
-                view.elements(chain).take(8).map(|part| scalar_text(view, part)).collect();
-            let more = if chain.len() > parts.len() {
-                ", ..."
-            } else if chain.len() == 1 {
-                ","
-            } else {
-                ""
-            };
-            text = format!("({}{more})", parts.join(", "));
-        }
-        _ => text.push_str(&scalar_text(view, id)),
-    }
-    text
-}
-
-fn scalar_text(view: View<'_>, id: NodeId) -> String {
-    let mut text = String::new();
-    match view.node(id) {
-        Node::None => text.push_str("None"),
-        Node::Bool(value) => text.push_str(if value { "True" } else { "False" }),
-        Node::Integer(value) => text = value.to_string(),
-        Node::Float(value) => repr::float(value, &mut text),
-        Node::Text(_) => repr::text(view.name(id).unwrap_or_default(), &mut text),
-        Node::Latin1(span) => text = latin1(view.bytes(span), crate::limits::PICKLE_NAME_BYTES_MAX),
-        Node::Bytes(span) => {
-            let bytes = view.bytes(span);
-            repr::bytes(&bytes[..bytes.len().min(crate::limits::PICKLE_NAME_BYTES_MAX)], &mut text);
-        }
-        Node::LongDigits(span) => text.push_str(view.prefix(span, crate::limits::PICKLE_NAME_BYTES_MAX)),
-        Node::Global(..) => text = class_name(view, id),
-        Node::Object(number) => {
-            match shape(view, view.object(number), crate::limits::PICKLE_NAME_BYTES_MAX) {
-                Shape::Text(shown) => text = shown,
-                _ => text.push_str("<object>"),
-            }
-        }
-        _ => text.push_str("..."),
-    }
-    text
 }
 
 /// Latin-1 as UTF-8, cut where that takes more than `bytes_max`.
@@ -405,60 +405,4 @@ pub(crate) fn json_float(value: f64, out: &mut Vec<u8>) {
         serde_json::to_writer(out, &value).map_err(Into::into)
     };
     debug_assert!(result.is_ok(), "a Vec takes any text");
-}
-
-/// Decimal digits of a two's complement number, little-endian; its size alone where it is too large.
-pub(crate) fn long_text(view: View<'_>, span: Span) -> String {
-    let bytes = view.bytes(span);
-    if bytes.len() > PICKLE_INTEGER_BYTES_MAX {
-        return format!("<int of {} bytes>", bytes.len());
-    }
-    let is_negative = bytes.last().is_some_and(|last| *last >= 0x80);
-    let mut words = magnitude(bytes, is_negative);
-    let mut groups = Vec::new();
-    while words.iter().any(|word| *word != 0) {
-        groups.push(divide(&mut words, GROUP));
-    }
-    let mut text = String::from(if is_negative { "-" } else { "" });
-    for (place, group) in groups.iter().rev().enumerate() {
-        text += &if place == 0 { group.to_string() } else { format!("{group:09}") };
-    }
-    if groups.is_empty() { "0".to_owned() } else { text }
-}
-
-/// Nine decimal digits at a time.
-const GROUP: u64 = 1_000_000_000;
-
-/// The absolute value as 32-bit words, little-endian.
-fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u32> {
-    let fill = if is_negative { 0xff } else { 0 };
-    let mut carry = is_negative;
-    let words = bytes.chunks(4).map(|chunk| {
-        let mut word = [fill; 4];
-        word[..chunk.len()].copy_from_slice(chunk);
-        let word = u32::from_le_bytes(word);
-        if !is_negative {
-            return word;
-        }
-        let (word, overflow) = (!word).overflowing_add(u32::from(carry));
-        carry = overflow;
-        word
-    });
-    let mut words: Vec<u32> = words.collect();
-    words.extend(carry.then_some(1));
-    words
-}
-
-/// Divides in place, drops leading zeros, and gives the remainder.
-fn divide(words: &mut Vec<u32>, divisor: u64) -> u64 {
-    let mut remainder = 0;
-    for word in words.iter_mut().rev() {
-        let value = remainder << 32 | u64::from(*word);
-        *word = (value / divisor) as u32; // below 2^32, since the remainder is below the divisor
-        remainder = value % divisor;
-    }
-    while words.last() == Some(&0) {
-        words.pop();
-    }
-    remainder
 }

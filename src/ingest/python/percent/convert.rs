@@ -1,200 +1,13 @@
-//! Python's `%` operator on a text: what `logging` does to a message and its arguments.
-//!
-//! By the "printf-style String Formatting" of Python's library reference. Where Python would raise, or where the
-//! result would be out of bounds, there is no result: the caller then shows template and arguments as they are.
+//! The conversions: what each type of directive makes of a value.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::repr;
-use crate::limits::{PERCENT_DIRECTIVES_MAX, PERCENT_WIDTH_MAX, RECORD_BYTES_MAX};
+use super::super::repr;
+use super::{Directive, Value};
 
-/// An argument.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Counts as 0 or 1 where a number is asked for.
-    Bool(bool),
-    /// An `int` that fits.
-    Integer(i64),
-    /// An `int` that does not fit, as decimal digits.
-    Long(String),
-    /// A `float`.
-    Float(f64),
-    /// A `str`.
-    Text(&'a str),
-    /// Anything else, as `str` or `repr` shows it.
-    Other(String),
-}
-
-/// What stands on the right of `%`.
-#[derive(Clone, Copy, Debug)]
-pub enum Arguments<'a> {
-    /// A tuple, or one value that is no dict.
-    Positional(&'a [Value<'a>]),
-    /// A dict, and the same as one value, for templates that name none of its keys.
-    Named(&'a [(&'a str, Value<'a>)], &'a Value<'a>),
-}
-
-/// Merges a template with its arguments. `None` where Python would raise an error, and for templates and results
-/// out of bounds ([`PERCENT_DIRECTIVES_MAX`], [`PERCENT_WIDTH_MAX`], [`RECORD_BYTES_MAX`]).
-pub fn format(template: &str, arguments: &Arguments<'_>) -> Option<String> {
-    let mut merge = Merge { rest: template, arguments: *arguments, used: 0, is_named: false };
-    let mut out = String::with_capacity(template.len() + 64);
-    for _ in 0..PERCENT_DIRECTIVES_MAX {
-        match merge.rest.split_once('%') {
-            None => {
-                out.push_str(merge.rest);
-                return merge.are_all_used().then_some(out);
-            }
-            Some((before, after)) => {
-                out.push_str(before);
-                merge.rest = after;
-                merge.directive(&mut out)?;
-            }
-        }
-        if out.len() > RECORD_BYTES_MAX {
-            return None;
-        }
-    }
-    None
-}
-
-/// A template being merged.
-struct Merge<'a> {
-    rest: &'a str,
-    arguments: Arguments<'a>,
-    /// Arguments taken so far, in order.
-    used: usize,
-    is_named: bool,
-}
-
-/// What stands between `%` and the type.
-#[derive(Clone, Copy, Debug, Default)]
-struct Directive {
-    alternate: bool,
-    zero: bool,
-    left: bool,
-    space: bool,
-    plus: bool,
-    width: usize,
-    precision: Option<usize>,
-}
-
-impl<'a> Merge<'a> {
-    fn directive(&mut self, out: &mut String) -> Option<()> {
-        let name = self.name()?;
-        let mut directive = self.flags();
-        directive.width = match self.number()? {
-            Some(width) => {
-                directive.left |= width < 0;
-                usize::try_from(width.unsigned_abs()).ok()?
-            }
-            None => 0,
-        };
-        if self.take('.') {
-            directive.precision = Some(usize::try_from(self.number()?.unwrap_or(0).max(0)).ok()?);
-        }
-        if directive.width > PERCENT_WIDTH_MAX || directive.precision > Some(PERCENT_WIDTH_MAX) {
-            return None;
-        }
-        while self.take('h') || self.take('l') || self.take('L') {}
-        let kind = self.next_character()?;
-        if kind == '%' {
-            out.push('%');
-            return Some(());
-        }
-        let value = match name {
-            Some(name) => self.named(name)?,
-            None => self.positional()?,
-        };
-        convert(kind, directive, value, out)
-    }
-
-    /// `(name)`, which may hold parentheses in pairs.
-    fn name(&mut self) -> Option<Option<&'a str>> {
-        let Some(inner) = self.rest.strip_prefix('(') else { return Some(None) };
-        let mut depth = 1;
-        for (at, byte) in inner.bytes().enumerate() {
-            match byte {
-                b'(' => depth += 1,
-                b')' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                self.rest = &inner[at + 1..];
-                return Some(Some(&inner[..at]));
-            }
-        }
-        None
-    }
-
-    fn flags(&mut self) -> Directive {
-        let mut directive = Directive::default();
-        loop {
-            let flag = match self.rest.bytes().next() {
-                Some(b'#') => &mut directive.alternate,
-                Some(b'0') => &mut directive.zero,
-                Some(b'-') => &mut directive.left,
-                Some(b' ') => &mut directive.space,
-                Some(b'+') => &mut directive.plus,
-                _ => return directive,
-            };
-            *flag = true;
-            self.rest = &self.rest[1..];
-        }
-    }
-
-    /// Digits, or `*` for the next argument; the outer `None` is an error.
-    fn number(&mut self) -> Option<Option<i64>> {
-        if self.take('*') {
-            return match self.positional()? {
-                Value::Integer(value) => Some(Some(*value)),
-                Value::Bool(value) => Some(Some(i64::from(*value))),
-                _ => None,
-            };
-        }
-        let length = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        if digits.is_empty() { Some(None) } else { digits.parse().ok().map(Some) }
-    }
-
-    fn take(&mut self, character: char) -> bool {
-        let stripped = self.rest.strip_prefix(character);
-        self.rest = stripped.unwrap_or(self.rest);
-        stripped.is_some()
-    }
-
-    fn next_character(&mut self) -> Option<char> {
-        let mut characters = self.rest.chars();
-        let character = characters.next()?;
-        self.rest = characters.as_str();
-        Some(character)
-    }
-
-    fn named(&mut self, name: &str) -> Option<&'a Value<'a>> {
-        let Arguments::Named(values, _) = self.arguments else { return None };
-        self.is_named = true;
-        values.iter().rev().find(|(other, _)| *other == name).map(|(_, value)| value)
-    }
-
-    fn positional(&mut self) -> Option<&'a Value<'a>> {
-        self.used += 1;
-        match self.arguments {
-            Arguments::Positional(values) => values.get(self.used - 1),
-            Arguments::Named(_, whole) => (self.used == 1 && !self.is_named).then_some(whole),
-        }
-    }
-
-    fn are_all_used(&self) -> bool {
-        match self.arguments {
-            Arguments::Positional(values) => values.len() == self.used,
-            Arguments::Named(..) => true,
-        }
-    }
-}
-
-fn convert(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
+/// Appends a value as a directive of this type says; `None` if it cannot.
+pub(super) fn convert(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
     match kind {
         's' => pad_text(&str_of(value), directive, out),
         'r' => pad_text(&repr_of(value), directive, out),
@@ -242,6 +55,7 @@ fn character(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Text(text) if text.chars().count() == 1 => Some((*text).to_owned()),
         Value::Integer(code) => Some(char::from_u32(u32::try_from(*code).ok()?)?.to_string()),
+        Value::Bool(code) => Some(char::from(u8::from(*code)).to_string()),
         _ => None,
     }
 }

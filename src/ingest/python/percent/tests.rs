@@ -1,0 +1,67 @@
+use super::super::repr;
+use super::*;
+
+fn value(json: &serde_json::Value) -> Value<'_> {
+    match json {
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::String(text) => Value::Text(text),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(value), _) => Value::Integer(value),
+            (None, Some(1e30)) => Value::Long(format!("1{}", "0".repeat(30))),
+            (None, value) => Value::Float(value.unwrap()),
+        },
+        _ => Value::Other("None".to_owned()),
+    }
+}
+
+fn merged(template: &str, arguments: &serde_json::Value) -> Option<String> {
+    match arguments {
+        serde_json::Value::Array(values) => {
+            let values: Vec<_> = values.iter().map(value).collect();
+            format(template, &Arguments::Positional(&values))
+        }
+        serde_json::Value::Object(pairs) => {
+            let mut whole = String::new();
+            for (name, value) in pairs {
+                repr::text(name, &mut whole);
+                whole = format!("{{{whole}: {value}}}");
+            }
+            let pairs: Vec<_> = pairs.iter().map(|(name, json)| (name.as_str(), value(json))).collect();
+            format(template, &Arguments::Named(&pairs, &Value::Other(whole)))
+        }
+        _ => None,
+    }
+}
+
+/// What Python itself said (`tests/data/python/percent.py`).
+#[test]
+fn as_python_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/python/percent.json");
+    let cases: Vec<(String, serde_json::Value, Option<String>)> =
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(cases.len() > 3000);
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(template, arguments, expected)| {
+            let got = merged(template, arguments);
+            (got != *expected)
+                .then(|| format!("{template:?} % {arguments}: expected {expected:?}, got {got:?}\n"))
+        })
+        .collect();
+    assert_eq!(wrong.concat(), "");
+}
+
+#[test]
+fn out_of_bounds() {
+    let one = [Value::Integer(1)];
+    let text = "x".repeat(crate::limits::RECORD_BYTES_MAX / 2);
+    let named = [("a", Value::Text(&text))];
+    let whole = Value::Other(String::new());
+    assert!(format("%1000d", &Arguments::Positional(&one)).is_some());
+    assert_eq!(format("%1001d", &Arguments::Positional(&one)), None);
+    assert_eq!(format("%99999999999999999999d", &Arguments::Positional(&one)), None);
+    assert_eq!(format("%.1001f", &Arguments::Positional(&one)), None);
+    assert_eq!(format(&"%%".repeat(PERCENT_DIRECTIVES_MAX), &Arguments::Positional(&[])), None);
+    assert!(format("%(a)s%(a)s", &Arguments::Named(&named, &whole)).is_some());
+    assert_eq!(format("%(a).0s%(a).0s%(a).0s", &Arguments::Named(&named, &whole)), None);
+}

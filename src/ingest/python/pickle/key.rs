@@ -1,0 +1,55 @@
+//! Keys of dicts that are no texts, as texts.
+
+use super::super::repr;
+use super::arena::{Node, NodeId, View};
+use super::classes::{Shape, class_name, shape};
+use super::write::latin1;
+use crate::limits::PICKLE_NAME_BYTES_MAX;
+
+/// Parts of a key that are shown.
+const PARTS_MAX: usize = 8;
+
+/// A key that is no text, as a text.
+pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
+    let mut text = String::new();
+    match view.node(id) {
+        Node::Tuple(chain) => {
+            let parts: Vec<String> =
+                view.elements(chain).take(PARTS_MAX).map(|part| scalar_text(view, part)).collect();
+            let more = if chain.len() > parts.len() {
+                ", ..."
+            } else if chain.len() == 1 {
+                ","
+            } else {
+                ""
+            };
+            text = format!("({}{more})", parts.join(", "));
+        }
+        _ => text.push_str(&scalar_text(view, id)),
+    }
+    text
+}
+
+fn scalar_text(view: View<'_>, id: NodeId) -> String {
+    let mut text = String::new();
+    match view.node(id) {
+        Node::None => text.push_str("None"),
+        Node::Bool(value) => text.push_str(if value { "True" } else { "False" }),
+        Node::Integer(value) => text = value.to_string(),
+        Node::Float(value) => repr::float(value, &mut text),
+        Node::Text(_) => repr::text(view.name(id).unwrap_or_default(), &mut text),
+        Node::Latin1(span) => text = latin1(view.bytes(span), PICKLE_NAME_BYTES_MAX),
+        Node::Bytes(span) => {
+            let bytes = view.bytes(span);
+            repr::bytes(&bytes[..bytes.len().min(PICKLE_NAME_BYTES_MAX)], &mut text);
+        }
+        Node::LongDigits(span) => text.push_str(view.prefix(span, PICKLE_NAME_BYTES_MAX)),
+        Node::Global(..) => text = class_name(view, id),
+        Node::Object(number) => match shape(view, view.object(number), PICKLE_NAME_BYTES_MAX) {
+            Shape::Text(shown) => text = shown,
+            _ => text.push_str("<object>"),
+        },
+        _ => text.push_str("..."),
+    }
+    text
+}

@@ -1,0 +1,127 @@
+//! Opcodes that name classes and functions, and describe what would be made of them.
+
+use super::values::python2_text;
+use super::{Loaded, Run};
+use crate::ingest::python::pickle::LoadError;
+use crate::ingest::python::pickle::arena::{Arena, Chain, Maker, Node, NodeId, Object};
+
+/// Names, and objects that are described and never made.
+impl Run<'_, '_> {
+    pub(super) fn global(&mut self, module: NodeId, name: NodeId) -> NodeId {
+        self.machine.arena.push(Node::Global(module, name))
+    }
+
+    pub(super) fn text_line(&mut self) -> Loaded<NodeId> {
+        let start = self.reader.position();
+        let line = self.reader.line()?;
+        let span = Arena::span(start..start + line.len());
+        Ok(self.machine.arena.push(python2_text(line, span)))
+    }
+
+    pub(super) fn global_line_pair(&mut self) -> Loaded<NodeId> {
+        let (module, name) = (self.text_line()?, self.text_line()?);
+        Ok(self.global(module, name))
+    }
+
+    pub(super) fn global_lines(&mut self) -> Loaded {
+        let global = self.global_line_pair()?;
+        self.machine.stack.push(global);
+        Ok(())
+    }
+
+    pub(super) fn stack_global(&mut self) -> Loaded {
+        let (name, module) = (self.pop()?, self.pop()?);
+        let global = self.global(module, name);
+        self.machine.stack.push(global);
+        Ok(())
+    }
+
+    pub(super) fn push_object(
+        &mut self,
+        maker: Maker,
+        class: NodeId,
+        arguments: NodeId,
+        keywords: Option<NodeId>,
+    ) {
+        let (state, items, pairs) = (None, Chain::EMPTY, Chain::EMPTY);
+        let object = Object { maker, class, arguments, keywords, state, items, pairs };
+        let id = self.machine.arena.push_object(object);
+        self.machine.stack.push(id);
+    }
+
+    pub(super) fn object(&mut self, maker: Maker) -> Loaded {
+        let (arguments, class) = (self.pop()?, self.pop()?);
+        self.push_object(maker, class, arguments, None);
+        Ok(())
+    }
+
+    pub(super) fn object_with_keywords(&mut self) -> Loaded {
+        let (keywords, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+        self.push_object(Maker::New, class, arguments, Some(keywords));
+        Ok(())
+    }
+
+    /// `INST`: an object of a Python 2 class named in two lines, with the marked values as arguments.
+    pub(super) fn instance_lines(&mut self) -> Loaded {
+        let class = self.global_line_pair()?;
+        let height = self.pop_mark()?;
+        self.instance_of(class, height)
+    }
+
+    /// `OBJ`: the same, with the class as the first of the marked values.
+    pub(super) fn instance(&mut self) -> Loaded {
+        let height = self.pop_mark()?;
+        if height == self.machine.stack.len() {
+            return Err(LoadError::Malformed("an object has no class"));
+        }
+        let class = self.machine.stack.remove(height);
+        self.instance_of(class, height)
+    }
+
+    pub(super) fn instance_of(&mut self, class: NodeId, height: usize) -> Loaded {
+        let chain = self.take_from(height, Chain::EMPTY);
+        let arguments = self.machine.arena.push(Node::Tuple(chain));
+        self.push_object(Maker::Call, class, arguments, None);
+        Ok(())
+    }
+
+    pub(super) fn build(&mut self) -> Loaded {
+        let state = self.pop()?;
+        let Node::Object(number) = self.machine.arena.node(self.top()?) else {
+            return Err(LoadError::Malformed("it sets the state of what is no object"));
+        };
+        self.machine.arena.object_mut(number).state = Some(state);
+        Ok(())
+    }
+
+    pub(super) fn persistent_line(&mut self) -> Loaded {
+        let identity = self.text_line()?;
+        self.placeholder("<persid>", &[identity]);
+        Ok(())
+    }
+
+    pub(super) fn persistent(&mut self) -> Loaded {
+        let identity = self.pop()?;
+        self.placeholder("<persid>", &[identity]);
+        Ok(())
+    }
+
+    /// What stands outside of the pickle, by a number of `length` bytes in a registry that only the sender has.
+    pub(super) fn outside(&mut self, class: &str, length: usize) -> Loaded {
+        let bytes = self.reader.take(length)?;
+        let code = bytes.iter().rev().fold(0, |code, byte| code << 8 | i64::from(*byte));
+        let code = self.machine.arena.push(Node::Integer(code));
+        self.placeholder(class, if length == 0 { &[] } else { std::slice::from_ref(&code) });
+        Ok(())
+    }
+
+    pub(super) fn placeholder(&mut self, class: &str, arguments: &[NodeId]) {
+        let arena = &mut self.machine.arena;
+        let (module, name) = (arena.add(b""), arena.add(class.as_bytes()));
+        let (module, name) = (arena.push(Node::Text(module)), arena.push(Node::Text(name)));
+        let class = arena.push(Node::Global(module, name));
+        let chain = arena.extended(Chain::EMPTY, arguments);
+        let arguments = arena.push(Node::Tuple(chain));
+        self.push_object(Maker::Call, class, arguments, None);
+    }
+}

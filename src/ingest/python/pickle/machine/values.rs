@@ -1,0 +1,153 @@
+//! Opcodes that hold a value: numbers, texts and bytes.
+
+use super::{Length, Loaded, Run};
+use crate::ingest::python::pickle::arena::{Arena, Node, Span};
+use crate::ingest::python::pickle::{LoadError, text};
+use crate::limits::{PICKLE_FLOAT_BYTES_MAX, PICKLE_INTEGER_DIGITS_MAX};
+
+/// Numbers.
+impl<'a> Run<'_, 'a> {
+    /// `BININT` is signed, the shorter ones are not.
+    pub(super) fn integer(&mut self, length: usize) -> Loaded {
+        let value = match *self.reader.take(length)? {
+            [one] => i64::from(one),
+            [one, two] => i64::from(u16::from_le_bytes([one, two])),
+            [one, two, three, four] => i64::from(i32::from_le_bytes([one, two, three, four])),
+            _ => return Err(LoadError::Malformed("an integer of an unknown size")),
+        };
+        self.push(Node::Integer(value));
+        Ok(())
+    }
+
+    /// `INT`, whose `00` and `01` are booleans.
+    pub(super) fn integer_or_boolean_line(&mut self) -> Loaded {
+        match self.reader.clone().line()? {
+            b"00" | b"01" => {
+                let line = self.reader.line()?;
+                self.push(Node::Bool(line == b"01"));
+                Ok(())
+            }
+            _ => self.integer_line(),
+        }
+    }
+
+    /// Digits; `LONG` has an `L` after them.
+    pub(super) fn integer_line(&mut self) -> Loaded {
+        let start = self.reader.position();
+        let line = self.reader.line()?;
+        let line = line.strip_suffix(b"L").unwrap_or(line);
+        let digits = line.strip_prefix(b"-").unwrap_or(line);
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(LoadError::Malformed("an integer is not a number"));
+        }
+        let small = std::str::from_utf8(line).ok().and_then(|line| line.parse().ok());
+        let node = match small {
+            Some(value) => Node::Integer(value),
+            None if digits.len() > PICKLE_INTEGER_DIGITS_MAX => {
+                let text = format!("<int of {} digits>", digits.len());
+                Node::Text(self.machine.arena.add(text.as_bytes()))
+            }
+            None => Node::LongDigits(Arena::span(start..start + line.len())),
+        };
+        self.push(node);
+        Ok(())
+    }
+
+    /// `LONG1` and `LONG4`: two's complement, little-endian.
+    pub(super) fn long(&mut self, length: Length<'a>) -> Loaded {
+        let length = length(&mut self.reader)?;
+        let bytes = self.reader.take(length)?;
+        let node = match bytes {
+            [] => Node::Integer(0),
+            [.., last] if length <= 8 => {
+                let mut value = [if *last >= 0x80 { 0xff } else { 0 }; 8];
+                value[..length].copy_from_slice(bytes);
+                Node::Integer(i64::from_le_bytes(value))
+            }
+            _ => Node::LongBytes(self.last(length)),
+        };
+        self.push(node);
+        Ok(())
+    }
+
+    pub(super) fn float(&mut self) -> Loaded {
+        let value = f64::from_be_bytes(self.reader.array()?);
+        self.push(Node::Float(value));
+        Ok(())
+    }
+
+    pub(super) fn float_line(&mut self) -> Loaded {
+        let line = self.reader.line()?;
+        let text = line.get(..PICKLE_FLOAT_BYTES_MAX.min(line.len())).unwrap_or_default();
+        let value = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+        let value = value.filter(|_| text.len() == line.len());
+        self.push(Node::Float(value.ok_or(LoadError::Malformed("a float is not a number"))?));
+        Ok(())
+    }
+}
+
+/// Texts and bytes.
+impl<'a> Run<'_, 'a> {
+    /// The span of the bytes that the reader has just taken.
+    pub(super) fn last(&self, length: usize) -> Span {
+        let end = self.reader.position();
+        Arena::span(end - length..end)
+    }
+
+    pub(super) fn unicode(&mut self, length: Length<'a>) -> Loaded {
+        let length = length(&mut self.reader)?;
+        let bytes = self.reader.take(length)?;
+        let span = match std::str::from_utf8(bytes) {
+            Ok(_) => self.last(length),
+            Err(_) => self.machine.arena.add_converted(|out| text::surrogate_pass(bytes, out)),
+        };
+        self.push(Node::Text(span));
+        Ok(())
+    }
+
+    pub(super) fn unicode_line(&mut self) -> Loaded {
+        let start = self.reader.position();
+        let line = self.reader.line()?;
+        let span = if line.is_ascii() && memchr::memchr(b'\\', line).is_none() {
+            Arena::span(start..start + line.len())
+        } else {
+            self.machine.arena.add_converted(|out| text::raw_unicode_escape(line, out))
+        };
+        self.push(Node::Text(span));
+        Ok(())
+    }
+
+    pub(super) fn string(&mut self, length: Length<'a>) -> Loaded {
+        let length = length(&mut self.reader)?;
+        let bytes = self.reader.take(length)?;
+        let span = self.last(length);
+        self.push(python2_text(bytes, span));
+        Ok(())
+    }
+
+    pub(super) fn string_line(&mut self) -> Loaded {
+        let line = self.reader.line()?;
+        let bytes = text::unquote(line).ok_or(LoadError::Malformed("a string is not quoted"))?;
+        let span = self.machine.arena.add(&bytes);
+        self.push(python2_text(&bytes, span));
+        Ok(())
+    }
+
+    pub(super) fn bytes(&mut self, length: Length<'a>) -> Loaded {
+        let length = length(&mut self.reader)?;
+        self.reader.take(length)?;
+        self.push(Node::Bytes(self.last(length)));
+        Ok(())
+    }
+
+    /// Protocol 4 cuts pickles into frames to read ahead by; all that matters is that it is not cut short.
+    pub(super) fn frame(&mut self) -> Loaded {
+        let length = self.reader.length8()?;
+        self.reader.clone().take(length).map(drop)
+    }
+}
+
+/// Python 2's byte strings are what it calls text.
+pub(super) fn python2_text(bytes: &[u8], span: Span) -> Node {
+    if std::str::from_utf8(bytes).is_ok() { Node::Text(span) } else { Node::Latin1(span) }
+}
