@@ -208,7 +208,10 @@ fn take_up(
     is_new_store: bool,
 ) -> io::Result<(Arc<dyn DiskFile>, State)> {
     let entry = match place.entry()? {
-        Some(entry) => entry,
+        Some(entry) => {
+            place.keep_name()?;
+            entry
+        }
         None => place.create()?,
     };
     if is_new_store && entry.bytes > 0 {

@@ -45,6 +45,11 @@ impl Place {
         Ok(self.disk.list()?.into_iter().find(|entry| entry.name == self.name))
     }
 
+    /// Makes the name of a file durable that another program made.
+    pub(super) fn keep_name(&self) -> io::Result<()> {
+        self.disk.rename(&self.name, &self.name)
+    }
+
     /// Makes an empty file of the name, durably.
     pub(super) fn create(&self) -> io::Result<Entry> {
         let unfinished = format!("{}.new", self.name);
