@@ -116,7 +116,6 @@ impl Log {
 
     /// Moves the file away and begins a new one; `by_day` as in [`rotation`].
     pub(super) fn rotate(&mut self, by_day: bool, today: i32) -> io::Result<()> {
-        self.sync()?;
         rotation::move_away(&*self.place.disk, &self.place.name, by_day.then_some(self.state.day))?;
         self.begin_anew(today)
     }

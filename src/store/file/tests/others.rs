@@ -184,6 +184,29 @@ fn a_restored_copy_is_known_by_its_bytes() {
 }
 
 #[test]
+fn the_inode_number_goes_before_the_bytes() {
+    let disk = super::disk::MemoryDisk::default();
+    let open = || FileStore::with_disk(options("app.log"), Arc::new(disk.clone()));
+    let mut store = open();
+    fill(&mut store, 4);
+    done(store.sync()).unwrap();
+    disk.others_rename("app.log", "old");
+    let alike = messages(1, 4) + "of another program\n";
+    disk.put("app.log", &alike);
+    fill(&mut open(), 6);
+    assert_eq!(disk.text("app.log").unwrap(), alike + &messages(4, 6));
+}
+
+#[test]
+fn what_a_crash_left_of_a_new_file_is_not_in_the_log() {
+    let case = Shared::new();
+    std::fs::write(case.folder.path().join("app.log.new"), "of another program\n").unwrap();
+    fill(&mut case.open(), 3);
+    assert_eq!(read(&case.path), messages(1, 3));
+    assert_eq!(names(case.folder.path()), ["app.log"]);
+}
+
+#[test]
 fn a_damaged_position_file_costs_no_line() {
     let case = Shared::new();
     let mut store = case.open();
