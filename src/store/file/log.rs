@@ -147,7 +147,7 @@ impl Log {
             expected,
             "another program emptied the log file or wrote to it: lines go on at its end"
         );
-        (self.state.extent, _) = Extent::of(&*self.file, length)?;
+        self.state.extent = end_last_line(&*self.file, length)?;
         self.written = self.state.extent;
         self.sync()?;
         Ok(())
@@ -189,7 +189,7 @@ fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn Di
         entry.bytes >= recorded.extent.length && (entry.identity == recorded.identity || is_copy)
     };
     entries.retain(is_candidate);
-    entries.sort_by_key(|entry| entry.identity != recorded.identity);
+    entries.sort_by_key(|entry| (entry.identity != recorded.identity, entry.name != place.name));
     for entry in entries {
         let file = place.disk.open(&entry.name)?;
         if recorded.extent.is_in(&*file)? {
@@ -222,10 +222,16 @@ fn take_up(
         );
     }
     let file = place.disk.open(&place.name)?;
-    let (mut extent, whole) = Extent::of(&*file, entry.bytes)?;
-    if !whole {
-        file.write_at(b"\n", extent.length)?;
-        extent = extent.plus(b"\n");
-    }
+    let extent = end_last_line(&*file, entry.bytes)?;
     Ok((file, State { position, identity: entry.identity, extent, day: today }))
+}
+
+/// The extent of a file that others wrote to, with a newline after their last line if it has none.
+fn end_last_line(file: &dyn DiskFile, length: u64) -> io::Result<Extent> {
+    let (extent, is_whole) = Extent::of(file, length)?;
+    if is_whole {
+        return Ok(extent);
+    }
+    file.write_at(b"\n", length)?;
+    Ok(extent.plus(b"\n"))
 }

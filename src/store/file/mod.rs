@@ -14,7 +14,8 @@
 //!   and what the spool still has is appended. Some of it may be there twice; nothing is lost.
 //! * **It was emptied or is shorter** (logrotate's `copytruncate`): lines go on at its end. What was written between
 //!   logrotate's copy and its cut is gone, as with every program; prefer renaming.
-//! * **Another program wrote to it:** lines go on behind what it wrote. After a crash the last of that may be cut off.
+//! * **Another program wrote to it:** lines go on behind what it wrote. What it writes after the last sync, or while no one
+//!   else does, is cut off at the next start: it looks like the tail that a crash leaves.
 //!
 //! # Rotation, and others who rotate
 //!

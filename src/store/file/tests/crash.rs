@@ -43,10 +43,10 @@ impl Run {
             done(store.write(&chunk(position, end)))?;
             position = end;
             let chunks = (position - 1) / CHUNK;
-            if chunks % 2 == 0 {
+            if chunks.is_multiple_of(2) {
                 *synced = done(store.sync())?;
             }
-            if chunks % 3 == 0 {
+            if chunks.is_multiple_of(3) {
                 DAY.set(DAY.get() + 1);
             }
             if self.renamed && chunks == 5 && !disk.names().contains(&"app.log.1".to_owned()) {
