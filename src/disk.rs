@@ -14,7 +14,7 @@ pub trait Disk: Send + Sync {
     /// Opens a file to read and write; creates it, and its sub-folder, when it is not there. A created file's name is
     /// durable only once it has been renamed.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
-    /// Gives a file another name, replacing what had it. Durable on return.
+    /// Gives a file another name, replacing what had it; or the name that it has, to make that durable. Durable on return.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Durable on return.
     fn remove(&self, name: &str) -> io::Result<()>;

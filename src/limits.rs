@@ -282,3 +282,13 @@ pub const PERCENT_ARGUMENTS_MAX: usize = 256;
 
 /// Width and precision in a `%` template, in characters.
 pub const PERCENT_WIDTH_MAX: usize = 1000;
+
+/// Width and precision of one value in a line of a log file: what is wider is a slip of the keyboard.
+pub const LINE_FORMAT_WIDTH_MAX: usize = 1000;
+
+/// Lines are handed to the log file in pieces of about this size: large enough that the call costs nothing a line, small
+/// enough to stay in the processor's cache.
+pub const LOG_FILE_WRITE_BYTES: usize = 128 << 10;
+
+/// So many bytes before the recorded end of a log file are checked before anything behind them is cut off.
+pub const LOG_FILE_TAIL_BYTES: usize = 4 << 10;

@@ -40,6 +40,15 @@ pub fn from_python(level: i64) -> u8 {
     }
 }
 
+/// The Python level that is nearest to a severity number, 0 (`NOTSET`) for none.
+pub fn to_python(number: u8) -> i64 {
+    match number {
+        0 => 0,
+        TRACE..DEBUG => 5,
+        _ => i64::from((number - 1) / 4 * 10 + (number - 1) % 4),
+    }
+}
+
 /// The severity number of a level of pino or bunyan, 10 to 60.
 pub fn from_pino(level: i64) -> u8 {
     match level {

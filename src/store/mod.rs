@@ -1,5 +1,6 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
+pub mod file;
 mod shipper;
 pub mod sqlite;
 

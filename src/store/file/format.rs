@@ -1,0 +1,237 @@
+//! The format of a line, in the %-style of Python's `logging`: parsed once, into pieces.
+//!
+//! `%(name)[flags][width][.precision]conversion`, with the conversions `s`, `d` and `f` as Python's `%` operator has them
+//! (<https://docs.python.org/3/library/stdtypes.html#printf-style-string-formatting>), and `%%` for a percent sign. The
+//! names are those of Python's `LogRecord`
+//! (<https://docs.python.org/3/library/logging.html#logrecord-attributes>) and our own fields.
+
+use crate::limits::LINE_FORMAT_WIDTH_MAX;
+
+/// The format that is used unless another is configured.
+pub const DEFAULT_LINE_FORMAT: &str = "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s";
+
+/// How a record becomes a line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineFormat {
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A part of a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Piece {
+    /// Stands in every line as it is.
+    Literal(String),
+    /// A value of the record.
+    Value(Field, Layout),
+}
+
+/// How one value is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) conversion: Conversion,
+    /// `-`: at the left of its width.
+    pub(super) left: bool,
+    /// `0`: numbers are filled up with zeros.
+    pub(super) zeros: bool,
+    /// `+`: a sign always.
+    pub(super) plus: bool,
+    /// A space: where no sign is.
+    pub(super) space: bool,
+    /// `#`: a decimal point always.
+    pub(super) point: bool,
+    /// In characters.
+    pub(super) width: usize,
+    /// Characters of a text at most, digits of a whole number at least, digits after the point exactly.
+    pub(super) precision: Option<usize>,
+}
+
+/// The letter that ends a placeholder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Conversion {
+    #[default]
+    Text,
+    Whole,
+    Fixed,
+}
+
+/// A value that a line can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Name,
+    LevelName,
+    LevelNumber,
+    PathName,
+    FileName,
+    Module,
+    Line,
+    Function,
+    Created,
+    Asctime,
+    Milliseconds,
+    Process,
+    ProcessName,
+    Thread,
+    ThreadName,
+    TaskName,
+    Message,
+    Id,
+    Service,
+    Host,
+    TraceId,
+    SpanId,
+    EventName,
+    Attributes,
+    Timestamp,
+}
+
+const NAMES: [(&str, Field); 25] = [
+    ("name", Field::Name),
+    ("levelname", Field::LevelName),
+    ("levelno", Field::LevelNumber),
+    ("pathname", Field::PathName),
+    ("filename", Field::FileName),
+    ("module", Field::Module),
+    ("lineno", Field::Line),
+    ("funcName", Field::Function),
+    ("created", Field::Created),
+    ("asctime", Field::Asctime),
+    ("msecs", Field::Milliseconds),
+    ("process", Field::Process),
+    ("processName", Field::ProcessName),
+    ("thread", Field::Thread),
+    ("threadName", Field::ThreadName),
+    ("taskName", Field::TaskName),
+    ("message", Field::Message),
+    ("id", Field::Id),
+    ("service", Field::Service),
+    ("host", Field::Host),
+    ("trace_id", Field::TraceId),
+    ("span_id", Field::SpanId),
+    ("event_name", Field::EventName),
+    ("attributes", Field::Attributes),
+    ("timestamp", Field::Timestamp),
+];
+
+impl Field {
+    fn named(name: &str) -> Result<Field, String> {
+        if let Some((_, field)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(*field);
+        }
+        let nearest = NAMES
+            .iter()
+            .map(|(known, _)| (strsim::jaro_winkler(known, name), *known))
+            .max_by(|(one, _), (other, _)| one.total_cmp(other));
+        Err(match nearest {
+            Some((likeness, known)) if likeness > 0.8 => {
+                format!("there is no field %({name}); did you mean %({known})?")
+            }
+            _ => {
+                let known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+                format!("there is no field %({name}); there are {}", known.join(", "))
+            }
+        })
+    }
+
+    /// Whether the value is a number, which all conversions take.
+    pub(super) fn is_number(self) -> bool {
+        use Field::{Created, Id, LevelNumber, Line, Milliseconds, Process, Thread};
+        matches!(self, LevelNumber | Line | Created | Milliseconds | Process | Thread | Id)
+    }
+}
+
+impl LineFormat {
+    /// Parses a format. An error says what is wrong with it, for whoever wrote the configuration.
+    pub fn parse(format: &str) -> Result<LineFormat, String> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = format;
+        while let Some((before, after)) = rest.split_once('%') {
+            literal.push_str(before);
+            if let Some(after) = after.strip_prefix('%') {
+                literal.push('%');
+                rest = after;
+                continue;
+            }
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+            }
+            let (piece, after) = parse_placeholder(after).map_err(|error| {
+                format!("the line format is wrong at character {}: {error}", position(format, after))
+            })?;
+            pieces.push(piece);
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        if !pieces.iter().any(|piece| matches!(piece, Piece::Value(..))) {
+            return Err("the line format shows no field of a record, such as %(message)s".to_owned());
+        }
+        Ok(LineFormat { pieces })
+    }
+}
+
+impl Default for LineFormat {
+    fn default() -> LineFormat {
+        LineFormat::parse(DEFAULT_LINE_FORMAT).expect("a test parses this very format")
+    }
+}
+
+/// Which character of the format the percent sign before `after` is, counted from 1.
+fn position(format: &str, after: &str) -> usize {
+    format[..format.len() - after.len()].chars().count()
+}
+
+/// Parses what follows a percent sign, and gives what follows the placeholder.
+fn parse_placeholder(text: &str) -> Result<(Piece, &str), String> {
+    let text = text.strip_prefix('(').ok_or("a % is followed by (name) or by another %")?;
+    let (name, mut rest) = text.split_once(')').ok_or("a ) is missing")?;
+    let field = Field::named(name)?;
+    let mut layout = parse_flags(&mut rest);
+    layout.width = parse_number(&mut rest, name)?.unwrap_or(0);
+    if let Some(after) = rest.strip_prefix('.') {
+        rest = after;
+        layout.precision = Some(parse_number(&mut rest, name)?.unwrap_or(0));
+    }
+    let mut letters = rest.chars();
+    layout.conversion = match letters.next() {
+        Some('s') => Conversion::Text,
+        Some('d' | 'f') if !field.is_number() => {
+            return Err(format!("%({name}) is a text: write %({name})s"));
+        }
+        Some('d') => Conversion::Whole,
+        Some('f') => Conversion::Fixed,
+        _ => return Err(format!("%({name}) must end with s (text), d (whole number) or f (decimal number)")),
+    };
+    Ok((Piece::Value(field, layout), letters.as_str()))
+}
+
+fn parse_flags(rest: &mut &str) -> Layout {
+    let mut layout = Layout::default();
+    while let Some(flag) = rest.chars().next() {
+        match flag {
+            '-' => layout.left = true,
+            '0' => layout.zeros = true,
+            '+' => layout.plus = true,
+            ' ' => layout.space = true,
+            '#' => layout.point = true,
+            _ => break,
+        }
+        *rest = &rest[1..]; // each flag is one byte
+    }
+    layout
+}
+
+fn parse_number(rest: &mut &str, name: &str) -> Result<Option<usize>, String> {
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    let (digits, after) = rest.split_at(end);
+    *rest = after;
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    match digits.parse() {
+        Ok(number) if number <= LINE_FORMAT_WIDTH_MAX => Ok(Some(number)),
+        _ => Err(format!("%({name}) is given the size {digits}, and {LINE_FORMAT_WIDTH_MAX} is the largest")),
+    }
+}

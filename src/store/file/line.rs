@@ -1,0 +1,256 @@
+//! Writes a record as Python's `logging.Formatter` would: the line, then the traceback, then the stack.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use jiff::{Timestamp, tz::TimeZone};
+use memchr::memmem::Finder;
+
+use super::format::{Conversion, Field, Layout, LineFormat, Piece};
+use super::local::LocalTime;
+use super::members;
+use crate::record::{RecordId, RecordRef, severity, time};
+
+/// Turns records into lines, in a format and a time zone.
+pub(super) struct LineWriter {
+    format: LineFormat,
+    local: LocalTime,
+    /// Finds records with a traceback or a stack: both names end with this.
+    stacktrace: Finder<'static>,
+    /// A text that is made for one value.
+    made: String,
+}
+
+/// A value of a record, as it is before it is laid out.
+enum Value<'a> {
+    Text(&'a str),
+    Whole(i64),
+    Decimal(f64),
+}
+
+impl LineWriter {
+    pub(super) fn new(format: LineFormat, zone: TimeZone) -> LineWriter {
+        LineWriter {
+            format,
+            local: LocalTime::new(zone),
+            stacktrace: Finder::new("stacktrace\""),
+            made: String::new(),
+        }
+    }
+
+    /// The local day of a moment, counted from the Unix epoch's.
+    pub(super) fn day(&self, nanoseconds: i64) -> i32 {
+        self.local.day(nanoseconds)
+    }
+
+    /// Appends a record, with the newline that ends it.
+    pub(super) fn write(&mut self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        for piece in &self.format.pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Value(field, layout) => {
+                    match value(*field, id, record, &mut self.local, &mut self.made) {
+                        Value::Text(text) => put_text(out, text, *layout),
+                        Value::Whole(number) => put_whole(out, number, *layout),
+                        Value::Decimal(number) => put_decimal(out, number, *layout),
+                    }
+                }
+            }
+        }
+        if !record.attributes.is_empty() && self.stacktrace.find(record.attributes.as_bytes()).is_some() {
+            put_traces(out, start, record.attributes);
+        }
+        out.push(b'\n');
+    }
+}
+
+/// What follows the line, as in `logging.Formatter.format`: each on a line of its own. A traceback loses its last newline
+/// as in `formatException`, a stack (`formatStack`) does not.
+fn put_traces(out: &mut Vec<u8>, start: usize, attributes: &str) {
+    let exception = members::text_of(attributes, "exception.stacktrace").unwrap_or_default();
+    let exception = exception.strip_suffix('\n').unwrap_or(&exception);
+    let stack = members::text_of(attributes, "code.stacktrace").unwrap_or_default();
+    for text in [exception, &stack] {
+        if text.is_empty() {
+            continue;
+        }
+        if !out[start..].ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn value<'a>(
+    field: Field,
+    id: RecordId,
+    record: &RecordRef<'a>,
+    local: &'a mut LocalTime,
+    made: &'a mut String,
+) -> Value<'a> {
+    let origin = &record.origin;
+    Value::Text(match field {
+        Field::Message => record.message,
+        Field::Asctime => local.asctime(record.timestamp),
+        Field::Name => or(origin.logger, "root"),
+        Field::LevelName => or(record.severity(), "NOTSET"),
+        Field::PathName => origin.file,
+        Field::FileName => file_name(origin.file),
+        Field::Module => module(origin.file),
+        Field::Function => origin.function,
+        Field::ThreadName => origin.thread,
+        Field::Service => origin.service,
+        Field::Host => origin.host,
+        Field::TraceId => record.trace_id,
+        Field::SpanId => record.span_id,
+        Field::EventName => record.event_name,
+        Field::Attributes => record.attributes,
+        Field::ProcessName => attribute(record, "python.process_name", "MainProcess", made),
+        Field::TaskName => attribute(record, "python.task_name", "None", made),
+        Field::Timestamp => {
+            made.clear();
+            let timestamp = Timestamp::from_nanosecond(i128::from(record.timestamp)).unwrap_or_default();
+            let _ = write!(made, "{timestamp:.9}"); // a String takes any text
+            made
+        }
+        Field::Line => return Value::Whole(i64::from(origin.line)),
+        Field::Process => return Value::Whole(i64::from(origin.process_id)),
+        Field::Id => return Value::Whole(i64::try_from(id).unwrap_or(i64::MAX)),
+        Field::LevelNumber => {
+            let usual = severity::to_python(record.severity_number);
+            return Value::Whole(whole_attribute(record, "python.levelno", usual));
+        }
+        Field::Thread => return Value::Whole(whole_attribute(record, "thread.id", 0)),
+        Field::Created => return Value::Decimal(record.timestamp as f64 / time::SECOND as f64),
+        Field::Milliseconds => {
+            return Value::Decimal((record.timestamp.rem_euclid(time::SECOND) / 1_000_000) as f64);
+        }
+    })
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// The last part of a path, whichever system it comes from.
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// The file's name without its extension (`os.path.splitext`: dots at the start do not begin one).
+fn module(path: &str) -> &str {
+    let name = file_name(path);
+    match name.rfind('.') {
+        Some(dot) if name[..dot].contains(|letter| letter != '.') => &name[..dot],
+        _ => name,
+    }
+}
+
+fn attribute<'a>(record: &RecordRef<'a>, name: &str, otherwise: &'a str, made: &'a mut String) -> &'a str {
+    match members::text_of(record.attributes, name) {
+        Some(text) => {
+            *made = text;
+            made
+        }
+        None => otherwise,
+    }
+}
+
+fn whole_attribute(record: &RecordRef<'_>, name: &str, otherwise: i64) -> i64 {
+    members::text_of(record.attributes, name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str, layout: Layout) {
+    let text = match layout.precision {
+        Some(characters) if text.len() > characters => {
+            let end = text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end);
+            &text[..end]
+        }
+        _ => text,
+    };
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    fill(out, start, start, layout.width, layout.left, b' ');
+}
+
+fn put_whole(out: &mut Vec<u8>, number: i64, layout: Layout) {
+    match layout.conversion {
+        Conversion::Fixed => put_fixed(out, number as f64, layout),
+        Conversion::Text if layout.precision.is_some() => put_text(out, &number.to_string(), layout),
+        Conversion::Text => {
+            let start = out.len();
+            put_digits(out, number.unsigned_abs(), number < 0);
+            fill(out, start, start, layout.width, layout.left, b' ');
+        }
+        Conversion::Whole => {
+            let start = out.len();
+            put_sign(out, number < 0, layout);
+            let digits = out.len();
+            put_digits(out, number.unsigned_abs(), false);
+            fill(out, digits, digits, layout.precision.unwrap_or(0), false, b'0');
+            fill_number(out, start, digits, layout);
+        }
+    }
+}
+
+fn put_decimal(out: &mut Vec<u8>, number: f64, layout: Layout) {
+    match layout.conversion {
+        Conversion::Fixed => put_fixed(out, number, layout),
+        Conversion::Text => put_text(out, &format!("{number:?}"), layout),
+        Conversion::Whole => put_whole(out, number as i64, layout), // Python cuts the fraction off, too
+    }
+}
+
+fn put_fixed(out: &mut Vec<u8>, number: f64, layout: Layout) {
+    let start = out.len();
+    put_sign(out, number < 0.0, layout);
+    let digits = out.len();
+    let precision = layout.precision.unwrap_or(6);
+    let _ = write!(out, "{:.precision$}", number.abs()); // a Vec takes any text
+    if precision == 0 && layout.point {
+        out.push(b'.');
+    }
+    fill_number(out, start, digits, layout);
+}
+
+fn put_sign(out: &mut Vec<u8>, negative: bool, layout: Layout) {
+    if negative {
+        out.push(b'-');
+    } else if layout.plus {
+        out.push(b'+');
+    } else if layout.space {
+        out.push(b' ');
+    }
+}
+
+fn put_digits(out: &mut Vec<u8>, number: u64, negative: bool) {
+    let sign = if negative { "-" } else { "" };
+    let _ = write!(out, "{sign}{number}"); // a Vec takes any text
+}
+
+fn fill_number(out: &mut Vec<u8>, start: usize, digits: usize, layout: Layout) {
+    if layout.zeros && !layout.left {
+        fill(out, start, digits, layout.width, false, b'0');
+    } else {
+        fill(out, start, start, layout.width, layout.left, b' ');
+    }
+}
+
+/// Fills what was appended since `start` up to a width in characters: at its end, or else at `place`.
+fn fill(out: &mut Vec<u8>, start: usize, place: usize, width: usize, left: bool, with: u8) {
+    let end = out.len();
+    if end - start >= width.saturating_mul(4) {
+        return; // no character has more than four bytes
+    }
+    let characters = out[start..].iter().filter(|byte| (**byte & 0xc0) != 0x80).count();
+    let missing = width.saturating_sub(characters);
+    if missing == 0 {
+        return;
+    }
+    out.resize(end + missing, with);
+    if !left {
+        out.copy_within(place..end, place + missing);
+        out[place..place + missing].fill(with);
+    }
+}

@@ -1,0 +1,73 @@
+//! Local time as Python's `logging` shows it, worked out once a second.
+
+use std::fmt::Write;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use crate::record::time::SECOND;
+
+/// A time zone, and the last second that was shown.
+pub(super) struct LocalTime {
+    zone: TimeZone,
+    second: i64,
+    /// `2026-11-21 10:00:00,123`; the first [`SECOND_BYTES`] of it belong to `second`.
+    text: String,
+}
+
+/// The length of `2026-11-21 10:00:00,`.
+const SECOND_BYTES: usize = 20;
+
+impl LocalTime {
+    pub(super) fn new(zone: TimeZone) -> LocalTime {
+        let mut local = LocalTime { zone, second: 0, text: String::new() };
+        local.show_second();
+        local
+    }
+
+    /// The time as `%(asctime)s`; ns since the Unix epoch.
+    pub(super) fn asctime(&mut self, nanoseconds: i64) -> &str {
+        let second = nanoseconds.div_euclid(SECOND);
+        if second != self.second {
+            self.second = second;
+            self.show_second();
+        }
+        self.text.truncate(SECOND_BYTES);
+        let milliseconds = (nanoseconds.rem_euclid(SECOND) / 1_000_000) as u32; // below 1000
+        for divisor in [100, 10, 1] {
+            self.text.push(char::from(b'0' + (milliseconds / divisor % 10) as u8));
+        }
+        &self.text
+    }
+
+    /// The local day, counted from the Unix epoch's.
+    pub(super) fn day(&self, nanoseconds: i64) -> i32 {
+        let date = self.date_time(nanoseconds.div_euclid(SECOND)).date();
+        date.duration_since(EPOCH).as_hours() as i32 / 24 // a civil day has 24 hours, and i64 ns span 213,504 days
+    }
+
+    fn show_second(&mut self) {
+        self.text.clear();
+        let time = self.date_time(self.second);
+        let (year, month, day) = (time.year(), time.month(), time.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        // A String takes any text; the years that i64 ns can say have four digits.
+        let _ = write!(self.text, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},");
+    }
+
+    fn date_time(&self, second: i64) -> civil::DateTime {
+        self.zone.to_datetime(Timestamp::from_second(second).unwrap_or_default())
+    }
+}
+
+const EPOCH: civil::Date = civil::date(1970, 1, 1);
+
+/// A day that [`LocalTime::day`] counted, as `2026-11-21`.
+pub(super) fn date_text(day: i32) -> String {
+    EPOCH.saturating_add(jiff::SignedDuration::from_hours(i64::from(day) * 24)).to_string()
+}
+
+/// The day of such a text.
+pub(super) fn day_of(text: &str) -> Option<i32> {
+    let date: civil::Date = text.parse().ok()?;
+    (date.to_string() == text).then(|| (date.duration_since(EPOCH).as_hours() / 24) as i32) // years have four digits
+}

@@ -1,0 +1,237 @@
+//! The open log file: appending, cutting back, recovery, and following the file when others rename or empty it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::place::Place;
+use super::rotation;
+use super::sidecar::{Extent, Sidecar, State};
+use crate::disk::{DiskFile, Entry};
+use crate::record::RecordId;
+
+/// A log file that lines are appended to.
+pub(super) struct Log {
+    place: Place,
+    sidecar: Sidecar,
+    file: Arc<dyn DiskFile>,
+    /// What the file holds, in whole chunks.
+    state: State,
+    /// What it holds with the part of a chunk that has been appended so far.
+    written: Extent,
+    /// What the sidecar is known to hold durably.
+    durable: Option<State>,
+}
+
+impl Log {
+    /// Opens the log file of a place as the sidecar says, and cuts off what a crash left behind the recorded end.
+    pub(super) fn open(place: Place, today: i32) -> io::Result<Log> {
+        let (sidecar, recorded) = Sidecar::open(&*place.disk, &place.name)?;
+        let recovered = match recorded {
+            Some(recorded) => recover(&place, recorded)?,
+            None => None,
+        };
+        let (file, state) = match recovered {
+            Some(file_and_state) => file_and_state,
+            None => take_up(&place, recorded.map_or(1, |state| state.position), today, recorded.is_none())?,
+        };
+        // What was read may stand in the page cache alone, after a sync that failed: it is made durable again.
+        let mut log = Log { place, sidecar, file, written: state.extent, state, durable: None };
+        log.sync()?;
+        Ok(log)
+    }
+
+    /// The first record that is not in the file.
+    pub(super) fn position(&self) -> RecordId {
+        self.state.position
+    }
+
+    /// Bytes of whole chunks in the file.
+    pub(super) fn length(&self) -> u64 {
+        self.state.extent.length
+    }
+
+    /// The local day on which the file was begun.
+    pub(super) fn day(&self) -> i32 {
+        self.state.day
+    }
+
+    /// A file without lines belongs to the day of its first.
+    pub(super) fn begin_day(&mut self, today: i32) {
+        if self.length() == 0 {
+            self.state.day = today;
+        }
+    }
+
+    /// Appends a part of a chunk.
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_at(lines, self.written.length)?;
+        self.written = self.written.plus(lines);
+        Ok(())
+    }
+
+    /// The chunk is whole: the file now reaches to this position.
+    pub(super) fn commit(&mut self, position: RecordId) {
+        self.state.extent = self.written;
+        self.state.position = position;
+    }
+
+    /// Takes back what was appended since the last whole chunk.
+    pub(super) fn undo(&mut self) -> io::Result<()> {
+        self.written = self.state.extent;
+        self.file.set_length(self.written.length)
+    }
+
+    /// Makes the lines durable, then the record of them, and gives the position that is.
+    pub(super) fn sync(&mut self) -> io::Result<RecordId> {
+        if self.durable != Some(self.state) {
+            self.file.sync()?;
+            self.sidecar.write(&self.state)?;
+            self.durable = Some(self.state);
+        }
+        Ok(self.position())
+    }
+
+    /// Whether the file still ends where this program left it.
+    pub(super) fn is_untouched(&self) -> io::Result<bool> {
+        let mut around_the_end = [0; 2];
+        let length = self.length();
+        let read = self.file.read_at(&mut around_the_end, length.saturating_sub(1))?;
+        Ok(read as u64 == length.min(1))
+    }
+
+    /// Looks whether the name still belongs to this file: if it was renamed or removed, goes on in a new one (or in the one
+    /// that took its place); if it was emptied or another program wrote to it, goes on at its end.
+    pub(super) fn look(&mut self, today: i32) -> io::Result<()> {
+        match self.place.entry()? {
+            Some(entry) if entry.identity == self.state.identity => self.accept_length(entry.bytes),
+            _ => {
+                tracing::info!(
+                    file = self.place.name,
+                    "the log file was renamed or removed: a new one is begun"
+                );
+                self.begin_anew(today)
+            }
+        }
+    }
+
+    /// Moves the file away and begins a new one; `by_day` as in [`rotation`].
+    pub(super) fn rotate(&mut self, by_day: bool, today: i32) -> io::Result<()> {
+        rotation::move_away(&*self.place.disk, &self.place.name, by_day.then_some(self.state.day))?;
+        self.begin_anew(today)
+    }
+
+    /// Removes the oldest file beyond `keep`, and tells whether there are more.
+    pub(super) fn prune(&self, keep: u32, by_day: bool) -> io::Result<bool> {
+        rotation::prune(&*self.place.disk, &self.place.name, keep, by_day)
+    }
+
+    /// Leaves this file, whole and durable, for the one at the path.
+    ///
+    /// A crash on the way is told by the sidecar: it names a file that has another name now.
+    fn begin_anew(&mut self, today: i32) -> io::Result<()> {
+        self.sync()?;
+        (self.file, self.state) = take_up(&self.place, self.state.position, today, false)?;
+        self.written = self.state.extent;
+        self.sync()?;
+        Ok(())
+    }
+
+    fn accept_length(&mut self, length: u64) -> io::Result<()> {
+        let expected = self.length();
+        if length == expected {
+            return Ok(());
+        }
+        tracing::warn!(
+            file = self.place.name,
+            length,
+            expected,
+            "another program emptied the log file or wrote to it: lines go on at its end"
+        );
+        self.state.extent = end_last_line(&*self.file, length)?;
+        self.written = self.state.extent;
+        self.sync()?;
+        Ok(())
+    }
+}
+
+/// Finds the recorded file and cuts it to its recorded length. `None` if it is not at its path any more.
+fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFile>, State)>> {
+    let Some((entry, file)) = find(place, &recorded)? else {
+        tracing::warn!(
+            file = place.name,
+            "the log file was replaced, emptied or removed while no one wrote to it: what is there stays, and lines are \
+             appended; the last lines before may be there twice"
+        );
+        return Ok(None);
+    };
+    let length = recorded.extent.length;
+    if entry.bytes > length {
+        tracing::info!(
+            file = entry.name,
+            bytes = entry.bytes - length,
+            "cut off what was not finished; it is written again"
+        );
+        file.set_length(length)?;
+    }
+    if entry.name == place.name {
+        return Ok(Some((file, State { identity: entry.identity, ..recorded })));
+    }
+    file.sync()?;
+    tracing::info!(file = place.name, now = entry.name, "the log file was renamed: a new one is begun");
+    Ok(None)
+}
+
+/// The recorded file, whatever it is called now; else a copy of it under its old name, as a restored backup is.
+fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn DiskFile>)>> {
+    let mut entries = place.disk.list()?;
+    let is_candidate = |entry: &Entry| {
+        let is_copy = entry.name == place.name && recorded.extent.length > 0;
+        entry.bytes >= recorded.extent.length && (entry.identity == recorded.identity || is_copy)
+    };
+    entries.retain(is_candidate);
+    entries.sort_by_key(|entry| (entry.identity != recorded.identity, entry.name != place.name));
+    for entry in entries {
+        let file = place.disk.open(&entry.name)?;
+        if recorded.extent.is_in(&*file)? {
+            return Ok(Some((entry, file)));
+        }
+    }
+    Ok(None)
+}
+
+/// Goes on at the end of the file at the path, which is made if there is none.
+fn take_up(
+    place: &Place,
+    position: RecordId,
+    today: i32,
+    is_new_store: bool,
+) -> io::Result<(Arc<dyn DiskFile>, State)> {
+    let entry = match place.entry()? {
+        Some(entry) => {
+            place.keep_name()?;
+            entry
+        }
+        None => place.create()?,
+    };
+    if is_new_store && entry.bytes > 0 {
+        tracing::warn!(
+            file = place.name,
+            bytes = entry.bytes,
+            "there is a log file, and no record of its position: it is kept, and everything that the spool still has is \
+             appended to it"
+        );
+    }
+    let file = place.disk.open(&place.name)?;
+    let extent = end_last_line(&*file, entry.bytes)?;
+    Ok((file, State { position, identity: entry.identity, extent, day: today }))
+}
+
+/// The extent of a file that others wrote to, with a newline after their last line if it has none.
+fn end_last_line(file: &dyn DiskFile, length: u64) -> io::Result<Extent> {
+    let (extent, is_whole) = Extent::of(file, length)?;
+    if is_whole {
+        return Ok(extent);
+    }
+    file.write_at(b"\n", length)?;
+    Ok(extent.plus(b"\n"))
+}

@@ -1,0 +1,276 @@
+//! The log file: one line a record, in the format of Python's `logging`, exactly once across crashes.
+//!
+//! # How it is exactly once
+//!
+//! Lines are only ever appended. Beside `app.log` lies `app.log.position` (`sidecar.rs` draws its bytes): up to which record
+//! and which length the file is durable, and which file that was. [`Store::sync`] makes first the lines and then
+//! this record durable. After a crash the file is cut back to the recorded length and its lines are written again from the
+//! spool, which keeps every record until a sync has told its position.
+//!
+//! Before anything is cut off, the file is known again by its inode number and by a checksum of the last bytes before the
+//! recorded length. Where that does not fit, nothing is cut:
+//!
+//! * **There is no `.position` file, or it is damaged:** the log file is taken for another program's. It is kept as it is,
+//!   and what the spool still has is appended. Some of it may be there twice; nothing is lost.
+//! * **It was emptied or is shorter** (logrotate's `copytruncate`): lines go on at its end. What was written between
+//!   logrotate's copy and its cut is gone, as with every program; prefer renaming.
+//! * **Another program wrote to it:** lines go on behind what it wrote. What it writes after the last sync, or while no one
+//!   else does, is cut off at the next start: it looks like the tail that a crash leaves.
+//!
+//! # Rotation, and others who rotate
+//!
+//! A rotation renames the file, makes it durable, and begins a new one. After a crash between these steps the recorded file
+//! is found under its new name by its inode number, and a new one is begun: no step needs to be recorded before it is
+//! done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few seconds
+//! without it, the name is looked at, and if it is another file's or no one's, lines go on there. (With logrotate's
+//! `compress` use `delaycompress`: lines still go to the renamed file until then.)
+//!
+//! A file is rotated between two chunks, so it may become larger than `rotate_bytes` by one chunk.
+
+mod format;
+mod line;
+mod local;
+mod log;
+mod members;
+mod place;
+mod rotation;
+mod sidecar;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use jiff::tz::TimeZone;
+
+pub use format::{DEFAULT_LINE_FORMAT, LineFormat};
+
+use super::{Store, StoreError, Written};
+use crate::disk::Disk;
+use crate::limits::LOG_FILE_WRITE_BYTES;
+use crate::record::{Origin, RecordId, RecordRef, origin_of, time};
+use crate::spool::Chunk;
+use line::LineWriter;
+use log::Log;
+use place::Place;
+
+/// How a log file is written.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// Where; its folder is made if it is missing.
+    pub path: PathBuf,
+    /// How a record becomes a line.
+    pub line_format: LineFormat,
+    /// Begin a new file once it holds so many bytes.
+    pub rotate_bytes: Option<u64>,
+    /// Begin a new file with the first write of each local day, and name files by day.
+    pub rotate_daily: bool,
+    /// How many earlier files are kept; `None` keeps all.
+    pub rotate_keep: Option<u32>,
+}
+
+/// A store that is a text file. It refuses no record.
+pub struct FileStore {
+    options: FileOptions,
+    lines: LineWriter,
+    /// Lines that are yet to be handed to the file.
+    buffer: Vec<u8>,
+    reopen: Arc<AtomicBool>,
+    /// A disk that stands for the folder of the path.
+    disk: Option<Arc<dyn Disk>>,
+    place: Option<Place>,
+    /// `None` until the first call, and after what failed may have left the file in doubt.
+    log: Option<Log>,
+    /// The clock, in ns since the Unix epoch.
+    now: fn() -> i64,
+}
+
+impl FileStore {
+    /// A store for a path. Nothing is read or written before the first call.
+    pub fn new(options: FileOptions) -> FileStore {
+        let lines = LineWriter::new(options.line_format.clone(), TimeZone::system());
+        FileStore {
+            options,
+            lines,
+            buffer: Vec::new(),
+            reopen: Arc::default(),
+            disk: None,
+            place: None,
+            log: None,
+            now: time::now,
+        }
+    }
+
+    /// The same on a disk that stands for the folder of the path; other processes are not locked out.
+    pub fn with_disk(options: FileOptions, disk: Arc<dyn Disk>) -> FileStore {
+        FileStore { disk: Some(disk), ..FileStore::new(options) }
+    }
+
+    /// Set it to `true` (at SIGHUP) to have the next call look whether the file was renamed, and begin a new one then.
+    pub fn reopen_handle(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.reopen)
+    }
+
+    fn today(&self) -> i32 {
+        self.lines.day((self.now)())
+    }
+
+    /// Takes the log out, opening it if need be. Whoever took it puts it back unless something failed: the next call then
+    /// recovers from what is durable.
+    fn take_log(&mut self) -> Result<Log, StoreError> {
+        match self.log.take() {
+            Some(log) => Ok(log),
+            None => self.open().map_err(|error| self.explain(&error)),
+        }
+    }
+
+    /// Opens the folder and the log in it. After a failure the folder is opened anew, too: it may have been removed.
+    fn open(&mut self) -> io::Result<Log> {
+        let place = match (self.place.take(), &self.disk) {
+            (Some(place), _) => place,
+            (None, Some(disk)) => Place::on(Arc::clone(disk), &self.options.path)?,
+            (None, None) => Place::open(&self.options.path)?,
+        };
+        let log = Log::open(place.clone(), self.today())?;
+        self.place = Some(place);
+        Ok(log)
+    }
+
+    /// Calls for the log, and keeps it if that went well.
+    fn with_log<T>(
+        &mut self,
+        call: impl FnOnce(&mut Self, &mut Log) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut log = self.take_log()?;
+        let result = call(self, &mut log).map_err(|error| self.explain(&error))?;
+        self.log = Some(log);
+        Ok(result)
+    }
+
+    /// Looks at the file before a write, and rotates it when that is due.
+    fn prepare(&mut self, log: &mut Log) -> io::Result<()> {
+        let today = self.today();
+        if self.reopen.swap(false, Relaxed) || self.is_due(log, today) || !log.is_untouched()? {
+            log.look(today)?;
+        }
+        if self.is_due(log, today) {
+            log.rotate(self.options.rotate_daily, today)?;
+            self.prune(log)?;
+        }
+        log.begin_day(today);
+        Ok(())
+    }
+
+    fn is_due(&self, log: &Log, today: i32) -> bool {
+        let is_large = self.options.rotate_bytes.is_some_and(|bytes| log.length() >= bytes);
+        let is_old = self.options.rotate_daily && today > log.day();
+        log.length() > 0 && (is_large || is_old)
+    }
+
+    fn prune(&self, log: &Log) -> io::Result<bool> {
+        let Some(keep) = self.options.rotate_keep else { return Ok(false) };
+        let rotates = self.options.rotate_daily || self.options.rotate_bytes.is_some();
+        if rotates { log.prune(keep, self.options.rotate_daily) } else { Ok(false) }
+    }
+
+    fn append(&mut self, log: &mut Log, chunk: &Chunk) -> io::Result<Written> {
+        let position = log.position();
+        let mut origins = Origins::default();
+        let mut stored = 0;
+        self.buffer.clear();
+        for (id, record) in chunk.records().skip_while(|(id, _)| *id < position) {
+            let record = RecordRef { origin: origins.decode(record.origin), ..record.body };
+            self.lines.write(id, &record, &mut self.buffer);
+            stored += 1;
+            if self.buffer.len() >= LOG_FILE_WRITE_BYTES {
+                log.append(&self.buffer)?;
+                self.buffer.clear();
+            }
+        }
+        log.append(&self.buffer)?;
+        log.commit(chunk.end_id().max(position));
+        Ok(Written { stored, dead_letters: 0 })
+    }
+
+    fn explain(&self, error: &io::Error) -> StoreError {
+        let path = self.options.path.display();
+        let explained = StoreError::new(format!("the log file {path} cannot be written: {error}"));
+        match hint(error) {
+            Some(hint) => explained.hint(hint),
+            None => explained,
+        }
+    }
+}
+
+impl Store for FileStore {
+    async fn position(&mut self) -> Result<RecordId, StoreError> {
+        self.with_log(|_, log| Ok(log.position()))
+    }
+
+    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        self.with_log(Self::prepare)?;
+        let mut log = self.take_log()?;
+        let result = self.append(&mut log, chunk);
+        // A chunk that was begun is taken back; where even that fails, the log is dropped and recovered at the next call.
+        if result.is_ok() || log.undo().is_ok() {
+            self.log = Some(log);
+        }
+        result.map_err(|error| self.explain(&error))
+    }
+
+    async fn sync(&mut self) -> Result<RecordId, StoreError> {
+        self.with_log(|_, log| log.sync())
+    }
+
+    async fn maintain(&mut self) -> Result<bool, StoreError> {
+        self.reopen.store(false, Relaxed);
+        self.with_log(|store, log| {
+            log.look(store.today())?;
+            store.prune(log)
+        })
+    }
+}
+
+/// The origin of the record before, which is usually the next one's, too.
+#[derive(Default)]
+struct Origins<'a> {
+    encoded: &'a [u8],
+    decoded: Origin<'a>,
+}
+
+impl<'a> Origins<'a> {
+    /// One that cannot be decoded (a defect of the program, since it has passed its checksum) costs only itself.
+    fn decode(&mut self, encoded: &'a [u8]) -> Origin<'a> {
+        if !std::ptr::eq(self.encoded, encoded) {
+            self.encoded = encoded;
+            self.decoded = origin_of(encoded).unwrap_or_else(|error| {
+                tracing::error!(%error, "the origin of a stored record cannot be decoded");
+                Origin::default()
+            });
+        }
+        self.decoded
+    }
+}
+
+fn hint(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    Some(match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => {
+            "free some space on its disk; the spool keeps the records until then"
+        }
+        Kind::PermissionDenied => {
+            "give the user that runs logboom the right to write to the folder and to the files in it: rotation renames \
+             the log file, and its position is kept in a file beside it"
+        }
+        Kind::ReadOnlyFilesystem => "mount its file system writable, or choose another path",
+        Kind::ResourceBusy => "give each logboom a log file of its own, or stop the other one",
+        Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => {
+            "choose the path of a regular file for it"
+        }
+        Kind::Unsupported => "use the newer program, or move the log file and its .position file away",
+        _ => return None,
+    })
+}

@@ -1,0 +1,91 @@
+//! Where a log file lies: its folder, its name in it, and the lock that keeps other processes away.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::sidecar::{self, Sidecar};
+use crate::disk::{Disk, Entry, Folder};
+
+/// The folder and the name of a log file.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) name: String,
+    /// Locked while the store lives. A disk that is not the operating system's has none.
+    _lock: Option<Arc<File>>,
+}
+
+impl Place {
+    /// Opens the folder of a path, and locks the log file's `.position` file. Both are made where they are missing.
+    pub(super) fn open(path: &Path) -> io::Result<Place> {
+        let path = resolve(path)?;
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let mut place = Place::on(Arc::new(Folder::open(folder)?), &path)?;
+        place._lock = lock(&folder.join(sidecar::name_of(&place.name)))?.map(Arc::new);
+        Ok(place)
+    }
+
+    /// The place on a disk that stands for the folder of a path.
+    pub(super) fn on(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Place> {
+        let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidFilename, "the path does not end with a file name in UTF-8")
+        })?;
+        Sidecar::ensure(&*disk, name)?;
+        Ok(Place { disk, name: name.to_owned(), _lock: None })
+    }
+
+    /// The file that has the name now.
+    pub(super) fn entry(&self) -> io::Result<Option<Entry>> {
+        Ok(self.disk.list()?.into_iter().find(|entry| entry.name == self.name))
+    }
+
+    /// Makes the name of a file durable that another program made.
+    pub(super) fn keep_name(&self) -> io::Result<()> {
+        self.disk.rename(&self.name, &self.name)
+    }
+
+    /// Makes an empty file of the name, durably. One that a crash left half-way is used again.
+    pub(super) fn create(&self) -> io::Result<Entry> {
+        let unfinished = format!("{}.new", self.name);
+        self.disk.open(&unfinished)?.set_length(0)?;
+        self.disk.rename(&unfinished, &self.name)?;
+        self.entry()?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it vanished just after it was made"))
+    }
+}
+
+/// Follows symbolic links, so that rotation renames the file and not the link.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let real = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_owned()),
+        result => result?,
+    };
+    if fs::metadata(&real)?.is_file() {
+        return Ok(real);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file, so lines cannot be kept exactly once",
+    ))
+}
+
+/// `None` where the file system knows no locks.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes to it"))
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(%error, file = %path.display(), "the log file cannot be locked against other processes");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The `.position` file beside a log file: how far the log file is known to be durable, and which file that was.
+//!
+//! Two slots, at offset 0 and 4096, are written in turn, so that a torn write leaves the one before. The valid slot with the
+//! higher sequence counts. All integers are little-endian:
+//!
+//! | offset | size | what |
+//! |---|---|---|
+//! | 0 | 8 | `LOGLINE` and the format version, 1 |
+//! | 8 | 8 | sequence: one more at each write |
+//! | 16 | 8 | position: the id of the first record that is not in the log file |
+//! | 24 | 8 | identity of the log file: its inode number |
+//! | 32 | 8 | length of the log file at that position |
+//! | 40 | 4 | bytes before that length that the next checksum covers, at most 4096 |
+//! | 44 | 4 | CRC32C of them |
+//! | 48 | 4 | local day on which the log file was begun, counted from the Unix epoch's (signed) |
+//! | 52 | 4 | CRC32C of the bytes before |
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskFile};
+use crate::limits::LOG_FILE_TAIL_BYTES;
+use crate::record::RecordId;
+
+const MAGIC: &[u8; 8] = b"LOGLINE\x01";
+const SLOT_BYTES: usize = 56;
+const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+
+/// The name of the file beside a log file.
+pub(super) fn name_of(log: &str) -> String {
+    format!("{log}.position")
+}
+
+/// What is known of a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The first record that is not in it.
+    pub(super) position: RecordId,
+    /// See [`crate::disk::Entry::identity`].
+    pub(super) identity: u64,
+    pub(super) extent: Extent,
+    /// The local day on which it was begun.
+    pub(super) day: i32,
+}
+
+/// How long a log file is, and how it ends: by this it is known again before anything is cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) length: u64,
+    tail_bytes: u32,
+    tail_checksum: u32,
+}
+
+impl Extent {
+    /// The extent after `bytes` were appended.
+    pub(super) fn plus(self, bytes: &[u8]) -> Extent {
+        if bytes.is_empty() {
+            return self;
+        }
+        let tail = &bytes[bytes.len().saturating_sub(LOG_FILE_TAIL_BYTES)..];
+        Extent {
+            length: self.length + bytes.len() as u64,
+            tail_bytes: tail.len() as u32, // at most LOG_FILE_TAIL_BYTES
+            tail_checksum: crc32c::crc32c(tail),
+        }
+    }
+
+    /// The extent of a file of this length, and whether its last line is whole.
+    pub(super) fn of(file: &dyn DiskFile, length: u64) -> io::Result<(Extent, bool)> {
+        let tail_bytes = length.min(LOG_FILE_TAIL_BYTES as u64);
+        let start = length - tail_bytes;
+        let tail = read_exactly(file, start, tail_bytes as usize)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let whole = tail.last().is_none_or(|last| *last == b'\n');
+        Ok((Extent { length: start, ..Extent::default() }.plus(&tail), whole))
+    }
+
+    /// Whether a file is at least so long and has these bytes there.
+    pub(super) fn is_in(&self, file: &dyn DiskFile) -> io::Result<bool> {
+        let start = self.length.saturating_sub(u64::from(self.tail_bytes));
+        let tail = read_exactly(file, start, self.tail_bytes as usize)?;
+        Ok(tail.is_some_and(|tail| crc32c::crc32c(&tail) == self.tail_checksum))
+    }
+}
+
+/// `None` where the file ends early.
+fn read_exactly(file: &dyn DiskFile, offset: u64, bytes: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut buffer = vec![0; bytes];
+    let read = file.read_at(&mut buffer, offset)?;
+    Ok((read == bytes).then_some(buffer))
+}
+
+/// The open `.position` file.
+pub(super) struct Sidecar {
+    file: Arc<dyn DiskFile>,
+    sequence: u64,
+}
+
+impl Sidecar {
+    /// Makes an empty one, durably, where there is none.
+    pub(super) fn ensure(disk: &dyn Disk, log: &str) -> io::Result<()> {
+        let name = name_of(log);
+        if disk.list()?.iter().any(|entry| entry.name == name) {
+            return Ok(());
+        }
+        let unfinished = format!("{name}.new");
+        disk.open(&unfinished)?;
+        disk.rename(&unfinished, &name)
+    }
+
+    /// Opens the one that [`Sidecar::ensure`] made, and gives what it holds; `None` if that is nothing readable.
+    pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<State>)> {
+        let file = disk.open(&name_of(log))?;
+        let slots = [read_slot(&*file, SLOT_OFFSETS[0])?, read_slot(&*file, SLOT_OFFSETS[1])?];
+        let newest = slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
+        let sequence = newest.map_or(0, |(sequence, _)| sequence);
+        Ok((Sidecar { file, sequence }, newest.map(|(_, state)| state)))
+    }
+
+    /// Records a state durably.
+    pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
+        let sequence = self.sequence + 1;
+        let offset = SLOT_OFFSETS[(sequence % 2) as usize];
+        self.file.write_at(&encode(sequence, state), offset)?;
+        self.file.sync()?;
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+fn encode(sequence: u64, state: &State) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..8].copy_from_slice(MAGIC);
+    let words = [sequence, state.position, state.identity, state.extent.length];
+    for (place, word) in slot[8..40].chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    slot[40..44].copy_from_slice(&state.extent.tail_bytes.to_le_bytes());
+    slot[44..48].copy_from_slice(&state.extent.tail_checksum.to_le_bytes());
+    slot[48..52].copy_from_slice(&state.day.to_le_bytes());
+    let checksum = crc32c::crc32c(&slot[..52]);
+    slot[52..].copy_from_slice(&checksum.to_le_bytes());
+    slot
+}
+
+fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<(u64, State)>> {
+    let mut slot = [0; SLOT_BYTES];
+    file.read_at(&mut slot, offset)?;
+    if slot[..7] == MAGIC[..7] && slot[7] > MAGIC[7] {
+        let message =
+            format!("its .position file has format {}, this program knows format {}", slot[7], MAGIC[7]);
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
+    if slot[..8] != *MAGIC || crc32c::crc32c(&slot[..52]) != u32_at(&slot, 52) {
+        return Ok(None);
+    }
+    let tail_bytes = u32_at(&slot, 40);
+    let extent = Extent { length: u64_at(&slot, 32), tail_bytes, tail_checksum: u32_at(&slot, 44) };
+    let state = State {
+        position: u64_at(&slot, 16),
+        identity: u64_at(&slot, 24),
+        extent,
+        day: u32_at(&slot, 48) as i32, // the same bits
+    };
+    let plausible = tail_bytes as usize <= LOG_FILE_TAIL_BYTES && u64::from(tail_bytes) <= extent.length;
+    Ok(plausible.then_some((u64_at(&slot, 8), state)))
+}
+
+fn u64_at(slot: &[u8; SLOT_BYTES], offset: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&slot[offset..offset + 8]);
+    u64::from_le_bytes(word)
+}
+
+fn u32_at(slot: &[u8; SLOT_BYTES], offset: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&slot[offset..offset + 4]);
+    u32::from_le_bytes(word)
+}

@@ -1,0 +1,172 @@
+//! Crashes at every step, and a full disk.
+
+use super::disk::{Loss, MemoryDisk};
+use super::*;
+
+/// How a run is rotated, and by whom.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    rotate_bytes: Option<u64>,
+    rotate_daily: bool,
+    /// Another program renames the file after the fourth chunk.
+    renamed: bool,
+}
+
+const RUNS: [Run; 4] = [
+    Run { rotate_bytes: None, rotate_daily: false, renamed: false },
+    Run { rotate_bytes: None, rotate_daily: false, renamed: true },
+    Run { rotate_bytes: Some(100), rotate_daily: false, renamed: false },
+    Run { rotate_bytes: None, rotate_daily: true, renamed: false },
+];
+
+const CHUNKS: u64 = 8;
+const CHUNK: u64 = 5;
+const END: RecordId = 1 + CHUNKS * CHUNK;
+
+impl Run {
+    fn open(self, disk: &MemoryDisk) -> FileStore {
+        let options = FileOptions {
+            rotate_bytes: self.rotate_bytes,
+            rotate_daily: self.rotate_daily,
+            ..options("app.log")
+        };
+        with_test_clock(FileStore::with_disk(options, Arc::new(disk.clone())))
+    }
+
+    /// Writes all chunks, until something fails; `synced` is the last position that was told.
+    fn write_all(self, disk: &MemoryDisk, synced: &mut RecordId) -> Result<(), StoreError> {
+        DAY.set(20_000);
+        let mut store = self.open(disk);
+        let mut position = done(store.position())?;
+        while position < END {
+            let end = position + CHUNK - (position - 1) % CHUNK;
+            done(store.write(&chunk(position, end)))?;
+            position = end;
+            let chunks = (position - 1) / CHUNK;
+            if chunks.is_multiple_of(2) {
+                *synced = done(store.sync())?;
+            }
+            if chunks.is_multiple_of(3) {
+                DAY.set(DAY.get() + 1);
+            }
+            if self.renamed && chunks == 5 && !disk.names().contains(&"app.log.1".to_owned()) {
+                disk.others_rename("app.log", "app.log.1");
+                disk.put("app.log", "");
+                store.reopen_handle().store(true, Relaxed);
+            }
+        }
+        *synced = done(store.sync())?;
+        Ok(())
+    }
+
+    /// All lines, from the oldest file to the newest.
+    fn text(self, disk: &MemoryDisk) -> String {
+        let mut names = disk.names();
+        names.retain(|name| {
+            name.starts_with("app.log") && !name.contains("position") && !name.ends_with("new")
+        });
+        if self.rotate_daily {
+            names.sort_by_key(|name| (name == "app.log", name.clone()));
+        } else {
+            names.reverse(); // fewer than ten files
+        }
+        names.iter().map(|name| disk.text(name).unwrap()).collect()
+    }
+}
+
+/// Runs until the disk crashes, again until it crashes, then to the end. Returns whether the first run came to an end.
+fn crash_twice(run: Run, first: u64, second: Option<u64>, loss: Loss) -> bool {
+    let disk = MemoryDisk::default();
+    let mut synced = 1;
+    disk.crash_after(first);
+    let finished = run.write_all(&disk, &mut synced).is_ok();
+    for crash in second.into_iter().map(Some).chain([None]) {
+        disk.restart(loss);
+        if let Some(changes) = crash {
+            disk.crash_after(changes);
+        }
+        let before = synced;
+        let result = run.write_all(&disk, &mut synced);
+        assert!(crash.is_some() || result.is_ok(), "{run:?} {first} {second:?} {loss:?}: {result:?}");
+        assert!(synced >= before);
+    }
+    let context = format!("{run:?}, crashes after {first} and {second:?} changes, lost {loss:?}");
+    assert_eq!(run.text(&disk), messages(1, END), "{context}");
+    assert!(!disk.content().overwritten, "{context}");
+    finished
+}
+
+#[test]
+fn every_line_is_there_once_after_a_crash_at_any_step() {
+    for run in RUNS {
+        for loss in [Loss::Nothing, Loss::All, Loss::Half] {
+            let steps = (0..).take_while(|step| !crash_twice(run, *step, None, loss)).count();
+            assert!(steps > 20, "the run has {steps} steps: too few to be all");
+        }
+    }
+}
+
+#[test]
+fn a_crash_during_recovery_costs_nothing_either() {
+    for run in RUNS {
+        for loss in [Loss::Nothing, Loss::All, Loss::Half] {
+            for first in (0..60).step_by(3) {
+                for second in 0..12 {
+                    crash_twice(run, first, Some(second), loss);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_sync_told_is_never_taken_back() {
+    for run in RUNS {
+        for first in 0..60 {
+            let disk = MemoryDisk::default();
+            let mut synced = 1;
+            disk.crash_after(first);
+            let _ = run.write_all(&disk, &mut synced);
+            disk.restart(Loss::All);
+            let position = done(run.open(&disk).position()).unwrap();
+            assert!(position >= synced, "{run:?} after {first}: {position} is before {synced}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_with_advice_and_doubles_nothing() {
+    let disk = MemoryDisk::default();
+    let mut store = RUNS[0].open(&disk);
+    fill(&mut store, 101);
+    let used: usize = messages(1, 101).len() + 5000;
+    disk.set_capacity(Some(used));
+    let error = done(store.write(&chunk(101, 5000))).unwrap_err();
+    assert!(error.hint.unwrap().contains("free some space"), "{}", error.what);
+    assert_eq!(disk.text("app.log").unwrap(), messages(1, 101));
+    assert_eq!(done(store.position()).unwrap(), 101);
+    disk.set_capacity(None);
+    fill(&mut store, 5000);
+    assert_eq!(done(store.sync()).unwrap(), 5000);
+    assert_eq!(disk.text("app.log").unwrap(), messages(1, 5000));
+    assert!(!disk.content().overwritten);
+}
+
+#[test]
+fn after_an_error_the_same_store_goes_on_from_what_is_durable() {
+    let changes_of_one_run = 200;
+    for changes in 0..changes_of_one_run {
+        let disk = MemoryDisk::default();
+        let mut store = RUNS[2].open(&disk);
+        disk.crash_after(changes);
+        for end in [8, 15, 31, 40] {
+            let _ =
+                done(store.position()).map(|position| done(store.write(&chunk(position, end.max(position)))));
+            let _ = done(store.sync());
+        }
+        disk.restart(Loss::Nothing);
+        fill(&mut store, 50);
+        done(store.sync()).unwrap();
+        assert_eq!(RUNS[2].text(&disk), messages(1, 50), "after {changes} changes");
+    }
+}

@@ -1,0 +1,133 @@
+//! The contract that every store keeps, and what only a log file has to.
+
+mod crash;
+mod disk;
+mod format;
+mod others;
+mod rotation;
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::contract::{self, Subject, chunk};
+
+/// Options for a file that shows messages alone and is never rotated.
+fn options(path: impl Into<PathBuf>) -> FileOptions {
+    FileOptions {
+        path: path.into(),
+        line_format: LineFormat::parse("%(message)s").unwrap(),
+        rotate_bytes: None,
+        rotate_daily: false,
+        rotate_keep: None,
+    }
+}
+
+thread_local! {
+    /// The clock of this test, in days since the epoch.
+    static DAY: Cell<i64> = const { Cell::new(20_000) };
+}
+
+/// Noon in UTC, so that the local day is the same in nearly every time zone.
+fn test_clock() -> i64 {
+    (DAY.get() * 24 + 12) * 3600 * time::SECOND
+}
+
+fn with_test_clock(mut store: FileStore) -> FileStore {
+    store.now = test_clock;
+    store.lines = LineWriter::new(store.options.line_format.clone(), TimeZone::UTC);
+    store
+}
+
+/// Waits for a future that never waits: everything that the store does is done at once.
+fn done<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("the file store waited"),
+    }
+}
+
+/// Writes records up to an id from wherever the store is.
+fn fill(store: &mut FileStore, end: RecordId) {
+    let position = done(store.position()).unwrap();
+    done(store.write(&chunk(position, end))).unwrap();
+}
+
+fn messages(from: RecordId, end: RecordId) -> String {
+    (from..end).map(|id| format!("message {id}\n")).collect()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The file names of a folder, without the position's.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.ends_with(".position"));
+    names.sort();
+    names
+}
+
+struct Case {
+    folder: TempDir,
+    rotate_bytes: Option<u64>,
+}
+
+impl Subject for Case {
+    type Store = FileStore;
+
+    fn open(&self) -> FileStore {
+        FileStore::new(FileOptions {
+            rotate_bytes: self.rotate_bytes,
+            ..options(self.folder.path().join("logs/app.log"))
+        })
+    }
+
+    fn read(&self, first_id: RecordId) -> Vec<(RecordId, String)> {
+        let folder = self.folder.path().join("logs");
+        let mut names = names(&folder);
+        names.sort_by_key(|name| {
+            let number = name.rsplit('.').next().unwrap().parse().unwrap_or(0);
+            std::cmp::Reverse::<u32>(number)
+        });
+        let text: String = names.iter().map(|name| read(&folder.join(name))).collect();
+        (first_id..).zip(text.lines().map(str::to_owned)).collect()
+    }
+}
+
+#[test]
+fn the_contract_is_kept() {
+    contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: None });
+}
+
+#[test]
+fn the_contract_is_kept_with_rotation() {
+    contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: Some(500) });
+}
+
+#[test]
+fn a_chunk_larger_than_a_piece_is_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("app.log");
+    let mut store = FileStore::new(options(&path));
+    fill(&mut store, 30_000);
+    assert!(read(&path).len() > 2 * LOG_FILE_WRITE_BYTES);
+    assert_eq!(read(&path), messages(1, 30_000));
+}
+
+#[test]
+fn records_below_the_position_are_not_written_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("app.log");
+    let mut store = FileStore::new(options(&path));
+    fill(&mut store, 6);
+    assert_eq!(done(store.write(&chunk(3, 9))).unwrap(), Written { stored: 3, dead_letters: 0 });
+    assert_eq!(done(store.position()).unwrap(), 9);
+    assert_eq!(read(&path), messages(1, 9));
+}

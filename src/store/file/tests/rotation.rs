@@ -1,0 +1,132 @@
+//! Rotation by size and by day.
+
+use super::*;
+
+struct Rotated {
+    folder: TempDir,
+    options: FileOptions,
+}
+
+impl Rotated {
+    fn new(rotate_bytes: Option<u64>, rotate_daily: bool, rotate_keep: Option<u32>) -> Rotated {
+        DAY.set(20_000);
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("app.log");
+        Rotated { options: FileOptions { rotate_bytes, rotate_daily, rotate_keep, ..options(path) }, folder }
+    }
+
+    fn open(&self) -> FileStore {
+        with_test_clock(FileStore::new(self.options.clone()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(self.folder.path())
+    }
+
+    fn read(&self, name: &str) -> String {
+        read(&self.folder.path().join(name))
+    }
+}
+
+#[test]
+fn by_size_the_newest_has_number_one() {
+    let case = Rotated::new(Some(50), false, None);
+    let mut store = case.open();
+    for end in [6, 11, 16] {
+        fill(&mut store, end);
+    }
+    assert_eq!(case.names(), ["app.log", "app.log.1", "app.log.2"]);
+    assert_eq!(case.read("app.log.2"), messages(1, 6));
+    assert_eq!(case.read("app.log.1"), messages(6, 11));
+    assert_eq!(case.read("app.log"), messages(11, 16));
+}
+
+#[test]
+fn a_file_below_the_size_is_not_rotated() {
+    let case = Rotated::new(Some(51), false, None);
+    let mut store = case.open();
+    fill(&mut store, 6);
+    fill(&mut store, 7);
+    assert_eq!(case.names(), ["app.log"]);
+}
+
+#[test]
+fn only_so_many_are_kept_and_files_of_others_are_left_alone() {
+    let case = Rotated::new(Some(1), false, Some(2));
+    std::fs::write(case.folder.path().join("app.log.2024"), "not ours").unwrap();
+    let mut store = case.open();
+    for end in 2..8 {
+        fill(&mut store, end);
+    }
+    assert_eq!(case.names(), ["app.log", "app.log.1", "app.log.2", "app.log.2024"]);
+    assert_eq!(case.read("app.log.2"), messages(4, 5));
+}
+
+#[test]
+fn keeping_none_keeps_the_file_itself() {
+    let case = Rotated::new(Some(1), false, Some(0));
+    let mut store = case.open();
+    fill(&mut store, 2);
+    fill(&mut store, 3);
+    assert_eq!(case.names(), ["app.log"]);
+    assert_eq!(case.read("app.log"), messages(2, 3));
+}
+
+#[test]
+fn fewer_are_kept_one_removal_a_slice() {
+    let case = Rotated::new(Some(1), false, None);
+    let mut store = case.open();
+    for end in 2..8 {
+        fill(&mut store, end);
+    }
+    drop(store);
+    let mut store = FileStore::new(FileOptions { rotate_keep: Some(3), ..case.options.clone() });
+    assert!(done(store.maintain()).unwrap());
+    assert!(!done(store.maintain()).unwrap());
+    assert!(!done(store.maintain()).unwrap());
+    assert_eq!(case.names(), ["app.log", "app.log.1", "app.log.2", "app.log.3"]);
+}
+
+#[test]
+fn by_day_the_name_tells_the_day_that_was_begun() {
+    let case = Rotated::new(None, true, None);
+    let mut store = case.open();
+    fill(&mut store, 3);
+    fill(&mut store, 5);
+    DAY.set(20_001);
+    fill(&mut store, 7);
+    done(store.sync()).unwrap();
+    drop(store);
+    DAY.set(20_003);
+    fill(&mut case.open(), 9);
+    assert_eq!(case.names(), ["app.log", "app.log.2024-10-04", "app.log.2024-10-05"]);
+    assert_eq!(case.read("app.log.2024-10-04"), messages(1, 5));
+    assert_eq!(case.read("app.log.2024-10-05"), messages(5, 7));
+    assert_eq!(case.read("app.log"), messages(7, 9));
+}
+
+#[test]
+fn a_day_without_lines_leaves_no_file_and_a_clock_set_back_does_not_rotate() {
+    let case = Rotated::new(None, true, None);
+    let mut store = case.open();
+    done(store.position()).unwrap();
+    DAY.set(20_001);
+    fill(&mut store, 3);
+    DAY.set(19_999);
+    fill(&mut store, 5);
+    assert_eq!(case.names(), ["app.log"]);
+}
+
+#[test]
+fn several_files_of_a_day_are_numbered_and_the_oldest_go_first() {
+    let case = Rotated::new(Some(1), true, Some(3));
+    let mut store = case.open();
+    for end in 2..7 {
+        fill(&mut store, end);
+    }
+    DAY.set(20_001);
+    fill(&mut store, 7);
+    let expected = ["app.log", "app.log.2024-10-04.2", "app.log.2024-10-04.3", "app.log.2024-10-04.4"];
+    assert_eq!(case.names(), expected);
+    assert_eq!(case.read("app.log.2024-10-04.4"), messages(5, 6));
+}
