@@ -9,6 +9,7 @@ use crate::config::{StoreConfig, StoreUrl};
 use crate::failure::Failure;
 use crate::record::RecordId;
 use crate::spool::Spool;
+use crate::store::file::{FileOptions, FileStore, LineFormat};
 use crate::store::sqlite::{Retention, SqliteStore};
 use crate::store::{Flush, Progress, Shipper, Store};
 
@@ -27,7 +28,8 @@ struct Configured {
 }
 
 enum AnyStore {
-    Sqlite(SqliteStore),
+    Sqlite(Box<SqliteStore>),
+    File(Box<FileStore>),
 }
 
 impl Stores {
@@ -53,9 +55,23 @@ impl Stores {
             StoreUrl::Sqlite(path) => {
                 self.database.get_or_insert_with(|| path.clone());
                 let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
-                Ok(AnyStore::Sqlite(SqliteStore::new(path.clone(), retention)))
+                Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(path.clone(), retention))))
             }
-            StoreUrl::File(_) => Err(Failure::new("soon")),
+            StoreUrl::File(path) => {
+                let line_format = LineFormat::parse(&config.line_format).map_err(|error| {
+                    Failure::usage(format!("the line format of the store {} is not understood", config.name))
+                        .because(error)
+                })?;
+                let store = FileStore::new(FileOptions {
+                    path: path.clone(),
+                    line_format,
+                    rotate_bytes: config.rotate_bytes,
+                    rotate_daily: config.rotate_daily,
+                    rotate_keep: config.rotate_keep,
+                });
+                self.reopen.push(store.reopen_handle());
+                Ok(AnyStore::File(Box::new(store)))
+            }
         }
     }
 
@@ -65,6 +81,7 @@ impl Stores {
         for Configured { store, .. } in &mut self.waiting {
             let position = match store {
                 AnyStore::Sqlite(store) => store.position().await,
+                AnyStore::File(store) => store.position().await,
             };
             furthest = furthest.max(position.unwrap_or(1)); // its shipper tells what is wrong
         }
@@ -79,7 +96,8 @@ impl Stores {
                 let name = format!("store {}", progress.name);
                 let (reader, progress) = (spool.reader(1), Arc::clone(progress));
                 let task: Task = match store {
-                    AnyStore::Sqlite(store) => Box::pin(Shipper::new(store, reader, flush, progress).run()),
+                    AnyStore::Sqlite(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
+                    AnyStore::File(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
                 };
                 (name, task)
             })

@@ -245,9 +245,7 @@ fn released_segments_are_written_again() {
     let status = harness.spool.status();
     assert_eq!(status.segments, 1);
     assert!(status.bytes <= SIZES.bytes_max);
-    assert!(
-        inspect::inspect(folder.path(), |_, _| {}).unwrap()[0].content.as_ref().unwrap().damage.is_empty()
-    );
+    assert!(inspect::inspect(folder.path(), |_, _| {}).unwrap()[0].content.damage.is_empty());
     harness.close();
     assert_eq!(Harness::folder(&folder).spool.durable_id(), next);
 }

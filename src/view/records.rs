@@ -126,7 +126,8 @@ impl View {
 
     async fn try_records(&self, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
-        let accept = request.headers().get(ACCEPT).map(|accept| accept.as_bytes()).unwrap_or_default();
+        let accept =
+            request.headers().get(ACCEPT).map(hyper::header::HeaderValue::as_bytes).unwrap_or_default();
         let streams = memchr::memmem::find(accept, b"ndjson").is_some();
         let scan = Scan {
             threads: self.threads,

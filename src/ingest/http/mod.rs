@@ -271,7 +271,7 @@ impl Upload<'_> {
         let keep = self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(Failure::Broken(_)));
         if keep {
             self.decode(|splitter, take| {
-                std::mem::replace(splitter, Splitter::new(Framing::Lines)).finish(take)
+                std::mem::replace(splitter, Splitter::new(Framing::Lines)).finish(take);
             });
             if !self.batch.is_empty()
                 && let Err(failure) = self.append().await

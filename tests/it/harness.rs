@@ -1,0 +1,298 @@
+//! Starts the real server on free ports in a temporary folder, and talks to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before a test fails; generous, for machines that do much else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a server is started.
+pub struct Setup {
+    arguments: Vec<String>,
+    listen: Vec<String>,
+}
+
+impl Setup {
+    pub fn new() -> Setup {
+        let listen = ["python", "python-udp", "http"].map(|name| format!("{name}=127.0.0.1:0"));
+        Setup { arguments: Vec::new(), listen: listen.into() }
+    }
+
+    pub fn argument(mut self, argument: impl Into<String>) -> Setup {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// A listener beside the usual ones.
+    pub fn listen(mut self, listener: impl Into<String>) -> Setup {
+        self.listen.push(listener.into());
+        self
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(&self, data_dir: &Path) -> Server {
+        let mut server = self.spawn(data_dir);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts the server, which may fail.
+    pub fn spawn(&self, data_dir: &Path) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        command.args(["serve", "--log-format", "json", "--log-level", "debug", "--data-dir"]).arg(data_dir);
+        for listener in &self.listen {
+            command.args(["--listen", listener]);
+        }
+        if let Ok(threads) = std::env::var("TEST_THREADS") {
+            command.args(["--threads", &threads]);
+        }
+        command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Server { child, log }
+    }
+}
+
+/// A running server; killed when it is dropped.
+pub struct Server {
+    pub child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Server {
+    pub fn start(data_dir: &Path) -> Server {
+        Setup::new().start(data_dir)
+    }
+
+    fn wait_until_ready(&mut self) {
+        eventually("the server is ready", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", self.log());
+            }
+            self.log_line("ready")
+        });
+    }
+
+    /// What it has said on standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// The first line of its log with this text in its message.
+    pub fn log_line(&self, text: &str) -> Option<Value> {
+        self.find_line(|line| line["message"].as_str().is_some_and(|message| message.contains(text)))
+    }
+
+    fn find_line(&self, is_wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        let lines = self.log.lock().unwrap();
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(is_wanted)
+    }
+
+    /// The address of the first listener of a protocol.
+    pub fn address(&self, protocol: &str) -> String {
+        let line = self.find_line(|line| line["message"] == "listening" && line["protocol"] == protocol);
+        line.unwrap()["address"].as_str().unwrap().to_owned()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address("http"))
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Stops it as an operator does; gives the exit code.
+    pub fn stop(&mut self) -> i32 {
+        self.signal(rustix::process::Signal::TERM);
+        eventually("the server stops", || self.child.try_wait().unwrap()).code().unwrap_or(-1)
+    }
+
+    /// Sends a request over a connection of its own.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        request(&self.address("http"), method, path, headers, body).unwrap()
+    }
+
+    pub fn post(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.request("POST", "/api/v1/records", &[], body.as_ref())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn status(&self) -> Value {
+        self.get("/api/v1/status").json()
+    }
+
+    /// Waits until everything accepted is stored.
+    pub fn flush(&self) {
+        let answer = self.request("POST", "/api/v1/flush", &[], b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The rows of a statement.
+    pub fn sql(&self, sql: &str) -> Vec<Value> {
+        let body = serde_json::json!({ "sql": sql }).to_string();
+        let answer = self.request("POST", "/api/v1/sql", &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["rows"].as_array().unwrap().clone()
+    }
+
+    /// The one value of a statement.
+    pub fn value(&self, sql: &str) -> Value {
+        self.sql(sql)[0][0].clone()
+    }
+
+    /// The counters of the first source of a protocol.
+    pub fn source(&self, protocol: &str) -> Value {
+        let sources = self.status()["sources"].take();
+        let start = format!("{protocol} ");
+        let mut sources = sources.as_array().unwrap().iter();
+        sources.find(|source| source["source"].as_str().unwrap().starts_with(&start)).unwrap().clone()
+    }
+
+    /// Waits until so many records of a protocol are durable.
+    pub fn wait_for_accepted(&self, protocol: &str, records: u64) {
+        eventually("all records are accepted", || {
+            (self.source(protocol)["accepted"].as_u64() >= Some(records)).then_some(())
+        });
+    }
+
+    /// Runs a command of the command line against this server.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        command.args(arguments).args(["--url", &self.url()]).output().unwrap()
+    }
+
+    /// The peak of the resident memory so far, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The resident memory now, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// Sends one request over a connection of its own; an error when no whole answer came.
+pub fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: logboom\r\nconnection: close\r\ncontent-length: {length}\r\n"
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes())?;
+    // A server may answer, and close, before it has read a body that it does not want.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    parse_answer(&answer).ok_or_else(|| std::io::Error::other("no whole answer"))
+}
+
+fn parse_answer(bytes: &[u8]) -> Option<Answer> {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let mut body = bytes[end + 4..].to_vec();
+    if head.contains("transfer-encoding: chunked") {
+        body = unchunk(&body)?;
+    } else if let Some(length) = head.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        (body.len() == length.parse::<usize>().ok()?).then_some(())?;
+    }
+    Some(Answer { status, head, body })
+}
+
+fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = memchr::memmem::find(bytes, b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).ok()?, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(bytes.get(end + 2..end + 2 + length)?);
+        bytes = &bytes[end + 2 + length + 2..];
+    }
+}
+
+/// Tries until there is something, and gives it.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Runs a Python program to its end and gives what it printed.
+pub fn python(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new("python3").args(["-c", program]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
