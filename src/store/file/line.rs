@@ -180,14 +180,15 @@ fn put_whole(out: &mut Vec<u8>, number: i64, layout: Layout) {
         Conversion::Text if layout.precision.is_some() => put_text(out, &number.to_string(), layout),
         Conversion::Text => {
             let start = out.len();
-            put_digits(out, number.unsigned_abs(), number < 0);
+            put_sign(out, number < 0, Layout::default());
+            put_digits(out, number.unsigned_abs());
             fill(out, start, start, layout.width, layout.left, b' ');
         }
         Conversion::Whole => {
             let start = out.len();
             put_sign(out, number < 0, layout);
             let digits = out.len();
-            put_digits(out, number.unsigned_abs(), false);
+            put_digits(out, number.unsigned_abs());
             fill(out, digits, digits, layout.precision.unwrap_or(0), false, b'0');
             fill_number(out, start, digits, layout);
         }
@@ -224,9 +225,17 @@ fn put_sign(out: &mut Vec<u8>, negative: bool, layout: Layout) {
     }
 }
 
-fn put_digits(out: &mut Vec<u8>, number: u64, negative: bool) {
-    let sign = if negative { "-" } else { "" };
-    let _ = write!(out, "{sign}{number}"); // a Vec takes any text
+fn put_digits(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20]; // as many as u64::MAX has
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[first..]);
+        }
+    }
 }
 
 fn fill_number(out: &mut Vec<u8>, start: usize, digits: usize, layout: Layout) {

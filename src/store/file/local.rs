@@ -1,7 +1,5 @@
 //! Local time as Python's `logging` shows it, worked out once a second.
 
-use std::fmt::Write;
-
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::record::time::SECOND;
@@ -48,10 +46,14 @@ impl LocalTime {
     fn show_second(&mut self) {
         self.text.clear();
         let time = self.date_time(self.second);
-        let (year, month, day) = (time.year(), time.month(), time.day());
-        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-        // A String takes any text; the years that i64 ns can say have four digits.
-        let _ = write!(self.text, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},");
+        let year = time.year(); // i64 ns reach from 1677 to 2262
+        let pairs = [(year / 100) as i8, (year % 100) as i8, time.month(), time.day()];
+        let clock = [time.hour(), time.minute(), time.second()];
+        for (pair, after) in pairs.into_iter().chain(clock).zip(["", "-", "-", " ", ":", ":", ","]) {
+            self.text.push(char::from(b'0' + (pair / 10) as u8));
+            self.text.push(char::from(b'0' + (pair % 10) as u8));
+            self.text.push_str(after);
+        }
     }
 
     fn date_time(&self, second: i64) -> civil::DateTime {

@@ -221,6 +221,8 @@ fn what_is_not_given_has_a_word_or_is_empty() {
     let nothing = RecordRef::default();
     let format = "%(levelname)s %(name)s %(processName)s %(taskName)s %(levelno)s [%(funcName)s%(pathname)s%(threadName)s]";
     assert_eq!(line(format, &nothing), "NOTSET root MainProcess None 0 []\n");
+    let ends = [i64::MIN, i64::MAX].map(|timestamp| line("%(asctime)s", &RecordRef { timestamp, ..nothing }));
+    assert_eq!(ends, ["1677-09-21 02:12:43,145\n", "2262-04-12 01:47:16,854\n"]);
     let otel = RecordRef { severity_number: severity::ERROR, ..nothing };
     assert_eq!(line("%(levelname)s %(levelno)d", &otel), "ERROR 40\n");
     let own_level = RecordRef { attributes: r#"{"python.levelno":25}"#, severity_number: 12, ..nothing };
