@@ -1,6 +1,11 @@
 //! The program as its users meet it: the real binary, real clients, real signals.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests say what they do by their names")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "tests say what they do by their names"
+)]
 
 mod harness;
 mod python;
