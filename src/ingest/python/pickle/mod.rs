@@ -25,17 +25,20 @@ mod memo;
 pub(crate) mod opcode;
 mod reader;
 pub(crate) mod text;
+mod view;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use arena::{Arena, Chain, Node, NodeId, View, for_next_frame};
+pub(crate) use arena::{Arena, Chain, Node, NodeId, for_next_frame};
 pub(crate) use classes::{Shape, class_name, shape};
 pub(crate) use key::key_text;
 pub(crate) use machine::Machine;
 pub(crate) use reader::Reader;
-pub(crate) use write::{Budget, CUT, Form, json_float, latin1, python, write};
+pub(crate) use view::View;
+pub(crate) use write::leaf::{json_float, latin1};
+pub(crate) use write::{Budget, CUT, Form, python, write};
 
 /// Why bytes are not a pickle that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
