@@ -4,7 +4,7 @@
 //!
 //! - an opcode that holds a value makes a [`Node`] in the [`Arena`] and pushes its number;
 //! - `GLOBAL` and its kin push the *name* of a class or function;
-//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [`Object`] that says what would have been called with what;
+//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::Object) that says what would have been called with what;
 //! - `BUILD`, `APPEND`, `SETITEM` add to that description.
 //!
 //! [`shape`] then tells which text or value an object of a well-known class stands for (a date, a `Path`, a
