@@ -8,7 +8,7 @@
 //! - `BUILD`, `APPEND`, `SETITEM` add to that description.
 //!
 //! [`shape`] then tells which text or value an object of a well-known class stands for (a date, a `Path`, a
-//! subclass of `int`), and [`Writer`] writes values as JSON or as Python's `repr`.
+//! subclass of `int`), and [`write()`] writes values as JSON or as Python's `repr`.
 //!
 //! Loading takes time and memory in proportion to the frame, whatever is in it: each opcode makes at most a few
 //! nodes, nothing is allocated from a declared length, and what values share or contain is never unfolded. Writing
