@@ -1,7 +1,7 @@
 //! Python's `logging`: the pickles that its `SocketHandler` and `DatagramHandler` send, as records.
 //!
 //! A frame (without its length prefix) is the pickle of a log record's `__dict__`: Python 2.7 and 3, protocols 0 to
-//! 5, from the stock handlers and from those who changed them. Nothing in it is ever executed: [`pickle`] reads it
+//! 5, from the stock handlers and from those who changed them. Nothing in it is ever executed: `pickle` reads it
 //! as data. Its way:
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //!          '--> pickle (any value) --> members -----'    (traceback, percent)
 //! ```
 //!
-//! [`plain`] takes the nineteen in twenty that hold nothing but texts and numbers, without a copy; whatever it does
-//! not know at a glance goes the other way. Both meet in [`log_record`], which knows what the keys mean.
+//! `plain` takes the nineteen in twenty that hold nothing but texts and numbers, without a copy; whatever it does
+//! not know at a glance goes the other way. Both meet in `log_record`, which knows what the keys mean.
 
 pub mod datagram;
 mod frames;

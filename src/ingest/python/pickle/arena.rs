@@ -16,8 +16,8 @@ pub(crate) struct NodeId(u32);
 /// A stretch of the frame or of the arena's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    start: u32,
-    length: u32,
+    pub(super) start: u32,
+    pub(super) length: u32,
 }
 
 impl Span {
@@ -31,9 +31,9 @@ impl Span {
 /// A dict's are key, value, key, value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
-    first: u32,
-    last: u32,
-    count: u32,
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) count: u32,
 }
 
 const END: u32 = u32::MAX;
@@ -52,9 +52,9 @@ impl Chain {
 
 /// One element of a [`Chain`].
 #[derive(Clone, Copy, Debug)]
-struct Cell {
-    value: NodeId,
-    next: u32,
+pub(super) struct Cell {
+    pub(super) value: NodeId,
+    pub(super) next: u32,
 }
 
 /// A value: what the pickle says, and nothing that it asks for.
@@ -113,11 +113,11 @@ pub(crate) struct Object {
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     nodes: Vec<Node>,
-    cells: Vec<Cell>,
+    pub(super) cells: Vec<Cell>,
     objects: Vec<Object>,
-    converted: Vec<u8>,
+    pub(super) converted: Vec<u8>,
     /// The length of the frame: where positions in `converted` begin.
-    frame_length: usize,
+    pub(super) frame_length: usize,
     /// Whether a text was not valid Unicode, so that a part of it had to be replaced.
     lossy: bool,
 }
@@ -218,101 +218,5 @@ impl Arena {
 pub(crate) fn for_next_frame<T>(buffer: &mut Vec<T>) {
     if buffer.capacity() > PICKLE_SCRATCH_MAX {
         buffer.shrink_to(PICKLE_SCRATCH_MAX);
-    }
-}
-
-/// An arena together with the frame that its spans point into.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
-    arena: &'a Arena,
-    frame: &'a [u8],
-}
-
-impl<'a> View<'a> {
-    pub(crate) fn new(arena: &'a Arena, frame: &'a [u8]) -> View<'a> {
-        View { arena, frame }
-    }
-
-    #[inline]
-    pub(crate) fn node(self, id: NodeId) -> Node {
-        self.arena.node(id)
-    }
-
-    pub(crate) fn object(self, number: u32) -> &'a Object {
-        self.arena.object(number)
-    }
-
-    pub(crate) fn bytes(self, span: Span) -> &'a [u8] {
-        let (start, length) = (span.start as usize, span.length as usize);
-        let (buffer, start) = match start.checked_sub(self.arena.frame_length) {
-            Some(start) if length > 0 => (&self.arena.converted[..], start),
-            _ => (self.frame, start),
-        };
-        buffer.get(start..start + length).unwrap_or_default()
-    }
-
-    /// The whole text. It is checked again, so ask for [`View::prefix`] where the same text may be asked for often.
-    pub(crate) fn text(self, span: Span) -> &'a str {
-        self.prefix(span, usize::MAX)
-    }
-
-    /// As much of a text as fits into `bytes_max`.
-    pub(crate) fn prefix(self, span: Span, bytes_max: usize) -> &'a str {
-        let bytes = self.bytes(span);
-        let bytes = &bytes[..bytes.len().min(bytes_max)];
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(cut) => std::str::from_utf8(&bytes[..cut.valid_up_to()]).unwrap_or_default(),
-        }
-    }
-
-    /// As much of the text of a node as a name may have; `None` if it is no text.
-    pub(crate) fn name(self, id: NodeId) -> Option<&'a str> {
-        match self.node(id) {
-            Node::Text(span) => Some(self.prefix(span, crate::limits::PICKLE_NAME_BYTES_MAX)),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn elements(self, chain: Chain) -> Elements<'a> {
-        Elements { arena: self.arena, next: chain.first }
-    }
-
-    /// The elements of a dict, or of what is like one, two by two.
-    pub(crate) fn pairs(self, chain: Chain) -> impl Iterator<Item = (NodeId, NodeId)> + 'a {
-        let mut elements = self.elements(chain);
-        std::iter::from_fn(move || Some((elements.next()?, elements.next()?)))
-    }
-
-    pub(crate) fn without_first(self, chain: Chain) -> Chain {
-        match self.arena.cells.get(chain.first as usize) {
-            Some(cell) if chain.count > 1 => Chain { first: cell.next, count: chain.count - 1, ..chain },
-            _ => Chain::EMPTY,
-        }
-    }
-
-    /// The elements of a tuple or list; none of anything else.
-    pub(crate) fn sequence(self, id: NodeId) -> Chain {
-        match self.node(id) {
-            Node::Tuple(chain) | Node::List(chain) => chain,
-            _ => Chain::EMPTY,
-        }
-    }
-}
-
-/// Walks a [`Chain`].
-#[derive(Clone, Debug)]
-pub(crate) struct Elements<'a> {
-    arena: &'a Arena,
-    next: u32,
-}
-
-impl Iterator for Elements<'_> {
-    type Item = NodeId;
-
-    fn next(&mut self) -> Option<NodeId> {
-        let cell = self.arena.cells.get(self.next as usize)?; // END is past any cell
-        self.next = cell.next;
-        Some(cell.value)
     }
 }

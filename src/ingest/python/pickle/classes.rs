@@ -1,7 +1,8 @@
 //! What objects of well-known classes stand for. Only names are compared and data is read; nothing is made or called.
 
-use super::arena::{Chain, Maker, Node, NodeId, Object, View};
+use super::arena::{Chain, Maker, Node, NodeId, Object};
 use super::datetime::date_and_time;
+use super::view::View;
 use crate::limits::PICKLE_DEPTH_MAX;
 
 /// What an object stands for.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::arena::{Node, NodeId, View};
+use super::arena::{Node, NodeId};
 use super::classes::{Arguments, bytes, class_of, integer};
+use super::view::View;
 
 /// Dates and times in ISO 8601, from the packed bytes that the `datetime` module writes; time spans as `str` shows them.
 pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<NodeId>; 4]) -> Option<String> {

@@ -1,9 +1,10 @@
 //! Keys of dicts that are no texts, as texts.
 
 use super::super::repr;
-use super::arena::{Node, NodeId, View};
+use super::arena::{Node, NodeId};
 use super::classes::{Shape, class_name, shape};
-use super::write::latin1;
+use super::view::View;
+use super::write::leaf::latin1;
 use crate::limits::PICKLE_NAME_BYTES_MAX;
 
 /// Parts of a key that are shown.

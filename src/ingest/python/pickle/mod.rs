@@ -4,11 +4,11 @@
 //!
 //! - an opcode that holds a value makes a [`Node`] in the [`Arena`] and pushes its number;
 //! - `GLOBAL` and its kin push the *name* of a class or function;
-//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [`Object`] that says what would have been called with what;
+//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::Object) that says what would have been called with what;
 //! - `BUILD`, `APPEND`, `SETITEM` add to that description.
 //!
 //! [`shape`] then tells which text or value an object of a well-known class stands for (a date, a `Path`, a
-//! subclass of `int`), and [`Writer`] writes values as JSON or as Python's `repr`.
+//! subclass of `int`), and [`write()`] writes values as JSON or as Python's `repr`.
 //!
 //! Loading takes time and memory in proportion to the frame, whatever is in it: each opcode makes at most a few
 //! nodes, nothing is allocated from a declared length, and what values share or contain is never unfolded. Writing
@@ -25,17 +25,20 @@ mod memo;
 pub(crate) mod opcode;
 mod reader;
 pub(crate) mod text;
+mod view;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use arena::{Arena, Chain, Node, NodeId, View, for_next_frame};
+pub(crate) use arena::{Arena, Chain, Node, NodeId, for_next_frame};
 pub(crate) use classes::{Shape, class_name, shape};
 pub(crate) use key::key_text;
 pub(crate) use machine::Machine;
 pub(crate) use reader::Reader;
-pub(crate) use write::{Budget, CUT, Form, json_float, latin1, python, write};
+pub(crate) use view::View;
+pub(crate) use write::leaf::{json_float, latin1};
+pub(crate) use write::{Budget, CUT, Form, python, write};
 
 /// Why bytes are not a pickle that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

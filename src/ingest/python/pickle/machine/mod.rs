@@ -4,9 +4,10 @@ mod containers;
 mod objects;
 mod values;
 
-use super::arena::{Arena, Chain, Maker, Node, NodeId, View, for_next_frame};
+use super::arena::{Arena, Chain, Maker, Node, NodeId, for_next_frame};
 use super::memo::Memo;
 use super::reader::Reader;
+use super::view::View;
 use super::{LoadError, opcode as op};
 use crate::limits::PICKLE_OPCODES_MAX;
 

@@ -5,16 +5,11 @@
 //! which a value that holds itself is found, and takes each value and byte from a [`Budget`]. Where it stops, a mark
 //! says so, and what is written is whole all the same.
 
-use std::io::Write;
+pub(crate) mod leaf;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-
-use super::super::repr;
-use super::arena::{Chain, Elements, Node, NodeId, View};
-use super::classes::{PARTS_MAX, Shape, class_name, shape};
-use super::integer;
-use super::key::key_text;
+use super::arena::{Chain, Node, NodeId};
+use super::classes::{PARTS_MAX, Shape, shape};
+use super::view::{Elements, View};
 use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
 use crate::record::json;
 
@@ -292,117 +287,4 @@ impl<'a> Walk<'_, 'a> {
             self.raw(if self.form == Form::Json { "," } else { ", " });
         }
     }
-}
-
-/// Values without parts.
-impl Walk<'_, '_> {
-    fn raw(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
-        self.budget.take_bytes(text.len());
-    }
-
-    /// A text that is shown as one.
-    fn text(&mut self, text: &str) {
-        self.budget.take_bytes(text.len());
-        match self.form {
-            Form::Json => json::string(self.out, text),
-            Form::Python => {
-                let mut quoted = String::with_capacity(text.len() + 2);
-                repr::text(text, &mut quoted);
-                self.out.extend_from_slice(quoted.as_bytes());
-            }
-        }
-    }
-
-    /// A number, or a word such as a class's name: bare in Python, a text in JSON, which has no such thing.
-    fn word(&mut self, word: &str) {
-        match self.form {
-            Form::Json => self.text(word),
-            Form::Python => self.raw(word),
-        }
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        let shown = &bytes[..bytes.len().min(self.budget.bytes)];
-        self.budget.take_bytes(shown.len());
-        let text = bytes_text(shown, self.form) + if shown.len() < bytes.len() { CUT } else { "" };
-        match self.form {
-            Form::Json => json::string(self.out, &text),
-            Form::Python => self.out.extend_from_slice(text.as_bytes()),
-        }
-    }
-
-    fn leaf(&mut self, id: NodeId, node: Node) {
-        let is_json = self.form == Form::Json;
-        match node {
-            Node::None => self.raw(if is_json { "null" } else { "None" }),
-            Node::Bool(true) => self.raw(if is_json { "true" } else { "True" }),
-            Node::Bool(false) => self.raw(if is_json { "false" } else { "False" }),
-            Node::Integer(value) => drop(write!(self.out, "{value}")), // a Vec takes any text
-            Node::Float(value) if is_json => json_float(value, self.out),
-            Node::Float(value) => {
-                let mut text = String::new();
-                repr::float(value, &mut text);
-                self.raw(&text);
-            }
-            Node::Text(span) => {
-                let shown = self.view.prefix(span, self.budget.bytes);
-                match shown.len() == span.len() {
-                    true => self.text(shown),
-                    false => self.text(&format!("{shown}{CUT}")),
-                }
-            }
-            Node::Latin1(span) => {
-                self.budget.lossy = true;
-                let text = latin1(self.view.bytes(span), self.budget.bytes);
-                self.text(&text);
-            }
-            Node::Bytes(span) => self.bytes(self.view.bytes(span)),
-            Node::LongDigits(span) => self.word(self.view.text(span)),
-            Node::LongBytes(span) => self.word(&integer::decimal(self.view.bytes(span))),
-            Node::Global(..) => self.word(&class_name(self.view, id)),
-            _ => {}
-        }
-    }
-
-    /// A key of a dict, and the colon. JSON has only texts there, so other keys are shown as Python would; what
-    /// has parts itself is shown only so far, since a key that needs another walk could go on for ever.
-    fn key(&mut self, id: NodeId) {
-        match (self.form, self.view.node(id)) {
-            (_, Node::Text(_) | Node::Latin1(_)) => self.leaf(id, self.view.node(id)),
-            (Form::Python, _) => self.raw(&key_text(self.view, id)),
-            (Form::Json, _) => self.text(&key_text(self.view, id)),
-        }
-        self.colon();
-    }
-}
-
-/// Latin-1 as UTF-8, cut where that takes more than `bytes_max`.
-pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
-    let shown = &bytes[..bytes.len().min(bytes_max / 2)];
-    let text = shown.iter().map(|byte| char::from(*byte));
-    text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
-}
-
-fn bytes_text(bytes: &[u8], form: Form) -> String {
-    match form {
-        Form::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
-        Form::Python => {
-            let mut text = String::new();
-            repr::bytes(bytes, &mut text);
-            text
-        }
-    }
-}
-
-/// A float in JSON, which has no infinities.
-pub(crate) fn json_float(value: f64, out: &mut Vec<u8>) {
-    let result = if value.is_nan() {
-        out.write_all(b"\"NaN\"")
-    } else if value.is_infinite() {
-        out.write_all(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
-    } else {
-        serde_json::to_writer(out, &value).map_err(Into::into)
-    };
-    debug_assert!(result.is_ok(), "a Vec takes any text");
 }

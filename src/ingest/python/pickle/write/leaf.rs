@@ -1,0 +1,127 @@
+//! Values without parts: texts, numbers, bytes, names; and the keys of dicts.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::{CUT, Form, Walk};
+use crate::ingest::python::pickle::arena::{Node, NodeId};
+use crate::ingest::python::pickle::classes::class_name;
+use crate::ingest::python::pickle::integer;
+use crate::ingest::python::pickle::key::key_text;
+use crate::ingest::python::repr;
+use crate::record::json;
+
+/// Values without parts.
+impl Walk<'_, '_> {
+    pub(super) fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+        self.budget.take_bytes(text.len());
+    }
+
+    /// A text that is shown as one.
+    pub(super) fn text(&mut self, text: &str) {
+        self.budget.take_bytes(text.len());
+        match self.form {
+            Form::Json => json::string(self.out, text),
+            Form::Python => {
+                let mut quoted = String::with_capacity(text.len() + 2);
+                repr::text(text, &mut quoted);
+                self.out.extend_from_slice(quoted.as_bytes());
+            }
+        }
+    }
+
+    /// A number, or a word such as a class's name: bare in Python, a text in JSON, which has no such thing.
+    pub(super) fn word(&mut self, word: &str) {
+        match self.form {
+            Form::Json => self.text(word),
+            Form::Python => self.raw(word),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        let shown = &bytes[..bytes.len().min(self.budget.bytes)];
+        self.budget.take_bytes(shown.len());
+        let text = bytes_text(shown, self.form) + if shown.len() < bytes.len() { CUT } else { "" };
+        match self.form {
+            Form::Json => json::string(self.out, &text),
+            Form::Python => self.out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    pub(super) fn leaf(&mut self, id: NodeId, node: Node) {
+        let is_json = self.form == Form::Json;
+        match node {
+            Node::None => self.raw(if is_json { "null" } else { "None" }),
+            Node::Bool(true) => self.raw(if is_json { "true" } else { "True" }),
+            Node::Bool(false) => self.raw(if is_json { "false" } else { "False" }),
+            Node::Integer(value) => drop(write!(self.out, "{value}")), // a Vec takes any text
+            Node::Float(value) if is_json => json_float(value, self.out),
+            Node::Float(value) => {
+                let mut text = String::new();
+                repr::float(value, &mut text);
+                self.raw(&text);
+            }
+            Node::Text(span) => {
+                let shown = self.view.prefix(span, self.budget.bytes);
+                match shown.len() == span.len() {
+                    true => self.text(shown),
+                    false => self.text(&format!("{shown}{CUT}")),
+                }
+            }
+            Node::Latin1(span) => {
+                self.budget.lossy = true;
+                let text = latin1(self.view.bytes(span), self.budget.bytes);
+                self.text(&text);
+            }
+            Node::Bytes(span) => self.bytes(self.view.bytes(span)),
+            Node::LongDigits(span) => self.word(self.view.text(span)),
+            Node::LongBytes(span) => self.word(&integer::decimal(self.view.bytes(span))),
+            Node::Global(..) => self.word(&class_name(self.view, id)),
+            _ => {}
+        }
+    }
+
+    /// A key of a dict, and the colon. JSON has only texts there, so other keys are shown as Python would; what
+    /// has parts itself is shown only so far, since a key that needs another walk could go on for ever.
+    pub(super) fn key(&mut self, id: NodeId) {
+        match (self.form, self.view.node(id)) {
+            (_, Node::Text(_) | Node::Latin1(_)) => self.leaf(id, self.view.node(id)),
+            (Form::Python, _) => self.raw(&key_text(self.view, id)),
+            (Form::Json, _) => self.text(&key_text(self.view, id)),
+        }
+        self.colon();
+    }
+}
+
+/// Latin-1 as UTF-8, cut where that takes more than `bytes_max`.
+pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
+    let shown = &bytes[..bytes.len().min(bytes_max / 2)];
+    let text = shown.iter().map(|byte| char::from(*byte));
+    text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
+}
+
+fn bytes_text(bytes: &[u8], form: Form) -> String {
+    match form {
+        Form::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
+        Form::Python => {
+            let mut text = String::new();
+            repr::bytes(bytes, &mut text);
+            text
+        }
+    }
+}
+
+/// A float in JSON, which has no infinities.
+pub(crate) fn json_float(value: f64, out: &mut Vec<u8>) {
+    let result = if value.is_nan() {
+        out.write_all(b"\"NaN\"")
+    } else if value.is_infinite() {
+        out.write_all(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
+    } else {
+        serde_json::to_writer(out, &value).map_err(Into::into)
+    };
+    debug_assert!(result.is_ok(), "a Vec takes any text");
+}
