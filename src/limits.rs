@@ -90,11 +90,8 @@ const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 
 /// What one commit of the spool may hold, its frame header included. Two such buffers exist (one fills while the
-/// other is written), and one more per reader.
-pub const COMMIT_BYTES_MAX: usize = 4 << 20;
-
-/// The smallest segment: a commit must fit beside the header.
-pub const SEGMENT_BYTES_MIN: u64 = 2 * COMMIT_BYTES_MAX as u64;
+/// other is written), and one more per reader. With a segment's header it fills the smallest segment.
+pub const COMMIT_BYTES_MAX: usize = SPOOL_SEGMENT_BYTES_MIN as usize - 4096;
 
 /// Emptied segment files that are kept to be written again, which spares the file system work at each commit.
 pub const FREE_SEGMENTS_MAX: usize = 4;
@@ -292,3 +289,6 @@ pub const LOG_FILE_WRITE_BYTES: usize = 128 << 10;
 
 /// So many bytes before the recorded end of a log file are checked before anything behind them is cut off.
 pub const LOG_FILE_TAIL_BYTES: usize = 4 << 10;
+
+/// How often dropped datagrams are looked for.
+pub const DROPPED_DATAGRAMS_SECONDS: u64 = 5;

@@ -6,7 +6,10 @@ use super::listen::{ListenAddress, Listener};
 use super::store::StoreConfig;
 use super::{Config, SpoolConfig};
 use crate::failure::Failure;
-use crate::limits::{FRAME_BYTES_LIMIT, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX};
+use crate::limits::{
+    FRAME_BYTES_LIMIT, LABELS_BYTES_MAX, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX,
+};
+use crate::store::file::LineFormat;
 
 /// Fails with the first thing that cannot be.
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
@@ -14,6 +17,8 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     check_sizes(config)?;
     check_spool(&config.spool)?;
     check_listeners(&config.listen)?;
+    check_labels(&config.listen)?;
+    check_line_formats(&config.stores)?;
     check_store_names(&config.stores)?;
     check_store_paths(&config.stores)
 }
@@ -38,6 +43,27 @@ fn check_sizes(config: &Config) -> Result<(), Failure> {
     if config.body_compressed_bytes_max > config.body_bytes_max {
         return Err(Failure::usage("`body_compressed_bytes_max` is larger than `body_bytes_max`")
             .hint("`body_bytes_max` counts after decompression, and is usually four times as large"));
+    }
+    Ok(())
+}
+
+fn check_labels(listeners: &[Listener]) -> Result<(), Failure> {
+    for listener in listeners {
+        let bytes: usize = listener.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > LABELS_BYTES_MAX {
+            return Err(Failure::usage(format!("the labels of {} have {bytes} bytes", listener.address))
+                .because(format!("each record repeats them; the most is {LABELS_BYTES_MAX}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_line_formats(stores: &[StoreConfig]) -> Result<(), Failure> {
+    for store in stores {
+        LineFormat::parse(&store.line_format).map_err(|error| {
+            Failure::usage(format!("the `line_format` of the store `{}` is not understood", store.name))
+                .because(error)
+        })?;
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct Attributes {
     text: Vec<u8>,
     /// Where each member's quoted name, and the whole member with its comma, stand.
     members: Vec<(Range<usize>, usize)>,
+    /// A hash of each member's name, to find one of a thousand quickly.
+    hashes: Vec<u32>,
     dropped: u64,
 }
 
@@ -27,12 +29,14 @@ impl Attributes {
     pub fn start(&mut self, labels: &str) {
         self.text.clear();
         self.members.clear();
+        self.hashes.clear();
         self.dropped = 0;
         self.text.push(b'{');
         let mut rest = labels;
         while let Some((name, value, after)) = first_member(rest) {
             let start = self.text.len();
             self.text.extend([name, ":", value, ","].iter().flat_map(|text| text.bytes()));
+            self.hashes.push(hash(name.as_bytes()));
             self.members.push((start..start + name.len(), self.text.len()));
             rest = after;
         }
@@ -73,15 +77,28 @@ impl Attributes {
             return;
         }
         let end = self.text.len();
-        let same = |(other, _): &(Range<usize>, usize)| self.text[other.clone()] == self.text[name.clone()];
-        match self.members.iter().position(same) {
-            None => self.members.push((name, end)),
+        match self.find(&self.text[name.clone()]) {
+            None => self.add(name, end),
             Some(earlier) => self.replace(earlier, name, end),
         }
     }
 
+    fn add(&mut self, name: Range<usize>, end: usize) {
+        self.hashes.push(hash(&self.text[name.clone()]));
+        self.members.push((name, end));
+    }
+
+    /// The member with a name, quotes included.
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        if !self.hashes.contains(&hash(name)) {
+            return None;
+        }
+        self.members.iter().position(|(other, _)| self.text[other.clone()] == *name)
+    }
+
     /// Takes the earlier member of the same name out, and keeps the one just written at the end.
     fn replace(&mut self, earlier: usize, name: Range<usize>, end: usize) {
+        self.hashes.remove(earlier);
         let (old_name, old_end) = self.members.remove(earlier);
         let gone = old_end - old_name.start;
         self.text.drain(old_name.start..old_end);
@@ -89,7 +106,7 @@ impl Attributes {
             *name = name.start - gone..name.end - gone;
             *end -= gone;
         }
-        self.members.push((name.start - gone..name.end - gone, end - gone));
+        self.add(name.start - gone..name.end - gone, end - gone);
     }
 
     /// Counts members that the caller left out itself.
@@ -124,6 +141,11 @@ fn first_value(json: &str) -> Option<(&str, &str)> {
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>();
     let value = values.next()?.ok()?.get();
     Some((value, &json[values.byte_offset()..]))
+}
+
+/// FNV-1a: short, and collisions cost no more than a longer search.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

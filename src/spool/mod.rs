@@ -26,7 +26,7 @@
 //! |---|---|---|
 //! | 0 | 8 | the segment's salt |
 //! | 8 | 8 | id of the first record |
-//! | 16 | 4 | length of the payload, at most 4 MiB |
+//! | 16 | 4 | length of the payload, less than 4 MiB |
 //! | 20 | 4 | number of records, at least 1; they have consecutive ids |
 //! | 24 | 1 | codec of the payload: 0, as it is |
 //! | 25 | 1 | encoding of the records, see [`crate::record`] |
@@ -76,7 +76,7 @@ pub use reader::{Chunk, Reader};
 pub use writer::Writer;
 
 use crate::disk::Disk;
-use crate::limits::{COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
+use crate::limits::{BATCH_BYTES_MAX, COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
 use crate::record::{Batch, RecordId};
 use frame::FRAME_HEADER_BYTES;
 use segments::{Released, Segment, Segments};
@@ -84,7 +84,7 @@ use segments::{Released, Segment, Segments};
 /// The sizes of a spool.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolSizes {
-    /// Bytes of a segment file, at least [`crate::limits::SEGMENT_BYTES_MIN`].
+    /// Bytes of a segment file, at least [`crate::limits::SPOOL_SEGMENT_BYTES_MIN`].
     pub segment_bytes: u64,
     /// The ceiling: bytes of all segment files.
     pub bytes_max: u64,
@@ -250,6 +250,7 @@ impl Spool {
         batch: &Batch,
         witness: &Arc<dyn Witness>,
     ) -> Option<Result<Receipt, AppendError>> {
+        debug_assert!(batch.bytes().len() <= BATCH_BYTES_MAX);
         let mut open = lock(&self.open);
         if let Err(refusal) = open.admits() {
             return Some(Err(refusal));

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use super::stream::Bounds;
 use super::{Scratch, decode, frames};
 use crate::ingest::source::Source;
 use crate::ingest::{Arrival, Rejection, dead_letter};
-use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_BATCH_MAX};
+use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_BATCH_MAX, DROPPED_DATAGRAMS_SECONDS};
 use crate::record::Batch;
 
 /// A datagram socket of either kind.
@@ -28,6 +29,13 @@ impl Datagrams {
         match self {
             Datagrams::Udp(socket) => socket.readable().await,
             Datagrams::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    fn inode(&self) -> Option<u64> {
+        match self {
+            Datagrams::Udp(socket) => rustix::fs::fstat(socket).ok().map(|data| data.st_ino),
+            Datagrams::Unix(_) => None, // its senders wait
         }
     }
 
@@ -53,15 +61,19 @@ pub async fn serve(
         scratch: Scratch::default(),
         peer: None,
         host: String::new(),
+        inode: socket.inode(),
+        dropped: 0,
     };
     receiver.host = receiver.source.host_of(None);
     let mut batch = Batch::new();
+    let mut look = tokio::time::interval(Duration::from_secs(DROPPED_DATAGRAMS_SECONDS));
     loop {
         let stopping = *stop.borrow();
         if !stopping {
             tokio::select! {
                 _ = socket.readable() => {}
                 _ = stop.changed() => {}
+                _ = look.tick() => receiver.count_dropped(),
             }
         }
         batch.clear();
@@ -69,7 +81,7 @@ pub async fn serve(
         if !batch.is_empty() {
             receiver.source.append_or_shed(&batch).await;
         } else if stopping {
-            return;
+            return receiver.count_dropped();
         }
     }
 }
@@ -82,9 +94,29 @@ struct Receiver {
     /// The peer of the last datagram, and what its host is called.
     peer: Option<SocketAddr>,
     host: String,
+    /// Names the socket in the system's tables.
+    inode: Option<u64>,
+    /// Datagrams that the system has dropped, as far as they are counted.
+    dropped: u64,
 }
 
 impl Receiver {
+    /// Counts what the system dropped since the last look, for want of room in the socket's buffer.
+    fn count_dropped(&mut self) {
+        let dropped = self.inode.and_then(dropped).unwrap_or(0);
+        let new = dropped.saturating_sub(self.dropped);
+        if new > 0 {
+            self.dropped = dropped;
+            self.source.counters.received.inc_by(new);
+            self.source.counters.shed.add("socket_buffer", new);
+            tracing::warn!(
+                source = self.source.counters.source,
+                datagrams = new,
+                "datagrams came faster than they could be read"
+            );
+        }
+    }
+
     /// Takes the datagrams that are there, up to a batch.
     fn receive(&mut self, socket: &Datagrams, batch: &mut Batch) {
         for _ in 0..DATAGRAMS_PER_BATCH_MAX {
@@ -123,4 +155,15 @@ impl Receiver {
             dead_letter::push(batch, &arrival, &counters.source, &rejection, datagram);
         }
     }
+}
+
+/// How many datagrams the system has dropped at a UDP socket: the last column of Linux's table. `None` elsewhere.
+fn dropped(inode: u64) -> Option<u64> {
+    ["/proc/net/udp", "/proc/net/udp6"].iter().find_map(|path| {
+        let table = std::fs::read_to_string(path).ok()?;
+        table.lines().find_map(|line| {
+            let mut columns = line.split_ascii_whitespace();
+            (columns.nth(9)?.parse() == Ok(inode)).then(|| columns.last()?.parse().ok())?
+        })
+    })
 }
