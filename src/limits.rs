@@ -43,9 +43,6 @@ pub const DURATION_SECONDS_MAX: u64 = 36_500 * 86_400;
 /// `frame_bytes_max` must stay below: then the first byte of a frame's length is 0, which no other protocol begins with.
 pub const FRAME_BYTES_LIMIT: usize = 16 << 20;
 
-/// The smallest segment of the spool: the largest batch must fit, and its frame's header.
-pub const SPOOL_SEGMENT_BYTES_MIN: u64 = 4 << 20;
-
 /// Segments that the spool must have room for: one being written, one prepared, one being shipped.
 pub const SPOOL_SEGMENTS_MIN: u64 = 3;
 
@@ -58,7 +55,6 @@ pub const UNIX_PATH_BYTES_MAX: usize = 107;
 /// A store's name: it stands in every metric of the store.
 pub const STORE_NAME_BYTES_MAX: usize = 64;
 
-const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
 /// One line that a reading command takes from a server: the largest record, were every byte escaped as `\\u0000`.
 pub const ANSWER_LINE_BYTES_MAX: u64 = 8 * RECORD_BYTES_MAX as u64;
 

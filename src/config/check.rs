@@ -6,7 +6,7 @@ use super::listen::{ListenAddress, Listener};
 use super::store::StoreConfig;
 use super::{Config, SpoolConfig};
 use crate::failure::Failure;
-use crate::limits::{FRAME_BYTES_LIMIT, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX};
+use crate::limits::{FRAME_BYTES_LIMIT, SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX};
 
 /// Fails with the first thing that cannot be.
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
@@ -43,11 +43,9 @@ fn check_sizes(config: &Config) -> Result<(), Failure> {
 }
 
 fn check_spool(spool: &SpoolConfig) -> Result<(), Failure> {
-    if spool.segment_bytes < SPOOL_SEGMENT_BYTES_MIN {
+    if spool.segment_bytes < SEGMENT_BYTES_MIN {
         return Err(Failure::usage(format!("`spool_segment_bytes` is {} bytes", spool.segment_bytes))
-            .because(format!(
-                "a segment must hold the largest batch: {SPOOL_SEGMENT_BYTES_MIN} bytes or more"
-            ))
+            .because(format!("a segment must hold the largest commit: {SEGMENT_BYTES_MIN} bytes or more"))
             .hint("the default is 16MiB"));
     }
     if spool.bytes_max / spool.segment_bytes < SPOOL_SEGMENTS_MIN {
