@@ -139,7 +139,7 @@ fn check_config() -> Command {
 fn spool() -> Command {
     let data_dir = || config::argument(&config::DATA_DIR.about).help_heading(None::<&str>);
     Command::new("spool")
-        .about("Looks into the spool of a server that is not running")
+        .about("Looks into the spool of a server, running or not, and changes nothing")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)

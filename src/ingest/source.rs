@@ -18,6 +18,8 @@ pub struct Source {
     pub counters: Arc<SourceCounters>,
     spool: Arc<Spool>,
     witness: Arc<dyn Witness>,
+    /// For those who try again when the spool is full: what it refuses is not lost.
+    patient_witness: Arc<dyn Witness>,
     when_full: WhenFull,
     service: String,
     host: Option<String>,
@@ -27,15 +29,19 @@ pub struct Source {
 }
 
 /// Counts what became of a source's records at each commit.
-struct Accounting(Arc<SourceCounters>);
+struct Accounting {
+    counters: Arc<SourceCounters>,
+    tries_again: bool,
+}
 
 impl Witness for Accounting {
     fn committed(&self, records: u64, outcome: Result<(), &AppendError>) {
         match outcome {
             Ok(()) => {
-                self.0.accepted.inc_by(records);
+                self.counters.accepted.inc_by(records);
             }
-            Err(refusal) => self.0.shed.add(reason(refusal), records),
+            Err(_) if self.tries_again => {}
+            Err(refusal) => self.counters.shed.add(reason(refusal), records),
         }
     }
 }
@@ -58,8 +64,10 @@ impl Source {
     ) -> Source {
         let label =
             |name: &str| listener.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let witness = |tries_again| Arc::new(Accounting { counters: Arc::clone(&counters), tries_again });
         Source {
-            witness: Arc::new(Accounting(Arc::clone(&counters))),
+            witness: witness(false),
+            patient_witness: witness(true),
             counters,
             spool,
             when_full,
@@ -93,44 +101,49 @@ impl Source {
 
     /// Appends for a client that waits to be told; fails where the records cannot become durable soon.
     pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
-        let limit = Duration::from_millis(APPEND_MILLISECONDS_MAX);
-        let refusal = match timeout(limit, self.spool.append(batch, &self.witness)).await {
-            Ok(Ok(receipt)) => return Ok(receipt),
-            Ok(Err(refusal)) => refusal,
-            Err(_) => AppendError::Full("the disk does not keep up".into()),
+        let refusal = match self.append_now(batch, &self.witness).await {
+            Ok(receipt) => return Ok(receipt),
+            Err(refusal) => refusal,
         };
         self.counters.shed.add(reason(&refusal), u64::from(batch.count()));
         Err(refusal)
     }
 
     /// Appends for a client that cannot be told: at the ceiling its records are shed and counted, or, if the operator prefers
-    /// it, it is left waiting. Returns at once when the spool takes the batch at once.
+    /// it, it is left waiting.
     pub async fn append_or_shed(&self, batch: &Batch) {
+        let result = match self.when_full {
+            WhenFull::Shed => self.append_now(batch, &self.witness).await.map(|_receipt| ()), // the witness counts the rest
+            WhenFull::Block => self.append_patiently(batch).await,
+        };
+        if let Err(refusal) = result {
+            self.counters.shed.add(reason(&refusal), u64::from(batch.count()));
+        }
+    }
+
+    /// Tries until the batch is durable: only the commit tells whether the spool has room for it.
+    async fn append_patiently(&self, batch: &Batch) -> Result<(), AppendError> {
         loop {
-            match self.append_now(batch).await {
-                Err(AppendError::Full(_)) if self.when_full == WhenFull::Block => {
-                    sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await;
-                }
-                Err(refusal) => {
-                    self.counters.shed.add(reason(&refusal), u64::from(batch.count()));
-                    return;
-                }
-                Ok(()) => return,
+            let result = match self.append_now(batch, &self.patient_witness).await {
+                Ok(receipt) => receipt.durable().await.map(|_id| ()),
+                Err(refusal) => Err(refusal),
+            };
+            match result {
+                Err(AppendError::Full(_)) => sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await,
+                result => return result,
             }
         }
     }
 
-    async fn append_now(&self, batch: &Batch) -> Result<(), AppendError> {
+    async fn append_now(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
         let limit = Duration::from_millis(APPEND_MILLISECONDS_MAX);
-        match timeout(limit, self.spool.append(batch, &self.witness)).await {
-            Ok(result) => result.map(|_receipt| ()), // the witness counts what becomes of it
-            Err(_) => Err(AppendError::Full("the disk does not keep up".into())),
-        }
+        let append = timeout(limit, self.spool.append(batch, witness)).await;
+        append.unwrap_or_else(|_| Err(AppendError::Full("the disk does not keep up".into())))
     }
 
     /// Appends if that needs no waiting; `false` if it does.
     pub fn try_append(&self, batch: &Batch) -> bool {
-        matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))
+        self.when_full == WhenFull::Shed && matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))
     }
 }
 
