@@ -7,5 +7,8 @@
     reason = "tests say what they do by their names"
 )]
 
+mod audit;
 mod harness;
+mod load;
 mod python;
+mod torture;

@@ -1,0 +1,184 @@
+//! Clients that send records with keys of their own and remember which of them were acknowledged.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use crate::harness::PATIENCE;
+
+/// One HTTP connection that is kept open.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn open(address: &str) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream: BufReader::new(stream) })
+    }
+
+    /// Posts records and gives the status, the head in lower case and the body.
+    pub fn post(&mut self, body: &str) -> std::io::Result<(u16, String, String)> {
+        let length = body.len();
+        let request = format!(
+            "POST /api/v1/records HTTP/1.1\r\nhost: logboom\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.unwrap().parse().unwrap()];
+        self.stream.read_exact(&mut body)?;
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok((status, head, String::from_utf8(body).unwrap()))
+    }
+}
+
+/// The record of a key, as a line of JSON.
+pub fn record(key: &str) -> String {
+    format!(r#"{{"message":"key={key}","level":"info","logger":"load","trace_id":"{key}"}}"#)
+}
+
+/// What the clients of a test were told.
+#[derive(Default)]
+pub struct Ledger {
+    acknowledged: Mutex<Vec<String>>,
+    answers: AtomicU64,
+    refused: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Ledger {
+    /// Keys whose answer was 200.
+    pub fn acknowledged(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// Answers of 200 so far.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(SeqCst)
+    }
+
+    /// Answers of 429 and 503 so far.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(SeqCst)
+    }
+
+    /// Ends the clients after the answer that they wait for.
+    pub fn stop(&self) {
+        self.stop.store(true, SeqCst);
+    }
+
+    /// Posts records until told to stop, or until the server goes away; `batch` of them at once.
+    pub fn post_on(self: &Arc<Self>, address: &str, name: &str, batch: usize) -> JoinHandle<()> {
+        let (ledger, address, name) = (Arc::clone(self), address.to_owned(), name.to_owned());
+        std::thread::spawn(move || {
+            let Ok(mut connection) = Connection::open(&address) else { return };
+            for request in 0.. {
+                if ledger.stop.load(SeqCst) || ledger.post(&mut connection, &name, request, batch).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn post(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        request: u64,
+        batch: usize,
+    ) -> std::io::Result<()> {
+        let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{request}-{number}")).collect();
+        let lines: Vec<String> = keys.iter().map(|key| record(key)).collect();
+        let (status, _, body) = connection.post(&lines.join("\n"))?;
+        match status {
+            200 => {
+                assert!(body.starts_with(&format!("{{\"accepted\":{batch},\"rejected\":0,")), "{body}");
+                self.acknowledged.lock().unwrap().extend(keys);
+                self.answers.fetch_add(1, SeqCst);
+            }
+            429 | 503 => {
+                self.refused.fetch_add(1, SeqCst);
+            }
+            status => panic!("{status}: {body}"),
+        }
+        Ok(())
+    }
+}
+
+/// A process with a stock `SocketHandler`, which logs without a pause once it has been told where to, up to a number of
+/// records.
+pub struct PythonLoad {
+    child: Child,
+}
+
+const PYTHON_LOAD: &str = r#"
+import logging, logging.handlers, os, select, sys
+logging.raiseExceptions = False
+log = logging.getLogger("load")
+log.setLevel(logging.INFO)
+handler, name, n, most = None, "", 0, int(sys.argv[1])
+while True:
+    if handler is None or n == most or select.select([0], [], [], 0)[0]:
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(0, 1)
+            if not byte:
+                if handler:
+                    handler.close()
+                sys.exit(0)
+            line += byte
+        if handler:
+            log.removeHandler(handler)
+            handler.close()
+        host, port, name = line.decode().split()
+        handler = logging.handlers.SocketHandler(host, int(port))
+        log.addHandler(handler)
+        n = 0
+    key = "%s-%d" % (name, n)
+    log.info("key=%s", key, extra={"trace_id": key})
+    n += 1
+"#;
+
+impl PythonLoad {
+    /// Starts a process that waits.
+    pub fn start(records_max: u64) -> PythonLoad {
+        let mut command = Command::new("python3");
+        let child = command
+            .args(["-c", PYTHON_LOAD, &records_max.to_string()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        PythonLoad { child }
+    }
+
+    /// Logs to an address from now on, under a name that starts the keys.
+    pub fn aim(&mut self, address: &str, name: &str) {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        writeln!(self.child.stdin.as_ref().unwrap(), "{host} {port} {name}").unwrap();
+    }
+
+    /// Lets it close its connection and end.
+    pub fn finish(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for PythonLoad {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
