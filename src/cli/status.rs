@@ -72,7 +72,7 @@ fn write_spool(spool: &Value, output: &mut Output) -> io::Result<()> {
     )?;
     writeln!(
         output,
-        "records from {} on; the next is {}",
+        "records from {} on; the next durable one gets {}",
         count(&spool["oldest_id"]),
         count(&spool["durable_id"]),
     )?;
@@ -215,10 +215,10 @@ mod tests {
     use crate::cli::server::Server;
 
     const STATUS: &str = r#"{"version":"0.1.0","uptime_seconds":93784,"ready":false,"problems":["disk full \u001b"],
-        "memory_bytes":15000000,"spool":{"durable_id":1234567,"oldest_id":1,"bytes":1610612736,
+        "memory_bytes":15000000,"spool":{"durable_id":1234568,"oldest_id":1,"bytes":1610612736,
         "bytes_max":4294967296,"segments":96,"quarantined_bytes":512},"sources":[{"source":"python 127.0.0.1:9020",
         "received":1000,"accepted":996,"rejected":{"malformed":3,"too_large":1},"shed":{"full":0},"truncated":2,
-        "connections":5,"connections_total":70}],"stores":[{"name":"sqlite","kind":"sqlite","position":1234567,
+        "connections":5,"connections_total":70}],"stores":[{"name":"sqlite","kind":"sqlite","position":1234568,
         "lag_records":0,"stored":1234567,"dead_letters":0,"last_error":null},{"name":"file","kind":"file","position":5,
         "lag_records":9,"stored":5,"dead_letters":1,"last_error":"no space\nleft"}]}"#;
 
@@ -237,7 +237,7 @@ problem: disk full \\x1b
 
 -- spool --
 1.5 GiB of 4.0 GiB (37.5 %) in 96 segments
-records from 1 on; the next is 1,234,567
+records from 1 on; the next durable one gets 1,234,568
 512 B damaged and set aside
 
 -- sources --
@@ -247,7 +247,7 @@ rejected by python 127.0.0.1:9020: 3 malformed, 1 too_large
 
 -- stores --
 store   kind     position  behind     stored  dead letters
-sqlite  sqlite  1,234,567       0  1,234,567             0
+sqlite  sqlite  1,234,568       0  1,234,567             0
 file    file            5       9          5             1
 last error of file: no space\\nleft
 ";

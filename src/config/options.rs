@@ -28,13 +28,13 @@ settings! {
     LOG_FORMAT: LogFormat = Program, "log_format", LOG_FORMAT_SHAPE, "text";
 
     /// Where to receive records, and from whom: `python` (Python's SocketHandler), `python-udp` (DatagramHandler) or
-    /// `http` (records in; queries, metrics and the web page out). Labels after the address are given to every
-    /// record that comes in there; `service` and `host` fill those fields, others become attributes. Given at all,
-    /// the list replaces the default.
+    /// `http` (records in; queries and metrics out). Labels after the address are given to every record that comes
+    /// in there; `service` and `host` fill those fields, others become attributes. Given at all, the list replaces
+    /// the default.
     LISTEN: Listener = Ingest, "listen", LISTENER,
         "python=127.0.0.1:9020 python-udp=127.0.0.1:9021 http=127.0.0.1:9022";
-    /// The largest frame of a Python client. A larger one closes its connection. Must stay below 16 MiB, because
-    /// then the first byte of a frame tells it from every other protocol.
+    /// The largest frame of a Python client. A larger one is skipped, and told of by a dead letter. Must stay below
+    /// 16 MiB, because then the first byte of a frame tells it from every other protocol.
     FRAME_BYTES_MAX: usize = Ingest, "frame_bytes_max", MEMORY_SIZE, "4MiB";
     /// How long a frame, once begun, or an HTTP request may take to arrive. Idle connections are never closed.
     FRAME_SECONDS_MAX: u64 = Ingest, "frame_seconds_max", SECONDS, "30";
@@ -42,7 +42,7 @@ settings! {
     BODY_BYTES_MAX: usize = Ingest, "body_bytes_max", MEMORY_SIZE, "64MiB";
     /// The largest compressed HTTP body, before decompression.
     BODY_COMPRESSED_BYTES_MAX: usize = Ingest, "body_compressed_bytes_max", MEMORY_SIZE, "16MiB";
-    /// Connections open at once, over all listeners. Further ones are refused.
+    /// Connections open at once, over all listeners. Further ones wait until others end.
     CONNECTIONS_MAX: usize = Ingest, "connections_max", COUNT, "20000";
 
     /// The most that the spool may take on disk.
@@ -66,7 +66,7 @@ settings! {
     FLUSH_BYTES: usize = EachStore, "flush_bytes", MEMORY_SIZE, "4MiB";
     /// How long a store waits for more records before it writes those that it has.
     FLUSH_INTERVAL: Duration = EachStore, "flush_interval", DURATION, "200ms";
-    /// Databases only: records older than this are deleted.
+    /// Databases only: records received longer ago than this are deleted.
     RETENTION_AGE: Option<Duration> = EachStore, "retention_age", OPTIONAL_DURATION, "none";
     /// Databases only: the oldest records are deleted while the database is larger than this.
     RETENTION_BYTES: Option<u64> = EachStore, "retention_bytes", OPTIONAL_SIZE, "none";
@@ -75,7 +75,7 @@ settings! {
         "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s";
     /// Files only: begin a new file when this one has reached so many bytes.
     ROTATE_BYTES: Option<u64> = EachStore, "rotate_bytes", OPTIONAL_SIZE, "none";
-    /// Files only: begin a new file every day, at midnight UTC.
+    /// Files only: begin a new file with the first record of each day, in local time.
     ROTATE_DAILY: bool = EachStore, "rotate_daily", SWITCH, "false";
     /// Files only: how many older files to keep. With `none`, all of them.
     ROTATE_KEEP: Option<u32> = EachStore, "rotate_keep", OPTIONAL_COUNT, "none";

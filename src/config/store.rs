@@ -23,7 +23,7 @@ pub struct StoreConfig {
     pub flush_bytes: usize,
     /// How long it waits for more records before it writes those that it has.
     pub flush_interval: Duration,
-    /// Databases: records older than this are deleted.
+    /// Databases: records received longer ago than this are deleted.
     pub retention_age: Option<Duration>,
     /// Databases: the oldest records are deleted while it is larger than this, in bytes.
     pub retention_bytes: Option<u64>,
@@ -31,7 +31,7 @@ pub struct StoreConfig {
     pub line_format: String,
     /// Files: a new file is begun when this one has so many bytes.
     pub rotate_bytes: Option<u64>,
-    /// Files: a new file is begun every day at midnight UTC.
+    /// Files: a new file is begun every day, in local time.
     pub rotate_daily: bool,
     /// Files: how many older files are kept; `None` is all.
     pub rotate_keep: Option<u32>,

@@ -130,7 +130,7 @@ impl<S: Store> Shipper<S> {
     pub async fn run(mut self) {
         while !self.is_done() {
             match self.round().await {
-                Ok(()) => {}
+                Ok(()) => self.progress.set_error(None),
                 Err(error) => self.recover(error).await,
             }
             // On a shared thread the sources get their turn between two transactions.
@@ -187,7 +187,10 @@ impl<S: Store> Shipper<S> {
         }
         self.reader.seek(position.max(oldest));
         self.progress.position.send_replace(self.reader.position());
-        self.progress.set_error(None);
+        // A store that tells its position may still refuse to write: then nothing is well yet, and nothing is said again.
+        if self.reader.pending() == 0 && self.unsynced_rows == 0 {
+            self.progress.set_error(None);
+        }
         self.connected = true;
         Ok(())
     }
@@ -267,5 +270,87 @@ impl<S: Store> Shipper<S> {
         }
         tokio::time::sleep(self.retry).await;
         self.retry = (self.retry * 2).min(Duration::from_millis(STORE_RETRY_MILLISECONDS_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::disk::Folder;
+    use crate::record::{Batch, RecordRef};
+    use crate::spool::{AppendError, Spool, SpoolSizes, Witness};
+    use crate::store::Written;
+
+    struct Nobody;
+
+    impl Witness for Nobody {
+        fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
+    }
+
+    /// Tells its position, but refuses a few writes; looks at what is said of it meanwhile.
+    struct Locked {
+        progress: Arc<Progress>,
+        position: RecordId,
+        refusals: u32,
+        error_was_kept: Arc<AtomicBool>,
+    }
+
+    impl Store for Locked {
+        async fn position(&mut self) -> Result<RecordId, StoreError> {
+            Ok(self.position)
+        }
+
+        async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+            if self.refusals == 0 {
+                self.position = chunk.end_id();
+                return Ok(Written { stored: chunk.len(), dead_letters: 0 });
+            }
+            self.refusals -= 1;
+            if self.progress.failures.load(Relaxed) > 0 && self.progress.last_error().is_none() {
+                self.error_was_kept.store(false, Relaxed);
+            }
+            Err(StoreError::new("it is locked"))
+        }
+
+        async fn sync(&mut self) -> Result<RecordId, StoreError> {
+            Ok(self.position)
+        }
+
+        async fn maintain(&mut self) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn an_error_stands_until_a_write_goes_well() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
+            let mut batch = Batch::new();
+            batch.push(&RecordRef { message: "x", ..RecordRef::default() });
+            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+            let _receipt = spool.append(&batch, &nobody).await.unwrap();
+            spool.close();
+            writer.run().await;
+            let progress = Progress::new("locked", "test");
+            let error_was_kept = Arc::new(AtomicBool::new(true));
+            let store = Locked {
+                progress: Arc::clone(&progress),
+                position: 1,
+                refusals: 3,
+                error_was_kept: Arc::clone(&error_was_kept),
+            };
+            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+            Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run().await;
+            assert_eq!(progress.failures.load(Relaxed), 3);
+            assert_eq!(progress.stored.load(Relaxed), 1);
+            assert!(error_was_kept.load(Relaxed), "it was forgotten between two tries");
+            assert_eq!(progress.last_error(), None);
+        });
     }
 }

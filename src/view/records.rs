@@ -96,7 +96,10 @@ impl Parameters {
             condition: query::sqlite::condition(&query),
             ids,
             time_min: moment(&self.since)?.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
-            time_max: moment(&self.until)?.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
+            // `time_max` is included, `until` is not: days that follow each other have no record in common.
+            time_max: moment(&self.until)?
+                .map_or(i64::MAX, |until| until.saturating_sub(1))
+                .min(upper.unwrap_or(i64::MAX)),
             descending: self.descending,
         })
     }
@@ -281,5 +284,23 @@ impl Scan {
                 return; // the client has gone
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(query: &str) -> (i64, i64) {
+        let search = Parameters::parse(query).and_then(|parameters| parameters.search()).unwrap();
+        (search.time_min, search.time_max)
+    }
+
+    #[test]
+    fn days_that_follow_each_other_have_no_moment_in_common() {
+        let (_, first_day) = times("until=2026-11-21");
+        let (second_day, _) = times("since=2026-11-21");
+        assert_eq!((first_day, second_day), (1_795_219_199_999_999_999, 1_795_219_200 * time::SECOND));
+        assert_eq!(times(""), (i64::MIN, i64::MAX));
     }
 }
