@@ -243,7 +243,7 @@ fn sizes_must_fit_each_other() {
     for (file, part) in [
         ("frame_bytes_max = '16MiB'", "below 16 MiB"),
         ("body_bytes_max = '1MiB'", "is larger than `body_bytes_max`"),
-        ("spool_segment_bytes = '1MiB'", "must hold the largest batch"),
+        ("spool_segment_bytes = '1MiB'", "must hold the largest commit"),
         ("spool_bytes_max = '32MiB'", "must hold 3 segments"),
         ("threads = 5000", "too many"),
     ] {
