@@ -53,7 +53,14 @@ pub struct Folder {
 impl Folder {
     /// Opens a folder, creating it when it is not there.
     pub fn open(path: &Path) -> io::Result<Folder> {
+        let missing =
+            path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
         fs::create_dir_all(path)?;
+        // A name is durable once the folder that holds it is synced.
+        for parent in path.ancestors().skip(1).take(missing) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Folder { path: path.to_owned() })
     }
 

@@ -292,3 +292,9 @@ pub const LOG_FILE_TAIL_BYTES: usize = 4 << 10;
 
 /// How often dropped datagrams are looked for.
 pub const DROPPED_DATAGRAMS_SECONDS: u64 = 5;
+
+/// Damaged places that are remembered, to be reported once; further ones are passed over in silence but for their lost ids.
+pub const DAMAGE_PLACES_MAX: usize = 4096;
+
+/// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
+pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;

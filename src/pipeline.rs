@@ -11,6 +11,7 @@ mod log;
 mod stores;
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,10 +58,10 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
     let start = |name: &str, task| {
         threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error))
     };
-    let writer = start("spool", Box::pin(writer.run()) as Task)?;
-    let mut shippers = Vec::new();
+    // The writer, and behind it the shippers.
+    let mut tasks = vec![start("spool", Box::pin(writer.run()) as Task)?];
     for (name, shipper) in stores.ship(&spool) {
-        shippers.push(start(&name, shipper)?);
+        tasks.push(start(&name, shipper)?);
     }
 
     let metrics = Metrics::new();
@@ -81,7 +82,14 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
     let listeners = Listeners::start(sockets, sources, &view, config, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 
-    wait_for_signals(&stores).await?;
+    tokio::select! {
+        signal = wait_for_signals(&stores) => signal?,
+        () = any_ended(&mut tasks) => {
+            return Err(Failure::new("a part of the server has failed").hint(
+                "the log above says which; nothing that was acknowledged is lost, a new start goes on from the spool",
+            ));
+        }
+    }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(config.shutdown_seconds_max);
     tokio::spawn(exit_at_second_signal());
     tracing::info!("stopping");
@@ -90,7 +98,7 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
         .drained(deadline.min(tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX)))
         .await;
     spool.close();
-    finish(writer, shippers, deadline).await;
+    finish(tasks, deadline).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -98,18 +106,22 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
 /// A long-lived task.
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Returns when a task has ended, which none does before the stop unless it panicked.
+async fn any_ended(tasks: &mut [oneshot::Receiver<()>]) {
+    std::future::poll_fn(|context| {
+        let is_ended = tasks.iter_mut().any(|task| std::pin::Pin::new(task).poll(context).is_ready());
+        if is_ended { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Waits until everything that was accepted is in the spool, and then in the stores, as far as time allows.
-async fn finish(
-    writer: oneshot::Receiver<()>,
-    shippers: Vec<oneshot::Receiver<()>>,
-    deadline: tokio::time::Instant,
-) {
-    if timeout_at(deadline, writer).await.is_err() {
-        tracing::warn!("the disk did not take the last records in time");
-    }
-    for shipper in shippers {
-        if timeout_at(deadline, shipper).await.is_err() {
-            tracing::warn!("a store did not take everything in time; the next start goes on from the spool");
+async fn finish(tasks: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instant) {
+    for task in tasks {
+        if timeout_at(deadline, task).await.is_err() {
+            tracing::warn!(
+                "the disk or a store did not take everything in time; the next start goes on from the spool"
+            );
         }
     }
 }

@@ -71,7 +71,9 @@ fn check_line_formats(stores: &[StoreConfig]) -> Result<(), Failure> {
 fn check_spool(spool: &SpoolConfig) -> Result<(), Failure> {
     if spool.segment_bytes < SPOOL_SEGMENT_BYTES_MIN {
         return Err(Failure::usage(format!("`spool_segment_bytes` is {} bytes", spool.segment_bytes))
-            .because(format!("a segment must hold the largest commit: {SPOOL_SEGMENT_BYTES_MIN} bytes or more"))
+            .because(format!(
+                "a segment must hold the largest commit: {SPOOL_SEGMENT_BYTES_MIN} bytes or more"
+            ))
             .hint("the default is 16MiB"));
     }
     if spool.bytes_max / spool.segment_bytes < SPOOL_SEGMENTS_MIN {

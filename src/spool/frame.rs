@@ -46,14 +46,14 @@ impl SegmentHeader {
     /// `None` where the header is damaged.
     pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<SegmentHeader>> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let whole = file.read_at(&mut bytes, 0)? == bytes.len();
-        if bytes[..7] == MAGIC[..7] && bytes[7] > MAGIC[7] {
+        let whole = read_past_damage(file, &mut bytes, 0)? == bytes.len();
+        let intact = bytes[..7] == MAGIC[..7] && crc32c::crc32c(&bytes[..24]) == u32_at(&bytes, 24);
+        if intact && bytes[7] != MAGIC[7] {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("the spool has format {}, this program knows format {}", bytes[7], MAGIC[7]),
             ));
         }
-        let intact = bytes[..8] == *MAGIC && crc32c::crc32c(&bytes[..24]) == u32_at(&bytes, 24);
         let header = SegmentHeader { salt: u64_at(&bytes, 8), first_id: u64_at(&bytes, 16) };
         Ok((whole && intact).then_some(header))
     }
@@ -103,7 +103,7 @@ pub(super) fn read_frame(
     out: &mut Vec<u8>,
 ) -> io::Result<Option<FrameHeader>> {
     let mut head = [0; FRAME_HEADER_BYTES];
-    if file.read_at(&mut head, offset)? < head.len() {
+    if read_past_damage(file, &mut head, offset)? < head.len() {
         return Ok(None);
     }
     let header = FrameHeader {
@@ -122,7 +122,7 @@ pub(super) fn read_frame(
     }
     let start = out.len();
     out.resize(start + header.length as usize, 0);
-    let read = file.read_at(&mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
+    let read = read_past_damage(file, &mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
     if read == header.length as usize && checksum(&head[..28], &out[start..]) == u32_at(&head, 28) {
         return Ok(Some(header));
     }
@@ -140,7 +140,7 @@ pub(super) fn find_frame(
     offset = offset.next_multiple_of(ALIGNMENT);
     let (mut window, mut payload) = (vec![0; WINDOW_BYTES], Vec::new());
     loop {
-        let read = file.read_at(&mut window, offset)?;
+        let read = read_past_damage(file, &mut window, offset)?;
         for (place, word) in window[..read].chunks_exact(ALIGNMENT as usize).enumerate() {
             if word == salt.to_le_bytes() {
                 let candidate = offset + place as u64 * ALIGNMENT;
@@ -155,6 +155,40 @@ pub(super) fn find_frame(
         }
         offset += read as u64;
     }
+}
+
+/// Reads as [`DiskFile::read_at`] does, but puts zeros where the disk cannot read: a bad sector is damage like any other,
+/// which checksums find.
+pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    const SECTOR_BYTES: usize = 4096;
+    match file.read_at(buffer, offset) {
+        Err(error) if is_damage(&error) => {
+            let mut done = 0;
+            for sector in buffer.chunks_mut(SECTOR_BYTES) {
+                let read = read_sector(file, sector, offset + done as u64)?;
+                done += read;
+                if read < sector.len() {
+                    break;
+                }
+            }
+            Ok(done)
+        }
+        result => result,
+    }
+}
+
+fn read_sector(file: &dyn DiskFile, sector: &mut [u8], offset: u64) -> io::Result<usize> {
+    match file.read_at(sector, offset) {
+        Err(error) if is_damage(&error) => {
+            sector.fill(0);
+            Ok(sector.len())
+        }
+        result => result,
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {

@@ -358,7 +358,8 @@ impl Spool {
 
     /// Sets a damaged stretch of a segment aside.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
-        let room = lock(&self.segments).reserve_quarantine(to - from);
+        let first_id = segment.header.first_id;
+        let Some(room) = lock(&self.segments).reserve_quarantine(first_id, from, to - from) else { return };
         tracing::error!(
             segment = segment.header.first_id,
             from,

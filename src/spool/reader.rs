@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::fence;
 
 use super::frame::{self, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::Segment;
@@ -85,6 +86,11 @@ impl Reader {
         segments.iter().next().map_or(1, |segment| segment.header.first_id)
     }
 
+    /// The first id that is not durable yet.
+    pub fn durable_id(&self) -> RecordId {
+        self.spool.durable_id()
+    }
+
     /// How many durable records are yet to be read.
     pub fn pending(&self) -> u64 {
         self.spool.durable_id().saturating_sub(self.position)
@@ -99,6 +105,8 @@ impl Reader {
     pub async fn filled(&self, rows: u64, bytes: u64) {
         self.state.wake_id.store(self.position.saturating_add(rows), Relaxed);
         self.state.wake_bytes.store(self.bytes.saturating_add(bytes), Relaxed);
+        // Either the writer sees what is wanted, or this sees what the writer has published: see `Writer::publish`.
+        fence(SeqCst);
         if !self.is_filled(rows, bytes) && !self.is_finished() {
             self.state.wake.notified().await;
         }
@@ -123,6 +131,10 @@ impl Reader {
             }
         }
         self.bytes += chunk.bytes.len() as u64;
+        if self.pending() == 0 {
+            // After going back, or damage, the two counts do not match; here they do.
+            self.bytes = self.spool.durable_bytes.load(Relaxed);
+        }
         Ok(())
     }
 
@@ -204,9 +216,11 @@ impl Reader {
 
     /// Goes on at an id beyond the position, with a chunk that is empty still.
     fn lose_until(&mut self, id: RecordId, chunk: &mut Chunk) {
-        let lost = id - self.position;
-        self.spool.lost.fetch_add(lost, Relaxed);
-        tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
+        if lock(&self.spool.segments).is_newly_missing(self.position) {
+            let lost = id - self.position;
+            self.spool.lost.fetch_add(lost, Relaxed);
+            tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
+        }
         self.position = id;
         (chunk.first_id, chunk.end_id) = (id, id);
     }

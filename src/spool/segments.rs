@@ -1,12 +1,12 @@
 //! The files of the spool: which segments there are, which may be written again, and what was set aside as damaged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
-use crate::limits::{FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
+use crate::limits::{DAMAGE_PLACES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
 
 /// One segment that holds, or is about to hold, records.
@@ -27,6 +27,10 @@ pub(super) struct Segments {
     /// For naming free files.
     freed: u64,
     quarantined: u64,
+    /// Where damage was found since the start, as segment and offset: it is set aside once, however often it is read.
+    damage: BTreeSet<(RecordId, u64)>,
+    /// Where ids are missing.
+    missing: BTreeSet<RecordId>,
 }
 
 fn live_name(first_id: RecordId) -> String {
@@ -148,11 +152,20 @@ impl Segments {
         })
     }
 
-    /// Counts bytes that are about to be set aside, and tells for how many there is room.
-    pub(super) fn reserve_quarantine(&mut self, bytes: u64) -> u64 {
+    /// Counts a damaged stretch that is about to be set aside, and tells for how many bytes there is room; `None` if that has
+    /// been done.
+    pub(super) fn reserve_quarantine(&mut self, segment: RecordId, from: u64, bytes: u64) -> Option<u64> {
+        if self.damage.len() >= DAMAGE_PLACES_MAX || !self.damage.insert((segment, from)) {
+            return None;
+        }
         let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined));
         self.quarantined += room;
-        room
+        Some(room)
+    }
+
+    /// Whether it is news that ids are missing from this one on.
+    pub(super) fn is_newly_missing(&mut self, from: RecordId) -> bool {
+        self.missing.len() < DAMAGE_PLACES_MAX && self.missing.insert(from)
     }
 
     /// Bytes on disk, quarantine not counted.
@@ -192,7 +205,7 @@ pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u6
 /// A damaged header need not cost the segment: its first frame repeats the salt.
 fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Result<Option<SegmentHeader>> {
     let mut salt = [0; 8];
-    file.read_at(&mut salt, SEGMENT_HEADER_BYTES as u64)?;
+    frame::read_past_damage(file, &mut salt, SEGMENT_HEADER_BYTES as u64)?;
     let salt = u64::from_le_bytes(salt);
     let frame = frame::read_frame(file, salt, SEGMENT_HEADER_BYTES as u64, &mut Vec::new())?;
     Ok(frame
@@ -207,7 +220,7 @@ pub(super) fn quarantine(disk: &dyn Disk, segment: &Segment, from: u64, to: u64)
     let mut offset = from;
     while offset < to {
         let wanted = buffer.len().min((to - offset) as usize);
-        let read = segment.file.read_at(&mut buffer[..wanted], offset)?;
+        let read = frame::read_past_damage(&*segment.file, &mut buffer[..wanted], offset)?;
         if read == 0 {
             break;
         }
@@ -228,7 +241,9 @@ pub(super) struct Scan {
     pub(super) damage: Vec<(u64, u64)>,
     /// The id after the last whole frame.
     pub(super) end_id: RecordId,
-    /// Where the last whole frame ends.
+    /// Where the last whole frame starts and ends.
+    pub(super) last: u64,
+    /// See above.
     pub(super) end: u64,
     /// A frame was begun after it and is not whole.
     pub(super) torn: bool,
@@ -253,7 +268,7 @@ impl Segment {
             scan.frames += 1;
             scan.records += u64::from(header.count);
             scan.end_id = header.end_id();
-            scan.end = offset + header.size();
+            (scan.last, scan.end) = (offset, offset + header.size());
             progress(scan.end);
         }
         scan.torn = self.starts_frame(scan.end)?;
@@ -262,8 +277,19 @@ impl Segment {
 
     fn starts_frame(&self, offset: u64) -> io::Result<bool> {
         let mut head = [0; FRAME_HEADER_BYTES];
-        self.file.read_at(&mut head, offset)?;
+        frame::read_past_damage(&*self.file, &mut head, offset)?;
         Ok(head[..8] == self.header.salt.to_le_bytes())
+    }
+
+    /// Writes the last frame again, and syncs. It may have been read from memory only: after a failed sync the system forgets
+    /// that it has yet to write it.
+    pub(super) fn confirm(&self, scan: &Scan) -> io::Result<()> {
+        if scan.frames > 0 {
+            let mut bytes = vec![0; (scan.end - scan.last) as usize];
+            self.file.read_at(&mut bytes, scan.last)?;
+            self.file.write_at(&bytes, scan.last)?;
+        }
+        self.file.sync()
     }
 
     /// The size of the file.

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
@@ -30,6 +31,14 @@ struct Pending {
     witnesses: Vec<(Arc<dyn Witness>, u64)>,
 }
 
+/// What the open buffer held.
+enum Taken {
+    Batches(Pending),
+    Nothing,
+    /// Nothing, and nothing more will come.
+    Closed,
+}
+
 /// Finds the end of what is durable: the next id, and where the next frame goes in the last segment.
 pub(super) fn recover(
     disk: &dyn Disk,
@@ -43,6 +52,7 @@ pub(super) fn recover(
         return Ok((floor, start));
     };
     let scan = last.scan(|_| {})?;
+    last.confirm(&scan)?;
     if scan.torn {
         tracing::warn!(
             next_id = scan.end_id,
@@ -79,9 +89,9 @@ impl Writer {
     pub async fn run(mut self) {
         loop {
             match self.take() {
-                Some(pending) => self.commit(pending),
-                None if lock(&self.spool.open).closed => break,
-                None => self.spool.filled.notified().await,
+                Taken::Batches(pending) => self.commit(pending),
+                Taken::Nothing => self.spool.filled.notified().await,
+                Taken::Closed => break,
             }
             // On a shared thread the sources get their turn between two commits.
             tokio::task::yield_now().await;
@@ -90,10 +100,10 @@ impl Writer {
         self.spool.wake_readers();
     }
 
-    fn take(&mut self) -> Option<Pending> {
+    fn take(&mut self) -> Taken {
         let mut open = lock(&self.spool.open);
         if open.count == 0 {
-            return None;
+            return if open.closed { Taken::Closed } else { Taken::Nothing };
         }
         let frame = std::mem::replace(&mut open.frame, std::mem::take(&mut self.spare));
         open.previous = Arc::clone(&open.commit);
@@ -105,7 +115,7 @@ impl Writer {
         };
         drop(open);
         self.spool.drained.notify_waiters();
-        Some(pending)
+        Taken::Batches(pending)
     }
 
     fn commit(&mut self, mut pending: Pending) {
@@ -188,6 +198,7 @@ impl Writer {
         let bytes = self.spool.durable_bytes.fetch_add(payload_bytes, Relaxed) + payload_bytes;
         self.spool.durable.store(self.next_id, Release);
         self.spool.commits.fetch_add(1, Relaxed);
+        fence(SeqCst); // pairs with the one in `Reader::filled`
         for reader in &*lock(&self.spool.readers) {
             if self.next_id >= reader.wake_id.load(Relaxed) || bytes >= reader.wake_bytes.load(Relaxed) {
                 reader.wake.notify_one();

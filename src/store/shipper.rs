@@ -136,7 +136,9 @@ impl<S: Store> Shipper<S> {
             // On a shared thread the sources get their turn between two transactions.
             tokio::task::yield_now().await;
         }
-        if let Err(error) = self.sync().await {
+        if self.unsynced_rows > 0
+            && let Err(error) = self.sync().await
+        {
             tracing::warn!(store = self.progress.name, %error, "the last sync failed; the next start repeats what it must");
         }
     }
@@ -175,6 +177,16 @@ impl<S: Store> Shipper<S> {
                 expected,
                 "the store went back to an older state; what the spool still has is sent again"
             );
+        }
+        let durable = self.reader.durable_id();
+        if position > durable {
+            return Err(StoreError::new(format!(
+                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while the store \
+                 could not be asked",
+                position - 1,
+                durable - 1
+            ))
+            .hint("start again while the store can be reached: ids then go on from the store's"));
         }
         let oldest = self.reader.oldest_id();
         if position < oldest {

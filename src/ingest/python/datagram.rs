@@ -80,6 +80,8 @@ pub async fn serve(
         receiver.receive(&socket, &mut batch);
         if !batch.is_empty() {
             receiver.source.append_or_shed(&batch).await;
+            // A sender that never pauses must not keep the thread from the others.
+            tokio::task::yield_now().await;
         } else if stopping {
             return receiver.count_dropped();
         }

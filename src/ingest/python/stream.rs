@@ -142,7 +142,8 @@ pub async fn serve(
             break;
         }
         match connection.round(&stream) {
-            Round::Done => {}
+            // A client that never pauses must not keep the thread from the others.
+            Round::Done => tokio::task::coop::consume_budget().await,
             Round::Append(batch) => connection.source.append_or_shed(&batch).await,
             Round::End(end) => {
                 connection.finish(&end);

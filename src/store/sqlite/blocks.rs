@@ -70,6 +70,13 @@ impl Blocks {
         Ok(())
     }
 
+    /// Whether a block is the one that is still growing.
+    pub(super) fn is_growing(&self, block: &Block) -> bool {
+        self.last.is_some_and(|last| {
+            last.first_id == block.first_id && last.end_id - last.first_id < SQLITE_BLOCK_ROWS
+        })
+    }
+
     /// Forgets a block that has been deleted.
     pub(super) fn forget(&mut self, first_id: RecordId) {
         self.last.take_if(|block| block.first_id == first_id);

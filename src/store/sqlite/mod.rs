@@ -41,11 +41,15 @@ pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
     database: Option<Database>,
+    /// A sync has failed: the system may have forgotten what it could not write.
+    is_doubtful: bool,
 }
 
 /// An open database, as far as everything has gone well with it.
 struct Database {
     connection: Connection,
+    /// The file itself, behind all links: the write-ahead log is beside it.
+    path: PathBuf,
     position: RecordId,
     origins: Origins,
     blocks: Blocks,
@@ -56,7 +60,7 @@ struct Database {
 impl SqliteStore {
     /// Opens nothing yet: [`Store::position`] does.
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
-        SqliteStore { path, retention, database: None }
+        SqliteStore { path, retention, database: None, is_doubtful: false }
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
@@ -93,12 +97,14 @@ impl Store for SqliteStore {
             return Err(StoreError::new(format!("the database {} was moved or deleted while it was open", path.display()))
                 .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
         }
-        self.step(|database| {
-            sync_write_ahead_log(&path).map_err(|error| io_error(&error))?;
-            let position = database.position;
-            database.checkpoint(&path)?;
-            Ok(position)
-        })
+        let is_doubtful = std::mem::replace(&mut self.is_doubtful, true);
+        let position = self.step(|database| {
+            sync_write_ahead_log(&database.path).map_err(|error| io_error(&error))?;
+            database.checkpoint(is_doubtful)?;
+            Ok(database.position)
+        })?;
+        self.is_doubtful = false;
+        Ok(position)
     }
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
@@ -118,6 +124,7 @@ impl Database {
             position: position as u64,
             origins: Origins::default(),
             blocks: Blocks::open(&connection)?,
+            path: std::fs::canonicalize(path).map_err(|error| io_error(&error))?,
             identity: identity(path),
             connection,
         })
@@ -142,7 +149,7 @@ impl Database {
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for (id, record) in chunk.records() {
-            let origin_id = self.origins.id(connection, record.origin)?;
+            let origin_id = self.origins.id(connection, record.origin, id)?;
             self.blocks.add(connection, id, &record.body)?;
             match insert_row(&mut insert, id, origin_id, &record.body) {
                 Ok(()) => written.stored += 1,
@@ -158,9 +165,16 @@ impl Database {
     }
 
     /// Moves the write-ahead log's content into the database file once it is large. Readers may keep some of it back; the
-    /// next call goes on.
-    fn checkpoint(&self, path: &Path) -> rusqlite::Result<()> {
-        let bytes = std::fs::metadata(write_ahead_log(path)).map_or(0, |data| data.len());
+    /// next call goes on. With `all`, moves everything, or fails.
+    fn checkpoint(&self, all: bool) -> rusqlite::Result<()> {
+        if all {
+            let is_busy = self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return if is_busy { Err(rusqlite::Error::SqliteFailure(busy, None)) } else { Ok(()) };
+        }
+        let bytes = std::fs::metadata(write_ahead_log(&self.path)).map_or(0, |data| data.len());
         if bytes < SQLITE_WAL_BYTES_TARGET {
             return Ok(());
         }
@@ -173,6 +187,9 @@ impl Database {
             return Ok(false);
         }
         let Some(oldest) = blocks::oldest(&self.connection)? else { return Ok(false) };
+        if self.blocks.is_growing(&oldest) {
+            return Ok(false);
+        }
         let too_old = retention.age.is_some_and(|age| {
             let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
             oldest.observed_max < time::now().saturating_sub(age)
@@ -190,6 +207,7 @@ impl Database {
         self.connection
             .prepare_cached("DELETE FROM block WHERE first_id = ?")?
             .execute([oldest.first_id as i64])?;
+        origins::delete_unused(&self.connection, oldest.end_id)?;
         self.connection.execute_batch("COMMIT")?;
         self.blocks.forget(oldest.first_id);
         Ok(true)
@@ -255,11 +273,7 @@ fn write_ahead_log(path: &Path) -> PathBuf {
 
 /// Makes all commits durable. No lock of SQLite's is on this file, so closing it again releases none.
 fn sync_write_ahead_log(path: &Path) -> io::Result<()> {
-    match File::open(write_ahead_log(path)) {
-        Ok(file) => file.sync_data(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()), // nothing was ever written
-        Err(error) => Err(error),
-    }
+    File::open(write_ahead_log(path))?.sync_data()
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -18,9 +18,11 @@ const TABLES: &str = "
 CREATE TABLE origin (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE, -- the encoded origin: equal bytes, equal origin
+    used_until INTEGER NOT NULL, -- no record from this id on has it, unless a later write raises it
     severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT, line INTEGER, function TEXT,
     process_id INTEGER, thread TEXT
 ) STRICT;
+CREATE INDEX origin_used_until ON origin (used_until);
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL, -- ns since the Unix epoch
@@ -59,7 +61,13 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     )?;
     // Never wait for a lock here: the shipper does, without holding up its thread.
     connection.busy_timeout(std::time::Duration::ZERO)?;
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(refused(
+            rusqlite::ffi::SQLITE_PROTOCOL,
+            format!("it cannot be put into WAL mode (it stays in `{mode}`)"),
+        ));
+    }
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
     // Checkpoints are made by `sync`, and the log file does not stay large after one.
@@ -70,12 +78,14 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     if version == 0 {
         create(&connection)?;
     } else if version > SCHEMA_VERSION {
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_MISMATCH),
-            Some(format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}")),
-        ));
+        let why = format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}");
+        return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
     }
     Ok(connection)
+}
+
+fn refused(code: i32, why: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(why))
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
