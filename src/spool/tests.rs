@@ -196,6 +196,97 @@ fn a_damaged_segment_header_costs_nothing_while_a_frame_repeats_its_salt() {
 const SEGMENT_START: usize = super::frame::SEGMENT_HEADER_BYTES;
 
 #[test]
+fn a_damaged_version_is_damage_and_not_another_version() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 5);
+    harness.close();
+    let path = &segment_files(&folder)[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[7] = 3;
+    std::fs::write(path, &bytes).unwrap();
+    let harness = Harness::folder(&folder);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 5));
+}
+
+#[test]
+fn damage_is_counted_and_set_aside_once_however_often_it_is_read() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 5);
+    harness.close();
+    let path = &segment_files(&folder)[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    let offset = offset_of(&bytes, "message 3");
+    bytes[offset] ^= 1;
+    std::fs::write(path, &bytes).unwrap();
+    let harness = Harness::folder(&folder);
+    for _ in 0..3 {
+        assert_eq!(read_all(&mut harness.spool.reader(1)).len(), 4);
+    }
+    let status = harness.spool.status();
+    assert_eq!(status.lost_records, 1);
+    assert!(status.quarantined_bytes < 200, "{}", status.quarantined_bytes);
+}
+
+#[test]
+fn a_bad_sector_costs_only_what_is_in_it() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 200);
+    harness.close();
+    let [first, second, ..] = &segment_files(&folder)[..] else { panic!("several segments") };
+    let damaged = [first, second].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let disk = BadSectors { folder: Folder::open(folder.path()).unwrap(), damaged };
+    let harness = Harness::open(Arc::new(disk), 1);
+    let read = read_all(&mut harness.spool.reader(1));
+    assert_eq!(read.last().unwrap().0, 200);
+    assert!(read.iter().all(|(id, message)| *message == format!("message {id}")));
+    let lost = harness.spool.status().lost_records;
+    assert!(lost > 0 && read.len() as u64 + lost == 200, "{lost}");
+}
+
+/// A folder with files that cannot be read in part.
+struct BadSectors {
+    folder: Folder,
+    damaged: [String; 2],
+}
+
+struct BadFile(Arc<dyn DiskFile>);
+
+impl Disk for BadSectors {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        self.folder.list()
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.folder.open(name)?;
+        Ok(if self.damaged.iter().any(|damaged| damaged == name) { Arc::new(BadFile(file)) } else { file })
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+}
+
+impl DiskFile for BadFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let touches = offset < 1600 && offset + buffer.len() as u64 > 1500;
+        if touches { Err(io::Error::from_raw_os_error(5)) } else { self.0.read_at(buffer, offset) }
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+}
+
+#[test]
 fn a_segment_that_cannot_be_read_at_all_does_not_stop_the_start() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);

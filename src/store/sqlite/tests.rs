@@ -217,3 +217,64 @@ fn retention_by_size_keeps_the_newest() {
     assert!(subject.query::<i64>("SELECT count(*) FROM logs") > 10_000);
     assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
 }
+
+#[test]
+fn a_database_behind_a_link_is_synced_and_its_write_ahead_log_does_not_grow_for_ever() {
+    let subject = SqliteSubject::new();
+    let real = subject.0.path().join("real.db");
+    std::fs::write(&real, b"").unwrap();
+    std::os::unix::fs::symlink(&real, subject.path()).unwrap();
+    let mut store = subject.open();
+    let mut next = 1;
+    while next < 600_000 {
+        block_on(store.write(&chunk(next, next + 20_000))).unwrap();
+        next += 20_000;
+        assert_eq!(block_on(store.sync()).unwrap(), next);
+    }
+    let written_ahead = std::fs::metadata(write_ahead_log(&real)).unwrap().len();
+    assert!(written_ahead < 2 * SQLITE_WAL_BYTES_TARGET, "{written_ahead}");
+    std::fs::remove_file(write_ahead_log(&real)).unwrap();
+    assert!(block_on(store.sync()).is_err());
+}
+
+#[test]
+fn retention_deletes_origins_that_no_record_has_any_more() {
+    let subject = SqliteSubject::new();
+    let retention = Retention { age: Some(Duration::from_secs(3600)), bytes: None };
+    let mut store = subject.with(retention);
+    let old = time::now() - 2 * 3600 * time::SECOND;
+    let write =
+        |store: &mut SqliteStore, from: RecordId, thread: &dyn Fn(RecordId) -> String, observed_timestamp| {
+            let mut batch = Batch::new();
+            for id in from..from + 10_000 {
+                let thread = thread(id);
+                let origin = Origin { thread: &thread, ..Origin::default() };
+                batch.push(&RecordRef { observed_timestamp, origin, message: "m", ..RecordRef::default() });
+            }
+            block_on(store.write(&Chunk::of(from, batch.bytes(), 10_000))).unwrap();
+        };
+    write(&mut store, 1, &|id| format!("thread {id}"), old);
+    let mut next = 10_001;
+    while next < 2 * crate::limits::SQLITE_ORIGIN_LEASE_IDS {
+        write(&mut store, next, &|_| "main".to_owned(), old);
+        next += 10_000;
+    }
+    write(&mut store, next, &|_| "main".to_owned(), time::now());
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM origin"), 10_001);
+    maintain_all(&mut store);
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM origin"), 1);
+    // One that was deleted comes back with its next record.
+    write(&mut store, next + 10_000, &|_| "thread 17".to_owned(), time::now());
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs WHERE thread = 'thread 17'"), 10_000);
+    let flat = subject.query::<i64>("SELECT count(*) FROM logs");
+    assert_eq!(flat, subject.query::<i64>("SELECT count(*) FROM record"));
+}
+
+#[test]
+fn retention_by_size_leaves_the_block_that_is_growing() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: None, bytes: Some(1) });
+    block_on(store.write(&chunk(1, 10))).unwrap();
+    assert_eq!(maintain_all(&mut store), 0);
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9);
+}
