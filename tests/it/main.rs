@@ -9,6 +9,8 @@
 
 mod audit;
 mod harness;
+mod lifecycle;
 mod load;
+mod locked;
 mod python;
 mod torture;
