@@ -34,7 +34,7 @@ fn a_stop_under_load_loses_nothing() {
 
         server.signal(signal);
         assert_eq!(exit_code(&mut server), Some(0), "{}", server.log());
-        assert!(server.log_line("stopped").is_some());
+        eventually("it says so", || server.log_line("stopped"));
         clients.into_iter().for_each(|client| client.join().unwrap());
         drop(load);
         let mut server = Server::start(folder.path());
@@ -113,7 +113,9 @@ fn a_stop_while_the_database_is_locked_ends_in_time() {
         }
         server.signal(Signal::TERM);
         assert_eq!(exit_code(&mut server), Some(0));
-        assert!(server.log_line("a store did not take everything in time").is_some(), "{}", server.log());
+        eventually("it says so", || server.log_line("a store did not take everything in time"));
+        let complaints = server.log().matches("database is locked").count();
+        assert_eq!(complaints, 1, "said once, however often it is tried: {}", server.log());
         locked.release();
         let mut server = setup.start(folder.path());
         server.flush();

@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod failures;
 mod harness;
 mod lifecycle;
 mod load;
