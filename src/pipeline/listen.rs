@@ -226,25 +226,26 @@ async fn accept(
     protocol: Protocol,
     source: Arc<Source>,
     shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let spawn = |connections: &mut JoinSet<()>, (socket, peer, permit)| {
+        let counted = Counted::new(&source, permit);
+        let task = serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
+        connections.spawn(async move {
+            task.await;
+            drop(counted);
+        });
+    };
+    let mut when_stopping = stop.clone();
     while !*stop.borrow() {
         let accepted = tokio::select! {
             accepted = acceptor.accept(&shared.connections) => accepted,
-            _ = stop.changed() => break,
+            _ = when_stopping.changed() => break,
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((socket, peer, permit)) => {
-                let counted = Counted::new(&source, permit);
-                let task =
-                    serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
-                connections.spawn(async move {
-                    task.await;
-                    drop(counted);
-                });
-            }
+            Ok(accepted) => spawn(&mut connections, accepted),
             Err(error) => {
                 // Usually too many open files: it passes when connections end.
                 source.counters.rejected.add("not_accepted", 1);
@@ -252,6 +253,10 @@ async fn accept(
                 tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MILLISECONDS)).await;
             }
         }
+    }
+    // To their clients, connections that wait to be accepted are open: they may have sent records already.
+    while let Some(accepted) = acceptor.accept_waiting(&shared.connections).await {
+        spawn(&mut connections, accepted);
     }
     drop(acceptor);
     while connections.join_next().await.is_some() {}
@@ -266,6 +271,12 @@ struct Peer {
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 impl Acceptor {
+    /// A connection that waits now, if there is one.
+    async fn accept_waiting(&self, permits: &Arc<Semaphore>) -> Option<(Stream, Peer, Permit)> {
+        tokio::task::yield_now().await; // with a fresh budget, so that only the lack of connections ends this
+        timeout_at(tokio::time::Instant::now(), self.accept(permits)).await.ok()?.ok()
+    }
+
     async fn accept(&self, permits: &Arc<Semaphore>) -> io::Result<(Stream, Peer, Permit)> {
         let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
         match self {

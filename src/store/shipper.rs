@@ -68,7 +68,7 @@ impl Progress {
         *self.position.borrow()
     }
 
-    /// What keeps the store from going on, if anything does now.
+    /// What keeps the store from going on, if anything does now, and what to do about it.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -160,9 +160,10 @@ impl<S: Store> Shipper<S> {
             self.sync().await?;
         }
         if now >= self.maintain_at {
-            let more = self.store.maintain().await?;
-            let pause = if more { Duration::ZERO } else { Duration::from_secs(STORE_MAINTAIN_SECONDS) };
-            self.maintain_at = now + pause;
+            self.maintain_at = now + Duration::from_secs(STORE_MAINTAIN_SECONDS);
+            if self.store.maintain().await? {
+                self.maintain_at = now;
+            }
         }
         Ok(())
     }
@@ -199,11 +200,11 @@ impl<S: Store> Shipper<S> {
         }
         self.reader.seek(position.max(oldest));
         self.progress.position.send_replace(self.reader.position());
-        // A store that tells its position may still refuse to write: then nothing is well yet, and nothing is said again.
+        self.connected = true;
+        // A store that can be read may still not take anything (a locked database): only success ends an error.
         if self.reader.pending() == 0 && self.unsynced_rows == 0 {
             self.progress.set_error(None);
         }
-        self.connected = true;
         Ok(())
     }
 
@@ -253,12 +254,14 @@ impl<S: Store> Shipper<S> {
         self.progress.dead_letters.fetch_add(written.dead_letters, Relaxed);
         self.progress.transactions.fetch_add(1, Relaxed);
         self.progress.position.send_replace(self.chunk.end_id());
+        self.progress.set_error(None);
         Ok(())
     }
 
     async fn sync(&mut self) -> Result<(), StoreError> {
         let durable = self.store.sync().await?;
         self.unsynced_rows = 0;
+        self.progress.set_error(None);
         self.reader.release(durable);
         Ok(())
     }
@@ -268,14 +271,15 @@ impl<S: Store> Shipper<S> {
         self.connected = false;
         self.progress.failures.fetch_add(1, Relaxed);
         let what = error.to_string();
-        if self.progress.last_error().as_deref() != Some(&what) {
-            let hint = error.hint.unwrap_or_default();
+        let hint = error.hint.unwrap_or_default();
+        let told = if hint.is_empty() { what.clone() } else { format!("{what} ({hint})") };
+        if self.progress.last_error().as_ref() != Some(&told) {
             tracing::error!(
                 store = self.progress.name,
                 hint,
                 "{what}; the spool keeps the records, it is tried again"
             );
-            self.progress.set_error(Some(what));
+            self.progress.set_error(Some(told));
         }
         if self.reader.is_finished() {
             self.retry = Duration::from_millis(STORE_RETRY_MILLISECONDS_MIN);

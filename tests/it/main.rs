@@ -8,7 +8,10 @@
 )]
 
 mod audit;
+mod failures;
 mod harness;
+mod lifecycle;
 mod load;
+mod locked;
 mod python;
 mod torture;

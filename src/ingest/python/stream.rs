@@ -6,7 +6,7 @@
 //! beginning of an unfinished frame is kept.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -64,6 +64,19 @@ impl Stream {
         }
     }
 
+    /// Reads what the system has, even if the runtime has not heard of it yet.
+    fn read_now(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let start = buffer.len();
+        buffer.resize(start + READ_BUFFER_BYTES, 0);
+        let socket = match self {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream),
+            Stream::Unix(stream) => socket2::SockRef::from(stream),
+        };
+        let result = (&*socket).read(&mut buffer[start..]);
+        buffer.truncate(start + result.as_ref().map_or(0, |read| *read));
+        result
+    }
+
     /// Closes so that the client notices at its very next record: a reset costs it one record, an orderly end two.
     fn reset(self) {
         if let Stream::Tcp(stream) = self {
@@ -103,8 +116,10 @@ struct Connection {
 
 /// What one round of reading came to.
 enum Round {
-    /// Decoded and appended, or there was nothing to read.
+    /// Decoded and appended.
     Done,
+    /// There was nothing to read.
+    Nothing,
     /// Decoded; the spool was busy and the batch still is to be appended.
     Append(Batch),
     /// The connection is to be closed.
@@ -138,12 +153,17 @@ pub async fn serve(
         unfinished_since: None,
     };
     loop {
-        if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
+        let stopping = *stop.borrow();
+        if stopping {
+            tokio::task::yield_now().await; // however much there is to read, others get their turn
+        } else if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
             break;
         }
-        match connection.round(&stream) {
+        match connection.round(&stream, stopping) {
+            // Whoever stops reads what is there, not what may come.
+            Round::Nothing if stopping => break,
             // A client that never pauses must not keep the thread from the others.
-            Round::Done => tokio::task::coop::consume_budget().await,
+            Round::Done | Round::Nothing => tokio::task::coop::consume_budget().await,
             Round::Append(batch) => connection.source.append_or_shed(&batch).await,
             Round::End(end) => {
                 connection.finish(&end);
@@ -157,15 +177,9 @@ pub async fn serve(
 }
 
 impl Connection {
-    /// Waits for bytes; `false` when the connection is to be closed.
+    /// Waits for bytes, or the time to stop; `false` when the connection is to be closed.
     async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
-        let stopping = *stop.borrow();
-        let deadline = match self.unfinished_since {
-            // Whoever stops reads what is there, not what may come.
-            _ if stopping => Some(Instant::now()),
-            Some(since) => Some(since + self.bounds.frame_duration_max),
-            None => None,
-        };
+        let deadline = self.unfinished_since.map(|since| since + self.bounds.frame_duration_max);
         let readable = async {
             match deadline {
                 Some(deadline) => {
@@ -174,9 +188,6 @@ impl Connection {
                 None => stream.readable().await.is_ok(),
             }
         };
-        if stopping {
-            return readable.await;
-        }
         tokio::select! {
             readable = readable => {
                 if !readable {
@@ -189,15 +200,15 @@ impl Connection {
     }
 
     /// Reads once and decodes what is complete, on the thread's workbench.
-    fn round(&mut self, stream: &Stream) -> Round {
+    fn round(&mut self, stream: &Stream, stopping: bool) -> Round {
         WORKBENCH.with_borrow_mut(|bench| {
             bench.bytes.clear();
             bench.bytes.reserve(READ_BUFFER_BYTES);
             if !self.has_frames {
-                match self.read(stream, &mut bench.bytes) {
+                match self.read(stream, &mut bench.bytes, stopping) {
                     Ok(0) => return Round::End(End::Closed),
                     Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Round::Done,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Round::Nothing,
                     Err(_) => return Round::End(End::Closed),
                 }
             }
@@ -213,13 +224,14 @@ impl Connection {
     }
 
     /// Reads into the workbench, behind what was left over; or, within a large frame, behind its beginning.
-    fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>, stopping: bool) -> io::Result<usize> {
+        let read = if stopping { Stream::read_now } else { Stream::try_read };
         if self.rest.len() >= READ_BUFFER_BYTES / 2 {
             self.rest.reserve(READ_BUFFER_BYTES);
-            return stream.try_read(&mut self.rest);
+            return read(stream, &mut self.rest);
         }
         bytes.extend_from_slice(&self.rest);
-        let read = stream.try_read(bytes)?;
+        let read = read(stream, bytes)?;
         if read > 0 {
             self.rest.clear();
         }

@@ -1,0 +1,179 @@
+//! Stores and folders that fail while records come in.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::audit;
+use crate::harness::{Server, Setup, eventually};
+use crate::load::record;
+use crate::locked::Locked;
+
+/// Posts records that must be acknowledged, and gives their keys.
+fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
+    let keys: Vec<_> = (0..count).map(|number| format!("{name}-{number}")).collect();
+    for key in &keys {
+        let answer = server.post(record(key));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    keys
+}
+
+/// Moves a database away with the files that belong to it.
+fn move_away(database: &Path, to: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        match std::fs::rename(name(database), name(to)) {
+            Err(error) if suffix.is_empty() => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_locked_database_holds_nothing_up() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    let mut keys = post(&server, "before", 10);
+    server.flush();
+    let database = folder.path().join("logboom.db");
+    let locked = Locked::database(&database);
+    keys.extend(post(&server, "during", 200));
+    let ready = eventually("it is not ready", || {
+        let answer = server.get("/readyz");
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(ready.text().contains("another process holds a lock on it"), "{}", ready.text());
+    keys.extend(post(&server, "meanwhile", 200));
+    assert_eq!(server.status()["stores"][0]["lag_records"], 400);
+    locked.release();
+    server.flush();
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.stop(), 0);
+    audit::database(&database).check("the database", &keys);
+}
+
+#[test]
+fn a_corrupted_database_is_replaced_by_moving_it_away() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("logboom.db");
+    let mut server = Server::start(folder.path());
+    let mut keys = post(&server, "before", 10);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    let mut file = std::fs::File::options().write(true).open(&database).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.write_all(&[0x5a; 16384]).unwrap();
+    drop(file);
+
+    let mut server = Server::start(folder.path());
+    keys.extend(post(&server, "after", 10));
+    let ready = eventually("it is not ready", || {
+        let answer = server.get("/readyz");
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(ready.text().contains("file is not a database"), "{}", ready.text());
+    assert!(ready.text().contains("move ") && ready.text().contains(" away"), "{}", ready.text());
+    move_away(&database, &folder.path().join("broken.db"));
+    eventually("it is ready again", || (server.get("/readyz").status == 200).then_some(()));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    // The spool still had everything, and the ids went on.
+    audit::database(&database).check("the database", &keys);
+}
+
+#[test]
+fn a_database_that_is_deleted_under_the_server_is_begun_anew() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("logboom.db");
+    let mut server = Server::start(folder.path());
+    let mut keys = post(&server, "before", 10);
+    server.flush();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
+    }
+    keys.extend(post(&server, "after", 10));
+    eventually("it is noticed", || server.log_line("was moved or deleted while it was open"));
+    eventually("it has gone back", || server.log_line("the store went back to an older state"));
+    eventually("everything is there again", || {
+        (server.status()["stores"][0]["stored"].as_u64() >= Some(30)).then_some(())
+    });
+    assert_eq!(server.stop(), 0);
+    audit::database(&database).check("the database", &keys);
+}
+
+#[test]
+fn ids_go_on_from_the_database_when_the_data_folder_was_lost() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("kept/records.db");
+    let setup = Setup::new().argument(format!("--store=sqlite:{}", database.display()));
+    let data = folder.path().join("data");
+    let mut server = setup.start(&data);
+    let mut keys = post(&server, "before", 10);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    std::fs::remove_dir_all(&data).unwrap();
+
+    let mut server = setup.start(&data);
+    keys.extend(post(&server, "after", 10));
+    server.flush();
+    let ids = server.sql("select min(id), max(id) from logs where trace_id like 'after-%'");
+    assert_eq!(ids, [serde_json::json!([11, 20])]);
+    assert_eq!(server.stop(), 0);
+    audit::database(&database).check("the database", &keys);
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_says_why_and_goes_on_later() {
+    let folder = TempDir::new().unwrap();
+    let obstacle = folder.path().join("obstacle");
+    std::fs::write(&obstacle, "a file where a folder should be").unwrap();
+    let (database, log_file) = (obstacle.join("records.db"), obstacle.join("all.log"));
+    let setup = Setup::new()
+        .argument(format!("--store=sqlite:{}", database.display()))
+        .argument(format!("--log-file={}", log_file.display()));
+    let mut server = setup.start(&folder.path().join("data"));
+    let keys = post(&server, "key", 10);
+    for (store, path) in [("sqlite", &database), ("file", &log_file)] {
+        let error = eventually("it says why", || {
+            let stores = server.status()["stores"].take();
+            let store =
+                stores.as_array().unwrap().iter().find(|status| status["kind"] == store).unwrap().clone();
+            store["last_error"].as_str().map(str::to_owned)
+        });
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(error.contains("os error"), "{error}");
+    }
+    let ready = server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("records.db") && ready.text().contains("all.log"), "{}", ready.text());
+    std::fs::remove_file(&obstacle).unwrap();
+    server.flush();
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.stop(), 0);
+    audit::database(&database).check("the database", &keys);
+    audit::log_file(&log_file).check("the log file", &keys);
+}
+
+/// As a user who may not write there.
+#[test]
+fn a_data_folder_without_permission_is_a_clear_failure() {
+    let folder = TempDir::new().unwrap();
+    let program = folder.path().join("logboom");
+    std::fs::copy(env!("CARGO_BIN_EXE_logboom"), &program).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    rustix::fs::chmod(folder.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+    for data in [closed.clone(), closed.join("below")] {
+        let mut command = Command::new(&program);
+        command.args(["serve", "--listen=http=127.0.0.1:0", "--data-dir"]).arg(&data);
+        let output = command.uid(65534).gid(65534).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&format!("error: cannot use the data folder {}", data.display())), "{text}");
+        assert!(text.contains("Permission denied") && text.contains("hint: "), "{text}");
+    }
+}

@@ -1,0 +1,272 @@
+//! Starting and stopping, as operators and their tools do it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::audit;
+use crate::harness::{Server, Setup, eventually, python};
+use crate::load::{Ledger, PythonLoad, record};
+use crate::locked::Locked;
+
+/// Waits until it has ended, and gives the exit code.
+fn exit_code(server: &mut Server) -> Option<i32> {
+    eventually("the server ends", || server.child.try_wait().unwrap()).code()
+}
+
+#[test]
+fn a_stop_under_load_loses_nothing() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = TempDir::new().unwrap();
+        let mut server = Server::start(folder.path());
+        let ledger = Arc::new(Ledger::default());
+        let clients = [("a", 1), ("b", 1), ("c", 50)]
+            .map(|(name, batch)| ledger.post_on(&server.address("http"), &format!("http-{name}"), batch));
+        let mut load = PythonLoad::start(u64::MAX);
+        load.aim(&server.address("python"), "load");
+        // It has sent everything before the signal, and stays connected without a word.
+        let mut quiet = PythonLoad::start(5000);
+        quiet.aim(&server.address("python"), "quiet");
+        eventually("load", || (ledger.answers() >= 50).then_some(()));
+        wait_for_key(&server, "quiet-4999");
+
+        server.signal(signal);
+        assert_eq!(exit_code(&mut server), Some(0), "{}", server.log());
+        eventually("it says so", || server.log_line("stopped"));
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        drop(load);
+        let mut server = Server::start(folder.path());
+        server.flush();
+        assert_eq!(server.stop(), 0);
+        let database = audit::database(&folder.path().join("logboom.db"));
+        database.check("the database", &ledger.acknowledged());
+        assert_eq!(database.starting_with("quiet-"), 5000);
+        assert!(database.starting_with("load-") > 0);
+    }
+}
+
+fn wait_for_key(server: &Server, key: &str) {
+    let sql = format!("select count(*) from logs where trace_id = '{key}'");
+    eventually("a key is stored", || (server.value(&sql) == 1).then_some(()));
+}
+
+/// 200 clients connect, log and are still connected when the signal comes: whatever the system has accepted for the
+/// server is stored, also from connections that the server has not looked at yet.
+#[test]
+fn what_clients_sent_before_the_signal_is_stored() {
+    const CLIENTS: &str = r#"
+import logging, logging.handlers, os, signal, sys
+host, port = sys.argv[1].rsplit(":", 1)
+handlers = []
+for number in range(200):
+    handler = logging.handlers.SocketHandler(host, int(port))
+    log = logging.getLogger("client.%d" % number)
+    log.addHandler(handler)
+    for n in range(3):
+        log.warning("hello", extra={"trace_id": "%d-%d" % (number, n)})
+    handlers.append(handler)
+os.kill(int(sys.argv[2]), signal.SIGTERM)
+"#;
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    python(CLIENTS, &[&server.address("python"), &server.child.id().to_string()]);
+    assert_eq!(exit_code(&mut server), Some(0));
+    let mut server = Server::start(folder.path());
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    assert_eq!(audit::database(&folder.path().join("logboom.db")).starting_with(""), 600);
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let folder = TempDir::new().unwrap();
+    let setup = Setup::new().argument("--shutdown-seconds-max=3600");
+    let mut server = setup.start(folder.path());
+    server.flush();
+    let locked = Locked::database(&folder.path().join("logboom.db"));
+    assert_eq!(server.post(record("one")).status, 200);
+    server.signal(Signal::TERM);
+    eventually("it is stopping", || server.log_line("stopping"));
+    assert!(server.child.try_wait().unwrap().is_none());
+    server.signal(Signal::TERM);
+    assert_eq!(exit_code(&mut server), Some(1));
+    locked.release();
+    let server = setup.start(folder.path());
+    server.flush();
+    assert_eq!(server.value("select trace_id from logs"), "one");
+}
+
+#[test]
+fn a_stop_while_the_database_is_locked_ends_in_time() {
+    for threads in ["0", "1"] {
+        let folder = TempDir::new().unwrap();
+        let setup =
+            Setup::new().argument("--shutdown-seconds-max=1").argument(format!("--threads={threads}"));
+        let mut server = setup.start(folder.path());
+        server.flush();
+        let locked = Locked::database(&folder.path().join("logboom.db"));
+        let keys: Vec<_> = (0..100).map(|number| format!("key-{number}")).collect();
+        for key in &keys {
+            assert_eq!(server.post(record(key)).status, 200);
+        }
+        server.signal(Signal::TERM);
+        assert_eq!(exit_code(&mut server), Some(0));
+        eventually("it says so", || server.log_line("a store did not take everything in time"));
+        let complaints = server.log().matches("database is locked").count();
+        assert_eq!(complaints, 1, "said once, however often it is tried: {}", server.log());
+        locked.release();
+        let mut server = setup.start(folder.path());
+        server.flush();
+        assert_eq!(server.stop(), 0);
+        audit::database(&folder.path().join("logboom.db")).check("the database", &keys);
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_the_ids() {
+    let folder = TempDir::new().unwrap();
+    for round in 1..=3 {
+        let mut server = Server::start(folder.path());
+        for number in 0..10 {
+            assert_eq!(server.post(record(&format!("{round}-{number}"))).status, 200);
+        }
+        server.flush();
+        let ids = server.sql("select count(*), min(id), max(id) from logs");
+        assert_eq!(ids, [serde_json::json!([10 * round, 1, 10 * round])]);
+        assert_eq!(server.stop(), 0);
+    }
+}
+
+#[test]
+fn a_data_folder_serves_one_server() {
+    let folder = TempDir::new().unwrap();
+    let _first = Server::start(folder.path());
+    let mut second = Setup::new().spawn(folder.path());
+    assert_eq!(exit_code(&mut second), Some(1));
+    eventually("it says why", || second.log().contains("another process is using it").then_some(()));
+}
+
+/// As logrotate does it: rename, then SIGHUP.
+#[test]
+fn a_renamed_log_file_is_begun_anew_after_sighup() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("all.log");
+    let setup = Setup::new().argument(format!("--log-file={}", path.display()));
+    let mut server = setup.start(&folder.path().join("data"));
+    server.post(record("before"));
+    server.flush();
+    let renamed = folder.path().join("all.log.1");
+    std::fs::rename(&path, &renamed).unwrap();
+    server.post(record("between"));
+    server.flush();
+    server.signal(Signal::HUP);
+    eventually("it has heard", || server.log_line("reopening log files"));
+    server.post(record("after"));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    let lines = |path: &Path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| line.split_once("key=").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&renamed), ["before", "between"]);
+    assert_eq!(lines(&path), ["after"]);
+}
+
+#[test]
+fn sockets_of_the_file_system_come_and_go() {
+    let folder = TempDir::new().unwrap();
+    let paths = ["stream.sock", "datagrams.sock", "http.sock"].map(|name| folder.path().join(name));
+    let setup = Setup::new()
+        .listen(format!("python=unix:{}", paths[0].display()))
+        .listen(format!("python-udp=unix:{}", paths[1].display()))
+        .listen(format!("http=unix:{}", paths[2].display()));
+    let data = folder.path().join("data");
+    let mut server = setup.start(&data);
+    server.kill();
+    assert!(paths.iter().all(|path| path.exists()), "a killed server leaves its sockets behind");
+    let mut server = setup.start(&data);
+    let program = "import logging.handlers, sys; \
+        logging.getLogger().addHandler(logging.handlers.SocketHandler(sys.argv[1], None)); \
+        logging.warning('over the new socket')";
+    python(program, &[paths[0].to_str().unwrap()]);
+    eventually("the record is stored", || {
+        server.flush();
+        (server.value("select count(*) from logs where message = 'over the new socket'") == 1).then_some(())
+    });
+
+    let mut second = setup.spawn(&folder.path().join("other"));
+    assert_eq!(exit_code(&mut second), Some(1), "a socket in use is not taken away");
+    assert!(paths[0].exists());
+    assert_eq!(server.stop(), 0);
+    assert!(paths.iter().all(|path| !path.exists()), "a stopped server removes its sockets");
+
+    std::fs::write(&paths[0], "a file of someone").unwrap();
+    let mut server = setup.spawn(&data);
+    assert_eq!(exit_code(&mut server), Some(1));
+    assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "a file of someone");
+}
+
+#[test]
+fn a_configuration_file_with_two_stores() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("logboom.toml");
+    let text = r#"
+flush_interval = "20ms"
+[[store]]
+url = "sqlite:FOLDER/elsewhere/records.db"
+[[store]]
+name = "readable"
+url = "file:FOLDER/readable.log"
+line_format = "%(levelname)s|%(message)s"
+"#;
+    std::fs::write(&config, text.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+    let setup = Setup::new().argument(format!("--config={}", config.display()));
+    let mut server = setup.start(&folder.path().join("data"));
+    server.post(record("one"));
+    server.flush();
+    let names: Vec<_> =
+        server.status()["stores"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
+    assert_eq!(names, ["sqlite", "readable"]);
+    assert_eq!(server.value("select trace_id from logs"), "one");
+    assert_eq!(server.stop(), 0);
+    assert_eq!(std::fs::read_to_string(folder.path().join("readable.log")).unwrap(), "info|key=one\n");
+    assert_eq!(audit::database(&folder.path().join("elsewhere/records.db")).starting_with("one"), 1);
+    assert!(!folder.path().join("data/logboom.db").exists());
+}
+
+/// One thread, no child: before, under and after load, with the stores shipping and a query running.
+#[test]
+fn one_thread_is_one_thread() {
+    let folder = TempDir::new().unwrap();
+    let setup = Setup::new()
+        .argument("--threads=1")
+        .argument(format!("--log-file={}", folder.path().join("all.log").display()));
+    let mut server = setup.start(&folder.path().join("data"));
+    let process = format!("/proc/{}/task", server.child.id());
+    let check = || {
+        let tasks: Vec<_> = std::fs::read_dir(&process).unwrap().map(|task| task.unwrap().path()).collect();
+        assert_eq!(tasks.len(), 1, "{tasks:?}");
+        assert_eq!(std::fs::read_to_string(tasks[0].join("children")).unwrap(), "");
+    };
+    check();
+    let ledger = Arc::new(Ledger::default());
+    let clients = [1, 100].map(|batch| ledger.post_on(&server.address("http"), &format!("{batch}"), batch));
+    let mut load = PythonLoad::start(5000);
+    load.aim(&server.address("python"), "python");
+    eventually("load", || {
+        check();
+        (ledger.answers() >= 100).then_some(())
+    });
+    assert!(server.value("select count(*) from logs").is_u64());
+    check();
+    wait_for_key(&server, "python-4999");
+    ledger.stop();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    server.flush();
+    check();
+    assert_eq!(server.stop(), 0);
+    audit::database(&folder.path().join("data/logboom.db")).check("the database", &ledger.acknowledged());
+    audit::log_file(&folder.path().join("all.log")).check("the log file", &ledger.acknowledged());
+}
