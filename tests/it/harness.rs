@@ -50,7 +50,7 @@ impl Setup {
             command.args(["--listen", listener]);
         }
         if let Ok(threads) = std::env::var("TEST_THREADS") {
-            command.args(["--threads", &threads]);
+            command.env("LOGBOOM_THREADS", threads); // a test's own flag wins
         }
         command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
