@@ -102,6 +102,9 @@ pub const FREE_SEGMENTS_MAX: usize = 4;
 /// Damaged stretches set aside; what is damaged beyond it is only counted.
 pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 
+/// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
+pub const DAMAGES_MAX: usize = 4096;
+
 /// After the spool has refused records for want of space, how long until it looks again by itself.
 pub const FULL_RETRY_MILLISECONDS: u64 = 500;
 

@@ -205,7 +205,7 @@ impl Reader {
     /// Goes on at an id beyond the position, with a chunk that is empty still.
     fn lose_until(&mut self, id: RecordId, chunk: &mut Chunk) {
         let lost = id - self.position;
-        self.spool.lost.fetch_add(lost, Relaxed);
+        self.spool.lose(self.position, id);
         tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
         self.position = id;
         (chunk.first_id, chunk.end_id) = (id, id);

@@ -1,12 +1,12 @@
 //! The files of the spool: which segments there are, which may be written again, and what was set aside as damaged.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
-use crate::limits::{FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
+use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
 
 /// One segment that holds, or is about to hold, records.
@@ -26,7 +26,8 @@ pub(super) struct Segments {
     free: Vec<(String, u64)>,
     /// For naming free files.
     freed: u64,
-    quarantined: u64,
+    /// What was set aside: names and sizes of the files.
+    quarantined: HashMap<String, u64>,
 }
 
 fn live_name(first_id: RecordId) -> String {
@@ -59,7 +60,7 @@ impl Segments {
                 segments.freed = segments.freed.max(number);
                 segments.free.push((name, bytes));
             } else if name.ends_with(".quarantine") {
-                segments.quarantined += bytes;
+                segments.quarantined.insert(name, bytes);
             }
         }
         Ok(segments)
@@ -89,8 +90,9 @@ impl Segments {
     fn quarantine_file(&mut self, disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
         let target = format!("{name}.quarantine");
         tracing::error!(file = target, bytes, "a spool segment has no readable header: it is set aside");
-        self.quarantined += bytes;
-        disk.rename(name, &target)
+        disk.rename(name, &target)?;
+        self.quarantined.insert(target, bytes);
+        Ok(())
     }
 
     /// A file to make a new segment of, and its size (0 if it is yet to be created). Fails where the ceiling leaves no
@@ -148,11 +150,18 @@ impl Segments {
         })
     }
 
-    /// Counts bytes that are about to be set aside, and tells for how many there is room.
-    pub(super) fn reserve_quarantine(&mut self, bytes: u64) -> u64 {
-        let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined));
-        self.quarantined += room;
-        room
+    /// Notes a stretch that is about to be set aside, and tells for how many of its bytes there is room; `None` if it was
+    /// set aside before, for another reader or in an earlier life of the program.
+    pub(super) fn reserve_quarantine(&mut self, name: &str, bytes: u64) -> Option<u64> {
+        if self.quarantined.contains_key(name) {
+            return None;
+        }
+        if self.quarantined.len() >= DAMAGES_MAX {
+            return Some(0);
+        }
+        let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined_bytes()));
+        self.quarantined.insert(name.to_owned(), room);
+        Some(room)
     }
 
     /// Bytes on disk, quarantine not counted.
@@ -162,7 +171,7 @@ impl Segments {
     }
 
     pub(super) fn quarantined_bytes(&self) -> u64 {
-        self.quarantined
+        self.quarantined.values().sum()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -200,9 +209,20 @@ fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Resul
         .map(|_| SegmentHeader { salt, first_id }))
 }
 
+/// The file for a damaged stretch of a segment.
+pub(super) fn quarantine_name(segment: &Segment, from: u64) -> String {
+    format!("{:020}-{from}.quarantine", segment.header.first_id)
+}
+
 /// Copies a damaged stretch to a file of its own.
-pub(super) fn quarantine(disk: &dyn Disk, segment: &Segment, from: u64, to: u64) -> io::Result<()> {
-    let target = disk.open(&format!("{:020}-{from}.quarantine", segment.header.first_id))?;
+pub(super) fn quarantine(
+    disk: &dyn Disk,
+    name: &str,
+    segment: &Segment,
+    from: u64,
+    to: u64,
+) -> io::Result<()> {
+    let target = disk.open(name)?;
     let mut buffer = vec![0; 64 << 10];
     let mut offset = from;
     while offset < to {

@@ -7,10 +7,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -57,6 +60,29 @@ impl Stream {
         }
     }
 
+    /// Returns once the peer has sent something, or its end. (Readiness alone says little: a new socket's is a guess.)
+    pub async fn spoken(&self) -> io::Result<()> {
+        loop {
+            self.readable().await?;
+            match self.try_peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result.map(|_| ()),
+            }
+        }
+    }
+
+    fn try_peek(&self) -> io::Result<usize> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self {
+            Stream::Tcp(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+            Stream::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+        }
+    }
+
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(buffer),
@@ -69,8 +95,8 @@ impl Stream {
         let start = buffer.len();
         buffer.resize(start + READ_BUFFER_BYTES, 0);
         let socket = match self {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
         };
         let result = (&*socket).read(&mut buffer[start..]);
         buffer.truncate(start + result.as_ref().map_or(0, |read| *read));
@@ -80,7 +106,7 @@ impl Stream {
     /// Closes so that the client notices at its very next record: a reset costs it one record, an orderly end two.
     fn reset(self) {
         if let Stream::Tcp(stream) = self {
-            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
 }
