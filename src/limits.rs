@@ -150,6 +150,14 @@ pub const READ_BUFFER_BYTES: usize = 256 << 10;
 /// The beginnings of unfinished frames, of all connections together.
 pub const PARTIAL_FRAMES_BYTES_MAX: usize = 16 << 20;
 
+/// So much of each is kept even beyond that: the beginning of an ordinary record, so that those who send none but ordinary
+/// ones do not suffer from those who hold the memory.
+pub const PARTIAL_FRAME_BYTES_FREE: usize = 1 << 10;
+
+/// Once half of that memory is in use, a frame that takes longer than this loses its connection, whatever
+/// `frame_seconds_max` says. Python's `SocketHandler` gives up after the same time without progress.
+pub const STALLED_FRAME_DURATION: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The largest datagram that can arrive.
 pub const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 

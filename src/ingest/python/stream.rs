@@ -21,7 +21,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Scratch, decode, frames};
 use crate::ingest::source::Source;
 use crate::ingest::{Arrival, Rejection, dead_letter};
-use crate::limits::{PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES};
+use crate::limits::{
+    PARTIAL_FRAME_BYTES_FREE, PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES, STALLED_FRAME_DURATION,
+};
 use crate::record::Batch;
 
 /// What all connections of the listeners for Python share.
@@ -204,17 +206,8 @@ pub async fn serve(
 impl Connection {
     /// Waits for bytes, or the time to stop; `false` when the connection is to be closed.
     async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
-        let deadline = self.unfinished_since.map(|since| since + self.bounds.frame_duration_max);
-        let readable = async {
-            match deadline {
-                Some(deadline) => {
-                    timeout_at(deadline, stream.readable()).await.is_ok_and(|result| result.is_ok())
-                }
-                None => stream.readable().await.is_ok(),
-            }
-        };
         tokio::select! {
-            readable = readable => {
+            readable = self.readable(stream) => {
                 if !readable {
                     self.count_unfinished("slow");
                 }
@@ -222,6 +215,30 @@ impl Connection {
             }
             _ = stop.changed() => true,
         }
+    }
+
+    /// Returns once there are bytes; `false` when there is an error, or a frame takes too long.
+    async fn readable(&self, stream: &Stream) -> bool {
+        while let Some(since) = self.unfinished_since {
+            let mut deadline = since + self.bounds.frame_duration_max;
+            if self.charged > 0 {
+                deadline = deadline.min(Instant::now() + STALLED_FRAME_DURATION);
+            }
+            match timeout_at(deadline, stream.readable()).await {
+                Ok(result) => return result.is_ok(),
+                Err(_) if self.is_too_slow(since) => return false,
+                Err(_) => {}
+            }
+        }
+        stream.readable().await.is_ok()
+    }
+
+    /// Where memory for unfinished frames gets scarce, those that have stalled give theirs back.
+    fn is_too_slow(&self, since: Instant) -> bool {
+        let is_scarce = || self.bounds.partial_bytes.load(Relaxed) > PARTIAL_FRAMES_BYTES_MAX / 2;
+        let elapsed = since.elapsed();
+        elapsed >= self.bounds.frame_duration_max
+            || (self.charged > 0 && elapsed >= STALLED_FRAME_DURATION && is_scarce())
     }
 
     /// Reads once and decodes what is complete, on the thread's workbench.
@@ -290,6 +307,9 @@ impl Connection {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = &bytes[skipped..];
+            if skipped > 0 && self.skip == 0 {
+                self.unfinished_since = None;
+            }
             if self.skip > 0 || bytes.is_empty() {
                 return (bytes, None);
             }
@@ -342,7 +362,7 @@ impl Connection {
     ) -> &'a [u8] {
         self.unfinished_since.get_or_insert_with(Instant::now);
         let others = self.bounds.partial_bytes.load(Relaxed).saturating_sub(self.charged);
-        if others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
+        if bytes.len() <= PARTIAL_FRAME_BYTES_FREE || others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
             return bytes;
         }
         let rejection = Rejection::new("memory", "too many unfinished frames are open at once");
