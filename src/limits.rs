@@ -99,6 +99,9 @@ pub const FREE_SEGMENTS_MAX: usize = 4;
 /// Damaged stretches set aside; what is damaged beyond it is only counted.
 pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 
+/// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
+pub const DAMAGES_MAX: usize = 4096;
+
 /// After the spool has refused records for want of space, how long until it looks again by itself.
 pub const FULL_RETRY_MILLISECONDS: u64 = 500;
 
@@ -143,6 +146,14 @@ pub const READ_BUFFER_BYTES: usize = 256 << 10;
 
 /// The beginnings of unfinished frames, of all connections together.
 pub const PARTIAL_FRAMES_BYTES_MAX: usize = 16 << 20;
+
+/// So much of each is kept even beyond that: the beginning of an ordinary record, so that those who send none but ordinary
+/// ones do not suffer from those who hold the memory.
+pub const PARTIAL_FRAME_BYTES_FREE: usize = 1 << 10;
+
+/// Once half of that memory is in use, a frame that takes longer than this loses its connection, whatever
+/// `frame_seconds_max` says. Python's `SocketHandler` gives up after the same time without progress.
+pub const STALLED_FRAME_DURATION: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The largest datagram that can arrive.
 pub const DATAGRAM_BYTES_MAX: usize = 64 << 10;
@@ -292,9 +303,6 @@ pub const LOG_FILE_TAIL_BYTES: usize = 4 << 10;
 
 /// How often dropped datagrams are looked for.
 pub const DROPPED_DATAGRAMS_SECONDS: u64 = 5;
-
-/// Damaged places that are remembered, to be reported once; further ones are passed over in silence but for their lost ids.
-pub const DAMAGE_PLACES_MAX: usize = 4096;
 
 /// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
 pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;

@@ -323,7 +323,7 @@ async fn serve_http(
 ) {
     // A connection takes no memory before it says something.
     tokio::select! {
-        readable = stream.readable() => if readable.is_err() { return },
+        spoken = stream.spoken() => if spoken.is_err() { return },
         _ = stop.wait_for(|stop| *stop) => return,
     }
     let server =

@@ -62,6 +62,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -76,7 +77,7 @@ pub use reader::{Chunk, Reader};
 pub use writer::Writer;
 
 use crate::disk::Disk;
-use crate::limits::{BATCH_BYTES_MAX, COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS};
+use crate::limits::{BATCH_BYTES_MAX, COMMIT_BYTES_MAX, DAMAGES_MAX, FULL_RETRY_MILLISECONDS};
 use crate::record::{Batch, RecordId};
 use frame::FRAME_HEADER_BYTES;
 use segments::{Released, Segment, Segments};
@@ -117,8 +118,8 @@ pub struct Spool {
     commits: AtomicU64,
     /// The writer has ended: nothing more becomes durable.
     finished: AtomicBool,
-    /// Records that damage has cost.
-    lost: AtomicU64,
+    /// What damage has cost: the first id after each hole, and how many are missing before it.
+    lost: Mutex<BTreeMap<RecordId, u64>>,
     /// Wakes the writer.
     filled: Notify,
     /// Wakes those who wait for room in the open buffer.
@@ -222,7 +223,7 @@ impl Spool {
             durable_bytes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             finished: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
+            lost: Mutex::default(),
             filled: Notify::new(),
             drained: Notify::new(),
             readers: Mutex::default(),
@@ -327,7 +328,7 @@ impl Spool {
             bytes_max: self.sizes.bytes_max,
             segments: segments.count(),
             quarantined_bytes: segments.quarantined_bytes(),
-            lost_records: self.lost.load(Relaxed),
+            lost_records: lock(&self.lost).values().sum(),
             commits: self.commits.load(Relaxed),
         }
     }
@@ -356,18 +357,32 @@ impl Spool {
         Ok(())
     }
 
-    /// Sets a damaged stretch of a segment aside.
+    /// Sets a damaged stretch of a segment aside, if that was not done before.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
-        let first_id = segment.header.first_id;
-        let Some(room) = lock(&self.segments).reserve_quarantine(first_id, from, to - from) else { return };
+        let name = segments::quarantine_name(segment, from);
+        let Some(room) = lock(&self.segments).reserve_quarantine(&name, to - from) else { return };
         tracing::error!(
             segment = segment.header.first_id,
             from,
             to,
             "a stretch of the spool is damaged: it is set aside"
         );
-        if let Err(error) = segments::quarantine(&*self.disk, segment, from, from + room) {
+        if room == 0 {
+            return;
+        }
+        if let Err(error) = segments::quarantine(&*self.disk, &name, segment, from, from + room) {
             tracing::error!(%error, "the damaged stretch could not be copied to quarantine");
+        }
+    }
+
+    /// Counts the records of a hole, once for all readers that come to it.
+    fn lose(&self, from: RecordId, to: RecordId) {
+        let mut lost = lock(&self.lost);
+        if lost.len() < DAMAGES_MAX || lost.contains_key(&to) {
+            let known = lost.entry(to).or_default();
+            *known = (*known).max(to - from);
+        } else if let Some(mut rest) = lost.last_entry() {
+            *rest.get_mut() += to - from; // too many to be told apart
         }
     }
 }

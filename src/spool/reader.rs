@@ -216,11 +216,9 @@ impl Reader {
 
     /// Goes on at an id beyond the position, with a chunk that is empty still.
     fn lose_until(&mut self, id: RecordId, chunk: &mut Chunk) {
-        if lock(&self.spool.segments).is_newly_missing(self.position) {
-            let lost = id - self.position;
-            self.spool.lost.fetch_add(lost, Relaxed);
-            tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
-        }
+        let lost = id - self.position;
+        self.spool.lose(self.position, id);
+        tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
         self.position = id;
         (chunk.first_id, chunk.end_id) = (id, id);
     }

@@ -1,12 +1,12 @@
 //! The files of the spool: which segments there are, which may be written again, and what was set aside as damaged.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
-use crate::limits::{DAMAGE_PLACES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
+use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
 
 /// One segment that holds, or is about to hold, records.
@@ -26,11 +26,8 @@ pub(super) struct Segments {
     free: Vec<(String, u64)>,
     /// For naming free files.
     freed: u64,
-    quarantined: u64,
-    /// Where damage was found since the start, as segment and offset: it is set aside once, however often it is read.
-    damage: BTreeSet<(RecordId, u64)>,
-    /// Where ids are missing.
-    missing: BTreeSet<RecordId>,
+    /// What was set aside: names and sizes of the files.
+    quarantined: HashMap<String, u64>,
 }
 
 fn live_name(first_id: RecordId) -> String {
@@ -63,7 +60,7 @@ impl Segments {
                 segments.freed = segments.freed.max(number);
                 segments.free.push((name, bytes));
             } else if name.ends_with(".quarantine") {
-                segments.quarantined += bytes;
+                segments.quarantined.insert(name, bytes);
             }
         }
         Ok(segments)
@@ -93,8 +90,9 @@ impl Segments {
     fn quarantine_file(&mut self, disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
         let target = format!("{name}.quarantine");
         tracing::error!(file = target, bytes, "a spool segment has no readable header: it is set aside");
-        self.quarantined += bytes;
-        disk.rename(name, &target)
+        disk.rename(name, &target)?;
+        self.quarantined.insert(target, bytes);
+        Ok(())
     }
 
     /// A file to make a new segment of, and its size (0 if it is yet to be created). Fails where the ceiling leaves no
@@ -152,20 +150,18 @@ impl Segments {
         })
     }
 
-    /// Counts a damaged stretch that is about to be set aside, and tells for how many bytes there is room; `None` if that has
-    /// been done.
-    pub(super) fn reserve_quarantine(&mut self, segment: RecordId, from: u64, bytes: u64) -> Option<u64> {
-        if self.damage.len() >= DAMAGE_PLACES_MAX || !self.damage.insert((segment, from)) {
+    /// Notes a stretch that is about to be set aside, and tells for how many of its bytes there is room; `None` if it was
+    /// set aside before, for another reader or in an earlier life of the program.
+    pub(super) fn reserve_quarantine(&mut self, name: &str, bytes: u64) -> Option<u64> {
+        if self.quarantined.contains_key(name) {
             return None;
         }
-        let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined));
-        self.quarantined += room;
+        if self.quarantined.len() >= DAMAGES_MAX {
+            return Some(0);
+        }
+        let room = bytes.min(QUARANTINE_BYTES_MAX.saturating_sub(self.quarantined_bytes()));
+        self.quarantined.insert(name.to_owned(), room);
         Some(room)
-    }
-
-    /// Whether it is news that ids are missing from this one on.
-    pub(super) fn is_newly_missing(&mut self, from: RecordId) -> bool {
-        self.missing.len() < DAMAGE_PLACES_MAX && self.missing.insert(from)
     }
 
     /// Bytes on disk, quarantine not counted.
@@ -175,7 +171,7 @@ impl Segments {
     }
 
     pub(super) fn quarantined_bytes(&self) -> u64 {
-        self.quarantined
+        self.quarantined.values().sum()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -213,9 +209,20 @@ fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Resul
         .map(|_| SegmentHeader { salt, first_id }))
 }
 
+/// The file for a damaged stretch of a segment.
+pub(super) fn quarantine_name(segment: &Segment, from: u64) -> String {
+    format!("{:020}-{from}.quarantine", segment.header.first_id)
+}
+
 /// Copies a damaged stretch to a file of its own.
-pub(super) fn quarantine(disk: &dyn Disk, segment: &Segment, from: u64, to: u64) -> io::Result<()> {
-    let target = disk.open(&format!("{:020}-{from}.quarantine", segment.header.first_id))?;
+pub(super) fn quarantine(
+    disk: &dyn Disk,
+    name: &str,
+    segment: &Segment,
+    from: u64,
+    to: u64,
+) -> io::Result<()> {
+    let target = disk.open(name)?;
     let mut buffer = vec![0; 64 << 10];
     let mut offset = from;
     while offset < to {

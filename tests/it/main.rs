@@ -8,8 +8,11 @@
 )]
 
 mod audit;
+mod crowd;
+mod disk;
 mod failures;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod load;
 mod locked;

@@ -7,10 +7,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +21,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Scratch, decode, frames};
 use crate::ingest::source::Source;
 use crate::ingest::{Arrival, Rejection, dead_letter};
-use crate::limits::{PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES};
+use crate::limits::{
+    PARTIAL_FRAME_BYTES_FREE, PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES, STALLED_FRAME_DURATION,
+};
 use crate::record::Batch;
 
 /// What all connections of the listeners for Python share.
@@ -57,6 +62,29 @@ impl Stream {
         }
     }
 
+    /// Returns once the peer has sent something, or its end. (Readiness alone says little: a new socket's is a guess.)
+    pub async fn spoken(&self) -> io::Result<()> {
+        loop {
+            self.readable().await?;
+            match self.try_peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result.map(|_| ()),
+            }
+        }
+    }
+
+    fn try_peek(&self) -> io::Result<usize> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self {
+            Stream::Tcp(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+            Stream::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+        }
+    }
+
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(buffer),
@@ -69,8 +97,8 @@ impl Stream {
         let start = buffer.len();
         buffer.resize(start + READ_BUFFER_BYTES, 0);
         let socket = match self {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
         };
         let result = (&*socket).read(&mut buffer[start..]);
         buffer.truncate(start + result.as_ref().map_or(0, |read| *read));
@@ -80,7 +108,7 @@ impl Stream {
     /// Closes so that the client notices at its very next record: a reset costs it one record, an orderly end two.
     fn reset(self) {
         if let Stream::Tcp(stream) = self {
-            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -179,17 +207,8 @@ pub async fn serve(
 impl Connection {
     /// Waits for bytes, or the time to stop; `false` when the connection is to be closed.
     async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
-        let deadline = self.unfinished_since.map(|since| since + self.bounds.frame_duration_max);
-        let readable = async {
-            match deadline {
-                Some(deadline) => {
-                    timeout_at(deadline, stream.readable()).await.is_ok_and(|result| result.is_ok())
-                }
-                None => stream.readable().await.is_ok(),
-            }
-        };
         tokio::select! {
-            readable = readable => {
+            readable = self.readable(stream) => {
                 if !readable {
                     self.count_unfinished("slow");
                 }
@@ -197,6 +216,30 @@ impl Connection {
             }
             _ = stop.changed() => true,
         }
+    }
+
+    /// Returns once there are bytes; `false` when there is an error, or a frame takes too long.
+    async fn readable(&self, stream: &Stream) -> bool {
+        while let Some(since) = self.unfinished_since {
+            let mut deadline = since + self.bounds.frame_duration_max;
+            if self.charged > 0 {
+                deadline = deadline.min(Instant::now() + STALLED_FRAME_DURATION);
+            }
+            match timeout_at(deadline, stream.readable()).await {
+                Ok(result) => return result.is_ok(),
+                Err(_) if self.is_too_slow(since) => return false,
+                Err(_) => {}
+            }
+        }
+        stream.readable().await.is_ok()
+    }
+
+    /// Where memory for unfinished frames gets scarce, those that have stalled give theirs back.
+    fn is_too_slow(&self, since: Instant) -> bool {
+        let is_scarce = || self.bounds.partial_bytes.load(Relaxed) > PARTIAL_FRAMES_BYTES_MAX / 2;
+        let elapsed = since.elapsed();
+        elapsed >= self.bounds.frame_duration_max
+            || (self.charged > 0 && elapsed >= STALLED_FRAME_DURATION && is_scarce())
     }
 
     /// Reads once and decodes what is complete, on the thread's workbench.
@@ -265,6 +308,9 @@ impl Connection {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = &bytes[skipped..];
+            if skipped > 0 && self.skip == 0 {
+                self.unfinished_since = None;
+            }
             if self.skip > 0 || bytes.is_empty() {
                 return (bytes, None);
             }
@@ -317,7 +363,7 @@ impl Connection {
     ) -> &'a [u8] {
         self.unfinished_since.get_or_insert_with(Instant::now);
         let others = self.bounds.partial_bytes.load(Relaxed).saturating_sub(self.charged);
-        if others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
+        if bytes.len() <= PARTIAL_FRAME_BYTES_FREE || others + bytes.len() <= PARTIAL_FRAMES_BYTES_MAX {
             return bytes;
         }
         let rejection = Rejection::new("memory", "too many unfinished frames are open at once");
