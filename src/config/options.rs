@@ -33,7 +33,7 @@ settings! {
     /// the list replaces the default.
     LISTEN: Listener = Ingest, "listen", LISTENER,
         "python=127.0.0.1:9020 python-udp=127.0.0.1:9021 http=127.0.0.1:9022";
-    /// The largest frame of a Python client. A larger one closes its connection. Must stay below 16 MiB, because
+    /// The largest frame of a Python client. A larger one is skipped and counted. Must stay below 16 MiB, because
     /// then the first byte of a frame tells it from every other protocol.
     FRAME_BYTES_MAX: usize = Ingest, "frame_bytes_max", MEMORY_SIZE, "4MiB";
     /// How long a frame, once begun, or an HTTP request may take to arrive. Idle connections are never closed.
@@ -42,7 +42,7 @@ settings! {
     BODY_BYTES_MAX: usize = Ingest, "body_bytes_max", MEMORY_SIZE, "64MiB";
     /// The largest compressed HTTP body, before decompression.
     BODY_COMPRESSED_BYTES_MAX: usize = Ingest, "body_compressed_bytes_max", MEMORY_SIZE, "16MiB";
-    /// Connections open at once, over all listeners. Further ones are refused.
+    /// Connections open at once, over all listeners. Further ones wait until others end.
     CONNECTIONS_MAX: usize = Ingest, "connections_max", COUNT, "20000";
 
     /// The most that the spool may take on disk.
