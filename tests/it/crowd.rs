@@ -22,7 +22,7 @@ fn alone() -> (MutexGuard<'static, ()>, u64) {
     let guard = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone()).unwrap();
+    setrlimit(Resource::Nofile, limit).unwrap();
     let count = limit.maximum.map_or(10_000, |maximum| maximum.saturating_sub(SPARE_DESCRIPTORS).min(10_000));
     assert!(
         count >= 8000,

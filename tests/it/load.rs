@@ -54,7 +54,6 @@ pub fn record(key: &str) -> String {
 pub struct Ledger {
     acknowledged: Mutex<Vec<String>>,
     answers: AtomicU64,
-    refused: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -67,11 +66,6 @@ impl Ledger {
     /// Answers of 200 so far.
     pub fn answers(&self) -> u64 {
         self.answers.load(SeqCst)
-    }
-
-    /// Answers of 429 and 503 so far.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(SeqCst)
     }
 
     /// Ends the clients after the answer that they wait for.
@@ -107,9 +101,6 @@ impl Ledger {
                 assert!(body.starts_with(&format!("{{\"accepted\":{batch},\"rejected\":0,")), "{body}");
                 self.acknowledged.lock().unwrap().extend(keys);
                 self.answers.fetch_add(1, SeqCst);
-            }
-            429 | 503 => {
-                self.refused.fetch_add(1, SeqCst);
             }
             status => panic!("{status}: {body}"),
         }
@@ -167,12 +158,6 @@ impl PythonLoad {
     pub fn aim(&mut self, address: &str, name: &str) {
         let (host, port) = address.rsplit_once(':').unwrap();
         writeln!(self.child.stdin.as_ref().unwrap(), "{host} {port} {name}").unwrap();
-    }
-
-    /// Lets it close its connection and end.
-    pub fn finish(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
     }
 }
 
