@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::beginning::Beginning;
 use super::place::Place;
 use super::rotation;
 use super::sidecar::{Extent, Sidecar, State};
@@ -64,9 +65,27 @@ impl Log {
 
     /// Appends a part of a chunk.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_at(lines, self.written.length)?;
-        self.written = self.written.plus(lines);
+        let rest = if self.written.length == 0 { self.begin(lines)? } else { lines };
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.file.write_at(rest, self.written.length)?;
+        self.written = self.written.plus(rest);
         Ok(())
+    }
+
+    /// Records how an empty file will begin, makes it so, durably, and gives what remains of the lines.
+    fn begin<'l>(&mut self, lines: &'l [u8]) -> io::Result<&'l [u8]> {
+        if lines.is_empty() {
+            return Ok(lines);
+        }
+        self.state.beginning = Beginning::of(lines);
+        self.sync()?;
+        let (beginning, rest) = lines.split_at(self.state.beginning.bytes().len());
+        self.file.write_at(beginning, 0)?;
+        self.file.sync()?;
+        self.written = self.written.plus(beginning);
+        Ok(rest)
     }
 
     /// The chunk is whole: the file now reaches to this position.
@@ -78,6 +97,11 @@ impl Log {
     /// Takes back what was appended since the last whole chunk.
     pub(super) fn undo(&mut self) -> io::Result<()> {
         self.written = self.state.extent;
+        let mut behind = [0];
+        // A file that another program has emptied meanwhile would be grown, with zeros.
+        if self.file.read_at(&mut behind, self.written.length)? == 0 {
+            return Ok(());
+        }
         self.file.set_length(self.written.length)
     }
 
@@ -85,6 +109,8 @@ impl Log {
     pub(super) fn sync(&mut self) -> io::Result<RecordId> {
         if self.durable != Some(self.state) {
             self.file.sync()?;
+            self.state.extent = self.state.extent.with_full_tail(&*self.file)?;
+            self.written = self.state.extent;
             self.sidecar.write(&self.state)?;
             self.durable = Some(self.state);
         }
@@ -148,6 +174,7 @@ impl Log {
             "another program emptied the log file or wrote to it: lines go on at its end"
         );
         self.state.extent = end_last_line(&*self.file, length)?;
+        self.state.beginning = Beginning::default();
         self.written = self.state.extent;
         self.sync()?;
         Ok(())
@@ -192,11 +219,20 @@ fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn Di
     entries.sort_by_key(|entry| (entry.identity != recorded.identity, entry.name != place.name));
     for entry in entries {
         let file = place.disk.open(&entry.name)?;
-        if recorded.extent.is_in(&*file)? {
+        if is_ours(place, recorded, &entry, &*file)? {
             return Ok(Some((entry, file)));
         }
     }
     Ok(None)
+}
+
+/// Whether a file with the recorded inode number, or with the name, proves itself by its bytes, so that it may be cut.
+fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) -> io::Result<bool> {
+    if recorded.extent.length > 0 {
+        return recorded.extent.is_in(file);
+    }
+    let torn = entry.name == place.name;
+    Ok(entry.bytes == 0 || recorded.beginning.is_in(file, torn)?)
 }
 
 /// Goes on at the end of the file at the path, which is made if there is none.
@@ -223,7 +259,8 @@ fn take_up(
     }
     let file = place.disk.open(&place.name)?;
     let extent = end_last_line(&*file, entry.bytes)?;
-    Ok((file, State { position, identity: entry.identity, extent, day: today }))
+    let beginning = Beginning::default();
+    Ok((file, State { position, identity: entry.identity, extent, beginning, day: today }))
 }
 
 /// The extent of a file that others wrote to, with a newline after their last line if it has none.

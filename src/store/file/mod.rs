@@ -8,7 +8,8 @@
 //! spool, which keeps every record until a sync has told its position.
 //!
 //! Before anything is cut off, the file is known again by its inode number and by a checksum of the last bytes before the
-//! recorded length. Where that does not fit, nothing is cut:
+//! recorded length. A file that is recorded as empty has no such bytes: its first ones are recorded before they are
+//! written (see `beginning.rs`), and it is known by them. Where that does not fit, nothing is cut:
 //!
 //! * **There is no `.position` file, or it is damaged:** the log file is taken for another program's. It is kept as it is,
 //!   and what the spool still has is appended. Some of it may be there twice; nothing is lost.
@@ -27,6 +28,7 @@
 //!
 //! A file is rotated between two chunks, so it may become larger than `rotate_bytes` by one chunk.
 
+mod beginning;
 mod format;
 mod line;
 mod local;

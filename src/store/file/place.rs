@@ -45,16 +45,15 @@ impl Place {
         Ok(self.disk.list()?.into_iter().find(|entry| entry.name == self.name))
     }
 
-    /// Makes the name of a file durable that another program made.
+    /// Makes the name of a file durable.
     pub(super) fn keep_name(&self) -> io::Result<()> {
         self.disk.rename(&self.name, &self.name)
     }
 
-    /// Makes an empty file of the name, durably. One that a crash left half-way is used again.
+    /// Makes an empty file of the name, durably. One that another program makes at the same moment is taken as it is.
     pub(super) fn create(&self) -> io::Result<Entry> {
-        let unfinished = format!("{}.new", self.name);
-        self.disk.open(&unfinished)?.set_length(0)?;
-        self.disk.rename(&unfinished, &self.name)?;
+        self.disk.open(&self.name)?;
+        self.keep_name()?;
         self.entry()?
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it vanished just after it was made"))
     }

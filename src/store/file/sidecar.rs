@@ -10,20 +10,25 @@
 //! | 16 | 8 | position: the id of the first record that is not in the log file |
 //! | 24 | 8 | identity of the log file: its inode number |
 //! | 32 | 8 | length of the log file at that position |
-//! | 40 | 4 | bytes before that length that the next checksum covers, at most 4096 |
+//! | 40 | 4 | bytes before that length that the next checksum covers, at most 4096; at length 0 those of the beginning |
 //! | 44 | 4 | CRC32C of them |
 //! | 48 | 4 | local day on which the log file was begun, counted from the Unix epoch's (signed) |
 //! | 52 | 4 | CRC32C of the bytes before |
+//! | 56 | 64 | at length 0: how the log file will begin (`beginning.rs`), then zeros |
+//!
+//! Every format keeps the version and the checksum where they are, so that a damaged version is told from a newer one.
 
 use std::io;
 use std::sync::Arc;
 
+use super::beginning::{BEGINNING_BYTES_MAX, Beginning};
 use crate::disk::{Disk, DiskFile};
 use crate::limits::LOG_FILE_TAIL_BYTES;
 use crate::record::RecordId;
 
 const MAGIC: &[u8; 8] = b"LOGLINE\x01";
-const SLOT_BYTES: usize = 56;
+const SLOT_BYTES: usize = BEGINNING_OFFSET + BEGINNING_BYTES_MAX;
+const BEGINNING_OFFSET: usize = 56;
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 
 /// The name of the file beside a log file.
@@ -39,6 +44,8 @@ pub(super) struct State {
     /// See [`crate::disk::Entry::identity`].
     pub(super) identity: u64,
     pub(super) extent: Extent,
+    /// While the extent is empty: what will be written first. Nothing but that is ever written to a file recorded as empty.
+    pub(super) beginning: Beginning,
     /// The local day on which it was begun.
     pub(super) day: i32,
 }
@@ -74,11 +81,21 @@ impl Extent {
         Ok((Extent { length: start, ..Extent::default() }.plus(&tail), whole))
     }
 
-    /// Whether a file is at least so long and has these bytes there.
+    /// The same with the longest tail that is checked. A single short line, which [`Extent::plus`] may have seen last, is
+    /// little to know a file by. One that others have cut meanwhile is left as it is.
+    pub(super) fn with_full_tail(self, file: &dyn DiskFile) -> io::Result<Extent> {
+        match Extent::of(file, self.length) {
+            Ok((extent, _)) => Ok(extent),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a file is at least so long and has these bytes there. Where there are none, nothing is proven.
     pub(super) fn is_in(&self, file: &dyn DiskFile) -> io::Result<bool> {
         let start = self.length.saturating_sub(u64::from(self.tail_bytes));
         let tail = read_exactly(file, start, self.tail_bytes as usize)?;
-        Ok(tail.is_some_and(|tail| crc32c::crc32c(&tail) == self.tail_checksum))
+        Ok(self.tail_bytes > 0 && tail.is_some_and(|tail| crc32c::crc32c(&tail) == self.tail_checksum))
     }
 }
 
@@ -102,9 +119,8 @@ impl Sidecar {
         if disk.list()?.iter().any(|entry| entry.name == name) {
             return Ok(());
         }
-        let unfinished = format!("{name}.new");
-        disk.open(&unfinished)?;
-        disk.rename(&unfinished, &name)
+        disk.open(&name)?;
+        disk.rename(&name, &name)
     }
 
     /// Opens the one that [`Sidecar::ensure`] made, and gives what it holds; `None` if that is nothing readable.
@@ -118,7 +134,7 @@ impl Sidecar {
 
     /// Records a state durably.
     pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
-        let sequence = self.sequence + 1;
+        let sequence = self.sequence.wrapping_add(1); // a damaged file may hold any number
         let offset = SLOT_OFFSETS[(sequence % 2) as usize];
         self.file.write_at(&encode(sequence, state), offset)?;
         self.file.sync()?;
@@ -134,35 +150,52 @@ fn encode(sequence: u64, state: &State) -> [u8; SLOT_BYTES] {
     for (place, word) in slot[8..40].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    slot[40..44].copy_from_slice(&state.extent.tail_bytes.to_le_bytes());
-    slot[44..48].copy_from_slice(&state.extent.tail_checksum.to_le_bytes());
+    let beginning = if state.extent.length == 0 { state.beginning.bytes() } else { &[] };
+    slot[BEGINNING_OFFSET..][..beginning.len()].copy_from_slice(beginning);
+    let (checked, checksum) = match state.extent.length {
+        0 => (beginning.len() as u32, crc32c::crc32c(beginning)), // at most BEGINNING_BYTES_MAX
+        _ => (state.extent.tail_bytes, state.extent.tail_checksum),
+    };
+    slot[40..44].copy_from_slice(&checked.to_le_bytes());
+    slot[44..48].copy_from_slice(&checksum.to_le_bytes());
     slot[48..52].copy_from_slice(&state.day.to_le_bytes());
     let checksum = crc32c::crc32c(&slot[..52]);
-    slot[52..].copy_from_slice(&checksum.to_le_bytes());
+    slot[52..56].copy_from_slice(&checksum.to_le_bytes());
     slot
 }
 
 fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<(u64, State)>> {
     let mut slot = [0; SLOT_BYTES];
     file.read_at(&mut slot, offset)?;
-    if slot[..7] == MAGIC[..7] && slot[7] > MAGIC[7] {
+    if slot[..7] != MAGIC[..7] || crc32c::crc32c(&slot[..52]) != u32_at(&slot, 52) {
+        return Ok(None);
+    }
+    if slot[7] > MAGIC[7] {
         let message =
             format!("its .position file has format {}, this program knows format {}", slot[7], MAGIC[7]);
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
-    if slot[..8] != *MAGIC || crc32c::crc32c(&slot[..52]) != u32_at(&slot, 52) {
-        return Ok(None);
-    }
-    let tail_bytes = u32_at(&slot, 40);
-    let extent = Extent { length: u64_at(&slot, 32), tail_bytes, tail_checksum: u32_at(&slot, 44) };
-    let state = State {
+    let state = ends_of(&slot).map(|(extent, beginning)| State {
         position: u64_at(&slot, 16),
         identity: u64_at(&slot, 24),
         extent,
+        beginning,
         day: u32_at(&slot, 48) as i32, // the same bits
-    };
-    let plausible = tail_bytes as usize <= LOG_FILE_TAIL_BYTES && u64::from(tail_bytes) <= extent.length;
-    Ok(plausible.then_some((u64_at(&slot, 8), state)))
+    });
+    Ok(state.map(|state| (u64_at(&slot, 8), state)))
+}
+
+/// How the log file ends, or how it will begin; `None` if that cannot be.
+fn ends_of(slot: &[u8; SLOT_BYTES]) -> Option<(Extent, Beginning)> {
+    let (length, checked, checksum) = (u64_at(slot, 32), u32_at(slot, 40), u32_at(slot, 44));
+    if length == 0 {
+        let beginning = slot[BEGINNING_OFFSET..].get(..checked as usize)?;
+        return (crc32c::crc32c(beginning) == checksum)
+            .then(|| (Extent::default(), Beginning::of(beginning)));
+    }
+    let is_plausible = checked as usize <= LOG_FILE_TAIL_BYTES && u64::from(checked) <= length;
+    let extent = Extent { length, tail_bytes: checked, tail_checksum: checksum };
+    is_plausible.then_some((extent, Beginning::default()))
 }
 
 fn u64_at(slot: &[u8; SLOT_BYTES], offset: usize) -> u64 {

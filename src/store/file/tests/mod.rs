@@ -4,6 +4,7 @@ mod crash;
 mod disk;
 mod format;
 mod others;
+mod ours;
 mod rotation;
 
 use std::cell::Cell;

@@ -198,12 +198,16 @@ fn the_inode_number_goes_before_the_bytes() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_new_file_is_not_in_the_log() {
+fn files_of_others_with_similar_names_are_left_alone() {
     let case = Shared::new();
-    std::fs::write(case.folder.path().join("app.log.new"), "of another program\n").unwrap();
+    for name in ["app.log.new", "app.log.position.new"] {
+        std::fs::write(case.folder.path().join(name), "of another program\n").unwrap();
+    }
     fill(&mut case.open(), 3);
     assert_eq!(read(&case.path), messages(1, 3));
-    assert_eq!(names(case.folder.path()), ["app.log"]);
+    for name in ["app.log.new", "app.log.position.new"] {
+        assert_eq!(read(&case.folder.path().join(name)), "of another program\n");
+    }
 }
 
 #[test]
@@ -251,11 +255,30 @@ fn a_newer_format_is_refused_and_not_written_over() {
     let mut bytes = std::fs::read(case.position_file()).unwrap();
     for slot in [0, 4096] {
         bytes[slot + 7] = 2;
+        let checksum = crc32c::crc32c(&bytes[slot..slot + 52]);
+        bytes[slot + 52..slot + 56].copy_from_slice(&checksum.to_le_bytes());
     }
     std::fs::write(case.position_file(), &bytes).unwrap();
     let error = done(case.open().position()).unwrap_err();
     assert!(error.what.contains("format 2"), "{}", error.what);
     assert_eq!(std::fs::read(case.position_file()).unwrap(), bytes);
+}
+
+#[test]
+fn a_damaged_version_is_not_a_newer_one() {
+    let case = Shared::new();
+    let mut store = case.open();
+    for end in [4, 6] {
+        fill(&mut store, end);
+        done(store.sync()).unwrap();
+    }
+    drop(store);
+    let mut bytes = std::fs::read(case.position_file()).unwrap();
+    bytes[7] ^= 0x10;
+    bytes[4096 + 7] ^= 0x10;
+    std::fs::write(case.position_file(), &bytes).unwrap();
+    assert_eq!(done(case.open().position()).unwrap(), 1);
+    assert_eq!(read(&case.path), messages(1, 6));
 }
 
 #[test]

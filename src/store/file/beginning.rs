@@ -1,0 +1,49 @@
+//! The first bytes of a log file, recorded before they are written.
+//!
+//! A file that is recorded as empty has no last bytes to be known by, and an inode number alone proves nothing: a removed
+//! file's is given to the next one that anyone makes. So before the first line goes into an empty file its first bytes
+//! go into the `.position` file, then into the log file, and are made durable there before anything follows them. After a
+//! crash a file that is recorded as empty is cut only if it begins so. (Under the log file's own name it may also hold
+//! less than all of these bytes, as a torn write leaves it: what is cut then is written again at once.)
+
+use std::io;
+
+use crate::disk::DiskFile;
+
+/// The most that is recorded: with a time in it, no other file begins alike. A part of the `.position` file's format.
+pub(super) const BEGINNING_BYTES_MAX: usize = 64;
+
+/// How a log file will begin; empty while that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beginning {
+    bytes: [u8; BEGINNING_BYTES_MAX],
+    length: usize,
+}
+
+impl Default for Beginning {
+    fn default() -> Beginning {
+        Beginning { bytes: [0; BEGINNING_BYTES_MAX], length: 0 }
+    }
+}
+
+impl Beginning {
+    /// The beginning of these lines.
+    pub(super) fn of(lines: &[u8]) -> Beginning {
+        let mut beginning =
+            Beginning { length: lines.len().min(BEGINNING_BYTES_MAX), ..Beginning::default() };
+        beginning.bytes[..beginning.length].copy_from_slice(&lines[..beginning.length]);
+        beginning
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Whether a file begins so; `torn` allows for one that ends before all of these bytes.
+    pub(super) fn is_in(&self, file: &dyn DiskFile, torn: bool) -> io::Result<bool> {
+        let mut found = [0; BEGINNING_BYTES_MAX];
+        let read = file.read_at(&mut found[..self.length], 0)?;
+        let is_enough = read == self.length || torn;
+        Ok(self.length > 0 && is_enough && found[..read] == self.bytes[..read])
+    }
+}
