@@ -213,8 +213,24 @@ pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
 /// Bytes of an answer that is one JSON document.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
-/// The longest value, text or blob that a statement of `sql` may make.
-pub const SQL_VALUE_BYTES_MAX: i32 = 4 << 20;
+/// The longest value or row that a statement of `sql` may read or make: twice the largest record.
+pub const SQL_VALUE_BYTES_MAX: i32 = 2 * RECORD_BYTES_MAX as i32;
+
+/// Columns of a row that a statement of `sql` makes: each may be a longest value. The view `logs` has fewer than 32.
+pub const SQL_COLUMNS_MAX: i32 = 64;
+
+/// The longest pattern of LIKE and GLOB in `sql`, in bytes. Matching takes the product of text and pattern, inside one
+/// step of SQLite's machine, where no clock is looked at.
+pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
+
+/// Levels of an expression in `sql`; SQLite recurses over them.
+pub const SQL_DEPTH_MAX: i32 = 200;
+
+/// Selects that UNION and the like join in `sql`.
+pub const SQL_COMPOUND_MAX: i32 = 64;
+
+/// Steps of the program that a statement of `sql` becomes: a list of 10,000 ids fits.
+pub const SQL_OPERATIONS_MAX: i32 = 250_000;
 
 /// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
 pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;
