@@ -166,26 +166,27 @@ pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
 /// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
 pub const BODY_KIB_MAX: u32 = 2 << 10;
 
-/// A body up to this length takes no more than its length.
+/// A body up to this length takes no more than its length, and that from a reserve that large bodies leave alone.
 pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// How long a request waits until its body may be read.
-pub const BODY_WAIT_SECONDS_MAX: u64 = 10;
+/// That reserve, in KiB: 128 of the largest small bodies.
+pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
 
-/// So much of a body is decoded before the batch is looked at: even the smallest records do not overfill it then.
-pub const BODY_PIECE_BYTES: usize = 16 << 10;
+/// How long a body whose first bytes are here waits for memory; then the client is asked to come back.
+pub const BODY_WAIT_SECONDS_MAX: u64 = 1;
 
-/// So much of a compressed body is inflated at once; deflate grows by a factor of 1032 at most.
-pub const INFLATE_PIECE_BYTES: usize = 1 << 10;
+/// The longest pause between two pieces of a body.
+pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
+
+/// So much of a body is inflated and decoded before the batch is looked at and others get their turn: even the smallest
+/// records neither overfill the batch then nor take long.
+pub const BODY_PIECE_BYTES: usize = 8 << 10;
 
 /// Errors that an answer lists; further ones are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 
 /// The largest window of a zstd body, 8 MiB: level 19 needs it.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
-/// The same where the header does not say zstd, so that its memory was not counted: 2 MiB, as level 3 needs it.
-pub const ZSTD_WINDOW_LOG_MAX_UNDECLARED: u32 = 21;
 
 /// The labels of a listener, which each of its records repeats.
 pub const LABELS_BYTES_MAX: usize = 512;

@@ -7,5 +7,6 @@
     reason = "tests say what they do by their names"
 )]
 
+mod bounds;
 mod harness;
 mod python;
