@@ -177,26 +177,27 @@ pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
 /// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
 pub const BODY_KIB_MAX: u32 = 2 << 10;
 
-/// A body up to this length takes no more than its length.
+/// A body up to this length takes no more than its length, and that from a reserve that large bodies leave alone.
 pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// How long a request waits until its body may be read.
-pub const BODY_WAIT_SECONDS_MAX: u64 = 10;
+/// That reserve, in KiB: 128 of the largest small bodies.
+pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
 
-/// So much of a body is decoded before the batch is looked at: even the smallest records do not overfill it then.
-pub const BODY_PIECE_BYTES: usize = 16 << 10;
+/// How long a body whose first bytes are here waits for memory; then the client is asked to come back.
+pub const BODY_WAIT_SECONDS_MAX: u64 = 1;
 
-/// So much of a compressed body is inflated at once; deflate grows by a factor of 1032 at most.
-pub const INFLATE_PIECE_BYTES: usize = 1 << 10;
+/// The longest pause between two pieces of a body.
+pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
+
+/// So much of a body is inflated and decoded before the batch is looked at and others get their turn: even the smallest
+/// records neither overfill the batch then nor take long.
+pub const BODY_PIECE_BYTES: usize = 8 << 10;
 
 /// Errors that an answer lists; further ones are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 
 /// The largest window of a zstd body, 8 MiB: level 19 needs it.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
-/// The same where the header does not say zstd, so that its memory was not counted: 2 MiB, as level 3 needs it.
-pub const ZSTD_WINDOW_LOG_MAX_UNDECLARED: u32 = 21;
 
 /// The labels of a listener, which each of its records repeats.
 pub const LABELS_BYTES_MAX: usize = 512;
@@ -224,8 +225,24 @@ pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
 /// Bytes of an answer that is one JSON document.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
-/// The longest value, text or blob that a statement of `sql` may make.
-pub const SQL_VALUE_BYTES_MAX: i32 = 4 << 20;
+/// The longest value or row that a statement of `sql` may read or make: twice the largest record.
+pub const SQL_VALUE_BYTES_MAX: i32 = 2 * RECORD_BYTES_MAX as i32;
+
+/// Columns of a row that a statement of `sql` makes: each may be a longest value. The view `logs` has fewer than 32.
+pub const SQL_COLUMNS_MAX: i32 = 64;
+
+/// The longest pattern of LIKE and GLOB in `sql`, in bytes. Matching takes the product of text and pattern, inside one
+/// step of SQLite's machine, where no clock is looked at.
+pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
+
+/// Levels of an expression in `sql`; SQLite recurses over them.
+pub const SQL_DEPTH_MAX: i32 = 200;
+
+/// Selects that UNION and the like join in `sql`.
+pub const SQL_COMPOUND_MAX: i32 = 64;
+
+/// Steps of the program that a statement of `sql` becomes: a list of 10,000 ids fits.
+pub const SQL_OPERATIONS_MAX: i32 = 250_000;
 
 /// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
 pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;

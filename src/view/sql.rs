@@ -2,6 +2,10 @@
 //!
 //! The answer is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement runs on a connection that can only
 //! read; an authorizer refuses whatever is not reading; and a time limit stops it in the middle of its work.
+//!
+//! The clock is looked at between the steps of SQLite's machine. What one step can take is bounded by the longest value
+//! and the longest pattern; only the functions in [`QUADRATIC`] take the product of two long values. With one thread for
+//! everything they are refused; with more they keep nothing waiting but other queries.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,11 +19,14 @@ use hyper::{Request, Response, StatusCode};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, Statement};
+use rusqlite::{Connection, ErrorCode, Row, Statement};
 
 use super::View;
 use crate::blocking::Threads;
-use crate::limits::{PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX, SQL_VALUE_BYTES_MAX};
+use crate::limits::{
+    PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX,
+    SQL_INLINE_MILLISECONDS_MAX, SQL_OPERATIONS_MAX, SQL_PATTERN_BYTES_MAX, SQL_VALUE_BYTES_MAX,
+};
 use crate::record::json;
 use crate::server::{self, Body, problem};
 use crate::store::sqlite::read::SqliteReader;
@@ -34,6 +41,19 @@ struct Statements {
 
 /// Virtual machine steps between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+/// Functions whose time grows with the product of their arguments' lengths.
+const QUADRATIC: [&str; 7] = ["instr", "replace", "trim", "ltrim", "rtrim", "json_patch", "jsonb_patch"];
+
+const LIMITS: [(Limit, i32); 7] = [
+    (Limit::SQLITE_LIMIT_ATTACHED, 0),
+    (Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX),
+    (Limit::SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, SQL_PATTERN_BYTES_MAX),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, SQL_DEPTH_MAX),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, SQL_COMPOUND_MAX),
+    (Limit::SQLITE_LIMIT_VDBE_OP, SQL_OPERATIONS_MAX),
+];
 
 type Refusal = Box<Response<Body>>;
 
@@ -60,9 +80,10 @@ impl View {
         let abandoned = Abandoned::default();
         let is_abandoned = Arc::clone(&abandoned.0);
         let permit = Arc::clone(&self.queries).acquire_owned().await;
-        let answer = self.threads.call(move || {
+        let threads = self.threads;
+        let answer = threads.call(move || {
             let _permit = permit;
-            run(&path, &sql, rows_max, duration_max, is_abandoned)
+            run(&path, &sql, rows_max, threads, duration_max, is_abandoned)
         });
         let failed = || {
             problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None)
@@ -91,6 +112,7 @@ fn run(
     path: &Path,
     sql: &str,
     rows_max: usize,
+    threads: Threads,
     duration_max: Duration,
     is_abandoned: Arc<AtomicBool>,
 ) -> Result<Vec<u8>, Refusal> {
@@ -98,7 +120,7 @@ fn run(
         Box::new(super::store_problem(&crate::store::sqlite::describe(path, &error)))
     };
     let mut connection = SqliteReader::open(path).map_err(failed)?.into_connection();
-    confine(&mut connection, duration_max, is_abandoned).map_err(failed)?;
+    confine(&mut connection, threads, duration_max, is_abandoned).map_err(failed)?;
     let result = connection.prepare(sql).and_then(|mut statement| collect(&mut statement, rows_max));
     result.map_err(|error| describe(&error, duration_max))
 }
@@ -106,22 +128,29 @@ fn run(
 /// Leaves the connection nothing but reading, for a time.
 fn confine(
     connection: &mut Connection,
+    threads: Threads,
     duration_max: Duration,
     is_abandoned: Arc<AtomicBool>,
 ) -> rusqlite::Result<()> {
-    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX)?;
-    connection.authorizer(Some(authorize))?;
+    for (limit, value) in LIMITS {
+        connection.set_limit(limit, value)?;
+    }
+    connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context, threads)))?;
     let deadline = Instant::now() + duration_max;
     let is_over = move || is_abandoned.load(Relaxed) || Instant::now() >= deadline;
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over))
 }
 
-fn authorize(context: AuthContext<'_>) -> Authorization {
+fn authorize(context: &AuthContext<'_>, threads: Threads) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
-        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
-            Authorization::Allow
+        AuthAction::Function { function_name: name } => {
+            let is_quadratic = QUADRATIC.iter().any(|slow| name.eq_ignore_ascii_case(slow));
+            let is_refused = is_quadratic && threads == Threads::One;
+            match is_refused || name.eq_ignore_ascii_case("load_extension") {
+                true => Authorization::Deny,
+                false => Authorization::Allow,
+            }
         }
         AuthAction::Pragma {
             pragma_name: "table_info" | "table_xinfo" | "table_list" | "index_list" | "index_info",
@@ -143,21 +172,31 @@ fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<V
     let mut count = 0;
     let mut truncated = false;
     while let Some(row) = rows.next()? {
-        truncated = count >= rows_max || out.len() >= PAGE_BYTES_MAX;
+        let length = out.len();
+        separate(&mut out, count);
+        truncated = count >= rows_max || !write_row(&mut out, row, columns)?;
         if truncated {
+            out.truncate(length);
             break;
         }
-        separate(&mut out, count);
-        out.push(b'[');
-        for column in 0..columns {
-            separate(&mut out, column);
-            write_value(&mut out, row.get_ref(column)?);
-        }
-        out.push(b']');
         count += 1;
     }
     let _ = write!(out, "],\"truncated\":{truncated}}}"); // a Vec takes any text
     Ok(out)
+}
+
+/// Gives up, with `false`, once the answer is too large.
+fn write_row(out: &mut Vec<u8>, row: &Row<'_>, columns: usize) -> rusqlite::Result<bool> {
+    out.push(b'[');
+    for column in 0..columns {
+        if out.len() >= PAGE_BYTES_MAX {
+            return Ok(false);
+        }
+        separate(out, column);
+        write_value(out, row.get_ref(column)?);
+    }
+    out.push(b']');
+    Ok(true)
 }
 
 fn separate(out: &mut Vec<u8>, index: usize) {
@@ -194,9 +233,53 @@ fn describe(error: &rusqlite::Error, duration_max: Duration) -> Refusal {
             &format!("it ran for longer than {} ms", duration_max.as_millis()),
             Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
         )),
-        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {
-            bad(&error.to_string(), "only statements that read are answered")
-        }
+        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => bad(
+            &error.to_string(),
+            "only statements that read are answered; with one thread instr, replace and trim are refused too",
+        ),
         _ => bad(&error.to_string(), "`select * from logs limit 10` shows what there is"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(sql: &str, threads: Threads) -> rusqlite::Result<Vec<u8>> {
+        let mut connection = Connection::open_in_memory()?;
+        confine(&mut connection, threads, Duration::from_secs(60), Arc::default())?;
+        collect(&mut connection.prepare(sql)?, 10)
+    }
+
+    #[test]
+    fn a_row_of_many_long_values_is_not_answered() {
+        let sql = format!("select {}", ["zeroblob(2000000)"; 60].join(","));
+        let answer = answer(&sql, Threads::Many(2)).unwrap();
+        assert!(answer.len() < 1 << 20, "{}", answer.len());
+        assert!(answer.ends_with(b"\"rows\":[],\"truncated\":true}"));
+    }
+
+    #[test]
+    fn what_would_outgrow_memory_or_time_is_refused() {
+        let refused = [
+            format!("select {}", ["1"; 65].join(",")),
+            "select length(zeroblob(2097153))".to_owned(),
+            format!("select 'a' like '{}'", "a".repeat(257)),
+            format!("select 'a' glob '{}'", "a".repeat(257)),
+            format!("select 1{}", "+1".repeat(250)),
+            ["select 1"; 65].join(" union all "),
+        ];
+        for sql in refused {
+            assert!(answer(&sql, Threads::Many(2)).is_err(), "{sql}");
+        }
+        assert!(answer("select 'a' like '%a%'", Threads::Many(2)).is_ok());
+    }
+
+    #[test]
+    fn quadratic_functions_are_refused_where_one_thread_does_everything() {
+        for sql in ["select instr('ab', 'b')", "select REPLACE('ab', 'b', 'c')", "select trim('ab', 'b')"] {
+            assert!(answer(sql, Threads::One).is_err(), "{sql}");
+            assert!(answer(sql, Threads::Many(2)).is_ok(), "{sql}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod bounds;
 mod crowd;
 mod disk;
 mod failures;

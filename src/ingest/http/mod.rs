@@ -3,6 +3,9 @@
 //! The body streams through: it is inflated, cut into values and decoded piece by piece, so that its size does not
 //! matter to memory. A body that makes one batch is stored whole or not at all; of a larger one, what was appended
 //! before an error stays, and the answer says how much that is.
+//!
+//! Small bodies have memory of their own, so that large and slow ones never keep them waiting; no body takes any before its
+//! first bytes are here.
 
 mod inflate;
 
@@ -15,7 +18,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use self::inflate::Inflater;
@@ -23,8 +27,8 @@ use super::Rejection;
 use super::json::{self, Framing, Splitter};
 use super::source::Source;
 use crate::limits::{
-    BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX,
-    BODY_WAIT_SECONDS_MAX, INFLATE_PIECE_BYTES,
+    BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX, BODY_PAUSE_SECONDS_MAX, BODY_PIECE_BYTES,
+    BODY_SMALL_BYTES_MAX, BODY_SMALL_MEMORY_KIB_MAX, BODY_WAIT_SECONDS_MAX,
 };
 use crate::record::Batch;
 use crate::spool::{AppendError, Receipt};
@@ -38,6 +42,7 @@ pub struct Bounds {
     /// The longest that a body may take to arrive.
     pub duration_max: Duration,
     memory: Semaphore,
+    memory_small: Semaphore,
 }
 
 impl Bounds {
@@ -48,7 +53,20 @@ impl Bounds {
             bytes_max,
             duration_max,
             memory: Semaphore::new(BODY_MEMORY_KIB_MAX as usize),
+            memory_small: Semaphore::new(BODY_SMALL_MEMORY_KIB_MAX as usize),
         }
+    }
+
+    /// Waits a little until there is memory for a body.
+    async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<SemaphorePermit<'_>, Failure> {
+        let (memory, kib) = match length {
+            Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => {
+                (&self.memory_small, (length >> 10) as u32 + 1)
+            }
+            _ => (&self.memory, BODY_KIB_MAX + inflater.memory_kib()),
+        };
+        let wait = timeout(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire_many(kib));
+        wait.await.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)
     }
 }
 
@@ -78,7 +96,7 @@ pub enum Failure {
     #[error("the body cannot be read: {0}")]
     Broken(String),
     /// It did not arrive in time.
-    #[error("the body did not arrive in time")]
+    #[error("the body did not arrive in time, or paused for too long")]
     Slow,
     /// Too many others are being read.
     #[error("too many large bodies are being read at once")]
@@ -86,6 +104,12 @@ pub enum Failure {
     /// The spool does not take it.
     #[error("{0}")]
     Spool(#[from] AppendError),
+}
+
+impl Failure {
+    fn broken(error: impl std::fmt::Display) -> Failure {
+        Failure::Broken(error.to_string())
+    }
 }
 
 impl Outcome {
@@ -132,6 +156,7 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
     let (parts, body) = request.into_parts();
     let mut upload = Upload {
         source: Arc::clone(source),
+        bounds,
         host,
         splitter: Splitter::new(framing(&parts)),
         scratch: json::Scratch::default(),
@@ -139,8 +164,9 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
         receipts: Vec::new(),
         outcome: Outcome::default(),
         bytes_left: bounds.bytes_max,
+        memory: None,
     };
-    if let Err(failure) = upload.run(&parts, body, bounds).await {
+    if let Err(failure) = upload.run(&parts, body).await {
         upload.outcome.failure = Some(failure);
     }
     upload.finish().await
@@ -151,17 +177,24 @@ fn framing(parts: &Parts) -> Framing {
     Framing::of_content_type(content_type.unwrap_or_default())
 }
 
-/// What a body may take of the memory for bodies, in KiB.
-fn memory_kib(length: Option<u64>, inflater: &Inflater) -> u32 {
-    match length {
-        Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => (length >> 10) as u32 + 1,
-        _ => BODY_KIB_MAX + inflater.memory_kib(),
+/// The next bytes of a body, or nothing at its end. A client that pauses for long gives way to others.
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
+    loop {
+        let frame = timeout(pause_max, body.frame()).await.map_err(|_| Failure::Slow)?;
+        let Some(frame) = frame else { return Ok(None) };
+        match frame.map_err(Failure::broken)?.into_data() {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(_trailers) => {}
+        }
     }
 }
 
 /// One body on its way.
 struct Upload<'a> {
     source: Arc<Source>,
+    bounds: &'a Bounds,
     host: &'a str,
     splitter: Splitter,
     scratch: json::Scratch,
@@ -170,79 +203,76 @@ struct Upload<'a> {
     receipts: Vec<(Receipt, u64)>,
     outcome: Outcome,
     bytes_left: usize,
+    /// What it may take of the memory for bodies; nothing before its first bytes are here.
+    memory: Option<SemaphorePermit<'a>>,
 }
 
 impl Upload<'_> {
-    async fn run(&mut self, parts: &Parts, body: Incoming, bounds: &Bounds) -> Result<(), Failure> {
+    async fn run(&mut self, parts: &Parts, body: Incoming) -> Result<(), Failure> {
+        let bounds = self.bounds;
         let length =
             parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > bounds.compressed_bytes_max.max(bounds.bytes_max) as u64) {
             return Err(Failure::TooLarge(bounds.bytes_max, ""));
         }
-        let mut inflater = Inflater::of(parts)?;
-        let wait = Duration::from_secs(BODY_WAIT_SECONDS_MAX);
-        let _memory = match timeout(wait, bounds.memory.acquire_many(memory_kib(length, &inflater))).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(Failure::Busy),
-        };
-        let read = self.read(body, &mut inflater, bounds);
+        let read = self.read(body, Inflater::of(parts)?, length);
         timeout(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
     }
 
     async fn read(
         &mut self,
         mut body: Incoming,
-        inflater: &mut Inflater,
-        bounds: &Bounds,
+        mut inflater: Inflater,
+        length: Option<u64>,
     ) -> Result<(), Failure> {
-        let mut compressed_left = if inflater.is_plain() { usize::MAX } else { bounds.compressed_bytes_max };
-        let mut is_first = true;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
-            let Ok(bytes) = frame.into_data() else { continue };
-            compressed_left = compressed_left
-                .checked_sub(bytes.len())
-                .ok_or(Failure::TooLarge(bounds.compressed_bytes_max, " before inflation"))?;
-            if std::mem::take(&mut is_first) {
+        let compressed_bytes_max = self.bounds.compressed_bytes_max;
+        let mut compressed_left = compressed_bytes_max;
+        let mut portion = vec![0; BODY_PIECE_BYTES];
+        while let Some(bytes) = next_piece(&mut body).await? {
+            if self.memory.is_none() {
                 inflater.sniff(&bytes)?;
+                self.memory = Some(self.bounds.admit(length, &inflater).await?);
             }
-            self.inflate(&bytes, inflater, bounds).await?;
+            if !inflater.is_plain() {
+                compressed_left = compressed_left
+                    .checked_sub(bytes.len())
+                    .ok_or(Failure::TooLarge(compressed_bytes_max, " before inflation"))?;
+            }
+            inflater.feed(bytes);
+            self.inflate(&mut inflater, &mut portion).await?;
         }
-        inflater.finish().map_err(|error| Failure::Broken(error.to_string()))?;
-        let rest = inflater.take();
-        self.take(&rest, bounds).await
+        if self.memory.is_none() {
+            return Ok(()); // nothing was sent
+        }
+        inflater.end();
+        self.inflate(&mut inflater, &mut portion).await
     }
 
-    async fn inflate(
-        &mut self,
-        bytes: &Bytes,
-        inflater: &mut Inflater,
-        bounds: &Bounds,
-    ) -> Result<(), Failure> {
-        if inflater.is_plain() {
-            return self.take(bytes, bounds).await;
+    /// Takes what can be inflated of what has arrived.
+    async fn inflate(&mut self, inflater: &mut Inflater, portion: &mut [u8]) -> Result<(), Failure> {
+        loop {
+            let length = inflater.read(portion).map_err(Failure::broken)?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.take(&portion[..length]).await?;
+            if length == portion.len() {
+                // Much may follow: others get their turn.
+                yield_now().await;
+            }
         }
-        // Small pieces, so that what they inflate to is bounded too.
-        for piece in bytes.chunks(INFLATE_PIECE_BYTES) {
-            inflater.push(piece).map_err(|error| Failure::Broken(error.to_string()))?;
-            let inflated = inflater.take();
-            self.take(&inflated, bounds).await?;
-        }
-        Ok(())
     }
 
-    /// Takes a part of the body as it was before compression.
-    async fn take(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<(), Failure> {
+    /// Takes a small part of the body as it was before compression.
+    async fn take(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.bytes_left = self
             .bytes_left
-            .checked_sub(bytes.len())
-            .ok_or(Failure::TooLarge(bounds.bytes_max, " after inflation"))?;
-        for piece in bytes.chunks(BODY_PIECE_BYTES) {
-            if self.batch.is_full() {
-                self.append().await?;
-            }
-            self.decode(|splitter, take| splitter.push(piece, take));
+            .checked_sub(piece.len())
+            .ok_or(Failure::TooLarge(self.bounds.bytes_max, " after inflation"))?;
+        if self.batch.is_full() {
+            self.append().await?;
         }
+        self.decode(|splitter, take| splitter.push(piece, take));
         Ok(())
     }
 
@@ -280,6 +310,8 @@ impl Upload<'_> {
             }
         }
         self.outcome.rejected += u64::from(self.batch.count()); // what a failure kept from being appended
+        self.batch = Batch::new();
+        self.memory = None;
         for (receipt, records) in self.receipts {
             match receipt.durable().await {
                 Ok(_) => self.outcome.accepted += records,

@@ -39,6 +39,9 @@ pub struct Splitter {
     carry: Vec<u8>,
     /// Whether the value being read was refused for its size.
     too_large: bool,
+    /// Whether nothing but blanks precedes the next byte in its line. Only there a search for the line's end pays: for
+    /// each of many objects in one line it would take quadratic time.
+    is_line_start: bool,
 }
 
 /// Where in the body the next byte stands.
@@ -81,6 +84,7 @@ impl Splitter {
             scan: Scan::default(),
             carry: Vec::new(),
             too_large: false,
+            is_line_start: true,
         }
     }
 
@@ -144,7 +148,9 @@ impl Splitter {
     fn skip<'c>(&mut self, rest: &'c [u8], is_skipped: impl Fn(&u8) -> bool) -> &'c [u8] {
         let length = rest.iter().position(|byte| !is_skipped(byte)).unwrap_or(rest.len());
         let (skipped, rest) = rest.split_at(length);
-        self.line += memchr::memchr_iter(b'\n', skipped).count() as u64;
+        let lines = memchr::memchr_iter(b'\n', skipped).count() as u64;
+        self.line += lines;
+        self.is_line_start |= lines > 0;
         rest
     }
 
@@ -155,7 +161,8 @@ impl Splitter {
             self.place = if rest.is_empty() { Place::Between } else { Place::Line };
             return rest;
         }
-        if let Some(end) = memchr(b'\n', rest)
+        if std::mem::take(&mut self.is_line_start)
+            && let Some(end) = memchr(b'\n', rest)
             && is_whole_object(rest[..end].trim_ascii_end())
         {
             return self.value_line(rest, take);
@@ -181,6 +188,7 @@ impl Splitter {
         let Some(end) = memchr(b'\n', rest) else { return self.keep(rest, take) };
         self.emit(&rest[..end], take);
         self.line += 1;
+        self.is_line_start = true;
         self.place = self.next_value();
         &rest[end + 1..]
     }
@@ -208,6 +216,7 @@ impl Splitter {
             }
             (Found::Restart(end), _) => {
                 self.emit(&rest[..end], take);
+                self.is_line_start = true;
                 self.place = Place::Between;
                 &rest[end..]
             }

@@ -1,0 +1,60 @@
+//! What a client may cost: memory, time and the patience of others.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, eventually};
+
+/// Connections that send a request's head and the beginning of its body, and no more.
+fn stall(server: &Server, connections: usize, headers: &str, beginning: &str) -> Vec<TcpStream> {
+    let connect = |_| {
+        let mut stream = TcpStream::connect(server.address("http")).unwrap();
+        let head = format!("POST /api/v1/records HTTP/1.1\r\nhost: logboom\r\n{headers}\r\n\r\n{beginning}");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    (0..connections).map(connect).collect()
+}
+
+/// A body that counts as large.
+fn large() -> String {
+    "{\"message\":\"large\"}\n".repeat(5000)
+}
+
+#[test]
+fn stalled_large_bodies_do_not_hold_small_ones_up() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let _stalled = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
+    let refused = eventually("large bodies are refused", || {
+        Some(server.post(large())).filter(|answer| answer.status == 503)
+    });
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+    assert_eq!(server.post("{\"message\":\"small\"}").status, 200);
+    // They give way in the end.
+    eventually("large bodies are taken", || Some(()).filter(|()| server.post(large()).status == 200));
+}
+
+#[test]
+fn a_head_alone_takes_no_memory_for_bodies() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let _stalled = stall(&server, 100, "content-encoding: zstd\r\ncontent-length: 1000000", "");
+    for _ in 0..20 {
+        let answer = server.post(large());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+#[test]
+fn a_truncated_zstd_body_is_told() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let body = zstd::encode_all(large().as_bytes(), 1).unwrap();
+    let answer =
+        server.request("POST", "/api/v1/records", &[("content-encoding", "zstd")], &body[..body.len() - 3]);
+    let errors = answer.json()["errors"].to_string();
+    assert!(errors.contains("the body cannot be read"), "{errors}");
+}
