@@ -177,6 +177,9 @@ pub const BODY_PIECE_BYTES: usize = 16 << 10;
 /// So much of a compressed body is inflated at once; deflate grows by a factor of 1032 at most.
 pub const INFLATE_PIECE_BYTES: usize = 1 << 10;
 
+/// So much comes out of it at once where there is no such factor: zstd writes 128 KiB in four bytes.
+pub const INFLATED_PIECE_BYTES: usize = 128 << 10;
+
 /// Errors that an answer lists; further ones are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 

@@ -7,5 +7,8 @@
     reason = "tests say what they do by their names"
 )]
 
+mod cli;
 mod harness;
+mod http;
 mod python;
+mod view;

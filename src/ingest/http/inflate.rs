@@ -5,16 +5,51 @@ use std::io::{self, Write};
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use hyper::header::CONTENT_ENCODING;
 use hyper::http::request::Parts;
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use super::Failure;
-use crate::limits::{ZSTD_WINDOW_LOG_MAX, ZSTD_WINDOW_LOG_MAX_UNDECLARED};
+use crate::limits::{INFLATED_PIECE_BYTES, ZSTD_WINDOW_LOG_MAX, ZSTD_WINDOW_LOG_MAX_UNDECLARED};
 
 /// Inflates a body that is pushed into it piece by piece.
 pub(super) enum Inflater {
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Deflate(Box<ZlibDecoder<Vec<u8>>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
+    Zstd(Box<Zstd>),
+}
+
+/// A zstd decoder that gives no more than [`INFLATED_PIECE_BYTES`] at once: a few bytes may stand for blocks of 128 KiB.
+pub(super) struct Zstd {
+    decoder: Decoder<'static>,
+    inflated: Vec<u8>,
+    /// A frame has begun and not ended.
+    is_open: bool,
+}
+
+impl Zstd {
+    fn new(window_log_max: u32) -> io::Result<Zstd> {
+        let mut decoder = Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(window_log_max))?;
+        Ok(Zstd { decoder, inflated: Vec::new(), is_open: false })
+    }
+
+    fn push(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.inflated.reserve(INFLATED_PIECE_BYTES);
+        let mut input = InBuffer::around(piece);
+        let left = self.decoder.run(&mut input, &mut OutBuffer::around(&mut self.inflated))?;
+        // With nothing to do, the decoder speaks of the next frame.
+        if input.pos() > 0 || !self.inflated.is_empty() {
+            self.is_open = left > 0;
+        }
+        Ok(input.pos())
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        if self.is_open {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd frame is not complete"));
+        }
+        Ok(())
+    }
 }
 
 impl Inflater {
@@ -40,9 +75,7 @@ impl Inflater {
     }
 
     fn zstd(window_log_max: u32) -> Result<Inflater, Failure> {
-        let mut decoder = zstd::stream::write::Decoder::new(Vec::new()).map_err(broken)?;
-        decoder.window_log_max(window_log_max).map_err(broken)?;
-        Ok(Inflater::Zstd(Box::new(decoder)))
+        Ok(Inflater::Zstd(Box::new(Zstd::new(window_log_max).map_err(broken)?)))
     }
 
     /// Corrects the header's word by the first bytes of the body.
@@ -73,13 +106,16 @@ impl Inflater {
         }
     }
 
-    pub(super) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+    /// Takes bytes of the body, and tells how many. What they inflate to is to be taken before the next; while there is
+    /// something to take, there may be more.
+    pub(super) fn push(&mut self, piece: &[u8]) -> io::Result<usize> {
         match self {
-            Inflater::Plain => Ok(()),
-            Inflater::Gzip(decoder) => decoder.write_all(piece),
-            Inflater::Deflate(decoder) => decoder.write_all(piece),
-            Inflater::Zstd(decoder) => decoder.write_all(piece),
+            Inflater::Plain => {}
+            Inflater::Gzip(decoder) => decoder.write_all(piece)?,
+            Inflater::Deflate(decoder) => decoder.write_all(piece)?,
+            Inflater::Zstd(decoder) => return decoder.push(piece),
         }
+        Ok(piece.len())
     }
 
     /// Checks that the body ended where its encoding does.
@@ -88,7 +124,7 @@ impl Inflater {
             Inflater::Plain => Ok(()),
             Inflater::Gzip(decoder) => decoder.try_finish(),
             Inflater::Deflate(decoder) => decoder.try_finish(),
-            Inflater::Zstd(decoder) => decoder.flush(),
+            Inflater::Zstd(decoder) => decoder.finish(),
         }
     }
 
@@ -98,7 +134,7 @@ impl Inflater {
             Inflater::Plain => return Vec::new(),
             Inflater::Gzip(decoder) => decoder.get_mut(),
             Inflater::Deflate(decoder) => decoder.get_mut(),
-            Inflater::Zstd(decoder) => decoder.get_mut(),
+            Inflater::Zstd(decoder) => &mut decoder.inflated,
         })
     }
 }

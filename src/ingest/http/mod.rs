@@ -223,10 +223,16 @@ impl Upload<'_> {
             return self.take(bytes, bounds).await;
         }
         // Small pieces, so that what they inflate to is bounded too.
-        for piece in bytes.chunks(INFLATE_PIECE_BYTES) {
-            inflater.push(piece).map_err(|error| Failure::Broken(error.to_string()))?;
-            let inflated = inflater.take();
-            self.take(&inflated, bounds).await?;
+        for mut piece in bytes.chunks(INFLATE_PIECE_BYTES) {
+            loop {
+                let taken = inflater.push(piece).map_err(|error| Failure::Broken(error.to_string()))?;
+                piece = &piece[taken..];
+                let inflated = inflater.take();
+                if piece.is_empty() && inflated.is_empty() {
+                    break;
+                }
+                self.take(&inflated, bounds).await?;
+            }
         }
         Ok(())
     }
