@@ -36,10 +36,10 @@ fn accepted(records: usize) -> Value {
 
 fn count(server: &Server) -> u64 {
     server.flush();
-    server.value("select count(*) from logs").as_u64().unwrap()
+    server.value("select count(*) from record").as_u64().unwrap()
 }
 
 /// Nothing is missing between the first id and the last.
 fn assert_without_gaps(server: &Server) {
-    assert_eq!(server.value("select count(*) = max(id) - min(id) + 1 from logs"), 1);
+    assert_eq!(server.value("select count(*) = max(id) - min(id) + 1 from record"), 1);
 }

@@ -1,7 +1,7 @@
 //! `spool inspect` and `spool verify`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -19,6 +19,13 @@ fn segments(page: &str) -> Vec<Vec<&str>> {
     lines[1..lines.len() - 1].iter().map(|line| line.split_whitespace().collect()).collect()
 }
 
+/// The file of the only segment.
+fn segment(data_dir: &Path) -> PathBuf {
+    let files = fs::read_dir(data_dir.join("spool")).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "segment"));
+    segments.next().unwrap()
+}
+
 #[test]
 fn beside_a_running_server() {
     let folder = TempDir::new().unwrap();
@@ -31,7 +38,7 @@ fn beside_a_running_server() {
         assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
         let page = out(&output);
         assert_eq!(segments(&page), [["1", "20", "20", "10", segments(&page)[0][4], "16777216", "whole"]]);
-        assert!(page.ends_with("20 records in 1 segments\n"), "{page}");
+        assert!(page.ends_with("20 records in 1 segment\n"), "{page}");
     }
     // It was not disturbed.
     assert_eq!(server.post("{\"message\":\"after\"}").status, 200);
@@ -48,11 +55,7 @@ fn damage_is_found_and_is_a_failure_of_verify() {
     }
     server.kill();
     let before = out(&spool("verify", folder.path()));
-    let path = fs::read_dir(folder.path().join("spool"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "segment"))
-        .unwrap();
+    let path = segment(folder.path());
     let mut bytes = fs::read(&path).unwrap();
     let at = memchr::memmem::find(&bytes, b"record 4 of").unwrap();
     bytes[at] ^= 1;
@@ -92,7 +95,7 @@ fn beside_a_server_that_writes() {
         }
     });
     server.flush();
-    assert_eq!(server.value("select count(*) from logs"), 80_000);
+    assert_eq!(server.value("select count(*) from record"), 80_000);
     eventually("segments are given up", || {
         let output = spool("inspect", folder.path());
         (segments(&out(&output)).len() <= 2).then_some(())
@@ -110,4 +113,19 @@ fn where_there_is_no_spool() {
         );
     }
     assert!(!folder.path().join("nothing").exists());
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_at_all_is_a_failure_of_verify() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    assert_eq!(server.post("{\"message\":\"m\"}").status, 200);
+    server.kill();
+    let path = segment(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..256].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
+    let output = spool("verify", folder.path());
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(out(&output).contains("16777216 bytes damaged in 1 place"), "{}", out(&output));
 }

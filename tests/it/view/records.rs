@@ -124,9 +124,8 @@ fn many_records_are_streamed() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let count = 120_000;
-    let body: String = (0..count)
-        .map(|n| format!("{{\"message\":\"streamed {n}\",\"padding\":\"{n:0100}\"}}\n"))
-        .collect();
+    let body: String =
+        (0..count).map(|n| format!("{{\"message\":\"streamed {n}\",\"padding\":\"{n:0100}\"}}\n")).collect();
     assert_eq!(server.post(&body).json()["accepted"], count);
     server.flush();
     let headers = [("accept", "application/x-ndjson")];
