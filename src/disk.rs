@@ -48,6 +48,7 @@ pub trait DiskFile: Send + Sync {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    is_read_only: bool,
 }
 
 impl Folder {
@@ -61,7 +62,13 @@ impl Folder {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             File::open(parent)?.sync_all()?;
         }
-        Ok(Folder { path: path.to_owned() })
+        Ok(Folder { path: path.to_owned(), is_read_only: false })
+    }
+
+    /// A folder of which nothing can be changed: files that are not there cannot be opened.
+    pub fn open_read_only(path: &Path) -> io::Result<Folder> {
+        fs::read_dir(path)?;
+        Ok(Folder { path: path.to_owned(), is_read_only: true })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -74,7 +81,10 @@ impl Disk for Folder {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            let data = entry.metadata()?;
+            let data = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // renamed or removed meanwhile
+                data => data?,
+            };
             if let (true, Ok(name)) = (data.is_file(), entry.file_name().into_string()) {
                 files.push(Entry { name, bytes: data.len(), identity: data.ino() });
             }
@@ -84,6 +94,9 @@ impl Disk for Folder {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.path.join(name);
+        if self.is_read_only {
+            return Ok(Arc::new(OpenFile(File::open(path)?)));
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         match options.open(&path) {

@@ -193,6 +193,9 @@ pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
 /// records neither overfill the batch then nor take long.
 pub const BODY_PIECE_BYTES: usize = 8 << 10;
 
+/// So much comes out of it at once where there is no such factor: zstd writes 128 KiB in four bytes.
+pub const INFLATED_PIECE_BYTES: usize = 128 << 10;
+
 /// Errors that an answer lists; further ones are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 

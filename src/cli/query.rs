@@ -9,10 +9,10 @@ use super::output::{self, Output};
 use super::printer::Printer;
 use super::record::{self, Record};
 use super::text;
-use crate::config;
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::record::time;
+use crate::view::query;
 
 /// Asks the server and shows what it answers.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
@@ -52,18 +52,12 @@ fn parameters(
     Ok(parameters)
 }
 
-/// A time in ns since the epoch: `now`, a duration before it, or a time as [`time::parse`] takes it.
+/// A time in ns since the epoch, in any of the forms that queries take.
 fn moment(name: &str, text: &str, now: i64) -> Result<i64, Failure> {
-    if text == "now" {
-        return Ok(now);
-    }
-    if let Ok(ago) = config::duration(text) {
-        return Ok(now.saturating_sub(i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX)));
-    }
-    time::parse(text).ok_or_else(|| {
-        Failure::usage(format!("bad value for --{name}")).because(format!("`{text}` is no time")).hint(
-            "it takes `1h`, `30m`, `7d`, `now`, 2026-11-21T10:00:00Z or 2026-11-21 (UTC), or Unix seconds",
-        )
+    query::time::parse(text, now).map_err(|_| {
+        Failure::usage(format!("bad value for --{name}"))
+            .because(format!("`{text}` is not a time"))
+            .hint(query::time::FORMS)
     })
 }
 
@@ -211,11 +205,12 @@ mod tests {
         let now = 1_795_255_200 * time::SECOND;
         assert_eq!(moment("since", "now", now).unwrap(), now);
         assert_eq!(moment("since", "1h", now).unwrap(), now - 3600 * time::SECOND);
+        assert_eq!(moment("since", "1h30m", now).unwrap(), now - 5400 * time::SECOND);
         assert_eq!(moment("since", "2026-11-21T10:00:00Z", now).unwrap(), now);
         assert_eq!(moment("since", "1795255200", now).unwrap(), now);
         let failure = moment("until", "yesterday", now).unwrap_err().to_string();
         assert!(
-            failure.starts_with("error: bad value for --until: `yesterday` is no time\nhint: "),
+            failure.starts_with("error: bad value for --until: `yesterday` is not a time\nhint: "),
             "{failure}"
         );
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Output, failed};
+use super::status::counted;
 use super::table::Table;
 use crate::failure::Failure;
 use crate::spool::inspect::{Content, SegmentReport, inspect};
@@ -51,7 +52,9 @@ fn print(reports: &[SegmentReport], output: &mut Output) -> std::io::Result<()> 
         let state = match (damaged_bytes(content), content.torn) {
             (0, false) => "whole".to_owned(),
             (0, true) => "whole, then an unfinished commit".to_owned(),
-            (damaged, _) => format!("{damaged} bytes damaged in {} places", content.damage.len()),
+            (damaged, _) => {
+                format!("{damaged} bytes damaged in {}", counted(content.damage.len() as u64, "place"))
+            }
         };
         let last_id = content.end_id.saturating_sub(1);
         let numbers = [*first_id, last_id, content.records, content.frames, content.used_bytes, *bytes];
@@ -60,5 +63,6 @@ fn print(reports: &[SegmentReport], output: &mut Output) -> std::io::Result<()> 
     }
     table.write(output)?;
     let records: u64 = reports.iter().map(|report| report.content.records).sum();
-    writeln!(output, "{records} records in {} segments", reports.len())
+    let segments = counted(reports.len() as u64, "segment");
+    writeln!(output, "{} in {segments}", counted(records, "record"))
 }

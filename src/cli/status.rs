@@ -65,10 +65,10 @@ fn write_spool(spool: &Value, output: &mut Output) -> io::Result<()> {
         / spool["bytes_max"].as_f64().unwrap_or(f64::INFINITY);
     writeln!(
         output,
-        "{} of {} ({share:.1} %) in {} segments",
+        "{} of {} ({share:.1} %) in {}",
         bytes(&spool["bytes"]),
         bytes(&spool["bytes_max"]),
-        count(&spool["segments"]),
+        counted(spool["segments"].as_u64().unwrap_or_default(), "segment"),
     )?;
     writeln!(
         output,
@@ -166,6 +166,11 @@ fn total(reasons: &Value) -> u64 {
         .flatten()
         .filter_map(|(_, number)| number.as_u64())
         .fold(0, u64::saturating_add)
+}
+
+/// `1 segment`, `2 segments`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 fn thousands(number: u64) -> String {

@@ -44,10 +44,10 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
             format!("there is no folder {}", folder.display()),
         ));
     }
-    let segments = Segments::open_read_only(&Folder::open(folder)?)?;
+    let segments = Segments::open_read_only(&Folder::open_read_only(folder)?)?;
     let total = segments.iter().map(super::Segment::bytes).sum();
     let mut done = 0;
-    let mut reports = Vec::new();
+    let mut reports: Vec<_> = segments.unreadable().iter().map(unreadable).collect();
     for segment in segments.iter() {
         let scan = segment.scan(|offset| progress(done + offset, total))?;
         let content = Content {
@@ -60,7 +60,22 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
         };
         done += segment.bytes();
         progress(done, total);
-        reports.push(SegmentReport { first_id: segment.header.first_id, bytes: segment.bytes(), content });
+        // A server may have given it up while it was read: then it holds nothing any more.
+        if segment.is_current()? {
+            reports.push(SegmentReport {
+                first_id: segment.header.first_id,
+                bytes: segment.bytes(),
+                content,
+            });
+        }
     }
+    reports.sort_by_key(|report| report.first_id);
     Ok(reports)
+}
+
+/// A segment of which neither the header nor the first frame can be read.
+fn unreadable(&(first_id, bytes): &(RecordId, u64)) -> SegmentReport {
+    let damage = vec![(0, bytes)];
+    let content = Content { frames: 0, records: 0, end_id: first_id, used_bytes: 0, damage, torn: false };
+    SegmentReport { first_id, bytes, content }
 }

@@ -273,9 +273,11 @@ impl Spool {
         Some(Ok(receipt))
     }
 
-    /// Whether a record would be taken now: the reason why not otherwise.
-    pub fn admits(&self) -> Result<(), AppendError> {
-        lock(&self.open).admits()
+    /// Whether records become durable, as far as the last commit tells: the reason why not otherwise. (Now and then one is
+    /// taken all the same, to find out.)
+    pub fn state(&self) -> Result<(), AppendError> {
+        let open = lock(&self.open);
+        open.may_admit().and(open.state())
     }
 
     /// Returns once what has been appended so far is committed (or refused).
@@ -395,16 +397,20 @@ impl Open {
         }
     }
 
-    fn admits(&mut self) -> Result<(), AppendError> {
-        if self.closed {
-            return Err(AppendError::Closed);
-        }
+    fn admits(&self) -> Result<(), AppendError> {
         match &self.refusal {
-            Some((_, Some(until))) if *until <= Instant::now() => self.refusal = None,
-            Some((refusal, _)) => return Err(refusal.clone()),
-            None => {}
+            Some((_, Some(until))) if *until <= Instant::now() => self.may_admit(), // one commit finds out
+            _ => self.may_admit().and(self.state()),
         }
-        Ok(())
+    }
+
+    fn may_admit(&self) -> Result<(), AppendError> {
+        if self.closed { Err(AppendError::Closed) } else { Ok(()) }
+    }
+
+    /// What the last commit found, as far as nothing has been released since.
+    fn state(&self) -> Result<(), AppendError> {
+        self.refusal.as_ref().map_or(Ok(()), |(refusal, _)| Err(refusal.clone()))
     }
 
     fn refuse(&mut self, refusal: AppendError) {

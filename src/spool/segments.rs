@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use super::frame::{self, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
 use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
@@ -28,6 +28,8 @@ pub(super) struct Segments {
     freed: u64,
     /// What was set aside: names and sizes of the files.
     quarantined: HashMap<String, u64>,
+    /// First ids and sizes of the segments without a readable header, where they could not be set aside.
+    unreadable: Vec<(RecordId, u64)>,
 }
 
 fn live_name(first_id: RecordId) -> String {
@@ -74,7 +76,11 @@ impl Segments {
         bytes: u64,
         may_change: bool,
     ) -> io::Result<()> {
-        let file = disk.open(name)?;
+        let file = match disk.open(name) {
+            // A server has given it up since the folder was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !may_change => return Ok(()),
+            file => file?,
+        };
         let header = match SegmentHeader::read(&*file)? {
             Some(header) if header.first_id == first_id => Some(header),
             _ => header_from_first_frame(&*file, first_id)?,
@@ -82,7 +88,9 @@ impl Segments {
         match header {
             Some(header) => self.live.push_back(Segment { header, file, bytes }),
             None if may_change => self.quarantine_file(disk, name, bytes)?,
-            None => tracing::error!(file = name, bytes, "a spool segment has no readable header"),
+            // A server has used the file anew since it was opened.
+            None if SegmentHeader::read(&*file)?.is_some() => {}
+            None => self.unreadable.push((first_id, bytes)),
         }
         Ok(())
     }
@@ -127,6 +135,10 @@ impl Segments {
     /// The segment that follows the one which starts at `first_id`.
     pub(super) fn following(&self, first_id: RecordId) -> Option<&Segment> {
         self.live.get(self.live.partition_point(|segment| segment.header.first_id <= first_id))
+    }
+
+    pub(super) fn unreadable(&self) -> &[(RecordId, u64)] {
+        &self.unreadable
     }
 
     pub(super) fn last(&self) -> Option<&Segment> {
@@ -264,11 +276,7 @@ impl Segment {
         let mut payload = Vec::new();
         loop {
             payload.clear();
-            let next = match frame::read_frame(&*self.file, salt, scan.end, &mut payload)? {
-                Some(header) => Some((scan.end, header)),
-                None => frame::find_frame(&*self.file, salt, scan.end)?,
-            };
-            let Some((offset, header)) = next else { break };
+            let Some((offset, header)) = self.next_frame(salt, scan.end, &mut payload)? else { break };
             if offset != scan.end {
                 scan.damage.push((scan.end, offset));
             }
@@ -280,6 +288,27 @@ impl Segment {
         }
         scan.torn = self.starts_frame(scan.end)?;
         Ok(scan)
+    }
+
+    /// The frame at an offset, else the next one behind it.
+    fn next_frame(
+        &self,
+        salt: u64,
+        offset: u64,
+        payload: &mut Vec<u8>,
+    ) -> io::Result<Option<(u64, FrameHeader)>> {
+        if let Some(header) = frame::read_frame(&*self.file, salt, offset, payload)? {
+            return Ok(Some((offset, header)));
+        }
+        let Some(found) = frame::find_frame(&*self.file, salt, offset)? else { return Ok(None) };
+        // A server may have written while this process looked: what comes before a whole frame is whole by now, or damaged.
+        let header = frame::read_frame(&*self.file, salt, offset, payload)?;
+        Ok(Some(header.map_or(found, |header| (offset, header))))
+    }
+
+    /// Whether the file still is this segment: a server may have used it anew.
+    pub(super) fn is_current(&self) -> io::Result<bool> {
+        Ok(SegmentHeader::read(&*self.file)?.is_none_or(|header| header == self.header))
     }
 
     fn starts_frame(&self, offset: u64) -> io::Result<bool> {

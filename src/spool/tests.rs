@@ -355,7 +355,7 @@ fn the_ceiling_refuses_and_release_admits_again_without_a_gap() {
         next += 1;
     };
     assert!(matches!(refusal, AppendError::Full(_)), "{refusal}");
-    assert!(harness.spool.admits().is_err());
+    assert!(harness.spool.state().is_err());
     assert!(harness.spool.status().bytes <= SIZES.bytes_max);
     assert_eq!(read_all(&mut reader), numbered(1, next - 1));
     reader.release(next);
@@ -442,7 +442,7 @@ fn a_failed_sync_poisons_until_a_restart() {
     assert!(matches!(&refusal, AppendError::Poisoned(why) if why.contains("simulated")));
     syncs_left.store(1000, Relaxed);
     assert_eq!(harness.append(&["no retry"]).unwrap_err(), refusal);
-    assert_eq!(harness.spool.admits(), Err(refusal));
+    assert_eq!(harness.spool.state(), Err(refusal));
     assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 2));
     harness.close();
     // What the kernel kept of the failed commit may be there or not, but whole and in its place.

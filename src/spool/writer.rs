@@ -122,7 +122,10 @@ impl Writer {
         let payload_bytes = (pending.frame.len() - FRAME_HEADER_BYTES) as u64;
         let outcome = self.write(&mut pending);
         match &outcome {
-            Ok(_) => self.publish(payload_bytes),
+            Ok(_) => {
+                self.publish(payload_bytes);
+                lock(&self.spool.open).admit_again();
+            }
             Err(refusal) => {
                 lock(&self.spool.open).refuse(refusal.clone());
                 tracing::error!(records = pending.count, "{refusal}");

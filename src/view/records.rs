@@ -1,5 +1,6 @@
 //! `GET /api/v1/records?q=&since=&until=&limit=&order=&cursor=`: records that match a query.
 //!
+//! `since` is the first moment that is wanted, `until` the first that is not.
 //! Records come in the order in which they arrived (by id), newest first unless `order=asc`. With
 //! `Accept: application/x-ndjson` they are streamed, one a line; else the answer is one document,
 //! `{"records":[..],"next_cursor":".."|null,"partial":false}`. `partial` says that time ran out before the search was
@@ -84,6 +85,7 @@ impl Parameters {
                 .map(Some)
                 .map_err(|error| bad(&error.to_string(), query::time::FORMS)),
         };
+        let until = moment(&self.until)?.map(|until| until.saturating_sub(1)); // days and hours follow each other
         let (lower, upper) = query.time_bounds();
         let (first, last) = query.id_bounds();
         let mut ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
@@ -96,10 +98,7 @@ impl Parameters {
             condition: query::sqlite::condition(&query),
             ids,
             time_min: moment(&self.since)?.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
-            // `time_max` is included, `until` is not: days that follow each other have no record in common.
-            time_max: moment(&self.until)?
-                .map_or(i64::MAX, |until| until.saturating_sub(1))
-                .min(upper.unwrap_or(i64::MAX)),
+            time_max: until.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
             descending: self.descending,
         })
     }

@@ -52,7 +52,7 @@ impl View {
 
     /// What is wrong now, in words.
     fn problems(&self) -> Vec<String> {
-        let spool = self.spool.admits().err().map(|refusal| refusal.to_string());
+        let spool = self.spool.state().err().map(|refusal| refusal.to_string());
         let store = |store: &std::sync::Arc<Progress>| {
             store.last_error().map(|error| format!("store {}: {error}", store.name))
         };

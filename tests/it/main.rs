@@ -9,13 +9,16 @@
 
 mod audit;
 mod bounds;
+mod cli;
 mod crowd;
 mod disk;
 mod failures;
 mod harness;
 mod hostile;
+mod http;
 mod lifecycle;
 mod load;
 mod locked;
 mod python;
 mod torture;
+mod view;

@@ -1,0 +1,38 @@
+//! The command line, as a person or a script meets it.
+
+mod config;
+mod reading;
+mod serving;
+mod spool;
+
+use std::process::{Command, Output};
+
+/// Runs the program with nothing of this environment that could steer it.
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOGBOOM_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// It failed with this code, said why on standard error, and wrote no data.
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, told: &[&str]) {
+    let said = err(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.starts_with("error: "), "{said}");
+    for text in told {
+        assert!(said.contains(text), "no {text:?} in: {said}");
+    }
+    assert_eq!(out(output), "", "data on standard output");
+    assert!(!said.contains('\x1b'), "{said:?}");
+}

@@ -1,0 +1,83 @@
+//! `check-config`, flags and help.
+
+use tempfile::TempDir;
+
+use super::{assert_fails, err, out, run};
+
+fn check(text: &str) -> std::process::Output {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("logboom.toml");
+    std::fs::write(&path, text).unwrap();
+    run(&["check-config", path.to_str().unwrap()])
+}
+
+#[test]
+fn a_good_file_is_shown_with_what_it_means() {
+    let output =
+        check("data_dir = '/var/lib/logboom'\nretention_age = '30d'\nlisten = ['http=127.0.0.1:9922']\n");
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+    let page = out(&output);
+    let rows: Vec<Vec<_>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(
+        rows.iter().any(|row| row.first() == Some(&"data_dir") && row.last() == Some(&"/var/lib/logboom")),
+        "{page}"
+    );
+    assert!(rows.contains(&vec!["sqlite", "sqlite:/var/lib/logboom/logboom.db"]), "{page}");
+    assert!(
+        page.contains("30d") && page.contains("http=127.0.0.1:9922") && page.contains("by default"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_bad_file_is_a_usage_error_that_names_the_place() {
+    assert_fails(&check("data_dri = '/var/lib/logboom'"), 2, &["data_dri", "hint: did you mean `data_dir`?"]);
+    assert_fails(
+        &check("[[store]]\nurl = 'sqlite'\nrotate_byts = '1MiB'"),
+        2,
+        &["rotate_byts", "`rotate_bytes`"],
+    );
+    assert_fails(&check("threads = 'many'"), 2, &["threads", "hint: "]);
+    assert_fails(&check("spool_bytes_max = '1MiB'"), 2, &["spool_bytes_max", "hint: "]);
+    assert_fails(&check("listen = ['pyhton=127.0.0.1:1']"), 2, &["pyhton", "python"]);
+    assert_fails(&check("data_dir = "), 2, &["logboom.toml"]);
+    assert_fails(&run(&["check-config", "/nowhere/logboom.toml"]), 2, &["/nowhere/logboom.toml"]);
+}
+
+#[test]
+fn a_bad_command_line_is_a_usage_error() {
+    assert_fails(&run(&["serve", "--data-dri=x"]), 2, &["--data-dri", "--data-dir"]);
+    assert_fails(&run(&["qurey"]), 2, &["qurey", "query"]);
+    assert_fails(&run(&["sql"]), 2, &["<SQL>"]);
+    assert_fails(&run(&["query", "--url"]), 2, &["--url"]);
+    assert_fails(&run(&["serve", "--threads=many"]), 2, &["threads"]);
+    assert_fails(&run(&["serve", "--listen=smtp=127.0.0.1:25"]), 2, &["smtp"]);
+    assert_fails(&run(&["status", "--url=https://logs.example"]), 2, &["without TLS"]);
+}
+
+#[test]
+fn help_is_data() {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["query", "--help"],
+        &["sql", "-h"],
+        &["spool", "verify", "--help"],
+        &["--version"],
+    ] {
+        let output = run(arguments);
+        assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""), "{arguments:?}");
+        let text = out(&output);
+        assert!(!text.contains('\x1b') && text.len() > 10, "{text:?}");
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        assert!(text.lines().all(|line| line.trim_end() == line), "blanks at the end of a line: {text}");
+    }
+    let help = out(&run(&["--help"]));
+    for command in ["serve", "query", "sql", "status", "check-config", "spool"] {
+        assert!(help.contains(&format!("\n  {command}")), "{help}");
+    }
+    // Without a command, help is what is missing.
+    let output = run(&[]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""));
+    assert!(err(&output).contains("Usage: logboom"), "{}", err(&output));
+}

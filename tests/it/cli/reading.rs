@@ -1,0 +1,194 @@
+//! `query`, `sql` and `status`: known records, and exactly what is printed of them.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{assert_fails, err, out, run};
+use crate::harness::Server;
+
+const RECORDS: [&str; 3] = [
+    r#"{"time":"2026-11-21T10:00:00.123456789Z","level":"INFO","service":"billing","logger":"app.views","host":"web-1","message":"card accepted","trace_id":"17","amount":12.5}"#,
+    r#"{"time":"2026-11-21T10:00:01Z","level":"ERROR","service":"billing","logger":"app.views","host":"web-1","message":"it failed, \"badly\"\nand twice","exception.type":"ValueError","exception.message":"4","exception.stacktrace":"Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: 4"}"#,
+    r#"{"time":"2026-11-21T10:00:02Z","level":"WARN","host":"web-2","message":"=1+1 \u001b[31mred\u001b[0m","user name":"a b"}"#,
+];
+
+fn server(folder: &TempDir) -> Server {
+    let server = Server::start(folder.path());
+    assert_eq!(server.post(RECORDS.join("\n")).json()["accepted"], 3);
+    server.flush();
+    server
+}
+
+/// What a command prints that must succeed in silence.
+#[track_caller]
+fn printed(server: &Server, arguments: &[&str]) -> String {
+    let output = server.cli(arguments);
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+    out(&output)
+}
+
+#[test]
+fn records_as_text() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let expected = "\
+2026-11-21T10:00:00.123Z INFO     billing app.views card accepted trace_id=17 amount=12.5
+2026-11-21T10:00:01.000Z ERROR    billing app.views it failed, \"badly\"
+    and twice
+    Traceback (most recent call last):
+      File \"a.py\", line 1
+    ValueError: 4
+2026-11-21T10:00:02.000Z WARN     -       -         =1+1 \\x1b[31mred\\x1b[0m user name=\"a b\"
+";
+    assert_eq!(printed(&server, &["query"]), expected);
+    assert_eq!(
+        printed(&server, &["query", "level>=warn", "NOT service:billing", "--limit=5"]).lines().count(),
+        1
+    );
+    // The newest come first where that was asked for.
+    assert!(printed(&server, &["query", "--order=desc"]).starts_with("2026-11-21T10:00:02.000Z WARN"));
+    assert_eq!(printed(&server, &["query", "--limit=1"]).split(' ').next(), Some("2026-11-21T10:00:02.000Z"));
+    assert_eq!(printed(&server, &["query", "nothing like it"]), "");
+    let between = ["query", "--since=2026-11-21T10:00:01Z", "--until=2026-11-21T10:00:02Z", "--format=json"];
+    assert_eq!(printed(&server, &between).lines().count(), 1);
+    // Colours come only when they are asked for; what a record holds never does.
+    let coloured = printed(&server, &["query", "--color=always"]);
+    assert!(coloured.contains("\x1b[31mERROR\x1b[0m") && coloured.contains("\\x1b[31mred"), "{coloured:?}");
+}
+
+#[test]
+fn records_as_json_and_csv() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let text = printed(&server, &["query", "--format=json"]);
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = json!({
+        "id": 1, "timestamp": "2026-11-21T10:00:00.123456789Z", "severity": "INFO", "severity_number": 9, "service": "billing",
+        "logger": "app.views", "host": "web-1", "message": "card accepted", "trace_id": "17", "attributes": {"amount": 12.5},
+    });
+    assert_eq!(records[0], expected);
+    assert_eq!(records[1]["message"], "it failed, \"badly\"\nand twice");
+    assert_eq!(records[2]["message"], "=1+1 \x1b[31mred\x1b[0m");
+
+    let text = printed(&server, &["query", "--format=csv"]);
+    let rows: Vec<_> = text.split("\r\n").collect();
+    let heading = "id,time,severity_number,severity,service,logger,host,message,trace_id,span_id,event_name,file,line,function,process_id,thread,attributes";
+    assert_eq!(rows[0], heading);
+    assert_eq!(
+        rows[1],
+        r#"1,2026-11-21T10:00:00.123456789Z,9,INFO,billing,app.views,web-1,card accepted,17,,,,,,,,"{""amount"":12.5}""#
+    );
+    assert!(rows[2].contains(",\"it failed, \"\"badly\"\"\nand twice\","), "{text}");
+    // A spreadsheet does not run it.
+    assert!(rows[3].contains(",'=1+1 "), "{text}");
+}
+
+#[test]
+fn statements() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let sql = "select service, count(*) as records, min(message) as first from logs group by 1 order by 1";
+    let text = "\
+service  records  first
+NULL           1  =1+1 \\x1b[31mred\\x1b[0m
+billing        2  card accepted
+";
+    assert_eq!(printed(&server, &["sql", sql]), text);
+    let lines = printed(&server, &["sql", sql, "--format=json"]);
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows[1], json!({"service": "billing", "records": 2, "first": "card accepted"}));
+    assert_eq!(rows[0]["service"], Value::Null);
+    let csv = printed(&server, &["sql", "select 1 as a, null as b, 'x,y' as c", "--format=csv"]);
+    assert_eq!(csv, "a,b,c\r\n1,,\"x,y\"\r\n");
+    assert_fails(
+        &server.cli(&["sql", "delete from record"]),
+        2,
+        &["the statement is not understood", "hint: only statements that read"],
+    );
+    assert_fails(&server.cli(&["sql", "selekt"]), 2, &["syntax error"]);
+}
+
+#[test]
+fn rows_that_were_cut_are_told_of_on_standard_error() {
+    let folder = TempDir::new().unwrap();
+    let server = crate::harness::Setup::new().argument("--query-rows-max=2").start(folder.path());
+    let output = server.cli(&["sql", "values (1), (2), (3)", "--format=csv"]);
+    assert_eq!((output.status.code(), out(&output).lines().count()), (Some(0), 3));
+    assert!(err(&output).contains("only the first 2 rows"), "{}", err(&output));
+}
+
+#[test]
+fn the_status_page() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    assert_eq!(server.post("oops").status, 400);
+    let page = printed(&server, &["status"]);
+    let http = server.address("http");
+    assert!(page.starts_with(&format!("logboom {}  ready  up ", env!("CARGO_PKG_VERSION"))), "{page}");
+    assert!(page.contains("records from 1 on; the next is 4\n"), "{page}");
+    assert!(page.contains(&format!("rejected by http {http}: 1 malformed\n")), "{page}");
+    assert!(!page.contains('\x1b') && !page.contains("null"), "{page:?}");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = page.lines().map(words).collect();
+    // How many connections are open, and ever were, depends on who asks.
+    let counts = words(&format!("http {http} 4 3 1 0 0"));
+    assert!(rows.iter().any(|row| row.starts_with(&counts)), "{page}");
+    assert!(rows.contains(&words("sqlite sqlite 4 0 3 0")), "{page}");
+    let status: Value = serde_json::from_str(&printed(&server, &["status", "--format=json"])).unwrap();
+    assert_eq!((&status["ready"], &status["stores"][0]["stored"]), (&json!(true), &json!(3)));
+}
+
+#[test]
+fn a_bad_query_is_a_usage_error() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let output = server.cli(&["query", "service:billing (level>=warn"]);
+    assert_fails(
+        &output,
+        2,
+        &[
+            "the parenthesis is not closed",
+            "service:billing (level>=warn\n                ^\nhint: add a `)`",
+        ],
+    );
+    assert_fails(
+        &server.cli(&["query", "--since=yesterday"]),
+        2,
+        &["bad value for --since: `yesterday` is not a time", "hint: "],
+    );
+    assert_fails(&server.cli(&["query", "--limit=0"]), 2, &["0"]);
+    assert_fails(&server.cli(&["query", "--format=xml"]), 2, &["xml", "csv"]);
+}
+
+#[test]
+fn nobody_there() {
+    // Bound and not listened to by anyone who answers: the port is free again.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{address}");
+    for command in [&["query"][..], &["sql", "select 1"], &["status"]] {
+        let output = run(&[command, &["--url", &url]].concat());
+        assert_fails(
+            &output,
+            1,
+            &[&format!("cannot ask {url}"), "refused", "hint: is `logboom serve` running?"],
+        );
+    }
+}
+
+/// A pipe whose reader leaves early, as `head` does, is no failure.
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let body: String = (0..20_000).map(|n| format!("{{\"message\":\"line {n}\"}}\n")).collect();
+    assert_eq!(server.post(body).status, 200);
+    server.flush();
+    let program = env!("CARGO_BIN_EXE_logboom");
+    let script = format!(
+        "set -o pipefail; {program} query --limit 20000 --order asc --url {} | head -1",
+        server.url()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+    assert!(out(&output).ends_with(" line 0\n"), "{}", out(&output));
+}

@@ -1,0 +1,191 @@
+//! Connections that are slow, chunked, shared by many requests, or broken off.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{accepted, assert_without_gaps, count, lines, messages};
+use crate::harness::{PATIENCE, Server, Setup, eventually};
+
+/// A connection for several requests.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn open(server: &Server) -> Connection {
+        let stream = TcpStream::connect(server.address("http")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Status and body of the next answer.
+    fn answer(&mut self) -> (u16, String) {
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let start = head.len();
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
+            if let Some(value) = head[start..].to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+    }
+
+    fn json(&mut self) -> serde_json::Value {
+        let (status, body) = self.answer();
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+fn head(length: usize) -> String {
+    format!("POST /api/v1/records HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
+}
+
+#[test]
+fn chunks_may_end_anywhere() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let body = "{\"message\":\"one\"}\n{\"message\":\"zwei: \u{e4}\u{1f600}\",\"a\":{\"b\":[1,{}]}}\n[not json\n{\"message\":\"three\"}".as_bytes();
+    for size in [1, 2, 3, 7, 64] {
+        let mut connection = Connection::open(&server);
+        connection.send(b"POST /api/v1/records HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        for chunk in body.chunks(size) {
+            connection.send(&[format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+        }
+        connection.send(b"0\r\n\r\n");
+        let answer = connection.json();
+        assert_eq!(
+            (&answer["accepted"], &answer["rejected"], &answer["errors"][0]["line"]),
+            (&json!(3), &json!(1), &json!(3))
+        );
+    }
+    let expected = ["one", "zwei: \u{e4}\u{1f600}", "three"];
+    assert_eq!(messages(&server), expected.repeat(5));
+}
+
+#[test]
+fn requests_share_a_connection_and_are_answered_in_order() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let mut connection = Connection::open(&server);
+    // Two and a question, before any is answered.
+    let (one, two) = (lines(1, "one"), lines(20, "two"));
+    let bad = b"oops";
+    let requests = [
+        [head(one.len()).as_bytes(), &one].concat(),
+        [head(bad.len()).as_bytes(), bad].concat(),
+        [head(two.len()).as_bytes(), &two].concat(),
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+    ];
+    connection.send(&requests.concat());
+    assert_eq!(connection.json(), accepted(1));
+    assert_eq!(connection.answer().0, 400);
+    assert_eq!(connection.json(), accepted(20));
+    assert_eq!(connection.answer(), (200, "ok\n".into()));
+    for n in 0..100 {
+        let body = format!("{{\"message\":\"again {n}\"}}");
+        connection.send(format!("{}{body}", head(body.len())).as_bytes());
+        assert_eq!(connection.json(), accepted(1));
+    }
+    let stored = messages(&server);
+    assert_eq!((stored.len(), stored[0].as_str(), stored[120].as_str()), (121, "one 0", "again 99"));
+    // This connection, and those of the questions.
+    let source = server.source("http");
+    assert_eq!(source["received"], 122);
+}
+
+#[test]
+fn a_client_may_wait_to_be_told_to_go_on() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let mut connection = Connection::open(&server);
+    let body = "{\"message\":\"m\"}";
+    let length = body.len();
+    connection.send(format!("POST /api/v1/records HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n").as_bytes());
+    assert_eq!(connection.answer().0, 100);
+    connection.send(body.as_bytes());
+    assert_eq!(connection.json(), accepted(1));
+}
+
+#[test]
+fn a_client_that_sends_byte_by_byte_is_served() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let mut slow = Connection::open(&server);
+    let body = lines(20, "slow");
+    for byte in [head(body.len()).as_bytes(), &body].concat() {
+        slow.send(&[byte]);
+        if byte == b'\n' {
+            // Others are not held up meanwhile.
+            assert_eq!(server.post(lines(1, "quick")).json(), accepted(1));
+        }
+    }
+    assert_eq!(slow.json(), accepted(20));
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let server = Setup::new().argument("--frame-seconds-max=1").start(folder.path());
+    let mut slow = Connection::open(&server);
+    slow.send(head(1000).as_bytes());
+    slow.send(b"{\"message\":\"begun\"}\n{\"mess");
+    let (status, body) = slow.answer();
+    assert_eq!(status, 408, "{body}");
+    assert!(body.contains("did not arrive in time") && body.contains("\"accepted\":0"), "{body}");
+    assert_eq!(count(&server), 0);
+}
+
+/// Whole records of theirs may be there, halves never, and the server goes on.
+#[test]
+fn clients_that_go_away_in_the_middle_cost_nothing() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let body = lines(5000, "gone");
+    for round in 1..=20 {
+        let mut connection = Connection::open(&server);
+        connection.send(head(body.len()).as_bytes());
+        connection.send(&body[..body.len() * round / 21]);
+    }
+    eventually("their connections are closed", || {
+        let source = server.source("http");
+        // The one that asks is open.
+        (source["connections"] == 1 && source["connections_total"].as_u64() > Some(20)).then_some(())
+    });
+    assert_eq!(server.post(lines(1, "after")).json(), accepted(1));
+    let stored = count(&server);
+    assert_eq!(server.source("http")["accepted"], stored);
+    let wrong =
+        "select count(*) from logs where message <> 'gone ' || (attributes ->> 'n') and message <> 'after 0'";
+    assert_eq!(server.value(wrong), 0);
+    assert_without_gaps(&server);
+}
+
+#[test]
+fn a_large_body_is_stored_whole_and_in_order() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let body = lines(200_000, "large");
+    assert_eq!(server.post(&body).json(), accepted(200_000));
+    server.flush();
+    let headers = [("accept", "application/x-ndjson")];
+    let stored = server.request("GET", "/api/v1/records?order=asc&limit=1000000", &headers, b"").text();
+    let mut lines = 0;
+    for (n, line) in stored.lines().enumerate() {
+        assert!(line.starts_with(&format!("{{\"id\":{},", n + 1)), "{line}");
+        assert!(line.contains(&format!("\"large {n}\"")), "{line}");
+        lines += 1;
+    }
+    assert_eq!(lines, 200_000);
+    // It streams through: memory knows nothing of its size.
+    assert!(server.peak_memory_kib() < 64 << 10, "{} KiB", server.peak_memory_kib());
+}

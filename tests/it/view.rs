@@ -1,0 +1,62 @@
+//! Reading back over HTTP: records, statements, and how the server is.
+
+mod metrics;
+mod records;
+mod sql;
+mod status;
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Answer, Server};
+
+/// A path with parameters.
+fn path(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(parameters);
+    format!("{path}?{}", query.finish())
+}
+
+fn records(server: &Server, parameters: &[(&str, &str)]) -> Value {
+    let answer = server.get(&path("/api/v1/records", parameters));
+    assert_eq!(answer.status, 200, "{parameters:?}: {}", answer.text());
+    answer.json()
+}
+
+/// The ids of the records of an answer.
+fn ids(answer: &Value) -> Vec<u64> {
+    answer["records"].as_array().unwrap().iter().map(|record| record["id"].as_u64().unwrap()).collect()
+}
+
+fn sql(server: &Server, body: &Value) -> Answer {
+    server.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes())
+}
+
+/// A server with so many records, a minute apart from 2026-11-21T00:00:00Z on: severities and services take turns.
+fn server_with(records: usize, folder: &TempDir) -> Server {
+    let server = Server::start(folder.path());
+    let mut body = String::new();
+    for n in 0..records {
+        let (day, hour, minute) = (21 + n / 1440, n / 60 % 24, n % 60);
+        let level = ["debug", "info", "warn", "error"][n % 4];
+        let service = ["billing", "shop", "mail"][n % 3];
+        body.push_str(&format!(
+            "{{\"time\":\"2026-11-{day:02}T{hour:02}:{minute:02}:00Z\",\"level\":\"{level}\",\"service\":\"{service}\",\
+             \"message\":\"event {n} of many\",\"n\":{n}}}\n"
+        ));
+    }
+    let answer = server.post(&body);
+    assert_eq!(answer.json()["accepted"], records, "{}", answer.text());
+    server.flush();
+    server
+}
+
+/// Keeps everyone else from writing to the database until it is dropped.
+fn lock(data_dir: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(data_dir.join("logboom.db")).unwrap();
+    connection.busy_timeout(crate::harness::PATIENCE).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    connection
+}
