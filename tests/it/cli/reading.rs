@@ -125,7 +125,7 @@ fn the_status_page() {
     let page = printed(&server, &["status"]);
     let http = server.address("http");
     assert!(page.starts_with(&format!("logboom {}  ready  up ", env!("CARGO_PKG_VERSION"))), "{page}");
-    assert!(page.contains("records from 1 on; the next is 4\n"), "{page}");
+    assert!(page.contains("records from 1 on; the next durable one gets 4\n"), "{page}");
     assert!(page.contains(&format!("rejected by http {http}: 1 malformed\n")), "{page}");
     assert!(!page.contains('\x1b') && !page.contains("null"), "{page:?}");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();

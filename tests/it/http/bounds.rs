@@ -74,7 +74,8 @@ fn a_zip_bomb_takes_no_memory() {
             let server = &server;
             scope.spawn(move || {
                 let answer = post(server, encoding, bomb);
-                assert_eq!(answer.status, 413, "{encoding}: {}", answer.text());
+                // Too large, or one too many at once.
+                assert!([413, 503].contains(&answer.status), "{encoding}: {} {}", answer.status, answer.text());
             });
         }
     });
