@@ -253,8 +253,8 @@ impl<S: Store> Shipper<S> {
         self.progress.stored.fetch_add(written.stored, Relaxed);
         self.progress.dead_letters.fetch_add(written.dead_letters, Relaxed);
         self.progress.transactions.fetch_add(1, Relaxed);
+        self.progress.set_error(None); // first, for whoever waits for the position looks at it next
         self.progress.position.send_replace(self.chunk.end_id());
-        self.progress.set_error(None);
         Ok(())
     }
 
