@@ -74,6 +74,9 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         self.kill();
     }
 }
@@ -81,6 +84,18 @@ impl Drop for Server {
 impl Server {
     pub fn start(data_dir: &Path) -> Server {
         Setup::new().start(data_dir)
+    }
+
+    /// Shows, below a test's failure, whether the server still ran and what it said last.
+    #[allow(clippy::print_stderr, reason = "the test's own output")]
+    fn tell(&mut self) {
+        let state = match self.child.try_wait() {
+            Ok(Some(status)) => format!("had ended with {status}"),
+            _ => "was running".into(),
+        };
+        let log = self.log.lock().unwrap();
+        let last = log[log.len().saturating_sub(20)..].join("\n");
+        eprintln!("the server {state}; it said last:\n{last}");
     }
 
     fn wait_until_ready(&mut self) {
