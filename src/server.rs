@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::ingest::http;
 use crate::ingest::source::Source;
@@ -39,6 +39,23 @@ pub struct Server {
     pub view: Arc<View>,
 }
 
+/// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
+/// answer is not asked for more and could not end it.
+#[derive(Clone, Default)]
+pub struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    /// That of a request's connection.
+    pub fn of<T>(request: &Request<T>) -> HangUp {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    /// Closes the connection.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
 pub async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -47,7 +64,10 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let host: Arc<str> = host.into();
-    let service = service_fn(move |request| {
+    let hang_up = HangUp::default();
+    let extension = hang_up.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(extension.clone());
         let (server, host) = (Arc::clone(&server), Arc::clone(&host));
         async move { Ok::<_, Infallible>(answer(request, &server, &host).await) }
     });
@@ -59,6 +79,7 @@ pub async fn serve(
     tokio::pin!(connection);
     let stopping = tokio::select! {
         _ = connection.as_mut() => false, // what a client does to its connection is its own business
+        () = hang_up.0.notified() => false,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopping {
