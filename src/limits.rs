@@ -219,6 +219,12 @@ pub const QUERY_SLICE_ROWS_MIN: u64 = SQLITE_BLOCK_ROWS;
 /// See above; with one thread for everything a slice stays at the smallest.
 pub const QUERY_SLICE_ROWS_MAX: u64 = 64 * SQLITE_BLOCK_ROWS;
 
+/// Answers to queries that are open at once, however slowly they are read; each holds a few slices.
+pub const ANSWERS_MAX: usize = 32;
+
+/// How long after the end of its time the answer to a query may still be read. Then its connection is closed.
+pub const ANSWER_READ_SECONDS_MAX: u64 = 10;
+
 /// A slice of an answer is sent once it holds so much.
 pub const QUERY_SLICE_BYTES: usize = 128 << 10;
 

@@ -1,4 +1,7 @@
 //! The HTTP server: connections, and which path is answered by what.
+//!
+//! There is nothing here for pages of other sites: a request that a browser says to come from one (`Origin` other than
+//! `Host`, or `Sec-Fetch-Site: cross-site`) is refused, so that no page that somebody opens can write records or read them.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,14 +11,14 @@ use std::time::Duration;
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::http::response::Builder;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::ingest::http;
 use crate::ingest::source::Source;
@@ -36,6 +39,23 @@ pub struct Server {
     pub view: Arc<View>,
 }
 
+/// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
+/// answer is not asked for more and could not end it.
+#[derive(Clone, Default)]
+pub struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    /// That of a request's connection.
+    pub fn of<T>(request: &Request<T>) -> HangUp {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    /// Closes the connection.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
 pub async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -44,7 +64,10 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let host: Arc<str> = host.into();
-    let service = service_fn(move |request| {
+    let hang_up = HangUp::default();
+    let extension = hang_up.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(extension.clone());
         let (server, host) = (Arc::clone(&server), Arc::clone(&host));
         async move { Ok::<_, Infallible>(answer(request, &server, &host).await) }
     });
@@ -56,6 +79,7 @@ pub async fn serve(
     tokio::pin!(connection);
     let stopping = tokio::select! {
         _ = connection.as_mut() => false, // what a client does to its connection is its own business
+        () = hang_up.0.notified() => false,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopping {
@@ -66,6 +90,14 @@ pub async fn serve(
 
 async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
     let path = request.uri().path().to_owned();
+    if is_foreign(request.headers()) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "requests from pages of other sites are refused",
+            "the header Origin or Sec-Fetch-Site names another site than Host",
+            Some("send it from a program, or through a proxy that serves the page too"),
+        );
+    }
     let allowed = match (request.method(), path.as_str()) {
         (&Method::POST, "/api/v1/records") => return post_records(request, server, host).await,
         (&Method::GET, "/api/v1/records") => return server.view.records(&request).await,
@@ -87,6 +119,18 @@ async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Resp
         answer.headers_mut().insert(ALLOW, allowed);
     }
     answer
+}
+
+/// Whether a browser sends it for a page of another site.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let is_cross_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_other = |origin: &HeaderValue| {
+        let origin = origin.as_bytes();
+        let at = memchr::memmem::find(origin, b"://").map_or(0, |at| at + 3);
+        !origin[at..].eq_ignore_ascii_case(host)
+    };
+    is_cross_site || headers.get(ORIGIN).is_some_and(is_other)
 }
 
 async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {

@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::blocking::Threads;
-use crate::limits::QUERIES_MAX;
+use crate::limits::{ANSWERS_MAX, QUERIES_MAX};
 use crate::metrics::{Metrics, Sources};
 use crate::server::{Body, problem};
 use crate::spool::Spool;
@@ -39,14 +39,24 @@ pub struct View {
     pub query_rows_max: usize,
     /// When the program started.
     pub started: Instant,
-    /// Bounds the queries that run at once.
-    pub queries: Arc<Semaphore>,
+    /// Bounds the queries that run, and the answers that are open, at once.
+    pub queries: Queries,
+}
+
+/// Bounds of queries.
+#[derive(Clone)]
+pub struct Queries {
+    running: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl View {
-    /// A semaphore for [`View::queries`].
-    pub fn queries() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(QUERIES_MAX))
+    /// Bounds for [`View::queries`].
+    pub fn queries() -> Queries {
+        Queries {
+            running: Arc::new(Semaphore::new(QUERIES_MAX)),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+        }
     }
 
     fn database(&self) -> Result<PathBuf, Box<Response<Body>>> {

@@ -5,28 +5,30 @@
 //! `Accept: application/x-ndjson` they are streamed, one a line; else the answer is one document,
 //! `{"records":[..],"next_cursor":".."|null,"partial":false}`. `partial` says that time ran out before the search was
 //! complete; `next_cursor` goes on in either case. A stream that runs out of time is broken off, so that it cannot be
-//! taken for whole.
+//! taken for whole. Either is sent at the client's pace; a connection that does not read is closed.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_body_util::Either;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 
 use super::View;
 use super::query::{self, Query};
 use crate::blocking::Threads;
 use crate::limits::{
-    PAGE_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
+    ANSWER_READ_SECONDS_MAX, ANSWERS_MAX, PAGE_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES,
+    QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
 };
 use crate::record::{RecordId, json, time};
-use crate::server::{self, Body, problem};
+use crate::server::{Body, HangUp, problem};
 use crate::store::sqlite::read::{Search, SqliteReader};
 
 /// What the request asks for.
@@ -120,6 +122,17 @@ fn bad(detail: &str, hint: &str) -> Refusal {
     Box::new(problem(StatusCode::BAD_REQUEST, "the request is not understood", detail, Some(hint)))
 }
 
+fn busy() -> Refusal {
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many answers are open",
+        &format!("{ANSWERS_MAX} answers to queries are being read"),
+        Some("try again, and read answers to their end"),
+    );
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Box::new(answer)
+}
+
 impl View {
     /// Answers with the records that match.
     pub async fn records(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -131,17 +144,20 @@ impl View {
         let accept =
             request.headers().get(ACCEPT).map(hyper::header::HeaderValue::as_bytes).unwrap_or_default();
         let streams = memchr::memmem::find(accept, b"ndjson").is_some();
+        let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
+        let open = Open { hang_up: HangUp::of(request), _permit: permit };
         let scan = Scan {
             threads: self.threads,
-            queries: Arc::clone(&self.queries),
+            queries: Arc::clone(&self.queries.running),
             database: self.database()?,
             search: parameters.search()?,
             limit: if streams { parameters.limit } else { parameters.limit.min(QUERY_PAGE_RECORDS_MAX) },
             rows: QUERY_SLICE_ROWS_MIN,
             deadline: Instant::now() + self.query_duration_max,
             reader: None,
+            page: (!streams).then(Page::default),
         };
-        if streams { Ok(scan.stream().await?) } else { scan.page().await }
+        scan.answer(open).await
     }
 }
 
@@ -157,6 +173,21 @@ struct Scan {
     rows: u64,
     deadline: Instant,
     reader: Option<SqliteReader>,
+    /// Unless the answer is a stream of lines.
+    page: Option<Page>,
+}
+
+/// How much of an answer that is one document was sent.
+#[derive(Default)]
+struct Page {
+    bytes: usize,
+    last_id: Option<RecordId>,
+}
+
+/// What an open answer holds.
+struct Open {
+    hang_up: HangUp,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What one slice found.
@@ -224,21 +255,84 @@ impl Scan {
         Ok(slice)
     }
 
-    /// The answer as one document.
-    async fn page(mut self) -> Result<Response<Body>, Refusal> {
-        let mut out = b"{\"records\":[".to_vec();
-        let mut last_id = None;
-        while !self.is_done() && !self.is_late() && out.len() < PAGE_BYTES_MAX {
+    /// The answer, slice by slice. What fails before the first of them is answered as a problem.
+    async fn answer(mut self, open: Open) -> Result<Response<Body>, Refusal> {
+        let (mut sender, body) = Channel::new(1);
+        let mut start = Vec::new();
+        let mut content_type = "application/x-ndjson";
+        if self.page.is_some() {
+            content_type = "application/json";
+            start.extend_from_slice(b"{\"records\":[");
+        }
+        if !self.is_done() {
             let (scan, slice) = self.next().await?;
             self = scan;
-            if slice.matches > 0 {
-                last_id = Some(slice.last_id);
-                out.extend(slice.lines.iter().map(|byte| if *byte == b'\n' { b',' } else { *byte }));
+            start.extend(self.chunk(slice));
+        }
+        if !start.is_empty() {
+            let _ = sender.send_data(Bytes::from(start)).await; // the channel has room for one
+        }
+        tokio::spawn(self.send(sender, open));
+        let answer = Response::builder().header(CONTENT_TYPE, content_type).body(Either::Right(body));
+        Ok(answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))) // only constant headers are set
+    }
+
+    /// A slice as it stands in the answer: as lines, or as elements of the page's array.
+    fn chunk(&mut self, slice: Slice) -> Vec<u8> {
+        let mut lines = slice.lines;
+        let Some(page) = &mut self.page else { return lines };
+        if slice.matches == 0 {
+            return lines;
+        }
+        lines.pop();
+        for byte in lines.iter_mut().filter(|byte| **byte == b'\n') {
+            *byte = b',';
+        }
+        if page.last_id.replace(slice.last_id).is_some() {
+            lines.insert(0, b',');
+        }
+        page.bytes += lines.len();
+        lines
+    }
+
+    /// Sends the rest of the answer, at the pace of the client, within bounds.
+    async fn send(self, mut sender: Sender<Bytes, io::Error>, open: Open) {
+        let read_until = self.deadline + Duration::from_secs(ANSWER_READ_SECONDS_MAX);
+        match timeout_at(read_until.into(), self.send_rest(&mut sender)).await {
+            Ok(true) => {}
+            Ok(false) => sender.abort(io::Error::other("the query was not complete")),
+            Err(_) => {
+                tracing::info!("the answer to a query was not read in time: its connection is closed");
+                open.hang_up.now();
             }
         }
-        if out.ends_with(b",") {
-            out.pop();
+    }
+
+    /// Says whether the answer is whole, or the client has gone.
+    async fn send_rest(mut self, sender: &mut Sender<Bytes, io::Error>) -> bool {
+        while !self.is_done() && self.page.as_ref().is_none_or(|page| page.bytes < PAGE_BYTES_MAX) {
+            if self.is_late() {
+                if self.page.is_some() {
+                    break;
+                }
+                tracing::info!("a query ran out of time: its answer is broken off");
+                return false;
+            }
+            let Ok((scan, slice)) = self.next().await else { return false };
+            self = scan;
+            let chunk = self.chunk(slice);
+            if !chunk.is_empty() && sender.send_data(Bytes::from(chunk)).await.is_err() {
+                return true;
+            }
         }
+        if let Some(page) = &self.page {
+            let _ = sender.send_data(Bytes::from(self.end(page))).await; // the client may have gone
+        }
+        true
+    }
+
+    /// The end of the page's document.
+    fn end(&self, page: &Page) -> String {
         let partial = !self.is_done();
         // Where nothing was found in time, the search goes on at the place that it has reached.
         let reached = if self.search.descending {
@@ -246,43 +340,9 @@ impl Scan {
         } else {
             self.search.ids.start.saturating_sub(1)
         };
-        let cursor =
-            (!self.search.ids.is_empty()).then(|| if partial { reached } else { last_id.unwrap_or(reached) });
-        let cursor = cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
-        out.extend_from_slice(format!("],\"next_cursor\":{cursor},\"partial\":{partial}}}").as_bytes());
-        Ok(server::json(StatusCode::OK, out))
-    }
-
-    /// The answer as a stream of lines. What fails before the first of them is answered as a problem.
-    async fn stream(self) -> Result<Response<Body>, Refusal> {
-        let (mut sender, body) = Channel::new(1);
-        let scan = if self.is_done() {
-            self
-        } else {
-            let (scan, slice) = self.next().await?;
-            let _ = sender.send_data(Bytes::from(slice.lines)).await; // the channel has room for one
-            scan
-        };
-        tokio::spawn(scan.send(sender));
-        let answer =
-            Response::builder().header(CONTENT_TYPE, "application/x-ndjson").body(Either::Right(body));
-        Ok(answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))) // only constant headers are set
-    }
-
-    async fn send(mut self, mut sender: Sender<Bytes, io::Error>) {
-        while !self.is_done() {
-            if self.is_late() {
-                tracing::info!("a query ran out of time: its answer is broken off");
-                return sender.abort(io::Error::other("the query was not complete"));
-            }
-            let Ok((scan, slice)) = self.next().await else {
-                return sender.abort(io::Error::other("the query was not complete"));
-            };
-            self = scan;
-            if !slice.lines.is_empty() && sender.send_data(Bytes::from(slice.lines)).await.is_err() {
-                return; // the client has gone
-            }
-        }
+        let last = if partial { reached } else { page.last_id.unwrap_or(reached) };
+        let cursor = if self.search.ids.is_empty() { "null".to_owned() } else { format!("\"{last}\"") };
+        format!("],\"next_cursor\":{cursor},\"partial\":{partial}}}")
     }
 }
 

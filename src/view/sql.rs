@@ -79,7 +79,7 @@ impl View {
         // Dropped when the client goes away: then the statement stops too.
         let abandoned = Abandoned::default();
         let is_abandoned = Arc::clone(&abandoned.0);
-        let permit = Arc::clone(&self.queries).acquire_owned().await;
+        let permit = Arc::clone(&self.queries.running).acquire_owned().await;
         let threads = self.threads;
         let answer = threads.call(move || {
             let _permit = permit;

@@ -58,3 +58,34 @@ fn a_truncated_zstd_body_is_told() {
     let errors = answer.json()["errors"].to_string();
     assert!(errors.contains("the body cannot be read"), "{errors}");
 }
+
+#[test]
+fn a_page_of_many_slices_is_one_document_and_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    for _ in 0..40 {
+        let message = "x".repeat(800_000);
+        assert_eq!(server.post(format!("{{\"message\":\"{message}\"}}")).status, 200);
+    }
+    server.flush();
+    let page = server.get("/api/v1/records?limit=10000").json();
+    let found = page["records"].as_array().unwrap().len();
+    assert!((10..13).contains(&found), "{found}"); // a page ends before 10 MB
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let next = server.get(&format!("/api/v1/records?limit=1&cursor={cursor}")).json();
+    assert_eq!(next["records"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn pages_of_other_sites_neither_write_nor_read() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let post = |name, value| {
+        server.request("POST", "/api/v1/records", &[(name, value)], b"{\"message\":\"x\"}").status
+    };
+    assert_eq!(post("origin", "http://elsewhere.example"), 403);
+    assert_eq!(post("origin", "null"), 403);
+    assert_eq!(post("sec-fetch-site", "cross-site"), 403);
+    assert_eq!(post("origin", "http://logboom"), 200);
+    assert_eq!(post("sec-fetch-site", "same-origin"), 200);
+}
