@@ -37,6 +37,8 @@ pub struct Server {
     pub bounds: Arc<http::Bounds>,
     /// What is read back.
     pub view: Arc<View>,
+    /// The client is on this machine: it may be a browser, and what it sends then be a page's doing.
+    pub is_local: bool,
 }
 
 /// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
@@ -90,12 +92,12 @@ pub async fn serve(
 
 async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    if is_foreign(request.headers()) {
+    if is_foreign(request.headers()) || server.is_local && is_renamed(request.headers()) {
         return problem(
             StatusCode::FORBIDDEN,
             "requests from pages of other sites are refused",
-            "the header Origin or Sec-Fetch-Site names another site than Host",
-            Some("send it from a program, or through a proxy that serves the page too"),
+            "the header Origin or Sec-Fetch-Site names another site than Host, or Host is no name of this machine",
+            Some("on this machine it is reached as localhost, by address, or by a name without a dot"),
         );
     }
     let allowed = match (request.method(), path.as_str()) {
@@ -131,6 +133,16 @@ fn is_foreign(headers: &HeaderMap) -> bool {
         !origin[at..].eq_ignore_ascii_case(host)
     };
     is_cross_site || headers.get(ORIGIN).is_some_and(is_other)
+}
+
+/// Whether a client on this machine calls it by the name of another site: a page can have its own name point to loopback (DNS
+/// rebinding), and would be asked from under that name.
+fn is_renamed(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let is_address = name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
+    name.contains('.') && !is_address
 }
 
 async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {

@@ -141,6 +141,21 @@ impl Source {
         append.unwrap_or_else(|_| Err(AppendError::Full("the disk does not keep up".into())))
     }
 
+    /// Waits for room in the spool, before anything is read that would have to be kept meanwhile. `false` if there is none for too
+    /// long: then what is read is not to wait again.
+    pub async fn room(&self) -> bool {
+        if self.when_full == WhenFull::Block {
+            self.spool.room().await;
+            return true;
+        }
+        timeout(Duration::from_millis(APPEND_MILLISECONDS_MAX), self.spool.room()).await.is_ok()
+    }
+
+    /// Counts a batch that finds no room.
+    pub fn shed(&self, batch: &Batch) {
+        self.counters.shed.add("full", u64::from(batch.count()));
+    }
+
     /// Appends if that needs no waiting; `false` if it does.
     pub fn try_append(&self, batch: &Batch) -> bool {
         self.when_full == WhenFull::Shed && matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))

@@ -308,7 +308,8 @@ async fn serve(
 ) {
     let host = source.host_of(peer.address);
     if protocol == Protocol::Http {
-        serve_http(stream, source, &shared, host, stop).await;
+        let is_local = peer.address.is_some_and(|address| address.to_canonical().is_loopback());
+        serve_http(stream, source, &shared, (host, is_local), stop).await;
     } else {
         stream::serve(stream, source, Arc::clone(&shared.bounds), host, peer.process_id, stop).await;
     }
@@ -318,7 +319,7 @@ async fn serve_http(
     stream: Stream,
     source: Arc<Source>,
     shared: &Shared,
-    host: String,
+    (host, is_local): (String, bool),
     mut stop: watch::Receiver<bool>,
 ) {
     // A connection takes no memory before it says something.
@@ -326,8 +327,12 @@ async fn serve_http(
         spoken = stream.spoken() => if spoken.is_err() { return },
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    let server =
-        Arc::new(Server { source, bounds: Arc::clone(&shared.http_bounds), view: Arc::clone(&shared.view) });
+    let server = Arc::new(Server {
+        source,
+        bounds: Arc::clone(&shared.http_bounds),
+        view: Arc::clone(&shared.view),
+        is_local,
+    });
     match stream {
         Stream::Tcp(stream) => Box::pin(server::serve(stream, server, host, stop)).await,
         Stream::Unix(stream) => Box::pin(server::serve(stream, server, host, stop)).await,

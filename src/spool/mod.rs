@@ -245,6 +245,19 @@ impl Spool {
         }
     }
 
+    /// Waits until the open buffer has room for any batch, or takes none at all: whoever waits here needs no memory meanwhile.
+    pub async fn room(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if lock(&self.open).has_room() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
     /// Appends a batch, or returns `None` while the open buffer has no room for it.
     pub fn try_append(
         &self,
@@ -390,6 +403,10 @@ impl Spool {
 }
 
 impl Open {
+    fn has_room(&self) -> bool {
+        self.closed || self.refusal.is_some() || self.frame.len() + BATCH_BYTES_MAX <= COMMIT_BYTES_MAX
+    }
+
     fn count_in(&mut self, witness: &Arc<dyn Witness>, records: u64) {
         match self.witnesses.iter_mut().find(|(known, _)| Arc::ptr_eq(known, witness)) {
             Some((_, count)) => *count += records,

@@ -251,6 +251,7 @@ impl Scan {
         if slice.matches == 0 && self.threads != Threads::One {
             self.rows = (self.rows * 2).min(QUERY_SLICE_ROWS_MAX);
         }
+        reader.release_memory().map_err(failed)?;
         self.reader = Some(reader);
         Ok(slice)
     }

@@ -1,6 +1,6 @@
 //! What a client may cost: memory, time and the patience of others.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use tempfile::TempDir;
@@ -88,4 +88,23 @@ fn pages_of_other_sites_neither_write_nor_read() {
     assert_eq!(post("sec-fetch-site", "cross-site"), 403);
     assert_eq!(post("origin", "http://logboom"), 200);
     assert_eq!(post("sec-fetch-site", "same-origin"), 200);
+}
+
+#[test]
+fn a_name_that_points_here_from_elsewhere_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let ask = |host: &str| {
+        let mut stream = std::net::TcpStream::connect(server.address("http")).unwrap();
+        write!(stream, "GET /healthz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    for host in ["localhost", "localhost:9022", "127.0.0.1:9022", "[::1]:9022", "logs"] {
+        assert_eq!(ask(host), "200", "{host}");
+    }
+    for host in ["evil.example", "evil.example:9022"] {
+        assert_eq!(ask(host), "403", "{host}");
+    }
 }

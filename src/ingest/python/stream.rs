@@ -187,12 +187,14 @@ pub async fn serve(
         } else if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
             break;
         }
+        let has_room = connection.source.room().await;
         match connection.round(&stream, stopping) {
             // Whoever stops reads what is there, not what may come.
             Round::Nothing if stopping => break,
             // A client that never pauses must not keep the thread from the others.
             Round::Done | Round::Nothing => tokio::task::coop::consume_budget().await,
-            Round::Append(batch) => connection.source.append_or_shed(&batch).await,
+            Round::Append(batch) if has_room => connection.source.append_or_shed(&batch).await,
+            Round::Append(batch) => connection.source.shed(&batch),
             Round::End(end) => {
                 connection.finish(&end);
                 break;
@@ -270,7 +272,7 @@ impl Connection {
     fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>, stopping: bool) -> io::Result<usize> {
         let read = if stopping { Stream::read_now } else { Stream::try_read };
         if self.rest.len() >= READ_BUFFER_BYTES / 2 {
-            self.rest.reserve(READ_BUFFER_BYTES);
+            self.rest.reserve_exact(READ_BUFFER_BYTES / 4);
             return read(stream, &mut self.rest);
         }
         bytes.extend_from_slice(&self.rest);
@@ -376,9 +378,9 @@ impl Connection {
         if rest.is_empty() && self.skip == 0 {
             self.unfinished_since = None;
         }
-        self.bounds.partial_bytes.fetch_add(rest.len(), Relaxed);
+        self.bounds.partial_bytes.fetch_add(rest.capacity(), Relaxed);
         self.bounds.partial_bytes.fetch_sub(self.charged, Relaxed);
-        self.charged = rest.len();
+        self.charged = rest.capacity();
         self.rest = rest;
     }
 

@@ -50,6 +50,11 @@ impl SqliteReader {
         Ok(SqliteReader { connection })
     }
 
+    /// Gives back the memory that reading took: a client may take its time before the next slice.
+    pub fn release_memory(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("PRAGMA shrink_memory")
+    }
+
     /// Searches about `rows` rows from one end of `search.ids`, and emits matches in order until `emit` says that it has
     /// enough. Blocks whose times do not fit are skipped.
     pub fn slice(

@@ -75,7 +75,12 @@ fn a_zip_bomb_takes_no_memory() {
             scope.spawn(move || {
                 let answer = post(server, encoding, bomb);
                 // Too large, or one too many at once.
-                assert!([413, 503].contains(&answer.status), "{encoding}: {} {}", answer.status, answer.text());
+                assert!(
+                    [413, 503].contains(&answer.status),
+                    "{encoding}: {} {}",
+                    answer.status,
+                    answer.text()
+                );
             });
         }
     });
