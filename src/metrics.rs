@@ -108,7 +108,7 @@ impl Metrics {
         }
     }
 
-    /// Sets a gauge of [`GAUGES`]; `store` is empty where it does not belong to one.
+    /// Sets one of the gauges; `store` is empty where it does not belong to one.
     pub fn set(&self, name: &str, store: &str, value: u64) {
         let label = if store.is_empty() { vec![] } else { vec![("store", store.to_owned())] };
         if let Some(gauge) = self.gauges.get(name) {
