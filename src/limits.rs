@@ -3,15 +3,17 @@
 //! Those that an operator may want to change are the defaults of options in [`crate::config`]; the rest
 //! are fixed because something else leans on them.
 
+// record
+
 /// One encoded record. What a client sends beyond it is cut, with a mark: 1 MiB holds any stack trace.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// What the encoding adds to the texts of one record: lengths, flags and numbers.
+pub const RECORD_OVERHEAD_BYTES_MAX: usize = 256;
 
 /// One encoded batch, the unit that is appended to the spool whole or not at all.
 /// Two largest records fit, so that a batch can always take one more before it is full.
 pub const BATCH_BYTES_MAX: usize = 2 * (RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES_MAX);
-
-/// What the encoding adds to the texts of one record: lengths, flags and numbers.
-pub const RECORD_OVERHEAD_BYTES_MAX: usize = 256;
 
 /// A batch is handed to the spool once it holds this much: large enough that the lock costs nothing a
 /// record, small enough that four of them make one commit.
@@ -24,122 +26,31 @@ pub const ATTRIBUTES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// (OpenTelemetry's SDKs stop at 128.)
 pub const ATTRIBUTES_MAX: usize = 1024;
 
-/// The text of one query. People write tens of bytes, programs that paste lists of ids write hundreds.
-pub const QUERY_BYTES_MAX: usize = 4 << 10;
-
-/// Terms of one query: each is tried on every record that the others leave. SQLite takes 1000 arguments of a
-/// function and as many levels of an expression, so all of them fit into one.
-pub const QUERY_TERMS_MAX: usize = 64;
-
-/// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
-pub const QUERY_DEPTH_MAX: usize = 32;
-
-/// A configuration file: what is larger is some other file.
-pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
-
-/// The longest duration that an option takes, 100 years: it can be added to any time of today without overflow.
-pub const DURATION_SECONDS_MAX: u64 = 36_500 * 86_400;
-
-/// `frame_bytes_max` must stay below: then the first byte of a frame's length is 0, which no other protocol begins with.
-pub const FRAME_BYTES_LIMIT: usize = 16 << 20;
-
-/// The smallest segment of the spool: the largest batch must fit, and its frame's header.
-pub const SPOOL_SEGMENT_BYTES_MIN: u64 = 4 << 20;
-
-/// Segments that the spool must have room for: one being written, one prepared, one being shipped.
-pub const SPOOL_SEGMENTS_MIN: u64 = 3;
-
-/// Network threads: beyond the cores of the largest machines, more only cost memory.
-pub const THREADS_MAX: usize = 1024;
-
-/// The path of a Unix socket: `sun_path` of Linux has 108 bytes with the closing NUL.
-pub const UNIX_PATH_BYTES_MAX: usize = 107;
-
-/// A store's name: it stands in every metric of the store.
-pub const STORE_NAME_BYTES_MAX: usize = 64;
-
-const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
-/// One line that a reading command takes from a server: the largest record, were every byte escaped as `\\u0000`.
-pub const ANSWER_LINE_BYTES_MAX: u64 = 8 * RECORD_BYTES_MAX as u64;
-
-/// What a reading command holds of one answer, where it needs the whole: an SQL table, or records to turn round.
-pub const ANSWER_BYTES_MAX: u64 = 256 << 20;
-
-/// A server's explanation of an error.
-pub const PROBLEM_BYTES_MAX: u64 = 64 << 10;
-
-/// How long a reading command waits for a connection: any server that is up takes it within.
-pub const CONNECT_SECONDS_MAX: u64 = 5;
-
-/// How long a reading command waits for the server to begin or go on with an answer: longer than any query may run
-/// unless `query_seconds_max` was raised much.
-pub const ANSWER_SECONDS_MAX: u64 = 300;
-
-/// One JSON value of a request body, as it was sent. What is larger is refused without being held in memory.
-pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
-
-/// Members of one JSON object that are looked at; further ones are counted in `logboom.dropped_attributes`. It keeps the
-/// memory for them small; all of [`ATTRIBUTES_MAX`] and every name of a field fit.
-pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
-
-/// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
-/// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
-pub const JSON_DEPTH_MAX: usize = 64;
-
-const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
-const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
-
-/// What one commit of the spool may hold, its frame header included. Two such buffers exist (one fills while the
-/// other is written), and one more per reader. With a segment's header it fills the smallest segment.
-pub const COMMIT_BYTES_MAX: usize = SPOOL_SEGMENT_BYTES_MIN as usize - 4096;
-
-/// Emptied segment files that are kept to be written again, which spares the file system work at each commit.
-pub const FREE_SEGMENTS_MAX: usize = 4;
-
-/// Damaged stretches set aside; what is damaged beyond it is only counted.
-pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
-
-/// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
-pub const DAMAGES_MAX: usize = 4096;
-
-/// After the spool has refused records for want of space, how long until it looks again by itself.
-pub const FULL_RETRY_MILLISECONDS: u64 = 500;
-
-const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);
-
-/// A store that failed is tried again after this, then after twice as long, and so on.
-pub const STORE_RETRY_MILLISECONDS_MIN: u64 = 50;
-
-/// And at least this often: a store that comes back is seen within a second.
-pub const STORE_RETRY_MILLISECONDS_MAX: u64 = 1000;
-
-/// What a store has taken is made durable there at least this often, so that the spool can be released.
-pub const STORE_SYNC_MILLISECONDS: u64 = 1000;
-
-/// And after so many records, so that a busy spool stays small.
-pub const STORE_SYNC_ROWS: u64 = 200_000;
-
-/// Pause between two looks at whether retention or rotation has something to do.
-pub const STORE_MAINTAIN_SECONDS: u64 = 5;
-
-/// The page cache of each connection to a SQLite database.
-pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
-
-/// The write-ahead log is moved into the database once it is larger than this.
-pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
-
-/// The memory for recently met origins, about 16,000 of them.
-pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
-
-/// Rows in a block: a query that a block cannot satisfy skips so many rows, and retention deletes so many at once.
-pub const SQLITE_BLOCK_ROWS: u64 = 4096;
-
-/// What a dead letter keeps of the input.
-pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
+// ingest
 
 /// How long records wait for room in the spool's open buffer while the disk is slow. Python's `SocketHandler` gives up
 /// after 1 s without progress, and drops its connection with all that is under way.
 pub const APPEND_MILLISECONDS_MAX: u64 = 500;
+
+/// What a dead letter keeps of the input.
+pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
+
+/// The labels of a listener, which each of its records repeats.
+pub const LABELS_BYTES_MAX: usize = 512;
+
+/// How long sources are given to hand over what clients have sent, once the program stops.
+pub const DRAIN_SECONDS_MAX: u64 = 3;
+
+/// Pause after a connection could not be accepted, for want of descriptors.
+pub const ACCEPT_RETRY_MILLISECONDS: u64 = 100;
+
+/// Connections that may wait to be accepted: 200 clients that start at once fit well.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// A peer that does not answer for this long is asked whether it is still there.
+pub const KEEPALIVE_SECONDS: u64 = 60;
+
+// ingest: Python
 
 /// Read at once from a socket; one such buffer a thread.
 pub const READ_BUFFER_BYTES: usize = 256 << 10;
@@ -165,111 +76,11 @@ pub const DATAGRAMS_PER_BATCH_MAX: usize = 256;
 /// down there, so a burst must fit.
 pub const DATAGRAM_SOCKET_BYTES: usize = 4 << 20;
 
-/// Threads for what blocks beside those of the spool and the stores: queries.
-pub const BLOCKING_THREADS_MAX: usize = QUERIES_MAX;
+/// How often dropped datagrams are looked for.
+pub const DROPPED_DATAGRAMS_SECONDS: u64 = 5;
 
-/// Queries that run at once; others wait.
-pub const QUERIES_MAX: usize = 4;
-
-/// Memory for all bodies of HTTP requests that are being read, in KiB.
-pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
-
-/// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
-pub const BODY_KIB_MAX: u32 = 2 << 10;
-
-/// A body up to this length takes no more than its length, and that from a reserve that large bodies leave alone.
-pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
-
-/// That reserve, in KiB: 128 of the largest small bodies.
-pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
-
-/// How long a body whose first bytes are here waits for memory; then the client is asked to come back.
-pub const BODY_WAIT_SECONDS_MAX: u64 = 1;
-
-/// The longest pause between two pieces of a body.
-pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
-
-/// So much of a body is inflated and decoded before the batch is looked at and others get their turn: even the smallest
-/// records neither overfill the batch then nor take long.
-pub const BODY_PIECE_BYTES: usize = 8 << 10;
-
-/// So much comes out of it at once where there is no such factor: zstd writes 128 KiB in four bytes.
-pub const INFLATED_PIECE_BYTES: usize = 128 << 10;
-
-/// Errors that an answer lists; further ones are only counted.
-pub const BODY_ERRORS_MAX: usize = 100;
-
-/// The largest window of a zstd body, 8 MiB: level 19 needs it.
-pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
-/// The labels of a listener, which each of its records repeats.
-pub const LABELS_BYTES_MAX: usize = 512;
-
-/// What HTTP/1 reads at once; also the longest request head.
-pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
-
-/// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
-pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
-
-/// How long sources are given to hand over what clients have sent, once the program stops.
-pub const DRAIN_SECONDS_MAX: u64 = 3;
-
-/// Rows that one slice of a query looks at, at first and at most: it doubles while nothing is found.
-pub const QUERY_SLICE_ROWS_MIN: u64 = SQLITE_BLOCK_ROWS;
-/// See above; with one thread for everything a slice stays at the smallest.
-pub const QUERY_SLICE_ROWS_MAX: u64 = 64 * SQLITE_BLOCK_ROWS;
-
-/// Answers to queries that are open at once, however slowly they are read; each holds a few slices.
-pub const ANSWERS_MAX: usize = 32;
-
-/// How long after the end of its time the answer to a query may still be read. Then its connection is closed.
-pub const ANSWER_READ_SECONDS_MAX: u64 = 10;
-
-/// A slice of an answer is sent once it holds so much.
-pub const QUERY_SLICE_BYTES: usize = 128 << 10;
-
-/// Records of an answer that is one JSON document; streams (NDJSON) have no limit but time.
-pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
-
-/// Bytes of an answer that is one JSON document.
-pub const PAGE_BYTES_MAX: usize = 8 << 20;
-
-/// The longest value or row that a statement of `sql` may read or make: twice the largest record.
-pub const SQL_VALUE_BYTES_MAX: i32 = 2 * RECORD_BYTES_MAX as i32;
-
-/// Columns of a row that a statement of `sql` makes: each may be a longest value. The view `logs` has fewer than 32.
-pub const SQL_COLUMNS_MAX: i32 = 64;
-
-/// The longest pattern of LIKE and GLOB in `sql`, in bytes. Matching takes the product of text and pattern, inside one
-/// step of SQLite's machine, where no clock is looked at.
-pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
-
-/// Levels of an expression in `sql`; SQLite recurses over them.
-pub const SQL_DEPTH_MAX: i32 = 200;
-
-/// Selects that UNION and the like join in `sql`.
-pub const SQL_COMPOUND_MAX: i32 = 64;
-
-/// Steps of the program that a statement of `sql` becomes: a list of 10,000 ids fits.
-pub const SQL_OPERATIONS_MAX: i32 = 250_000;
-
-/// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
-pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;
-
-/// The body of a `sql` request.
-pub const SQL_BYTES_MAX: usize = 64 << 10;
-
-/// How long a flush waits for the stores.
-pub const FLUSH_SECONDS_MAX: u64 = 30;
-
-/// Pause after a connection could not be accepted, for want of descriptors.
-pub const ACCEPT_RETRY_MILLISECONDS: u64 = 100;
-
-/// Connections that may wait to be accepted: 200 clients that start at once fit well.
-pub const LISTEN_BACKLOG: i32 = 4096;
-
-/// A peer that does not answer for this long is asked whether it is still there.
-pub const KEEPALIVE_SECONDS: u64 = 60;
+/// `frame_bytes_max` must stay below: then the first byte of a frame's length is 0, which no other protocol begins with.
+pub const FRAME_BYTES_LIMIT: usize = 16 << 20;
 
 /// Opcodes of one pickle. Every opcode pushes at most one value, makes at most three nodes and links at most two,
 /// so this one number bounds the memory (about 10 MiB) and the time that any frame can take.
@@ -317,6 +128,109 @@ pub const PERCENT_ARGUMENTS_MAX: usize = 256;
 /// Width and precision in a `%` template, in characters.
 pub const PERCENT_WIDTH_MAX: usize = 1000;
 
+// ingest: HTTP
+
+/// Memory for all bodies of HTTP requests that are being read, in KiB.
+pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
+
+/// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
+pub const BODY_KIB_MAX: u32 = 2 << 10;
+
+/// A body up to this length takes no more than its length, and that from a reserve that large bodies leave alone.
+pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
+
+/// That reserve, in KiB: 128 of the largest small bodies.
+pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
+
+/// How long a body whose first bytes are here waits for memory; then the client is asked to come back.
+pub const BODY_WAIT_SECONDS_MAX: u64 = 1;
+
+/// The longest pause between two pieces of a body.
+pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
+
+/// So much of a body is inflated and decoded before the batch is looked at and others get their turn: even the smallest
+/// records neither overfill the batch then nor take long.
+pub const BODY_PIECE_BYTES: usize = 8 << 10;
+
+/// Errors that an answer lists; further ones are only counted.
+pub const BODY_ERRORS_MAX: usize = 100;
+
+/// The largest window of a zstd body, 8 MiB: level 19 needs it.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// One JSON value of a request body, as it was sent. What is larger is refused without being held in memory.
+pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// Members of one JSON object that are looked at; further ones are counted in `logboom.dropped_attributes`. It keeps the
+/// memory for them small; all of [`ATTRIBUTES_MAX`] and every name of a field fit.
+pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
+
+/// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
+/// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// What HTTP/1 reads at once; also the longest request head.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
+
+/// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
+pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
+
+// spool
+
+/// What one commit of the spool may hold, its frame header included. Two such buffers exist (one fills while the
+/// other is written), and one more per reader. With a segment's header it fills the smallest segment.
+pub const COMMIT_BYTES_MAX: usize = SPOOL_SEGMENT_BYTES_MIN as usize - 4096;
+
+/// The smallest segment of the spool: the largest batch must fit, and its frame's header.
+pub const SPOOL_SEGMENT_BYTES_MIN: u64 = 4 << 20;
+
+/// Segments that the spool must have room for: one being written, one prepared, one being shipped.
+pub const SPOOL_SEGMENTS_MIN: u64 = 3;
+
+/// Emptied segment files that are kept to be written again, which spares the file system work at each commit.
+pub const FREE_SEGMENTS_MAX: usize = 4;
+
+/// Damaged stretches set aside; what is damaged beyond it is only counted.
+pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
+
+/// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
+pub const DAMAGES_MAX: usize = 4096;
+
+/// After the spool has refused records for want of space, how long until it looks again by itself.
+pub const FULL_RETRY_MILLISECONDS: u64 = 500;
+
+// store
+
+/// A store that failed is tried again after this, then after twice as long, and so on.
+pub const STORE_RETRY_MILLISECONDS_MIN: u64 = 50;
+
+/// And at least this often: a store that comes back is seen within a second.
+pub const STORE_RETRY_MILLISECONDS_MAX: u64 = 1000;
+
+/// What a store has taken is made durable there at least this often, so that the spool can be released.
+pub const STORE_SYNC_MILLISECONDS: u64 = 1000;
+
+/// And after so many records, so that a busy spool stays small.
+pub const STORE_SYNC_ROWS: u64 = 200_000;
+
+/// Pause between two looks at whether retention or rotation has something to do.
+pub const STORE_MAINTAIN_SECONDS: u64 = 5;
+
+/// The page cache of each connection to a SQLite database.
+pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
+
+/// The write-ahead log is moved into the database once it is larger than this.
+pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
+
+/// The memory for recently met origins, about 16,000 of them.
+pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// Rows in a block: a query that a block cannot satisfy skips so many rows, and retention deletes so many at once.
+pub const SQLITE_BLOCK_ROWS: u64 = 4096;
+
+/// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
+pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
+
 /// Width and precision of one value in a line of a log file: what is wider is a slip of the keyboard.
 pub const LINE_FORMAT_WIDTH_MAX: usize = 1000;
 
@@ -327,8 +241,111 @@ pub const LOG_FILE_WRITE_BYTES: usize = 128 << 10;
 /// So many bytes before the recorded end of a log file are checked before anything behind them is cut off.
 pub const LOG_FILE_TAIL_BYTES: usize = 4 << 10;
 
-/// How often dropped datagrams are looked for.
-pub const DROPPED_DATAGRAMS_SECONDS: u64 = 5;
+// view
 
-/// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
-pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
+/// The text of one query. People write tens of bytes, programs that paste lists of ids write hundreds.
+pub const QUERY_BYTES_MAX: usize = 4 << 10;
+
+/// Terms of one query: each is tried on every record that the others leave. SQLite takes 1000 arguments of a
+/// function and as many levels of an expression, so all of them fit into one.
+pub const QUERY_TERMS_MAX: usize = 64;
+
+/// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
+pub const QUERY_DEPTH_MAX: usize = 32;
+
+/// Rows that one slice of a query looks at, at first: it doubles while nothing is found.
+pub const QUERY_SLICE_ROWS_MIN: u64 = SQLITE_BLOCK_ROWS;
+
+/// The most that one slice of a query looks at; with one thread for everything it stays at the least.
+pub const QUERY_SLICE_ROWS_MAX: u64 = 64 * SQLITE_BLOCK_ROWS;
+
+/// A slice of an answer is sent once it holds so much.
+pub const QUERY_SLICE_BYTES: usize = 128 << 10;
+
+/// Records of an answer that is one JSON document; streams (NDJSON) have no limit but time.
+pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
+
+/// Queries that run at once; others wait.
+pub const QUERIES_MAX: usize = 4;
+
+/// Threads for what blocks beside those of the spool and the stores: queries.
+pub const BLOCKING_THREADS_MAX: usize = QUERIES_MAX;
+
+/// Bytes of an answer that is one JSON document.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// The longest value or row that a statement of `sql` may read or make: twice the largest record.
+pub const SQL_VALUE_BYTES_MAX: i32 = 2 * RECORD_BYTES_MAX as i32;
+
+/// Columns of a row that a statement of `sql` makes: each may be a longest value. The view `logs` has fewer than 32.
+pub const SQL_COLUMNS_MAX: i32 = 64;
+
+/// The longest pattern of LIKE and GLOB in `sql`, in bytes. Matching takes the product of text and pattern, inside one
+/// step of SQLite's machine, where no clock is looked at.
+pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
+
+/// Levels of an expression in `sql`; SQLite recurses over them.
+pub const SQL_DEPTH_MAX: i32 = 200;
+
+/// Selects that UNION and the like join in `sql`.
+pub const SQL_COMPOUND_MAX: i32 = 64;
+
+/// Steps of the program that a statement of `sql` becomes: a list of 10,000 ids fits.
+pub const SQL_OPERATIONS_MAX: i32 = 250_000;
+
+/// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
+pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;
+
+/// The body of a `sql` request.
+pub const SQL_BYTES_MAX: usize = 64 << 10;
+
+/// How long a flush waits for the stores.
+pub const FLUSH_SECONDS_MAX: u64 = 30;
+
+/// Answers to queries that are open at once, however slowly they are read; each holds a few slices.
+pub const ANSWERS_MAX: usize = 32;
+
+/// How long after the end of its time the answer to a query may still be read. Then its connection is closed.
+pub const ANSWER_READ_SECONDS_MAX: u64 = 10;
+
+// config
+
+/// A configuration file: what is larger is some other file.
+pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+
+/// The longest duration that an option takes, 100 years: it can be added to any time of today without overflow.
+pub const DURATION_SECONDS_MAX: u64 = 36_500 * 86_400;
+
+/// Network threads: beyond the cores of the largest machines, more only cost memory.
+pub const THREADS_MAX: usize = 1024;
+
+/// The path of a Unix socket: `sun_path` of Linux has 108 bytes with the closing NUL.
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// A store's name: it stands in every metric of the store.
+pub const STORE_NAME_BYTES_MAX: usize = 64;
+
+// cli
+
+/// One line that a reading command takes from a server: the largest record, were every byte escaped as `\\u0000`.
+pub const ANSWER_LINE_BYTES_MAX: u64 = 8 * RECORD_BYTES_MAX as u64;
+
+/// What a reading command holds of one answer, where it needs the whole: an SQL table, or records to turn round.
+pub const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// A server's explanation of an error.
+pub const PROBLEM_BYTES_MAX: u64 = 64 << 10;
+
+/// How long a reading command waits for a connection: any server that is up takes it within.
+pub const CONNECT_SECONDS_MAX: u64 = 5;
+
+/// How long a reading command waits for the server to begin or go on with an answer: longer than any query may run
+/// unless `query_seconds_max` was raised much.
+pub const ANSWER_SECONDS_MAX: u64 = 300;
+
+// What must hold between them.
+
+const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
+const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);

@@ -64,6 +64,9 @@ fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> 
     write!(output, "{}{:padding$}", output.paint.text(style, &value), "")
 }
 
+/// Python's number for a thread says nothing to a person; JSON and CSV have it.
+const THREAD_ID: &str = "thread.id";
+
 /// Writes ` name=value` for the event's name, the trace and every attribute, but not what the stack trace says already.
 fn write_attributes(record: &Record<'_>, stacktrace: &str, output: &mut Output) -> io::Result<()> {
     for (name, value) in [("event_name", &record.event_name), ("trace_id", &record.trace_id)] {
@@ -74,6 +77,7 @@ fn write_attributes(record: &Record<'_>, stacktrace: &str, output: &mut Output) 
     for (name, value) in &record.attributes.list {
         match serde_json::from_str::<Cow<'_, str>>(value.get()) {
             Ok(_) if name == STACKTRACE => {}
+            _ if name == THREAD_ID => {}
             Ok(text) if name.starts_with("exception.") && stacktrace.contains(&*text) => {}
             Ok(text) => write_attribute(output, name, &text)?,
             Err(_) => write_name_and_value(output, name, &text::json(value.get()))?,
