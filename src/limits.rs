@@ -28,10 +28,6 @@ pub const ATTRIBUTES_MAX: usize = 1024;
 
 // ingest
 
-/// How long records wait for room in the spool's open buffer while the disk is slow. Python's `SocketHandler` gives up
-/// after 1 s without progress, and drops its connection with all that is under way.
-pub const APPEND_MILLISECONDS_MAX: u64 = 500;
-
 /// What a dead letter keeps of the input.
 pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
 
@@ -195,6 +191,10 @@ pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 
 /// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
 pub const DAMAGES_MAX: usize = 4096;
+
+/// A commit that takes longer than this while the next buffer is full: the disk stands still. Python's `SocketHandler` gives
+/// up after 1 s without progress, and drops its connection with all that is under way.
+pub const STALLED_DISK_MILLISECONDS: u64 = 500;
 
 /// After the spool has refused records for want of space, how long until it looks again by itself.
 pub const FULL_RETRY_MILLISECONDS: u64 = 500;

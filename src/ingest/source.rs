@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Arrival;
 use crate::config::{Listener, WhenFull};
-use crate::limits::{APPEND_MILLISECONDS_MAX, FULL_RETRY_MILLISECONDS};
+use crate::limits::FULL_RETRY_MILLISECONDS;
 use crate::metrics::SourceCounters;
 use crate::record::{Batch, json, time};
 use crate::spool::{AppendError, Receipt, Spool, Witness};
@@ -101,7 +101,7 @@ impl Source {
 
     /// Appends for a client that waits to be told; fails where the records cannot become durable soon.
     pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
-        let refusal = match self.append_now(batch, &self.witness).await {
+        let refusal = match self.spool.append(batch, &self.witness).await {
             Ok(receipt) => return Ok(receipt),
             Err(refusal) => refusal,
         };
@@ -113,7 +113,7 @@ impl Source {
     /// it, it is left waiting.
     pub async fn append_or_shed(&self, batch: &Batch) {
         let result = match self.when_full {
-            WhenFull::Shed => self.append_now(batch, &self.witness).await.map(|_receipt| ()), // the witness counts the rest
+            WhenFull::Shed => self.spool.append(batch, &self.witness).await.map(|_receipt| ()), // the witness counts the rest
             WhenFull::Block => self.append_patiently(batch).await,
         };
         if let Err(refusal) = result {
@@ -124,7 +124,7 @@ impl Source {
     /// Tries until the batch is durable: only the commit tells whether the spool has room for it.
     async fn append_patiently(&self, batch: &Batch) -> Result<(), AppendError> {
         loop {
-            let result = match self.append_now(batch, &self.patient_witness).await {
+            let result = match self.spool.append(batch, &self.patient_witness).await {
                 Ok(receipt) => receipt.durable().await.map(|_id| ()),
                 Err(refusal) => Err(refusal),
             };
@@ -135,20 +135,16 @@ impl Source {
         }
     }
 
-    async fn append_now(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
-        let limit = Duration::from_millis(APPEND_MILLISECONDS_MAX);
-        let append = timeout(limit, self.spool.append(batch, witness)).await;
-        append.unwrap_or_else(|_| Err(AppendError::Full("the disk does not keep up".into())))
-    }
-
-    /// Waits for room in the spool, before anything is read that would have to be kept meanwhile. `false` if there is none for too
-    /// long: then what is read is not to wait again.
+    /// Waits for room in the spool, before anything is read that would have to be kept meanwhile. `false` when the disk
+    /// stands still: then what is read is not to wait again.
     pub async fn room(&self) -> bool {
-        if self.when_full == WhenFull::Block {
-            self.spool.room().await;
-            return true;
+        while !self.spool.room().await {
+            if self.when_full == WhenFull::Shed {
+                return false;
+            }
+            sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await;
         }
-        timeout(Duration::from_millis(APPEND_MILLISECONDS_MAX), self.spool.room()).await.is_ok()
+        true
     }
 
     /// Counts a batch that finds no room.

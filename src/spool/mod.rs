@@ -64,6 +64,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed},
@@ -71,13 +72,17 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, SetOnce};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore, SetOnce};
+use tokio::time::timeout_at;
 
 pub use reader::{Chunk, Reader};
 pub use writer::Writer;
 
 use crate::disk::Disk;
-use crate::limits::{BATCH_BYTES_MAX, COMMIT_BYTES_MAX, DAMAGES_MAX, FULL_RETRY_MILLISECONDS};
+use crate::limits::{
+    BATCH_BYTES_MAX, COMMIT_BYTES_MAX, DAMAGES_MAX, FULL_RETRY_MILLISECONDS, STALLED_DISK_MILLISECONDS,
+};
 use crate::record::{Batch, RecordId};
 use frame::FRAME_HEADER_BYTES;
 use segments::{Released, Segment, Segments};
@@ -124,6 +129,8 @@ pub struct Spool {
     filled: Notify,
     /// Wakes those who wait for room in the open buffer.
     drained: Notify,
+    /// They wait one behind the other, so that none is passed over.
+    turns: Semaphore,
     readers: Mutex<Vec<Arc<ReaderState>>>,
 }
 
@@ -132,6 +139,8 @@ struct Open {
     /// Room for a frame header, then batches end to end.
     frame: Vec<u8>,
     count: u32,
+    /// When its first batch came.
+    begun: Instant,
     commit: Arc<Commit>,
     /// The commit before it, which may be under way still.
     previous: Arc<Commit>,
@@ -212,6 +221,7 @@ impl Spool {
             open: Mutex::new(Open {
                 frame: Vec::new(),
                 count: 0,
+                begun: Instant::now(),
                 commit: Arc::default(),
                 previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),
                 witnesses: Vec::new(),
@@ -226,14 +236,21 @@ impl Spool {
             lost: Mutex::default(),
             filled: Notify::new(),
             drained: Notify::new(),
+            turns: Semaphore::new(1),
             readers: Mutex::default(),
         });
         let writer = Writer::new(Arc::clone(&spool), end);
         Ok((spool, writer))
     }
 
-    /// Appends a batch, waiting while the open buffer has no room for it.
+    /// Appends a batch, waiting in turn while the open buffer has no room for it. Fails when the disk stands still meanwhile.
     pub async fn append(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
+        if self.nobody_waits()
+            && let Some(result) = self.try_append(batch, witness)
+        {
+            return result;
+        }
+        let _turn = self.turns.acquire().await;
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
@@ -241,21 +258,40 @@ impl Spool {
             if let Some(result) = self.try_append(batch, witness) {
                 return result;
             }
-            drained.await;
+            if !self.is_drained(drained).await {
+                return Err(AppendError::Full("the disk does not keep up".into()));
+            }
         }
     }
 
-    /// Waits until the open buffer has room for any batch, or takes none at all: whoever waits here needs no memory meanwhile.
-    pub async fn room(&self) {
+    /// Waits in turn until the open buffer has room for any batch (or refuses all): whoever waits here has nothing to keep
+    /// meanwhile. `false` when the disk stands still.
+    pub async fn room(&self) -> bool {
+        if self.nobody_waits() && lock(&self.open).has_room() {
+            return true;
+        }
+        let _turn = self.turns.acquire().await;
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
             if lock(&self.open).has_room() {
-                return;
+                return true;
             }
-            drained.await;
+            if !self.is_drained(drained).await {
+                return false;
+            }
         }
+    }
+
+    fn nobody_waits(&self) -> bool {
+        self.turns.available_permits() > 0
+    }
+
+    /// Whether the writer takes the open buffer before the disk counts as standing still.
+    async fn is_drained(&self, drained: Pin<&mut Notified<'_>>) -> bool {
+        let deadline = lock(&self.open).begun + Duration::from_millis(STALLED_DISK_MILLISECONDS);
+        timeout_at(deadline.into(), drained).await.is_ok()
     }
 
     /// Appends a batch, or returns `None` while the open buffer has no room for it.
@@ -271,6 +307,7 @@ impl Spool {
         }
         let was_empty = open.count == 0;
         if was_empty {
+            open.begun = Instant::now();
             open.frame.resize(FRAME_HEADER_BYTES, 0);
         } else if open.frame.len() + batch.bytes().len() > COMMIT_BYTES_MAX {
             return None;

@@ -465,3 +465,67 @@ fn a_closed_spool_commits_what_it_has_and_takes_no_more() {
     harness.close();
     assert!(reader.is_finished() && reader.pending() == 1);
 }
+
+/// Large batches, so that few of them fill the open buffer.
+fn large_batch() -> Batch {
+    let text = "x".repeat(1 << 20);
+    let mut batch = Batch::new();
+    batch.push(&RecordRef { message: &text[..900 << 10], ..RecordRef::default() });
+    batch
+}
+
+#[test]
+fn a_disk_that_stands_still_is_told_and_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
+    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut receipts = Vec::new();
+        // Nothing is written: the writer does not run.
+        let refusal = loop {
+            match spool.append(&large_batch(), &nobody()).await {
+                Ok(receipt) => receipts.push(receipt),
+                Err(refusal) => break refusal,
+            }
+        };
+        assert_eq!(refusal, AppendError::Full("the disk does not keep up".into()));
+        assert_eq!(receipts.len(), 4);
+        assert!(!spool.room().await);
+        // And now it does.
+        tokio::spawn(writer.run());
+        while !spool.room().await {
+            tokio::task::yield_now().await;
+        }
+        for (index, receipt) in receipts.into_iter().enumerate() {
+            assert_eq!(receipt.durable().await, Ok(1 + index as u64));
+        }
+    });
+}
+
+#[test]
+fn those_who_wait_for_room_all_get_their_turn() {
+    let folder = TempDir::new().unwrap();
+    let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 1 << 30 };
+    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let writer = tokio::spawn(writer.run());
+        let appenders = (0..20).map(|_| {
+            let spool = Arc::clone(&spool);
+            tokio::spawn(async move {
+                for _ in 0..5 {
+                    assert!(spool.room().await);
+                    spool.append(&large_batch(), &nobody()).await.unwrap().durable().await.unwrap();
+                }
+            })
+        });
+        for appender in appenders.collect::<Vec<_>>() {
+            appender.await.unwrap();
+        }
+        assert_eq!(spool.durable_id(), 101);
+        spool.close();
+        writer.await.unwrap();
+    });
+}
