@@ -81,7 +81,8 @@ pub use writer::Writer;
 
 use crate::disk::Disk;
 use crate::limits::{
-    BATCH_BYTES_MAX, COMMIT_BYTES_MAX, DAMAGES_MAX, FULL_RETRY_MILLISECONDS, STALLED_DISK_MILLISECONDS,
+    BATCH_BYTES_MAX, BATCH_BYTES_TARGET, COMMIT_BYTES_MAX, DAMAGES_MAX, FULL_RETRY_MILLISECONDS,
+    STALLED_DISK_MILLISECONDS,
 };
 use crate::record::{Batch, RecordId};
 use frame::FRAME_HEADER_BYTES;
@@ -264,7 +265,7 @@ impl Spool {
         }
     }
 
-    /// Waits in turn until the open buffer has room for any batch (or refuses all): whoever waits here has nothing to keep
+    /// Waits in turn until the open buffer has room for a usual batch (or refuses all): whoever waits here has nothing to keep
     /// meanwhile. `false` when the disk stands still.
     pub async fn room(&self) -> bool {
         if self.nobody_waits() && lock(&self.open).has_room() {
@@ -441,7 +442,7 @@ impl Spool {
 
 impl Open {
     fn has_room(&self) -> bool {
-        self.closed || self.refusal.is_some() || self.frame.len() + BATCH_BYTES_MAX <= COMMIT_BYTES_MAX
+        self.closed || self.refusal.is_some() || self.frame.len() + 2 * BATCH_BYTES_TARGET <= COMMIT_BYTES_MAX
     }
 
     fn count_in(&mut self, witness: &Arc<dyn Witness>, records: u64) {
