@@ -2,9 +2,10 @@ use std::sync::atomic::AtomicI64;
 
 use tempfile::TempDir;
 
+use super::frame::FRAME_HEADER_BYTES;
 use super::*;
 use crate::disk::{DiskFile, Entry, Folder};
-use crate::record::RecordRef;
+use crate::record::{Batch, RecordRef};
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
 
