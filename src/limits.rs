@@ -161,6 +161,13 @@ pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
 /// memory for them small; all of [`ATTRIBUTES_MAX`] and every name of a field fit.
 pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
 
+/// Shapes of JSON objects that a decoder remembers, and the largest object that it learns one from: together they bound
+/// what they take.
+pub const JSON_SHAPES_MAX: usize = 8;
+
+/// See above.
+pub const JSON_SHAPE_BYTES_MAX: usize = 4 << 10;
+
 /// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
 /// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
 pub const JSON_DEPTH_MAX: usize = 64;

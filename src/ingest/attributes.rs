@@ -21,6 +21,10 @@ pub struct Attributes {
     /// A hash of each member's name, to find one of a thousand quickly.
     hashes: Vec<u32>,
     dropped: u64,
+    /// How many members the labels are.
+    labels: usize,
+    /// A member has replaced another.
+    has_replaced: bool,
 }
 
 impl Attributes {
@@ -31,6 +35,7 @@ impl Attributes {
         self.members.clear();
         self.hashes.clear();
         self.dropped = 0;
+        self.has_replaced = false;
         self.text.push(b'{');
         let mut rest = labels;
         while let Some((name, value, after)) = first_member(rest) {
@@ -40,6 +45,7 @@ impl Attributes {
             self.members.push((start..start + name.len(), self.text.len()));
             rest = after;
         }
+        self.labels = self.members.len();
     }
 
     /// Adds a member whose value is already valid JSON.
@@ -98,6 +104,7 @@ impl Attributes {
 
     /// Takes the earlier member of the same name out, and keeps the one just written at the end.
     fn replace(&mut self, earlier: usize, name: Range<usize>, end: usize) {
+        self.has_replaced = true;
         self.hashes.remove(earlier);
         let (old_name, old_end) = self.members.remove(earlier);
         let gone = old_end - old_name.start;
@@ -127,6 +134,18 @@ impl Attributes {
         }
         // Only whole texts are ever written; should a caller's `raw` not be one, the record goes without.
         std::str::from_utf8(&self.text).unwrap_or("")
+    }
+}
+
+impl Attributes {
+    /// The finished object, and where in it the values of its members stand, the labels' aside. `None` where one was
+    /// dropped, or replaced another, or there are not so many.
+    pub fn parts(&self, count: usize) -> Option<(&str, impl Iterator<Item = Range<usize>>)> {
+        if self.dropped > 0 || self.has_replaced || self.members.len() != self.labels + count {
+            return None;
+        }
+        let text = if self.members.is_empty() { "" } else { std::str::from_utf8(&self.text).ok()? };
+        Some((text, self.members[self.labels..].iter().map(|(name, end)| name.end + 1..end - 1)))
     }
 }
 

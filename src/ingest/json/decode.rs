@@ -11,6 +11,7 @@ use super::members::{self, Member};
 use super::names::Field;
 use super::object::{Object, Refusal};
 use super::sender::Sender;
+use super::shape::Shapes;
 use super::text::{self, Text};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
@@ -19,7 +20,10 @@ use crate::record::{Batch, Origin, RecordRef, severity, time};
 /// Memory that is used for one record after the other.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    pub(super) shapes: Shapes,
     members: Vec<Member<'static>>,
+    /// Numbers of the members that are attributes.
+    left: Vec<u16>,
     attributes: Attributes,
     /// Strings with escapes, decoded.
     decoded: String,
@@ -37,6 +41,7 @@ pub fn decode(
     batch: &mut Batch,
 ) -> Result<(), Rejection> {
     let json = match std::str::from_utf8(object) {
+        Ok(json) if scratch.shapes.decode(json, arrival, batch).is_some() => return Ok(()),
         Ok(json) => Cow::Borrowed(json),
         Err(_) => String::from_utf8_lossy(object),
     };
@@ -73,14 +78,17 @@ fn decode_text(
     scratch: &mut Scratch,
     batch: &mut Batch,
 ) -> Result<(), Refusal> {
-    let Scratch { members, attributes, decoded } = scratch;
+    let Scratch { shapes, members, left, attributes, decoded } = scratch;
     let mut object = Object::new(recycle(std::mem::take(members)));
     let result = object.read(json);
     if result.is_ok() {
         decoded.clear();
         attributes.start(arrival.labels);
         attributes.drop_members(object.dropped);
-        Builder { sender: object.sender, attributes, decoded }.push(&mut object, arrival, batch);
+        left.clear();
+        let mut builder = Builder { sender: object.sender, left, attributes, decoded };
+        let fields = builder.push(&mut object, arrival, batch);
+        shapes.learn(json, arrival, builder.sender, &fields, left, attributes);
     }
     *members = recycle(object.members);
     result
@@ -96,15 +104,23 @@ fn recycle<'a>(mut members: Vec<Member<'_>>) -> Vec<Member<'a>> {
 /// Builds the record from the members.
 struct Builder<'s> {
     sender: Sender,
+    left: &'s mut Vec<u16>,
     attributes: &'s mut Attributes,
     decoded: &'s mut String,
 }
 
 impl Builder<'_> {
-    fn push(&mut self, object: &mut Object<'_>, arrival: &Arrival<'_>, batch: &mut Batch) {
+    /// Appends the record, and tells which members went into which fields.
+    fn push<'m, 'a>(
+        &mut self,
+        object: &'m mut Object<'a>,
+        arrival: &Arrival<'_>,
+        batch: &mut Batch,
+    ) -> Fields<'m, 'a> {
         let mut fields = Fields::new(&mut object.members);
         for member in 0..fields.members.len() {
             if let Some(left) = fields.place(member, self.sender) {
+                self.left.push(left as u16); // at most JSON_MEMBERS_MAX
                 self.attribute(&fields.members[left]);
             }
         }
@@ -148,6 +164,7 @@ impl Builder<'_> {
             event_name,
             attributes,
         });
+        fields
     }
 
     fn text<'a>(&mut self, fields: &Fields<'_, 'a>, field: Field) -> Text<'a> {
@@ -229,7 +246,7 @@ fn traceback_of(loguru_text: &str) -> Cow<'_, str> {
     }
 }
 
-fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+pub(super) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }
 
@@ -238,6 +255,6 @@ fn small(fields: &Fields<'_, '_>, field: Field) -> Option<u32> {
 }
 
 /// Google Cloud writes a trace as `projects/PROJECT/traces/ID`; other ids have no slash.
-fn last_segment(trace_id: &str) -> &str {
+pub(super) fn last_segment(trace_id: &str) -> &str {
     if trace_id.starts_with("projects/") { trace_id.rsplit('/').next().unwrap_or_default() } else { trace_id }
 }

@@ -91,6 +91,14 @@ impl<'m, 'a> Fields<'m, 'a> {
         Some(number)
     }
 
+    /// The field of its own name that a member is placed in.
+    pub(super) fn field_of(&self, number: u16) -> Option<Field> {
+        match names::known(self.members[usize::from(number)].line?).meaning {
+            Meaning::Field(field) if self.slots[field as usize] == Some(number) => Some(field),
+            _ => None,
+        }
+    }
+
     /// The member of a field.
     pub(super) fn get(&self, field: Field) -> Option<&Member<'a>> {
         self.slots[field as usize].map(|number| &self.members[usize::from(number)])

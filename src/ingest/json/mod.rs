@@ -13,6 +13,7 @@ mod object;
 mod quick;
 mod scan;
 mod sender;
+mod shape;
 mod splitter;
 mod text;
 

@@ -1,4 +1,5 @@
 mod records;
+mod shapes;
 mod values;
 
 use std::fs;

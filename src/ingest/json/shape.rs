@@ -1,0 +1,360 @@
+//! Shapes: what the objects of a sender have in common, learnt from one of them and used to read the next.
+//!
+//! The events that a program writes at one place differ in their values only. So once an object has been read the general
+//! way, its shape is kept: the text between the values, and what became of each value. An object that has the same text at
+//! the same places, and ordinary values, is read by comparing and cutting, without looking up a name. Whatever differs
+//! in the least is left to the general way, which has the last word on what a record is: a shape never knows anything
+//! that it has not seen there.
+
+use std::ops::Range;
+
+use super::decode::{last_segment, or};
+use super::fields::Fields;
+use super::members::Member;
+use super::names::{self, FIELDS, Field, Meaning};
+use super::sender::Sender;
+use crate::ingest::Arrival;
+use crate::ingest::attributes::Attributes;
+use crate::limits::{ATTRIBUTES_BYTES_MAX, JSON_SHAPE_BYTES_MAX, JSON_SHAPES_MAX};
+use crate::record::{Batch, Origin, RecordRef, severity, time};
+
+/// Learning pays if the shape is met again. Where objects are never alike, one in so many is learnt from.
+const LEARNING_COSTS: u32 = 8;
+const CREDIT_MAX: u32 = 8 * LEARNING_COSTS;
+
+/// Longer numbers may be beyond a double, which changes how they are written.
+const NUMBER_BYTES_MAX: usize = 64;
+
+/// The shapes met lately, the last used first.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    known: Vec<Shape>,
+    credit: u32,
+    memory: Memory,
+}
+
+/// Memory that is used for one object after the other.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Where the values stand.
+    values: Vec<Range<usize>>,
+    attributes: String,
+}
+
+/// The text of an object without its values, and what becomes of these.
+#[derive(Debug, Default)]
+struct Shape {
+    /// The listener's labels, with which the attributes begin.
+    labels: String,
+    /// What stands before, between and after the values, end to end.
+    text: String,
+    slots: Vec<Slot>,
+    /// The same of the record's attributes.
+    attributes_text: String,
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Where the text before the value ends.
+    text_end: usize,
+    kind: Kind,
+    /// The field that takes the value; else it is an attribute.
+    field: Option<Field>,
+}
+
+#[derive(Debug)]
+struct Attribute {
+    text_end: usize,
+    /// Which value follows.
+    slot: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Without the quotes.
+    String,
+    Number,
+    /// `true`, `false` or `null`.
+    Word,
+}
+
+impl Default for Shapes {
+    fn default() -> Shapes {
+        Shapes { known: Vec::new(), credit: CREDIT_MAX, memory: Memory::default() }
+    }
+}
+
+impl Shapes {
+    /// Appends the record that an object is, if its shape is known and its values are ordinary.
+    pub(super) fn decode(&mut self, json: &str, arrival: &Arrival<'_>, batch: &mut Batch) -> Option<()> {
+        let Shapes { known, credit, memory } = self;
+        *credit = CREDIT_MAX.min(*credit + 1);
+        let used = known.iter().position(|shape| shape.decode(json, arrival, memory, batch).is_some())?;
+        known[..=used].rotate_right(1);
+        Some(())
+    }
+
+    /// Keeps the shape of an object that was read the general way, if it is simple enough. `left` are the members that
+    /// became `attributes`.
+    pub(super) fn learn(
+        &mut self,
+        json: &str,
+        arrival: &Arrival<'_>,
+        sender: Sender,
+        fields: &Fields<'_, '_>,
+        left: &[u16],
+        attributes: &Attributes,
+    ) {
+        if json.len() > JSON_SHAPE_BYTES_MAX || self.credit < LEARNING_COSTS {
+            return;
+        }
+        self.credit -= LEARNING_COSTS;
+        let Some(shape) = Shape::of(json, arrival.labels, sender, fields, left, attributes) else { return };
+        self.known.truncate(JSON_SHAPES_MAX - 1);
+        self.known.insert(0, shape);
+    }
+}
+
+impl Shape {
+    fn of(
+        json: &str,
+        labels: &str,
+        sender: Sender,
+        fields: &Fields<'_, '_>,
+        left: &[u16],
+        attributes: &Attributes,
+    ) -> Option<Shape> {
+        if !matches!(sender, Sender::Other | Sender::Python) {
+            return None; // the others are told by their values too
+        }
+        let mut values = Vec::new();
+        for (number, member) in (0..).zip(&*fields.members) {
+            if member.value.is_empty() {
+                continue; // its own members stand for it
+            }
+            let (kind, field) = (Kind::of(member.value)?, fields.field_of(number));
+            let is_simple = match field {
+                Some(field) => can_be(field, kind),
+                None => left.contains(&number) && is_attribute(member),
+            };
+            if !is_simple || may_tell_the_sender(member, kind) {
+                return None;
+            }
+            values.push((range_in(json, member.value, kind)?, number, kind, field));
+        }
+        values.sort_by_key(|(range, ..)| range.start);
+        let mut shape = Shape { labels: labels.to_owned(), ..Shape::default() };
+        let (written, ranges) = attributes.parts(left.len())?;
+        let mut at = 0;
+        for (&number, range) in left.iter().zip(ranges) {
+            let slot = values.iter().position(|(_, other, ..)| *other == number)?;
+            if written[range.clone()] != *fields.members[usize::from(number)].value {
+                return None; // it was mended
+            }
+            let quote = values[slot].2.quotes();
+            shape.attributes_text.push_str(&written[at..range.start + quote]);
+            shape.attributes.push(Attribute { text_end: shape.attributes_text.len(), slot });
+            at = range.end - quote;
+        }
+        shape.attributes_text.push_str(&written[at..]);
+        let mut at = 0;
+        for (range, _, kind, field) in values {
+            shape.text.push_str(json.get(at..range.start)?);
+            shape.slots.push(Slot { text_end: shape.text.len(), kind, field });
+            at = range.end;
+        }
+        shape.text.push_str(&json[at..]);
+        Some(shape)
+    }
+
+    fn decode(
+        &self,
+        json: &str,
+        arrival: &Arrival<'_>,
+        memory: &mut Memory,
+        batch: &mut Batch,
+    ) -> Option<()> {
+        let mut texts = [""; FIELDS];
+        self.cut(json, &mut texts, &mut memory.values)?;
+        if self.labels != arrival.labels {
+            return None;
+        }
+        let text = |field: Field| texts[field as usize];
+        let given = |field: Field| Some(text(field)).filter(|text| !text.is_empty());
+        let number = |field: Field| given(field).map(|text| text.parse::<u32>().ok());
+        if [Field::TraceId, Field::SpanId].map(text).contains(&"0") {
+            return None; // there is none
+        }
+        let severity_text = text(Field::Severity);
+        if severity_text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-')) {
+            return None; // a number on the sender's scale
+        }
+        let timestamp = match given(Field::Timestamp) {
+            Some(text) => time::parse(text)?,
+            None => arrival.observed_timestamp,
+        };
+        let line = number(Field::Line).unwrap_or(Some(0))?;
+        let process_id = number(Field::ProcessId).unwrap_or(Some(arrival.process_id))?;
+        self.write_attributes(json, memory)?;
+        batch.push(&RecordRef {
+            timestamp,
+            observed_timestamp: arrival.observed_timestamp,
+            severity_number: severity::from_text(severity_text).unwrap_or(0),
+            origin: Origin {
+                service: or(text(Field::Service), arrival.service),
+                logger: text(Field::Logger),
+                host: or(text(Field::Host), arrival.host),
+                severity_text,
+                file: text(Field::File),
+                line,
+                function: text(Field::Function),
+                process_id,
+                thread: text(Field::Thread),
+            },
+            message: text(Field::Message),
+            trace_id: last_segment(text(Field::TraceId)),
+            span_id: text(Field::SpanId),
+            event_name: text(Field::EventName),
+            attributes: &memory.attributes,
+        });
+        Some(())
+    }
+
+    /// Cuts an object of this shape into its values.
+    fn cut<'a>(
+        &self,
+        json: &'a str,
+        texts: &mut [&'a str; FIELDS],
+        values: &mut Vec<Range<usize>>,
+    ) -> Option<()> {
+        values.clear();
+        let (mut at, mut text_at) = (0, 0);
+        for slot in &self.slots {
+            let before = &self.text.as_bytes()[text_at..slot.text_end];
+            let rest = json.as_bytes()[at..].strip_prefix(before)?;
+            text_at = slot.text_end;
+            let start = at + before.len();
+            at = start + slot.kind.length(rest)?;
+            values.push(start..at);
+            if let Some(field) = slot.field {
+                texts[field as usize] = Some(&json[start..at]).filter(|text| !text.is_empty())?;
+            }
+        }
+        (json[at..] == self.text[text_at..]).then_some(())
+    }
+
+    fn write_attributes(&self, json: &str, memory: &mut Memory) -> Option<()> {
+        let Memory { values, attributes } = memory;
+        attributes.clear();
+        let mut at = 0;
+        for attribute in &self.attributes {
+            attributes.push_str(&self.attributes_text[at..attribute.text_end]);
+            attributes.push_str(&json[values[attribute.slot].clone()]);
+            at = attribute.text_end;
+        }
+        attributes.push_str(&self.attributes_text[at..]);
+        (attributes.len() < ATTRIBUTES_BYTES_MAX / 2).then_some(()) // else some may have to be dropped
+    }
+}
+
+impl Kind {
+    fn of(value: &str) -> Option<Kind> {
+        match value.as_bytes().first()? {
+            b'"' => Some(Kind::String),
+            b'-' | b'0'..=b'9' => Some(Kind::Number),
+            b't' | b'f' | b'n' => Some(Kind::Word),
+            _ => None,
+        }
+    }
+
+    /// How many quotes stand on each side.
+    fn quotes(self) -> usize {
+        usize::from(self == Kind::String)
+    }
+
+    /// The length of the ordinary value at the start of some JSON.
+    fn length(self, json: &[u8]) -> Option<usize> {
+        match self {
+            Kind::String => string_length(json),
+            Kind::Number => number_length(json),
+            Kind::Word => ["true", "false", "null"]
+                .iter()
+                .find(|word| json.starts_with(word.as_bytes()))
+                .map(|word| word.len()),
+        }
+    }
+}
+
+/// The length of a string without escapes up to its quote. Eight bytes at a time: see "Bit Twiddling Hacks" (Sean Eron
+/// Anderson), "Determine if a word has a byte less than n". The lowest byte that a test marks is always a right one.
+fn string_length(json: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let below = |word: u64, end: u64| word.wrapping_sub(ONES * end) & !word & HIGHS;
+    let (words, _) = json.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let (quote, backslash) = (word ^ (ONES * u64::from(b'"')), word ^ (ONES * u64::from(b'\\')));
+        let found = below(quote, 1) | below(backslash, 1) | below(word, 0x20);
+        if found != 0 {
+            length += found.trailing_zeros() as usize / 8;
+            break;
+        }
+        length += 8;
+    }
+    length += json[length..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    (json[length] == b'"').then_some(length)
+}
+
+/// The length of a number without an exponent: RFC 8259, section 6.
+fn number_length(json: &[u8]) -> Option<usize> {
+    let digits = |at: usize| json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let start = usize::from(json.first() == Some(&b'-'));
+    let whole = digits(start);
+    let mut length = start + whole;
+    if whole == 0 || whole > 1 && json[start] == b'0' {
+        return None;
+    }
+    if json.get(length) == Some(&b'.') {
+        let fraction = digits(length + 1);
+        length += 1 + fraction;
+        if fraction == 0 {
+            return None;
+        }
+    }
+    (length <= NUMBER_BYTES_MAX).then_some(length) // an exponent differs from any text that follows a number
+}
+
+/// Whether an ordinary value of this kind always goes into the field.
+fn can_be(field: Field, kind: Kind) -> bool {
+    use Field::*;
+    match field {
+        Timestamp | TraceId | SpanId => kind != Kind::Word,
+        Line | ProcessId => kind == Kind::Number,
+        Severity | Service | Logger | Host | Message | EventName | File | Function | Thread => {
+            kind == Kind::String
+        }
+        SeverityNumber | PythonLevel | Stacktrace | ExceptionType | ExceptionMessage => false,
+    }
+}
+
+/// Whether the member is an attribute whatever its value.
+fn is_attribute(member: &Member<'_>) -> bool {
+    let Some(known) = member.line.map(names::known) else { return true };
+    if member.in_attributes { !known.is_semantic_convention() } else { matches!(known.meaning, Meaning::Own) }
+}
+
+/// Whether the value may make the sender another.
+fn may_tell_the_sender(member: &Member<'_>, kind: Kind) -> bool {
+    member.name == "id" || member.name == "time" && kind == Kind::Number
+}
+
+/// Where a value stands in the object that it was borrowed from, without its quotes.
+fn range_in(json: &str, value: &str, kind: Kind) -> Option<Range<usize>> {
+    let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
+    let end = start + value.len();
+    let quote = kind.quotes();
+    (json.get(start..end)? == value).then_some(start + quote..end - quote)
+}
