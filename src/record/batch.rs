@@ -30,6 +30,9 @@ const HAS_SPAN_ID: u8 = 4;
 const HAS_EVENT_NAME: u8 = 8;
 const HAS_ATTRIBUTES: u8 = 16;
 
+/// Length, flags, severity number and times.
+const HEAD_BYTES: usize = 22;
+
 /// The message of a record that was cut ends with this.
 const CUT_MARK: &str = " [cut by logboom]";
 
@@ -62,11 +65,12 @@ impl Batch {
         let new_origin = self.count == 0 || self.candidate != self.origin;
 
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.push(flags(record, new_origin));
-        self.bytes.push(record.severity_number);
-        self.bytes.extend_from_slice(&record.timestamp.to_le_bytes());
-        self.bytes.extend_from_slice(&record.observed_timestamp.to_le_bytes());
+        let mut head = [0; HEAD_BYTES];
+        head[4] = flags(record, new_origin);
+        head[5] = record.severity_number;
+        head[6..14].copy_from_slice(&record.timestamp.to_le_bytes());
+        head[14..].copy_from_slice(&record.observed_timestamp.to_le_bytes());
+        self.bytes.extend_from_slice(&head);
         if new_origin {
             put_bytes(&mut self.bytes, &self.candidate);
             std::mem::swap(&mut self.origin, &mut self.candidate);
@@ -260,6 +264,7 @@ pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
+#[inline]
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

@@ -49,11 +49,11 @@ pub fn from_epoch_float(number: f64) -> Option<i64> {
 /// UTC), or a number as [`from_epoch`] takes it.
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
-    if let Ok(number) = text.parse::<i64>() {
-        return from_epoch(number);
-    }
     if let Some(nanoseconds) = parse_rfc3339_utc(text.as_bytes()) {
         return Some(nanoseconds);
+    }
+    if let Ok(number) = text.parse::<i64>() {
+        return from_epoch(number);
     }
     if let Ok(number) = text.parse::<f64>() {
         return from_epoch_float(number);
@@ -75,16 +75,12 @@ pub fn parse(text: &str) -> Option<i64> {
 /// The form that nearly every sender uses, `2026-11-21T10:00:00[.fraction]Z`, without the generality of the rest.
 fn parse_rfc3339_utc(text: &[u8]) -> Option<i64> {
     let (head, tail) = text.split_first_chunk::<19>()?;
-    let digits = |range: std::ops::Range<usize>| {
-        head[range]
-            .iter()
-            .try_fold(0i64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
-    };
     if (head[4], head[7], head[10], head[13], head[16]) != (b'-', b'-', b'T', b':', b':') {
         return None;
     }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    let two = |at: usize| digits(&[head[at], head[at + 1]]);
+    let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
     if !(1..=12).contains(&month) || !(1..=28).contains(&day) && !is_day(year, month, day) {
         return None;
     }
@@ -93,15 +89,21 @@ fn parse_rfc3339_utc(text: &[u8]) -> Option<i64> {
     }
     let fraction = match tail {
         [b'Z'] => 0,
-        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
-            digits.iter().chain(std::iter::repeat(&b'0')).take(9).try_fold(0i64, |value, byte| {
-                byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
-            })?
+        [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
+            digits(fraction)? * 10i64.pow(9 - fraction.len() as u32)
         }
         _ => return None,
     };
     let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
     seconds.checked_mul(SECOND)?.checked_add(fraction)
+}
+
+/// A few decimal digits.
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| value * 10 + i64::from(digit))
+    })
 }
 
 fn is_day(year: i64, month: i64, day: i64) -> bool {

@@ -292,7 +292,7 @@ fn string_length(json: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
     let below = |word: u64, end: u64| word.wrapping_sub(ONES * end) & !word & HIGHS;
-    let (words, _) = json.as_chunks::<8>();
+    let (words, rest) = json.as_chunks::<8>();
     let mut length = 0;
     for word in words {
         let word = u64::from_le_bytes(*word);
@@ -300,12 +300,12 @@ fn string_length(json: &[u8]) -> Option<usize> {
         let found = below(quote, 1) | below(backslash, 1) | below(word, 0x20);
         if found != 0 {
             length += found.trailing_zeros() as usize / 8;
-            break;
+            return (json[length] == b'"').then_some(length);
         }
         length += 8;
     }
-    length += json[length..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-    (json[length] == b'"').then_some(length)
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    (rest[found] == b'"').then_some(length + found)
 }
 
 /// The length of a number without an exponent: RFC 8259, section 6.

@@ -6,6 +6,7 @@
 //! the records.
 
 mod blocks;
+mod insert;
 mod origins;
 pub mod read;
 mod schema;
@@ -21,10 +22,11 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, params};
 
 use self::blocks::Blocks;
+use self::insert::{Row, Rows};
 use self::origins::Origins;
 use super::{Store, StoreError, Written};
 use crate::limits::SQLITE_WAL_BYTES_TARGET;
-use crate::record::{EncodedRecord, RecordId, RecordRef, json, time};
+use crate::record::{RecordId, time};
 use crate::spool::Chunk;
 
 /// How long, and how much, a database keeps.
@@ -143,25 +145,14 @@ impl Database {
 
     fn insert(&mut self, chunk: &Chunk) -> rusqlite::Result<Written> {
         let connection = &self.connection;
-        let mut written = Written::default();
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO record (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
+        let mut rows = Rows::new(connection);
         for (id, record) in chunk.records() {
             let origin_id = self.origins.id(connection, record.origin, id)?;
             self.blocks.add(connection, id, &record.body)?;
-            match insert_row(&mut insert, id, origin_id, &record.body) {
-                Ok(()) => written.stored += 1,
-                Err(error) if is_about_the_row(&error) && !connection.is_autocommit() => {
-                    put_aside(connection, id, &record, &error)?;
-                    written.dead_letters += 1;
-                }
-                Err(error) => return Err(error),
-            }
+            rows.push(Row { id, origin_id, record })?;
         }
         self.blocks.write(connection)?;
-        Ok(written)
+        rows.finish()
     }
 
     /// Moves the write-ahead log's content into the database file once it is large. Readers may keep some of it back; the
@@ -221,48 +212,8 @@ impl Database {
     }
 }
 
-fn insert_row(
-    insert: &mut rusqlite::CachedStatement<'_>,
-    id: RecordId,
-    origin_id: i64,
-    record: &RecordRef<'_>,
-) -> rusqlite::Result<()> {
-    insert.raw_bind_parameter(1, id as i64)?;
-    insert.raw_bind_parameter(2, record.timestamp)?;
-    insert.raw_bind_parameter(3, record.severity_number)?;
-    insert.raw_bind_parameter(4, origin_id)?;
-    let texts = [record.message, record.trace_id, record.span_id, record.event_name, record.attributes];
-    for (index, text) in texts.into_iter().enumerate() {
-        insert.raw_bind_parameter(5 + index, null_if_empty(text))?;
-    }
-    insert.raw_execute().map(|_| ())
-}
-
 fn null_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-fn put_aside(
-    connection: &Connection,
-    id: RecordId,
-    record: &EncodedRecord<'_>,
-    reason: &rusqlite::Error,
-) -> rusqlite::Result<()> {
-    let mut text = Vec::new();
-    json::write(id, &record.record().unwrap_or(record.body), &mut text);
-    tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
-    connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?.execute(
-        params![id as i64, time::format(time::now()), reason.to_string(), String::from_utf8_lossy(&text)],
-    )?;
-    Ok(())
-}
-
-/// Whether the row itself is refused, such as by a constraint or trigger that the user added.
-fn is_about_the_row(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
-    )
 }
 
 fn write_ahead_log(path: &Path) -> PathBuf {

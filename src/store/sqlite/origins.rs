@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::null_if_empty;
@@ -11,7 +12,7 @@ use crate::record::{RecordId, origin_of};
 /// The origins met lately.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    known: HashMap<Box<[u8]>, Interned>,
+    known: HashMap<Box<[u8]>, Interned, RandomState>,
     bytes: usize,
     /// The origin of the record before: the most frequent by far.
     last: (Vec<u8>, Interned),
@@ -63,7 +64,7 @@ impl Origins {
         };
         const ENTRY_BYTES: usize = 64; // what the map takes beside the key
         if self.bytes + key.len() + ENTRY_BYTES > SQLITE_ORIGINS_CACHE_BYTES_MAX {
-            self.known = HashMap::new();
+            self.known = HashMap::default();
             self.bytes = 0;
         }
         let interned = Interned { id, used_until };

@@ -61,6 +61,7 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     )?;
     // Never wait for a lock here: the shipper does, without holding up its thread.
     connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.pragma_update(None, "page_size", crate::limits::SQLITE_PAGE_BYTES)?; // of no effect on one that exists
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(refused(

@@ -1,7 +1,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::{Batch, Origin};
+use crate::record::{Batch, Origin, RecordRef};
 use crate::store::contract::{self, Subject, chunk};
 
 struct SqliteSubject(TempDir);
@@ -106,23 +106,43 @@ fn the_view_names_severities_as_the_record_does() {
 }
 
 #[test]
-fn a_row_that_the_database_refuses_is_put_aside_alone() {
+fn rows_that_the_database_refuses_are_put_aside_alone() {
+    for raise in ["ABORT", "FAIL"] {
+        let subject = SqliteSubject::new();
+        block_on(subject.open().position()).unwrap();
+        Connection::open(subject.path())
+            .unwrap()
+            .execute_batch(&format!(
+                "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message IN ('message 3', 'message 70', 'message 200')
+                 BEGIN SELECT raise({raise}, 'not these'); END"
+            ))
+            .unwrap();
+        let written = block_on(subject.open().write(&chunk(1, 201))).unwrap();
+        assert_eq!(written, Written { stored: 197, dead_letters: 3 }, "{raise}");
+        assert_eq!(block_on(subject.open().position()).unwrap(), 201);
+        assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 197);
+        let dead: String = subject.query(
+            "SELECT group_concat(id || reason || json_extract(record, '$.message'), ' ') FROM logs_dead_letter",
+        );
+        assert_eq!(dead, "3not thesemessage 3 70not thesemessage 70 200not thesemessage 200");
+    }
+}
+
+#[test]
+fn what_a_row_lacks_is_not_taken_from_the_row_before() {
     let subject = SqliteSubject::new();
-    block_on(subject.open().position()).unwrap();
-    Connection::open(subject.path())
-        .unwrap()
-        .execute_batch(
-            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message = 'message 3'
-             BEGIN SELECT raise(ABORT, 'no threes'); END",
-        )
-        .unwrap();
-    let written = block_on(subject.open().write(&chunk(1, 6))).unwrap();
-    assert_eq!(written, Written { stored: 4, dead_letters: 1 });
-    assert_eq!(block_on(subject.open().position()).unwrap(), 6);
-    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 4);
-    let dead: String =
-        subject.query("SELECT id || reason || json_extract(record, '$.message') FROM logs_dead_letter");
-    assert_eq!(dead, "3no threesmessage 3");
+    let mut batch = Batch::new();
+    let text = |id: u32, of: u32| if id.is_multiple_of(of) { "x" } else { "" };
+    for id in 1..=500 {
+        let (message, trace_id, span_id) = (text(id, 2), text(id, 3), text(id, 5));
+        let (event_name, attributes) = (text(id, 7), if id % 11 == 0 { "{}" } else { "" });
+        batch.push(&RecordRef { message, trace_id, span_id, event_name, attributes, ..RecordRef::default() });
+    }
+    block_on(subject.open().write(&Chunk::of(1, batch.bytes(), 500))).unwrap();
+    let wrong = "SELECT count(*) FROM record WHERE (message IS NULL) <> (id % 2 > 0) OR (trace_id IS NULL) <> (id % 3 > 0)
+        OR (span_id IS NULL) <> (id % 5 > 0) OR (event_name IS NULL) <> (id % 7 > 0) OR (attributes IS NULL) <> (id % 11 > 0)";
+    assert_eq!(subject.query::<i64>(wrong), 0);
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), 500);
 }
 
 #[test]

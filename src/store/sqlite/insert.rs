@@ -1,0 +1,146 @@
+//! Inserting rows: many with one statement, and one by one where the database refuses some.
+
+use rusqlite::{CachedStatement, Connection, ErrorCode, params};
+
+use super::null_if_empty;
+use crate::limits::SQLITE_STATEMENT_ROWS;
+use crate::record::{EncodedRecord, RecordId, json, time};
+use crate::store::Written;
+
+const COLUMNS: usize = 9;
+
+/// A row to be inserted.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) id: RecordId,
+    pub(super) origin_id: i64,
+    pub(super) record: EncodedRecord<'a>,
+}
+
+/// Collects rows and inserts them.
+pub(super) struct Rows<'c, 'a> {
+    connection: &'c Connection,
+    rows: Vec<Row<'a>>,
+    many: Option<Insert<'c>>,
+    one: Option<Insert<'c>>,
+    written: Written,
+}
+
+/// A statement for so many rows.
+struct Insert<'c> {
+    statement: CachedStatement<'c>,
+    /// Which parameters are NULL: they keep their values from one execution to the next.
+    nulls: Vec<bool>,
+}
+
+impl<'c, 'a> Rows<'c, 'a> {
+    pub(super) fn new(connection: &'c Connection) -> Rows<'c, 'a> {
+        let rows = Vec::with_capacity(SQLITE_STATEMENT_ROWS);
+        Rows { connection, rows, many: None, one: None, written: Written::default() }
+    }
+
+    /// Takes a row; it is inserted with others.
+    pub(super) fn push(&mut self, row: Row<'a>) -> rusqlite::Result<()> {
+        self.rows.push(row);
+        if self.rows.len() < SQLITE_STATEMENT_ROWS {
+            return Ok(());
+        }
+        let insert = match &mut self.many {
+            Some(insert) => insert,
+            None => self.many.insert(Insert::new(self.connection, SQLITE_STATEMENT_ROWS)?),
+        };
+        match insert.execute(&self.rows) {
+            Ok(()) => {
+                self.written.stored += self.rows.len() as u64;
+                self.rows.clear();
+                Ok(())
+            }
+            Err(error) if self.is_about_a_row(&error) => {
+                // A trigger's `RAISE(FAIL)` leaves the rows before it.
+                let ids = params![self.rows[0].id as i64, row.id as i64];
+                self.connection.execute("DELETE FROM record WHERE id BETWEEN ? AND ?", ids)?;
+                self.insert_one_by_one()
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Inserts what is left, and tells what became of all.
+    pub(super) fn finish(mut self) -> rusqlite::Result<Written> {
+        self.insert_one_by_one()?;
+        Ok(self.written)
+    }
+
+    /// Inserts rows of which the database may refuse some: these are put aside.
+    fn insert_one_by_one(&mut self) -> rusqlite::Result<()> {
+        let mut rows = std::mem::take(&mut self.rows);
+        for row in &rows {
+            let insert = match &mut self.one {
+                Some(insert) => insert,
+                None => self.one.insert(Insert::new(self.connection, 1)?),
+            };
+            match insert.execute(std::slice::from_ref(row)) {
+                Ok(()) => self.written.stored += 1,
+                Err(error) if self.is_about_a_row(&error) => {
+                    put_aside(self.connection, row, &error)?;
+                    self.written.dead_letters += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        rows.clear();
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// Whether a row itself is refused, such as by a constraint or trigger that the user added, and the transaction goes on.
+    fn is_about_a_row(&self, error: &rusqlite::Error) -> bool {
+        let code = error.sqlite_error_code();
+        matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch))
+            && !self.connection.is_autocommit()
+    }
+}
+
+impl<'c> Insert<'c> {
+    fn new(connection: &'c Connection, rows: usize) -> rusqlite::Result<Insert<'c>> {
+        let row = format!("(?{})", ", ?".repeat(COLUMNS - 1));
+        let statement = connection.prepare_cached(&format!(
+            "INSERT INTO record (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
+             VALUES {}",
+            vec![row; rows].join(", ")
+        ))?;
+        Ok(Insert { statement, nulls: vec![true; rows * COLUMNS] })
+    }
+
+    /// Inserts as many rows as the statement is for.
+    fn execute(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+        for (row, first) in rows.iter().zip((1..).step_by(COLUMNS)) {
+            let Row { id, origin_id, record } = row;
+            let record = &record.body;
+            self.statement.raw_bind_parameter(first, *id as i64)?;
+            self.statement.raw_bind_parameter(first + 1, record.timestamp)?;
+            self.statement.raw_bind_parameter(first + 2, record.severity_number)?;
+            self.statement.raw_bind_parameter(first + 3, origin_id)?;
+            let texts =
+                [record.message, record.trace_id, record.span_id, record.event_name, record.attributes];
+            for (text, parameter) in texts.into_iter().zip(first + 4..) {
+                let was_null = std::mem::replace(&mut self.nulls[parameter - 1], text.is_empty());
+                if !(text.is_empty() && was_null) {
+                    self.statement.raw_bind_parameter(parameter, null_if_empty(text))?;
+                }
+            }
+        }
+        self.statement.raw_execute().map(|_| ())
+    }
+}
+
+fn put_aside(connection: &Connection, row: &Row<'_>, reason: &rusqlite::Error) -> rusqlite::Result<()> {
+    let Row { id, record, .. } = row;
+    let mut text = Vec::new();
+    json::write(*id, &record.record().unwrap_or(record.body), &mut text);
+    tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
+    connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?.execute(
+        params![*id as i64, time::format(time::now()), reason.to_string(), String::from_utf8_lossy(&text)],
+    )?;
+    Ok(())
+}
