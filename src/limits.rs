@@ -124,6 +124,14 @@ pub const PERCENT_ARGUMENTS_MAX: usize = 256;
 /// Width and precision in a `%` template, in characters.
 pub const PERCENT_WIDTH_MAX: usize = 1000;
 
+// ingest: shapes
+
+/// Shapes that a decoder remembers.
+pub const SHAPES_MAX: usize = 8;
+
+/// Text of a shape.
+pub const SHAPE_BYTES_MAX: usize = 4 << 10;
+
 // ingest: HTTP
 
 /// Memory for all bodies of HTTP requests that are being read, in KiB.
@@ -160,13 +168,6 @@ pub const JSON_RECORD_BYTES_MAX: usize = 1 << 20;
 /// Members of one JSON object that are looked at; further ones are counted in `logboom.dropped_attributes`. It keeps the
 /// memory for them small; all of [`ATTRIBUTES_MAX`] and every name of a field fit.
 pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
-
-/// Shapes of JSON objects that a decoder remembers, and the largest object that it learns one from: together they bound
-/// what they take.
-pub const JSON_SHAPES_MAX: usize = 8;
-
-/// See above.
-pub const JSON_SHAPE_BYTES_MAX: usize = 4 << 10;
 
 /// How deep the objects and arrays in an attribute's value may nest; what nests deeper is stored as text.
 /// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.

@@ -5,6 +5,7 @@ pub mod dead_letter;
 pub mod http;
 pub mod json;
 pub mod python;
+mod shapes;
 pub mod source;
 
 /// What is known of a record from the way it came, for what it does not say itself.

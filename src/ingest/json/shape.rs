@@ -1,10 +1,4 @@
-//! Shapes: what the objects of a sender have in common, learnt from one of them and used to read the next.
-//!
-//! The events that a program writes at one place differ in their values only. So once an object has been read the general
-//! way, its shape is kept: the text between the values, and what became of each value. An object that has the same text at
-//! the same places, and ordinary values, is read by comparing and cutting, without looking up a name. Whatever differs
-//! in the least is left to the general way, which has the last word on what a record is: a shape never knows anything
-//! that it has not seen there.
+//! The shape of a JSON object: see [`crate::ingest::shapes`].
 
 use std::ops::Range;
 
@@ -15,21 +9,17 @@ use super::names::{self, FIELDS, Field, Meaning};
 use super::sender::Sender;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
-use crate::limits::{ATTRIBUTES_BYTES_MAX, JSON_SHAPE_BYTES_MAX, JSON_SHAPES_MAX};
+use crate::ingest::shapes;
+use crate::limits::{ATTRIBUTES_BYTES_MAX, SHAPE_BYTES_MAX};
 use crate::record::{Batch, Origin, RecordRef, severity, time};
-
-/// Learning pays if the shape is met again. Where objects are never alike, one in so many is learnt from.
-const LEARNING_COSTS: u32 = 8;
-const CREDIT_MAX: u32 = 8 * LEARNING_COSTS;
 
 /// Longer numbers may be beyond a double, which changes how they are written.
 const NUMBER_BYTES_MAX: usize = 64;
 
-/// The shapes met lately, the last used first.
-#[derive(Debug)]
+/// The shapes of the objects met lately.
+#[derive(Debug, Default)]
 pub(super) struct Shapes {
-    known: Vec<Shape>,
-    credit: u32,
+    known: shapes::Shapes<Shape>,
     memory: Memory,
 }
 
@@ -79,20 +69,11 @@ enum Kind {
     Word,
 }
 
-impl Default for Shapes {
-    fn default() -> Shapes {
-        Shapes { known: Vec::new(), credit: CREDIT_MAX, memory: Memory::default() }
-    }
-}
-
 impl Shapes {
     /// Appends the record that an object is, if its shape is known and its values are ordinary.
     pub(super) fn decode(&mut self, json: &str, arrival: &Arrival<'_>, batch: &mut Batch) -> Option<()> {
-        let Shapes { known, credit, memory } = self;
-        *credit = CREDIT_MAX.min(*credit + 1);
-        let used = known.iter().position(|shape| shape.decode(json, arrival, memory, batch).is_some())?;
-        known[..=used].rotate_right(1);
-        Some(())
+        let Shapes { known, memory } = self;
+        known.read(|shape| shape.decode(json, arrival, memory, batch))
     }
 
     /// Keeps the shape of an object that was read the general way, if it is simple enough. `left` are the members that
@@ -106,13 +87,7 @@ impl Shapes {
         left: &[u16],
         attributes: &Attributes,
     ) {
-        if json.len() > JSON_SHAPE_BYTES_MAX || self.credit < LEARNING_COSTS {
-            return;
-        }
-        self.credit -= LEARNING_COSTS;
-        let Some(shape) = Shape::of(json, arrival.labels, sender, fields, left, attributes) else { return };
-        self.known.truncate(JSON_SHAPES_MAX - 1);
-        self.known.insert(0, shape);
+        self.known.learn(|| Shape::of(json, arrival.labels, sender, fields, left, attributes));
     }
 }
 
@@ -165,7 +140,7 @@ impl Shape {
             at = range.end;
         }
         shape.text.push_str(&json[at..]);
-        Some(shape)
+        (shape.text.len() + shape.attributes_text.len() <= SHAPE_BYTES_MAX).then_some(shape)
     }
 
     fn decode(

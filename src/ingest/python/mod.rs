@@ -22,6 +22,7 @@ pub mod percent;
 mod pickle;
 mod plain;
 mod repr;
+mod shape;
 pub mod stream;
 mod traceback;
 
@@ -30,14 +31,18 @@ mod golden_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod shape_tests;
+#[cfg(test)]
 mod tests;
 
 use super::attributes::Attributes;
+use super::shapes::Shapes;
 use super::{Arrival, Rejection};
 use crate::record::Batch;
 use log_record::LogRecord;
 use members::Member;
 use pickle::{LoadError, Machine};
+use shape::Shape;
 
 /// Memory that decoding reuses from frame to frame.
 #[derive(Debug, Default)]
@@ -45,6 +50,7 @@ pub struct Scratch {
     machine: Machine,
     members: Vec<Member>,
     attributes: Attributes,
+    shapes: Shapes<Shape>,
 }
 
 /// Decodes the pickle of one frame (without its length prefix) and pushes the record into `batch`.
@@ -70,7 +76,7 @@ fn decode_any(
     scratch: &mut Scratch,
     batch: &mut Batch,
 ) -> Result<(), Rejection> {
-    let Scratch { machine, members, attributes } = scratch;
+    let Scratch { machine, members, attributes, .. } = scratch;
     let top = machine.load(pickle).map_err(rejection)?;
     let dropped = members::collect(&mut machine.arena, pickle, top, members)?;
 

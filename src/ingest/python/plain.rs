@@ -10,12 +10,34 @@
 use super::Scratch;
 use super::log_record::{LogRecord, Value};
 use super::pickle::{Reader, opcode as op};
+use super::shape::Shape;
 use crate::ingest::Arrival;
 use crate::limits::{PICKLE_MEMBERS_PLAIN_MAX, PICKLE_MEMO_PLAIN_MAX};
 use crate::record::Batch;
 
 /// Decodes a plain record and pushes it into `batch`; `None`, and nothing pushed, if it is not one.
 pub(super) fn decode(
+    frame: &[u8],
+    arrival: &Arrival<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Option<()> {
+    let Scratch { machine, attributes, shapes, .. } = scratch;
+    let view = machine.view(&[]); // a plain record has no nodes
+    let known = shapes.read(|shape| {
+        let mut record = LogRecord::new(view, arrival, attributes);
+        shape.read(frame, &mut record)?;
+        record.finish(batch);
+        Some(())
+    });
+    if known.is_none() {
+        decode_member_by_member(frame, arrival, scratch, batch)?;
+        scratch.shapes.learn(|| Shape::of(frame));
+    }
+    Some(())
+}
+
+fn decode_member_by_member(
     frame: &[u8],
     arrival: &Arrival<'_>,
     scratch: &mut Scratch,
@@ -39,8 +61,7 @@ pub(super) fn decode(
                 return None;
             }
             let Value::Text(key) = plain.value()? else { return None };
-            let value = if key == "args" { plain.arguments()? } else { plain.value()? };
-            record.set(key, value);
+            record.set(key, plain.value_of(key)?);
         }
         plain.reader.byte().ok()?;
     }
@@ -49,8 +70,8 @@ pub(super) fn decode(
 }
 
 /// A plain pickle being read.
-struct Plain<'a> {
-    reader: Reader<'a>,
+pub(super) struct Plain<'a> {
+    pub(super) reader: Reader<'a>,
     /// The texts that the first memo numbers stand for. An empty one means that there is none.
     memo: [&'a str; PICKLE_MEMO_PLAIN_MAX],
     /// What `MEMOIZE` would use next.
@@ -58,12 +79,12 @@ struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    fn new(frame: &'a [u8]) -> Plain<'a> {
+    pub(super) fn new(frame: &'a [u8]) -> Plain<'a> {
         Plain { reader: Reader::new(frame), memo: [""; PICKLE_MEMO_PLAIN_MAX], memo_next: 0 }
     }
 
     /// All that stands before the first `MARK`.
-    fn head(&mut self) -> Option<()> {
+    pub(super) fn head(&mut self) -> Option<()> {
         if self.reader.peek()? == op::PROTO {
             let [_, _] = self.reader.array().ok()?;
         }
@@ -81,8 +102,9 @@ impl<'a> Plain<'a> {
 
     /// A key or a value, and its memo number.
     #[inline]
-    fn value(&mut self) -> Option<Value<'a>> {
+    pub(super) fn value(&mut self) -> Option<Value<'a>> {
         let reader = &mut self.reader;
+        let start = reader.clone();
         let length = match reader.byte().ok()? {
             op::BINUNICODE => reader.length4(),
             op::SHORT_BINUNICODE | op::SHORT_BINSTRING => reader.length1(),
@@ -91,41 +113,24 @@ impl<'a> Plain<'a> {
                 let number = reader.byte().ok()?;
                 return self.recall(usize::from(number));
             }
-            opcode => return self.number(opcode),
+            _ => {
+                *reader = start;
+                return number(reader);
+            }
         };
         let text = std::str::from_utf8(reader.take(length.ok()?).ok()?).ok()?;
         self.memorize(text);
         Some(Value::Text(text))
     }
 
-    /// Arguments that are none: those of a record that was not made ready for the wire are an empty tuple.
-    fn arguments(&mut self) -> Option<Value<'a>> {
-        if self.reader.peek()? == op::EMPTY_TUPLE {
+    /// The value of a key. The arguments of a record that was not made ready for the wire are an empty tuple: none.
+    #[inline]
+    pub(super) fn value_of(&mut self, key: &str) -> Option<Value<'a>> {
+        if key == "args" && self.reader.peek()? == op::EMPTY_TUPLE {
             self.reader.byte().ok()?;
             return Some(Value::None);
         }
         self.value()
-    }
-
-    fn number(&mut self, opcode: u8) -> Option<Value<'a>> {
-        let reader = &mut self.reader;
-        Some(match opcode {
-            op::NONE => Value::None,
-            op::NEWTRUE => Value::Bool(true),
-            op::NEWFALSE => Value::Bool(false),
-            op::BININT1 => Value::Integer(i64::from(reader.byte().ok()?)),
-            op::BININT2 => Value::Integer(i64::from(u16::from_le_bytes(reader.array().ok()?))),
-            op::BININT => Value::Integer(i64::from(i32::from_le_bytes(reader.array().ok()?))),
-            op::BINFLOAT => Value::Float(f64::from_be_bytes(reader.array().ok()?)),
-            op::INT => match reader.line().ok()? {
-                b"00" => Value::Bool(false),
-                b"01" => Value::Bool(true),
-                line => Value::Integer(decimal(line)?),
-            },
-            op::LONG => Value::Integer(decimal(reader.line().ok()?.strip_suffix(b"L")?)?),
-            op::LONG1 => Value::Integer(little_endian(reader)?),
-            _ => return None,
-        })
     }
 
     /// Takes the memo opcode that may follow a text.
@@ -153,6 +158,27 @@ impl<'a> Plain<'a> {
             text => Some(Value::Text(text)),
         }
     }
+}
+
+/// A number, boolean or `None`.
+pub(super) fn number<'a>(reader: &mut Reader<'_>) -> Option<Value<'a>> {
+    Some(match reader.byte().ok()? {
+        op::NONE => Value::None,
+        op::NEWTRUE => Value::Bool(true),
+        op::NEWFALSE => Value::Bool(false),
+        op::BININT1 => Value::Integer(i64::from(reader.byte().ok()?)),
+        op::BININT2 => Value::Integer(i64::from(u16::from_le_bytes(reader.array().ok()?))),
+        op::BININT => Value::Integer(i64::from(i32::from_le_bytes(reader.array().ok()?))),
+        op::BINFLOAT => Value::Float(f64::from_be_bytes(reader.array().ok()?)),
+        op::INT => match reader.line().ok()? {
+            b"00" => Value::Bool(false),
+            b"01" => Value::Bool(true),
+            line => Value::Integer(decimal(line)?),
+        },
+        op::LONG => Value::Integer(decimal(reader.line().ok()?.strip_suffix(b"L")?)?),
+        op::LONG1 => Value::Integer(little_endian(reader)?),
+        _ => return None,
+    })
 }
 
 fn decimal(line: &[u8]) -> Option<i64> {

@@ -40,6 +40,12 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
+    /// Goes past bytes that must stand here.
+    #[inline]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) -> Option<()> {
+        self.frame.get(self.position..)?.starts_with(bytes).then(|| self.position += bytes.len())
+    }
+
     /// The next `length` bytes.
     #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], LoadError> {

@@ -1,0 +1,164 @@
+//! What a shape reads is what the general machine would have read.
+
+use proptest::prelude::*;
+
+use super::golden_tests::{ARRIVAL, goldens};
+use super::*;
+use crate::record::Batch;
+
+/// The bytes of one record.
+fn encoded(frame: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>, Rejection> {
+    let mut batch = Batch::new();
+    decode(frame, &ARRIVAL, scratch, &mut batch).map(|()| batch.bytes().to_vec())
+}
+
+fn encoded_in_general(frame: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut batch = Batch::new();
+    decode_any(frame, &ARRIVAL, &mut Scratch::default(), &mut batch).map(|()| batch.bytes().to_vec())
+}
+
+fn is_known(frame: &[u8], scratch: &mut Scratch) -> bool {
+    let Scratch { machine, attributes, shapes, .. } = scratch;
+    let read =
+        |shape: &Shape| shape.read(frame, &mut LogRecord::new(machine.view(&[]), &ARRIVAL, attributes));
+    shapes.read(read).is_some()
+}
+
+#[test]
+fn what_python_sends_is_read_the_same_by_shapes() {
+    let mut by_shape = 0;
+    let mut scratch = Scratch::default();
+    for golden in goldens() {
+        let expected = encoded_in_general(&golden.pickle);
+        for _ in 0..3 {
+            assert_eq!(encoded(&golden.pickle, &mut scratch), expected, "{} {}", golden.name, golden.variant);
+        }
+        by_shape += u32::from(is_known(&golden.pickle, &mut scratch));
+    }
+    assert!(by_shape > 10, "{by_shape}");
+}
+
+/// Writes a dict as CPython's protocol 1 does: a memo number after each text, a number again where a text comes again.
+#[derive(Default)]
+struct Pickler {
+    out: Vec<u8>,
+    memo: Vec<String>,
+}
+
+impl Pickler {
+    fn dict(members: &[(String, Given)]) -> Vec<u8> {
+        let mut pickler = Pickler { out: b"}q\0(".to_vec(), memo: vec![String::new()] };
+        for (key, value) in members {
+            pickler.text(key, false);
+            match value {
+                Given::Text(text) => pickler.text(text, false),
+                Given::Again(text) => pickler.text(text, true),
+                Given::Bytes(bytes) => pickler.out.extend_from_slice(bytes),
+            }
+        }
+        pickler.out.extend_from_slice(b"u.");
+        pickler.out
+    }
+
+    fn text(&mut self, text: &str, may_recall: bool) {
+        if may_recall && let Some(number) = self.memo.iter().position(|known| known == text) {
+            self.out.extend_from_slice(&[b'h', number as u8]);
+            return;
+        }
+        self.out.push(b'X');
+        self.out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(&[b'q', self.memo.len() as u8]);
+        self.memo.push(text.to_owned());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Given {
+    Text(String),
+    /// As a memo number, if the text stands before it.
+    Again(String),
+    Bytes(Vec<u8>),
+}
+
+fn any_value() -> impl Strategy<Value = Given> {
+    let text = || prop_oneof!["[a-z%]{0,3}", ".{0,12}", Just("MainProcess".to_owned()), Just("0".to_owned())];
+    prop_oneof![
+        text().prop_map(Given::Text),
+        text().prop_map(Given::Text),
+        text().prop_map(Given::Again),
+        any::<u8>().prop_map(|number| Given::Bytes(vec![b'K', number])),
+        any::<u16>().prop_map(|number| Given::Bytes([b"M", &number.to_le_bytes()[..]].concat())),
+        any::<i32>().prop_map(|number| Given::Bytes([b"J", &number.to_le_bytes()[..]].concat())),
+        any::<i64>().prop_map(|number| Given::Bytes(format!("L{number}L\n").into_bytes())),
+        any::<f64>().prop_map(|number| Given::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
+        (1.6e9..2e9).prop_map(|number: f64| Given::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
+        Just(Given::Bytes(b"N".to_vec())),
+        Just(Given::Bytes(b"I01\n".to_vec())),
+        Just(Given::Bytes(b")".to_vec())),
+        Just(Given::Bytes(b"U\x02ab".to_vec())),
+        Just(Given::Bytes(b"X\x01\0\0\0\xff".to_vec())),
+    ]
+}
+
+fn any_key() -> impl Strategy<Value = String> {
+    const KEYS: [&str; 32] = [
+        "name",
+        "msg",
+        "args",
+        "levelname",
+        "levelno",
+        "pathname",
+        "filename",
+        "module",
+        "exc_info",
+        "exc_text",
+        "stack_info",
+        "lineno",
+        "funcName",
+        "created",
+        "msecs",
+        "relativeCreated",
+        "thread",
+        "threadName",
+        "processName",
+        "process",
+        "taskName",
+        "message",
+        "asctime",
+        "trace_id",
+        "otelTraceID",
+        "span_id",
+        "service",
+        "host",
+        "event_name",
+        "user_id",
+        "extra",
+        "otelTraceSampled",
+    ];
+    prop_oneof![proptest::sample::select(KEYS.to_vec()).prop_map(str::to_owned), "[a-c]{1,2}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn a_shape_reads_what_the_machine_reads(
+        keys in proptest::collection::hash_set(any_key(), 1..9),
+        values in proptest::collection::vec(proptest::collection::vec(any_value(), 9), 2..5),
+    ) {
+        let mut scratch = Scratch::default();
+        for values in &values {
+            // The one value that differs is the more likely to fit a shape of the others.
+            for (number, value) in values.iter().enumerate() {
+                let mut mixed = vec![Given::Text("abc".to_owned()); 9];
+                mixed[number] = value.clone();
+                for values in [values, &mixed] {
+                    let members: Vec<_> = keys.iter().cloned().zip(values.iter().cloned()).collect();
+                    let frame = Pickler::dict(&members);
+                    let expected = encoded_in_general(&frame);
+                    prop_assert_eq!(encoded(&frame, &mut scratch), expected, "{:?}", members);
+                }
+            }
+        }
+    }
+}
