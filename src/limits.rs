@@ -156,6 +156,12 @@ pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
 /// records neither overfill the batch then nor take long.
 pub const BODY_PIECE_BYTES: usize = 8 << 10;
 
+/// Batches that a thread keeps for the requests to come, and the largest that it keeps.
+pub const BODY_BATCHES_KEPT_MAX: usize = 16;
+
+/// See above.
+pub const BODY_BATCH_KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// Errors that an answer lists; further ones are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 

@@ -12,7 +12,6 @@ use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER};
-use hyper::http::response::Builder;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -47,15 +46,18 @@ pub struct Server {
 pub struct HangUp(Arc<Notify>);
 
 impl HangUp {
-    /// That of a request's connection.
-    pub fn of<T>(request: &Request<T>) -> HangUp {
-        request.extensions().get().cloned().unwrap_or_default()
-    }
-
     /// Closes the connection.
     pub fn now(&self) {
         self.0.notify_one();
     }
+}
+
+/// What the requests of one connection share.
+struct Client {
+    server: Arc<Server>,
+    /// The name that its records get for a host.
+    host: String,
+    hang_up: HangUp,
 }
 
 /// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
@@ -65,13 +67,10 @@ pub async fn serve(
     host: String,
     mut stop: watch::Receiver<bool>,
 ) {
-    let host: Arc<str> = host.into();
-    let hang_up = HangUp::default();
-    let extension = hang_up.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(extension.clone());
-        let (server, host) = (Arc::clone(&server), Arc::clone(&host));
-        async move { Ok::<_, Infallible>(answer(request, &server, &host).await) }
+    let client = Arc::new(Client { server, host, hang_up: HangUp::default() });
+    let service = service_fn(|request: Request<Incoming>| {
+        let client = Arc::clone(&client);
+        async move { Ok::<_, Infallible>(answer(request, &client).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -81,7 +80,7 @@ pub async fn serve(
     tokio::pin!(connection);
     let stopping = tokio::select! {
         _ = connection.as_mut() => false, // what a client does to its connection is its own business
-        () = hang_up.0.notified() => false,
+        () = client.hang_up.0.notified() => false,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopping {
@@ -90,8 +89,8 @@ pub async fn serve(
     }
 }
 
-async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
-    let path = request.uri().path().to_owned();
+async fn answer(request: Request<Incoming>, client: &Client) -> Response<Body> {
+    let Client { server, host, hang_up } = client;
     if is_foreign(request.headers()) || server.is_local && is_renamed(request.headers()) {
         return problem(
             StatusCode::FORBIDDEN,
@@ -100,20 +99,22 @@ async fn answer(request: Request<Incoming>, server: &Server, host: &str) -> Resp
             Some("on this machine it is reached as localhost, by address, or by a name without a dot"),
         );
     }
-    let allowed = match (request.method(), path.as_str()) {
+    // The futures of what is asked for seldom are kept out of this one, which is made for every request.
+    let allowed = match (request.method(), request.uri().path()) {
         (&Method::POST, "/api/v1/records") => return post_records(request, server, host).await,
-        (&Method::GET, "/api/v1/records") => return server.view.records(&request).await,
-        (&Method::POST, "/api/v1/sql") => return server.view.sql(request).await,
+        (&Method::GET, "/api/v1/records") => return Box::pin(server.view.records(&request, hang_up)).await,
+        (&Method::POST, "/api/v1/sql") => return Box::pin(server.view.sql(request)).await,
         (&Method::GET, "/api/v1/status") => return server.view.status(),
-        (&Method::POST, "/api/v1/flush") => return server.view.flush().await,
+        (&Method::POST, "/api/v1/flush") => return Box::pin(server.view.flush()).await,
         (&Method::GET, "/healthz") => return text("ok\n"),
         (&Method::GET, "/readyz") => return server.view.ready(),
         (&Method::GET, "/metrics") => return server.view.metrics(),
         (_, "/api/v1/records") => "GET, POST",
         (_, "/api/v1/sql" | "/api/v1/flush") => "POST",
         (_, "/api/v1/status" | "/healthz" | "/readyz" | "/metrics") => "GET",
-        _ => return problem(StatusCode::NOT_FOUND, "there is nothing at this path", &path, None),
+        (_, path) => return problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None),
     };
+    let path = request.uri().path();
     let detail = format!("{path} answers {allowed}");
     let mut answer =
         problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
@@ -148,30 +149,26 @@ fn is_renamed(headers: &HeaderMap) -> bool {
 async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
     let outcome = http::post(request, &server.source, &server.bounds, host).await;
     let status = outcome.status();
-    let mut answer = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+    let mut answer = json(status, outcome.body());
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        answer = answer.header(RETRY_AFTER, "1");
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    finish(answer, outcome.body())
+    answer
 }
 
 /// An answer of plain text.
 pub fn text(text: impl Into<Bytes>) -> Response<Body> {
-    finish(Response::builder().header(CONTENT_TYPE, "text/plain; charset=utf-8"), text)
+    whole(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 
 /// An answer for Prometheus.
 pub fn metrics(text: String) -> Response<Body> {
-    finish(
-        Response::builder()
-            .header(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        text,
-    )
+    whole(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
 }
 
 /// An answer of JSON.
 pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    finish(Response::builder().status(status).header(CONTENT_TYPE, "application/json"), text)
+    whole(status, "application/json", text)
 }
 
 /// An answer that says what is wrong (RFC 9457), with the member `hint` where something can be done.
@@ -185,10 +182,12 @@ pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>
         json::string(&mut out, hint);
     }
     out.push(b'}');
-    finish(Response::builder().status(status).header(CONTENT_TYPE, "application/problem+json"), out)
+    whole(status, "application/problem+json", out)
 }
 
-fn finish(builder: Builder, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Either::Left(Full::new(body.into()));
-    builder.body(body).unwrap_or_else(|_| Response::new(Either::Left(Full::default()))) // only constant headers are set
+fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
 }

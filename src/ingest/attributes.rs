@@ -1,8 +1,10 @@
 //! Writes a record's attributes: the text of one JSON object, within bounds, each name once.
 
+use std::hash::BuildHasher;
 use std::io::Write;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
 use crate::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX};
@@ -19,7 +21,8 @@ pub struct Attributes {
     /// Where each member's quoted name, and the whole member with its comma, stand.
     members: Vec<(Range<usize>, usize)>,
     /// A hash of each member's name, to find one of a thousand quickly.
-    hashes: Vec<u32>,
+    hashes: Vec<u64>,
+    hasher: RandomState,
     dropped: u64,
     /// How many members the labels are.
     labels: usize,
@@ -41,7 +44,7 @@ impl Attributes {
         while let Some((name, value, after)) = first_member(rest) {
             let start = self.text.len();
             self.text.extend([name, ":", value, ","].iter().flat_map(|text| text.bytes()));
-            self.hashes.push(hash(name.as_bytes()));
+            self.hashes.push(self.hasher.hash_one(name.as_bytes()));
             self.members.push((start..start + name.len(), self.text.len()));
             rest = after;
         }
@@ -90,13 +93,13 @@ impl Attributes {
     }
 
     fn add(&mut self, name: Range<usize>, end: usize) {
-        self.hashes.push(hash(&self.text[name.clone()]));
+        self.hashes.push(self.hasher.hash_one(&self.text[name.clone()]));
         self.members.push((name, end));
     }
 
     /// The member with a name, quotes included.
     fn find(&self, name: &[u8]) -> Option<usize> {
-        if !self.hashes.contains(&hash(name)) {
+        if !self.hashes.contains(&self.hasher.hash_one(name)) {
             return None;
         }
         self.members.iter().position(|(other, _)| self.text[other.clone()] == *name)
@@ -160,11 +163,6 @@ fn first_value(json: &str) -> Option<(&str, &str)> {
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>();
     let value = values.next()?.ok()?.get();
     Some((value, &json[values.byte_offset()..]))
-}
-
-/// FNV-1a: short, and collisions cost no more than a longer search.
-fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

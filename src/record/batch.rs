@@ -127,6 +127,11 @@ impl Batch {
         &self.bytes
     }
 
+    /// The bytes that it has memory for.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Empties it, keeping its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

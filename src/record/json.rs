@@ -33,7 +33,14 @@ pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
 
 /// Appends `value` as a JSON string.
 pub fn string(out: &mut Vec<u8>, value: &str) {
-    serde_json::to_writer(out, value).expect("a Vec takes any text");
+    let needs_escape = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if value.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+        return serde_json::to_writer(out, value).expect("a Vec takes any text");
+    }
+    out.reserve(value.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
 }
 
 fn text(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -135,17 +135,21 @@ fn busy() -> Refusal {
 
 impl View {
     /// Answers with the records that match.
-    pub async fn records(&self, request: &Request<Incoming>) -> Response<Body> {
-        self.try_records(request).await.unwrap_or_else(|refusal| *refusal)
+    pub async fn records(&self, request: &Request<Incoming>, hang_up: &HangUp) -> Response<Body> {
+        self.try_records(request, hang_up).await.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn try_records(&self, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn try_records(
+        &self,
+        request: &Request<Incoming>,
+        hang_up: &HangUp,
+    ) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
         let accept =
             request.headers().get(ACCEPT).map(hyper::header::HeaderValue::as_bytes).unwrap_or_default();
         let streams = memchr::memmem::find(accept, b"ndjson").is_some();
         let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
-        let open = Open { hang_up: HangUp::of(request), _permit: permit };
+        let open = Open { hang_up: hang_up.clone(), _permit: permit };
         let scan = Scan {
             threads: self.threads,
             queries: Arc::clone(&self.queries.running),

@@ -117,9 +117,21 @@ impl Inflater {
         self.source().is_last = true;
     }
 
-    /// Gives a portion of the body as it was before compression; 0 when it needs another piece or is at its end.
+    /// The next portion of the body as it was before compression, of at most so many bytes: part of the piece itself where
+    /// nothing is to be inflated. It is empty when another piece is needed, or at the body's end.
+    ///
     /// An error is a body that does not inflate, or that ended before its encoding did.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn next(&mut self, bytes_max: usize) -> io::Result<Bytes> {
+        if let Inflater::Plain(Feed { piece, .. }) = self {
+            return Ok(piece.split_to(piece.len().min(bytes_max)));
+        }
+        let mut portion = vec![0; bytes_max];
+        let length = self.read(&mut portion)?;
+        portion.truncate(length);
+        Ok(portion.into())
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let result = match self {
             Inflater::Plain(feed) => feed.read(out),
             Inflater::Gzip(decoder) => decoder.read(out),
@@ -150,12 +162,12 @@ mod tests {
 
     /// Reads all that is there, in portions of at most 1000 bytes.
     fn drain(inflater: &mut Inflater, out: &mut Vec<u8>) -> io::Result<()> {
-        let mut portion = [0; 1000];
         loop {
-            match inflater.read(&mut portion)? {
-                0 => return Ok(()),
-                length => out.extend_from_slice(&portion[..length]),
+            let portion = inflater.next(1000)?;
+            if portion.is_empty() {
+                return Ok(());
             }
+            out.extend_from_slice(&portion);
         }
     }
 

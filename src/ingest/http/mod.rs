@@ -9,8 +9,12 @@
 
 mod inflate;
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -27,8 +31,9 @@ use super::Rejection;
 use super::json::{self, Framing, Splitter};
 use super::source::Source;
 use crate::limits::{
-    BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX, BODY_PAUSE_SECONDS_MAX, BODY_PIECE_BYTES,
-    BODY_SMALL_BYTES_MAX, BODY_SMALL_MEMORY_KIB_MAX, BODY_WAIT_SECONDS_MAX,
+    BODY_BATCH_KEPT_BYTES_MAX, BODY_BATCHES_KEPT_MAX, BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX,
+    BODY_PAUSE_SECONDS_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX, BODY_SMALL_MEMORY_KIB_MAX,
+    BODY_WAIT_SECONDS_MAX,
 };
 use crate::record::Batch;
 use crate::spool::{AppendError, Receipt};
@@ -65,8 +70,35 @@ impl Bounds {
             }
             _ => (&self.memory, BODY_KIB_MAX + inflater.memory_kib()),
         };
-        let wait = timeout(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire_many(kib));
-        wait.await.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)
+        let wait = within(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire_many(kib));
+        wait.await.ok_or(Failure::Busy)?.map_err(|_| Failure::Busy)
+    }
+}
+
+/// Memory that the requests of one thread use one after the other.
+#[derive(Default)]
+struct Memory {
+    scratch: json::Scratch,
+    /// Small batches; a request has one until its records are appended.
+    batches: Vec<Batch>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+impl Memory {
+    fn batch() -> Batch {
+        MEMORY.with_borrow_mut(|memory| memory.batches.pop()).unwrap_or_default()
+    }
+
+    fn keep(mut batch: Batch) {
+        batch.clear();
+        MEMORY.with_borrow_mut(|Memory { batches, .. }| {
+            if batches.len() < BODY_BATCHES_KEPT_MAX && batch.capacity() <= BODY_BATCH_KEPT_BYTES_MAX {
+                batches.push(batch);
+            }
+        });
     }
 }
 
@@ -159,8 +191,7 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
         bounds,
         host,
         splitter: Splitter::new(framing(&parts)),
-        scratch: json::Scratch::default(),
-        batch: Batch::new(),
+        batch: Memory::batch(),
         receipts: Vec::new(),
         outcome: Outcome::default(),
         bytes_left: bounds.bytes_max,
@@ -177,11 +208,33 @@ fn framing(parts: &Parts) -> Framing {
     Framing::of_content_type(content_type.unwrap_or_default())
 }
 
+/// The output of a future that ends in time. One that ends as soon as others have had their turn costs no timer: most bodies
+/// are here already.
+async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut looks = 0;
+    let soon = poll_fn(|context| {
+        looks += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if looks > 1 => Poll::Ready(None),
+            Poll::Pending => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    });
+    match soon.await {
+        Some(output) => Some(output),
+        None => timeout(duration, future).await.ok(),
+    }
+}
+
 /// The next bytes of a body, or nothing at its end. A client that pauses for long gives way to others.
 async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
     let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
     loop {
-        let frame = timeout(pause_max, body.frame()).await.map_err(|_| Failure::Slow)?;
+        let frame = within(pause_max, body.frame()).await.ok_or(Failure::Slow)?;
         let Some(frame) = frame else { return Ok(None) };
         match frame.map_err(Failure::broken)?.into_data() {
             Ok(bytes) if bytes.is_empty() => {}
@@ -197,7 +250,6 @@ struct Upload<'a> {
     bounds: &'a Bounds,
     host: &'a str,
     splitter: Splitter,
-    scratch: json::Scratch,
     batch: Batch,
     /// Of the batches that are under way, with their numbers of records.
     receipts: Vec<(Receipt, u64)>,
@@ -216,7 +268,7 @@ impl Upload<'_> {
             return Err(Failure::TooLarge(bounds.bytes_max, ""));
         }
         let read = self.read(body, Inflater::of(parts)?, length);
-        timeout(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
+        within(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
     }
 
     async fn read(
@@ -227,7 +279,6 @@ impl Upload<'_> {
     ) -> Result<(), Failure> {
         let compressed_bytes_max = self.bounds.compressed_bytes_max;
         let mut compressed_left = compressed_bytes_max;
-        let mut portion = vec![0; BODY_PIECE_BYTES];
         while let Some(bytes) = next_piece(&mut body).await? {
             if self.memory.is_none() {
                 inflater.sniff(&bytes)?;
@@ -239,24 +290,24 @@ impl Upload<'_> {
                     .ok_or(Failure::TooLarge(compressed_bytes_max, " before inflation"))?;
             }
             inflater.feed(bytes);
-            self.inflate(&mut inflater, &mut portion).await?;
+            self.inflate(&mut inflater).await?;
         }
         if self.memory.is_none() {
             return Ok(()); // nothing was sent
         }
         inflater.end();
-        self.inflate(&mut inflater, &mut portion).await
+        self.inflate(&mut inflater).await
     }
 
     /// Takes what can be inflated of what has arrived.
-    async fn inflate(&mut self, inflater: &mut Inflater, portion: &mut [u8]) -> Result<(), Failure> {
+    async fn inflate(&mut self, inflater: &mut Inflater) -> Result<(), Failure> {
         loop {
-            let length = inflater.read(portion).map_err(Failure::broken)?;
-            if length == 0 {
+            let portion = inflater.next(BODY_PIECE_BYTES).map_err(Failure::broken)?;
+            if portion.is_empty() {
                 return Ok(());
             }
-            self.take(&portion[..length]).await?;
-            if length == portion.len() {
+            self.take(&portion).await?;
+            if portion.len() == BODY_PIECE_BYTES {
                 // Much may follow: others get their turn.
                 yield_now().await;
             }
@@ -278,15 +329,20 @@ impl Upload<'_> {
 
     /// Decodes the values that the splitter gives.
     fn decode(&mut self, split: impl FnOnce(&mut Splitter, &mut dyn FnMut(u64, Result<&[u8], Rejection>))) {
-        let Upload { source, host, splitter, scratch, batch, outcome, .. } = self;
+        let Upload { source, host, splitter, batch, outcome, .. } = self;
         let arrival = source.arrival(host, 0);
-        split(splitter, &mut |line, value| {
-            source.counters.received.inc();
-            if let Err(rejection) = value.and_then(|value| json::decode(value, &arrival, scratch, batch)) {
-                source.counters.rejected.add(rejection.reason, 1);
-                outcome.reject(line, &rejection);
-            }
+        let mut received = 0;
+        MEMORY.with_borrow_mut(|Memory { scratch, .. }| {
+            split(splitter, &mut |line, value| {
+                received += 1;
+                if let Err(rejection) = value.and_then(|value| json::decode(value, &arrival, scratch, batch))
+                {
+                    source.counters.rejected.add(rejection.reason, 1);
+                    outcome.reject(line, &rejection);
+                }
+            });
         });
+        source.counters.received.inc_by(received);
     }
 
     async fn append(&mut self) -> Result<(), Failure> {
@@ -310,7 +366,7 @@ impl Upload<'_> {
             }
         }
         self.outcome.rejected += u64::from(self.batch.count()); // what a failure kept from being appended
-        self.batch = Batch::new();
+        Memory::keep(std::mem::take(&mut self.batch));
         self.memory = None;
         for (receipt, records) in self.receipts {
             match receipt.durable().await {

@@ -140,6 +140,8 @@ struct Connection {
     skip: usize,
     /// Since when a frame has been unfinished.
     unfinished_since: Option<Instant>,
+    /// Records of this round, not counted in yet.
+    received: u64,
 }
 
 /// What one round of reading came to.
@@ -179,6 +181,7 @@ pub async fn serve(
         has_frames: false,
         skip: 0,
         unfinished_since: None,
+        received: 0,
     };
     loop {
         let stopping = *stop.borrow();
@@ -290,6 +293,7 @@ impl Connection {
         let host = std::mem::take(&mut self.host);
         let arrival = source.arrival(&host, self.process_id);
         let (rest, end) = self.decode_frames(bytes, &arrival, &mut bench.scratch, &mut bench.batch);
+        source.counters.received.inc_by(std::mem::take(&mut self.received));
         // The beginning of a large frame is not copied at each read.
         let rest = if !taken.is_empty() && rest.len() == taken.len() { taken } else { rest.to_vec() };
         self.keep(rest);
@@ -341,16 +345,16 @@ impl Connection {
         }
     }
 
-    fn take(&self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut Scratch, batch: &mut Batch) {
-        self.source.counters.received.inc();
+    fn take(&mut self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut Scratch, batch: &mut Batch) {
+        self.received += 1;
         if let Err(rejection) = decode(pickle, arrival, scratch, batch) {
             self.source.counters.rejected.add(rejection.reason, 1);
             dead_letter::push(batch, arrival, &self.source.counters.source, &rejection, pickle);
         }
     }
 
-    fn reject(&self, rejection: &Rejection, bytes: &[u8], arrival: &Arrival<'_>, batch: &mut Batch) {
-        self.source.counters.received.inc();
+    fn reject(&mut self, rejection: &Rejection, bytes: &[u8], arrival: &Arrival<'_>, batch: &mut Batch) {
+        self.received += 1;
         self.source.counters.rejected.add(rejection.reason, 1);
         dead_letter::push(batch, arrival, &self.source.counters.source, rejection, bytes);
     }
