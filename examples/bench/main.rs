@@ -83,6 +83,7 @@ fn serve(server: &[&str]) {
     match server {
         ["echo", threads] => limits::echo::serve(number(threads)),
         ["discard", threads, records] => limits::discard::serve(number(threads), records.parse().ok()),
+        ["events", kind, database] => limits::events::serve(database.as_ref(), *kind == "each"),
         _ => usage(),
     }
 }

@@ -52,6 +52,7 @@ struct Column {
 /// Every figure there is, in the order of the table. Columns that no line fills are left out.
 const COLUMNS: &[Column] = &[
     Column { figure: "records_per_second", heading: "rec/s" },
+    Column { figure: "stored_per_second", heading: "sto/s" },
     Column { figure: "megabytes_per_second", heading: "MB/s" },
     Column { figure: "p50_ms", heading: "p50" },
     Column { figure: "p90_ms", heading: "p90" },
@@ -71,7 +72,7 @@ const COLUMNS: &[Column] = &[
 
 /// What the headings mean.
 pub const LEGEND: &str = "\
-rec/s: records a second | p50 to max: latency, ms | CPU, gen: processor seconds a million records, server and generator
+rec/s, sto/s: records a second, acknowledged (or durable) and stored | p50 to max: latency, ms | CPU, gen: processor seconds a million records, server and generator
 RSS: peak memory of the server, MB | B/rec: its files on disk, all of them, bytes a record
 limit: measured in the same round | ratio: the figure that has the goal, to the limit | reach: the goal for the ratio
 ckpt, segm, del: checkpoints, spool segments and records deleted meanwhile | lines set in: the limits, as measured";

@@ -68,6 +68,11 @@ impl Server {
         self.data_dir().join("logboom.db")
     }
 
+    /// Whether it has one.
+    pub fn has_database(&self) -> bool {
+        self.database().exists()
+    }
+
     /// What its files take on disk: database, its log, spool.
     pub fn disk_bytes(&self) -> f64 {
         disk_bytes(self.data_dir())

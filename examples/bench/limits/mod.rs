@@ -5,6 +5,7 @@
 pub mod discard;
 pub mod disk;
 pub mod echo;
+pub mod events;
 pub mod sqlite;
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,6 @@
 //! What is measured: a file for each kind of work.
 
+pub mod ancestors;
 pub mod bulk;
 pub mod growth;
 pub mod idle;
@@ -7,7 +8,7 @@ pub mod open;
 pub mod single;
 pub mod stored;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::report::{Figures, Line};
 use crate::server::Server;
@@ -88,6 +89,18 @@ pub const ROWS: &[Row] = &[
         is_default: false,
         measure: growth::rows,
     },
+    Row {
+        name: "design-2017",
+        title: "The first ancestor: one thread of Python, pickles over 200 connections; rates until stored",
+        is_default: false,
+        measure: ancestors::design_2017,
+    },
+    Row {
+        name: "design-2025",
+        title: "The second: events by HTTP, acknowledged from memory; rates until acknowledged, and until stored",
+        is_default: false,
+        measure: ancestors::design_2025,
+    },
 ];
 
 /// What the rows need to know.
@@ -125,6 +138,11 @@ pub fn needs(server: &Server, cpu_before: f64, records: u64) -> Figures {
         ("peak_megabytes", server.process.peak_bytes() / 1e6),
         ("disk_bytes_per_record", server.disk_bytes() / records as f64),
     ])
+}
+
+/// How many lines a file has.
+pub fn lines_of(path: &Path) -> u64 {
+    memchr::memchr_iter(b'\n', &std::fs::read(path).unwrap()).count() as u64
 }
 
 /// The rows that matter most, with the whole program on one thread, and limits on one too.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Setup, needs};
+use super::{Setup, lines_of, needs};
 use crate::generator::{Load, Pace};
 use crate::limits::{disk, sqlite::Rows};
 use crate::payloads::Payloads;
@@ -39,8 +39,7 @@ pub fn file(setup: &Setup, threads: usize) -> Vec<Line> {
     let server = setup.server(threads, &["--store=file:{data}/all.log"]);
     let ours = store(&server, records);
     let path = server.data_dir().join("all.log");
-    let lines = memchr::memchr_iter(b'\n', &std::fs::read(&path).unwrap()).count();
-    assert_eq!(lines as u64, records, "lines in the file");
+    assert_eq!(lines_of(&path), records, "lines in the file");
 
     let seconds = disk::copy(&path, &server.data_dir().join("copy"));
     let rate = records as f64 / seconds;
