@@ -40,10 +40,10 @@ pub fn stalls(setup: &Setup) -> Vec<Line> {
         is_over.store(true, Relaxed);
         (watch.join().unwrap(), result)
     });
-    let rows = server.sql("SELECT count(*), max(id) - min(id) + 1, max(id), min(id) FROM record");
-    let number = |column: usize| rows[0][column].as_u64().unwrap();
-    assert_eq!((number(0), number(2)), (number(1), records), "count and last id");
-    let deleted = number(3) - 1;
+    let stored = server.stored();
+    assert_eq!(stored.last_id, records, "the last id");
+    assert_eq!(stored.count, stored.last_id - stored.first_id + 1, "the count, and the span of ids");
+    let deleted = stored.first_id - 1;
     figures.extend([
         ("checkpoints", seen.checkpoints as f64),
         ("segments", seen.segments.len() as f64),
