@@ -44,6 +44,20 @@ impl Payloads {
         Payloads { bytes: cut(&output.stdout), records: FRAMES_PER_WRITE as u64, are_answered: false }
     }
 
+    /// Syslog messages (RFC 5424, octet counting) with the same fields as structured data, 100 a write.
+    pub fn syslog() -> Payloads {
+        const MESSAGES_PER_WRITE: usize = 100;
+        let write = |number: usize| {
+            let messages = number * MESSAGES_PER_WRITE..(number + 1) * MESSAGES_PER_WRITE;
+            messages.map(syslog_message).collect::<String>().into_bytes()
+        };
+        Payloads {
+            bytes: (0..EVENTS / MESSAGES_PER_WRITE).map(write).collect(),
+            records: MESSAGES_PER_WRITE as u64,
+            are_answered: false,
+        }
+    }
+
     /// The mean size of a record, with its share of what is around it.
     pub fn record_bytes(&self) -> f64 {
         let bytes: usize = self.bytes.iter().map(Vec::len).sum();
@@ -96,6 +110,33 @@ fn event_line(n: usize, bytes: usize) -> String {
         line.truncate(end);
     }
     line + &rest
+}
+
+fn syslog_message(n: usize) -> String {
+    let random = scramble(n as u64);
+    let severity = match level(random % 100) {
+        "DEBUG" => 7,
+        "INFO" => 6,
+        "WARN" => 4,
+        "ERROR" => 3,
+        _ => 2,
+    };
+    let message = format!(
+        "<{}>1 2026-11-21T10:{:02}:{:02}.{:06}Z localhost service-{:02} {} - [log@32473 logger=\"app.module{:03}\" trace_id=\"{random:016x}{:016x}\" file=\"/srv/app/module{:03}.py\" line=\"{}\" thread=\"MainThread\"] [{:06}] log message {n:08} for user {}",
+        8 + severity,
+        n / 60_000 % 60,
+        n / 1000 % 60,
+        n % 1_000_000,
+        n % 20,
+        1000 + n % 20,
+        n % 100,
+        scramble(random),
+        n % 100,
+        n % 100 * 7 + 1,
+        n % 1_000_000,
+        random % 500_000,
+    );
+    format!("{} {message}", message.len())
 }
 
 /// 20 % DEBUG, 60 % INFO, 12 % WARN, 7 % ERROR, 1 % FATAL.

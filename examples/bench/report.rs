@@ -72,10 +72,10 @@ const COLUMNS: &[Column] = &[
 
 /// What the headings mean.
 pub const LEGEND: &str = "\
-rec/s, sto/s: records a second, acknowledged (or durable) and stored | p50 to max: latency, ms | CPU, gen: processor seconds a million records, server and generator
-RSS: peak memory of the server, MB | B/rec: its files on disk, all of them, bytes a record
-limit: measured in the same round | ratio: the figure that has the goal, to the limit | reach: the goal for the ratio
-ckpt, segm, del: checkpoints, spool segments and records deleted meanwhile | lines set in: the limits, as measured";
+rec/s: records a second, acknowledged or durable | sto/s: until all were stored | p50 to max: latency in ms
+CPU, gen: processor seconds a million records, of server and generator | RSS: peak memory of the server in MB
+B/rec: bytes a record of all its files on disk | ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
+limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";
 
 /// Widths: the name of a line at least, and each figure. The widest table has fourteen figures and 120 columns.
 const NAME_WIDTH: usize = 24;

@@ -3,8 +3,9 @@
 pub mod ancestors;
 pub mod bulk;
 pub mod growth;
-pub mod idle;
+pub mod memory;
 pub mod open;
+pub mod peers;
 pub mod single;
 pub mod stored;
 
@@ -27,7 +28,12 @@ pub struct Row {
 
 /// All of them, in the order in which they are measured.
 pub const ROWS: &[Row] = &[
-    Row { name: "idle", title: "A server with nothing to do", is_default: true, measure: idle::measure },
+    Row {
+        name: "memory",
+        title: "Peak memory: idle, and with NDJSON, single POSTs and pickles at once, on 416 connections",
+        is_default: true,
+        measure: memory::measure,
+    },
     Row {
         name: "single",
         title: "One event a POST, answered when durable",
@@ -100,6 +106,12 @@ pub const ROWS: &[Row] = &[
         title: "The second: events by HTTP, acknowledged from memory; rates until acknowledged, and until stored",
         is_default: false,
         measure: ancestors::design_2025,
+    },
+    Row {
+        name: "peers",
+        title: "Syslog servers into files, if they are installed, and logboom; 4 connections",
+        is_default: false,
+        measure: peers::measure,
     },
 ];
 
