@@ -29,12 +29,12 @@ fn idle(setup: &Setup) -> Figures {
     ])
 }
 
-/// Bulk on 16 connections, single events on 200, pickles on 200, all in closed loops at the same time.
+/// Bulk on 4 connections, single events on 50, pickles on 200, all in closed loops at the same time.
 fn full(setup: &Setup) -> Figures {
     let server = setup.server(0, &[]);
     let kinds = [
-        (Payloads::requests(1000), server.http, 16, setup.scaled(2_000_000)),
-        (Payloads::requests(1), server.http, 200, setup.scaled(100_000)),
+        (Payloads::requests(1000), server.http, 4, setup.scaled(2_000_000)),
+        (Payloads::requests(1), server.http, 50, setup.scaled(100_000)),
         (Payloads::frames(), server.python, 200, setup.scaled(2_000_000)),
     ];
     let total = kinds.iter().map(|(.., records)| records).sum();

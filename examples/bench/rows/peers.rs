@@ -54,7 +54,7 @@ const PEERS: &[Peer] = &[
 main_queue(queue.type="FixedArray" queue.size="200000" queue.dequeueBatchSize="4096" queue.timeoutEnqueue="3600000")
 module(load="imptcp" threads="2")
 input(type="imptcp" address="127.0.0.1" port="PORT")
-action(type="omfile" file="FOLDER/all.log" ioBufferSize="1m" flushOnTXEnd="off")
+action(type="omfile" template="RSYSLOG_SyslogProtocol23Format" file="FOLDER/all.log" ioBufferSize="1m" flushOnTXEnd="off")
 "#,
     },
     Peer {
@@ -71,7 +71,7 @@ action(type="omfile" file="FOLDER/all.log" ioBufferSize="1m" flushOnTXEnd="off")
         configuration: r#"@version: 3.38
 options { threaded(yes); stats-freq(0); };
 source in { syslog(ip("127.0.0.1") port(PORT) transport("tcp") max-connections(64) log-iw-size(400000) log-fetch-limit(1000)); };
-destination out { file("FOLDER/all.log" log-fifo-size(500000)); };
+destination out { file("FOLDER/all.log" flags(syslog-protocol) log-fifo-size(500000)); };
 log { source(in); destination(out); flags(flow-control); };
 "#,
     },
@@ -97,7 +97,7 @@ impl Peer {
         let load =
             Load { address, connections: CONNECTIONS, payloads: &payloads, records, pace: Pace::Closed };
         let sent = load.run().unwrap();
-        // A line of the file is shorter than the message, and none is empty: first the cheap look.
+        // First the cheap look: no line is shorter than this.
         eventually(|| fs::metadata(&file).is_ok_and(|data| data.len() > records * 100), self.name);
         let mut size = 0;
         eventually(
