@@ -1,0 +1,127 @@
+"""The design of 2017 that logboom descends from, as a reference: one thread, edge-triggered epoll, pickles of logging's
+SocketHandler, a file of lines, and, if asked for, a database.
+
+    ancestor.py file PATH RECORDS             lines in PATH.log
+    ancestor.py sqlite BATCH PATH RECORDS     the same, and rows in PATH.db, so many a transaction
+
+It prints its address, and ends once so many records are stored. The original wrote to PostgreSQL. SQLite takes its place here,
+with WAL and synchronous=FULL: a commit is durable, as PostgreSQL's is by default. A batch that is not full is written
+after a second.
+"""
+
+import logging
+import pickle
+import select
+import socket
+import sqlite3
+import struct
+import sys
+import time
+
+FORMAT = "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s"
+COLUMNS = "time REAL, level INTEGER, name TEXT, path TEXT, line INTEGER, function TEXT, process INTEGER, thread TEXT, message TEXT, service TEXT, trace_id TEXT, region TEXT"
+INSERT = "INSERT INTO logs VALUES (" + ", ".join("?" * 12) + ")"
+
+
+class File:
+    def __init__(self, path):
+        self.file = open(path + ".log", "w", buffering=1 << 16)
+        self.formatter = logging.Formatter(FORMAT)
+
+    def add(self, record):
+        self.file.write(self.formatter.format(record) + "\n")
+
+    def flush(self):
+        self.file.flush()
+
+
+class Database:
+    def __init__(self, path, batch):
+        self.connection = sqlite3.connect(path + ".db", isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = wal")
+        self.connection.execute("PRAGMA synchronous = full")
+        self.connection.execute("CREATE TABLE logs (" + COLUMNS + ")")
+        self.batch, self.rows = batch, []
+
+    def add(self, record):
+        get = record.__dict__.get
+        self.rows.append((record.created, record.levelno, record.name, record.pathname, record.lineno, record.funcName,
+                          record.process, record.threadName, record.getMessage(), get("service"), get("trace_id"), get("region")))
+        if len(self.rows) >= self.batch:
+            self.flush()
+
+    def flush(self):
+        if self.rows:
+            self.connection.execute("BEGIN")
+            self.connection.executemany(INSERT, self.rows)
+            self.connection.execute("COMMIT")
+            self.rows = []
+
+
+class Client:
+    def __init__(self, connection):
+        self.connection, self.buffer = connection, b""
+
+    def read(self, stores):
+        """Reads until nothing is there; says how many records came, and whether the client has gone."""
+        records = 0
+        while True:
+            try:
+                data = self.connection.recv(1 << 16)
+            except BlockingIOError:
+                return records, False
+            if not data:
+                return records, True
+            self.buffer += data
+            records += self.take(stores)
+
+    def take(self, stores):
+        start, records = 0, 0
+        while len(self.buffer) >= start + 4:
+            end = start + 4 + struct.unpack_from(">L", self.buffer, start)[0]
+            if len(self.buffer) < end:
+                break
+            record = logging.makeLogRecord(pickle.loads(self.buffer[start + 4:end]))
+            for store in stores:
+                store.add(record)
+            start, records = end, records + 1
+        self.buffer = self.buffer[start:]
+        return records
+
+
+def serve(stores, missing):
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener.setblocking(False)
+    print("%s:%d" % listener.getsockname(), flush=True)
+    epoll = select.epoll()
+    epoll.register(listener, select.EPOLLIN)
+    clients, flush_at = {}, time.monotonic() + 1
+    while missing > 0 or clients:
+        for descriptor, _ in epoll.poll(1):
+            if descriptor == listener.fileno():
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                epoll.register(connection, select.EPOLLIN | select.EPOLLET)
+                clients[connection.fileno()] = Client(connection)
+                continue
+            records, has_gone = clients[descriptor].read(stores)
+            missing -= records
+            if has_gone:
+                clients.pop(descriptor).connection.close()
+        if time.monotonic() >= flush_at:
+            for store in stores:
+                store.flush()
+            flush_at = time.monotonic() + 1
+    for store in stores:
+        store.flush()
+
+
+def main():
+    kind, *batch, path, records = sys.argv[1:]
+    stores = [File(path)]
+    if kind == "sqlite":
+        stores.append(Database(path, int(batch[0])))
+    serve(stores, int(records))
+
+
+main()

@@ -1,0 +1,174 @@
+//! What is measured: a file for each kind of work.
+
+pub mod ancestors;
+pub mod bulk;
+pub mod growth;
+pub mod memory;
+pub mod open;
+pub mod peers;
+pub mod single;
+pub mod stored;
+
+use std::path::{Path, PathBuf};
+
+use crate::report::{Figures, Line};
+use crate::server::Server;
+
+/// One row of the benchmark.
+pub struct Row {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// Measured when no row is named.
+    pub is_default: bool,
+    /// One round: always the same lines.
+    pub measure: fn(&Setup) -> Vec<Line>,
+}
+
+/// All of them, in the order in which they are measured.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "memory",
+        title: "Peak memory: idle, and with NDJSON, single POSTs and pickles at once, on 254 connections",
+        is_default: true,
+        measure: memory::measure,
+    },
+    Row {
+        name: "single",
+        title: "One event a POST, answered when durable",
+        is_default: true,
+        measure: |setup| single::measure(setup, 0),
+    },
+    Row {
+        name: "ndjson",
+        title: "1,000 events a POST, 4 connections, answered when durable, shipped into SQLite meanwhile",
+        is_default: true,
+        measure: |setup| bulk::ndjson(setup, 0),
+    },
+    Row {
+        name: "python",
+        title: "Pickles of CPython's SocketHandler, 200 connections, shipped into SQLite meanwhile",
+        is_default: true,
+        measure: |setup| bulk::python(setup, 0),
+    },
+    Row {
+        name: "sqlite",
+        title: "1,000 events a POST, 4 connections, from the first byte until all can be queried in SQLite",
+        is_default: true,
+        measure: |setup| stored::sqlite(setup, 0),
+    },
+    Row {
+        name: "file",
+        title: "The same into a file of lines, without a database",
+        is_default: true,
+        measure: |setup| stored::file(setup, 0),
+    },
+    Row {
+        name: "open",
+        title: "One event a POST at a given rate, 64 connections; latency from the scheduled time",
+        is_default: true,
+        measure: open::rates,
+    },
+    Row {
+        name: "stalls",
+        title: "60,000 POSTs a second for a minute, with checkpoints, retention and changes of segments",
+        is_default: true,
+        measure: open::stalls,
+    },
+    Row { name: "one-thread", title: "logboom with --threads 1", is_default: true, measure: one_thread },
+    Row {
+        name: "connections",
+        title: "As connections grow (single POSTs: against bare hyper)",
+        is_default: false,
+        measure: growth::connections,
+    },
+    Row {
+        name: "sizes",
+        title: "As records grow: NDJSON, 4 connections",
+        is_default: false,
+        measure: growth::sizes,
+    },
+    Row {
+        name: "rows",
+        title: "As the database grows: NDJSON, 4 connections, then queries over HTTP",
+        is_default: false,
+        measure: growth::rows,
+    },
+    Row {
+        name: "design-2017",
+        title: "The first ancestor: one thread of Python, pickles over 200 connections; rates until stored",
+        is_default: false,
+        measure: ancestors::design_2017,
+    },
+    Row {
+        name: "design-2025",
+        title: "The second: events by HTTP, acknowledged from memory; rates until acknowledged, and until stored",
+        is_default: false,
+        measure: ancestors::design_2025,
+    },
+    Row {
+        name: "peers",
+        title: "Syslog servers into files, if they are installed, and logboom; 4 connections",
+        is_default: false,
+        measure: peers::measure,
+    },
+];
+
+/// What the rows need to know.
+pub struct Setup {
+    /// The server's executable.
+    pub executable: PathBuf,
+    /// Where data folders are made: on the disk that is measured.
+    pub folder: PathBuf,
+    /// Do an eighth of the work.
+    pub is_quick: bool,
+}
+
+impl Setup {
+    /// Starts a server with so many threads (0: as many as there are cores).
+    pub fn server(&self, threads: usize, arguments: &[&str]) -> Server {
+        let threads = format!("--threads={threads}");
+        Server::start(&self.executable, &self.folder, &[&[threads.as_str()], arguments].concat())
+    }
+
+    /// So much work, or an eighth of it, in whole thousands.
+    pub fn scaled(&self, records: u64) -> u64 {
+        if self.is_quick { (records / 8).next_multiple_of(1000) } else { records }
+    }
+
+    /// Seconds of an open loop.
+    pub fn seconds(&self, seconds: f64) -> f64 {
+        if self.is_quick { seconds / 4.0 } else { seconds }
+    }
+}
+
+/// What a server needed for records: processor time since `cpu_before`, memory and disk.
+pub fn needs(server: &Server, cpu_before: f64, records: u64) -> Figures {
+    Figures::from([
+        ("cpu_seconds_per_million", (server.process.cpu_seconds() - cpu_before) / records as f64 * 1e6),
+        ("peak_megabytes", server.process.peak_bytes() / 1e6),
+        ("disk_bytes_per_record", server.disk_bytes() / records as f64),
+    ])
+}
+
+/// How many lines a file has.
+pub fn lines_of(path: &Path) -> u64 {
+    memchr::memchr_iter(b'\n', &std::fs::read(path).unwrap()).count() as u64
+}
+
+/// The rows that matter most, with the whole program on one thread, and limits on one too.
+fn one_thread(setup: &Setup) -> Vec<Line> {
+    type Measure = fn(&Setup, usize) -> Vec<Line>;
+    let rows: [(&str, Measure); 4] = [
+        ("single", single::measure),
+        ("ndjson", bulk::ndjson),
+        ("python", bulk::python),
+        ("sqlite", stored::sqlite),
+    ];
+    let of_row = |(name, measure): (&str, Measure)| {
+        let rename = |line: Line| Line { name: format!("{name}: {}", line.name.trim()), ..line };
+        measure(setup, 1).into_iter().map(rename).collect::<Vec<_>>()
+    };
+    rows.into_iter().flat_map(of_row).collect()
+}

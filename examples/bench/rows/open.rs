@@ -1,0 +1,107 @@
+//! Open loops: requests that come when they come, each one's latency counted from the time it was due.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{Setup, needs};
+use crate::generator::{Load, Pace};
+use crate::payloads::Payloads;
+use crate::report::{Figures, Line, Reach, figures_of};
+use crate::server::Server;
+
+const CONNECTIONS: usize = 64;
+
+/// Three rates, of which the last is more than any known log server takes on two cores.
+pub fn rates(setup: &Setup) -> Vec<Line> {
+    let payloads = Payloads::requests(1);
+    let rate = |rate: u32| {
+        let server = setup.server(0, &[]);
+        let (figures, records) = run(&server, &payloads, rate, setup.seconds(2.0), setup.seconds(10.0));
+        server.check_stored(records);
+        Line::new(format!("{},000/s", rate / 1000), figures)
+    };
+    [5_000, 20_000, 60_000].map(rate).into()
+}
+
+/// 60,000 a second while everything happens that could hold them up; fails if it did not happen.
+pub fn stalls(setup: &Setup) -> Vec<Line> {
+    const RATE: u32 = 60_000;
+    let seconds = setup.seconds(60.0);
+    // Records are deleted for most of the run.
+    let age = format!("--retention-age={}ms", (seconds * 1000.0 / 6.0) as u64);
+    let server = setup.server(0, &["--spool-segment-bytes=8MiB", &age]);
+    let payloads = Payloads::requests(1);
+    let is_over = AtomicBool::new(false);
+    let (seen, (mut figures, records)) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| Seen::until(&is_over, &server));
+        let result = run(&server, &payloads, RATE, 0.0, seconds);
+        is_over.store(true, Relaxed);
+        (watch.join().unwrap(), result)
+    });
+    let stored = server.stored();
+    assert_eq!(stored.last_id, records, "the last id");
+    assert_eq!(stored.count, stored.last_id - stored.first_id + 1, "the count, and the span of ids");
+    let deleted = stored.first_id - 1;
+    figures.extend([
+        ("checkpoints", seen.checkpoints as f64),
+        ("segments", seen.segments.len() as f64),
+        ("deleted", deleted as f64),
+    ]);
+    assert!(deleted > 0, "retention deleted nothing: the run shows nothing");
+    assert!(seen.checkpoints > 1 && seen.segments.len() > 2, "{seen:?}: the run shows nothing");
+    vec![Line::new("logboom", figures).held_against("max_ms", 260.0, Reach::AtMost(1.0))]
+}
+
+/// Gives the figures, and how many records were sent.
+fn run(
+    server: &Server,
+    payloads: &Payloads,
+    rate: u32,
+    warm_up_seconds: f64,
+    seconds: f64,
+) -> (Figures, u64) {
+    let rate = f64::from(rate);
+    let warm_up = (rate * warm_up_seconds) as u64;
+    let records = warm_up + (rate * seconds) as u64;
+    let cpu = server.process.cpu_seconds();
+    let pace = Pace::Open { per_second: rate, warm_up };
+    let sent =
+        Load { address: server.http, connections: CONNECTIONS, payloads, records, pace }.run().unwrap();
+    assert_eq!(sent.accepted, records);
+    server.flush();
+    let mut figures = figures_of(&sent, records);
+    figures.extend(needs(server, cpu, records));
+    server.check_accepted(records);
+    (figures, records)
+}
+
+/// What happened meanwhile, as the file system shows it: asking the server would be one more thing for it to do.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The database file is written by checkpoints alone.
+    checkpoints: u64,
+    /// Names of the spool's files; each change of segments brings a new one.
+    segments: BTreeSet<OsString>,
+}
+
+impl Seen {
+    fn until(is_over: &AtomicBool, server: &Server) -> Seen {
+        let mut seen = Seen::default();
+        let modified = || std::fs::metadata(server.database()).and_then(|data| data.modified()).ok();
+        let (mut last, mut was_written) = (modified(), false);
+        while !is_over.load(Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = modified();
+            let is_written = now != last;
+            // One that is under way for longer is seen several times.
+            seen.checkpoints += u64::from(is_written && !was_written);
+            (last, was_written) = (now, is_written);
+            let files = std::fs::read_dir(server.data_dir().join("spool")).into_iter().flatten().flatten();
+            let names = files.map(|file| file.file_name());
+            seen.segments.extend(names.filter(|name| name.to_string_lossy().ends_with(".segment")));
+        }
+        seen
+    }
+}

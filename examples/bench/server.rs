@@ -1,0 +1,185 @@
+//! The real server: `logboom serve` on free ports, with a data folder of its own.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, Row};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{Process, disk_bytes};
+
+/// A running server; it and its data end with this.
+pub struct Server {
+    /// Where to send requests.
+    pub http: SocketAddr,
+    /// Where to send frames.
+    pub python: SocketAddr,
+    /// Its process.
+    pub process: Process,
+    data_dir: TempDir,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// Rows of a database.
+pub struct Stored {
+    pub count: u64,
+    pub first_id: u64,
+    pub last_id: u64,
+}
+
+/// How long a start may take, and a wait for records that were sent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Drop for Server {
+    /// Shows, below a failure, what the server said last.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log.lock().unwrap();
+            eprintln!("the server said last:\n{}", log[log.len().saturating_sub(20)..].join("\n"));
+        }
+    }
+}
+
+impl Server {
+    /// Starts the executable on the disk of this folder, with these arguments beside the usual ones; `{data}` in them is the
+    /// data folder.
+    pub fn start(executable: &Path, folder: &Path, arguments: &[&str]) -> Server {
+        let data_dir = tempfile::Builder::new().prefix("logboom-").tempdir_in(folder).unwrap();
+        let data = data_dir.path().to_str().unwrap();
+        let mut command = Command::new(executable);
+        command.args(["serve", "--log-format=json", "--query-seconds-max=600", "--data-dir", data]);
+        command.args(["--listen=http=127.0.0.1:0", "--listen=python=127.0.0.1:0"]);
+        command.args(arguments.iter().map(|argument| argument.replace("{data}", data)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOGBOOM_")) {
+            command.env_remove(name);
+        }
+        let mut process = Process(command.spawn().unwrap());
+        let log = Arc::default();
+        let addresses = read_log(&mut process, &log);
+        Server { http: addresses["http"], python: addresses["python"], process, data_dir, log }
+    }
+
+    /// Its data folder.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir().join("logboom.db")
+    }
+
+    /// Whether it has one.
+    pub fn has_database(&self) -> bool {
+        self.database().exists()
+    }
+
+    /// What its files take on disk: database, its log, spool.
+    pub fn disk_bytes(&self) -> f64 {
+        disk_bytes(self.data_dir())
+    }
+
+    /// `/api/v1/status`.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/api/v1/status")).unwrap()
+    }
+
+    /// Returns once everything that was accepted is in every store.
+    pub fn flush(&self) {
+        let mut tries = 0;
+        // One call waits for a bounded time.
+        while let Err(error) = ureq::post(self.url("/api/v1/flush")).send_empty() {
+            tries += 1;
+            assert!(tries < 40, "the stores do not get there: {error}; {}", self.status());
+        }
+    }
+
+    /// Returns once so many records are durable in the spool.
+    pub fn wait_until_durable(&self, records: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.status()["spool"]["durable_id"].as_u64().unwrap() <= records {
+            assert!(Instant::now() < deadline, "{records} records are not durable: {}", self.status());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The body of an answer.
+    pub fn get(&self, path: &str) -> String {
+        let mut answer = ureq::get(self.url(path)).call().unwrap();
+        answer.body_mut().with_config().limit(u64::MAX).read_to_string().unwrap()
+    }
+
+    /// The rows of a statement.
+    pub fn sql(&self, sql: &str) -> Vec<Value> {
+        let body = json!({ "sql": sql }).to_string();
+        let mut answer = ureq::post(self.url("/api/v1/sql")).send(body).unwrap();
+        let mut answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        answer["rows"].as_array_mut().map(std::mem::take).unwrap()
+    }
+
+    /// Fails unless exactly these records were accepted, and none refused.
+    pub fn check_accepted(&self, records: u64) {
+        let status = self.status();
+        for name in ["accepted", "received"] {
+            let sources = status["sources"].as_array().unwrap();
+            let total: u64 = sources.iter().map(|source| source[name].as_u64().unwrap()).sum();
+            assert_eq!(total, records, "{name}, of {records}: {status}");
+        }
+    }
+
+    /// Fails unless the database has exactly these records, each once.
+    pub fn check_stored(&self, records: u64) {
+        let Stored { count, first_id, last_id } = self.stored();
+        assert_eq!((count, first_id, last_id), (records, 1, records), "count, first and last id");
+    }
+
+    /// What the database has. It is read here: a server with one thread does not answer what takes long.
+    pub fn stored(&self) -> Stored {
+        let connection =
+            Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|number| number as u64);
+        let sql = "SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0) FROM record";
+        let stored = |row: &Row<'_>| {
+            Ok(Stored { count: number(row, 0)?, first_id: number(row, 1)?, last_id: number(row, 2)? })
+        };
+        connection.query_row(sql, [], stored).unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+}
+
+/// Follows what the server says; returns its addresses once it is ready.
+fn read_log(process: &mut Process, log: &Arc<Mutex<Vec<String>>>) -> HashMap<String, SocketAddr> {
+    let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut addresses = HashMap::new();
+    loop {
+        let Some(line) = lines.next() else {
+            panic!("the server does not start:\n{}", log.lock().unwrap().join("\n"));
+        };
+        let event: Value = serde_json::from_str(&line).unwrap_or_default();
+        log.lock().unwrap().push(line);
+        if event["message"] == "listening" {
+            let text = |name: &str| event[name].as_str().unwrap().to_owned();
+            addresses.insert(text("protocol"), text("address").parse().unwrap());
+        }
+        if event["message"] == "ready" {
+            break;
+        }
+    }
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in lines {
+            log.lock().unwrap().push(line);
+        }
+    });
+    addresses
+}
