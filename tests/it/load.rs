@@ -49,6 +49,11 @@ pub fn record(key: &str) -> String {
     format!(r#"{{"message":"key={key}","level":"info","logger":"load","trace_id":"{key}"}}"#)
 }
 
+/// The same, with a message that is longer by so many bytes.
+pub fn padded_record(key: &str, padding: usize) -> String {
+    record(key).replacen("key=", &format!("{}key=", "x".repeat(padding)), 1)
+}
+
 /// What the clients of a test were told.
 #[derive(Default)]
 pub struct Ledger {
@@ -63,6 +68,11 @@ impl Ledger {
         self.acknowledged.lock().unwrap().clone()
     }
 
+    /// Those beyond the first few.
+    pub fn acknowledged_since(&self, known: usize) -> Vec<String> {
+        self.acknowledged.lock().unwrap()[known..].to_vec()
+    }
+
     /// Answers of 200 so far.
     pub fn answers(&self) -> u64 {
         self.answers.load(SeqCst)
@@ -75,11 +85,24 @@ impl Ledger {
 
     /// Posts records until told to stop, or until the server goes away; `batch` of them at once.
     pub fn post_on(self: &Arc<Self>, address: &str, name: &str, batch: usize) -> JoinHandle<()> {
+        self.post_padded_on(address, name, batch, 0)
+    }
+
+    /// The same with longer messages.
+    pub fn post_padded_on(
+        self: &Arc<Self>,
+        address: &str,
+        name: &str,
+        batch: usize,
+        padding: usize,
+    ) -> JoinHandle<()> {
         let (ledger, address, name) = (Arc::clone(self), address.to_owned(), name.to_owned());
         std::thread::spawn(move || {
             let Ok(mut connection) = Connection::open(&address) else { return };
             for request in 0.. {
-                if ledger.stop.load(SeqCst) || ledger.post(&mut connection, &name, request, batch).is_err() {
+                if ledger.stop.load(SeqCst)
+                    || ledger.post(&mut connection, &format!("{name}-{request}"), batch, padding).is_err()
+                {
                     return;
                 }
             }
@@ -90,11 +113,11 @@ impl Ledger {
         &self,
         connection: &mut Connection,
         name: &str,
-        request: u64,
         batch: usize,
+        padding: usize,
     ) -> std::io::Result<()> {
-        let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{request}-{number}")).collect();
-        let lines: Vec<String> = keys.iter().map(|key| record(key)).collect();
+        let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{number}")).collect();
+        let lines: Vec<String> = keys.iter().map(|key| padded_record(key, padding)).collect();
         let (status, _, body) = connection.post(&lines.join("\n"))?;
         match status {
             200 => {
