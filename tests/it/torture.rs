@@ -2,6 +2,8 @@
 //!
 //! `TORTURE_ROUNDS` is how often, `TORTURE_SEED` repeats a run, as far as the machine lets it.
 
+#![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -55,6 +55,8 @@ struct Database {
     blocks: Blocks,
     /// Tells whether the path still leads to the file that is open.
     identity: Option<(u64, u64)>,
+    /// The same for the files beside it.
+    companions: [Option<(u64, u64)>; 2],
 }
 
 impl SqliteStore {
@@ -69,6 +71,28 @@ impl SqliteStore {
             self.database = Some(database);
         }
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
+    }
+
+    /// Fails, and has the database opened anew, when someone took a file away under the open connection: what that writes is
+    /// on its way to nowhere.
+    fn check_files(&mut self) -> Result<(), StoreError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let path = self.path.display();
+        if database.identity != identity(&self.path) {
+            self.database = None;
+            return Err(StoreError::new(format!("the database {path} was moved or deleted while it was open"))
+                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
+        }
+        if database.companions == companions(&database.path) {
+            return Ok(());
+        }
+        // The connection still has the log, and is the last that has. Until it is saved the connection stays.
+        database.checkpoint(true).map_err(|error| describe(&self.path, &error))?;
+        let what =
+            format!("the -wal or -shm file of the database {path} was moved or deleted while it was open");
+        self.database = None;
+        Err(StoreError::new(what)
+            .hint("what it held was saved into the database; leave these files alone while the server runs"))
     }
 
     /// Runs one step on the open database; after any error it is opened anew, so that nothing half-done stays behind.
@@ -91,12 +115,7 @@ impl Store for SqliteStore {
     }
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
-        let path = self.path.clone();
-        if self.database.as_ref().is_some_and(|database| database.identity != identity(&path)) {
-            self.database = None;
-            return Err(StoreError::new(format!("the database {} was moved or deleted while it was open", path.display()))
-                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
-        }
+        self.check_files()?;
         let is_doubtful = std::mem::replace(&mut self.is_doubtful, true);
         let position = self.step(|database| {
             sync_write_ahead_log(&database.path).map_err(|error| io_error(&error))?;
@@ -108,6 +127,7 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
+        self.check_files()?;
         let retention = self.retention;
         self.step(|database| database.delete_oldest(retention))
     }
@@ -120,12 +140,15 @@ impl Database {
         }
         let connection = schema::open(path)?;
         let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
+        let blocks = Blocks::open(&connection)?;
+        let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
         Ok(Database {
             position: position as u64,
             origins: Origins::default(),
-            blocks: Blocks::open(&connection)?,
-            path: std::fs::canonicalize(path).map_err(|error| io_error(&error))?,
+            blocks,
             identity: identity(path),
+            companions: companions(&real_path), // they are there since something was read
+            path: real_path,
             connection,
         })
     }
@@ -266,9 +289,18 @@ fn is_about_the_row(error: &rusqlite::Error) -> bool {
 }
 
 fn write_ahead_log(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     PathBuf::from(name)
+}
+
+/// The write-ahead log and its index.
+fn companions(path: &Path) -> [Option<(u64, u64)>; 2] {
+    ["-wal", "-shm"].map(|suffix| identity(&beside(path, suffix)))
 }
 
 /// Makes all commits durable. No lock of SQLite's is on this file, so closing it again releases none.

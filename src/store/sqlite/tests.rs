@@ -237,6 +237,38 @@ fn a_database_behind_a_link_is_synced_and_its_write_ahead_log_does_not_grow_for_
     assert!(block_on(store.sync()).is_err());
 }
 
+/// The records in it are durable, and so the spool may have none of them any more.
+#[test]
+fn a_deleted_write_ahead_log_is_saved_into_the_database() {
+    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let subject = SqliteSubject::new();
+        let mut store = subject.open();
+        block_on(store.write(&chunk(1, 1001))).unwrap();
+        assert_eq!(block_on(store.sync()).unwrap(), 1001);
+        // So the store's own connection is not the last one, whose end would save it, too.
+        let reader = Connection::open(subject.path()).unwrap();
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM record", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count(&reader), 1000);
+        for suffix in suffixes {
+            std::fs::remove_file(beside(&subject.path(), suffix)).unwrap();
+        }
+        block_on(store.write(&chunk(1001, 1101))).unwrap();
+        let error = block_on(store.sync()).unwrap_err();
+        assert!(error.what.contains("moved or deleted"), "{error}");
+        assert_eq!(block_on(store.position()).unwrap(), 1101);
+        block_on(store.write(&chunk(1101, 1201))).unwrap();
+        assert_eq!(block_on(store.sync()).unwrap(), 1201);
+        drop(store);
+        drop(reader);
+        let found = Connection::open(subject.path()).unwrap();
+        assert_eq!(count(&found), 1200, "{suffixes:?}");
+        let check: String = found.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+    }
+}
+
 #[test]
 fn retention_deletes_origins_that_no_record_has_any_more() {
     let subject = SqliteSubject::new();
