@@ -343,6 +343,23 @@ pub const CONNECT_SECONDS_MAX: u64 = 5;
 /// unless `query_seconds_max` was raised much.
 pub const ANSWER_SECONDS_MAX: u64 = 300;
 
+// open files
+
+/// Open files of each store: database, log and index, log file, position, folder, and what is open for a moment.
+pub const DESCRIPTORS_PER_STORE: usize = 16;
+
+/// Open files of each answer that is being read: database, log, and a file for what does not fit into memory.
+pub const DESCRIPTORS_PER_ANSWER: usize = 3;
+
+/// Open files of each listener: its socket, and a connection that is being refused.
+pub const DESCRIPTORS_PER_LISTENER: usize = 2;
+
+/// Open files of the rest: standard streams, the runtime, the lock, signals, quarantine, what a library opens.
+pub const DESCRIPTORS_SPARE: usize = 64;
+
+/// The least that connections and segments share: eight of each.
+pub const DESCRIPTORS_SHARED_MIN: usize = 16;
+
 // What must hold between them.
 
 const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);

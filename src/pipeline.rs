@@ -6,6 +6,7 @@
 //! that, since it is in the spool.
 
 mod data_dir;
+mod descriptors;
 mod listen;
 mod log;
 mod stores;
@@ -27,29 +28,30 @@ use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::View;
 use data_dir::DataDir;
+use descriptors::Share;
 use listen::{Listeners, Sockets};
 use stores::Stores;
 
 /// Serves until a signal says stop.
 pub fn run(config: &Config) -> Result<(), Failure> {
     log::start(config);
-    raise_descriptor_limit();
+    let share = descriptors::share(config)?;
     let threads = Threads::of(config.threads);
     let runtime =
         threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
-    let result = runtime.block_on(serve(config, threads));
+    let result = runtime.block_on(serve(config, share, threads));
     // Whatever blocks still (a long query) must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
+async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
     let started = Instant::now();
     let data_dir = DataDir::open(&config.data_dir)?;
     let sockets = Sockets::bind(&config.listen)?;
     let mut stores = Stores::new(&config.stores)?;
 
-    let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: config.spool.bytes_max };
+    let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
     let disk = Folder::open(&data_dir.spool()).map_err(|error| cannot_open().because(error))?;
     let floor = stores.furthest_position().await;
@@ -79,7 +81,7 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
         queries: View::queries(),
     });
     let (stop, when_stopping) = watch::channel(false);
-    let listeners = Listeners::start(sockets, sources, &view, config, &when_stopping);
+    let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 
     tokio::select! {
@@ -154,14 +156,4 @@ async fn exit_at_second_signal() {
     }
     tracing::warn!("stopped at once by a second signal");
     std::process::exit(1);
-}
-
-/// Each connection is a descriptor: take as many as the system gives.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
-    }
 }

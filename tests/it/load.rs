@@ -24,10 +24,19 @@ impl Connection {
 
     /// Posts records and gives the status, the head in lower case and the body.
     pub fn post(&mut self, body: &str) -> std::io::Result<(u16, String, String)> {
+        self.request("POST", "/api/v1/records", body)
+    }
+
+    /// Asks for anything, with the same answer.
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> std::io::Result<(u16, String, String)> {
         let length = body.len();
-        let request = format!(
-            "POST /api/v1/records HTTP/1.1\r\nhost: logboom\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: logboom\r\ncontent-length: {length}\r\n\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

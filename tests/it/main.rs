@@ -12,6 +12,7 @@ mod audit;
 mod bounds;
 mod cli;
 mod crowd;
+mod descriptors;
 mod disk;
 mod failures;
 mod harness;
