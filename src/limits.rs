@@ -216,6 +216,10 @@ pub const STORE_SYNC_ROWS: u64 = 200_000;
 /// Pause between two looks at whether retention or rotation has something to do.
 pub const STORE_MAINTAIN_SECONDS: u64 = 5;
 
+/// For so long the clock must have been seen to run evenly before records are deleted for their age: time for a person to
+/// notice a wrong clock.
+pub const RETENTION_EVIDENCE_SECONDS_MAX: u64 = 86_400;
+
 /// The page cache of each connection to a SQLite database.
 pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
 

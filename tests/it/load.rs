@@ -92,6 +92,11 @@ impl Ledger {
         self.stop.store(true, SeqCst);
     }
 
+    /// Clients that start from now on are not ended by the last stop.
+    pub fn go_on(&self) {
+        self.stop.store(false, SeqCst);
+    }
+
     /// Posts records until told to stop, or until the server goes away; `batch` of them at once.
     pub fn post_on(self: &Arc<Self>, address: &str, name: &str, batch: usize) -> JoinHandle<()> {
         self.post_padded_on(address, name, batch, 0)

@@ -11,6 +11,7 @@ mod aim;
 mod audit;
 mod bounds;
 mod cli;
+mod clock;
 mod crowd;
 mod descriptors;
 mod disk;

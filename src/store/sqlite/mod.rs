@@ -8,6 +8,7 @@
 mod blocks;
 mod origins;
 pub mod read;
+mod retention;
 mod schema;
 
 #[cfg(test)]
@@ -16,30 +17,23 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, params};
 
 use self::blocks::Blocks;
 use self::origins::Origins;
+use self::retention::Clock;
+pub use self::retention::Retention;
 use super::{Store, StoreError, Written};
 use crate::limits::SQLITE_WAL_BYTES_TARGET;
 use crate::record::{EncodedRecord, RecordId, RecordRef, json, time};
 use crate::spool::Chunk;
 
-/// How long, and how much, a database keeps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Retention {
-    /// Records received longer ago than this are deleted.
-    pub age: Option<Duration>,
-    /// The oldest are deleted once the database holds more bytes than this.
-    pub bytes: Option<u64>,
-}
-
 /// Ships into a SQLite database.
 pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
+    clock: Clock,
     database: Option<Database>,
     /// A sync has failed: the system may have forgotten what it could not write.
     is_doubtful: bool,
@@ -62,7 +56,7 @@ struct Database {
 impl SqliteStore {
     /// Opens nothing yet: [`Store::position`] does.
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
-        SqliteStore { path, retention, database: None, is_doubtful: false }
+        SqliteStore { path, retention, clock: Clock::new(), database: None, is_doubtful: false }
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
@@ -128,8 +122,10 @@ impl Store for SqliteStore {
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
         self.check_files()?;
-        let retention = self.retention;
-        self.step(|database| database.delete_oldest(retention))
+        let (retention, mut clock) = (self.retention, self.clock);
+        let result = self.step(|database| database.delete_oldest(retention, &mut clock));
+        self.clock = clock;
+        result
     }
 }
 
@@ -202,45 +198,6 @@ impl Database {
             return Ok(());
         }
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-    }
-
-    /// Deletes the oldest block if it is due, and tells whether it was.
-    fn delete_oldest(&mut self, retention: Retention) -> rusqlite::Result<bool> {
-        if retention.age.is_none() && retention.bytes.is_none() {
-            return Ok(false);
-        }
-        let Some(oldest) = blocks::oldest(&self.connection)? else { return Ok(false) };
-        if self.blocks.is_growing(&oldest) {
-            return Ok(false);
-        }
-        let too_old = retention.age.is_some_and(|age| {
-            let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-            oldest.observed_max < time::now().saturating_sub(age)
-        });
-        let too_large = match retention.bytes {
-            Some(bytes_max) => self.used_bytes()? > bytes_max,
-            None => false,
-        };
-        if !too_old && !too_large {
-            return Ok(false);
-        }
-        let ids = params![oldest.first_id as i64, oldest.end_id as i64];
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
-        self.connection
-            .prepare_cached("DELETE FROM block WHERE first_id = ?")?
-            .execute([oldest.first_id as i64])?;
-        origins::delete_unused(&self.connection, oldest.end_id)?;
-        self.connection.execute_batch("COMMIT")?;
-        self.blocks.forget(oldest.first_id);
-        Ok(true)
-    }
-
-    /// What rows take; deleted ones leave pages that are written again.
-    fn used_bytes(&self) -> rusqlite::Result<u64> {
-        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-        let pages = number("page_count")? - number("freelist_count")?;
-        Ok((pages * number("page_size")?) as u64)
     }
 }
 
