@@ -7,6 +7,7 @@
     reason = "tests say what they do by their names"
 )]
 
+mod accounted;
 mod aim;
 mod audit;
 mod bounds;
