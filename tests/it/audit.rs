@@ -59,6 +59,14 @@ impl Keys {
     }
 }
 
+/// The keys in a SQLite database in the order of their ids.
+pub fn keys_of(path: &Path) -> Vec<String> {
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut select = database.prepare("SELECT trace_id FROM logs ORDER BY id").unwrap();
+    let keys = select.query_map([], |row| row.get(0)).unwrap();
+    keys.map(Result::unwrap).collect()
+}
+
 /// The keys of a store's records in the order of their ids, from 1 on.
 #[derive(Default)]
 pub struct Trail {
@@ -106,6 +114,11 @@ impl Trail {
         let lost: Vec<_> = keys.iter().filter(|key| !self.known.contains(*key)).collect();
         let some = &lost[..lost.len().min(10)];
         assert!(lost.is_empty(), "{what} lacks {} of {} acknowledged: {some:?}", lost.len(), keys.len());
+    }
+
+    /// The last keys are these.
+    pub fn check_ends_with(&self, what: &str, keys: &[String]) {
+        assert!(self.keys.ends_with(keys), "{what} does not end with the same {} keys", keys.len());
     }
 
     /// Both have the same keys under the same ids.

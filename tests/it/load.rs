@@ -68,10 +68,22 @@ pub fn padded_record(key: &str, padding: usize) -> String {
 pub struct Ledger {
     acknowledged: Mutex<Vec<String>>,
     answers: AtomicU64,
+    /// Refusals so far, where they are expected.
+    refusals: Option<AtomicU64>,
     stop: AtomicBool,
 }
 
 impl Ledger {
+    /// One whose clients may be told to come back.
+    pub fn with_refusals(self) -> Ledger {
+        Ledger { refusals: Some(AtomicU64::new(0)), ..self }
+    }
+
+    /// Requests so far that were refused whole.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.as_ref().unwrap().load(SeqCst)
+    }
+
     /// Keys whose answer was 200.
     pub fn acknowledged(&self) -> Vec<String> {
         self.acknowledged.lock().unwrap().clone()
@@ -132,8 +144,13 @@ impl Ledger {
     ) -> std::io::Result<()> {
         let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{number}")).collect();
         let lines: Vec<String> = keys.iter().map(|key| padded_record(key, padding)).collect();
-        let (status, _, body) = connection.post(&lines.join("\n"))?;
+        let (status, head, body) = connection.post(&lines.join("\n"))?;
         match status {
+            429 | 503 if self.refusals.is_some() => {
+                assert!(head.contains("\r\nretry-after: "), "{head}");
+                assert!(body.starts_with("{\"accepted\":0,"), "{body}");
+                self.refusals.as_ref().unwrap().fetch_add(1, SeqCst);
+            }
             200 => {
                 assert!(body.starts_with(&format!("{{\"accepted\":{batch},\"rejected\":0,")), "{body}");
                 self.acknowledged.lock().unwrap().extend(keys);

@@ -11,6 +11,7 @@ mod accounted;
 mod aim;
 mod audit;
 mod bounds;
+mod ceiling;
 mod cli;
 mod clock;
 mod crowd;
