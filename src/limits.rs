@@ -230,6 +230,10 @@ pub const STORE_SYNC_ROWS: u64 = 200_000;
 /// Pause between two looks at whether retention or rotation has something to do.
 pub const STORE_MAINTAIN_SECONDS: u64 = 5;
 
+/// For so long the clock must have been seen to run evenly before records are deleted for their age: time for a person to
+/// notice a wrong clock.
+pub const RETENTION_EVIDENCE_SECONDS_MAX: u64 = 86_400;
+
 /// The page cache of each connection to a SQLite database.
 pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
 
@@ -362,6 +366,23 @@ pub const CONNECT_SECONDS_MAX: u64 = 5;
 /// How long a reading command waits for the server to begin or go on with an answer: longer than any query may run
 /// unless `query_seconds_max` was raised much.
 pub const ANSWER_SECONDS_MAX: u64 = 300;
+
+// open files
+
+/// Open files of each store: database, log and index, log file, position, folder, and what is open for a moment.
+pub const DESCRIPTORS_PER_STORE: usize = 16;
+
+/// Open files of each answer that is being read: database, log, and a file for what does not fit into memory.
+pub const DESCRIPTORS_PER_ANSWER: usize = 3;
+
+/// Open files of each listener: its socket, and a connection that is being refused.
+pub const DESCRIPTORS_PER_LISTENER: usize = 2;
+
+/// Open files of the rest: standard streams, the runtime, the lock, signals, quarantine, what a library opens.
+pub const DESCRIPTORS_SPARE: usize = 64;
+
+/// The least that connections and segments share: eight of each.
+pub const DESCRIPTORS_SHARED_MIN: usize = 16;
 
 // What must hold between them.
 

@@ -6,6 +6,7 @@
 //! that, since it is in the spool.
 
 mod data_dir;
+mod descriptors;
 mod listen;
 mod log;
 mod stores;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
@@ -27,29 +28,31 @@ use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::View;
 use data_dir::DataDir;
+use descriptors::Share;
 use listen::{Listeners, Sockets};
 use stores::Stores;
 
 /// Serves until a signal says stop.
 pub fn run(config: &Config) -> Result<(), Failure> {
     log::start(config);
-    raise_descriptor_limit();
+    let share = descriptors::share(config)?;
     let threads = Threads::of(config.threads);
     let runtime =
         threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
-    let result = runtime.block_on(serve(config, threads));
+    let result = runtime.block_on(serve(config, share, threads));
     // Whatever blocks still (a long query) must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
+async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
     let started = Instant::now();
     let data_dir = DataDir::open(&config.data_dir)?;
+    let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;
     let mut stores = Stores::new(&config.stores)?;
 
-    let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: config.spool.bytes_max };
+    let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
     let disk = Folder::open(&data_dir.spool()).map_err(|error| cannot_open().because(error))?;
     let floor = stores.furthest_position().await;
@@ -79,11 +82,11 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
         queries: View::queries(),
     });
     let (stop, when_stopping) = watch::channel(false);
-    let listeners = Listeners::start(sockets, sources, &view, config, &when_stopping);
+    let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 
     tokio::select! {
-        signal = wait_for_signals(&stores) => signal?,
+        () = signals.wait_for_stop(&stores) => {}
         () = any_ended(&mut tasks) => {
             return Err(Failure::new("a part of the server has failed").hint(
                 "the log above says which; nothing that was acknowledged is lost, a new start goes on from the spool",
@@ -91,7 +94,7 @@ async fn serve(config: &Config, threads: Threads) -> Result<(), Failure> {
         }
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(config.shutdown_seconds_max);
-    tokio::spawn(exit_at_second_signal());
+    tokio::spawn(signals.exit_at_second());
     tracing::info!("stopping");
     let _ = stop.send(true);
     listeners
@@ -126,42 +129,42 @@ async fn finish(tasks: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instan
     }
 }
 
-/// Returns at the first signal to stop; SIGHUP reopens log files.
-async fn wait_for_signals(stores: &Stores) -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new("cannot receive signals").because(error));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => stores.reopen_files(),
+/// The signals that are listened to, from the start on to the end: none is missed between two waits.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new("cannot receive signals").because(error));
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the first signal to stop; SIGHUP reopens log files.
+    async fn wait_for_stop(&mut self, stores: &Stores) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => stores.reopen_files(),
+            }
         }
     }
-}
 
-/// The one who is in a hurry gets out: acknowledged records are in the spool.
-async fn exit_at_second_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::warn!("stopped at once by a second signal");
-    std::process::exit(1);
-}
-
-/// Each connection is a descriptor: take as many as the system gives.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+    /// The one who is in a hurry gets out: acknowledged records are in the spool.
+    async fn exit_at_second(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::warn!("stopped at once by a second signal");
+        std::process::exit(1);
     }
 }

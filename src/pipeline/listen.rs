@@ -172,6 +172,7 @@ impl Listeners {
         sources: Vec<Arc<Source>>,
         view: &Arc<View>,
         config: &Config,
+        connections_max: usize,
         stop: &watch::Receiver<bool>,
     ) -> Listeners {
         let duration_max = Duration::from_secs(config.frame_seconds_max);
@@ -183,7 +184,7 @@ impl Listeners {
                 duration_max,
             )),
             view: Arc::clone(view),
-            connections: Arc::new(Semaphore::new(config.connections_max)),
+            connections: Arc::new(Semaphore::new(connections_max)),
         });
         let mut listeners = Listeners { tasks: JoinSet::new(), unix_paths: Vec::new() };
         for ((listener, bound), source) in sockets.0.into_iter().zip(sources) {

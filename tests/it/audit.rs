@@ -1,7 +1,7 @@
 //! Looks into the stores, not through the server: is every key there, and once?
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -53,13 +53,106 @@ impl Keys {
         );
     }
 
-    /// Both stores have the same.
-    pub fn check_equal(&self, other: &Keys) {
-        assert!(self.0 == other.0, "one store has {} keys, the other {}", self.0.len(), other.0.len());
-    }
-
     /// How many keys begin like this.
     pub fn starting_with(&self, start: &str) -> usize {
         self.0.keys().filter(|key| key.starts_with(start)).count()
     }
+}
+
+/// The keys in a SQLite database in the order of their ids.
+pub fn keys_of(path: &Path) -> Vec<String> {
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut select = database.prepare("SELECT trace_id FROM logs ORDER BY id").unwrap();
+    let keys = select.query_map([], |row| row.get(0)).unwrap();
+    keys.map(Result::unwrap).collect()
+}
+
+/// The keys of a store's records in the order of their ids, from 1 on.
+#[derive(Default)]
+pub struct Trail {
+    keys: Vec<String>,
+    known: HashSet<String>,
+}
+
+impl Trail {
+    /// Adds what the database holds beyond what is known. No server need be stopped for it.
+    pub fn follow_database(&mut self, path: &Path) {
+        let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut select = database.prepare("SELECT id, trace_id FROM logs WHERE id > ? ORDER BY id").unwrap();
+        let mut rows = select.query([self.keys.len() as i64]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            self.add(row.get::<_, i64>(0).unwrap() as u64, row.get(1).unwrap());
+        }
+    }
+
+    /// What stands in a log file and in those that it was before, of lines `ID xx..x key=KEY`.
+    pub fn of_log_files(path: &Path) -> Trail {
+        let mut trail = Trail::default();
+        for file in log_files(path) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{} ends with half a line", file.display());
+            for line in text.lines() {
+                let (id, key) = parse_line(line).unwrap_or_else(|| panic!("not a whole line: {line:?}"));
+                trail.add(id, key.to_owned());
+            }
+        }
+        trail
+    }
+
+    fn add(&mut self, id: u64, key: String) {
+        assert_eq!(id, self.keys.len() as u64 + 1, "{key} does not follow {:?}", self.keys.last());
+        assert!(self.known.insert(key.clone()), "{key} is there twice");
+        self.keys.push(key);
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// All these keys are there.
+    pub fn check_has(&self, what: &str, keys: &[String]) {
+        let lost: Vec<_> = keys.iter().filter(|key| !self.known.contains(*key)).collect();
+        let some = &lost[..lost.len().min(10)];
+        assert!(lost.is_empty(), "{what} lacks {} of {} acknowledged: {some:?}", lost.len(), keys.len());
+    }
+
+    /// The last keys are these.
+    pub fn check_ends_with(&self, what: &str, keys: &[String]) {
+        assert!(self.keys.ends_with(keys), "{what} does not end with the same {} keys", keys.len());
+    }
+
+    /// Both have the same keys under the same ids.
+    pub fn check_equal(&self, what: &str, other: &Trail) {
+        let difference = self.keys.iter().zip(&other.keys).position(|(one, two)| one != two);
+        assert_eq!(difference, None, "{what} differs");
+        assert_eq!(self.len(), other.len(), "{what} has another length");
+    }
+}
+
+/// The log files of a path by the age of their lines, the oldest first.
+pub fn log_files(path: &Path) -> Vec<PathBuf> {
+    let numbered = (1..).map(|number| PathBuf::from(format!("{}.{number}", path.display())));
+    let mut files: Vec<_> = numbered.take_while(|file| file.exists()).collect();
+    files.reverse();
+    files.push(path.to_owned());
+    files
+}
+
+fn parse_line(line: &str) -> Option<(u64, &str)> {
+    let (id, message) = line.split_once(' ')?;
+    let (padding, key) = message.split_once("key=")?;
+    padding.bytes().all(|byte| byte == b'x').then_some((id.parse().ok()?, key))
+}
+
+/// Keys that end in a running number come in its order, from 0 on and without a gap: whoever sends without being answered may
+/// lose what was under way at the end, but nothing in between. Tells how many keys start like this.
+pub fn check_streams(trail: &Trail, start: &str) -> usize {
+    let mut next = HashMap::<&str, u64>::new();
+    for key in trail.keys.iter().filter(|key| key.starts_with(start)) {
+        let (stream, number) = key.rsplit_once('-').unwrap();
+        let expected = next.entry(stream).or_default();
+        assert_eq!(number.parse(), Ok(*expected), "a gap before {key}");
+        *expected += 1;
+    }
+    next.values().sum::<u64>() as usize
 }

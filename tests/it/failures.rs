@@ -4,12 +4,13 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::audit;
+use crate::audit::{self, Trail};
 use crate::harness::{Server, Setup, eventually};
-use crate::load::record;
+use crate::load::{Ledger, PythonLoad, record};
 use crate::locked::Locked;
 
 /// Posts records that must be acknowledged, and gives their keys.
@@ -103,6 +104,66 @@ fn a_database_that_is_deleted_under_the_server_is_begun_anew() {
     });
     assert_eq!(server.stop(), 0);
     audit::database(&database).check("the database", &keys);
+}
+
+/// Files of the database are deleted while records come in over both doors. What the spool still has is there in the end, and
+/// the other store never notices.
+fn deleted_under_load(suffixes: &[&str]) {
+    let folder = TempDir::new().unwrap();
+    let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
+    let database = data.join("logboom.db");
+    let mut server = Setup::new()
+        .argument("--spool-segment-bytes=4MiB")
+        .argument(format!("--log-file={}", log_file.display()))
+        .argument("--line-format=%(id)s %(message)s")
+        .start(&data);
+    let ledger = Arc::new(Ledger::default());
+    let clients = [(1, 0), (50, 500)].map(|(batch, padding)| {
+        ledger.post_padded_on(&server.address("http"), &format!("http-{batch}"), batch, padding)
+    });
+    let mut python = PythonLoad::start(10_000);
+    python.aim(&server.address("python"), "python");
+    let load = |answers| {
+        let wanted = ledger.answers() + answers;
+        eventually("load", || (ledger.answers() >= wanted).then_some(()));
+    };
+    load(200);
+    let durable_id = server.status()["spool"]["durable_id"].as_u64().unwrap();
+    for suffix in suffixes {
+        std::fs::remove_file(format!("{}{suffix}", database.display())).unwrap();
+    }
+    eventually("it is noticed", || server.log_line("was moved or deleted while it was open"));
+    load(200);
+    ledger.stop();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    drop(python);
+    eventually("all is read", || (server.source("python")["connections"] == 0).then_some(()));
+    eventually("all is well", || (server.get("/readyz").status == 200).then_some(()));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+
+    let lines = Trail::of_log_files(&log_file);
+    lines.check_has("the log file", &ledger.acknowledged());
+    let stored = audit::keys_of(&database);
+    let missing = (lines.len() - stored.len()) as u64;
+    if suffixes.contains(&"") {
+        assert!(missing < durable_id, "what came after it was deleted is there: {missing} of {durable_id}");
+    } else {
+        assert_eq!(missing, 0);
+    }
+    audit::database(&database); // without gaps
+    lines.check_ends_with("the log file", &stored);
+}
+
+#[test]
+fn a_database_deleted_under_load_is_begun_anew_with_what_the_spool_has() {
+    deleted_under_load(&["", "-wal", "-shm"]);
+    deleted_under_load(&[""]);
+}
+
+#[test]
+fn a_write_ahead_log_deleted_under_load_costs_nothing() {
+    deleted_under_load(&["-wal"]);
 }
 
 #[test]

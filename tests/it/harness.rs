@@ -16,16 +16,30 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Setup {
     arguments: Vec<String>,
     listen: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// The limit of open files.
+    descriptors: Option<u64>,
 }
 
 impl Setup {
     pub fn new() -> Setup {
         let listen = ["python", "python-udp", "http"].map(|name| format!("{name}=127.0.0.1:0"));
-        Setup { arguments: Vec::new(), listen: listen.into() }
+        Setup { arguments: Vec::new(), listen: listen.into(), environment: Vec::new(), descriptors: None }
     }
 
     pub fn argument(mut self, argument: impl Into<String>) -> Setup {
         self.arguments.push(argument.into());
+        self
+    }
+
+    pub fn environment(mut self, name: &str, value: impl Into<String>) -> Setup {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// The limit of open files, which the server cannot raise.
+    pub fn descriptors(mut self, limit: u64) -> Setup {
+        self.descriptors = Some(limit);
         self
     }
 
@@ -44,7 +58,7 @@ impl Setup {
 
     /// Starts the server, which may fail.
     pub fn spawn(&self, data_dir: &Path) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        let mut command = self.command();
         command.args(["serve", "--log-format", "json", "--log-level", "debug", "--data-dir"]).arg(data_dir);
         for listener in &self.listen {
             command.args(["--listen", listener]);
@@ -52,6 +66,7 @@ impl Setup {
         if let Ok(threads) = std::env::var("TEST_THREADS") {
             command.env("LOGBOOM_THREADS", threads); // a test's own flag wins
         }
+        command.envs(self.environment.iter().cloned());
         command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
@@ -63,6 +78,14 @@ impl Setup {
             }
         });
         Server { child, log }
+    }
+
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_logboom");
+        let Some(limit) = self.descriptors else { return Command::new(program) };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), program]);
+        command
     }
 }
 

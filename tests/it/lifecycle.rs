@@ -20,7 +20,11 @@ fn exit_code(server: &mut Server) -> Option<i32> {
 fn a_stop_under_load_loses_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
         let folder = TempDir::new().unwrap();
-        let mut server = Server::start(folder.path());
+        let log_file = folder.path().join("all.log");
+        let setup = Setup::new()
+            .argument("--shutdown-seconds-max=60")
+            .argument(format!("--log-file={}", log_file.display()));
+        let mut server = setup.start(&folder.path().join("data"));
         let ledger = Arc::new(Ledger::default());
         let clients = [("a", 1), ("b", 1), ("c", 50)]
             .map(|(name, batch)| ledger.post_on(&server.address("http"), &format!("http-{name}"), batch));
@@ -37,11 +41,11 @@ fn a_stop_under_load_loses_nothing() {
         eventually("it says so", || server.log_line("stopped"));
         clients.into_iter().for_each(|client| client.join().unwrap());
         drop(load);
-        let mut server = Server::start(folder.path());
-        server.flush();
-        assert_eq!(server.stop(), 0);
-        let database = audit::database(&folder.path().join("logboom.db"));
+        let database = audit::database(&folder.path().join("data/logboom.db"));
         database.check("the database", &ledger.acknowledged());
+        let lines = audit::log_file(&log_file);
+        lines.check("the log file", &ledger.acknowledged());
+        assert_eq!(lines.starting_with(""), database.starting_with(""));
         assert_eq!(database.starting_with("quiet-"), 5000);
         assert!(database.starting_with("load-") > 0);
     }
@@ -96,6 +100,42 @@ fn a_second_signal_exits_at_once() {
     let server = setup.start(folder.path());
     server.flush();
     assert_eq!(server.value("select trace_id from logs"), "one");
+}
+
+#[test]
+fn a_second_signal_under_load_loses_nothing_that_was_acknowledged() {
+    let folder = TempDir::new().unwrap();
+    let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
+    let setup = Setup::new()
+        .argument("--shutdown-seconds-max=3600")
+        .argument(format!("--log-file={}", log_file.display()));
+    let mut server = setup.start(&data);
+    server.flush();
+    let locked = Locked::database(&data.join("logboom.db"));
+    let ledger = Arc::new(Ledger::default());
+    let clients = [1, 1, 50].into_iter().enumerate();
+    let clients: Vec<_> = clients
+        .map(|(number, batch)| ledger.post_on(&server.address("http"), &format!("http-{number}"), batch))
+        .collect();
+    let mut load = PythonLoad::start(u64::MAX);
+    load.aim(&server.address("python"), "python");
+    eventually("load", || (ledger.answers() >= 100).then_some(()));
+    server.signal(Signal::TERM);
+    eventually("it is stopping", || server.log_line("stopping"));
+    server.signal(Signal::INT);
+    assert_eq!(exit_code(&mut server), Some(1));
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    drop(load);
+    locked.release();
+
+    let mut server = setup.start(&data);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    let database = audit::database(&data.join("logboom.db"));
+    database.check("the database", &ledger.acknowledged());
+    let lines = audit::log_file(&log_file);
+    lines.check("the log file", &ledger.acknowledged());
+    assert_eq!(lines.starting_with(""), database.starting_with(""));
 }
 
 #[test]

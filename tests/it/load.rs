@@ -24,10 +24,19 @@ impl Connection {
 
     /// Posts records and gives the status, the head in lower case and the body.
     pub fn post(&mut self, body: &str) -> std::io::Result<(u16, String, String)> {
+        self.request("POST", "/api/v1/records", body)
+    }
+
+    /// Asks for anything, with the same answer.
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> std::io::Result<(u16, String, String)> {
         let length = body.len();
-        let request = format!(
-            "POST /api/v1/records HTTP/1.1\r\nhost: logboom\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: logboom\r\ncontent-length: {length}\r\n\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -49,18 +58,40 @@ pub fn record(key: &str) -> String {
     format!(r#"{{"message":"key={key}","level":"info","logger":"load","trace_id":"{key}"}}"#)
 }
 
+/// The same, with a message that is longer by so many bytes.
+pub fn padded_record(key: &str, padding: usize) -> String {
+    record(key).replacen("key=", &format!("{}key=", "x".repeat(padding)), 1)
+}
+
 /// What the clients of a test were told.
 #[derive(Default)]
 pub struct Ledger {
     acknowledged: Mutex<Vec<String>>,
     answers: AtomicU64,
+    /// Refusals so far, where they are expected.
+    refusals: Option<AtomicU64>,
     stop: AtomicBool,
 }
 
 impl Ledger {
+    /// One whose clients may be told to come back.
+    pub fn with_refusals(self) -> Ledger {
+        Ledger { refusals: Some(AtomicU64::new(0)), ..self }
+    }
+
+    /// Requests so far that were refused whole.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.as_ref().unwrap().load(SeqCst)
+    }
+
     /// Keys whose answer was 200.
     pub fn acknowledged(&self) -> Vec<String> {
         self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// Those beyond the first few.
+    pub fn acknowledged_since(&self, known: usize) -> Vec<String> {
+        self.acknowledged.lock().unwrap()[known..].to_vec()
     }
 
     /// Answers of 200 so far.
@@ -73,13 +104,31 @@ impl Ledger {
         self.stop.store(true, SeqCst);
     }
 
+    /// Clients that start from now on are not ended by the last stop.
+    pub fn go_on(&self) {
+        self.stop.store(false, SeqCst);
+    }
+
     /// Posts records until told to stop, or until the server goes away; `batch` of them at once.
     pub fn post_on(self: &Arc<Self>, address: &str, name: &str, batch: usize) -> JoinHandle<()> {
+        self.post_padded_on(address, name, batch, 0)
+    }
+
+    /// The same with longer messages.
+    pub fn post_padded_on(
+        self: &Arc<Self>,
+        address: &str,
+        name: &str,
+        batch: usize,
+        padding: usize,
+    ) -> JoinHandle<()> {
         let (ledger, address, name) = (Arc::clone(self), address.to_owned(), name.to_owned());
         std::thread::spawn(move || {
             let Ok(mut connection) = Connection::open(&address) else { return };
             for request in 0.. {
-                if ledger.stop.load(SeqCst) || ledger.post(&mut connection, &name, request, batch).is_err() {
+                if ledger.stop.load(SeqCst)
+                    || ledger.post(&mut connection, &format!("{name}-{request}"), batch, padding).is_err()
+                {
                     return;
                 }
             }
@@ -90,13 +139,18 @@ impl Ledger {
         &self,
         connection: &mut Connection,
         name: &str,
-        request: u64,
         batch: usize,
+        padding: usize,
     ) -> std::io::Result<()> {
-        let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{request}-{number}")).collect();
-        let lines: Vec<String> = keys.iter().map(|key| record(key)).collect();
-        let (status, _, body) = connection.post(&lines.join("\n"))?;
+        let keys: Vec<String> = (0..batch).map(|number| format!("{name}-{number}")).collect();
+        let lines: Vec<String> = keys.iter().map(|key| padded_record(key, padding)).collect();
+        let (status, head, body) = connection.post(&lines.join("\n"))?;
         match status {
+            429 | 503 if self.refusals.is_some() => {
+                assert!(head.contains("\r\nretry-after: "), "{head}");
+                assert!(body.starts_with("{\"accepted\":0,"), "{body}");
+                self.refusals.as_ref().unwrap().fetch_add(1, SeqCst);
+            }
             200 => {
                 assert!(body.starts_with(&format!("{{\"accepted\":{batch},\"rejected\":0,")), "{body}");
                 self.acknowledged.lock().unwrap().extend(keys);

@@ -7,10 +7,15 @@
     reason = "tests say what they do by their names"
 )]
 
+mod accounted;
+mod aim;
 mod audit;
 mod bounds;
+mod ceiling;
 mod cli;
+mod clock;
 mod crowd;
+mod descriptors;
 mod disk;
 mod failures;
 mod harness;

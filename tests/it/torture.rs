@@ -1,19 +1,34 @@
 //! `kill -9` in the middle of everything, again and again.
+//!
+//! `TORTURE_ROUNDS` is how often, `TORTURE_SEED` repeats a run, as far as the machine lets it.
 
+#![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
-use crate::audit;
+use crate::aim::{Aim, Places};
+use crate::audit::{self, Trail};
 use crate::harness::{Server, Setup, eventually};
 use crate::load::{Ledger, PythonLoad};
 
 const ROUNDS: u64 = 20;
 /// A fast machine gives so many answers in about 300 ms.
 const ANSWERS_MAX: u64 = 600;
-/// One more than the lines that every start logs: three listeners, and that it is ready.
-const START_LINES: u64 = 5;
+/// After so many answers a moment that was waited for has not come: the kill comes all the same.
+const ANSWERS_PATIENCE: u64 = 10_000;
+/// A kill comes up to so long after the moment that was waited for: most of them take no longer.
+const AFTER_MICROSECONDS_MAX: u64 = 2000;
+/// A start on a fast machine takes about so long.
+const START_MICROSECONDS: u64 = 30_000;
+/// More than the lines that every start logs: three listeners, and that it is ready.
+const START_LINES: u64 = 6;
+/// What each of two Python processes sends in one round, at most.
+const PYTHON_RECORDS_MAX: u64 = 6000;
 
 /// Random numbers from a seed (xorshift64).
 struct Random(u64);
@@ -25,77 +40,194 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0 % end
     }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
 }
 
-/// `TORTURE_SEED` repeats a run, as far as the machine lets it.
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect(name))
+}
+
 fn seed() -> u64 {
-    let given = std::env::var("TORTURE_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into()) | 1
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
+    variable("TORTURE_SEED").unwrap_or_else(clock) | 1
 }
 
-#[test]
-fn twenty_kills_lose_nothing_and_double_nothing() {
-    let seed = seed();
-    println!("TORTURE_SEED={seed} repeats this run"); // shown when it fails
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let folder = TempDir::new().unwrap();
-    let (data, log_file) = (folder.path().join("data"), folder.path().join("out/all.log"));
-    // Small segments, so that kills also meet their change and release.
-    let setup = Setup::new()
-        .argument("--spool-segment-bytes=8MiB")
-        .argument(format!("--log-file={}", log_file.display()));
-    let ledger = Arc::new(Ledger::default());
-    let mut pythons = [PythonLoad::start(4000), PythonLoad::start(4000)];
+/// One server after the other on the same folders, and all that is known of them.
+struct Torture {
+    random: Random,
+    places: Places,
+    setup: Setup,
+    ledger: Arc<Ledger>,
+    pythons: [PythonLoad; 2],
+    /// What the database was seen to hold: it must hold that for ever.
+    seen: Trail,
+    /// How many acknowledged records were found there.
+    found: usize,
+    durable_id: u64,
+    kills: BTreeMap<String, u64>,
+}
 
-    for round in 0..ROUNDS {
-        if random.below(4) == 0 {
-            let mut server = setup.spawn(&data);
-            let lines = random.below(START_LINES);
-            eventually("the server begins to start", || {
-                (server.log().lines().count() as u64 >= lines).then_some(())
-            });
-            server.kill();
-            check_log(&server);
+impl Torture {
+    fn begin(folder: &TempDir, rounds: u64) -> Torture {
+        let seed = seed();
+        println!("TORTURE_SEED={seed} repeats this run"); // shown when it fails
+        let places = Places { data: folder.path().join("data"), log_file: folder.path().join("out/all.log") };
+        // Small segments and files, so that kills also meet their change; not so small that the old ones are thousands.
+        let setup = Setup::new()
+            .argument("--spool-segment-bytes=4MiB")
+            .argument(format!("--rotate-bytes={}MiB", 2 + rounds / 20))
+            .argument("--line-format=%(id)s %(message)s")
+            .argument(format!("--log-file={}", places.log_file.display()));
+        Torture {
+            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            places,
+            setup,
+            ledger: Arc::default(),
+            pythons: [PythonLoad::start(PYTHON_RECORDS_MAX), PythonLoad::start(PYTHON_RECORDS_MAX)],
+            seen: Trail::default(),
+            found: 0,
+            durable_id: 0,
+            kills: BTreeMap::new(),
         }
-        let mut server = setup.start(&data);
-        let lost = server.status()["spool"]["lost_records"].clone();
-        assert_eq!(lost, 0, "round {round}");
-        let address = server.address("http");
-        let clients = [1, 1, 1, 20, 60]
-            .iter()
-            .enumerate()
-            .map(|(number, batch)| ledger.post_on(&address, &format!("http-{round}-{number}"), *batch));
-        let clients: Vec<_> = clients.collect();
-        for (number, python) in pythons.iter_mut().enumerate() {
-            python.aim(&server.address("python"), &format!("python-{round}-{number}"));
+    }
+
+    fn round(&mut self, round: u64) {
+        for _ in 0..self.random.of(&[0, 0, 0, 1, 2, 4]) {
+            self.kill_while_starting();
         }
-        let wanted = ledger.answers() + random.below(ANSWERS_MAX);
-        eventually("answers come", || (ledger.answers() >= wanted).then_some(()));
+        let mut server = self.setup.start(&self.places.data);
+        self.check(&server);
+        let aim = self.random.of(&Aim::ALL);
+        let clients = self.load(&server, round);
+        self.wait_for(aim);
         server.kill();
         clients.into_iter().for_each(|client| client.join().unwrap());
         check_log(&server);
     }
 
-    drop(pythons);
-    let mut server = setup.start(&data);
-    server.flush();
-    let status = server.status();
-    assert_eq!(status["spool"]["lost_records"], 0);
-    assert_eq!(status["spool"]["quarantined_bytes"], 0);
-    assert_eq!(server.stop(), 0);
-    check_log(&server);
+    /// A server that is killed before it has served: in the middle of recovering what the last kill left.
+    fn kill_while_starting(&mut self) {
+        let mut server = self.setup.spawn(&self.places.data);
+        if self.random.below(2) == 0 {
+            let lines = self.random.below(START_LINES);
+            eventually("the server begins to start", || {
+                (server.log().lines().count() as u64 >= lines || server.log_line("ready").is_some())
+                    .then_some(())
+            });
+        } else {
+            self.wait_microseconds(START_MICROSECONDS);
+        }
+        server.kill();
+        check_log(&server);
+        let when = if server.log_line("ready").is_some() { "just started" } else { "while starting" };
+        *self.kills.entry(when.into()).or_default() += 1;
+    }
 
-    let acknowledged = ledger.acknowledged();
-    let database = audit::database(&data.join("logboom.db"));
-    let lines = audit::log_file(&log_file);
-    database.check("the database", &acknowledged);
-    lines.check("the log file", &acknowledged);
-    database.check_equal(&lines);
-    assert!(database.starting_with("python-") > 0, "no Python client got through");
-    println!("{} acknowledged, {} from Python", acknowledged.len(), database.starting_with("python-"));
+    fn load(&mut self, server: &Server, round: u64) -> Vec<JoinHandle<()>> {
+        for (number, python) in self.pythons.iter_mut().enumerate() {
+            python.aim(&server.address("python"), &format!("python-{round}-{number}"));
+        }
+        let address = server.address("http");
+        let clients = [(1, 0), (1, 0), (1, 0), (20, 0), (60, 0), (10, 1000)].into_iter().enumerate();
+        let clients = clients.map(|(number, (batch, padding))| {
+            self.ledger.post_padded_on(&address, &format!("http-{round}-{number}"), batch, padding)
+        });
+        clients.collect()
+    }
+
+    fn wait_for(&mut self, aim: Aim) {
+        let enough = |answers: u64| {
+            let wanted = self.ledger.answers() + answers;
+            let ledger = &self.ledger;
+            move || ledger.answers() >= wanted
+        };
+        let mut kind = format!("{aim:?}");
+        if aim == Aim::Anything {
+            let is_enough = enough(self.random.below(ANSWERS_MAX));
+            eventually("answers come", || is_enough().then_some(()));
+        } else if aim != Aim::CatchingUp {
+            let (watch, is_enough) = (self.places.watch(aim), enough(ANSWERS_PATIENCE));
+            while !watch.is_hit() && !is_enough() {
+                std::thread::yield_now();
+            }
+            if !watch.is_hit() {
+                kind.push_str(" (missed)");
+            }
+        }
+        self.wait_microseconds(AFTER_MICROSECONDS_MAX);
+        *self.kills.entry(kind).or_default() += 1;
+    }
+
+    /// Waits for a random time without giving the processor away, for that would take longer.
+    fn wait_microseconds(&mut self, end: u64) {
+        let until = Instant::now() + Duration::from_micros(self.random.below(end));
+        while Instant::now() < until {}
+    }
+
+    /// Nothing that was acknowledged has vanished, as far as it shows without waiting; now and then, with waiting.
+    fn check(&mut self, server: &Server) {
+        let spool = server.status()["spool"].clone();
+        assert_eq!(spool["lost_records"], 0, "{spool}");
+        assert_eq!(spool["quarantined_bytes"], 0, "{spool}");
+        let durable_id = spool["durable_id"].as_u64().unwrap();
+        let acknowledged = self.ledger.acknowledged_since(self.found).len() as u64 + self.found as u64;
+        assert!(durable_id >= self.durable_id.max(acknowledged + 1), "{durable_id} after {acknowledged}");
+        self.durable_id = durable_id;
+        if self.random.below(4) == 0 {
+            server.flush();
+            self.seen.follow_database(&self.places.database());
+            assert!(self.seen.len() as u64 >= durable_id - 1);
+            let acknowledged = self.ledger.acknowledged_since(self.found);
+            self.seen.check_has("the database", &acknowledged);
+            self.found += acknowledged.len();
+        } else {
+            self.seen.follow_database(&self.places.database());
+        }
+    }
+
+    fn end(mut self) -> String {
+        drop(self.pythons);
+        let mut server = self.setup.start(&self.places.data);
+        server.flush();
+        let spool = server.status()["spool"].clone();
+        assert_eq!((&spool["lost_records"], &spool["quarantined_bytes"]), (&0.into(), &0.into()));
+        assert_eq!(server.stop(), 0);
+        check_log(&server);
+
+        let acknowledged = self.ledger.acknowledged();
+        self.seen.follow_database(&self.places.database());
+        let mut database = Trail::default();
+        database.follow_database(&self.places.database());
+        database.check_equal("the database as it was seen meanwhile", &self.seen);
+        database.check_has("the database", &acknowledged);
+        let lines = Trail::of_log_files(&self.places.log_file);
+        lines.check_equal("the database", &database);
+        let python = audit::check_streams(&database, "python-");
+        assert!(python > 0, "no Python client got through");
+        let (files, records) = (audit::log_files(&self.places.log_file).len(), database.len());
+        let acknowledged = acknowledged.len();
+        format!(
+            "{acknowledged} records acknowledged over HTTP, {python} stored from Python, {records} in all, in both \
+             stores ({files} log files): 0 lost, 0 doubled; kills: {:?}",
+            self.kills
+        )
+    }
 }
 
 fn check_log(server: &Server) {
     let log = server.log();
     assert!(!log.contains("panicked") && !log.contains("\"ERROR\""), "{log}");
+}
+
+#[test]
+fn kills_lose_nothing_and_double_nothing() {
+    let start = Instant::now();
+    let rounds = variable("TORTURE_ROUNDS").unwrap_or(ROUNDS);
+    let folder = TempDir::new().unwrap();
+    let mut torture = Torture::begin(&folder, rounds);
+    (0..rounds).for_each(|round| torture.round(round));
+    println!("{rounds} rounds, {:.1} minutes: {}", start.elapsed().as_secs_f64() / 60.0, torture.end());
 }

@@ -168,7 +168,9 @@ impl FileStore {
 
     fn is_due(&self, log: &Log, today: i32) -> bool {
         let is_large = self.options.rotate_bytes.is_some_and(|bytes| log.length() >= bytes);
-        let is_old = self.options.rotate_daily && today > log.day();
+        // A clock that was days ahead must not put rotation off until then; one that crosses midnight twice is no reason.
+        let is_another_day = today > log.day() || today < log.day() - 1;
+        let is_old = self.options.rotate_daily && is_another_day;
         log.length() > 0 && (is_large || is_old)
     }
 

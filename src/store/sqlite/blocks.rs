@@ -1,5 +1,7 @@
 //! Blocks: for each stretch of consecutive ids, the times that occur in it.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::limits::SQLITE_BLOCK_ROWS;
@@ -83,10 +85,18 @@ impl Blocks {
     }
 }
 
-/// The oldest block.
-pub(super) fn oldest(connection: &Connection) -> rusqlite::Result<Option<Block>> {
-    let mut select = connection.prepare_cached("SELECT * FROM block ORDER BY first_id LIMIT 1")?;
-    select.query_row([], from_row).optional()
+/// The oldest block of those that were received up to a time.
+pub(super) fn oldest(connection: &Connection, observed_max: i64) -> rusqlite::Result<Option<Block>> {
+    let mut select =
+        connection.prepare_cached("SELECT * FROM block WHERE observed_max <= ? ORDER BY first_id LIMIT 1")?;
+    select.query_row([observed_max], from_row).optional()
+}
+
+/// Whether there is a block whose last record was received in a stretch of time.
+pub(super) fn were_received(connection: &Connection, times: RangeInclusive<i64>) -> rusqlite::Result<bool> {
+    let mut select = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM block WHERE observed_max BETWEEN ? AND ?)")?;
+    select.query_row([times.start(), times.end()], |row| row.get(0))
 }
 
 fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {

@@ -9,6 +9,7 @@ mod blocks;
 mod insert;
 mod origins;
 pub mod read;
+mod retention;
 mod schema;
 
 #[cfg(test)]
@@ -17,31 +18,24 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, params};
 
 use self::blocks::Blocks;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
+use self::retention::Clock;
+pub use self::retention::Retention;
 use super::{Store, StoreError, Written};
 use crate::limits::SQLITE_WAL_BYTES_TARGET;
 use crate::record::{RecordId, time};
 use crate::spool::Chunk;
 
-/// How long, and how much, a database keeps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Retention {
-    /// Records received longer ago than this are deleted.
-    pub age: Option<Duration>,
-    /// The oldest are deleted once the database holds more bytes than this.
-    pub bytes: Option<u64>,
-}
-
 /// Ships into a SQLite database.
 pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
+    clock: Clock,
     database: Option<Database>,
     /// A sync has failed: the system may have forgotten what it could not write.
     is_doubtful: bool,
@@ -57,12 +51,14 @@ struct Database {
     blocks: Blocks,
     /// Tells whether the path still leads to the file that is open.
     identity: Option<(u64, u64)>,
+    /// The same for the files beside it.
+    companions: [Option<(u64, u64)>; 2],
 }
 
 impl SqliteStore {
     /// Opens nothing yet: [`Store::position`] does.
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
-        SqliteStore { path, retention, database: None, is_doubtful: false }
+        SqliteStore { path, retention, clock: Clock::new(), database: None, is_doubtful: false }
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
@@ -71,6 +67,28 @@ impl SqliteStore {
             self.database = Some(database);
         }
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
+    }
+
+    /// Fails, and has the database opened anew, when someone took a file away under the open connection: what that writes is
+    /// on its way to nowhere.
+    fn check_files(&mut self) -> Result<(), StoreError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let path = self.path.display();
+        if database.identity != identity(&self.path) {
+            self.database = None;
+            return Err(StoreError::new(format!("the database {path} was moved or deleted while it was open"))
+                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
+        }
+        if database.companions == companions(&database.path) {
+            return Ok(());
+        }
+        // The connection still has the log, and is the last that has. Until it is saved the connection stays.
+        database.checkpoint(true).map_err(|error| describe(&self.path, &error))?;
+        let what =
+            format!("the -wal or -shm file of the database {path} was moved or deleted while it was open");
+        self.database = None;
+        Err(StoreError::new(what)
+            .hint("what it held was saved into the database; leave these files alone while the server runs"))
     }
 
     /// Runs one step on the open database; after any error it is opened anew, so that nothing half-done stays behind.
@@ -93,12 +111,7 @@ impl Store for SqliteStore {
     }
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
-        let path = self.path.clone();
-        if self.database.as_ref().is_some_and(|database| database.identity != identity(&path)) {
-            self.database = None;
-            return Err(StoreError::new(format!("the database {} was moved or deleted while it was open", path.display()))
-                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
-        }
+        self.check_files()?;
         let is_doubtful = std::mem::replace(&mut self.is_doubtful, true);
         let position = self.step(|database| {
             sync_write_ahead_log(&database.path).map_err(|error| io_error(&error))?;
@@ -110,8 +123,11 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
-        let retention = self.retention;
-        self.step(|database| database.delete_oldest(retention))
+        self.check_files()?;
+        let (retention, mut clock) = (self.retention, self.clock);
+        let result = self.step(|database| database.delete_oldest(retention, &mut clock));
+        self.clock = clock;
+        result
     }
 }
 
@@ -122,12 +138,15 @@ impl Database {
         }
         let connection = schema::open(path)?;
         let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
+        let blocks = Blocks::open(&connection)?;
+        let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
         Ok(Database {
             position: position as u64,
             origins: Origins::default(),
-            blocks: Blocks::open(&connection)?,
-            path: std::fs::canonicalize(path).map_err(|error| io_error(&error))?,
+            blocks,
             identity: identity(path),
+            companions: companions(&real_path), // they are there since something was read
+            path: real_path,
             connection,
         })
     }
@@ -171,45 +190,6 @@ impl Database {
         }
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
-
-    /// Deletes the oldest block if it is due, and tells whether it was.
-    fn delete_oldest(&mut self, retention: Retention) -> rusqlite::Result<bool> {
-        if retention.age.is_none() && retention.bytes.is_none() {
-            return Ok(false);
-        }
-        let Some(oldest) = blocks::oldest(&self.connection)? else { return Ok(false) };
-        if self.blocks.is_growing(&oldest) {
-            return Ok(false);
-        }
-        let too_old = retention.age.is_some_and(|age| {
-            let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-            oldest.observed_max < time::now().saturating_sub(age)
-        });
-        let too_large = match retention.bytes {
-            Some(bytes_max) => self.used_bytes()? > bytes_max,
-            None => false,
-        };
-        if !too_old && !too_large {
-            return Ok(false);
-        }
-        let ids = params![oldest.first_id as i64, oldest.end_id as i64];
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
-        self.connection
-            .prepare_cached("DELETE FROM block WHERE first_id = ?")?
-            .execute([oldest.first_id as i64])?;
-        origins::delete_unused(&self.connection, oldest.end_id)?;
-        self.connection.execute_batch("COMMIT")?;
-        self.blocks.forget(oldest.first_id);
-        Ok(true)
-    }
-
-    /// What rows take; deleted ones leave pages that are written again.
-    fn used_bytes(&self) -> rusqlite::Result<u64> {
-        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-        let pages = number("page_count")? - number("freelist_count")?;
-        Ok((pages * number("page_size")?) as u64)
-    }
 }
 
 fn null_if_empty(text: &str) -> Option<&str> {
@@ -217,9 +197,18 @@ fn null_if_empty(text: &str) -> Option<&str> {
 }
 
 fn write_ahead_log(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     PathBuf::from(name)
+}
+
+/// The write-ahead log and its index.
+fn companions(path: &Path) -> [Option<(u64, u64)>; 2] {
+    ["-wal", "-shm"].map(|suffix| identity(&beside(path, suffix)))
 }
 
 /// Makes all commits durable. No lock of SQLite's is on this file, so closing it again releases none.

@@ -1,7 +1,10 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::{Batch, Origin, RecordRef};
+use std::time::Duration;
+
+use crate::limits::SQLITE_BLOCK_ROWS;
+use crate::record::{Batch, Origin, RecordRef, time};
 use crate::store::contract::{self, Subject, chunk};
 
 struct SqliteSubject(TempDir);
@@ -215,7 +218,7 @@ fn maintain_all(store: &mut SqliteStore) -> u32 {
 fn retention_by_age_deletes_in_slices_what_was_received_too_long_ago() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
-    let old = time::now() - 2 * 3600 * time::SECOND;
+    let old = time::now() - 65 * 60 * time::SECOND;
     block_on(store.write(&aged_chunk(1, 10_001, old))).unwrap();
     block_on(store.write(&aged_chunk(10_001, 20_001, time::now()))).unwrap();
     assert_eq!(maintain_all(&mut store), 2);
@@ -223,6 +226,34 @@ fn retention_by_age_deletes_in_slices_what_was_received_too_long_ago() {
     assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 8193);
     assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
     assert_eq!(block_on(store.position()).unwrap(), 20_001);
+}
+
+/// Ten years may have passed, or the clock may be wrong.
+#[test]
+fn retention_by_age_waits_for_evidence_that_the_clock_is_right() {
+    const DAY: i64 = 86_400 * time::SECOND;
+    let retention = Retention { age: Some(Duration::from_secs(30 * 86_400)), bytes: None };
+    let now = time::now();
+    for (received, deleted) in [
+        (&[now - 3650 * DAY, now][..], 0),
+        // The same again, when the clock has run for a day since; a restart in between does not matter.
+        (&[now - 3650 * DAY, now - DAY - DAY / 24, now], 1),
+        (&[now - 3650 * DAY, now - 20 * DAY, now], 0),
+        // What was received while the clock was ahead does not keep what came before.
+        (&[now + 3650 * DAY, now - 31 * DAY, now - 2 * DAY, now], 2),
+        (&[now + 3650 * DAY, now - 2 * DAY, now], 0),
+        // Nor does what was received while it was behind delete it.
+        (&[now - 2 * DAY, now - 3650 * DAY, now - 2 * DAY, now], 0),
+    ] {
+        let subject = SqliteSubject::new();
+        let mut store = subject.with(retention);
+        for (index, received) in received.iter().enumerate() {
+            let from = 1 + index as u64 * SQLITE_BLOCK_ROWS;
+            block_on(store.write(&aged_chunk(from, from + SQLITE_BLOCK_ROWS, *received))).unwrap();
+        }
+        assert_eq!(maintain_all(&mut store), deleted, "{received:?}");
+        assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 1 + i64::from(deleted) * 4096);
+    }
 }
 
 #[test]
@@ -257,12 +288,44 @@ fn a_database_behind_a_link_is_synced_and_its_write_ahead_log_does_not_grow_for_
     assert!(block_on(store.sync()).is_err());
 }
 
+/// The records in it are durable, and so the spool may have none of them any more.
+#[test]
+fn a_deleted_write_ahead_log_is_saved_into_the_database() {
+    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let subject = SqliteSubject::new();
+        let mut store = subject.open();
+        block_on(store.write(&chunk(1, 1001))).unwrap();
+        assert_eq!(block_on(store.sync()).unwrap(), 1001);
+        // So the store's own connection is not the last one, whose end would save it, too.
+        let reader = Connection::open(subject.path()).unwrap();
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM record", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count(&reader), 1000);
+        for suffix in suffixes {
+            std::fs::remove_file(beside(&subject.path(), suffix)).unwrap();
+        }
+        block_on(store.write(&chunk(1001, 1101))).unwrap();
+        let error = block_on(store.sync()).unwrap_err();
+        assert!(error.what.contains("moved or deleted"), "{error}");
+        assert_eq!(block_on(store.position()).unwrap(), 1101);
+        block_on(store.write(&chunk(1101, 1201))).unwrap();
+        assert_eq!(block_on(store.sync()).unwrap(), 1201);
+        drop(store);
+        drop(reader);
+        let found = Connection::open(subject.path()).unwrap();
+        assert_eq!(count(&found), 1200, "{suffixes:?}");
+        let check: String = found.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+    }
+}
+
 #[test]
 fn retention_deletes_origins_that_no_record_has_any_more() {
     let subject = SqliteSubject::new();
     let retention = Retention { age: Some(Duration::from_secs(3600)), bytes: None };
     let mut store = subject.with(retention);
-    let old = time::now() - 2 * 3600 * time::SECOND;
+    let old = time::now() - 61 * 60 * time::SECOND;
     let write =
         |store: &mut SqliteStore, from: RecordId, thread: &dyn Fn(RecordId) -> String, observed_timestamp| {
             let mut batch = Batch::new();

@@ -73,6 +73,19 @@ fn keeping_none_keeps_the_file_itself() {
 }
 
 #[test]
+fn by_day_a_clock_that_was_ahead_costs_one_file() {
+    let case = Rotated::new(None, true, None);
+    let mut store = case.open();
+    for (end, day) in [(2, 20_000), (3, 23_650), (4, 20_000), (5, 20_000), (6, 19_999), (7, 20_001)] {
+        DAY.set(day);
+        fill(&mut store, end);
+    }
+    assert_eq!(case.names(), ["app.log", "app.log.2024-10-04", "app.log.2024-10-04.1", "app.log.2034-10-02"]);
+    assert_eq!(case.read("app.log.2024-10-04.1"), messages(3, 6));
+    assert_eq!(case.read("app.log"), messages(6, 7));
+}
+
+#[test]
 fn fewer_are_kept_one_removal_a_slice() {
     let case = Rotated::new(Some(1), false, None);
     let mut store = case.open();
@@ -106,13 +119,13 @@ fn by_day_the_name_tells_the_day_that_was_begun() {
 }
 
 #[test]
-fn a_day_without_lines_leaves_no_file_and_a_clock_set_back_does_not_rotate() {
+fn a_day_without_lines_leaves_no_file_and_a_clock_that_crosses_midnight_back_does_not_rotate() {
     let case = Rotated::new(None, true, None);
     let mut store = case.open();
     done(store.position()).unwrap();
     DAY.set(20_001);
     fill(&mut store, 3);
-    DAY.set(19_999);
+    DAY.set(20_000);
     fill(&mut store, 5);
     assert_eq!(case.names(), ["app.log"]);
 }

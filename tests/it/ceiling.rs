@@ -1,0 +1,82 @@
+//! The ceiling of the spool under load over both doors: reached while the database stands still, and left again.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::audit::Trail;
+use crate::harness::{Server, Setup, eventually};
+use crate::load::{Ledger, PythonLoad};
+use crate::locked::Locked;
+
+fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+fn accepted(server: &Server) -> u64 {
+    ["http", "python"].map(|protocol| number(&server.source(protocol)["accepted"])).iter().sum()
+}
+
+fn full_and_relieved(when_full: &str) {
+    let folder = TempDir::new().unwrap();
+    let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
+    let mut server = Setup::new()
+        .argument("--spool-bytes-max=12MiB")
+        .argument("--spool-segment-bytes=4MiB")
+        .argument(format!("--when-full={when_full}"))
+        .argument(format!("--log-file={}", log_file.display()))
+        .argument("--line-format=%(id)s %(message)s")
+        .start(&data);
+    server.flush();
+    let locked = Locked::database(&data.join("logboom.db"));
+    let ledger = Arc::new(Ledger::default().with_refusals());
+    let address = server.address("http");
+    let clients = [(1, 1000), (1, 0), (20, 1000)].map(|(batch, padding)| {
+        ledger.post_padded_on(&address, &format!("http-{batch}-{padding}"), batch, padding)
+    });
+    let mut python = PythonLoad::start(u64::MAX);
+    python.aim(&server.address("python"), "python");
+    eventually("clients are told, and the spool is full", || {
+        let source = server.source("python");
+        let is_seen = when_full == "block" || number(&source["shed"]["full"]) > 100;
+        (is_seen && ledger.refusals() >= 20).then_some(())
+    });
+    assert!(server.status()["problems"].to_string().contains("the spool is full"));
+    assert_eq!(server.get("/healthz").status, 200);
+
+    locked.release();
+    let wanted = ledger.answers() + 100;
+    eventually("all goes on", || (ledger.answers() >= wanted).then_some(()));
+    let before = number(&server.source("python")["accepted"]);
+    eventually("Python goes on", || (number(&server.source("python")["accepted"]) > before).then_some(()));
+    ledger.stop();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    drop(python);
+    eventually("every record is accepted or counted as shed", || {
+        let source = server.source("python");
+        (source["connections"] == 0
+            && number(&source["received"]) == number(&source["accepted"]) + number(&source["shed"]["full"]))
+        .then_some(())
+    });
+    eventually("it is well", || (server.get("/readyz").status == 200).then_some(()));
+    server.flush();
+    let accepted = accepted(&server);
+    assert_eq!(server.stop(), 0);
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+
+    let mut database = Trail::default();
+    database.follow_database(&data.join("logboom.db"));
+    Trail::of_log_files(&log_file).check_equal("the database", &database);
+    database.check_has("the database", &ledger.acknowledged());
+    assert_eq!(database.len() as u64, accepted);
+}
+
+#[test]
+fn a_full_spool_that_sheds_goes_on_exactly() {
+    full_and_relieved("shed");
+}
+
+#[test]
+fn a_full_spool_that_blocks_goes_on_exactly() {
+    full_and_relieved("block");
+}

@@ -1,0 +1,130 @@
+//! Clocks that step by years, forward and back, under a server that works.
+//!
+//! The server alone has such a clock: libfaketime stands between it and the system's, and takes the time from a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::audit::{self, Trail};
+use crate::harness::{Server, Setup, eventually};
+use crate::load::{Ledger, PythonLoad, record};
+
+/// A clock that is ahead of the system's by so many days.
+struct FalseClock(PathBuf);
+
+impl FalseClock {
+    fn new(folder: &Path) -> FalseClock {
+        let clock = FalseClock(folder.join("clock"));
+        clock.set(0);
+        clock
+    }
+
+    fn set(&self, days: i64) {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, format!("{days:+}d\n")).unwrap();
+        std::fs::rename(new, &self.0).unwrap();
+    }
+
+    fn given_to(&self, setup: Setup) -> Setup {
+        setup
+            .environment("LD_PRELOAD", library().display().to_string())
+            .environment("FAKETIME_TIMESTAMP_FILE", self.0.display().to_string())
+            .environment("FAKETIME_NO_CACHE", "1")
+            .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+}
+
+fn library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|path| path.exists()).expect("this test takes libfaketime: apt-get install faketime")
+}
+
+/// The times of the records of one load, as the server sees them when it receives them, in years.
+fn years(server: &Server, key: &str) -> (i64, i64) {
+    let sql = format!(
+        "select min(cast(time as integer)), max(cast(time as integer)) from logs where trace_id like '{key}-%'"
+    );
+    let row = server.sql(&sql).remove(0);
+    (row[0].as_i64().unwrap(), row[1].as_i64().unwrap())
+}
+
+/// Posts until so many more records are acknowledged, beside what Python sends.
+fn load(server: &Server, ledger: &Arc<Ledger>, python: &mut PythonLoad, name: &str, answers: u64) {
+    python.aim(&server.address("python"), &format!("python-{name}"));
+    let wanted = ledger.answers() + answers;
+    let connections = [(1, "one"), (50, "many")]
+        .map(|(batch, size)| ledger.post_on(&server.address("http"), &format!("{name}-{size}"), batch));
+    eventually("answers come", || (ledger.answers() >= wanted).then_some(()));
+    ledger.stop();
+    connections.into_iter().for_each(|client| client.join().unwrap());
+    ledger.go_on();
+}
+
+#[test]
+fn a_clock_that_steps_breaks_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (data, log_file) = (folder.path().join("data"), folder.path().join("out/all.log"));
+    let clock = FalseClock::new(folder.path());
+    let setup = clock.given_to(
+        Setup::new()
+            .argument("--retention-age=30d")
+            .argument("--rotate-daily")
+            .argument("--frame-seconds-max=5")
+            .argument(format!("--log-file={}", log_file.display())),
+    );
+    let mut server = setup.start(&data);
+    let ledger = Arc::new(Ledger::default());
+    let mut python = PythonLoad::start(3000);
+    load(&server, &ledger, &mut python, "today", 300);
+    server.flush();
+    let (today, _) = years(&server, "today-many");
+
+    // The steps come under load: a client that posts all the while is none the wiser.
+    let steady = Arc::new(Ledger::default());
+    let through = steady.post_on(&server.address("http"), "through", 1);
+    for (name, days) in [("ahead", 3650), ("behind", -3650), ("right", 0)] {
+        clock.set(days);
+        load(&server, &ledger, &mut python, name, 200);
+        server.flush();
+        let (first, last) = years(&server, &format!("{name}-many"));
+        let year = today + days / 365;
+        assert!(
+            (year - 1..=year + 1).contains(&first) && (first..=year + 1).contains(&last),
+            "{first} {last}"
+        );
+        if days > 0 {
+            eventually("retention waits", || server.log_line("retention waits"));
+        }
+        eventually("it is well", || (server.get("/readyz").status == 200).then_some(()));
+    }
+    assert!(!through.is_finished());
+    steady.stop();
+    through.join().unwrap();
+    assert_eq!(server.stop(), 0);
+    // A restart under a wrong clock, after records were received under it, deletes nothing either.
+    clock.set(3650);
+    let mut server = setup.start(&data);
+    assert_eq!(server.post(record("restarted")).status, 200);
+    eventually("retention waits", || server.log_line("retention waits"));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+
+    let mut keys = [ledger.acknowledged(), steady.acknowledged()].concat();
+    keys.push("restarted".into());
+    let database = audit::database(&data.join("logboom.db"));
+    database.check("the database", &keys);
+    assert!(database.starting_with("python-") > 0);
+    let mut trail = Trail::default();
+    trail.follow_database(&data.join("logboom.db"));
+    let lines: usize = std::fs::read_dir(log_file.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.to_str().unwrap().ends_with(".position"))
+        .map(|path| std::fs::read_to_string(path).unwrap().lines().count())
+        .sum();
+    assert_eq!(lines, trail.len(), "every record is in one of the log files");
+}
