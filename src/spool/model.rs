@@ -585,7 +585,7 @@ fn frames_of(segment: &Segment) -> Vec<Frame> {
 
 #[test]
 fn whatever_happens_what_was_acknowledged_is_there_once() {
-    seeds::run("spool::model", 300, |seed| Model::of(seed).run(500));
+    seeds::run("spool::model", 150, |seed| Model::of(seed).run(500));
 }
 
 const CALM: Weather = Weather { crashes: false, faults: false, damage: false };

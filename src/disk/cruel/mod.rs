@@ -204,6 +204,13 @@ impl CruelDisk {
         self.state().image(name).unreadable.push(page..page + PAGE_BYTES);
     }
 
+    /// Everything can be read again.
+    pub(crate) fn heal(&self) {
+        for image in self.state().files.values_mut() {
+            image.unreadable.clear();
+        }
+    }
+
     /// All that a file holds, as the program sees it.
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         self.state().image(name).live.clone()
