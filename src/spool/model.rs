@@ -38,6 +38,10 @@ impl Witness for Nobody {
     fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
+/// What a receipt will say.
+type Outcome = Future<Result<RecordId, AppendError>>;
+/// An operation, and how often it is chosen.
+type Operation = (u64, fn(&mut Model));
 type Future<T> = Pin<Box<dyn std::future::Future<Output = T>>>;
 
 fn poll<T>(future: &mut Future<T>) -> Poll<T> {
@@ -86,7 +90,7 @@ struct Life {
     spool: Arc<Spool>,
     writer: Future<()>,
     readers: Vec<Reader>,
-    appended: Vec<(Vec<Content>, Future<Result<RecordId, AppendError>>)>,
+    appended: Vec<(Vec<Content>, Outcome)>,
     /// Bytes in the open buffer.
     open_bytes: usize,
     poisoned: bool,
@@ -223,7 +227,7 @@ impl Model {
                 }
             }
             Some(Err(AppendError::Full(why))) => {
-                assert!(is_troubled || at_ceiling, "full for no reason: {why}")
+                assert!(is_troubled || at_ceiling, "full for no reason: {why}");
             }
             Some(Err(AppendError::Closed)) => panic!("it was not closed"),
         }
@@ -519,7 +523,7 @@ impl Model {
         self.tally.operations += 1;
         let Weather { crashes, faults, damage } = self.weather;
         let weight = |on: bool, weight: u64| if on { weight } else { 0 };
-        let operations: [(u64, fn(&mut Model)); 9] = [
+        let operations: [Operation; 9] = [
             (40, Model::append),
             (25, Model::commit),
             (20, Model::read),

@@ -79,7 +79,6 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number")))
 }
 
-#[expect(clippy::print_stderr, reason = "it is what the person who runs the test reads")]
 fn say(line: &str) {
     eprintln!("{line}");
 }

@@ -38,6 +38,8 @@ impl Witness for Nobody {
     fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
+/// An operation, and how often it is chosen.
+type Operation = (u64, fn(&mut Model));
 type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
 fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
@@ -312,7 +314,7 @@ impl Model {
     fn step(&mut self) {
         self.tally.operations += 1;
         let faults = if self.has_faults { 2 } else { 0 };
-        let operations: [(u64, fn(&mut Model)); 10] = [
+        let operations: [Operation; 10] = [
             (30, Model::append),
             (20, Model::commit),
             (30, Model::ship),
