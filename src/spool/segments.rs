@@ -282,7 +282,7 @@ pub(super) struct Scan {
     pub(super) frames: u64,
     /// Their records.
     pub(super) records: u64,
-    /// Damaged stretches between whole frames, as offsets.
+    /// Damaged stretches between whole frames, and behind them where that cannot be read, as offsets.
     pub(super) damage: Vec<(u64, u64)>,
     /// The id after the last whole frame.
     pub(super) end_id: RecordId,
@@ -304,8 +304,11 @@ impl Segment {
             payload.clear();
             let Some((offset, header)) = self.next_frame(salt, scan.end, &mut payload)? else {
                 scan.tail = frame::begun_frame(&*self.file, salt, scan.end)?;
-                if scan.tail == Begun::Whole {
-                    continue; // it could not be read a moment ago, or a server has just written it
+                match scan.tail {
+                    // It could not be read a moment ago, or a server has just written it.
+                    Begun::Whole => continue,
+                    Begun::Unreadable => scan.damage.push((scan.end, self.bytes)),
+                    Begun::Nothing | Begun::Torn => {}
                 }
                 return Ok(scan);
             };

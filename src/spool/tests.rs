@@ -590,7 +590,7 @@ fn a_page_that_cannot_be_read_costs_only_what_is_in_it() {
 }
 
 #[test]
-fn ids_at_an_end_that_cannot_be_read_are_not_given_again() {
+fn ids_of_a_last_segment_that_cannot_be_read_at_all_are_not_given_again() {
     let disk = CruelDisk::new(1);
     let harness = Harness::open(disk.handle(), 1);
     fill(&harness, 1, 10);
@@ -614,6 +614,8 @@ fn an_end_that_can_be_read_again_later_has_lost_nothing() {
     fill(&harness, 1, 100);
     disk.restart(Crash::Power);
     disk.make_unreadable("00000000000000000001.segment", PAGE_BYTES);
+    let segments = Segments::open_read_only(&*disk.handle()).unwrap();
+    assert_eq!(segments.last().unwrap().scan(|_| {}).unwrap().damage.len(), 1);
     let next = Harness::sized(disk.handle(), 1, sizes).append(&["after"]).unwrap();
     disk.restart(Crash::Power);
     disk.heal();

@@ -193,14 +193,16 @@ fn zeros_in_the_place_of_the_first_line_are_what_a_crash_left_and_no_one_elses()
 
 #[test]
 fn a_position_file_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
-    let disk = CruelDisk::new(1);
-    let open = || FileStore::with_disk(options("app.log"), disk.handle());
-    disk.stop_at(Some(Stop { calls: &[Call::Rename], after: 0, moment: Moment::Before }));
-    done(open().position()).unwrap_err();
-    disk.restart(Crash::Kill);
-    let mut store = open();
-    fill(&mut store, 10);
-    assert_eq!(done(store.sync()).unwrap(), 10);
-    disk.restart(Crash::PowerAndCache);
-    assert_eq!(done(open().position()).unwrap(), 10);
+    for seed in 0..20 {
+        let disk = CruelDisk::new(seed);
+        let open = || FileStore::with_disk(options("app.log"), disk.handle());
+        disk.stop_at(Some(Stop { calls: &[Call::Rename], after: 0, moment: Moment::Before }));
+        done(open().position()).unwrap_err();
+        disk.restart(Crash::Kill);
+        let mut store = open();
+        fill(&mut store, 10);
+        assert_eq!(done(store.sync()).unwrap(), 10);
+        disk.restart(Crash::PowerAndCache);
+        assert_eq!(done(open().position()).unwrap(), 10);
+    }
 }
