@@ -1,6 +1,9 @@
 //! All file I/O of the spool and the file store, as eight calls: small enough that a simulated disk can take
 //! their place and be as cruel as a real one.
 
+#[cfg(test)]
+pub(crate) mod cruel;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;

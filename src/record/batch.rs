@@ -24,6 +24,9 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_BYTES_TARGET, RECORD_BYTES_MAX};
 /// The version of this encoding, kept with every stored frame.
 pub const RECORD_ENCODING: u8 = 1;
 
+/// What the smallest record takes: length, flags, severity, two times, and the length of no message.
+pub const RECORD_BYTES_MIN: u64 = 4 + 1 + 1 + 8 + 8 + 1;
+
 const HAS_ORIGIN: u8 = 1;
 const HAS_TRACE_ID: u8 = 2;
 const HAS_SPAN_ID: u8 = 4;

@@ -11,7 +11,7 @@ pub mod time;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, DecodeError, EncodedRecord, RECORD_ENCODING, Records, origin_of};
+pub use batch::{Batch, DecodeError, EncodedRecord, RECORD_BYTES_MIN, RECORD_ENCODING, Records, origin_of};
 
 /// The sequence number that the spool gives a record: from 1, without gaps, never reused.
 pub type RecordId = u64;

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use crate::disk::DiskFile;
-use crate::limits::COMMIT_BYTES_MAX;
-use crate::record::{RECORD_ENCODING, RecordId};
+use crate::limits::{COMMIT_BYTES_MAX, SPOOL_SEGMENT_BYTES_MIN};
+use crate::record::{RECORD_BYTES_MIN, RECORD_ENCODING, RecordId};
 
 /// Where the first frame of a segment starts.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
@@ -13,6 +13,16 @@ pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 pub(super) const FRAME_HEADER_BYTES: usize = 32;
 /// Frames start at multiples of this.
 const ALIGNMENT: u64 = 8;
+
+/// The most ids that frames can have in so many bytes: no record takes less than the fixed part of its encoding.
+pub(super) fn ids_max(bytes: u64) -> u64 {
+    bytes / RECORD_BYTES_MIN
+}
+
+// The largest commit fits into the smallest segment, between its header and the copy of it.
+const _: () = assert!(
+    COMMIT_BYTES_MAX + 2 * SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES <= SPOOL_SEGMENT_BYTES_MIN as usize
+);
 
 const MAGIC: &[u8; 8] = b"LOGBOOM\x01";
 const CODEC_NONE: u8 = 0;
@@ -43,10 +53,10 @@ impl SegmentHeader {
         bytes
     }
 
-    /// `None` where the header is damaged.
-    pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<SegmentHeader>> {
+    /// The header at an offset, `None` where it is damaged.
+    pub(super) fn read(file: &dyn DiskFile, offset: u64) -> io::Result<Option<SegmentHeader>> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let whole = read_past_damage(file, &mut bytes, 0)? == bytes.len();
+        let whole = read_past_damage(file, &mut bytes, offset)? == bytes.len();
         let intact = bytes[..7] == MAGIC[..7] && crc32c::crc32c(&bytes[..24]) == u32_at(&bytes, 24);
         if intact && bytes[7] != MAGIC[7] {
             return Err(io::Error::new(
@@ -102,8 +112,41 @@ pub(super) fn read_frame(
     offset: u64,
     out: &mut Vec<u8>,
 ) -> io::Result<Option<FrameHeader>> {
+    read_frame_by(|buffer, offset| read_past_damage(file, buffer, offset), salt, offset, out)
+}
+
+/// Whether a frame was begun at an offset: a whole one, one that is not whole, or one of which that cannot be told since
+/// something of it cannot be read.
+pub(super) fn begun_frame(file: &dyn DiskFile, salt: u64, offset: u64) -> io::Result<Begun> {
+    let mut found = [0; 8];
+    let read_at = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
+    match read_at(&mut found, offset).and_then(|_| read_frame_by(read_at, salt, offset, &mut Vec::new())) {
+        Ok(Some(_)) => Ok(Begun::Whole),
+        Ok(None) if found == salt.to_le_bytes() => Ok(Begun::Torn),
+        Ok(None) => Ok(Begun::Nothing),
+        Err(error) if is_damage(&error) => Ok(Begun::Unreadable),
+        Err(error) => Err(error),
+    }
+}
+
+/// See [`begun_frame`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Begun {
+    #[default]
+    Nothing,
+    Whole,
+    Torn,
+    Unreadable,
+}
+
+fn read_frame_by(
+    read_at: impl Fn(&mut [u8], u64) -> io::Result<usize>,
+    salt: u64,
+    offset: u64,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<FrameHeader>> {
     let mut head = [0; FRAME_HEADER_BYTES];
-    if read_past_damage(file, &mut head, offset)? < head.len() {
+    if read_at(&mut head, offset)? < head.len() {
         return Ok(None);
     }
     let header = FrameHeader {
@@ -122,7 +165,7 @@ pub(super) fn read_frame(
     }
     let start = out.len();
     out.resize(start + header.length as usize, 0);
-    let read = read_past_damage(file, &mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
+    let read = read_at(&mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
     if read == header.length as usize && checksum(&head[..28], &out[start..]) == u32_at(&head, 28) {
         return Ok(Some(header));
     }
@@ -160,31 +203,32 @@ pub(super) fn find_frame(
 /// Reads as [`DiskFile::read_at`] does, but puts zeros where the disk cannot read: a bad sector is damage like any other,
 /// which checksums find.
 pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    const SECTOR_BYTES: usize = 4096;
     match file.read_at(buffer, offset) {
-        Err(error) if is_damage(&error) => {
-            let mut done = 0;
-            for sector in buffer.chunks_mut(SECTOR_BYTES) {
-                let read = read_sector(file, sector, offset + done as u64)?;
-                done += read;
-                if read < sector.len() {
-                    break;
-                }
-            }
-            Ok(done)
-        }
+        Err(error) if is_damage(&error) => read_page_by_page(file, buffer, offset),
         result => result,
     }
 }
 
-fn read_sector(file: &dyn DiskFile, sector: &mut [u8], offset: u64) -> io::Result<usize> {
-    match file.read_at(sector, offset) {
-        Err(error) if is_damage(&error) => {
-            sector.fill(0);
-            Ok(sector.len())
+fn read_page_by_page(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    const PAGE_BYTES: u64 = 4096;
+    let mut done = 0;
+    while done < buffer.len() {
+        let start = offset + done as u64;
+        let end = buffer.len().min(done + (PAGE_BYTES - start % PAGE_BYTES) as usize);
+        let page = &mut buffer[done..end];
+        let read = match file.read_at(page, start) {
+            Err(error) if is_damage(&error) => {
+                page.fill(0);
+                page.len()
+            }
+            result => result?,
+        };
+        done += read;
+        if done < end {
+            break;
         }
-        result => result,
     }
+    Ok(done)
 }
 
 fn is_damage(error: &io::Error) -> bool {

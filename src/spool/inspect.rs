@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::frame::Begun;
 use super::segments::Segments;
 use crate::disk::Folder;
 use crate::record::RecordId;
@@ -56,7 +57,7 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
             end_id: scan.end_id,
             used_bytes: scan.end,
             damage: scan.damage,
-            torn: scan.torn,
+            torn: scan.tail == Begun::Torn,
         };
         done += segment.bytes();
         progress(done, total);

@@ -34,7 +34,9 @@
 //! | 28 | 4 | CRC32C of the bytes before and the payload |
 //! | 32 | | payload: batches, end to end |
 //!
-//! What follows the last frame is of no meaning: zeros, or an earlier life of the file, whose frames have another salt.
+//! The last 64 bytes of the file repeat its header, so that one page that cannot be read does not cost the segment. What
+//! stands between them and the last frame is of no meaning: zeros, or an earlier life of the file, whose frames have another
+//! salt.
 //!
 //! # Crash rules
 //!
@@ -44,14 +46,22 @@
 //!   and reported, reading goes on. Where nothing whole follows, it is the **torn tail** of a commit that no one was
 //!   told about: the next frame is written over it.
 //! * A segment's header is durable before the file gets its name, and its name before its first frame is written.
+//! * Once a segment was to be made, nothing is written to the one before, even if that failed: it may have its name, and a
+//!   restart looks for the next ids in the last segment alone.
+//! * A start makes the last segment's name and last frame durable again, for both may be in memory only: the program may have
+//!   been killed before a sync, or a sync may have failed.
 //! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have dropped what it could not
 //!   write, so a retry could claim what is not there. Nothing is acknowledged until a restart has read what is durable.
 //! * Ids are given at the commit, so a refused commit leaves no gap.
+//! * Where the end of the last segment cannot be read, or the whole of it, nothing is written over it, and ids go on behind
+//!   all that it may have given. They are counted as lost, though most were never given.
 //!
 //! # What is assumed of the disk
 //!
 //! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, `rename` is atomic. Nothing is
-//! assumed of the order or completeness of what was not synced, nor that a sector is written whole.
+//! assumed of the order or completeness of what was not synced, nor that a sector is written whole. What was synced stays as
+//! it is while its neighbours in the same sector are written. Wrong bits in the very last commit look like a torn write,
+//! and are taken for one.
 
 mod append;
 mod frame;
@@ -60,6 +70,8 @@ mod reader;
 mod segments;
 mod writer;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{self, Begun, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
 use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
 use crate::record::RecordId;
@@ -28,6 +28,8 @@ pub(super) struct Segments {
     freed: u64,
     /// What was set aside: names and sizes of the files.
     quarantined: HashMap<String, u64>,
+    /// First ids and sizes of the segments that were set aside as a whole.
+    set_aside: Vec<(RecordId, u64)>,
     /// First ids and sizes of the segments without a readable header, where they could not be set aside.
     unreadable: Vec<(RecordId, u64)>,
 }
@@ -61,7 +63,8 @@ impl Segments {
             } else if let Some(number) = name.strip_suffix(".free").and_then(|number| number.parse().ok()) {
                 segments.freed = segments.freed.max(number);
                 segments.free.push((name, bytes));
-            } else if name.ends_with(".quarantine") {
+            } else if let Some(origin) = name.strip_suffix(".quarantine") {
+                segments.set_aside.extend(first_id_of(origin).map(|first_id| (first_id, bytes)));
                 segments.quarantined.insert(name, bytes);
             }
         }
@@ -81,15 +84,14 @@ impl Segments {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !may_change => return Ok(()),
             file => file?,
         };
-        let header = match SegmentHeader::read(&*file)? {
-            Some(header) if header.first_id == first_id => Some(header),
-            _ => header_from_first_frame(&*file, first_id)?,
-        };
-        match header {
+        match find_header(&*file, first_id, bytes)? {
             Some(header) => self.live.push_back(Segment { header, file, bytes }),
-            None if may_change => self.quarantine_file(disk, name, bytes)?,
+            None if may_change => {
+                self.quarantine_file(disk, name, bytes)?;
+                self.set_aside.push((first_id, bytes));
+            }
             // A server has used the file anew since it was opened.
-            None if SegmentHeader::read(&*file)?.is_some() => {}
+            None if SegmentHeader::read(&*file, 0)?.is_some() => {}
             None => self.unreadable.push((first_id, bytes)),
         }
         Ok(())
@@ -139,6 +141,13 @@ impl Segments {
 
     pub(super) fn unreadable(&self) -> &[(RecordId, u64)] {
         &self.unreadable
+    }
+
+    /// The id up to which segments that were set aside may have given ids, where none that can be read tells more.
+    pub(super) fn floor(&self) -> RecordId {
+        let last = self.last().map_or(0, |segment| segment.header.first_id);
+        let ends = self.set_aside.iter().filter(|(first_id, _)| *first_id > last);
+        ends.map(|(first_id, bytes)| first_id.saturating_add(frame::ids_max(*bytes))).max().unwrap_or(0)
     }
 
     pub(super) fn last(&self) -> Option<&Segment> {
@@ -205,12 +214,29 @@ pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u6
     let file = disk.open(name)?;
     file.set_length(bytes)?;
     file.write_at(&header.encode(), 0)?;
+    file.write_at(&header.encode(), copy_offset(bytes))?;
     file.sync()?;
     disk.rename(name, &live_name(first_id))?;
     Ok(Segment { header, file, bytes })
 }
 
-/// A damaged header need not cost the segment: its first frame repeats the salt.
+/// The header of a segment, wherever it is still to be read: a damaged one need not cost the segment.
+fn find_header(file: &dyn DiskFile, first_id: RecordId, bytes: u64) -> io::Result<Option<SegmentHeader>> {
+    for offset in [0, copy_offset(bytes)] {
+        let header = SegmentHeader::read(file, offset)?;
+        if header.is_some_and(|header| header.first_id == first_id) {
+            return Ok(header);
+        }
+    }
+    header_from_first_frame(file, first_id)
+}
+
+/// Where the copy of a segment's header stands.
+fn copy_offset(bytes: u64) -> u64 {
+    bytes.saturating_sub(SEGMENT_HEADER_BYTES as u64)
+}
+
+/// The first frame repeats the salt.
 fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Result<Option<SegmentHeader>> {
     let mut salt = [0; 8];
     frame::read_past_damage(file, &mut salt, SEGMENT_HEADER_BYTES as u64)?;
@@ -256,7 +282,7 @@ pub(super) struct Scan {
     pub(super) frames: u64,
     /// Their records.
     pub(super) records: u64,
-    /// Damaged stretches between whole frames, as offsets.
+    /// Damaged stretches between whole frames, and behind them where that cannot be read, as offsets.
     pub(super) damage: Vec<(u64, u64)>,
     /// The id after the last whole frame.
     pub(super) end_id: RecordId,
@@ -264,8 +290,8 @@ pub(super) struct Scan {
     pub(super) last: u64,
     /// See above.
     pub(super) end: u64,
-    /// A frame was begun after it and is not whole.
-    pub(super) torn: bool,
+    /// What was begun after it.
+    pub(super) tail: Begun,
 }
 
 impl Segment {
@@ -276,7 +302,16 @@ impl Segment {
         let mut payload = Vec::new();
         loop {
             payload.clear();
-            let Some((offset, header)) = self.next_frame(salt, scan.end, &mut payload)? else { break };
+            let Some((offset, header)) = self.next_frame(salt, scan.end, &mut payload)? else {
+                scan.tail = frame::begun_frame(&*self.file, salt, scan.end)?;
+                match scan.tail {
+                    // It could not be read a moment ago, or a server has just written it.
+                    Begun::Whole => continue,
+                    Begun::Unreadable => scan.damage.push((scan.end, self.bytes)),
+                    Begun::Nothing | Begun::Torn => {}
+                }
+                return Ok(scan);
+            };
             if offset != scan.end {
                 scan.damage.push((scan.end, offset));
             }
@@ -286,8 +321,6 @@ impl Segment {
             (scan.last, scan.end) = (offset, offset + header.size());
             progress(scan.end);
         }
-        scan.torn = self.starts_frame(scan.end)?;
-        Ok(scan)
     }
 
     /// The frame at an offset, else the next one behind it.
@@ -308,28 +341,30 @@ impl Segment {
 
     /// Whether the file still is this segment: a server may have used it anew.
     pub(super) fn is_current(&self) -> io::Result<bool> {
-        Ok(SegmentHeader::read(&*self.file)?.is_none_or(|header| header == self.header))
+        Ok(SegmentHeader::read(&*self.file, 0)?.is_none_or(|header| header == self.header))
     }
 
-    fn starts_frame(&self, offset: u64) -> io::Result<bool> {
-        let mut head = [0; FRAME_HEADER_BYTES];
-        frame::read_past_damage(&*self.file, &mut head, offset)?;
-        Ok(head[..8] == self.header.salt.to_le_bytes())
-    }
-
-    /// Writes the last frame again, and syncs. It may have been read from memory only: after a failed sync the system forgets
-    /// that it has yet to write it.
-    pub(super) fn confirm(&self, scan: &Scan) -> io::Result<()> {
+    /// Makes durable what was found, before anyone is told of it. The last frame is written again: it may have been read from
+    /// memory only, after a failed sync the system forgets that it has yet to write it. The name may be as young: whoever
+    /// gave it was perhaps killed before the folder was synced.
+    pub(super) fn confirm(&self, disk: &dyn Disk, scan: &Scan) -> io::Result<()> {
         if scan.frames > 0 {
             let mut bytes = vec![0; (scan.end - scan.last) as usize];
             self.file.read_at(&mut bytes, scan.last)?;
             self.file.write_at(&bytes, scan.last)?;
         }
-        self.file.sync()
+        self.file.sync()?;
+        let name = live_name(self.header.first_id);
+        disk.rename(&name, &name)
     }
 
     /// The size of the file.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Where the last frame must end.
+    pub(super) fn frames_end(&self) -> u64 {
+        copy_offset(self.bytes)
     }
 }

@@ -1,9 +1,11 @@
 use std::sync::atomic::AtomicI64;
 
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::frame::FRAME_HEADER_BYTES;
 use super::*;
+use crate::disk::cruel::{Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Stop};
 use crate::disk::{DiskFile, Entry, Folder};
 use crate::record::{Batch, RecordRef};
 
@@ -36,8 +38,12 @@ struct Harness {
 
 impl Harness {
     fn open(disk: Arc<dyn Disk>, floor: RecordId) -> Harness {
+        Harness::sized(disk, floor, SIZES)
+    }
+
+    fn sized(disk: Arc<dyn Disk>, floor: RecordId, sizes: SpoolSizes) -> Harness {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (spool, writer) = Spool::open(disk, SIZES, floor).unwrap();
+        let (spool, writer) = Spool::open(disk, sizes, floor).unwrap();
         let writer = Some(runtime.spawn(writer.run()));
         Harness { spool, runtime, writer }
     }
@@ -529,4 +535,92 @@ fn those_who_wait_for_room_all_get_their_turn() {
         spool.close();
         writer.await.unwrap();
     });
+}
+
+#[test]
+fn a_segment_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
+    for seed in 0..20 {
+        let disk = CruelDisk::new(seed);
+        let harness = Harness::open(disk.handle(), 1);
+        fill(&harness, 1, 3);
+        disk.stop_at(Some(Stop { calls: &[Call::Rename], after: 0, moment: Moment::Within }));
+        while harness.append(&["fills the segment"]).is_ok() {}
+        let end = harness.spool.durable_id();
+        disk.restart(Crash::Kill);
+        let harness = Harness::open(disk.handle(), 1);
+        assert_eq!(harness.append(&["acknowledged"]), Ok(end));
+        disk.restart(Crash::PowerAndCache);
+        let harness = Harness::open(disk.handle(), 1);
+        assert_eq!(read_all(&mut harness.spool.reader(end)), [(end, "acknowledged".to_owned())]);
+    }
+}
+
+#[test]
+fn after_a_segment_could_not_be_made_none_goes_back_to_the_one_before() {
+    for seed in 0..20 {
+        let disk = CruelDisk::new(seed);
+        let harness = Harness::open(disk.handle(), 1);
+        harness.append(&[&"x".repeat(3000)]).unwrap();
+        disk.set_fault(Some(Fault { calls: &[Call::Rename], error: Errno::IO, after: 0, times: 1 }));
+        let refusal = harness.append(&[&"y".repeat(3000)]).unwrap_err();
+        assert!(matches!(refusal, AppendError::Full(_)));
+        lock(&harness.spool.open).admit_again();
+        assert_eq!(harness.append(&["small"]), Ok(2));
+        disk.restart(Crash::Kill);
+        let harness = Harness::open(disk.handle(), 1);
+        assert_eq!(read_all(&mut harness.spool.reader(2)), [(2, "small".to_owned())]);
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_read_costs_only_what_is_in_it() {
+    let sizes = SpoolSizes { segment_bytes: 32 << 10, bytes_max: 1 << 20 };
+    for page in 0..4 {
+        let disk = CruelDisk::new(page);
+        let harness = Harness::sized(disk.handle(), 1, sizes);
+        fill(&harness, 1, 300);
+        disk.restart(Crash::Power);
+        disk.make_unreadable("00000000000000000001.segment", page * PAGE_BYTES);
+        let harness = Harness::sized(disk.handle(), 1, sizes);
+        let read = read_all(&mut harness.spool.reader(1));
+        let lost = harness.spool.status().lost_records;
+        assert_eq!(read.len() as u64 + lost, 300);
+        assert!((30..60).contains(&lost), "{lost} of about 50 a page");
+    }
+}
+
+#[test]
+fn ids_of_a_last_segment_that_cannot_be_read_at_all_are_not_given_again() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    fill(&harness, 1, 10);
+    disk.restart(Crash::Power);
+    disk.make_unreadable("00000000000000000001.segment", 0);
+    let harness = Harness::open(disk.handle(), 1);
+    let next = harness.append(&["after"]).unwrap();
+    assert!(next > 10, "{next}");
+    assert_eq!(read_all(&mut harness.spool.reader(1)), [(next, "after".to_owned())]);
+    assert_eq!(harness.spool.status().lost_records, next - 1);
+    harness.close();
+    disk.restart(Crash::Power);
+    assert_eq!(Harness::open(disk.handle(), 1).spool.durable_id(), next + 1, "passed over once");
+}
+
+#[test]
+fn an_end_that_can_be_read_again_later_has_lost_nothing() {
+    let disk = CruelDisk::new(1);
+    let sizes = SpoolSizes { segment_bytes: 32 << 10, bytes_max: 1 << 20 };
+    let harness = Harness::sized(disk.handle(), 1, sizes);
+    fill(&harness, 1, 100);
+    disk.restart(Crash::Power);
+    disk.make_unreadable("00000000000000000001.segment", PAGE_BYTES);
+    let segments = Segments::open_read_only(&*disk.handle()).unwrap();
+    assert_eq!(segments.last().unwrap().scan(|_| {}).unwrap().damage.len(), 1);
+    let next = Harness::sized(disk.handle(), 1, sizes).append(&["after"]).unwrap();
+    disk.restart(Crash::Power);
+    disk.heal();
+    let harness = Harness::sized(disk.handle(), 1, sizes);
+    let mut expected = numbered(1, 100);
+    expected.push((next, "after".to_owned()));
+    assert_eq!(read_all(&mut harness.spool.reader(1)), expected);
 }

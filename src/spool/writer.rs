@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
+use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
 use super::{AppendError, Commit, Spool, SpoolSizes, Witness, lock};
 use crate::disk::Disk;
@@ -16,7 +16,7 @@ pub struct Writer {
     spool: Arc<Spool>,
     /// The id that the next record gets.
     next_id: RecordId,
-    /// The segment written to, and where its next frame goes.
+    /// The segment written to, and where its next frame goes; `None` after a new one could not be made.
     segment: Option<Segment>,
     end: u64,
     /// The buffer that is not open, kept for its memory.
@@ -46,37 +46,51 @@ pub(super) fn recover(
     sizes: SpoolSizes,
     floor: RecordId,
 ) -> io::Result<(RecordId, u64)> {
-    let start = SEGMENT_HEADER_BYTES as u64;
-    let Some(last) = segments.last() else {
-        add(disk, segments, floor, sizes.segment_bytes)?;
-        return Ok((floor, start));
-    };
+    let floor = floor.max(segments.floor());
+    let Some(last) = segments.last() else { return add(disk, segments, floor, sizes.segment_bytes) };
     let scan = last.scan(|_| {})?;
-    last.confirm(&scan)?;
-    if scan.torn {
-        tracing::warn!(
-            next_id = scan.end_id,
+    last.confirm(disk, &scan)?;
+    let mut next_id = scan.end_id;
+    match scan.tail {
+        Begun::Nothing | Begun::Whole => {}
+        Begun::Torn => tracing::warn!(
+            next_id,
             offset = scan.end,
             "cut an unfinished commit off the spool's end; no one had been told that it was durable"
+        ),
+        Begun::Unreadable => {
+            next_id += frame::ids_max(last.bytes() - scan.end);
+            tracing::error!(
+                from = scan.end_id,
+                next_id,
+                "the spool's end cannot be read: ids that may have been given there are passed over"
+            );
+        }
+    }
+    if next_id < floor {
+        tracing::warn!(
+            spool = next_id,
+            floor,
+            "a store is ahead of the spool, whose folder must have been lost, replaced or damaged; ids go on from there"
         );
+        next_id = floor;
     }
-    if scan.end_id >= floor {
-        return Ok((scan.end_id, scan.end));
+    if next_id == scan.end_id {
+        return Ok((next_id, scan.end));
     }
-    tracing::warn!(
-        spool = scan.end_id,
-        store = floor,
-        "a store is ahead of the spool, whose folder must have been lost or replaced; ids go on from the store's"
-    );
-    add(disk, segments, floor, sizes.segment_bytes)?;
-    Ok((floor, start))
+    add(disk, segments, next_id, sizes.segment_bytes)
 }
 
 /// The start needs a segment whatever the ceiling says.
-fn add(disk: &dyn Disk, segments: &mut Segments, first_id: RecordId, bytes: u64) -> io::Result<()> {
+fn add(
+    disk: &dyn Disk,
+    segments: &mut Segments,
+    first_id: RecordId,
+    bytes: u64,
+) -> io::Result<(RecordId, u64)> {
     let (name, size) = segments.take_free(bytes, u64::MAX)?;
     segments.push(segments::prepare(disk, &name, first_id, size.max(bytes))?);
-    Ok(())
+    Ok((first_id, SEGMENT_HEADER_BYTES as u64))
 }
 
 impl Writer {
@@ -166,7 +180,8 @@ impl Writer {
 
     /// The segment that has room for a frame: the current one, else a new one.
     fn segment_for(&mut self, size: u64) -> io::Result<Segment> {
-        if let Some(segment) = self.segment.as_ref().filter(|segment| self.end + size <= segment.bytes()) {
+        if let Some(segment) = self.segment.as_ref().filter(|segment| self.end + size <= segment.frames_end())
+        {
             return Ok(segment.clone());
         }
         let segment = self.new_segment()?;
@@ -176,9 +191,11 @@ impl Writer {
         Ok(segment)
     }
 
-    fn new_segment(&self) -> io::Result<Segment> {
+    fn new_segment(&mut self) -> io::Result<Segment> {
         let SpoolSizes { segment_bytes, bytes_max } = self.spool.sizes;
         let (name, size) = lock(&self.spool.segments).take_free(segment_bytes, bytes_max)?;
+        // Even if it fails the new one may have its name, and a restart then looks for the next ids there and nowhere else.
+        self.segment = None;
         let disk = &*self.spool.disk;
         let result = segments::prepare(disk, &name, self.next_id, size.max(segment_bytes));
         if result.is_err() && disk.remove(&name).is_err() {

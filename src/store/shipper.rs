@@ -1,5 +1,8 @@
 //! Moves records from the spool into one store, at the store's own pace, and tells how far it is.
 
+#[cfg(test)]
+mod model;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,7 +4,8 @@
 //! file's is given to the next one that anyone makes. So before the first line goes into an empty file its first bytes
 //! go into the `.position` file, then into the log file, and are made durable there before anything follows them. After a
 //! crash a file that is recorded as empty is cut only if it begins so. (Under the log file's own name it may also hold
-//! less than all of these bytes, as a torn write leaves it: what is cut then is written again at once.)
+//! less than all of these bytes, or zeros in their place, as a torn write leaves it: what is cut then is written again
+//! at once.)
 
 use std::io;
 
@@ -39,11 +40,24 @@ impl Beginning {
         &self.bytes[..self.length]
     }
 
-    /// Whether a file begins so; `torn` allows for one that ends before all of these bytes.
-    pub(super) fn is_in(&self, file: &dyn DiskFile, torn: bool) -> io::Result<bool> {
-        let mut found = [0; BEGINNING_BYTES_MAX];
-        let read = file.read_at(&mut found[..self.length], 0)?;
-        let is_enough = read == self.length || torn;
-        Ok(self.length > 0 && is_enough && found[..read] == self.bytes[..read])
+    /// Whether a file begins so.
+    pub(super) fn is_in(&self, file: &dyn DiskFile) -> io::Result<bool> {
+        let found = self.read(file)?;
+        Ok(self.length > 0 && found == self.bytes())
+    }
+
+    /// Whether a file may be what a crash left of these bytes, before anything followed them: an end is missing, or zeros stand
+    /// where some did not reach the disk.
+    pub(super) fn is_torn_in(&self, file: &dyn DiskFile, length: u64) -> io::Result<bool> {
+        let found = self.read(file)?;
+        let fits = |(found, written): (&u8, &u8)| found == written || *found == 0;
+        Ok(length <= self.length as u64 && found.iter().zip(self.bytes()).all(fits))
+    }
+
+    fn read(&self, file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+        let mut found = vec![0; self.length];
+        let read = file.read_at(&mut found, 0)?;
+        found.truncate(read);
+        Ok(found)
     }
 }

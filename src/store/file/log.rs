@@ -231,8 +231,10 @@ fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) 
     if recorded.extent.length > 0 {
         return recorded.extent.is_in(file);
     }
-    let torn = entry.name == place.name;
-    Ok(entry.bytes == 0 || recorded.beginning.is_in(file, torn)?)
+    let may_be_torn = entry.name == place.name;
+    Ok(entry.bytes == 0
+        || recorded.beginning.is_in(file)?
+        || may_be_torn && recorded.beginning.is_torn_in(file, entry.bytes)?)
 }
 
 /// Goes on at the end of the file at the path, which is made if there is none.

@@ -111,6 +111,12 @@ impl FileStore {
         FileStore { disk: Some(disk), ..FileStore::new(options) }
     }
 
+    /// The same by another clock.
+    #[cfg(test)]
+    pub(crate) fn with_clock(self, now: fn() -> i64) -> FileStore {
+        FileStore { now, ..self }
+    }
+
     /// Set it to `true` (at SIGHUP) to have the next call look whether the file was renamed, and begin a new one then.
     pub fn reopen_handle(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.reopen)

@@ -113,12 +113,10 @@ pub(super) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Makes an empty one, durably, where there is none.
+    /// Makes an empty one where there is none. Its name is durable on return: whoever made it before was perhaps killed
+    /// before it was.
     pub(super) fn ensure(disk: &dyn Disk, log: &str) -> io::Result<()> {
         let name = name_of(log);
-        if disk.list()?.iter().any(|entry| entry.name == name) {
-            return Ok(());
-        }
         disk.open(&name)?;
         disk.rename(&name, &name)
     }

@@ -2,6 +2,7 @@
 
 use super::disk::{Loss, MemoryDisk};
 use super::*;
+use crate::disk::cruel::{Call, Crash, CruelDisk, Moment, Stop};
 
 /// How a run is rotated, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -168,5 +169,40 @@ fn after_an_error_the_same_store_goes_on_from_what_is_durable() {
         fill(&mut store, 50);
         done(store.sync()).unwrap();
         assert_eq!(RUNS[2].text(&disk), messages(1, 50), "after {changes} changes");
+    }
+}
+
+#[test]
+fn zeros_in_the_place_of_the_first_line_are_what_a_crash_left_and_no_one_elses() {
+    let disk = MemoryDisk::default();
+    let mut store = RUNS[0].open(&disk);
+    fill(&mut store, 2);
+    drop(store);
+    let line = disk.text("app.log").unwrap();
+    for torn in ["\0".repeat(line.len()), line[..3].to_owned() + "\0\0\0", "mes".to_owned()] {
+        disk.put("app.log", &torn);
+        let mut store = RUNS[0].open(&disk);
+        assert_eq!(done(store.position()).unwrap(), 1);
+        fill(&mut store, 2);
+        assert_eq!(disk.text("app.log").unwrap(), line, "{torn:?}");
+    }
+    disk.put("app.log", "their line\n");
+    fill(&mut RUNS[0].open(&disk), 2);
+    assert_eq!(disk.text("app.log").unwrap(), format!("their line\n{line}"));
+}
+
+#[test]
+fn a_position_file_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
+    for seed in 0..20 {
+        let disk = CruelDisk::new(seed);
+        let open = || FileStore::with_disk(options("app.log"), disk.handle());
+        disk.stop_at(Some(Stop { calls: &[Call::Rename], after: 0, moment: Moment::Before }));
+        done(open().position()).unwrap_err();
+        disk.restart(Crash::Kill);
+        let mut store = open();
+        fill(&mut store, 10);
+        assert_eq!(done(store.sync()).unwrap(), 10);
+        disk.restart(Crash::PowerAndCache);
+        assert_eq!(done(open().position()).unwrap(), 10);
     }
 }

@@ -37,9 +37,8 @@ fn test_clock() -> i64 {
 }
 
 fn with_test_clock(mut store: FileStore) -> FileStore {
-    store.now = test_clock;
     store.lines = LineWriter::new(store.options.line_format.clone(), TimeZone::UTC);
-    store
+    store.with_clock(test_clock)
 }
 
 /// Waits for a future that never waits: everything that the store does is done at once.

@@ -1,0 +1,511 @@
+//! The simulated twin of a folder, for tests: it keeps what the program sees apart from what is durable, and is as cruel
+//! as a disk may be, by a seed.
+//!
+//! * **Loss of power**: of what was not synced each write is lost, kept or torn, whatever its order; a write tears at every
+//!   kind of boundary, or sector by sector. Names that were not made durable are there or not.
+//! * **Kill**: the program stops in the middle of a call; what it wrote stays in the cache, durable or not.
+//! * **Errors**: `EIO` and `ENOSPC` from any call, for a while or for good. A write that fails may have been written in part,
+//!   a rename that fails may have happened. After a sync that failed nothing is known of what it should have written, and
+//!   the next sync says that all is well, as Linux's does.
+//! * **Damage**: bits turn, places cannot be read.
+//!
+//! An inode number is given to another file as soon as its file is gone.
+
+mod image;
+mod random;
+pub(crate) mod seeds;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rustix::io::Errno;
+
+use super::{Disk, DiskFile, Entry};
+use image::Image;
+pub(crate) use image::PAGE_BYTES;
+pub(crate) use random::Random;
+
+/// A call, as faults tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    List,
+    Open,
+    Rename,
+    Remove,
+    Read,
+    Write,
+    SetLength,
+    Sync,
+}
+
+/// The calls that change something on the disk.
+pub(crate) const CHANGES: &[Call] =
+    &[Call::Open, Call::Rename, Call::Remove, Call::Write, Call::SetLength, Call::Sync];
+
+/// Calls that begin to fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) calls: &'static [Call],
+    pub(crate) error: Errno,
+    /// So many of them go well before.
+    pub(crate) after: u64,
+    /// Then so many fail.
+    pub(crate) times: u64,
+}
+
+/// When within a call everything stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    Within,
+    After,
+}
+
+/// Everything stops at one of these calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    pub(crate) calls: &'static [Call],
+    /// So many of them go well before.
+    pub(crate) after: u64,
+    pub(crate) moment: Moment,
+}
+
+/// How the program comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// It is killed: the cache lives on.
+    Kill,
+    /// The power fails: what was not synced is lost, kept or torn.
+    Power,
+    /// The power fails, and nothing remains but what was synced.
+    PowerAndCache,
+}
+
+/// The disk.
+pub(crate) struct CruelDisk(Arc<Mutex<State>>);
+
+struct State {
+    random: Random,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    /// Changes of names that are not durable yet, in their order.
+    renames: Vec<Rename>,
+    files: BTreeMap<u64, Image>,
+    next_file: u64,
+    fault: Option<Fault>,
+    stop: Option<Stop>,
+    is_down: bool,
+    /// Handles of an earlier life are of no use.
+    life: u64,
+    calls: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Rename {
+    Created(String, u64),
+    Renamed(String, String),
+    Removed(String),
+}
+
+struct CruelFile {
+    disk: CruelDisk,
+    file: u64,
+    life: u64,
+}
+
+/// What becomes of a call.
+enum Verdict {
+    Done,
+    /// It fails, and has done nothing, a part, or all.
+    Failed(io::Error),
+    /// The program ends within it.
+    Stopped,
+    /// The program ends after it.
+    StoppedAfter,
+}
+
+impl CruelDisk {
+    pub(crate) fn new(seed: u64) -> CruelDisk {
+        CruelDisk(Arc::new(Mutex::new(State {
+            random: Random::new(seed),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            renames: Vec::new(),
+            files: BTreeMap::new(),
+            next_file: 1,
+            fault: None,
+            stop: None,
+            is_down: false,
+            life: 0,
+            calls: 0,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// A handle for the program.
+    pub(crate) fn handle(&self) -> Arc<dyn Disk> {
+        Arc::new(CruelDisk(Arc::clone(&self.0)))
+    }
+
+    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+        self.state().fault = fault;
+    }
+
+    pub(crate) fn stop_at(&self, stop: Option<Stop>) {
+        self.state().stop = stop;
+    }
+
+    /// Whether the program has been stopped: every call fails until the restart.
+    pub(crate) fn is_down(&self) -> bool {
+        self.state().is_down
+    }
+
+    /// Ends the program where it is, and comes up again with what is left. Faults end, too.
+    pub(crate) fn restart(&self, crash: Crash) {
+        let state = &mut *self.state();
+        state.is_down = false;
+        state.life += 1;
+        (state.fault, state.stop) = (None, None);
+        for image in state.files.values_mut() {
+            image.handles = 0;
+            match crash {
+                Crash::Kill => {}
+                Crash::Power => image.lose_power(&mut state.random),
+                Crash::PowerAndCache => image.lose_all(),
+            }
+        }
+        if crash != Crash::Kill {
+            state.settle_names(crash == Crash::Power);
+        }
+        state.forget_unused();
+    }
+
+    /// The cache lets go of everything that it believes to be on the disk.
+    pub(crate) fn evict(&self) {
+        for image in self.state().files.values_mut() {
+            image.evict();
+        }
+    }
+
+    /// Turns one bit of a file.
+    pub(crate) fn flip(&self, name: &str, offset: u64, bit: u32) {
+        self.state().image(name).flip(offset, bit);
+    }
+
+    /// Makes the page that holds an offset of a file unreadable, until it is written to.
+    pub(crate) fn make_unreadable(&self, name: &str, offset: u64) {
+        let page = offset / PAGE_BYTES * PAGE_BYTES;
+        self.state().image(name).unreadable.push(page..page + PAGE_BYTES);
+    }
+
+    /// Everything can be read again.
+    pub(crate) fn heal(&self) {
+        for image in self.state().files.values_mut() {
+            image.unreadable.clear();
+        }
+    }
+
+    /// All that a file holds, as the program sees it.
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        self.state().image(name).live.clone()
+    }
+
+    /// The names of all files.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.state().names.keys().cloned().collect()
+    }
+
+    /// Calls so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().calls
+    }
+}
+
+impl State {
+    fn image(&mut self, name: &str) -> &mut Image {
+        let file = self.names[name];
+        self.files.get_mut(&file).unwrap()
+    }
+
+    /// Counts a call, and says what becomes of it.
+    fn judge(&mut self, call: Call) -> io::Result<Verdict> {
+        if self.is_down {
+            return Err(io::Error::other("the simulated machine is down"));
+        }
+        self.calls += 1;
+        if let Some(stop) = &mut self.stop
+            && stop.calls.contains(&call)
+        {
+            if stop.after == 0 {
+                self.is_down = true;
+                return match stop.moment {
+                    Moment::Before => Err(io::Error::other("the simulated machine stopped")),
+                    Moment::Within => Ok(Verdict::Stopped),
+                    Moment::After => Ok(Verdict::StoppedAfter),
+                };
+            }
+            stop.after -= 1;
+        }
+        if let Some(fault) = &mut self.fault
+            && fault.calls.contains(&call)
+        {
+            if fault.after > 0 {
+                fault.after -= 1;
+            } else if fault.times > 0 {
+                fault.times -= 1;
+                return Ok(Verdict::Failed(fault.error.into()));
+            }
+        }
+        Ok(Verdict::Done)
+    }
+
+    /// The number that a new file gets: the smallest that no file has.
+    fn free_identity(&self) -> u64 {
+        let used = |identity: &u64| self.files.values().any(|image| image.identity == *identity);
+        (100..).find(|identity| !used(identity)).unwrap()
+    }
+
+    /// Forgets files without a name that nobody has open.
+    fn forget_unused(&mut self) {
+        let State { names, durable_names, renames, files, .. } = self;
+        let is_created = |file: &u64| {
+            renames.iter().any(|rename| matches!(rename, Rename::Created(_, created) if *created == *file))
+        };
+        let is_named = |file: &u64| names.values().chain(durable_names.values()).any(|named| named == file);
+        files.retain(|file, image| image.handles > 0 || is_named(file) || is_created(file));
+    }
+
+    fn create(&mut self, name: &str) -> u64 {
+        let file = self.next_file;
+        self.next_file += 1;
+        let identity = self.free_identity();
+        self.files.insert(file, Image::new(identity));
+        self.names.insert(name.to_owned(), file);
+        self.renames.push(Rename::Created(name.to_owned(), file));
+        file
+    }
+
+    fn change_name(&mut self, rename: Rename) {
+        rename.apply(&mut self.names);
+        self.renames.push(rename);
+    }
+
+    /// The folder's sync: all names become durable, but those of created files only where they were asked for.
+    fn sync_names(&mut self, asked: &str) {
+        let renames = std::mem::take(&mut self.renames);
+        for (place, rename) in renames.iter().enumerate() {
+            match rename {
+                Rename::Created(name, _)
+                    if name != asked
+                        && !renames[place + 1..].iter().any(|later| later.is_of(name))
+                        && self.random.one_in(2) =>
+                {
+                    self.renames.push(rename.clone());
+                }
+                _ => rename.apply(&mut self.durable_names),
+            }
+        }
+        self.forget_unused();
+    }
+
+    /// What a loss of power makes of the names: the changes up to any one of them are there, or none.
+    fn settle_names(&mut self, some: bool) {
+        let renames = std::mem::take(&mut self.renames);
+        let kept = if some { self.random.below(renames.len() as u64 + 1) } else { 0 };
+        for rename in &renames[..kept as usize] {
+            rename.apply(&mut self.durable_names);
+        }
+        self.names.clone_from(&self.durable_names);
+    }
+
+    /// Changes a name and syncs the folder, as far as the verdict goes.
+    fn rename(&mut self, call: Call, rename: Rename, asked: &str) -> io::Result<()> {
+        let verdict = self.judge(call)?;
+        let (is_changed, is_synced) = match verdict {
+            Verdict::Done | Verdict::StoppedAfter => (true, true),
+            Verdict::Failed(_) | Verdict::Stopped => (self.random.one_in(2), false),
+        };
+        if is_changed {
+            self.change_name(rename);
+        }
+        if is_synced {
+            self.sync_names(asked);
+        }
+        verdict.result()
+    }
+}
+
+impl Rename {
+    fn is_of(&self, name: &str) -> bool {
+        match self {
+            Rename::Created(one, _) | Rename::Removed(one) => one == name,
+            Rename::Renamed(from, to) => from == name || to == name,
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Rename::Created(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            Rename::Renamed(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+            Rename::Removed(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
+impl Verdict {
+    fn result(self) -> io::Result<()> {
+        match self {
+            Verdict::Done => Ok(()),
+            Verdict::Failed(error) => Err(error),
+            Verdict::Stopped | Verdict::StoppedAfter => {
+                Err(io::Error::other("the simulated machine stopped"))
+            }
+        }
+    }
+}
+
+impl Disk for CruelDisk {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let state = &mut *self.state();
+        state.judge(Call::List)?.result()?;
+        let State { names, files, random, .. } = state;
+        let entry = |(name, file): (&String, &u64)| Entry {
+            name: name.clone(),
+            bytes: files[file].live.len() as u64,
+            identity: files[file].identity,
+        };
+        let mut entries: Vec<_> = names.iter().map(entry).collect();
+        for place in 1..entries.len() {
+            entries.swap(place, random.below(place as u64 + 1) as usize);
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let state = &mut *self.state();
+        let verdict = state.judge(Call::Open)?;
+        let existing = state.names.get(name).copied();
+        let happens = !matches!(verdict, Verdict::Failed(_) | Verdict::Stopped) || state.random.one_in(2);
+        let file = match existing {
+            Some(file) => file,
+            None if happens => state.create(name),
+            None => return Err(verdict.result().unwrap_err()),
+        };
+        verdict.result()?;
+        state.files.get_mut(&file).unwrap().handles += 1;
+        Ok(Arc::new(CruelFile { disk: CruelDisk(Arc::clone(&self.0)), file, life: state.life }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let state = &mut *self.state();
+        if !state.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename(Call::Rename, Rename::Renamed(from.to_owned(), to.to_owned()), from)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let state = &mut *self.state();
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename(Call::Remove, Rename::Removed(name.to_owned()), name)
+    }
+}
+
+impl CruelFile {
+    /// Does one call on the file, as far as the verdict goes.
+    fn call<T>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut Image, &mut Random, &Verdict) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let state = &mut *self.disk.state();
+        if self.life != state.life {
+            return Err(io::Error::other("a handle of an earlier life"));
+        }
+        let verdict = state.judge(call)?;
+        let done = act(state.files.get_mut(&self.file).unwrap(), &mut state.random, &verdict)?;
+        verdict.result().map(|()| done)
+    }
+}
+
+impl DiskFile for CruelFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.call(Call::Read, |image, _, _| {
+            let rest = image.live.get(offset as usize..).unwrap_or_default();
+            let read = rest.len().min(buffer.len());
+            if image.is_unreadable(offset, read as u64) {
+                return Err(Errno::IO.into());
+            }
+            buffer[..read].copy_from_slice(&rest[..read]);
+            Ok(read)
+        })
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.call(Call::Write, |image, random, verdict| {
+            let written = match verdict {
+                Verdict::Done | Verdict::StoppedAfter => bytes.len() as u64,
+                Verdict::Failed(_) | Verdict::Stopped => image::cut(bytes.len() as u64, offset, random),
+            };
+            image.write(&bytes[..written as usize], offset);
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.call(Call::Sync, |image, random, verdict| {
+            match verdict {
+                Verdict::Done | Verdict::StoppedAfter => image.sync(),
+                Verdict::Failed(_) => image.fail_sync(random),
+                Verdict::Stopped => {} // what was under way is as any write that was not synced
+            }
+            Ok(())
+        })
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.call(Call::SetLength, |image, random, verdict| {
+            let current = image.live.len() as u64;
+            let reached = match verdict {
+                Verdict::Done | Verdict::StoppedAfter => length,
+                // Space is reserved piece by piece, the end is cut off at once.
+                _ if length > current => current + random.below(length - current + 1),
+                _ => *random.pick(&[current, length]),
+            };
+            if reached != current {
+                image.set_length(reached);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for CruelFile {
+    fn drop(&mut self) {
+        let state = &mut *self.disk.state();
+        if self.life == state.life
+            && let Some(image) = state.files.get_mut(&self.file)
+        {
+            image.handles -= 1;
+            if image.handles == 0 {
+                state.forget_unused();
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! That the disk is as cruel as it says, and not more.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn written(disk: &CruelDisk) -> Arc<dyn DiskFile> {
+    let file = disk.handle().open("file").unwrap();
+    disk.handle().rename("file", "file").unwrap();
+    file.write_at(&[1; 2000], 0).unwrap();
+    file.sync().unwrap();
+    file
+}
+
+#[test]
+fn what_was_synced_survives_every_crash() {
+    for seed in 0..100 {
+        for crash in [Crash::Kill, Crash::Power, Crash::PowerAndCache] {
+            let disk = CruelDisk::new(seed);
+            written(&disk);
+            disk.restart(crash);
+            assert_eq!(disk.read("file"), [1; 2000]);
+        }
+    }
+}
+
+#[test]
+fn what_was_not_synced_is_lost_kept_or_torn_at_any_kind_of_place() {
+    let mut lengths = BTreeSet::new();
+    let mut has_holes = false;
+    for seed in 0..2000 {
+        let disk = CruelDisk::new(seed);
+        written(&disk).write_at(&[2; 9000], 2000).unwrap();
+        disk.restart(Crash::Power);
+        let left = disk.read("file");
+        assert_eq!(left[..2000], [1; 2000]);
+        lengths.insert(left.len() - 2000);
+        has_holes |= left[2000..].windows(2).any(|pair| pair == [0, 2]);
+    }
+    let sector = 2048 - 2000;
+    let page = 4096 - 2000;
+    assert!(
+        [0, 1, 32, sector, page, 8999, 9000].iter().all(|length| lengths.contains(length)),
+        "{lengths:?}"
+    );
+    assert!(lengths.range(2..32).count() > 0, "within a header");
+    assert!(has_holes);
+}
+
+#[test]
+fn a_created_name_may_vanish_until_it_was_renamed() {
+    let survives = |rename: bool, seed: u64| {
+        let disk = CruelDisk::new(seed);
+        disk.handle().open("file").unwrap();
+        if rename {
+            disk.handle().rename("file", "file").unwrap();
+        }
+        disk.restart(Crash::Power);
+        disk.names().contains(&"file".to_owned())
+    };
+    assert!((0..50).all(|seed| survives(true, seed)));
+    assert!((0..50).any(|seed| survives(false, seed)));
+    assert!((0..50).any(|seed| !survives(false, seed)));
+}
+
+#[test]
+fn after_a_failed_sync_the_next_one_claims_what_is_not_there() {
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..50 {
+        let disk = CruelDisk::new(seed);
+        let file = written(&disk);
+        disk.set_fault(Some(Fault { calls: &[Call::Sync], error: Errno::IO, after: 0, times: 1 }));
+        file.write_at(&[2], 0).unwrap();
+        file.sync().unwrap_err();
+        file.sync().unwrap();
+        assert_eq!(disk.read("file")[0], 2);
+        disk.evict();
+        outcomes.insert(disk.read("file")[0]);
+    }
+    assert_eq!(outcomes, [1, 2].into());
+}
+
+#[test]
+fn a_kill_keeps_the_cache_and_ends_all_handles() {
+    let disk = CruelDisk::new(1);
+    let file = written(&disk);
+    disk.stop_at(Some(Stop { calls: &[Call::Sync], after: 0, moment: Moment::Before }));
+    file.write_at(&[2], 0).unwrap();
+    file.sync().unwrap_err();
+    assert!(disk.is_down());
+    disk.restart(Crash::Kill);
+    assert!(file.sync().is_err());
+    assert_eq!(disk.read("file")[0], 2);
+    disk.restart(Crash::PowerAndCache);
+    assert_eq!(disk.read("file")[0], 1);
+}
+
+#[test]
+fn the_number_of_a_removed_file_is_given_again_once_nobody_has_it_open() {
+    let disk = CruelDisk::new(1);
+    let identity = |name: &str| {
+        let entries = disk.handle().list().unwrap();
+        entries.into_iter().find(|entry| entry.name == name).unwrap().identity
+    };
+    let file = written(&disk);
+    let first = identity("file");
+    disk.handle().remove("file").unwrap();
+    disk.handle().open("second").unwrap();
+    assert_ne!(identity("second"), first);
+    drop(file);
+    disk.handle().open("third").unwrap();
+    assert_eq!(identity("third"), first);
+}
+
+#[test]
+fn an_unreadable_page_heals_when_it_is_written() {
+    let disk = CruelDisk::new(1);
+    let file = written(&disk);
+    disk.make_unreadable("file", 100);
+    assert_eq!(file.read_at(&mut [0; 8], 500).unwrap_err().raw_os_error(), Some(Errno::IO.raw_os_error()));
+    file.write_at(&[3; 8], 500).unwrap();
+    assert_eq!(file.read_at(&mut [0; 8], 500).unwrap(), 8);
+}

@@ -1,0 +1,674 @@
+//! The spool against a plain vector, on a disk that is as cruel as a disk may be.
+//!
+//! What must hold, whatever happens: a record whose receipt said that it is durable is read again, once, in its place, with
+//! its id; one of a commit that failed on the way is there with its whole commit or not at all, and stays what it is once
+//! it has been read; a refused one never is. Where the disk damaged what was durable, that alone may be missing, is
+//! counted, and is never read as something else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use rustix::io::Errno;
+
+use super::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use super::*;
+use crate::disk::cruel::{
+    CHANGES, Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Random, Stop,
+    seeds::{self, Tally},
+};
+use crate::record::{Batch, RecordRef};
+
+/// A record: its number among all that were ever made, and the length of its message.
+type Content = (u64, usize);
+
+fn message((number, length): Content) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{number}|");
+    let filler = char::from(b'a' + (number % 26) as u8);
+    text.extend(std::iter::repeat_n(filler, length));
+    text
+}
+
+struct Nobody;
+
+impl Witness for Nobody {
+    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
+}
+
+/// What a receipt will say.
+type Outcome = Future<Result<RecordId, AppendError>>;
+/// An operation, and how often it is chosen.
+type Operation = (u64, fn(&mut Model));
+type Future<T> = Pin<Box<dyn std::future::Future<Output = T>>>;
+
+fn poll<T>(future: &mut Future<T>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What may befall a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Weather {
+    crashes: bool,
+    faults: bool,
+    damage: bool,
+}
+
+struct Model {
+    random: Random,
+    disk: CruelDisk,
+    weather: Weather,
+    sizes: SpoolSizes,
+    /// What was made durable, or found whole after a crash; the id is the place, counted from 1. `None` for ids that were
+    /// passed over because nobody can know whether they were given.
+    records: Vec<Option<Content>>,
+    /// The commit whose write or sync failed, or that a crash cut short.
+    in_doubt: Vec<Content>,
+    /// Ids of records whose bytes were damaged.
+    suspects: BTreeSet<RecordId>,
+    /// The last segment has damage where its end is, so that nobody can know which ids it gave.
+    end_is_damaged: bool,
+    /// Which of a segment's header, its copy and its first frame are damaged.
+    heads: BTreeMap<RecordId, [bool; 3]>,
+    made: u64,
+    stores: Vec<Position>,
+    life: Option<Life>,
+    tally: Tally,
+}
+
+/// How far one store is.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    read: RecordId,
+    synced: RecordId,
+}
+
+/// From a start to a crash.
+struct Life {
+    spool: Arc<Spool>,
+    writer: Future<()>,
+    readers: Vec<Reader>,
+    appended: Vec<(Vec<Content>, Outcome)>,
+    /// Bytes in the open buffer.
+    open_bytes: usize,
+    poisoned: bool,
+    /// Something was told to fail.
+    is_troubled: bool,
+}
+
+impl Model {
+    fn new(seed: u64, weather: Weather, sizes: SpoolSizes) -> Model {
+        let start = Position { read: 1, synced: 1 };
+        let mut random = Random::new(seed);
+        let stores = vec![start; 1 + random.below(3) as usize];
+        Model {
+            random,
+            disk: CruelDisk::new(seed),
+            weather,
+            sizes,
+            records: Vec::new(),
+            in_doubt: Vec::new(),
+            suspects: BTreeSet::new(),
+            end_is_damaged: false,
+            heads: BTreeMap::new(),
+            made: 0,
+            stores,
+            life: None,
+            tally: Tally::default(),
+        }
+    }
+
+    fn of(seed: u64) -> Model {
+        let mut random = Random::new(!seed);
+        let segment_bytes = *random.pick(&[4 << 10, 12 << 10, 32 << 10]);
+        let sizes = SpoolSizes { segment_bytes, bytes_max: segment_bytes * (3 + random.below(6)) };
+        let weather =
+            Weather { crashes: !random.one_in(4), faults: random.one_in(2), damage: random.one_in(3) };
+        Model::new(seed, weather, sizes)
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.life.as_mut().unwrap()
+    }
+
+    fn next_id(&self) -> RecordId {
+        self.records.len() as u64 + 1
+    }
+
+    // The operations.
+
+    fn append(&mut self) {
+        let count = if self.random.one_in(5) { 1 + self.random.below(20) } else { 1 };
+        let largest = self.sizes.segment_bytes as usize - 2 * SEGMENT_HEADER_BYTES - FRAME_HEADER_BYTES - 64;
+        let mut batch = Batch::new();
+        let mut contents = Vec::new();
+        for _ in 0..count {
+            let length = match self.random.below(20) {
+                0 => self.random.below(largest as u64),
+                1 => largest as u64,
+                2..5 => self.random.below(1000),
+                _ => self.random.below(40),
+            };
+            let content = (self.made, length as usize);
+            if batch.bytes().len() + length as usize + 64 > largest {
+                break;
+            }
+            batch.push(&RecordRef { message: &message(content), ..RecordRef::default() });
+            contents.push(content);
+            self.made += 1;
+        }
+        if contents.is_empty() {
+            return;
+        }
+        if self.life().open_bytes + batch.bytes().len() > largest {
+            self.commit();
+        }
+        self.submit(contents, &batch);
+    }
+
+    fn append_one(&mut self, content: Content) {
+        let mut batch = Batch::new();
+        batch.push(&RecordRef { message: &message(content), ..RecordRef::default() });
+        self.made += 1;
+        self.submit(vec![content], &batch);
+    }
+
+    fn submit(&mut self, contents: Vec<Content>, batch: &Batch) {
+        if self.random.one_in(2) {
+            lock(&self.life().spool.open).admit_again(); // as if the time to look again had come
+        }
+        let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+        let life = self.life();
+        match life.spool.try_append(batch, &nobody).expect("the open buffer is small") {
+            Ok(receipt) => {
+                life.open_bytes += batch.bytes().len();
+                life.appended.push((contents, Box::pin(receipt.durable())));
+            }
+            Err(AppendError::Full(_)) => {}
+            Err(refusal) => assert!(life.poisoned, "{refusal}"),
+        }
+    }
+
+    /// Lets the writer make one commit of what was appended.
+    fn commit(&mut self) {
+        let disk_was_down = self.disk.is_down();
+        let first_id = self.next_id();
+        let (at_ceiling, is_troubled) = (self.is_at_ceiling(), self.life().is_troubled);
+        let life = self.life();
+        for _ in 0..3 {
+            // It wakes up, commits, and gives the others their turn.
+            assert!(poll(&mut life.writer).is_pending());
+        }
+        life.open_bytes = 0;
+        let (mut committed, mut outcome) = (Vec::new(), None);
+        for (contents, mut receipt) in std::mem::take(&mut life.appended) {
+            let Poll::Ready(result) = poll(&mut receipt) else { panic!("a commit leaves no receipt open") };
+            let expected = first_id + committed.len() as u64;
+            if let Ok(id) = &result {
+                assert_eq!(*id, expected, "ids follow one another");
+            }
+            committed.extend(contents);
+            outcome = Some(result);
+        }
+        match outcome {
+            None => {}
+            Some(Ok(_)) => {
+                assert!(!life.poisoned && !disk_was_down, "acknowledged after the disk had failed");
+                self.records.extend(committed.into_iter().map(Some));
+                assert_eq!(self.life().spool.durable_id(), self.next_id());
+            }
+            Some(Err(AppendError::Poisoned(why))) => {
+                assert!(is_troubled, "poisoned for no reason: {why}");
+                if !life.poisoned {
+                    life.poisoned = true;
+                    self.in_doubt = committed;
+                }
+            }
+            Some(Err(AppendError::Full(why))) => {
+                assert!(is_troubled || at_ceiling, "full for no reason: {why}");
+            }
+            Some(Err(AppendError::Closed)) => panic!("it was not closed"),
+        }
+    }
+
+    fn is_at_ceiling(&mut self) -> bool {
+        let segment_bytes = self.sizes.segment_bytes;
+        let status = self.life().spool.status();
+        status.bytes + segment_bytes > status.bytes_max
+    }
+
+    /// A store takes a chunk.
+    fn read(&mut self) {
+        let store = self.random.below(self.stores.len() as u64) as usize;
+        let (rows, bytes) = (1 + self.random.below(30), 1 + self.random.below(4000));
+        let mut chunk = Chunk::default();
+        let life = self.life.as_mut().unwrap();
+        match life.readers[store].read(&mut chunk, rows, bytes as usize) {
+            Ok(()) => {}
+            Err(error) if life.is_troubled => return drop(error),
+            Err(error) => panic!("{error}"),
+        }
+        let from = self.stores[store].read;
+        self.check(from, &chunk);
+        self.stores[store].read = self.life().readers[store].position();
+    }
+
+    /// Holds what was read against what was written.
+    fn check(&self, from: RecordId, chunk: &Chunk) -> Vec<RecordId> {
+        assert!(chunk.first_id() >= from, "read again");
+        let missing: Vec<_> =
+            (from..chunk.first_id()).filter(|id| self.records[*id as usize - 1].is_some()).collect();
+        for id in &missing {
+            assert!(self.suspects.contains(id), "record {id} is lost, of which no byte was damaged");
+        }
+        let mut next = chunk.first_id();
+        for (id, record) in chunk.records() {
+            assert_eq!(id, next, "a gap within a chunk");
+            let content = self.records.get(id as usize - 1).copied().flatten();
+            let expected = content.map(message);
+            assert_eq!(expected.as_deref(), Some(record.body.message), "record {id}");
+            next += 1;
+        }
+        assert_eq!(next, chunk.end_id());
+        missing
+    }
+
+    /// A store makes durable what it has taken.
+    fn release(&mut self) {
+        let store = self.random.below(self.stores.len() as u64) as usize;
+        self.stores[store].synced = self.stores[store].read;
+        let synced = self.stores[store].synced;
+        self.life().readers[store].release(synced);
+    }
+
+    fn released(&self) -> RecordId {
+        self.stores.iter().map(|store| store.synced).min().unwrap()
+    }
+
+    /// Reads everything that must be there.
+    fn verify(&mut self) {
+        let from = self.released();
+        let mut reader = self.life().spool.reader(from);
+        let (mut position, mut chunk, mut missing) = (from, Chunk::default(), 0);
+        while reader.pending() > 0 {
+            reader.read(&mut chunk, 100, 1 << 20).unwrap();
+            missing += self.check(position, &chunk).len() as u64;
+            assert!(reader.position() > position, "nothing is read at {position}");
+            missing += self.check_hole(chunk.end_id(), reader.position());
+            position = reader.position();
+        }
+        assert_eq!(position, self.next_id());
+        reader.release(RecordId::MAX);
+        let status = self.life().spool.status();
+        assert!(status.lost_records >= missing, "{missing} are missing, {} are told", status.lost_records);
+        if missing > 0 && !self.life().is_troubled {
+            assert!(status.quarantined_bytes > 0, "what is damaged was not set aside");
+        }
+        if self.suspects.is_empty() && !self.end_is_damaged {
+            assert_eq!(status.lost_records, 0);
+        }
+    }
+
+    /// Ids behind a chunk's end that the reader has passed over, since nothing of them is left.
+    fn check_hole(&self, from: RecordId, to: RecordId) -> u64 {
+        assert!((from..to).all(|id| self.suspects.contains(&id) || self.records[id as usize - 1].is_none()));
+        to - from
+    }
+
+    // Trouble.
+
+    fn fail_some_calls(&mut self) {
+        let calls = *self.random.pick(&[
+            CHANGES,
+            &[Call::Sync][..],
+            &[Call::Write],
+            &[Call::Rename],
+            &[Call::SetLength],
+            &[Call::Remove],
+        ]);
+        let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
+        let times = if self.random.one_in(3) { u64::MAX } else { 1 + self.random.below(3) };
+        let after = self.random.below(6);
+        self.disk.set_fault(Some(Fault { calls, error, after, times }));
+        self.life().is_troubled = true;
+        self.tally.faults += 1;
+    }
+
+    fn arm_stop(&mut self) {
+        let moment = *self.random.pick(&[Moment::Before, Moment::Within, Moment::After]);
+        let after = self.random.below(12);
+        self.disk.stop_at(Some(Stop { calls: CHANGES, after, moment }));
+        if let Some(life) = &mut self.life {
+            life.is_troubled = true;
+        }
+    }
+
+    /// Turns a bit of what is durable, or makes a page unreadable.
+    fn damage(&mut self) {
+        let life = self.life.as_ref().unwrap();
+        if life.poisoned || !life.appended.is_empty() || self.disk.is_down() {
+            return;
+        }
+        let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
+        let segment = self.random.pick(&segments).clone();
+        let is_last = segment.header.first_id == segments.last().unwrap().header.first_id;
+        let frames = frames_of(&segment);
+        let Some(place) = self.place_in(&segment, &frames) else { return };
+        let is_page = self.random.one_in(3);
+        let range = if is_page {
+            place / PAGE_BYTES * PAGE_BYTES..(place / PAGE_BYTES + 1) * PAGE_BYTES
+        } else {
+            place..place + 1
+        };
+        let hit: Vec<_> =
+            frames.iter().filter(|(at, _)| at.start < range.end && range.start < at.end).collect();
+        if is_last && !self.is_told_from_a_torn_commit(&frames, &hit, is_page) {
+            return;
+        }
+        let name = format!("{:020}.segment", segment.header.first_id);
+        if is_page {
+            self.disk.make_unreadable(&name, place);
+            self.end_is_damaged |= is_last;
+        } else {
+            self.disk.flip(&name, place, self.random.below(8) as u32);
+        }
+        self.suspects.extend(hit.iter().flat_map(|(_, header)| header.first_id..header.end_id()));
+        self.tally.damages += 1;
+        self.note_heads(&segment, &frames, &range, is_last);
+    }
+
+    /// A place of every kind in a segment.
+    fn place_in(&mut self, segment: &Segment, frames: &Frames) -> Option<u64> {
+        let random = &mut self.random;
+        let (frame, _) = frames.get(random.below(frames.len().max(1) as u64) as usize)?;
+        let header_end = frame.start + FRAME_HEADER_BYTES as u64;
+        Some(match random.below(5) {
+            0 => random.below(SEGMENT_HEADER_BYTES as u64),
+            1 => segment.bytes() - 1 - random.below(SEGMENT_HEADER_BYTES as u64),
+            2 => frame.start + random.below(FRAME_HEADER_BYTES as u64),
+            3 => header_end + random.below(frame.end - header_end),
+            _ => random.below(segment.bytes()),
+        })
+    }
+
+    /// At the end of the last segment a commit with wrong bytes is one that a crash tore, unless they cannot be read at all
+    /// or something whole follows.
+    fn is_told_from_a_torn_commit(&self, frames: &Frames, hit: &[&Frame], is_page: bool) -> bool {
+        let is_sound =
+            |frame: Option<&Frame>| frame.is_none_or(|(_, header)| !self.suspects.contains(&header.first_id));
+        let Some((first, _)) = hit.first() else { return true };
+        let hits_last = hit.last().map(|(at, _)| at.end) == frames.last().map(|(at, _)| at.end);
+        let before = frames.iter().rfind(|(at, _)| at.end <= first.start);
+        if hits_last { is_page && is_sound(before) } else { is_sound(frames.last()) }
+    }
+
+    /// A segment of which neither the header, nor its copy, nor the first frame is left is lost as a whole.
+    fn note_heads(&mut self, segment: &Segment, frames: &Frames, range: &Range<u64>, is_last: bool) {
+        let header = SEGMENT_HEADER_BYTES as u64;
+        let places =
+            [0..28, segment.bytes() - header..segment.bytes() - header + 28, header..frames[0].0.end];
+        let heads = self.heads.entry(segment.header.first_id).or_default();
+        for (head, place) in heads.iter_mut().zip(places) {
+            *head |= place.start < range.end && range.start < place.end;
+        }
+        if *heads == [true; 3] {
+            self.suspects.extend(frames.iter().flat_map(|(_, header)| header.first_id..header.end_id()));
+            if is_last {
+                self.end_is_damaged = true;
+                self.crash_and_start();
+            }
+        }
+    }
+
+    // Ends and starts.
+
+    fn end(&mut self, crash: Crash) {
+        self.tally.crashes += 1;
+        if self.random.one_in(3) && !self.life().poisoned && !self.life().appended.is_empty() {
+            // In the middle of a commit.
+            self.arm_stop();
+            self.commit();
+        }
+        self.life = None;
+        self.disk.restart(crash);
+    }
+
+    fn close(&mut self) {
+        self.commit();
+        let mut life = self.life.take().unwrap();
+        life.spool.close();
+        while poll(&mut life.writer).is_pending() {}
+        drop(life);
+        self.disk.restart(Crash::Kill);
+    }
+
+    fn start(&mut self) {
+        loop {
+            if self.weather.crashes && self.random.one_in(4) {
+                self.arm_stop();
+            }
+            let floor = if self.random.one_in(2) {
+                self.stores.iter().map(|store| store.read).max().unwrap()
+            } else {
+                1
+            };
+            let result = Spool::open(self.disk.handle(), self.sizes, floor);
+            if self.disk.is_down() {
+                drop(result);
+                let crash = self.any_crash();
+                self.tally.crashes += 1;
+                self.disk.restart(crash);
+                continue;
+            }
+            let (spool, writer) = result.expect("nothing was in the way of the start");
+            self.disk.stop_at(None);
+            return self.begin(spool, writer);
+        }
+    }
+
+    fn begin(&mut self, spool: Arc<Spool>, writer: Writer) {
+        let found = spool.durable_id();
+        let whole = self.next_id() + self.in_doubt.len() as u64;
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        if found == whole {
+            self.records.extend(in_doubt.into_iter().map(Some));
+        } else if self.end_is_damaged && found > self.next_id() {
+            assert!(found - self.next_id() <= self.sizes.segment_bytes, "too many ids are passed over");
+            self.records.resize(found as usize - 1, None);
+        } else {
+            assert_eq!(found, self.next_id(), "or {whole}");
+        }
+        // A store has what it has synced, and perhaps what it has read.
+        for store in &mut self.stores {
+            if self.random.one_in(2) {
+                store.read = store.synced;
+            }
+        }
+        let readers = self
+            .stores
+            .iter()
+            .map(|store| {
+                let mut reader = spool.reader(store.synced);
+                reader.seek(store.read);
+                reader
+            })
+            .collect();
+        self.life = Some(Life {
+            spool,
+            writer: Box::pin(writer.run()),
+            readers,
+            appended: Vec::new(),
+            open_bytes: 0,
+            poisoned: false,
+            is_troubled: false,
+        });
+    }
+
+    fn any_crash(&mut self) -> Crash {
+        *self.random.pick(&[Crash::Kill, Crash::Power, Crash::PowerAndCache])
+    }
+
+    fn crash_and_start(&mut self) {
+        let crash = self.any_crash();
+        self.end(crash);
+        if self.random.one_in(2) {
+            self.disk.evict();
+        }
+        self.start();
+        self.verify();
+    }
+
+    // Runs.
+
+    fn step(&mut self) {
+        self.tally.operations += 1;
+        let Weather { crashes, faults, damage } = self.weather;
+        let weight = |on: bool, weight: u64| if on { weight } else { 0 };
+        let operations: [Operation; 9] = [
+            (40, Model::append),
+            (25, Model::commit),
+            (20, Model::read),
+            (10, Model::release),
+            (weight(crashes, 2), Model::crash_and_start),
+            (1, |model| {
+                model.close();
+                model.start();
+                model.verify();
+            }),
+            (weight(faults, 2), Model::fail_some_calls),
+            (weight(damage, 5), Model::damage),
+            (weight(faults, 2), |model| model.disk.evict()),
+        ];
+        let operation = self.random.weighted(&operations);
+        operation(self);
+        if self.disk.is_down() || (self.life().poisoned && self.random.one_in(8)) {
+            self.crash_and_start();
+        }
+    }
+
+    /// After all trouble it takes records again.
+    fn finish(mut self) -> Tally {
+        self.crash_and_start();
+        let next = self.next_id();
+        for store in 0..self.stores.len() {
+            self.stores[store] = Position { read: next, synced: next };
+            let reader = &mut self.life().readers[store];
+            reader.seek(next);
+            reader.release(next);
+        }
+        self.append_one((self.made, 10));
+        self.commit();
+        assert_eq!(self.next_id(), next + 1, "it takes nothing: {:?}", self.life().spool.status());
+        self.close();
+        self.start();
+        self.verify();
+        self.tally.calls = self.disk.calls();
+        self.tally
+    }
+
+    fn run(mut self, steps: u64) -> Tally {
+        self.start();
+        for _ in 0..steps {
+            self.step();
+        }
+        self.finish()
+    }
+}
+
+/// A whole frame, and where it stands.
+type Frame = (Range<u64>, frame::FrameHeader);
+type Frames = [Frame];
+
+fn frames_of(segment: &Segment) -> Vec<Frame> {
+    let (mut frames, mut offset) = (Vec::new(), SEGMENT_HEADER_BYTES as u64);
+    while let Ok(Some((found, header))) = frame::find_frame(&*segment.file, segment.header.salt, offset) {
+        offset = found + header.size();
+        frames.push((found..offset, header));
+    }
+    frames
+}
+
+#[test]
+fn whatever_happens_what_was_acknowledged_is_there_once() {
+    seeds::run("spool::model", 150, |seed| Model::of(seed).run(500));
+}
+
+const CALM: Weather = Weather { crashes: false, faults: false, damage: false };
+
+/// A fixed run over several segments, which are released and written again, until the disk stops.
+fn fixed_run(model: &mut Model) {
+    for round in 0..16 {
+        for length in [10, 400, 5 * round] {
+            let content = (model.made, length as usize);
+            model.append_one(content);
+        }
+        model.commit();
+        model.read();
+        model.read();
+        if round % 3 == 2 {
+            model.release();
+        }
+        if model.disk.is_down() {
+            return;
+        }
+    }
+}
+
+/// Stops the fixed run at one call, brings it up again, perhaps stopping that, too, and compares. Tells whether it came to
+/// the call.
+fn stopped_at(first: Stop, crash: Crash, second: Option<Stop>) -> bool {
+    let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+    let mut model = Model::new(first.after, CALM, sizes);
+    model.disk.stop_at(Some(first));
+    model.start();
+    model.life().is_troubled = true;
+    model.disk.stop_at(Some(first));
+    fixed_run(&mut model);
+    let has_stopped = model.disk.is_down();
+    model.end(crash);
+    model.disk.stop_at(second);
+    model.start();
+    model.verify();
+    // First a commit alone: a new segment would make durable what the start has left undone.
+    model.append_one((model.made, 10));
+    model.commit();
+    for _ in 0..2 {
+        model.end(Crash::PowerAndCache);
+        model.start();
+        model.verify();
+        fixed_run(&mut model);
+    }
+    has_stopped
+}
+
+const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
+const CRASHES: [Crash; 3] = [Crash::Kill, Crash::Power, Crash::PowerAndCache];
+
+#[test]
+fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
+    for calls in [CHANGES, &[Call::Sync]] {
+        for moment in MOMENTS {
+            for crash in CRASHES {
+                let stop = |after| Stop { calls, after, moment };
+                let steps = (0..).take_while(|after| stopped_at(stop(*after), crash, None)).count();
+                assert!(steps > 15, "{steps} are too few to be all");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_while_recovering_from_one_loses_nothing_either() {
+    for moment in MOMENTS {
+        for crash in CRASHES {
+            for first in 0..50 {
+                let stop = |after| Stop { calls: CHANGES, after, moment };
+                for second in 0..5 {
+                    stopped_at(stop(first), crash, Some(stop(second)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! From the receipt to the line in the log file, on one cruel disk, stopped all at once: every record whose receipt said
+//! that it is durable becomes one line, in its place, and no other line is there.
+//!
+//! The rounds of the shipper are called one by one; its waiting and its pauses are left out.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, Waker};
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::disk::cruel::{
+    CHANGES, Call, Crash, CruelDisk, Fault, Moment, Random, Stop,
+    seeds::{self, Tally},
+};
+use crate::record::{Batch, RecordRef, time};
+use crate::spool::{AppendError, Spool, SpoolSizes, Witness};
+use crate::store::file::{FileOptions, FileStore, LineFormat};
+
+const LOG: &str = "app.log";
+
+thread_local! {
+    /// The clock of this run, in days since the epoch.
+    static DAY: Cell<i64> = const { Cell::new(0) };
+}
+
+fn noon() -> i64 {
+    (DAY.get() * 24 + 12) * 3600 * time::SECOND
+}
+
+struct Nobody;
+
+impl Witness for Nobody {
+    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
+}
+
+/// An operation, and how often it is chosen.
+type Operation = (u64, fn(&mut Model));
+type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+
+fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Nothing in a round waits when something is pending.
+fn done<T>(future: impl Future<Output = T>) -> T {
+    match poll(&mut std::pin::pin!(future)) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn line(number: u64) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{number} ");
+    let filler = char::from(b'a' + (number % 26) as u8);
+    text.extend(std::iter::repeat_n(filler, (number * number % 97) as usize));
+    text
+}
+
+struct Model {
+    random: Random,
+    disk: CruelDisk,
+    rotate_bytes: Option<u64>,
+    rotate_daily: bool,
+    has_faults: bool,
+    /// The numbers of the records in the order of their ids, from 1 on.
+    records: Vec<u64>,
+    /// Those of the commit that was cut short.
+    in_doubt: Vec<u64>,
+    made: u64,
+    life: Option<Life>,
+    tally: Tally,
+}
+
+/// From a start to a crash.
+struct Life {
+    spool: Arc<Spool>,
+    writer: Task<()>,
+    shipper: Shipper<FileStore>,
+    reopen: Arc<AtomicBool>,
+    appended: Vec<(u64, Task<Result<RecordId, AppendError>>)>,
+    is_poisoned: bool,
+    /// Something was told to fail.
+    is_troubled: bool,
+}
+
+impl Model {
+    fn new(seed: u64) -> Model {
+        let mut random = Random::new(seed);
+        DAY.set(20_000);
+        Model {
+            disk: CruelDisk::new(seed),
+            rotate_bytes: *random.pick(&[None, Some(1), Some(500), Some(3000)]),
+            rotate_daily: random.one_in(3),
+            has_faults: random.one_in(2),
+            records: Vec::new(),
+            in_doubt: Vec::new(),
+            made: 0,
+            life: None,
+            tally: Tally::default(),
+            random,
+        }
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.life.as_mut().unwrap()
+    }
+
+    fn store(&self) -> FileStore {
+        let options = FileOptions {
+            path: PathBuf::from(LOG),
+            line_format: LineFormat::parse("%(message)s").unwrap(),
+            rotate_bytes: self.rotate_bytes,
+            rotate_daily: self.rotate_daily,
+            rotate_keep: None,
+        };
+        FileStore::with_disk(options, self.disk.handle()).with_clock(noon)
+    }
+
+    // The operations.
+
+    fn append(&mut self) {
+        for _ in 0..1 + self.random.below(4) {
+            let number = self.made;
+            let mut batch = Batch::new();
+            batch.push(&RecordRef { message: &line(number), ..RecordRef::default() });
+            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+            match self.life().spool.try_append(&batch, &nobody).expect("the open buffer is small") {
+                Ok(receipt) => {
+                    self.life().appended.push((number, Box::pin(receipt.durable())));
+                    self.made += 1;
+                }
+                Err(refusal) => assert!(refusal != AppendError::Closed),
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let life = self.life.as_mut().unwrap();
+        for _ in 0..3 {
+            // It wakes up, commits, and gives the others their turn.
+            assert!(poll(&mut life.writer).is_pending());
+        }
+        let (mut committed, mut outcome) = (Vec::new(), None);
+        for (number, mut receipt) in std::mem::take(&mut life.appended) {
+            let Poll::Ready(result) = poll(&mut receipt) else { panic!("a commit leaves no receipt open") };
+            committed.push(number);
+            outcome = Some(result);
+        }
+        match outcome {
+            Some(Ok(last)) => {
+                self.records.extend(committed);
+                assert_eq!(last, self.records.len() as u64);
+            }
+            Some(Err(AppendError::Poisoned(_))) if !life.is_poisoned => {
+                assert!(life.is_troubled);
+                life.is_poisoned = true;
+                self.in_doubt = committed;
+            }
+            _ => {}
+        }
+    }
+
+    /// One round of the shipper.
+    fn ship(&mut self) {
+        let with_housekeeping = self.random.one_in(4);
+        let (rows, bytes) = (1 + self.random.below(20), 1 + self.random.below(2000));
+        let life = self.life.as_mut().unwrap();
+        let shipper = &mut life.shipper;
+        shipper.flush = Flush { rows, bytes, interval: Duration::ZERO };
+        if with_housekeeping {
+            shipper.maintain_at = Instant::now();
+        }
+        let is_connecting = !shipper.connected;
+        let result = if is_connecting {
+            done(shipper.connect())
+        } else if shipper.reader.pending() > 0 {
+            done(shipper.round())
+        } else {
+            return;
+        };
+        if let Err(error) = result {
+            assert!(life.is_troubled, "{error}");
+            shipper.connected = false; // and tried again, as `recover` does
+        } else if is_connecting || self.random.one_in(4) {
+            self.verify();
+        }
+    }
+
+    fn sync(&mut self) {
+        let life = self.life();
+        if life.shipper.connected
+            && let Err(error) = done(life.shipper.sync())
+        {
+            assert!(life.is_troubled, "{error}");
+            life.shipper.connected = false;
+        }
+    }
+
+    /// A signal after another program has renamed the log file; here none has.
+    fn hang_up(&mut self) {
+        self.life().reopen.store(true, Relaxed);
+    }
+
+    fn fail_some_calls(&mut self) {
+        let calls = *self.random.pick(&[
+            CHANGES,
+            &[Call::Sync],
+            &[Call::Write],
+            &[Call::Rename],
+            &[Call::SetLength],
+            &[Call::Open, Call::List],
+        ]);
+        let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
+        let (after, times) = (self.random.below(10), 1 + self.random.below(4));
+        self.disk.set_fault(Some(Fault { calls, error, after, times }));
+        self.life().is_troubled = true;
+        self.tally.faults += 1;
+    }
+
+    // What must hold.
+
+    /// The lines of all log files, the oldest first.
+    fn lines(&self) -> Vec<String> {
+        let names = self.disk.names();
+        let mut files: Vec<_> = names.iter().filter_map(|name| Some((place_of(name)?, name))).collect();
+        files.sort();
+        let text: Vec<u8> = files.iter().flat_map(|(_, name)| self.disk.read(name)).collect();
+        String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+    }
+
+    /// The log files hold what lies before the position, and nothing else.
+    fn verify(&mut self) {
+        let position = self.life().shipper.reader.position();
+        let expected: Vec<_> =
+            self.records[..position as usize - 1].iter().map(|number| line(*number)).collect();
+        let lines = self.lines();
+        assert_eq!(lines.len(), expected.len());
+        if let Some(place) = (0..lines.len()).find(|place| lines[*place] != expected[*place]) {
+            panic!("line {place} is {:?} and not {:?}", lines[place], expected[place]);
+        }
+    }
+
+    // Ends and starts.
+
+    fn arm_stop(&mut self) {
+        let moment = *self.random.pick(&[Moment::Before, Moment::Within, Moment::After]);
+        let after = self.random.below(15);
+        self.disk.stop_at(Some(Stop { calls: CHANGES, after, moment }));
+        if let Some(life) = &mut self.life {
+            life.is_troubled = true;
+        }
+    }
+
+    fn crash(&mut self) {
+        self.tally.crashes += 1;
+        self.life = None;
+        let crash = *self.random.pick(&[Crash::Kill, Crash::Power, Crash::PowerAndCache]);
+        self.disk.restart(crash);
+        if self.random.one_in(2) {
+            self.disk.evict();
+        }
+        self.start();
+    }
+
+    fn start(&mut self) {
+        loop {
+            if self.random.one_in(4) {
+                self.arm_stop();
+            }
+            let mut store = self.store();
+            let position = if self.random.one_in(2) { done(store.position()).unwrap_or(1) } else { 1 };
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 24 << 10 };
+            match Spool::open(self.disk.handle(), sizes, position) {
+                Ok((spool, writer)) if !self.disk.is_down() => {
+                    self.disk.stop_at(None);
+                    return self.begin(store, spool, writer.run());
+                }
+                result => {
+                    assert!(self.disk.is_down(), "{:?}", result.err());
+                    self.tally.crashes += 1;
+                    let crash = *self.random.pick(&[Crash::Kill, Crash::Power]);
+                    self.disk.restart(crash);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: impl Future<Output = ()> + 'static) {
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        if spool.durable_id() > self.records.len() as u64 + 1 {
+            self.records.extend(in_doubt);
+        }
+        assert_eq!(spool.durable_id(), self.records.len() as u64 + 1);
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        self.life = Some(Life {
+            reopen: store.reopen_handle(),
+            shipper: Shipper::new(store, spool.reader(1), flush, Progress::new("log", "file")),
+            spool,
+            writer: Box::pin(writer),
+            appended: Vec::new(),
+            is_poisoned: false,
+            is_troubled: false,
+        });
+    }
+
+    // Runs.
+
+    fn step(&mut self) {
+        self.tally.operations += 1;
+        let faults = if self.has_faults { 2 } else { 0 };
+        let operations: [Operation; 10] = [
+            (30, Model::append),
+            (20, Model::commit),
+            (30, Model::ship),
+            (8, Model::sync),
+            (1, Model::hang_up),
+            (1, |_| DAY.set(DAY.get() + 1)),
+            (2, Model::arm_stop),
+            (1, Model::crash),
+            (faults, Model::fail_some_calls),
+            (faults, |model| model.disk.evict()),
+        ];
+        let operation = self.random.weighted(&operations);
+        operation(self);
+        if self.disk.is_down() || (self.life().is_poisoned && self.random.one_in(8)) {
+            self.crash();
+        }
+    }
+
+    /// After all trouble every line is there.
+    fn finish(mut self) -> Tally {
+        self.crash();
+        for _ in 0..10_000 {
+            let shipper = &self.life().shipper;
+            if shipper.connected && shipper.reader.pending() == 0 {
+                break;
+            }
+            self.ship();
+        }
+        self.sync();
+        self.crash();
+        self.ship();
+        assert_eq!(self.life().shipper.reader.position(), self.records.len() as u64 + 1);
+        self.verify();
+        self.tally.calls = self.disk.calls();
+        self.tally
+    }
+
+    fn run(mut self, steps: u64) -> Tally {
+        self.start();
+        for _ in 0..steps {
+            self.step();
+        }
+        self.finish()
+    }
+}
+
+/// Sorts log files from the oldest to the newest.
+fn place_of(name: &str) -> Option<(i64, &str, u32)> {
+    let suffix = name.strip_prefix(LOG)?;
+    let Some(suffix) = suffix.strip_prefix('.') else { return suffix.is_empty().then_some((1, "", 0)) };
+    match (suffix.parse::<i64>(), suffix.split_once('.')) {
+        (Ok(rotations), _) => Some((-rotations, "", 0)),
+        (_, Some((day, number))) => Some((0, day, number.parse().ok()?)),
+        (_, None) => (suffix != "position").then_some((0, suffix, 0)),
+    }
+}
+
+#[test]
+fn every_acknowledged_record_becomes_one_line_whatever_happens() {
+    seeds::run("store::shipper::model", 100, |seed| Model::new(seed).run(400));
+}
