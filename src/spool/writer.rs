@@ -60,6 +60,9 @@ pub(super) fn recover(
             "cut an unfinished commit off the spool's end; no one had been told that it was durable"
         );
     }
+    if scan.frames == 0 {
+        segments.grow_last(sizes.segment_bytes)?;
+    }
     if scan.end_id >= floor {
         return Ok((scan.end_id, scan.end));
     }
