@@ -101,7 +101,8 @@ fn check_against_serde(framing: Framing, body: &str, outcome: &Outcome) {
         let lines = body.split('\n').filter(|line| !line.trim_ascii_end().is_empty());
         lines.map(is_record).collect()
     } else {
-        let values: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(body).into_iter().collect();
+        let values: Result<Vec<&RawValue>, _> =
+            serde_json::Deserializer::from_str(body).into_iter().collect();
         match values {
             Ok(values) if values.iter().all(|value| value.get().starts_with('{')) => {
                 values.iter().map(|value| is_record(value.get())).collect()

@@ -40,14 +40,15 @@ fn check_error(text: &str, error: &QueryError) {
 fn check_query(query: &Query, object: &str) {
     assert!(depth(query.expression()) <= 3 * QUERY_DEPTH_MAX);
     let displayed = query.to_string();
-    let again = Query::parse(&displayed, NOW)
-        .unwrap_or_else(|error| panic!("{}\n{error}", error.render(&displayed)));
+    let again =
+        Query::parse(&displayed, NOW).unwrap_or_else(|error| panic!("{}\n{error}", error.render(&displayed)));
     let mut batch = Batch::new();
     if decode(object.as_bytes(), &ARRIVAL, &mut Scratch::default(), &mut batch).is_err() {
         some_records(&mut batch);
     }
     let records = records::read(&batch);
-    let matching = |query: &Query| (1..).zip(&records).map(|(id, record)| query.matches(id, record)).collect();
+    let matching =
+        |query: &Query| (1..).zip(&records).map(|(id, record)| query.matches(id, record)).collect();
     let expected: Vec<bool> = matching(query);
     assert_eq!(matching(&again), expected, "it displays as {displayed}");
     DATABASE.with(|database| {
@@ -101,7 +102,11 @@ fn some_records(batch: &mut Batch) {
     };
     batch.push(&whole);
     batch.push(&RecordRef::default());
-    batch.push(&RecordRef { origin: Origin { severity_text: "Audit", ..origin }, severity_number: 0, ..whole });
+    batch.push(&RecordRef {
+        origin: Origin { severity_text: "Audit", ..origin },
+        severity_number: 0,
+        ..whole
+    });
     batch.push(&RecordRef { message: "FAIL", timestamp: NOW, severity_number: 24, ..RecordRef::default() });
 }
 
@@ -123,8 +128,10 @@ const SCHEMA: &str = "
 fn fill(connection: &Connection, records: &[RecordRef<'_>]) -> rusqlite::Result<()> {
     connection.execute_batch("DELETE FROM record; DELETE FROM origin")?;
     for (id, record) in (1i64..).zip(records) {
-        let RecordRef { timestamp, severity_number, origin, message, trace_id, span_id, event_name, .. } = record;
-        let Origin { severity_text, service, logger, host, file, line, function, process_id, thread } = origin;
+        let RecordRef { timestamp, severity_number, origin, message, trace_id, span_id, event_name, .. } =
+            record;
+        let Origin { severity_text, service, logger, host, file, line, function, process_id, thread } =
+            origin;
         let row = params![
             id,
             given(severity_text),
@@ -137,7 +144,9 @@ fn fill(connection: &Connection, records: &[RecordRef<'_>]) -> rusqlite::Result<
             (*process_id != 0).then_some(*process_id),
             given(thread),
         ];
-        connection.prepare_cached("INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)?;
+        connection
+            .prepare_cached("INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .execute(row)?;
         let row = params![
             id,
             timestamp,

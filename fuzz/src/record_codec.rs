@@ -136,11 +136,7 @@ fn origin<'a>(texts: &'a Texts, input: &mut Unstructured<'a>) -> Result<Origin<'
     })
 }
 
-fn record<'a>(
-    origin: Origin<'a>,
-    texts: &'a Texts,
-    input: &mut Unstructured<'a>,
-) -> Result<RecordRef<'a>> {
+fn record<'a>(origin: Origin<'a>, texts: &'a Texts, input: &mut Unstructured<'a>) -> Result<RecordRef<'a>> {
     Ok(RecordRef {
         timestamp: input.arbitrary()?,
         observed_timestamp: input.arbitrary()?,

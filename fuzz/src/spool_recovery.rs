@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use logboom::record::{Batch, RecordId, RecordRef};
-use logboom::spool::{AppendError, Chunk, Receipt, Reader, Spool, SpoolSizes, Witness, Writer};
+use logboom::spool::{AppendError, Chunk, Reader, Receipt, Spool, SpoolSizes, Witness, Writer};
 
 use super::memory_disk::MemoryDisk;
 
@@ -110,7 +110,8 @@ impl<'a> Commits<'a> {
         let mut batch = Batch::new();
         messages.iter().for_each(|message| batch.push(&RecordRef { message, ..RecordRef::default() }));
         let witness: Arc<dyn Witness> = Arc::new(Nobody);
-        let receipt = self.spool.try_append(&batch, &witness).expect("room").expect("a spool that is not full");
+        let receipt =
+            self.spool.try_append(&batch, &witness).expect("room").expect("a spool that is not full");
         self.commit(receipt)
     }
 

@@ -16,7 +16,7 @@ use crate::targets::records::{self, ARRIVAL};
 fn cpython_reads_plain_pickles_as_the_decoder_does() {
     let given = |name| env::var(name).ok();
     let seconds = given("ORACLE_SECONDS");
-    let count = if seconds.is_some() { "0" } else { "4000" };
+    let count = if seconds.is_some() { "0" } else { "2000" };
     let mut oracle = Command::new("python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/oracle.py"))
         .args([given("ORACLE_SEED").unwrap_or("1".into()), seconds.unwrap_or("0".into()), count.into()])

@@ -74,14 +74,15 @@ def value(rng: random.Random, depth: int = 0):
     if depth > 4 or rng.random() < 0.6:
         return scalar(rng)
     parts = [value(rng, depth + 1) for _ in range(rng.choice([0, 1, 2, 3, 9]))]
-    hashable = [part for part in parts if isinstance(part, (str, int, bytes)) and not isinstance(part, bool)]
+    hashable = [part for part in parts if isinstance(part, (str, int, bytes)) and part not in (True, False)]
+    hashable = [part for part in hashable if not isinstance(part, str) or len(part) < 100]
     return rng.choice(
         [
             lambda: parts,
             lambda: tuple(parts),
             lambda: set(hashable),
             lambda: frozenset(hashable),
-            lambda: {text(rng): part for part in parts},
+            lambda: {text(rng, True): part for part in parts},
             lambda: dict(zip(hashable, parts)),
             lambda: [parts, parts],
         ]
@@ -122,7 +123,7 @@ def record(rng: random.Random) -> dict:
     if rng.random() < 0.3:
         members["created"] = rng.choice([0, 1e9, 1795287041.331234, -5.5, 1e30, float("nan"), rng.random() * 1e10])
     for _ in range(rng.choice([0, 0, 1, 3, 30])):
-        members[rng.choice(["user_id", "k", text(rng), f"n{rng.randrange(100)}"])] = value(rng)
+        members[rng.choice(["user_id", "k", text(rng, True), f"n{rng.randrange(100)}"])] = value(rng)
     for key in rng.sample(sorted(STANDARD), k=rng.choice([0, 0, 0, 1, 5])):
         members[key] = value(rng) if rng.random() < 0.5 else text(rng)
     if rng.random() < 0.1:
@@ -141,6 +142,9 @@ def pickled(rng: random.Random, members: dict) -> bytes:
     return out.getvalue()
 
 
+OPCODES = [found[0] for found in vars(pickle).values() if isinstance(found, bytes) and len(found) == 1]
+
+
 def damaged(rng: random.Random, frame: bytes) -> bytes:
     frame = bytearray(frame)
     for _ in range(rng.choice([1, 1, 2, 4])):
@@ -153,20 +157,21 @@ def damaged(rng: random.Random, frame: bytes) -> bytes:
             case 2:
                 del frame[at : at + length]
             case 3 if at < len(frame):
-                frame[at] = rng.choice(pickle_opcodes)
+                frame[at] = rng.choice(OPCODES)
             case _:
                 source = rng.randrange(len(frame) + 1)
                 frame[at:at] = frame[source : source + length * 4]
     return bytes(frame)
 
 
-pickle_opcodes = [getattr(pickle, name)[0] for name in dir(pickle) if isinstance(getattr(pickle, name), bytes) and len(getattr(pickle, name)) == 1]
 
 
 # What CPython makes of a pickle.
 
 
-class Plain(pickle.Unpickler):
+class Restricted:
+    """Finds nothing that could do anything."""
+
     def find_class(self, module, name):
         try:
             return PLAIN_CLASSES[module, name]
@@ -177,6 +182,14 @@ class Plain(pickle.Unpickler):
         raise Skip("it holds more than data")
 
 
+class Plain(Restricted, pickle.Unpickler):
+    pass
+
+
+class PlainInPython(Restricted, pickle._Unpickler):
+    pass
+
+
 def loaded(frame: bytes):
     """The dict; raises Skip where it is not plain, and anything else where it is no pickle."""
     try:
@@ -185,6 +198,19 @@ def loaded(frame: bytes):
         if "unregistered extension code" in str(error):
             raise Skip("it holds more than data") from None
         raise
+
+
+def text_bytes(found: dict) -> int:
+    return sum(len(text.encode()) for text in found.values() if isinstance(text, str))
+
+
+def loads_in_python(frame: bytes) -> bool:
+    """The unpickler that is written in Python is the stricter one, such as with zero bytes in numbers."""
+    try:
+        PlainInPython(io.BytesIO(frame), encoding="utf-8").load()
+    except Exception:
+        return False
+    return True
 
 
 def check_comparable(found, path=(), seen=None) -> None:
@@ -217,8 +243,9 @@ def check_comparable(found, path=(), seen=None) -> None:
 
 
 def has_set(found) -> bool:
-    if isinstance(found, (set, frozenset)):
-        return len(found) > 1
+    """Or a bytearray: their `repr` is only alike."""
+    if isinstance(found, (set, frozenset, bytearray)):
+        return True
     if isinstance(found, dict):
         return any(map(has_set, found.values())) or any(map(has_set, found))
     return isinstance(found, (list, tuple)) and any(map(has_set, found))
@@ -244,7 +271,7 @@ def message(members: dict) -> tuple[str, dict]:
     made, args = logging.makeLogRecord(members), members.get("args")
     formatted = members.get("message") if isinstance(members.get("message"), str) else ""
     if has_set(made.msg) or has_set(args):
-        raise Skip("sets have no order")
+        raise Skip("its message shows sets")
     if args is not None and not isinstance(args, (tuple, dict)):
         raise Skip("no logger makes such arguments")
     bare = formatted if formatted and members.get("msg") is None else str(made.msg)
@@ -260,6 +287,9 @@ def message(members: dict) -> tuple[str, dict]:
         return bare, {"python.args": args}
     if len(merged) > 5000:
         raise Skip("it is large")
+    arguments = args.values() if isinstance(args, dict) else args
+    if any(character in bare for character in "xXo") and any(isinstance(one, int) and one.bit_length() > 63 for one in arguments):
+        raise Skip("it shows a long integer in hexadecimal")
     return merged, {"python.args": args, "python.msg": bare}
 
 
@@ -351,6 +381,10 @@ def difference(frame: bytes, got: dict) -> str:
     if not isinstance(members, dict) or not members:
         return "" if got.get("rejected") == "not_a_record" else "it is not a record"
     check_comparable(members)
+    if text_bytes(members) > 2 * len(frame):
+        raise Skip("it repeats long texts")
+    if "rejected" in got and not loads_in_python(frame):
+        raise Skip("only CPython's faster half takes it")
     if "rejected" in got:
         return f"it is rejected as {got['rejected']}"
     wanted = expected(members)
@@ -361,11 +395,12 @@ def difference(frame: bytes, got: dict) -> str:
         if name not in attributes or name not in own or not same(attributes[name], own[name])
     ]
     for name in ["timestamp", "severity", "severity_number"]:
-        if name not in wanted:
+        if not wanted.get(name):
             got.pop(name, None)
     wanted = {name: found for name, found in wanted.items() if found not in ("", 0) or name == "message"}
     if wanted != got:
-        problems += [f"expected {wanted}, got {got}"]
+        names = sorted(wanted.keys() | got.keys())
+        problems += [f"{name}: expected {wanted.get(name)!r}, got {got.get(name)!r}" for name in names if wanted.get(name) != got.get(name)]
     return "; ".join(problems)
 
 
@@ -410,7 +445,7 @@ def main() -> int:
                 outcomes["CPython gave up"] += 1
                 continue
             if problem:
-                problems.append(f"{frame!r}\n    {problem}")
+                problems.append(f"{problem}\n    {base64.b64encode(frame).decode()}")
     for outcome, times in outcomes.most_common():
         print(f"{times:8} {outcome}", file=sys.stderr)
     print(*problems, sep="\n", file=sys.stderr)
