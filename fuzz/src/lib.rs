@@ -11,8 +11,11 @@ pub mod record_codec;
 pub mod records;
 pub mod spool_recovery;
 
+/// What a target checks of an input.
+pub type Check = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Check); 5] = [
     ("pickle", pickle::check),
     ("json_body", json_body::check),
     ("record_codec", record_codec::check),

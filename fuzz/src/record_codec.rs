@@ -20,7 +20,7 @@ pub fn check(input: &[u8]) {
 /// What cannot be read ends the walk; what can is read again as it was.
 fn check_decoding(encoded: &[u8]) {
     let results: Vec<_> = Records::new(encoded).collect();
-    assert!(results.iter().rev().skip(1).all(|result| result.is_ok()), "the walk goes on after an error");
+    assert!(results.iter().rev().skip(1).all(std::result::Result::is_ok), "the walk goes on after an error");
     let whole: Result<Vec<RecordRef<'_>>, DecodeError> =
         results.into_iter().map(|result| result?.record()).collect();
     let Ok(whole) = whole else { return };
@@ -79,7 +79,7 @@ fn check_cut(stored: &RecordRef<'_>, pushed: &RecordRef<'_>) {
 /// Batches may be joined end to end, and equal origins are equal bytes.
 fn check_joined(batches: &[Batch; 2]) {
     let joined = [batches[0].bytes(), batches[1].bytes()].concat();
-    assert!(joined.len() <= batches.iter().map(|batch| size_max(batch)).sum());
+    assert!(joined.len() <= batches.iter().map(size_max).sum());
     let expected: Vec<_> = batches.iter().flat_map(records::read).collect();
     let read: Vec<_> = Records::new(&joined).map(Result::unwrap).collect();
     assert_eq!(read.len(), expected.len());

@@ -1,7 +1,12 @@
 //! What the fuzz targets check, without a fuzzer: on every input that once failed. And what CPython says of pickles.
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "these are tests, and what the targets share with the fuzzer's crate is public there"
+)]
+
 mod cpython;
-#[allow(unreachable_pub, reason = "the fuzzer's crate shows them")]
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
