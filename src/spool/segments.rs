@@ -154,6 +154,16 @@ impl Segments {
         self.live.back()
     }
 
+    /// Gives the last segment its full size again. One that was cut short and holds nothing may have no room for a frame;
+    /// the next segment would then begin at the same id, and have the same name.
+    pub(super) fn grow_last(&mut self, bytes: u64) -> io::Result<()> {
+        if let Some(last) = self.live.back_mut().filter(|last| last.bytes < bytes) {
+            last.file.set_length(bytes)?;
+            last.bytes = bytes;
+        }
+        Ok(())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
         self.live.iter()
     }
@@ -317,7 +327,7 @@ impl Segment {
             }
             scan.frames += 1;
             scan.records += u64::from(header.count);
-            scan.end_id = header.end_id();
+            scan.end_id = scan.end_id.max(header.end_id()); // a disk may have put an old frame in the wrong place
             (scan.last, scan.end) = (offset, offset + header.size());
             progress(scan.end);
         }

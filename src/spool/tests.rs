@@ -110,6 +110,47 @@ fn what_was_acknowledged_is_read_in_order_over_many_segments_and_a_restart() {
 }
 
 #[test]
+fn a_last_segment_that_was_cut_to_nothing_is_written_to_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let mut end_id = 1;
+    while harness.spool.status().segments < 2 {
+        fill(&harness, end_id, end_id);
+        end_id += 1;
+    }
+    harness.close();
+    let last_id = end_id - 1; // alone in its segment
+    let files = segment_files(&folder);
+    std::fs::OpenOptions::new().write(true).open(&files[1]).unwrap().set_len(64).unwrap();
+
+    let harness = Harness::folder(&folder);
+    let mut reader = harness.spool.reader(1);
+    assert_eq!(read_all(&mut reader), numbered(1, last_id - 1));
+    fill(&harness, last_id, last_id + 5);
+    assert_eq!(read_all(&mut reader), numbered(last_id, last_id + 5));
+    assert_eq!(segment_files(&folder), files);
+}
+
+#[test]
+fn ids_go_on_after_the_highest_where_frames_stand_in_the_wrong_order() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 3);
+    harness.close();
+    let file = &segment_files(&folder)[0];
+    let mut bytes = std::fs::read(file).unwrap();
+    let frame = offset_of(&bytes, "message 2") - offset_of(&bytes, "message 1");
+    let (second, third) = bytes[64 + frame..64 + 3 * frame].split_at_mut(frame);
+    second.swap_with_slice(third);
+    std::fs::write(file, bytes).unwrap();
+
+    let harness = Harness::folder(&folder);
+    fill(&harness, 4, 5);
+    let served: Vec<_> = read_all(&mut harness.spool.reader(1)).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(served, [1, 3, 4, 5]);
+}
+
+#[test]
 fn batches_that_wait_together_share_a_commit_and_keep_their_order() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);

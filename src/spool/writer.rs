@@ -75,6 +75,9 @@ pub(super) fn recover(
         );
         next_id = floor;
     }
+    if scan.frames == 0 {
+        segments.grow_last(sizes.segment_bytes)?;
+    }
     if next_id == scan.end_id {
         return Ok((next_id, scan.end));
     }

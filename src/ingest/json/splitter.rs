@@ -3,9 +3,9 @@
 //! The first byte that is not blank decides: `[` begins an array, whose elements are the values. Otherwise
 //! - with [`Framing::Lines`] every line is a value, whatever it holds;
 //! - with [`Framing::Sniff`] objects follow each other, one a line, several in a line, or one over many lines. A line
-//!   whose braces balance at its very end (and no earlier) is an object, which costs one search for braces. Any other
-//!   line that starts with `{` is followed bracket by bracket over as many lines as it takes. A line that starts with
-//!   anything else is passed on as it is, for the decoder to refuse.
+//!   whose braces balance at its very end (and no earlier, and none in a string) is an object, which costs one search for
+//!   braces. Any other line that starts with `{` is followed bracket by bracket over as many lines as it takes. A line
+//!   that starts with anything else is passed on as it is, for the decoder to refuse.
 //!
 //! A broken value costs only itself: reading resumes at the next line, or at the `{` at the start of a line where no
 //! value could go on. (An object that was cut off just after a colon or in an array takes the next line with it,
@@ -16,7 +16,7 @@
 //! one chunk is passed on without a copy; only the value that a chunk ends in is kept, up to
 //! [`JSON_RECORD_BYTES_MAX`].
 
-use memchr::{memchr, memchr2_iter};
+use memchr::{memchr, memchr2_iter, memchr3_iter};
 
 use super::framing::Framing;
 use super::scan::{Found, Scan};
@@ -302,16 +302,26 @@ fn too_large() -> Rejection {
     Rejection::new("too_large", format!("the record is larger than {JSON_RECORD_BYTES_MAX} bytes"))
 }
 
-/// Whether the braces of a line, those in strings too, balance at its end and nowhere before. Strings seldom hold
-/// braces; where they do and mislead, the bracket by bracket way decides.
+/// Whether a line is one object, or broken, as far as its braces tell. It says so only of lines that the bracket by
+/// bracket way would pass on as they are, for a line may also arrive in pieces, and what it holds must be the same then.
 fn is_whole_object(line: &[u8]) -> bool {
-    let mut depth = 0usize;
+    let (mut depth, mut opened) = (0usize, 0usize);
     for at in memchr2_iter(b'{', b'}', line) {
         match line[at] {
-            b'{' => depth += 1,
+            b'{' => (depth, opened) = (depth + 1, opened + 1),
             _ if depth > 1 => depth -= 1,
-            _ => return depth == 1 && at + 1 == line.len(),
+            _ => return depth == 1 && at + 1 == line.len() && (opened == 1 || !may_hide_braces(line)),
         }
     }
     false
+}
+
+/// Whether a brace stands in a string, or may: an escape makes quotes hard to count.
+fn may_hide_braces(line: &[u8]) -> bool {
+    let mut in_string = false;
+    let mut is_hidden = |at: usize| {
+        in_string ^= line[at] == b'"';
+        in_string && line[at] != b'"'
+    };
+    memchr(b'\\', line).is_some() || memchr3_iter(b'"', b'{', b'}', line).any(&mut is_hidden)
 }

@@ -94,6 +94,16 @@ fn lengths_are_checked_and_not_believed() {
     assert_eq!(shown(b"K\x01r\xff\xff\xff\xff0j\xff\xff\xff\xff"), 1);
 }
 
+/// Protocols 0 to 2 have no bytes, and write them as a call; the two keys must not fall together.
+#[test]
+fn keys_of_any_simple_type_are_told_apart() {
+    let encoded = |text: &[u8]| [b"c_codecs\nencode\n(V", text, b"\nVlatin1\ntR"].concat();
+    let pairs =
+        [&encoded(b"a")[..], b"K\x01", &encoded(b"b"), b"K\x02\x8a\x09\0\0\0\0\0\0\0\0\x01K\x03"].concat();
+    let dict = [b"}(", &pairs[..], b"u"].concat();
+    assert_eq!(shown(&dict), serde_json::json!({"b'a'": 1, "b'b'": 2, "18446744073709551616": 3}));
+}
+
 #[test]
 fn nesting_ends_with_a_mark() {
     const DEPTH: usize = 100_000;

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode};
 
 use self::blocks::Blocks;
 use self::insert::{Row, Rows};
@@ -28,7 +28,7 @@ use self::retention::Clock;
 pub use self::retention::Retention;
 use super::{Store, StoreError, Written};
 use crate::limits::SQLITE_WAL_BYTES_TARGET;
-use crate::record::{RecordId, time};
+use crate::record::RecordId;
 use crate::spool::Chunk;
 
 /// Ships into a SQLite database.

@@ -66,6 +66,21 @@ fn lines() {
 }
 
 #[test]
+fn braces_in_strings_neither_join_objects_nor_cut_them() {
+    let body = "{\"a\":\"{\"} {\"b\":\"}\"}\n{\"a\":\"{\"}}\n{\"a\":\"\\\"{\"} {\"b\":\"}\"}\n{\"a\":{\"b\":\"\\\"\"}}\n";
+    let expected = [
+        good(1, "{\"a\":\"{\"}"),
+        good(1, "{\"b\":\"}\"}"),
+        good(2, "{\"a\":\"{\"}"),
+        good(2, "}"),
+        good(3, "{\"a\":\"\\\"{\"}"),
+        good(3, "{\"b\":\"}\"}"),
+        good(4, "{\"a\":{\"b\":\"\\\"\"}}"),
+    ];
+    assert_eq!(values(body, Framing::Sniff), expected);
+}
+
+#[test]
 fn objects_of_any_layout() {
     let body = "{\"a\":1}{\"b\":{\"c\":[{}]}} {\"d\":\"}{\"}\n{\n  \"e\": {\"f\": 1}\n}\n{\"g\":1},\n{}\n{\"h\":[\n{\"i\":1},\n\
         {\"j\":1}\n]}";

@@ -95,6 +95,10 @@ struct Directive {
 
 impl<'a> Merge<'a> {
     fn directive(&mut self, out: &mut String) -> Option<()> {
+        if self.take('%') {
+            out.push('%');
+            return Some(());
+        }
         let name = self.name()?;
         let mut directive = self.flags();
         directive.width = match self.number()? {
@@ -112,10 +116,6 @@ impl<'a> Merge<'a> {
         }
         while self.take('h') || self.take('l') || self.take('L') {}
         let kind = self.next_character()?;
-        if kind == '%' {
-            out.push('%');
-            return Some(());
-        }
         let value = match name {
             Some(name) => self.named(name)?,
             None => self.positional()?,

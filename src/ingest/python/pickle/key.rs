@@ -3,6 +3,7 @@
 use super::super::repr;
 use super::arena::{Node, NodeId};
 use super::classes::{Shape, class_name, shape};
+use super::integer;
 use super::view::View;
 use super::write::leaf::latin1;
 use crate::limits::PICKLE_NAME_BYTES_MAX;
@@ -40,17 +41,25 @@ fn scalar_text(view: View<'_>, id: NodeId) -> String {
         Node::Float(value) => repr::float(value, &mut text),
         Node::Text(_) => repr::text(view.name(id).unwrap_or_default(), &mut text),
         Node::Latin1(span) => text = latin1(view.bytes(span), PICKLE_NAME_BYTES_MAX),
-        Node::Bytes(span) => {
-            let bytes = view.bytes(span);
-            repr::bytes(&bytes[..bytes.len().min(PICKLE_NAME_BYTES_MAX)], &mut text);
-        }
+        Node::Bytes(span) => text = bytes_text(view.bytes(span)),
         Node::LongDigits(span) => text.push_str(view.prefix(span, PICKLE_NAME_BYTES_MAX)),
+        // Digits take quadratic time, and a key may be met again and again.
+        Node::LongBytes(span) if view.bytes(span).len() <= PICKLE_NAME_BYTES_MAX => {
+            text = integer::decimal(view.bytes(span));
+        }
         Node::Global(..) => text = class_name(view, id),
         Node::Object(number) => match shape(view, view.object(number), PICKLE_NAME_BYTES_MAX) {
             Shape::Text(shown) => text = shown,
+            Shape::Bytes(bytes) => text = bytes_text(&bytes),
             _ => text.push_str("<object>"),
         },
         _ => text.push_str("..."),
     }
+    text
+}
+
+fn bytes_text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    repr::bytes(&bytes[..bytes.len().min(PICKLE_NAME_BYTES_MAX)], &mut text);
     text
 }

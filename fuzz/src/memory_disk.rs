@@ -1,0 +1,100 @@
+//! A folder of files in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use logboom::disk::{Disk, DiskFile, Entry};
+
+type Content = Arc<File>;
+
+/// A file.
+#[derive(Debug, Default)]
+pub struct File(Mutex<Vec<u8>>);
+
+/// The folder.
+#[derive(Debug, Default)]
+pub struct MemoryDisk {
+    files: Mutex<BTreeMap<String, Content>>,
+}
+
+impl MemoryDisk {
+    /// The names of all files, in their order.
+    pub fn names(&self) -> Vec<String> {
+        lock(&self.files).keys().cloned().collect()
+    }
+
+    /// What a file holds; empty if it is not there.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        lock(&self.files).get(name).map_or_else(Vec::new, |file| lock(&file.0).clone())
+    }
+
+    /// Puts a file there, or in the place of another.
+    pub fn put(&self, name: &str, content: Vec<u8>) {
+        lock(&self.files).insert(name.to_owned(), Arc::new(File(Mutex::new(content))));
+    }
+
+    /// Takes a file away.
+    pub fn take(&self, name: &str) {
+        lock(&self.files).remove(name);
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let files = lock(&self.files);
+        let entry = |(identity, (name, file)): (usize, (&String, &Content))| Entry {
+            name: name.clone(),
+            bytes: lock(&file.0).len() as u64,
+            identity: identity as u64,
+        };
+        Ok(files.iter().enumerate().map(entry).collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::clone(lock(&self.files).entry(name.to_owned()).or_default()) as Arc<dyn DiskFile>)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        lock(&self.files).remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+}
+
+impl DiskFile for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let content = lock(&self.0);
+        let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..)).unwrap_or_default();
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut content = lock(&self.0);
+        let start = offset as usize;
+        let length = content.len().max(start + bytes.len());
+        content.resize(length, 0);
+        content[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        lock(&self.0).resize(length as usize, 0);
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
