@@ -665,3 +665,18 @@ fn an_end_that_can_be_read_again_later_has_lost_nothing() {
     expected.push((next, "after".to_owned()));
     assert_eq!(read_all(&mut harness.spool.reader(1)), expected);
 }
+
+#[test]
+fn every_segment_ends_with_a_copy_of_its_header_however_full_it_is() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    for length in 0..150 {
+        harness.append(&["x".repeat(length).as_str()]).unwrap();
+    }
+    let segments = lock(&harness.spool.segments);
+    assert!(segments.count() > 4);
+    for segment in segments.iter() {
+        let copy = frame::SegmentHeader::read(&*segment.file, segment.bytes() - 64).unwrap();
+        assert_eq!(copy, Some(segment.header));
+    }
+}
