@@ -124,13 +124,20 @@ impl Server {
         answer["rows"].as_array_mut().map(std::mem::take).unwrap()
     }
 
-    /// Fails unless exactly these records were accepted, and none refused.
+    /// Fails unless exactly these records were accepted, and none refused or shed: a refused one leaves a dead letter, which
+    /// counts as well as a record.
     pub fn check_accepted(&self, records: u64) {
         let status = self.status();
-        for name in ["accepted", "received"] {
-            let sources = status["sources"].as_array().unwrap();
-            let total: u64 = sources.iter().map(|source| source[name].as_u64().unwrap()).sum();
-            assert_eq!(total, records, "{name}, of {records}: {status}");
+        let sources = status["sources"].as_array().unwrap();
+        let total = |name: &str| sources.iter().map(|source| source[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(
+            (total("received"), total("accepted")),
+            (records, records),
+            "received, accepted: {status}"
+        );
+        for name in ["rejected", "shed"] {
+            let reasons = sources.iter().flat_map(|source| source[name].as_object().unwrap().values());
+            assert!(reasons.clone().all(|count| count == 0), "{name}: {status}");
         }
     }
 

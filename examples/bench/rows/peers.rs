@@ -54,7 +54,7 @@ const PEERS: &[Peer] = &[
 main_queue(queue.type="FixedArray" queue.size="200000" queue.dequeueBatchSize="4096" queue.timeoutEnqueue="3600000")
 module(load="imptcp" threads="2")
 input(type="imptcp" address="127.0.0.1" port="PORT")
-action(type="omfile" template="RSYSLOG_SyslogProtocol23Format" file="FOLDER/all.log" ioBufferSize="1m" flushOnTXEnd="off")
+action(type="omfile" template="RSYSLOG_SyslogProtocol23Format" file="FOLDER/all.log" ioBufferSize="1m" flushOnTXEnd="off" asyncWriting="on" flushInterval="1")
 "#,
     },
     Peer {
