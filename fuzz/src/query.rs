@@ -8,7 +8,7 @@ use logboom::ingest::json::{Scratch, decode};
 use logboom::limits::QUERY_DEPTH_MAX;
 use logboom::record::{Batch, Origin, RecordRef};
 use logboom::view::query::sql::Condition;
-use logboom::view::query::{Expression, Query, QueryError, sqlite};
+use logboom::view::query::{Expression, Problem, Query, QueryError, sqlite};
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::records::{self, ARRIVAL};
