@@ -82,7 +82,8 @@ use crate::record::{RecordId, RecordRef};
 
 /// A parsed query.
 ///
-/// It displays as a query of the same meaning, with every default written out.
+/// It displays as a query of the same meaning, with every default written out: which may take more terms, parentheses or
+/// bytes than are allowed in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     expression: Expression,
