@@ -128,6 +128,8 @@ pub struct Setup {
 impl Setup {
     /// Starts a server with so many threads (0: as many as there are cores).
     pub fn server(&self, threads: usize, arguments: &[&str]) -> Server {
+        // What earlier work left to the disk, deleted files too, must not be done at the cost of this one.
+        rustix::fs::sync();
         let threads = format!("--threads={threads}");
         Server::start(&self.executable, &self.folder, &[&[threads.as_str()], arguments].concat())
     }
