@@ -140,6 +140,9 @@ pub const BODY_MEMORY_KIB_MAX: u32 = 24 << 10;
 /// What one body of unknown or considerable length takes of it: a batch, a value that is not complete, a piece.
 pub const BODY_KIB_MAX: u32 = 2 << 10;
 
+/// What one body takes of it beside its length: a batch.
+pub const BODY_BATCH_KIB_MAX: u32 = (BATCH_BYTES_TARGET >> 10) as u32 + 128;
+
 /// A body up to this length takes no more than its length, and that from a reserve that large bodies leave alone.
 pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
 
@@ -147,7 +150,7 @@ pub const BODY_SMALL_BYTES_MAX: u64 = 64 << 10;
 pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
 
 /// How long a body whose first bytes are here waits for memory; then the client is asked to come back.
-pub const BODY_WAIT_SECONDS_MAX: u64 = 1;
+pub const BODY_WAIT_SECONDS_MAX: u64 = 5;
 
 /// The longest pause between two pieces of a body.
 pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;

@@ -79,6 +79,7 @@ pub async fn serve(
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let stopping = tokio::select! {
+        biased; // it has most to do
         _ = connection.as_mut() => false, // what a client does to its connection is its own business
         () = client.hang_up.0.notified() => false,
         _ = stop.wait_for(|stop| *stop) => true,

@@ -31,9 +31,9 @@ use super::Rejection;
 use super::json::{self, Framing, Splitter};
 use super::source::Source;
 use crate::limits::{
-    BODY_BATCH_KEPT_BYTES_MAX, BODY_BATCHES_KEPT_MAX, BODY_ERRORS_MAX, BODY_KIB_MAX, BODY_MEMORY_KIB_MAX,
-    BODY_PAUSE_SECONDS_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX, BODY_SMALL_MEMORY_KIB_MAX,
-    BODY_WAIT_SECONDS_MAX,
+    BODY_BATCH_KEPT_BYTES_MAX, BODY_BATCH_KIB_MAX, BODY_BATCHES_KEPT_MAX, BODY_ERRORS_MAX, BODY_KIB_MAX,
+    BODY_MEMORY_KIB_MAX, BODY_PAUSE_SECONDS_MAX, BODY_PIECE_BYTES, BODY_SMALL_BYTES_MAX,
+    BODY_SMALL_MEMORY_KIB_MAX, BODY_WAIT_SECONDS_MAX,
 };
 use crate::record::Batch;
 use crate::spool::{AppendError, Receipt};
@@ -67,6 +67,9 @@ impl Bounds {
         let (memory, kib) = match length {
             Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => {
                 (&self.memory_small, (length >> 10) as u32 + 1)
+            }
+            Some(length) if inflater.is_plain() => {
+                (&self.memory, BODY_KIB_MAX.min(BODY_BATCH_KIB_MAX + (length >> 10) as u32))
             }
             _ => (&self.memory, BODY_KIB_MAX + inflater.memory_kib()),
         };

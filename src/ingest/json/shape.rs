@@ -207,7 +207,7 @@ impl Shape {
         let (mut at, mut text_at) = (0, 0);
         for slot in &self.slots {
             let before = &self.text.as_bytes()[text_at..slot.text_end];
-            let rest = json.as_bytes()[at..].strip_prefix(before)?;
+            let rest = after(&json.as_bytes()[at..], before)?;
             text_at = slot.text_end;
             let start = at + before.len();
             at = start + slot.kind.length(rest)?;
@@ -259,6 +259,21 @@ impl Kind {
                 .map(|word| word.len()),
         }
     }
+}
+
+/// `strip_prefix` for the few bytes between two values, without a call.
+#[inline]
+fn after<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = bytes.split_at_checked(prefix.len())?;
+    let is_equal = match (start.last_chunk::<8>(), prefix.last_chunk::<8>()) {
+        (Some(end), Some(prefix_end)) => {
+            let words = start.as_chunks::<8>().0.iter().zip(prefix.as_chunks::<8>().0);
+            let is_equal = |(one, other): (&[u8; 8], _)| one == other;
+            is_equal((end, prefix_end)) && words.into_iter().all(is_equal)
+        }
+        _ => start.iter().zip(prefix).all(|(one, other)| one == other),
+    };
+    is_equal.then_some(rest)
 }
 
 /// The length of a string without escapes up to its quote. Eight bytes at a time: see "Bit Twiddling Hacks" (Sean Eron

@@ -331,12 +331,9 @@ impl Connection {
                     bytes = rest;
                 }
                 frames::Next::TooLarge(length) => {
-                    self.reject(
-                        &frames::too_large(length, self.bounds.frame_bytes_max),
-                        bytes,
-                        arrival,
-                        batch,
-                    );
+                    let rejection = frames::too_large(length, self.bounds.frame_bytes_max);
+                    let start = &bytes[..bytes.len().min(4 + length)];
+                    self.reject(&rejection, start, arrival, batch);
                     self.skip = 4 + length;
                 }
                 frames::Next::Partial(needed) => return (self.admit(bytes, needed, arrival, batch), None),
