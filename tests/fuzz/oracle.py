@@ -19,6 +19,7 @@ import logging
 import pickle
 import random
 import resource
+import signal
 import struct
 import sys
 import time
@@ -38,6 +39,8 @@ PLAIN_CLASSES = {
     ("__builtin__", "set"): set, ("__builtin__", "frozenset"): frozenset, ("__builtin__", "bytes"): bytes,
     ("__builtin__", "bytearray"): bytearray,
 }  # fmt: skip
+
+PICKLE_SECONDS_MAX = 5  # a damaged pickle may keep CPython busy for ever
 
 
 class Skip(Exception):
@@ -427,14 +430,20 @@ def frames(rng: random.Random, corpus: Path | None):
         yield damaged(rng, frame) or b"."
 
 
+def too_long(*_) -> None:
+    raise Skip("CPython took too long")
+
+
 def main() -> int:
     seed, seconds, count, *corpus = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))  # a damaged pickle may ask for any memory
     source, outcomes, problems = frames(random.Random(int(seed)), Path(corpus[0]) if corpus else None), collections.Counter(), []
+    signal.signal(signal.SIGALRM, too_long)
     end = time.monotonic() + float(seconds) if float(seconds) else float("inf")
     while len(problems) < 20 and time.monotonic() < end and not 0 < int(count) <= outcomes.total():
         batch = [next(source) for _ in range(200)]
         for frame, got in zip(batch, ask(batch)):
+            signal.setitimer(signal.ITIMER_REAL, PICKLE_SECONDS_MAX)
             try:
                 problem = difference(frame, got)
                 outcomes["they differ" if problem else "they agree"] += 1
@@ -444,6 +453,8 @@ def main() -> int:
             except (MemoryError, RecursionError):
                 outcomes["CPython gave up"] += 1
                 continue
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if problem:
                 problems.append(f"{problem}\n    {base64.b64encode(frame).decode()}")
     for outcome, times in outcomes.most_common():
