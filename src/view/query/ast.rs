@@ -160,7 +160,11 @@ impl fmt::Display for Term {
                 write!(formatter, "{field}{}", order.symbol())?;
                 write_quoted(formatter, text)
             }
-            Test::Fits(pattern) | Test::Words(pattern) => write!(formatter, "{field}:{pattern}"),
+            Test::Fits(pattern) | Test::Words(pattern) => {
+                // `::` and `://` are no operators.
+                let is_taken_wrong = pattern.text.starts_with(':') || pattern.text.starts_with("//");
+                write!(formatter, "{field}{}{pattern}", if is_taken_wrong { '=' } else { ':' })
+            }
         }
     }
 }
