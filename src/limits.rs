@@ -106,7 +106,7 @@ pub const PICKLE_MEMO_GAP: usize = 16;
 /// Bytes of a key or a class name that are looked at.
 pub const PICKLE_NAME_BYTES_MAX: usize = 128;
 
-/// Members that a record has on the fast path. It keeps no order among them, so that equal keys cost a little each.
+/// Members that a record has on the fast path, where each key is compared with all before it.
 pub const PICKLE_MEMBERS_PLAIN_MAX: usize = 64;
 
 /// Memo entries that the fast path for plain records remembers.

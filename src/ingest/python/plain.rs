@@ -48,6 +48,7 @@ fn decode_member_by_member(
     scratch.machine.arena.start(frame.len());
     let view = scratch.machine.view(frame);
     let mut record = LogRecord::new(view, arrival, &mut scratch.attributes);
+    let mut keys = [""; PICKLE_MEMBERS_PLAIN_MAX];
     let mut members = 0;
     loop {
         match plain.reader.byte().ok()? {
@@ -56,11 +57,12 @@ fn decode_member_by_member(
             _ => return None,
         }
         while plain.reader.peek()? != op::SETITEMS {
-            members += 1;
-            if members > PICKLE_MEMBERS_PLAIN_MAX {
-                return None;
-            }
             let Value::Text(key) = plain.value()? else { return None };
+            if keys[..members].contains(&key) {
+                return None; // the last of them counts, as in a dict
+            }
+            *keys.get_mut(members)? = key;
+            members += 1;
             record.set(key, plain.value_of(key)?);
         }
         plain.reader.byte().ok()?;

@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn a_shape_reads_what_the_machine_reads(
-        keys in proptest::collection::hash_set(any_key(), 1..9),
+        keys in proptest::collection::vec(any_key(), 1..9),
         values in proptest::collection::vec(proptest::collection::vec(any_value(), 9), 2..5),
     ) {
         let mut scratch = Scratch::default();

@@ -80,6 +80,16 @@ fn numbers_that_fit_no_field_stay() {
 }
 
 #[test]
+fn of_a_key_given_twice_the_last_value_counts() {
+    let twice = record(
+        &[("lineno", "K\x05"), ("exc_text", "U\x01e"), ("lineno", "U\x01x"), ("exc_text", "N")],
+        &ARRIVAL,
+    );
+    assert_eq!(twice["line"], serde_json::Value::Null);
+    assert_eq!(twice["attributes"], serde_json::json!({"lineno": "x"}));
+}
+
+#[test]
 fn one_scratch_serves_any_frames_in_turn() {
     let mut scratch = Scratch::default();
     let mut batch = Batch::new();
