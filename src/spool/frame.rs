@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use crate::disk::DiskFile;
-use crate::limits::{COMMIT_BYTES_MAX, SPOOL_SEGMENT_BYTES_MIN};
+use crate::limits::{COMMIT_BYTES_MAX, RECORD_ID_MAX, SPOOL_SEGMENT_BYTES_MIN};
 use crate::record::{RECORD_BYTES_MIN, RECORD_ENCODING, RecordId};
 
 /// Where the first frame of a segment starts.
@@ -158,7 +158,7 @@ fn read_frame_by(
     let plausible = header.salt == salt
         && header.length as usize <= COMMIT_BYTES_MAX
         && (1..=header.length).contains(&header.count)
-        && header.first_id.checked_add(u64::from(header.count)).is_some()
+        && header.first_id <= RECORD_ID_MAX
         && head[24..28] == [CODEC_NONE, RECORD_ENCODING, 0, 0];
     if !plausible {
         return Ok(None);

@@ -60,7 +60,8 @@ impl Chunk {
         let whole = Records::new(&self.bytes).map_while(|record| {
             record.inspect_err(|error| tracing::error!(%error, "a stored record cannot be decoded")).ok()
         });
-        (self.first_id..).zip(whole.skip(self.skip))
+        // In this order no id is made for a record that is not there: the last of all ids has none after it.
+        whole.skip(self.skip).zip(self.first_id..).map(|(record, id)| (id, record))
     }
 
     /// A chunk of consecutive records from `first_id` on, from joined batches.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::frame::{self, Begun, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Disk, DiskFile, Entry};
-use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX};
+use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX, RECORD_ID_MAX};
 use crate::record::RecordId;
 
 /// One segment that holds, or is about to hold, records.
@@ -39,7 +39,8 @@ fn live_name(first_id: RecordId) -> String {
 }
 
 fn first_id_of(name: &str) -> Option<RecordId> {
-    name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?.parse().ok()
+    let digits = name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?;
+    digits.parse().ok().filter(|first_id| *first_id <= RECORD_ID_MAX)
 }
 
 impl Segments {
