@@ -149,7 +149,6 @@ fn python_clients_are_shed_by_count_and_stay_connected() {
     let shed = source["shed"]["full"].as_u64().unwrap();
     assert!(shed > 5000, "{source}");
     assert_eq!((&source["connections"], &source["connections_total"]), (&json!(1), &json!(1)));
-    assert!(is_full(&server));
     let page = server.cli(&["status"]);
     let page = String::from_utf8_lossy(&page.stdout).into_owned();
     assert!(
@@ -158,7 +157,11 @@ fn python_clients_are_shed_by_count_and_stay_connected() {
     );
 
     drop(lock);
-    eventually("there is room again", || (!is_full(&server)).then_some(()));
+    // Whether it is full at this moment says little: the last record may have been one that fitted.
+    eventually("there is room again", || {
+        let spool = &server.status()["spool"];
+        (spool["oldest_id"].as_u64() > Some(1) && !is_full(&server)).then_some(())
+    });
     writeln!(input, "100").unwrap();
     input.flush().unwrap();
     server.wait_for_accepted("python", 40_100 - shed);
