@@ -116,8 +116,8 @@ pub const PICKLE_MEMBERS_PLAIN_MAX: usize = 64;
 /// Memo entries that the fast path for plain records remembers.
 pub const PICKLE_MEMO_PLAIN_MAX: usize = 64;
 
-/// What a decoder keeps of each of its buffers between frames, in elements; an ordinary record needs a hundred.
-pub const PICKLE_SCRATCH_MAX: usize = 1 << 14;
+/// What a decoder keeps of each of its buffers between records, in elements; an ordinary record needs a hundred.
+pub const DECODER_SCRATCH_MAX: usize = 1 << 14;
 
 /// Directives of one `%` template.
 pub const PERCENT_DIRECTIVES_MAX: usize = 1024;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
+use super::empty;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::record::json;
 
@@ -34,9 +35,9 @@ impl Attributes {
     /// Empties it for the next record. `labels` as in [`super::Arrival::labels`]: a member of the same name that the
     /// record has replaces one.
     pub fn start(&mut self, labels: &str) {
-        self.text.clear();
-        self.members.clear();
-        self.hashes.clear();
+        empty(&mut self.text);
+        empty(&mut self.members);
+        empty(&mut self.hashes);
         self.dropped = 0;
         self.has_replaced = false;
         self.text.push(b'{');
@@ -138,9 +139,7 @@ impl Attributes {
         // Only whole texts are ever written; should a caller's `raw` not be one, the record goes without.
         std::str::from_utf8(&self.text).unwrap_or("")
     }
-}
 
-impl Attributes {
     /// The finished object, and where in it the values of its members stand, the labels' aside. `None` where one was
     /// dropped, or replaced another, or there are not so many.
     pub fn parts(&self, count: usize) -> Option<(&str, impl Iterator<Item = Range<usize>>)> {

@@ -8,6 +8,16 @@ pub mod python;
 mod shapes;
 pub mod source;
 
+use crate::limits::DECODER_SCRATCH_MAX;
+
+/// Empties a decoder's buffer for the next record, and gives back what a rare huge one took.
+fn empty<T>(buffer: &mut Vec<T>) {
+    buffer.clear();
+    if buffer.capacity() > DECODER_SCRATCH_MAX {
+        buffer.shrink_to(DECODER_SCRATCH_MAX);
+    }
+}
+
 /// What is known of a record from the way it came, for what it does not say itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival<'a> {

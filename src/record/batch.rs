@@ -132,7 +132,7 @@ impl Batch {
 
     /// The bytes that it has memory for.
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.origin.capacity() + self.candidate.capacity()
     }
 
     /// Empties it, keeping its memory.

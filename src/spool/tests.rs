@@ -204,17 +204,24 @@ fn a_torn_tail_is_cut_wherever_it_tore() {
     }
 }
 
+/// Changes bytes of the first segment.
+fn damage(folder: &TempDir, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = &segment_files(folder)[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, &bytes).unwrap();
+}
+
 #[test]
 fn damage_before_the_tail_is_set_aside_counted_and_the_rest_is_read() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
     harness.close();
-    let path = &segment_files(&folder)[0];
-    let mut bytes = std::fs::read(path).unwrap();
-    let offset = offset_of(&bytes, "message 3");
-    bytes[offset] ^= 1;
-    std::fs::write(path, &bytes).unwrap();
+    damage(&folder, |bytes| {
+        let offset = offset_of(bytes, "message 3");
+        bytes[offset] ^= 1;
+    });
 
     let harness = Harness::folder(&folder);
     fill(&harness, 6, 6);
@@ -233,10 +240,7 @@ fn a_damaged_segment_header_costs_nothing_while_a_frame_repeats_its_salt() {
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
     harness.close();
-    let path = &segment_files(&folder)[0];
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes[..SEGMENT_START].fill(0xff);
-    std::fs::write(path, &bytes).unwrap();
+    damage(&folder, |bytes| bytes[..SEGMENT_START].fill(0xff));
     let harness = Harness::folder(&folder);
     assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 5));
 }
@@ -249,10 +253,7 @@ fn a_damaged_version_is_damage_and_not_another_version() {
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
     harness.close();
-    let path = &segment_files(&folder)[0];
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes[7] = 3;
-    std::fs::write(path, &bytes).unwrap();
+    damage(&folder, |bytes| bytes[7] = 3);
     let harness = Harness::folder(&folder);
     assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 5));
 }
@@ -263,11 +264,10 @@ fn damage_is_counted_and_set_aside_once_however_often_it_is_read() {
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
     harness.close();
-    let path = &segment_files(&folder)[0];
-    let mut bytes = std::fs::read(path).unwrap();
-    let offset = offset_of(&bytes, "message 3");
-    bytes[offset] ^= 1;
-    std::fs::write(path, &bytes).unwrap();
+    damage(&folder, |bytes| {
+        let offset = offset_of(bytes, "message 3");
+        bytes[offset] ^= 1;
+    });
     let harness = Harness::folder(&folder);
     for _ in 0..3 {
         assert_eq!(read_all(&mut harness.spool.reader(1)).len(), 4);

@@ -15,6 +15,7 @@ use super::shape::Shapes;
 use super::text::{self, Text};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
+use crate::limits::DECODER_SCRATCH_MAX;
 use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// Memory that is used for one record after the other.
@@ -83,6 +84,7 @@ fn decode_text(
     let result = object.read(json);
     if result.is_ok() {
         decoded.clear();
+        decoded.shrink_to(DECODER_SCRATCH_MAX);
         attributes.start(arrival.labels);
         attributes.drop_members(object.dropped);
         left.clear();

@@ -220,7 +220,7 @@ fn memory_is_given_back_after_a_huge_frame() {
         let _ = decode(pickle, &ARRIVAL, &mut scratch, &mut batch);
     }
     assert_eq!(batch.count(), 2);
-    assert!(scratch.machine.arena.capacity_bytes() < 100 * PICKLE_SCRATCH_MAX);
+    assert!(scratch.machine.arena.capacity_bytes() < 100 * DECODER_SCRATCH_MAX);
 }
 
 #[test]

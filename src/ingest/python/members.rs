@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 
 use super::log_record::{self, Value};
-use super::pickle::{
-    Arena, Chain, Node, NodeId, Shape, View, class_name, for_next_frame, key_text, latin1, shape, text,
-};
-use crate::ingest::Rejection;
+use super::pickle::{Arena, Chain, Node, NodeId, Shape, View, class_name, key_text, latin1, shape, text};
+use crate::ingest::{Rejection, empty};
 use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX};
 
 /// A key and its value.
@@ -27,8 +25,7 @@ pub(super) fn collect(
     top: NodeId,
     members: &mut Vec<Member>,
 ) -> Result<u64, Rejection> {
-    members.clear();
-    for_next_frame(members);
+    empty(members);
     let view = View::new(arena, frame);
     let chain = record_members(view, top)?;
     for (key, value) in view.pairs(chain) {

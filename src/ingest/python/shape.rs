@@ -42,6 +42,9 @@ impl Shape {
         let mut plain = Plain::new(frame);
         let mut copied = 0;
         let mut memo = [None; 256];
+        let ([op::EMPTY_DICT, ..] | [op::PROTO, _, op::EMPTY_DICT, ..]) = frame else {
+            return None; // the length of a `FRAME` would be taken for the same in all
+        };
         plain.head()?;
         while plain.reader.byte().ok()? == op::MARK {
             while plain.reader.peek()? != op::SETITEMS {

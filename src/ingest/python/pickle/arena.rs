@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::text;
-use crate::limits::PICKLE_SCRATCH_MAX;
+use crate::ingest::empty;
 
 /// The number of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +125,10 @@ pub(crate) struct Arena {
 impl Arena {
     /// Forgets everything, for a frame of this length.
     pub(crate) fn start(&mut self, frame_length: usize) {
-        self.nodes.clear();
-        self.cells.clear();
-        self.objects.clear();
-        self.converted.clear();
-        for_next_frame(&mut self.nodes);
-        for_next_frame(&mut self.cells);
-        for_next_frame(&mut self.objects);
-        for_next_frame(&mut self.converted);
+        empty(&mut self.nodes);
+        empty(&mut self.cells);
+        empty(&mut self.objects);
+        empty(&mut self.converted);
         self.frame_length = frame_length;
         self.lossy = false;
     }
@@ -211,12 +207,5 @@ impl Arena {
         self.lossy |= convert(&mut self.converted) == text::Fidelity::Lossy;
         let start_in_all = self.frame_length + start;
         Arena::span(start_in_all..self.frame_length + self.converted.len())
-    }
-}
-
-/// Gives back what a rare huge frame took.
-pub(crate) fn for_next_frame<T>(buffer: &mut Vec<T>) {
-    if buffer.capacity() > PICKLE_SCRATCH_MAX {
-        buffer.shrink_to(PICKLE_SCRATCH_MAX);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::arena::{NodeId, for_next_frame};
+use super::arena::NodeId;
+use crate::ingest::empty;
 use crate::limits::PICKLE_MEMO_GAP;
 
 /// Values by number. Honest pickles count from 0 or 1, so a vector holds them; a number far beyond the count
@@ -16,8 +17,7 @@ pub(super) struct Memo {
 
 impl Memo {
     pub(super) fn clear(&mut self) {
-        self.dense.clear();
-        for_next_frame(&mut self.dense);
+        empty(&mut self.dense);
         self.sparse = HashMap::new(); // holds no memory until it is used, which honest pickles never do
         self.count = 0;
     }

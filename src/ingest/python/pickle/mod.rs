@@ -31,7 +31,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use arena::{Arena, Chain, Node, NodeId, for_next_frame};
+pub(crate) use arena::{Arena, Chain, Node, NodeId};
 pub(crate) use classes::{Shape, class_name, shape};
 pub(crate) use key::key_text;
 pub(crate) use machine::Machine;

@@ -4,11 +4,12 @@ mod containers;
 mod objects;
 mod values;
 
-use super::arena::{Arena, Chain, Maker, Node, NodeId, for_next_frame};
+use super::arena::{Arena, Chain, Maker, Node, NodeId};
 use super::memo::Memo;
 use super::reader::Reader;
 use super::view::View;
 use super::{LoadError, opcode as op};
+use crate::ingest::empty;
 use crate::limits::PICKLE_OPCODES_MAX;
 
 type Loaded<T = ()> = Result<T, LoadError>;
@@ -47,10 +48,8 @@ impl Machine {
 
     fn start(&mut self, frame_length: usize) {
         self.arena.start(frame_length);
-        self.stack.clear();
-        self.marks.clear();
-        for_next_frame(&mut self.stack);
-        for_next_frame(&mut self.marks);
+        empty(&mut self.stack);
+        empty(&mut self.marks);
         self.memo.clear();
     }
 }
