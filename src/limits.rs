@@ -189,6 +189,15 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// What HTTP/1 reads at once; also the longest request head.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
 
+/// HTTP connections that keep their memory while they rest, some 20 KiB each: more than a team's services have.
+pub const HTTP_TURNS_ENDLESS_MAX: usize = 384;
+
+/// Of the others, those that have memory at once: from the first byte of a request to the last of its answer.
+pub const HTTP_TURNS_SHORT_MAX: usize = 256;
+
+/// How long one of them waits for that; then it has memory all the same, so that slow clients hold nobody up.
+pub const HTTP_TURN_WAIT_SECONDS_MAX: u64 = 5;
+
 /// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
 

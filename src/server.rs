@@ -3,8 +3,12 @@
 //! There is nothing here for pages of other sites: a request that a browser says to come from one (`Origin` other than
 //! `Host`, or `Sec-Fetch-Site: cross-site`) is refused, so that no page that somebody opens can write records or read them.
 
+mod turn;
+
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +20,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::ingest::http;
+use crate::ingest::python::stream::Stream;
 use crate::ingest::source::Source;
-use crate::limits::{HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_SECONDS_MAX};
+use crate::limits::{
+    HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_SECONDS_MAX, HTTP_TURN_WAIT_SECONDS_MAX, HTTP_TURNS_ENDLESS_MAX,
+    HTTP_TURNS_SHORT_MAX,
+};
 use crate::record::json;
 use crate::view::View;
+use turn::{Answer, Exchange, Turn};
 
 /// The body of an answer: whole, or streamed.
 pub type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
@@ -36,6 +46,8 @@ pub struct Server {
     pub bounds: Arc<http::Bounds>,
     /// What is read back.
     pub view: Arc<View>,
+    /// The bounds of connections, shared by all listeners.
+    pub turns: Arc<Turns>,
     /// The client is on this machine: it may be a browser, and what it sends then be a page's doing.
     pub is_local: bool,
 }
@@ -52,6 +64,12 @@ impl HangUp {
     }
 }
 
+/// How long an idle connection stays open, and a request head may take.
+const IDLE_MAX: Duration = Duration::from_secs(HTTP_HEAD_SECONDS_MAX);
+
+/// How long a connection waits for its turn.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(HTTP_TURN_WAIT_SECONDS_MAX);
+
 /// What the requests of one connection share.
 struct Client {
     server: Arc<Server>,
@@ -60,38 +78,89 @@ struct Client {
     hang_up: HangUp,
 }
 
-/// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
-pub async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    server: Arc<Server>,
-    host: String,
-    mut stop: watch::Receiver<bool>,
-) {
-    let client = Arc::new(Client { server, host, hang_up: HangUp::default() });
-    let service = service_fn(|request: Request<Incoming>| {
-        let client = Arc::clone(&client);
-        async move { Ok::<_, Infallible>(answer(request, &client).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECONDS_MAX))
-        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let stopping = tokio::select! {
-        biased; // it has most to do
-        _ = connection.as_mut() => false, // what a client does to its connection is its own business
-        () = client.hang_up.0.notified() => false,
-        _ = stop.wait_for(|stop| *stop) => true,
-    };
-    if stopping {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+/// How many connections have memory at once: see [`turn`].
+pub struct Turns {
+    /// One for each of the first connections, which keep it as long as they are open.
+    endless: Arc<Semaphore>,
+    /// One for each of the others that are being answered.
+    short: Semaphore,
+}
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            endless: Arc::new(Semaphore::new(HTTP_TURNS_ENDLESS_MAX)),
+            short: Semaphore::new(HTTP_TURNS_SHORT_MAX),
+        }
     }
 }
 
-async fn answer(request: Request<Incoming>, client: &Client) -> Response<Body> {
-    let Client { server, host, hang_up } = client;
+/// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
+pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: watch::Receiver<bool>) {
+    let endless = Arc::clone(&server.turns.endless).try_acquire_owned().ok();
+    let mut turn = Turn::new(stream, endless.is_some());
+    let client = Arc::new(Client { server, host, hang_up: HangUp::default() });
+    loop {
+        // A connection takes no memory before it says something.
+        tokio::select! {
+            spoken = timeout(IDLE_MAX, turn.spoken()) => if !matches!(spoken, Ok(Ok(()))) { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let permit = match endless {
+            Some(_) => None,
+            // Slow clients may have all of them; whoever waited long goes without.
+            None => {
+                timeout(TURN_WAIT_MAX, client.server.turns.short.acquire()).await.ok().and_then(Result::ok)
+            }
+        };
+        match Box::pin(take(turn, &client, &mut stop)).await {
+            Some(next) => turn = next,
+            None => return,
+        }
+        drop(permit);
+    }
+}
+
+/// Answers until nothing more is asked for now, and gives the turn that follows.
+async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>) -> Option<Turn> {
+    let exchange = turn.exchange();
+    let service = service_fn(|request: Request<Incoming>| {
+        let (client, exchange) = (Arc::clone(client), Arc::clone(&exchange));
+        exchange.begin(&request);
+        // Boxed, since hyper gives the socket back only where futures can be moved.
+        Box::pin(async move {
+            let answer = answer(request, &client, &exchange).await;
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_MAX)
+        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(turn), service);
+    let stopping = tokio::select! {
+        biased; // it has most to do
+        // What a client does to its connection is its own business.
+        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => false,
+        () = client.hang_up.0.notified() => return None,
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    if stopping {
+        Pin::new(&mut connection).graceful_shutdown();
+        let _ = connection.await;
+        return None;
+    }
+    let parts = connection.into_parts();
+    let mut turn = parts.io.into_inner();
+    if turn.is_over() {
+        return Some(turn.next(&parts.read_buf));
+    }
+    let _ = turn.shutdown().await;
+    None
+}
+
+async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
+    let Client { server, hang_up, .. } = client;
     if is_foreign(request.headers()) || server.is_local && is_renamed(request.headers()) {
         return problem(
             StatusCode::FORBIDDEN,
@@ -102,7 +171,7 @@ async fn answer(request: Request<Incoming>, client: &Client) -> Response<Body> {
     }
     // The futures of what is asked for seldom are kept out of this one, which is made for every request.
     let allowed = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/api/v1/records") => return post_records(request, server, host).await,
+        (&Method::POST, "/api/v1/records") => return post_records(request, client, exchange).await,
         (&Method::GET, "/api/v1/records") => return Box::pin(server.view.records(&request, hang_up)).await,
         (&Method::POST, "/api/v1/sql") => return Box::pin(server.view.sql(request)).await,
         (&Method::GET, "/api/v1/status") => return server.view.status(),
@@ -147,8 +216,12 @@ fn is_renamed(headers: &HeaderMap) -> bool {
     name.contains('.') && !is_address
 }
 
-async fn post_records(request: Request<Incoming>, server: &Server, host: &str) -> Response<Body> {
+async fn post_records(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
+    let Client { server, host, .. } = client;
     let outcome = http::post(request, &server.source, &server.bounds, host).await;
+    if outcome.failure.is_none() {
+        exchange.body_read();
+    }
     let status = outcome.status();
     let mut answer = json(status, outcome.body());
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {

@@ -4,7 +4,8 @@
 //! answered, taken by the socket). An *open* loop has a schedule: each payload is due at its time whatever the
 //! server does, and its latency counts from then on, so that a stall is charged to everyone who had to wait for its
 //! end. When more are due than connections are free, several are written to one (HTTP pipelining), each still a
-//! request of its own with an answer of its own.
+//! request of its own with an answer of its own; or all of them go in one request, as from a client that posts what has
+//! gathered since its last answer. The latency of each record still counts from when that record was due.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
@@ -50,6 +51,18 @@ pub enum Pace {
         /// The first so many are sent, but their latencies not counted.
         warm_up: u64,
     },
+}
+
+impl Pace {
+    /// When a payload is due.
+    fn due(self, start: Instant, number: u64) -> Option<Instant> {
+        match self {
+            Pace::Closed => None,
+            Pace::Open { per_second, .. } => {
+                Some(start + Duration::from_secs_f64(number as f64 / per_second))
+            }
+        }
+    }
 }
 
 /// How it went.
@@ -112,8 +125,11 @@ struct Connection {
 
 struct InFlight {
     payload: usize,
+    /// The first of what is due, and how many go together.
     number: u64,
-    due: Instant,
+    count: u64,
+    /// When it was handed out, which counts in a closed loop.
+    since: Instant,
 }
 
 impl<'a> Run<'a> {
@@ -189,14 +205,17 @@ impl<'a> Run<'a> {
                 let is_backlogged = due > 0 || self.handed_out == self.count;
                 return if is_backlogged { Ok(None) } else { self.arm(now) };
             }
-            let share = due.div_ceil(self.idle.len() as u64).min(self.pipeline());
+            let share = due.div_ceil(self.idle.len() as u64);
             let Some(connection) = self.idle.pop_front() else { continue };
-            for _ in 0..share {
+            let Payloads { bytes, gather, .. } = self.load.payloads;
+            let (requests, count) =
+                if *gather { (1, share.min(bytes.len() as u64)) } else { (share.min(self.pipeline()), 1) };
+            for _ in 0..requests {
                 let number = self.handed_out;
-                self.handed_out += 1;
-                let payload = number as usize % self.load.payloads.bytes.len();
-                let due = self.due_time(number).unwrap_or(now);
-                self.connections[connection].in_flight.push_back(InFlight { payload, number, due });
+                self.handed_out += count;
+                let payload = if *gather { count - 1 } else { number % bytes.len() as u64 } as usize;
+                let request = InFlight { payload, number, count, since: now };
+                self.connections[connection].in_flight.push_back(request);
             }
             self.write(connection)?;
         }
@@ -220,18 +239,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn due_time(&self, number: u64) -> Option<Instant> {
-        match self.load.pace {
-            Pace::Closed => None,
-            Pace::Open { per_second, .. } => {
-                Some(self.start + Duration::from_secs_f64(number as f64 / per_second))
-            }
-        }
-    }
-
     /// Has the timer end the wait when the next payload is due: epoll's own time-out counts in milliseconds.
     fn arm(&self, now: Instant) -> io::Result<Option<Duration>> {
-        let Some(due) = self.due_time(self.handed_out) else { return Ok(None) };
+        let Some(due) = self.load.pace.due(self.start, self.handed_out) else { return Ok(None) };
         let wait = due.saturating_duration_since(now);
         if wait.is_zero() {
             return Ok(Some(Duration::ZERO));
@@ -288,7 +298,8 @@ impl<'a> Run<'a> {
             }
             let now = Instant::now();
             let Connection { in_flight, written, answers, .. } = connection;
-            let warm_up = match self.load.pace {
+            let pace = self.load.pace;
+            let warm_up = match pace {
                 Pace::Closed => 0,
                 Pace::Open { warm_up, .. } => warm_up,
             };
@@ -299,10 +310,11 @@ impl<'a> Run<'a> {
                     return;
                 };
                 *written -= 1;
-                self.done += 1;
+                self.done += answered.count;
                 self.accepted += accepted;
-                if answered.number >= warm_up {
-                    self.latencies.add(now.saturating_duration_since(answered.due));
+                for number in answered.number.max(warm_up)..answered.number + answered.count {
+                    let since = pace.due(self.start, number).unwrap_or(answered.since);
+                    self.latencies.add(now.saturating_duration_since(since));
                 }
             })?;
             if unasked > 0 {

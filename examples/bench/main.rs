@@ -36,7 +36,7 @@ use rows::{ROWS, Row, Setup};
 
 const USAGE: &str = "\
 usage: bench [quick] [all|growth|ROW...] [--rounds N] [--json FILE] [--dir DIR] [--server PATH]
-       bench load python|ndjson|single|syslog ADDRESS CONNECTIONS RECORDS [RATE]
+       bench load python|ndjson|single|gather|syslog ADDRESS CONNECTIONS RECORDS [RATE]
 
 Without rows: the default ones (*). `growth` is the rows connections, sizes and rows; the last takes 10 GB of disk and
 10 minutes a round. `quick` does one round of an eighth of the work.
@@ -95,6 +95,7 @@ fn load(kind: &str, address: &str, connections: &str, records: &str, pace: Pace)
         "syslog" => Payloads::syslog(),
         "ndjson" => Payloads::requests(1000),
         "single" => Payloads::requests(1),
+        "gather" => Payloads::gathering(),
         _ => usage(),
     };
     let address: SocketAddr = address.parse().expect("ADDRESS is IP:PORT");

@@ -11,6 +11,8 @@ pub struct Payloads {
     pub records: u64,
     /// Whether each is answered.
     pub are_answered: bool,
+    /// The payload at `i` is `i + 1` records instead: as many as are due when a connection is free go together.
+    pub gather: bool,
 }
 
 /// Different events in one set of payloads.
@@ -33,7 +35,21 @@ impl Payloads {
             let body: String = (0..events).map(|event| event_line(number * events + event, bytes)).collect();
             post(&body)
         };
-        Payloads { bytes: (0..total).map(request).collect(), records: events as u64, are_answered: true }
+        let bytes = (0..total).map(request).collect();
+        Payloads { bytes, records: events as u64, are_answered: true, gather: false }
+    }
+
+    /// POSTs of one event, of two, and so on.
+    pub fn gathering() -> Payloads {
+        const EVENTS_MAX: usize = 64;
+        let request =
+            |events: usize| post(&(0..events).map(|event| event_line(event, 0)).collect::<String>());
+        Payloads {
+            bytes: (1..=EVENTS_MAX).map(request).collect(),
+            records: 1,
+            are_answered: true,
+            gather: true,
+        }
     }
 
     /// Frames as `SocketHandler` makes them, by the CPython of this machine.
@@ -41,7 +57,8 @@ impl Payloads {
         let output = Command::new("python3").args(["-c", MAKE_FRAMES, &FRAMES.to_string()]).output();
         let output = output.expect("python3 makes the frames, and must be installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Payloads { bytes: cut(&output.stdout), records: FRAMES_PER_WRITE as u64, are_answered: false }
+        let bytes = cut(&output.stdout);
+        Payloads { bytes, records: FRAMES_PER_WRITE as u64, are_answered: false, gather: false }
     }
 
     /// Syslog messages (RFC 5424, octet counting) with the same fields as structured data, 100 a write.
@@ -55,6 +72,7 @@ impl Payloads {
             bytes: (0..EVENTS / MESSAGES_PER_WRITE).map(write).collect(),
             records: MESSAGES_PER_WRITE as u64,
             are_answered: false,
+            gather: false,
         }
     }
 

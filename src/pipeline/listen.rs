@@ -21,7 +21,7 @@ use crate::ingest::python::stream::{self, Bounds, Stream};
 use crate::ingest::source::Source;
 use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_SECONDS, LISTEN_BACKLOG};
 use crate::metrics::Metrics;
-use crate::server::{self, Server};
+use crate::server::{self, Server, Turns};
 use crate::spool::Spool;
 use crate::view::View;
 
@@ -160,6 +160,7 @@ pub(super) struct Listeners {
 struct Shared {
     bounds: Arc<Bounds>,
     http_bounds: Arc<http::Bounds>,
+    turns: Arc<Turns>,
     view: Arc<View>,
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
@@ -183,6 +184,7 @@ impl Listeners {
                 config.body_bytes_max,
                 duration_max,
             )),
+            turns: Arc::default(),
             view: Arc::clone(view),
             connections: Arc::new(Semaphore::new(connections_max)),
         });
@@ -308,11 +310,13 @@ async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     let host = source.host_of(peer.address);
+    // Each future apart, so that a connection has memory for its own protocol only.
     if protocol == Protocol::Http {
         let is_local = peer.address.is_some_and(|address| address.to_canonical().is_loopback());
         serve_http(stream, source, &shared, (host, is_local), stop).await;
     } else {
-        stream::serve(stream, source, Arc::clone(&shared.bounds), host, peer.process_id, stop).await;
+        let bounds = Arc::clone(&shared.bounds);
+        Box::pin(stream::serve(stream, source, bounds, host, peer.process_id, stop)).await;
     }
 }
 
@@ -321,23 +325,16 @@ async fn serve_http(
     source: Arc<Source>,
     shared: &Shared,
     (host, is_local): (String, bool),
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    // A connection takes no memory before it says something.
-    tokio::select! {
-        spoken = stream.spoken() => if spoken.is_err() { return },
-        _ = stop.wait_for(|stop| *stop) => return,
-    }
     let server = Arc::new(Server {
         source,
         bounds: Arc::clone(&shared.http_bounds),
         view: Arc::clone(&shared.view),
+        turns: Arc::clone(&shared.turns),
         is_local,
     });
-    match stream {
-        Stream::Tcp(stream) => Box::pin(server::serve(stream, server, host, stop)).await,
-        Stream::Unix(stream) => Box::pin(server::serve(stream, server, host, stop)).await,
-    }
+    Box::pin(server::serve(stream, server, host, stop)).await;
 }
 
 /// Counts a connection while it is open.

@@ -136,7 +136,7 @@ fn plant(server: &Server) -> u64 {
     let body = format!(
         "{{\"level\":\"WARN\",\"service\":\"zoo\",\"message\":\"a {NEEDLE} escaped\",\"trace_id\":\"{NEEDLE_TRACE}\"}}\n"
     );
-    let payloads = Payloads { bytes: vec![post(&body)], records: 1, are_answered: true };
+    let payloads = Payloads { bytes: vec![post(&body)], records: 1, are_answered: true, gather: false };
     let load =
         Load { address: server.http, connections: 1, payloads: &payloads, records: 1, pace: Pace::Closed };
     load.run().unwrap().accepted

@@ -25,18 +25,24 @@ pub fn rates(setup: &Setup) -> Vec<Line> {
     [5_000, 20_000, 60_000].map(rate).into()
 }
 
-/// 60,000 a second while everything happens that could hold them up; fails if it did not happen.
+/// 60,000 a second, each in a POST of its own, or with what else has gathered, while everything happens that could hold them up; fails if it did not happen.
 pub fn stalls(setup: &Setup) -> Vec<Line> {
+    vec![
+        stalls_of("logboom, a POST each", setup, &Payloads::requests(1)),
+        stalls_of("logboom, what has gathered in one", setup, &Payloads::gathering()),
+    ]
+}
+
+fn stalls_of(name: &str, setup: &Setup, payloads: &Payloads) -> Line {
     const RATE: u32 = 60_000;
     let seconds = setup.seconds(60.0);
     // Records are deleted for most of the run.
     let age = format!("--retention-age={}ms", (seconds * 1000.0 / 6.0) as u64);
     let server = setup.server(0, &["--spool-segment-bytes=8MiB", &age]);
-    let payloads = Payloads::requests(1);
     let is_over = AtomicBool::new(false);
     let (seen, (mut figures, records)) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| Seen::until(&is_over, &server));
-        let result = run(&server, &payloads, RATE, 0.0, seconds);
+        let result = run(&server, payloads, RATE, 0.0, seconds);
         is_over.store(true, Relaxed);
         (watch.join().unwrap(), result)
     });
@@ -51,7 +57,7 @@ pub fn stalls(setup: &Setup) -> Vec<Line> {
     ]);
     assert!(deleted > 0, "retention deleted nothing: the run shows nothing");
     assert!(seen.checkpoints > 1 && seen.segments.len() > 2, "{seen:?}: the run shows nothing");
-    vec![Line::new("logboom", figures).held_against("max_ms", 260.0, Reach::AtMost(1.0))]
+    Line::new(name, figures).held_against("max_ms", 260.0, Reach::AtMost(1.0))
 }
 
 /// Gives the figures, and how many records were sent.

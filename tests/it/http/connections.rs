@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use logboom::limits::{HTTP_TURNS_ENDLESS_MAX, HTTP_TURNS_SHORT_MAX};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -188,4 +189,90 @@ fn a_large_body_is_stored_whole_and_in_order() {
     assert_eq!(lines, 200_000);
     // It streams through: memory knows nothing of its size.
     assert!(server.peak_memory_kib() < 64 << 10, "{} KiB", server.peak_memory_kib());
+}
+
+/// The first connections keep their memory; these come after them.
+fn first(server: &Server) -> Vec<Connection> {
+    let first: Vec<_> = (0..HTTP_TURNS_ENDLESS_MAX).map(|_| Connection::open(server)).collect();
+    eventually("all are open", || {
+        (server.source("http")["connections"].as_u64() >= Some(first.len() as u64)).then_some(())
+    });
+    first
+}
+
+fn request(message: &str) -> Vec<u8> {
+    let body = json!({ "message": message }).to_string();
+    format!("{}{body}", head(body.len())).into_bytes()
+}
+
+#[test]
+fn connections_that_give_their_memory_back_between_requests_lose_nothing() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let _first = first(&server);
+    let mut connection = Connection::open(&server);
+    let mut expected = Vec::new();
+    for message in ["a", "b", "c"] {
+        connection.send(&request(message));
+        assert_eq!(connection.json(), accepted(1));
+        expected.push(message);
+    }
+    // Three at once, and the beginning of a fourth in its head, in its body, or behind all of it but a byte.
+    for split in [10, 60, request("g").len() - 1] {
+        let (start, end) = (&request("g")[..split], &request("g")[split..]);
+        connection.send(&[&request("d")[..], &request("e"), &request("f"), start].concat());
+        for _ in 0..3 {
+            assert_eq!(connection.json(), accepted(1));
+        }
+        connection.send(end);
+        assert_eq!(connection.json(), accepted(1));
+        expected.extend(["d", "e", "f", "g"]);
+    }
+    // More at once than may have memory.
+    let mut crowd: Vec<_> = (0..HTTP_TURNS_SHORT_MAX + 100).map(|_| Connection::open(&server)).collect();
+    for _ in 0..3 {
+        crowd.iter_mut().for_each(|connection| connection.send(&request("crowd")));
+        crowd.iter_mut().for_each(|connection| assert_eq!(connection.json(), accepted(1)));
+        expected.extend(std::iter::repeat_n("crowd", crowd.len()));
+    }
+    assert_eq!(messages(&server), expected);
+}
+
+/// A body that nobody reads is no request, however much it looks like one.
+#[test]
+fn an_unread_body_is_never_taken_for_a_request() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let _first = first(&server);
+    let mut connection = Connection::open(&server);
+    let decoy = request("decoy");
+    connection.send(
+        format!("POST /api/v1/flush HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", decoy.len())
+            .as_bytes(),
+    );
+    let _ = connection.answer();
+    let _ = connection.0.get_mut().write_all(&decoy); // the server may have closed the connection
+    let mut rest = Vec::new();
+    let _ = connection.0.get_mut().shutdown(std::net::Shutdown::Write);
+    let _ = connection.0.read_to_end(&mut rest);
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+    assert_eq!(messages(&server), [""; 0]);
+}
+
+#[test]
+fn slow_clients_with_all_turns_hold_nobody_up() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let _first = first(&server);
+    let slow: Vec<_> = (0..HTTP_TURNS_SHORT_MAX)
+        .map(|_| {
+            let mut connection = Connection::open(&server);
+            connection.send(b"POST /api/v1/records HTTP/1.1\r\nhost: ");
+            connection
+        })
+        .collect();
+    let mut connection = Connection::open(&server);
+    connection.send(&request("quick"));
+    assert_eq!(connection.json(), accepted(1));
+    drop(slow);
 }
