@@ -2,6 +2,7 @@
 //! thread it runs there, in slices that its authors keep short. Nothing else in the program knows how many there are.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -61,6 +62,14 @@ impl Threads {
             }
         }
         Ok(when_ended)
+    }
+
+    /// Has the long-lived task that asks for it sleep, more exactly than a timer would; with one thread it does not.
+    pub fn pause(self, duration: Duration) {
+        match self {
+            Threads::One => {}
+            Threads::Many(_) => std::thread::sleep(duration),
+        }
     }
 
     /// Runs one short piece of work that blocks.

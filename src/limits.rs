@@ -226,6 +226,12 @@ pub const DAMAGES_MAX: usize = 4096;
 /// up after 1 s without progress, and drops its connection with all that is under way.
 pub const STALLED_DISK_MILLISECONDS: u64 = 500;
 
+/// Where batches follow each other faster than this, a commit waits for [`GATHER_MICROSECONDS`] until more have gathered.
+pub const GATHER_BELOW_MICROSECONDS: u64 = 25;
+
+/// What such a wait adds to a latency that is a multiple of it at such a load.
+pub const GATHER_MICROSECONDS: u64 = 300;
+
 /// After the spool has refused records for want of space, how long until it looks again by itself.
 pub const FULL_RETRY_MILLISECONDS: u64 = 500;
 

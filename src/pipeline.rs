@@ -62,7 +62,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error))
     };
     // The writer, and behind it the shippers.
-    let mut tasks = vec![start("spool", Box::pin(writer.run()) as Task)?];
+    let mut tasks = vec![start("spool", Box::pin(writer.run(threads)) as Task)?];
     for (name, shipper) in stores.ship(&spool) {
         tasks.push(start(&name, shipper)?);
     }

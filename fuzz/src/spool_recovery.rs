@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use logboom::blocking::Threads;
 use logboom::record::{Batch, RecordId, RecordRef};
 use logboom::spool::{AppendError, Chunk, Reader, Receipt, Spool, SpoolSizes, Witness, Writer};
 
@@ -102,7 +103,7 @@ struct Commits<'a> {
 
 impl<'a> Commits<'a> {
     fn new(spool: &'a Spool, writer: Writer) -> Commits<'a> {
-        Commits { spool, writer: Box::pin(writer.run()) }
+        Commits { spool, writer: Box::pin(writer.run(Threads::One)) }
     }
 
     /// Makes records durable in one commit, and gives the first one's id.

@@ -127,6 +127,7 @@ impl Spool {
         let receipt = Receipt { commit: Arc::clone(&open.commit), offset: open.count };
         open.frame.extend_from_slice(batch.bytes());
         open.count += batch.count();
+        open.batches += 1;
         open.count_in(witness, u64::from(batch.count()));
         drop(open);
         if was_empty {
@@ -164,6 +165,7 @@ pub(super) struct Open {
     /// Room for a frame header, then batches end to end.
     pub(super) frame: Vec<u8>,
     pub(super) count: u32,
+    pub(super) batches: u32,
     /// When its first batch came.
     begun: Instant,
     pub(super) commit: Arc<Commit>,
@@ -182,6 +184,7 @@ impl Open {
         Open {
             frame: Vec::new(),
             count: 0,
+            batches: 0,
             begun: Instant::now(),
             commit: Arc::default(),
             previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),

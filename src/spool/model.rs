@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use super::*;
+use crate::blocking::Threads;
 use crate::disk::cruel::{
     CHANGES, Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Random, Stop,
     seeds::{self, Tally},
@@ -497,7 +498,7 @@ impl Model {
             .collect();
         self.life = Some(Life {
             spool,
-            writer: Box::pin(writer.run()),
+            writer: Box::pin(writer.run(Threads::One)),
             readers,
             appended: Vec::new(),
             open_bytes: 0,

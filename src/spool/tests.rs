@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::frame::FRAME_HEADER_BYTES;
 use super::*;
+use crate::blocking::Threads;
 use crate::disk::cruel::{Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Stop};
 use crate::disk::{DiskFile, Entry, Folder};
 use crate::record::{Batch, RecordRef};
@@ -44,7 +45,7 @@ impl Harness {
     fn sized(disk: Arc<dyn Disk>, floor: RecordId, sizes: SpoolSizes) -> Harness {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (spool, writer) = Spool::open(disk, sizes, floor).unwrap();
-        let writer = Some(runtime.spawn(writer.run()));
+        let writer = Some(runtime.spawn(writer.run(Threads::One)));
         Harness { spool, runtime, writer }
     }
 
@@ -541,7 +542,7 @@ fn a_disk_that_stands_still_is_told_and_not_waited_for() {
         assert_eq!(receipts.len(), 4);
         assert!(!spool.room().await);
         // And now it does.
-        tokio::spawn(writer.run());
+        tokio::spawn(writer.run(Threads::One));
         while !spool.room().await {
             tokio::task::yield_now().await;
         }
@@ -559,7 +560,7 @@ fn those_who_wait_for_room_all_get_their_turn() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
-        let writer = tokio::spawn(writer.run());
+        let writer = tokio::spawn(writer.run(Threads::One));
         let appenders = (0..20).map(|_| {
             let spool = Arc::clone(&spool);
             tokio::spawn(async move {

@@ -4,11 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
+use std::time::{Duration, Instant};
 
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
 use super::{AppendError, Commit, Spool, SpoolSizes, Witness, lock};
+use crate::blocking::Threads;
 use crate::disk::Disk;
+use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
 use crate::record::RecordId;
 
 /// Commits what is appended. There is one a spool.
@@ -23,10 +26,15 @@ pub struct Writer {
     spare: Vec<u8>,
 }
 
+/// How far apart batches come at most, on average, for a commit to wait until more have gathered, and for how long.
+const GATHER_BELOW: Duration = Duration::from_micros(GATHER_BELOW_MICROSECONDS);
+const GATHER: Duration = Duration::from_micros(GATHER_MICROSECONDS);
+
 /// What was appended for one commit.
 struct Pending {
     frame: Vec<u8>,
     count: u32,
+    batches: u32,
     commit: Arc<Commit>,
     witnesses: Vec<(Arc<dyn Witness>, u64)>,
 }
@@ -103,15 +111,26 @@ impl Writer {
     }
 
     /// Commits until the spool is closed and empty. Each commit blocks the thread for its write and sync.
-    pub async fn run(mut self) {
+    pub async fn run(mut self, threads: Threads) {
+        let mut last = Instant::now();
         loop {
+            let mut batches = 0;
             match self.take() {
-                Taken::Batches(pending) => self.commit(pending),
+                Taken::Batches(pending) => {
+                    batches = pending.batches;
+                    self.commit(pending);
+                }
                 Taken::Nothing => self.spool.filled.notified().await,
                 Taken::Closed => break,
             }
             // On a shared thread the sources get their turn between two commits.
             tokio::task::yield_now().await;
+            // Where very many small batches come, commits would take the processor from those who bring them.
+            let now = Instant::now();
+            if now - last < GATHER_BELOW * batches {
+                threads.pause(GATHER);
+            }
+            last = now;
         }
         self.spool.finished.store(true, Release);
         self.spool.wake_readers();
@@ -127,6 +146,7 @@ impl Writer {
         let pending = Pending {
             frame,
             count: std::mem::take(&mut open.count),
+            batches: std::mem::take(&mut open.batches),
             commit: std::mem::take(&mut open.commit),
             witnesses: std::mem::take(&mut open.witnesses),
         };

@@ -355,7 +355,7 @@ mod tests {
             let nobody: Arc<dyn Witness> = Arc::new(Nobody);
             let _receipt = spool.append(&batch, &nobody).await.unwrap();
             spool.close();
-            writer.run().await;
+            writer.run(crate::blocking::Threads::One).await;
             let progress = Progress::new("locked", "test");
             let error_was_kept = Arc::new(AtomicBool::new(true));
             let store = Locked {

@@ -279,7 +279,7 @@ impl Model {
             match Spool::open(self.disk.handle(), sizes, position) {
                 Ok((spool, writer)) if !self.disk.is_down() => {
                     self.disk.stop_at(None);
-                    return self.begin(store, spool, writer.run());
+                    return self.begin(store, spool, writer.run(crate::blocking::Threads::One));
                 }
                 result => {
                     assert!(self.disk.is_down(), "{:?}", result.err());
