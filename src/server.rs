@@ -173,7 +173,13 @@ async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange
     let allowed = match (request.method(), request.uri().path()) {
         (&Method::POST, "/api/v1/records") => return post_records(request, client, exchange).await,
         (&Method::GET, "/api/v1/records") => return Box::pin(server.view.records(&request, hang_up)).await,
-        (&Method::POST, "/api/v1/sql") => return Box::pin(server.view.sql(request)).await,
+        (&Method::POST, "/api/v1/sql") => {
+            let answer = Box::pin(server.view.sql(request)).await;
+            if answer.status().is_success() {
+                exchange.body_read();
+            }
+            return answer;
+        }
         (&Method::GET, "/api/v1/status") => return server.view.status(),
         (&Method::POST, "/api/v1/flush") => return Box::pin(server.view.flush()).await,
         (&Method::GET, "/healthz") => return text("ok\n"),
