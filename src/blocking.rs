@@ -72,6 +72,16 @@ impl Threads {
         }
     }
 
+    /// Runs on the network threads what wakes many tasks there: from another thread each of them would cost more.
+    pub fn hand_over(self, work: impl FnOnce() + Send + 'static) {
+        match self {
+            Threads::One => work(),
+            Threads::Many(_) => {
+                Handle::current().spawn(async { work() });
+            }
+        }
+    }
+
     /// Runs one short piece of work that blocks.
     pub async fn call<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         match self {

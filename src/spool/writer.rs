@@ -118,7 +118,7 @@ impl Writer {
             match self.take() {
                 Taken::Batches(pending) => {
                     batches = pending.batches;
-                    self.commit(pending);
+                    self.commit(pending, threads);
                 }
                 Taken::Nothing => self.spool.filled.notified().await,
                 Taken::Closed => break,
@@ -155,7 +155,7 @@ impl Writer {
         Taken::Batches(pending)
     }
 
-    fn commit(&mut self, mut pending: Pending) {
+    fn commit(&mut self, mut pending: Pending, threads: Threads) {
         let payload_bytes = (pending.frame.len() - FRAME_HEADER_BYTES) as u64;
         let outcome = self.write(&mut pending);
         match &outcome {
@@ -174,7 +174,9 @@ impl Writer {
         pending.frame.clear();
         self.spare = pending.frame;
         // Only this writer sets the outcome, once.
-        let _ = pending.commit.set(outcome);
+        threads.hand_over(move || {
+            let _ = pending.commit.set(outcome);
+        });
     }
 
     /// Writes one frame durably, and gives the id of its first record.
