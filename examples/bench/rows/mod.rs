@@ -72,7 +72,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "stalls",
-        title: "60,000 single events a second for a minute, 200 connections, with checkpoints, retention and changes of segments",
+        title: "60,000 single events a second for a minute, 64 connections, with checkpoints, retention and changes of segments",
         is_default: true,
         measure: open::stalls,
     },

@@ -13,16 +13,13 @@ use crate::server::Server;
 
 const CONNECTIONS: usize = 64;
 
-/// As many as a team has.
-const STALLS_CONNECTIONS: usize = 200;
-
 /// Three rates, of which the last is more than any known log server takes on two cores.
 pub fn rates(setup: &Setup) -> Vec<Line> {
     let payloads = Payloads::requests(1);
     let rate = |rate: u32| {
         let server = setup.server(0, &[]);
         let times = (setup.seconds(2.0), setup.seconds(10.0));
-        let (figures, records) = run(&server, &payloads, CONNECTIONS, rate, times);
+        let (figures, records) = run(&server, &payloads, rate, times);
         server.check_stored(records);
         Line::new(format!("{},000/s", rate / 1000), figures)
     };
@@ -46,7 +43,7 @@ fn stalls_of(name: &str, setup: &Setup, payloads: &Payloads) -> Line {
     let is_over = AtomicBool::new(false);
     let (seen, (mut figures, records)) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| Seen::until(&is_over, &server));
-        let result = run(&server, payloads, STALLS_CONNECTIONS, RATE, (0.0, seconds));
+        let result = run(&server, payloads, RATE, (0.0, seconds));
         is_over.store(true, Relaxed);
         (watch.join().unwrap(), result)
     });
@@ -68,7 +65,6 @@ fn stalls_of(name: &str, setup: &Setup, payloads: &Payloads) -> Line {
 fn run(
     server: &Server,
     payloads: &Payloads,
-    connections: usize,
     rate: u32,
     (warm_up_seconds, seconds): (f64, f64),
 ) -> (Figures, u64) {
@@ -77,7 +73,8 @@ fn run(
     let records = warm_up + (rate * seconds) as u64;
     let cpu = server.process.cpu_seconds();
     let pace = Pace::Open { per_second: rate, warm_up };
-    let sent = Load { address: server.http, connections, payloads, records, pace }.run().unwrap();
+    let sent =
+        Load { address: server.http, connections: CONNECTIONS, payloads, records, pace }.run().unwrap();
     assert_eq!(sent.accepted, records);
     server.flush();
     let mut figures = figures_of(&sent, records);
