@@ -107,6 +107,29 @@ fn ten_thousand_idle_connections_harm_nobody() {
 }
 
 #[test]
+fn thousands_of_http_connections_that_are_used_share_little_memory() {
+    let (_alone, count) = alone();
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let mut crowd = connect(&server, "http", count);
+    let body = r#"{"message":"crowd"}"#;
+    let head = format!("POST /api/v1/records HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    for _ in 0..2 {
+        for stream in &mut crowd {
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+        for stream in &mut crowd {
+            let mut answer = [0; 1 << 10];
+            let length = stream.read(&mut answer).unwrap();
+            assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        }
+    }
+    assert!(server.peak_memory_kib() < MEMORY_KIB_MAX, "{} KiB", server.peak_memory_kib());
+    server.flush();
+    assert_eq!(server.value("select count(*) from logs where message = 'crowd'"), 2 * count);
+}
+
+#[test]
 fn thousands_of_unfinished_frames_harm_nobody() {
     let (_alone, count) = alone();
     let folder = TempDir::new().unwrap();
