@@ -78,7 +78,7 @@ struct Client {
     hang_up: HangUp,
 }
 
-/// How many connections have memory at once: see [`turn`].
+/// How many connections have memory at once: see `turn`.
 pub struct Turns {
     /// One for each of the first connections, which keep it as long as they are open.
     endless: Arc<Semaphore>,
