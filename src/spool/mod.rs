@@ -252,7 +252,8 @@ impl Spool {
     /// Sets a damaged stretch of a segment aside, if that was not done before.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
         let name = segments::quarantine_name(segment, from);
-        let Some(room) = lock(&self.segments).reserve_quarantine(&name, to - from) else { return };
+        let bytes = to.saturating_sub(from); // a damaged stretch may be empty
+        let Some(room) = lock(&self.segments).reserve_quarantine(&name, bytes) else { return };
         tracing::error!(
             segment = segment.header.first_id,
             from,
