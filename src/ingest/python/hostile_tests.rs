@@ -33,6 +33,16 @@ fn what_would_run_becomes_text() {
 }
 
 #[test]
+fn a_long_name_for_many_members_is_looked_at_only_as_often_as_the_pickle_could_hold_it_twice() {
+    let name = [&b"X\xe8\x03\0\0"[..], &[b'k'; 1000], b"q\x01"].concat();
+    let pickle =
+        [b"\x80\x02}(U\x03msgU\x01m", &name[..], b"K\x01", &b"h\x01K\x02".repeat(1000), b"u."].concat();
+    let attributes = &outcome(&pickle)["attributes"];
+    assert_eq!(attributes["k".repeat(1000)], 2);
+    assert_eq!(attributes["logboom.dropped_attributes"], 1001 - 2 * pickle.len() as u64 / 1000);
+}
+
+#[test]
 fn what_stands_outside_of_the_pickle_is_named() {
     assert_eq!(shown(b"Pabc\n"), "<persid>('abc')");
     assert_eq!(shown(b"K\x05Q"), "<persid>(5)");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::log_record::{self, Value};
 use super::pickle::{Arena, Chain, Node, NodeId, Shape, View, class_name, key_text, latin1, shape, text};
 use crate::ingest::{Rejection, empty};
-use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX};
+use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_NAME_BYTES_MAX, PICKLE_VALUES_BYTES_MAX};
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,9 @@ pub(super) fn collect(
             None => members.push(Member { key, value, is_nested: false }),
         }
     }
-    let dropped =
-        name_other_keys(arena, frame, members) + keep_last_of_each(View::new(arena, frame), members);
+    let dropped = drop_repeated_long_keys(view, frame.len(), members)
+        + name_other_keys(arena, frame, members)
+        + keep_last_of_each(View::new(arena, frame), members);
     show_objects(arena, frame, members);
     Ok(dropped)
 }
@@ -102,6 +103,21 @@ fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
     }
 }
 
+/// A few bytes of a frame can make one long text the key of all members, and each key is looked at whole. So only as much
+/// of them stays as the frame could hold twice. Gives how many are gone.
+fn drop_repeated_long_keys(view: View<'_>, frame_bytes: usize, members: &mut Vec<Member>) -> u64 {
+    let (mut rest, count) = (2 * frame_bytes, members.len());
+    members.retain(|member| match view.node(member.key) {
+        Node::Text(span) if span.len() > PICKLE_NAME_BYTES_MAX => {
+            let left = rest.checked_sub(span.len());
+            rest = left.unwrap_or(rest);
+            left.is_some()
+        }
+        _ => true,
+    });
+    (count - members.len()) as u64
+}
+
 /// Gives keys that are no texts the text that Python shows. Gives how many were too many, and are gone.
 fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<Member>) -> u64 {
     let (mut others, mut dropped) = (0, 0);
@@ -132,7 +148,7 @@ fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
     let (mut kept, mut extras, mut dropped) = (0, 0, 0);
     for index in 0..members.len() {
         let member = members[index];
-        let name = view.name(member.key).unwrap_or_default();
+        let name = member.key(view);
         let is_standard = !member.is_nested && log_record::is_standard(name);
         if let Some(&place) = places.get(&(is_standard, name)) {
             members[place].value = member.value;
@@ -176,12 +192,19 @@ fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
 }
 
 impl Member {
+    fn key<'a>(&self, view: View<'a>) -> &'a str {
+        match view.node(self.key) {
+            Node::Text(span) => view.text(span),
+            _ => "",
+        }
+    }
+
     /// The key, and the value as the mapping takes it.
     ///
     /// A long text may be the value of all members, so no more text is looked at whole than `whole_bytes`, which the
     /// frame could hold once; the rest stays a node, which is written within a budget.
     pub(super) fn resolve<'a>(&self, view: View<'a>, whole_bytes: &mut usize) -> (&'a str, Value<'a>) {
-        let key = view.name(self.key).unwrap_or_default();
+        let key = self.key(view);
         let value = match view.node(self.value) {
             Node::None => Value::None,
             Node::Bool(value) => Value::Bool(value),

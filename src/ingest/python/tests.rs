@@ -41,6 +41,14 @@ fn what_a_record_does_not_say_its_arrival_does() {
 }
 
 #[test]
+fn long_names_stay_whole() {
+    let (one, other) = ("k".repeat(500) + "1", "k".repeat(500) + "2");
+    let attributes =
+        &record(&[("msg", "U\x01m"), (&one, "K\x01"), (&other, "K\x02")], &ARRIVAL)["attributes"];
+    assert_eq!((&attributes[&one], &attributes[&other]), (&1.into(), &2.into()));
+}
+
+#[test]
 fn members_without_a_value_leave_no_trace() {
     let none =
         record(&[("msg", "U\x01m"), ("exc_text", "N"), ("taskName", "N"), ("trace_id", "N")], &ARRIVAL);
