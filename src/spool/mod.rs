@@ -252,8 +252,7 @@ impl Spool {
     /// Sets a damaged stretch of a segment aside, if that was not done before.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
         let name = segments::quarantine_name(segment, from);
-        let bytes = to.saturating_sub(from); // a damaged stretch may be empty
-        let Some(room) = lock(&self.segments).reserve_quarantine(&name, bytes) else { return };
+        let Some(room) = lock(&self.segments).reserve_quarantine(&name, to - from) else { return };
         tracing::error!(
             segment = segment.header.first_id,
             from,

@@ -200,7 +200,9 @@ impl Reader {
                 self.place = Some((segment, offset));
                 return Ok(false);
             }
-            self.spool.quarantine(&segment, offset, segment.bytes());
+            if offset < segment.bytes() {
+                self.spool.quarantine(&segment, offset, segment.bytes());
+            } // else the file was cut short, and nothing is left to set aside
             self.lose_until(go_on_at, chunk);
         }
         self.place = Some(match following {
