@@ -270,7 +270,7 @@ pub const POSTGRES_CONNECT_SECONDS: u64 = 10;
 pub const POSTGRES_SILENCE_SECONDS_MAX: u64 = 30;
 
 /// The same while tables are made or changed: PostgreSQL looks through the default partition before it attaches another.
-pub const POSTGRES_DEFINITION_SECONDS_MAX: u64 = 300;
+pub const POSTGRES_DEFINITION_SECONDS_MAX: u64 = 120;
 
 /// How long a statement waits for a lock. Those who wait hold up whoever comes after them, so it must not be long.
 pub const POSTGRES_LOCK_SECONDS_MAX: u64 = 5;

@@ -27,10 +27,11 @@ pub(super) struct Session {
 
 /// The moving half of a connection.
 pub(super) struct Line {
-    connection: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
+    /// Dropped when it has ended: only then those who still wait for an answer hear of it.
+    connection: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>>,
     activity: Activity,
-    /// How it ended.
-    ended: Option<Option<Error>>,
+    /// What it ended with.
+    last_word: Option<Error>,
 }
 
 impl Session {
@@ -102,7 +103,7 @@ impl Session {
     where
         Connection<Socket, T>: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        Session { client, line: Line { connection: Box::pin(connection), activity, ended: None } }
+        Session { client, line: Line { connection: Some(Box::pin(connection)), activity, last_word: None } }
     }
 
     /// What must hold for every statement, whatever the defaults of role and database are.
@@ -167,10 +168,11 @@ impl Line {
             if let Poll::Ready(result) = work.as_mut().poll(context) {
                 return Poll::Ready(result);
             }
-            if self.ended.is_none()
-                && let Poll::Ready(result) = self.connection.as_mut().poll(context)
+            if let Some(connection) = &mut self.connection
+                && let Poll::Ready(result) = connection.as_mut().poll(context)
             {
-                self.ended = Some(result.err());
+                self.connection = None;
+                self.last_word = result.err();
                 context.waker().wake_by_ref(); // the work hears of it now
             }
             Poll::Pending
@@ -180,7 +182,7 @@ impl Line {
 
     /// What a server says last (that it is shutting down) is the connection's end and not the answer to a statement.
     fn reason(&mut self, error: Error) -> Fault {
-        match self.ended.as_mut().and_then(Option::take) {
+        match self.last_word.take() {
             Some(last_word) if error.is_closed() => last_word.into(),
             _ => error.into(),
         }

@@ -530,3 +530,34 @@ fn errors_say_what_to_do() {
         assert!(error.hint.clone().unwrap_or_default().contains(hint), "{} {:?}", error.what, error.hint);
     }
 }
+
+#[test]
+fn whoever_waits_hears_of_the_end_of_the_connection() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let fault = line
+            .drive(client.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())"))
+            .await
+            .unwrap_err();
+        assert!(fault.explain("x").what.contains("57P01"), "{fault:?}");
+    });
+}
+
+#[test]
+fn a_server_that_never_answers_is_not_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://jo@{}/db?connect_timeout=2", silent.local_addr().unwrap());
+    let error = block_on(store(&url).position()).unwrap_err();
+    assert!(error.what.contains("silent for 2 s"), "{}", error.what);
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let fault = line.drive_within(1, client.batch_execute("SELECT pg_sleep(3600)")).await.unwrap_err();
+        assert!(matches!(fault, Fault::Silent(_)), "{fault:?}");
+    });
+}
