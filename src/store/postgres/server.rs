@@ -1,5 +1,6 @@
 //! A PostgreSQL server for tests: the real one, in a temporary folder, on a free port.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -99,6 +100,23 @@ impl Server {
         let keeper = run(&folder, user, port, &settings);
         let server = Server { folder, _folder: Some(temporary), port, user, settings, keeper };
         server.wait();
+        server
+    }
+
+    /// One that takes connections over TCP with TLS only, with the certificate in a folder.
+    pub fn start_with_tls(files: &str) -> Server {
+        let mut server = Server::start(&[]);
+        server.stop();
+        for name in ["server.crt", "server.key"] {
+            let path = server.data().join(name);
+            std::fs::copy(Path::new(files).join(name), &path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::chown(&path, server.user, server.user).unwrap();
+        }
+        let rules = "local all all trust\nhostssl all all all trust\n";
+        std::fs::write(server.data().join("pg_hba.conf"), rules).unwrap();
+        server.settings.push("ssl=on".into());
+        server.restart();
         server
     }
 

@@ -561,3 +561,45 @@ fn a_server_that_never_answers_is_not_waited_for() {
         assert!(matches!(fault, Fault::Silent(_)), "{fault:?}");
     });
 }
+
+/// The certificates are for `localhost`, from an authority of the tests, and good for a hundred years.
+#[test]
+fn tls_is_as_strict_as_it_is_told_to_be() {
+    let server = Server::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
+    let database = server.database();
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres");
+    let port = server.port();
+    for (host, parameters, is_taken) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "sslmode=allow".to_owned(), true),
+        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=require&sslrootcert={files}/stranger.crt"), false),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={files}/authority.crt"), true),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={files}/stranger.crt"), false),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={files}/authority.crt"), false),
+        (
+            "localhost",
+            format!("hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={files}/authority.crt"),
+            true,
+        ),
+        (
+            "localhost",
+            format!("hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={files}/stranger.crt"),
+            false,
+        ),
+        ("localhost", "hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=system".to_owned(), false),
+    ] {
+        let url = format!("postgres://postgres@{host}:{port}/{}?{parameters}", database.name);
+        let result = block_on(store(&url).position());
+        assert_eq!(result.is_ok(), is_taken, "{url}: {result:?}");
+    }
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=require", database.name);
+    let mut store = store(&url);
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 20_001)).await.unwrap();
+    });
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "20000");
+    assert_eq!(database.value("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND datname = current_database()"), "1");
+}
