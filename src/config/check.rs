@@ -122,11 +122,18 @@ fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {
 
 fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
     for (at, store) in stores.iter().enumerate() {
-        let same = |other: &&StoreConfig| normal(other.url.path()) == normal(store.url.path());
+        let same = |other: &&StoreConfig| match (other.url.path(), store.url.path()) {
+            (Some(one), Some(two)) => normal(one) == normal(two),
+            _ => other.url == store.url && other.node == store.node,
+        };
         if let Some(other) = stores[..at].iter().find(same) {
-            return Err(Failure::usage(format!("two stores write {}", store.url.path().display()))
+            let place = match store.url.path() {
+                Some(path) => path.display().to_string(),
+                None => store.url.to_string(),
+            };
+            return Err(Failure::usage(format!("two stores write {place}"))
                 .because(format!("both `{}` and `{}` do", other.name, store.name))
-                .hint("give each store its own path"));
+                .hint("give each store its own path, or its own database"));
         }
     }
     Ok(())

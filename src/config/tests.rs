@@ -60,6 +60,7 @@ fn defaults() {
         flush_interval: Duration::from_millis(200),
         retention_age: None,
         retention_bytes: None,
+        node: None,
         line_format: "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s".into(),
         rotate_bytes: None,
         rotate_daily: false,
@@ -205,7 +206,7 @@ fn bad_values_say_where_and_what_is_accepted() {
     );
     let variable = failure("", &[("LOGBOOM_WHEN_FULL", "drop")], &[]);
     assert!(variable.contains("given by LOGBOOM_WHEN_FULL: `drop` is none of `shed`, `block`"));
-    assert!(failure("", &[], &["--store", "postgres://db/logs"]).contains("not in this version"));
+    assert!(failure("", &[], &["--store", "clickhouse://db/logs"]).contains("not in this version"));
     assert!(failure("threads = [1, 2]", &[], &[]).contains("neither text, number nor list in line 1"));
     assert!(failure("threads = 1\nthreads = 2", &[], &[]).contains("in line 2"));
     assert!(failure("threads = \n", &[], &[]).contains("in line 1"));

@@ -1,6 +1,8 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
+mod clock;
 pub mod file;
+pub mod postgres;
 mod shipper;
 pub mod sqlite;
 
@@ -8,6 +10,8 @@ pub mod sqlite;
 pub(crate) mod contract;
 
 pub use shipper::{Flush, Progress, Shipper};
+
+use std::time::Duration;
 
 use crate::record::RecordId;
 use crate::spool::Chunk;
@@ -44,6 +48,15 @@ pub struct Written {
     pub stored: u64,
     /// Put aside with a reason.
     pub dead_letters: u64,
+}
+
+/// How long, and how much, a database keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Older records are deleted.
+    pub age: Option<Duration>,
+    /// The oldest are deleted once the database holds more bytes than this.
+    pub bytes: Option<u64>,
 }
 
 /// Why a store does not take anything now. The shipper tries again, for ever; the spool keeps the records meanwhile.

@@ -24,6 +24,7 @@ mod http;
 mod lifecycle;
 mod load;
 mod locked;
+mod postgres;
 mod python;
 mod torture;
 mod view;
