@@ -136,9 +136,23 @@ impl Server {
         self.end("stop");
     }
 
-    /// Kills its first process with SIGKILL; the others notice and end.
+    /// Kills its first process with SIGKILL; the others notice and end. Before that it could not start again.
     pub fn kill(&mut self) {
         self.end("kill");
+        let start = Instant::now();
+        while self.has_processes() {
+            assert!(start.elapsed() < PATIENCE, "the killed server's processes do not end: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// All processes of a server run in its folder.
+    fn has_processes(&self) -> bool {
+        let data = self.data();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok())
+            .any(|folder| folder == data)
     }
 
     fn end(&mut self, word: &str) {
