@@ -40,7 +40,8 @@ fn live_name(first_id: RecordId) -> String {
 
 fn first_id_of(name: &str) -> Option<RecordId> {
     let digits = name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?;
-    digits.parse().ok().filter(|first_id| *first_id <= RECORD_ID_MAX)
+    // Whatever a file is called, there must be ids left after it.
+    digits.parse().ok().filter(|first_id| *first_id <= RECORD_ID_MAX / 2)
 }
 
 impl Segments {
