@@ -311,6 +311,15 @@ pub const POSTGRES_NEW_DAYS_MAX: usize = 8;
 /// Rows that a new partition takes over from the default one; a day with more stays there.
 pub const POSTGRES_MOVED_ROWS_MAX: i64 = 100_000;
 
+/// Rows that one slice of a search gets from PostgreSQL; they come one by one.
+pub const POSTGRES_SLICE_RECORDS_MAX: usize = 1000;
+
+/// Rows that a statement of `sql` gets from PostgreSQL at once.
+pub const POSTGRES_FETCH_ROWS: usize = 1000;
+
+/// A row that is read from PostgreSQL: the largest record several times over.
+pub const POSTGRES_ROW_BYTES_MAX: u64 = 8 << 20;
+
 /// Rows of the default partition that retention deletes at once.
 pub const POSTGRES_DELETED_ROWS_MAX: i64 = 10_000;
 

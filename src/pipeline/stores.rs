@@ -1,6 +1,5 @@
 //! The configured stores: each with a shipper and a pace of its own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,13 +16,13 @@ use crate::spool::Spool;
 use crate::store::file::{FileOptions, FileStore, LineFormat};
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Flush, Progress, Retention, Shipper, Store};
+use crate::store::{Database, Flush, Progress, Retention, Shipper, Store};
 
 /// All stores, before and while they ship.
 pub(super) struct Stores {
     waiting: Vec<Configured>,
     progress: Vec<Arc<Progress>>,
-    database: Option<PathBuf>,
+    database: Option<Database>,
     /// Set to have a log file reopened.
     reopen: Vec<Arc<AtomicBool>>,
 }
@@ -61,7 +60,7 @@ impl Stores {
         let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
         match &config.url {
             StoreUrl::Sqlite(path) => {
-                self.database.get_or_insert_with(|| path.clone());
+                self.database.get_or_insert_with(|| Database::Sqlite(path.clone()));
                 Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(path.clone(), retention))))
             }
             StoreUrl::File(path) => {
@@ -86,6 +85,7 @@ impl Stores {
                     Failure::usage(format!("the store {} cannot be reached", config.name)).because(error)
                 })?;
                 tracing::info!(store = config.name, node, "writing as this node");
+                self.database.get_or_insert_with(|| Database::Postgres(store.database()));
                 Ok(AnyStore::Postgres(Box::new(store)))
             }
         }
@@ -138,7 +138,7 @@ impl Stores {
     }
 
     /// The first store that can be queried.
-    pub(super) fn database(&self) -> Option<PathBuf> {
+    pub(super) fn database(&self) -> Option<Database> {
         self.database.clone()
     }
 

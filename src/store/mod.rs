@@ -3,14 +3,17 @@
 mod clock;
 pub mod file;
 pub mod postgres;
+mod search;
 mod shipper;
 pub mod sqlite;
 
 #[cfg(test)]
 pub(crate) mod contract;
 
+pub use search::Search;
 pub use shipper::{Flush, Progress, Shipper};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::record::RecordId;
@@ -39,6 +42,15 @@ pub trait Store: Send + 'static {
 
     /// Does one bounded slice of housekeeping (retention, rotation), and tells whether there is more to do at once.
     fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// What can be read back.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// The file of an SQLite database.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(postgres::read::PostgresDatabase),
 }
 
 /// What became of a chunk's records.

@@ -1,5 +1,6 @@
 //! What can go wrong with a server, in words, and what to do about it.
 
+use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
@@ -74,10 +75,9 @@ impl Fault {
         }
     }
 
-    /// An error of the store on a database.
-    pub(super) fn explain(&self, database: &str) -> StoreError {
-        let error =
-            StoreError::new(format!("the database {database} does not take records: {}", self.what()));
+    /// An error of a database which does not do what it should.
+    pub(super) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
+        let error = StoreError::new(format!("the database {database} does not {does_not}: {}", self.what()));
         match self.hint() {
             Some(hint) => error.hint(hint),
             None => error,

@@ -25,18 +25,20 @@ mod endpoint;
 mod fault;
 mod node;
 mod passfile;
+pub mod read;
 mod retention;
 mod rows;
 mod schema;
 mod session;
 mod socket;
+pub mod statement;
 mod tls;
 mod url;
 mod write;
 
 #[cfg(test)]
 #[allow(dead_code, unreachable_pub, reason = "the integration tests use it too, and more of it")]
-mod server;
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,7 @@ pub use url::PostgresUrl;
 use self::days::Days;
 use self::endpoint::Endpoint;
 use self::fault::Fault;
+use self::read::PostgresDatabase;
 use self::rows::Rows;
 use self::session::Session;
 use self::write::Writer;
@@ -56,10 +59,8 @@ use crate::spool::Chunk;
 
 /// Ships into a PostgreSQL database.
 pub struct PostgresStore {
-    endpoint: Endpoint,
-    /// The database, for people.
-    name: String,
-    node: String,
+    /// What it writes to.
+    database: PostgresDatabase,
     retention: Retention,
     clock: Clock,
     rows: Rows,
@@ -78,15 +79,18 @@ impl PostgresStore {
     ) -> Result<PostgresStore, String> {
         let endpoint = Endpoint::new(url, environment)?;
         Ok(PostgresStore {
-            name: endpoint.to_string(),
-            endpoint,
-            node: node.to_owned(),
+            database: PostgresDatabase::new(endpoint, node),
             retention,
             clock: Clock::new(),
             rows: Rows::new(node),
             epoch: 0,
             writer: None,
         })
+    }
+
+    /// For reading what it has written.
+    pub fn database(&self) -> PostgresDatabase {
+        self.database.clone()
     }
 
     /// Closes the connection: a socket belongs to the runtime that opened it.
@@ -96,15 +100,16 @@ impl PostgresStore {
 
     async fn connect(&mut self) -> Result<&mut Writer, Fault> {
         if self.writer.is_none() {
-            let mut session = Session::open(&self.endpoint).await?;
+            let PostgresDatabase { endpoint, node } = &self.database;
+            let mut session = Session::open(endpoint).await?;
             schema::ensure(&mut session).await?;
             let mut days = Days::default();
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
-            let taken = line.drive(node::take(client, &self.node, self.epoch)).await?;
+            let taken = line.drive(node::take(client, node, self.epoch)).await?;
             let (position, epoch) = taken.ok_or(Fault::Fenced)?;
             self.epoch = epoch;
-            self.writer = Some(Writer::new(session, days, &self.node, (position, epoch)).await?);
+            self.writer = Some(Writer::new(session, days, node, (position, epoch)).await?);
         }
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
     }
@@ -113,7 +118,7 @@ impl PostgresStore {
     fn conclude<T>(&mut self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|fault| {
             self.writer = None;
-            fault.explain(&self.name)
+            fault.explain(&self.database.endpoint, "take records")
         })
     }
 

@@ -21,7 +21,7 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
 
 /// 2000-01-01, where PostgreSQL's time begins, in microseconds since the Unix epoch.
-const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
 /// Why a record cannot be a row, as far as can be seen here.
 pub(super) type Unfit = &'static str;

@@ -130,6 +130,10 @@ impl Session {
 }
 
 impl Line {
+    pub(super) fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+
     /// Waits for the outcome of some work with the client.
     pub(super) async fn drive<T>(
         &mut self,

@@ -1,4 +1,4 @@
-//! The socket to a server, and how long ago anything last went through it.
+//! The socket to a server, how long ago anything last went through it, and how much still may.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::endpoint::Place;
-use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_SILENCE_SECONDS_MAX};
+use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_ROW_BYTES_MAX, POSTGRES_SILENCE_SECONDS_MAX};
 
 /// A connected socket.
 pub(super) struct Socket {
@@ -27,21 +27,43 @@ enum Either {
     Unix(UnixStream),
 }
 
-/// When bytes last went in or out.
+/// When bytes last went in or out, and how many may yet come in.
 #[derive(Clone, Debug)]
 pub(super) struct Activity {
     since: Instant,
     milliseconds: Arc<AtomicU64>,
+    allowance: Arc<AtomicU64>,
 }
 
 impl Activity {
     fn new() -> Activity {
-        Activity { since: Instant::now(), milliseconds: Arc::default() }
+        let allowance = Arc::new(AtomicU64::new(u64::MAX));
+        Activity { since: Instant::now(), milliseconds: Arc::default(), allowance }
     }
 
     /// Counts this moment as one.
     pub(super) fn touch(&self) {
         self.milliseconds.store(self.since.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// Lets no more come in than a row may have: what a server sends is held in memory until the row is whole.
+    pub(super) fn allow_row(&self) {
+        self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
+    }
+
+    /// Whether more came in than was allowed.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.allowance.load(Relaxed) == 0
+    }
+
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        let left = self.allowance.load(Relaxed);
+        if left == u64::MAX {
+            return Ok(()); // nobody has set a limit
+        }
+        let left = left.saturating_sub(bytes as u64);
+        self.allowance.store(left, Relaxed);
+        if left == 0 { Err(io::Error::other("a row is too long")) } else { Ok(()) }
     }
 
     pub(super) fn last(&self) -> Instant {
@@ -114,10 +136,12 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
         let result = match &mut self.stream {
             Either::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Either::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         };
+        self.activity.spend(buffer.filled().len() - filled)?;
         self.note(result)
     }
 }

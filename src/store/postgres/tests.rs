@@ -542,7 +542,7 @@ fn whoever_waits_hears_of_the_end_of_the_connection() {
             .drive(client.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())"))
             .await
             .unwrap_err();
-        assert!(fault.explain("x").what.contains("57P01"), "{fault:?}");
+        assert!(fault.explain(&"x", "answer").what.contains("57P01"), "{fault:?}");
     });
 }
 
