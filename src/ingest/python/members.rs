@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use super::log_record::{self, Value};
 use super::pickle::{Arena, Chain, Node, NodeId, Shape, View, class_name, key_text, latin1, shape, text};
 use crate::ingest::{Rejection, empty};
-use crate::limits::{ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_NAME_BYTES_MAX, PICKLE_VALUES_BYTES_MAX};
+use crate::limits::{
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_NAME_BYTES_MAX, PICKLE_VALUES_BYTES_MAX,
+};
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ pub(super) fn collect(
             None => members.push(Member { key, value, is_nested: false }),
         }
     }
-    let dropped = drop_repeated_long_keys(view, frame.len(), members)
+    let dropped = drop_long_keys(view, members)
         + name_other_keys(arena, frame, members)
         + keep_last_of_each(View::new(arena, frame), members);
     show_objects(arena, frame, members);
@@ -103,14 +105,14 @@ fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
     }
 }
 
-/// A few bytes of a frame can make one long text the key of all members, and each key is looked at whole. So only as much
-/// of them stays as the frame could hold twice. Gives how many are gone.
-fn drop_repeated_long_keys(view: View<'_>, frame_bytes: usize, members: &mut Vec<Member>) -> u64 {
-    let (mut rest, count) = (2 * frame_bytes, members.len());
+/// A few bytes of a frame can make one long text the key of all members, and each key is looked at whole. So there is no more
+/// of them than could be stored. Gives how many are gone.
+fn drop_long_keys(view: View<'_>, members: &mut Vec<Member>) -> u64 {
+    let (mut room, count) = (ATTRIBUTES_BYTES_MAX, members.len());
     members.retain(|member| match view.node(member.key) {
         Node::Text(span) if span.len() > PICKLE_NAME_BYTES_MAX => {
-            let left = rest.checked_sub(span.len());
-            rest = left.unwrap_or(rest);
+            let left = room.checked_sub(span.len());
+            room = left.unwrap_or(room);
             left.is_some()
         }
         _ => true,
