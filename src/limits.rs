@@ -8,8 +8,8 @@
 /// One encoded record. What a client sends beyond it is cut, with a mark: 1 MiB holds any stack trace.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// The last id that a frame may begin with, for databases have signed integers; segments begin in the lower half. At a
-/// million records a second that one is full in 146,000 years.
+/// The last id that a segment or a frame may begin with: databases have signed integers. At a million records a second
+/// it is reached in 292,000 years.
 pub const RECORD_ID_MAX: u64 = i64::MAX as u64;
 
 /// What the encoding adds to the texts of one record: lengths, flags and numbers.

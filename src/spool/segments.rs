@@ -40,8 +40,7 @@ fn live_name(first_id: RecordId) -> String {
 
 fn first_id_of(name: &str) -> Option<RecordId> {
     let digits = name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?;
-    // Whatever a file is called, there must be ids left after it.
-    digits.parse().ok().filter(|first_id| *first_id <= RECORD_ID_MAX / 2)
+    digits.parse().ok().filter(|first_id| *first_id <= RECORD_ID_MAX)
 }
 
 impl Segments {
@@ -145,10 +144,12 @@ impl Segments {
         &self.unreadable
     }
 
-    /// The id up to which segments that were set aside may have given ids, where none that can be read tells more.
+    /// The id up to which segments that were set aside may have given ids, where none that can be read tells more. A file of
+    /// which there is but an absurd name must not use up the ids: those in the upper half are not heeded.
     pub(super) fn floor(&self) -> RecordId {
         let last = self.last().map_or(0, |segment| segment.header.first_id);
-        let ends = self.set_aside.iter().filter(|(first_id, _)| *first_id > last);
+        let ends =
+            self.set_aside.iter().filter(|(first_id, _)| (last + 1..=RECORD_ID_MAX / 2).contains(first_id));
         ends.map(|(first_id, bytes)| first_id.saturating_add(frame::ids_max(*bytes))).max().unwrap_or(0)
     }
 
