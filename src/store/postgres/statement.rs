@@ -31,7 +31,7 @@ pub trait Table: Send {
 pub enum StatementError {
     /// Its time is over.
     Late,
-    /// What the server says of it.
+    /// What is wrong with it.
     Refused(String),
     /// The role could do more than read.
     Superuser,
@@ -52,11 +52,13 @@ impl PostgresReader {
         if self.is_superuser().await.map_err(|fault| StatementError::Store(self.explain(&fault)))? {
             return Err(StatementError::Superuser);
         }
-        let result = match timeout(time_max, self.run(sql, time_max, table)).await {
+        let fault = match timeout(time_max, self.run(sql, time_max, table)).await {
             Err(_) => return Err(StatementError::Late),
-            Ok(result) => result,
+            Ok(Ok(true)) => return Ok(()),
+            Ok(Ok(false)) => return Err(StatementError::Refused("there is no parameter $1".into())),
+            Ok(Err(fault)) => fault,
         };
-        result.map_err(|fault| match &fault {
+        Err(match &fault {
             _ if fault.code() == Some(&SqlState::QUERY_CANCELED) => StatementError::Late,
             _ if self.activity().is_exhausted() => StatementError::LongRow,
             Fault::Database(error) if is_refusal(error) => StatementError::Refused(refusal(error)),
@@ -70,7 +72,7 @@ impl PostgresReader {
         line.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await
     }
 
-    async fn run(&mut self, sql: &str, time_max: Duration, table: &mut impl Table) -> Result<(), Fault> {
+    async fn run(&mut self, sql: &str, time_max: Duration, table: &mut impl Table) -> Result<bool, Fault> {
         let activity = self.activity();
         let Session { client, line } = self.session();
         // What has looked at anything cannot make its transaction one that writes.
@@ -80,6 +82,10 @@ impl PostgresReader {
         let fetch = format!("FETCH {POSTGRES_FETCH_ROWS} FROM rows");
         let work = async {
             client.batch_execute(&start).await?;
+            let declare = client.prepare(&declare).await?;
+            if !declare.params().is_empty() {
+                return Ok(false);
+            }
             client.execute(&declare, &[]).await?;
             table.begin(client.prepare(&fetch).await?.columns());
             loop {
@@ -91,11 +97,11 @@ impl PostgresReader {
                     let SimpleQueryMessage::Row(row) = message else { continue };
                     rows += 1;
                     if !table.take(&row) {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
                 if rows < POSTGRES_FETCH_ROWS {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
         };
