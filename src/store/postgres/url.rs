@@ -12,7 +12,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What a URL says. What it leaves open is taken from the environment when the store is opened (see [`super::endpoint`]).
+/// What a URL says. What it leaves open is taken from the environment when the store is opened (see `endpoint.rs`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
     /// Without its password.
