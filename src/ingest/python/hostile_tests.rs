@@ -58,6 +58,8 @@ fn opcodes_that_no_pickler_writes() {
     assert_eq!(shown(b"K\x01(K\x02K\x031"), 1);
     assert_eq!(shown(b"K\x01(0"), 1);
     assert_eq!(shown(b"K\x012\x86"), serde_json::json!([1, 1]));
+    assert_eq!(shown(b"I+4\nL+5L\n\x86"), serde_json::json!([4, 5]));
+    assert_eq!(reason(&with(b"I+-4\n")), "malformed");
     assert_eq!(reason(b"K\x01."), "not_a_record");
     assert_eq!(outcome(&[&with(b"N")[..], b"trailing"].concat())["message"], "m");
     assert_eq!(outcome(&[b"K\x01K\x02", &with(b"N")[..]].concat())["message"], "m");

@@ -31,12 +31,16 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Digits; `LONG` has an `L` after them.
+    /// Digits; `LONG` has an `L` after them. No pickler writes a plus sign, but `int` takes one.
     pub(super) fn integer_line(&mut self) -> Loaded {
+        let has_plus = self.reader.peek() == Some(b'+');
+        if has_plus {
+            self.reader.byte()?;
+        }
         let start = self.reader.position();
         let line = self.reader.line()?;
         let line = line.strip_suffix(b"L").unwrap_or(line);
-        let digits = line.strip_prefix(b"-").unwrap_or(line);
+        let digits = line.strip_prefix(b"-").filter(|_| !has_plus).unwrap_or(line);
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return Err(LoadError::Malformed("an integer is not a number"));
         }
