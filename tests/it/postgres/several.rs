@@ -86,7 +86,7 @@ fn the_others_go_on_while_one_store_is_away() {
         "logboom_store_lag_records{store=\"near\"} 0\n",
         "logboom_store_lag_records{store=\"far\"} 13000\n",
         "logboom_store_lag_records{store=\"lines\"} 0\n",
-        "logboom_ready 0\n",
+        "logboom_ready{} 0\n",
     ] {
         assert!(metrics.contains(sample), "{sample}{metrics}");
     }
