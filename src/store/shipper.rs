@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod model;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,8 +105,8 @@ pub struct Shipper<S> {
     chunk: Chunk,
     /// The store has told its position and nothing failed since.
     connected: bool,
-    /// The older position from which on missing records were counted last.
-    gap_at: RecordId,
+    /// The records that were last counted as missing, so that none is counted twice.
+    gap: Range<RecordId>,
     /// Since when records have been waiting.
     waiting_since: Option<Instant>,
     /// Records written since the last sync, and when it is due.
@@ -126,7 +127,7 @@ impl<S: Store> Shipper<S> {
             progress,
             chunk: Chunk::default(),
             connected: false,
-            gap_at: 0,
+            gap: 0..0,
             waiting_since: None,
             unsynced_rows: 0,
             sync_at: now,
@@ -220,16 +221,20 @@ impl<S: Store> Shipper<S> {
 
     /// Counts what the store had and no longer has, if it went back; a store that failed since is still where it was.
     fn count_missing(&mut self, position: RecordId, end: RecordId) {
-        if end > position && self.gap_at != position {
-            self.gap_at = position;
-            self.progress.missing.fetch_add(end - position, Relaxed);
-            tracing::error!(
-                store = self.progress.name,
-                from = position,
-                to = end - 1,
-                "records are missing in the store: it had them, and the spool has already let go of them"
-            );
+        let known = self.gap.end.min(end).saturating_sub(self.gap.start.max(position));
+        let missing = end.saturating_sub(position).saturating_sub(known);
+        if missing == 0 {
+            return;
         }
+        self.gap = if known == 0 { position..end } else { self.gap.start.min(position)..end };
+        self.progress.missing.fetch_add(missing, Relaxed);
+        tracing::error!(
+            store = self.progress.name,
+            from = position,
+            to = end - 1,
+            missing,
+            "records are missing in the store: it had them, and the spool has already let go of them"
+        );
     }
 
     /// Waits for the first record, then for enough of them or for the flush interval; never beyond the next sync or
@@ -389,7 +394,15 @@ mod tests {
             }
             shipper.store.position = 4;
             shipper.connect().await.unwrap();
-            assert_eq!(progress.missing.load(Relaxed), 12, "it went back once more");
+            assert_eq!(progress.missing.load(Relaxed), 7, "it went back once more, and lacks two more");
+            for (position, end, missing) in [(4, 15, 11), (20, 25, 16), (20, 25, 16)] {
+                shipper.count_missing(position, end);
+                assert_eq!(
+                    progress.missing.load(Relaxed),
+                    missing,
+                    "back to {position}, and the spool begins at {end}"
+                );
+            }
         });
     }
 

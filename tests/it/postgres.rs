@@ -4,10 +4,16 @@
 #[allow(dead_code, reason = "unit tests use the rest")]
 pub mod server;
 
+mod absence;
+mod changes;
+mod kills;
+mod room;
+mod several;
+mod thread;
+
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -85,56 +91,6 @@ fn a_server_that_is_not_there_yet_holds_nothing_up() {
     assert_eq!(server.get("/readyz").status, 200);
     assert_eq!(server.stop(), 0);
     check(&database, &keys);
-}
-
-/// Either side is killed while records come in over both doors.
-#[test]
-fn kills_of_either_side_lose_nothing_and_double_nothing() {
-    let rounds: usize = std::env::var("POSTGRES_ROUNDS").map_or(6, |rounds| rounds.parse().unwrap());
-    let folder = TempDir::new().unwrap();
-    let mut postgres = Postgres::start(&[]);
-    let database = postgres.database();
-    let setup = setup(&database.url());
-    let ledger = Arc::new(Ledger::default());
-    let mut python = PythonLoad::start(2000);
-    for round in 0..rounds {
-        let mut server = setup.start(folder.path());
-        ledger.go_on();
-        let clients = [1, 50]
-            .map(|batch| ledger.post_on(&server.address("http"), &format!("http-{round}-{batch}"), batch));
-        python.aim(&server.address("python"), &format!("python-{round}"));
-        let wanted = ledger.answers() + 100 + 37 * (round as u64 % 5);
-        let load = |wanted| eventually("load", || (ledger.answers() >= wanted).then_some(()));
-        load(wanted);
-        match round % 3 {
-            0 => {
-                postgres.kill();
-                load(wanted + 100);
-                postgres.restart();
-                load(wanted + 200);
-            }
-            1 => {
-                let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'logboom'";
-                (0..5).for_each(|kill| {
-                    postgres.database_named("postgres").execute(others);
-                    load(wanted + 20 * kill);
-                });
-            }
-            _ => {
-                postgres.stop();
-                load(wanted + 100);
-                postgres.restart();
-            }
-        }
-        server.kill();
-        clients.into_iter().for_each(|client| client.join().unwrap());
-        assert!(!server.log().contains("panicked"), "{}", server.log());
-    }
-    drop(python);
-    let mut server = setup.start(folder.path());
-    server.flush();
-    assert_eq!(server.stop(), 0);
-    check(&database, &ledger.acknowledged());
 }
 
 #[test]
@@ -328,23 +284,6 @@ fn the_schema_is_printed_for_those_who_make_it_by_hand() {
     let mut server = setup(&database.url()).start(folder.path());
     let keys = post(&server, "key", 10);
     server.flush();
-    assert_eq!(server.stop(), 0);
-    check(&database, &keys);
-}
-
-fn threads_of(server: &Server) -> usize {
-    std::fs::read_dir(Path::new("/proc").join(server.child.id().to_string()).join("task")).unwrap().count()
-}
-
-#[test]
-fn with_one_thread_there_is_one_thread() {
-    let folder = TempDir::new().unwrap();
-    let database = Postgres::shared().database();
-    let url = database.url_by_port(Postgres::shared().port());
-    let mut server = setup(&url).argument("--threads=1").start(folder.path());
-    let keys = post(&server, "key", 1000);
-    server.flush();
-    assert_eq!(threads_of(&server), 1);
     assert_eq!(server.stop(), 0);
     check(&database, &keys);
 }

@@ -8,6 +8,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::endpoint::Place;
+use super::rows;
 use crate::record::RecordId;
 use crate::store::StoreError;
 
@@ -60,6 +61,16 @@ impl Fault {
         self.code().is_some_and(|code| {
             let class = code.code().get(..2).unwrap_or_default();
             matches!(class, "22" | "23" | "54") || *code == SqlState::RAISE_EXCEPTION
+        }) && !self.is_about_an_added_column()
+    }
+
+    /// A column of `logs` that somebody has added would be NULL in every row, and must not be.
+    fn is_about_an_added_column(&self) -> bool {
+        let Fault::Database(error) = self else { return false };
+        error.as_db_error().is_some_and(|refusal| {
+            *refusal.code() == SqlState::NOT_NULL_VIOLATION
+                && refusal.table().is_some_and(|table| table.starts_with("logs"))
+                && refusal.column().is_some_and(|column| !rows::is_ours(column))
         })
     }
 
@@ -113,7 +124,13 @@ impl Fault {
                 "give each its own data folder, or its own `node`; then restart this one (its records are in its spool)"
             }
             Fault::Schema(_) | Fault::Gap { .. } => return None,
+            Fault::Database(_) if self.is_about_an_added_column() => {
+                "give the column that was added to `logs` a default; it goes on by itself"
+            }
             Fault::Database(error) => match error.code() {
+                Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
+                    "the positions are gone: operating.md, \"When something breaks\", tells how to make them from the records"
+                }
                 Some(code) => hint_for(code)?,
                 None if tell(error).contains("password missing") => {
                     "the server asks for a password: give it by PGPASSWORD, ~/.pgpass, or in the URL"
@@ -137,10 +154,12 @@ fn hint_for(code: &SqlState) -> Option<&'static str> {
             "the role must own its schema or the tables in it; or let their owner run what `logboom schema --store postgres` prints"
         }
         "42P01" | "42703" | "42804" => {
-            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there"
+            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there; or \
+             a trigger names what is not there"
         }
         "42P07" => {
-            "something else has a name of logboom's in this schema: give it one of its own (options=-c%20search_path%3DNAME)"
+            "there are tables without logboom's `logs_version`, or something else has a name of logboom's: give logboom a schema \
+             of its own (options=-c%20search_path%3DNAME)"
         }
         "3F000" => "create the schema that search_path names, or let the role create in `public`",
         "53100" => "make room on the server's disk; it goes on by itself",

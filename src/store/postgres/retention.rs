@@ -16,9 +16,12 @@ use super::session::Session;
 use super::write::Writer;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;
-use crate::store::clock::nanoseconds;
+use crate::store::Retention;
+use crate::store::clock::{Clock, nanoseconds};
 
 impl PostgresStore {
+    /// Does one slice of it. Housekeeping can wait for whoever holds a lock on some partition, or for a role that may; writing
+    /// must not.
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
         let retention = self.retention;
         self.connect().await?;
@@ -26,57 +29,54 @@ impl PostgresStore {
             PostgresStore { clock, writer: Some(writer), .. } => (clock, writer),
             _ => return Ok(false),
         };
-        let now = time::now();
-        let today = day_of(now);
-        let Writer { session, days, .. } = writer;
-        days.load(session).await?;
-        let near = BTreeSet::from([today, today + 1]);
-        if let Err(fault) = days.ensure(session, &near, today).await {
-            return later(fault);
-        }
-        if let Some(age_max) = retention.age {
-            let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
-            let was_running = |times: std::ops::RangeInclusive<i64>| {
-                let day = day_of(*times.end());
-                Ok::<_, Fault>(day < today && days.contains(day)) // today's was made a moment ago, if need be
-            };
-            let is_credible = clock.is_credible(age_max, now, was_running)?;
-            let early = has_early(session, age_max, now).await?;
-            let is_due = oldest.is_some() || early;
-            clock.tell(is_credible || !is_due, age_max);
-            if is_credible && early {
-                return delete_early(session, age_max, now).await;
+        match maintain(clock, writer, retention).await {
+            Err(fault) if fault.code().is_some_and(can_wait) => {
+                tracing::debug!(reason = fault.reason(), "housekeeping of the database waits");
+                Ok(false)
             }
-            if let Some(day) = oldest.filter(|_| is_credible) {
-                return drop_day(writer, day).await;
-            }
+            result => result,
         }
-        if let Some(bytes_max) = retention.bytes
-            && let Some(day) = writer.days.oldest().filter(|day| *day < today)
-            && used_bytes(&mut writer.session).await? > bytes_max
-        {
+    }
+}
+
+fn can_wait(code: &SqlState) -> bool {
+    [SqlState::LOCK_NOT_AVAILABLE, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)
+}
+
+async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {
+    let now = time::now();
+    let today = day_of(now);
+    let Writer { session, days, .. } = writer;
+    days.load(session).await?;
+    days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
+    if let Some(age_max) = retention.age {
+        let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
+        let was_running = |times: std::ops::RangeInclusive<i64>| {
+            let day = day_of(*times.end());
+            Ok::<_, Fault>(day < today && days.contains(day)) // today's was made a moment ago, if need be
+        };
+        let is_credible = clock.is_credible(age_max, now, was_running)?;
+        let early = has_early(session, age_max, now).await?;
+        let is_due = oldest.is_some() || early;
+        clock.tell(is_credible || !is_due, age_max);
+        if is_credible && early {
+            return delete_early(session, age_max, now).await;
+        }
+        if let Some(day) = oldest.filter(|_| is_credible) {
             return drop_day(writer, day).await;
         }
-        Ok(false)
     }
+    if let Some(bytes_max) = retention.bytes
+        && let Some(day) = writer.days.oldest().filter(|day| *day < today)
+        && used_bytes(&mut writer.session).await? > bytes_max
+    {
+        return drop_day(writer, day).await;
+    }
+    Ok(false)
 }
 
 async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
-    match writer.days.drop(&mut writer.session, day).await {
-        Ok(()) => Ok(true),
-        Err(fault) => later(fault),
-    }
-}
-
-/// Housekeeping can wait for whoever reads, or for a role that may; writing must not.
-fn later(fault: Fault) -> Result<bool, Fault> {
-    match fault.code() {
-        Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::INSUFFICIENT_PRIVILEGE].contains(code) => {
-            tracing::debug!(reason = fault.reason(), "housekeeping of the database waits");
-            Ok(false)
-        }
-        _ => Err(fault),
-    }
+    writer.days.drop(&mut writer.session, day).await.map(|()| true)
 }
 
 /// Whether the default partition has rows of before.

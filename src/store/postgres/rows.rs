@@ -16,6 +16,11 @@ pub(super) const COPY: &str = "COPY logs (id, time, time_ns, message, trace_id, 
      FROM STDIN (FORMAT binary)";
 const COLUMNS: i16 = 19;
 
+/// Whether a column of `logs` is one that rows have a value for.
+pub(super) fn is_ours(column: &str) -> bool {
+    COPY.split(['(', ')', ',']).any(|word| word.trim() == column)
+}
+
 /// What a binary COPY begins with: its signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;

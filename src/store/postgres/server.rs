@@ -18,7 +18,7 @@ const KEEPER: &str = r#"
 "$0" "$@" & server=$!
 read -r word
 case "$word" in
-    kill) kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")" ;;
+    kill) kill -9 "$server" ;;
     *) kill -INT "$server" ;;
 esac
 wait "$server"
@@ -111,11 +111,11 @@ impl Server {
             let path = server.data().join(name);
             std::fs::copy(Path::new(files).join(name), &path).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            std::os::unix::fs::chown(&path, server.user, server.user).unwrap();
+            server.own(&path);
         }
         let rules = "local all all trust\nhostssl all all all trust\n";
         std::fs::write(server.data().join("pg_hba.conf"), rules).unwrap();
-        server.settings.push("ssl=on".into());
+        server.set("ssl=on");
         server.restart();
         server
     }
@@ -127,8 +127,23 @@ impl Server {
 
     /// Starts it again after a stop or a kill.
     pub fn restart(&mut self) {
-        self.keeper = run(&self.folder, self.user, self.port, &self.settings);
+        self.begin_restart();
         self.wait();
+    }
+
+    /// The same without waiting until it takes connections, if ever.
+    pub fn begin_restart(&mut self) {
+        self.keeper = run(&self.folder, self.user, self.port, &self.settings);
+    }
+
+    /// Adds a setting, which holds from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.into());
+    }
+
+    /// Gives it a file or folder.
+    pub fn own(&self, path: &Path) {
+        std::os::unix::fs::chown(path, self.user, self.user).unwrap();
     }
 
     /// Stops it in good order, without waiting for its clients.
@@ -161,7 +176,8 @@ impl Server {
         self.keeper.wait().unwrap();
     }
 
-    fn wait(&self) {
+    /// Waits until it takes connections.
+    pub fn wait(&self) {
         let start = Instant::now();
         let database = self.database_named("postgres");
         while database.try_rows("SELECT 1").is_err() {
