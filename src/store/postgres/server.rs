@@ -131,9 +131,10 @@ impl Server {
         self.wait();
     }
 
-    /// The same without waiting until it takes connections, if ever.
+    /// The same without waiting until it takes connections, if ever. But it takes signals, which it ignored before.
     pub fn begin_restart(&mut self) {
         self.keeper = run(&self.folder, self.user, self.port, &self.settings);
+        self.wait_until("starts", Server::has_processes);
     }
 
     /// Adds a setting, which holds from the next start on.
@@ -154,9 +155,13 @@ impl Server {
     /// Kills its first process with SIGKILL; the others notice and end. Before that it could not start again.
     pub fn kill(&mut self) {
         self.end("kill");
+        self.wait_until("ends", |server| !server.has_processes());
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Server) -> bool) {
         let start = Instant::now();
-        while self.has_processes() {
-            assert!(start.elapsed() < PATIENCE, "the killed server's processes do not end: {}", self.log());
+        while !is_so(self) {
+            assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: the server {what}: {}", self.log());
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
@@ -178,12 +183,8 @@ impl Server {
 
     /// Waits until it takes connections.
     pub fn wait(&self) {
-        let start = Instant::now();
         let database = self.database_named("postgres");
-        while database.try_rows("SELECT 1").is_err() {
-            assert!(start.elapsed() < PATIENCE, "the server does not start: {}", self.log());
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
+        self.wait_until("takes connections", |_| database.try_rows("SELECT 1").is_ok());
     }
 
     pub fn log(&self) -> String {
