@@ -68,7 +68,8 @@ pub(super) struct Endpoint {
     pub(super) options: Option<String>,
 }
 
-const PORT: u16 = 5432;
+/// Where a server listens unless something else is said.
+pub(super) const PORT: u16 = 5432;
 /// Where servers put their sockets: Debian's place, and that of PostgreSQL's own builds.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 

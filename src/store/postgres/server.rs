@@ -178,7 +178,11 @@ impl Server {
     fn end(&mut self, word: &str) {
         use std::io::Write;
         writeln!(self.keeper.stdin.take().unwrap(), "{word}").unwrap();
-        self.keeper.wait().unwrap();
+        let start = Instant::now();
+        while self.keeper.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "the server does not {word}: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Waits until it takes connections.

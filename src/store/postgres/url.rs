@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::endpoint::PORT;
+
 /// A password: shown to nobody.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Password(pub(super) String);
@@ -67,6 +69,17 @@ impl PostgresUrl {
     /// The value of a keyword, where the URL gives one.
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
         self.values.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether both name the same tables, as far as they say it: who connects, and how, does not matter.
+    pub fn is_same_place(&self, other: &PostgresUrl) -> bool {
+        let place = |url: &PostgresUrl| {
+            let value = |keyword| url.get(keyword).map(str::to_owned);
+            let port = value("port").or_else(|| Some(PORT.to_string()));
+            let database = value("dbname").or_else(|| value("user"));
+            [value("host"), value("hostaddr"), port, database, value("options")]
+        };
+        place(self) == place(other)
     }
 
     pub(super) fn password(&self) -> Option<&Password> {

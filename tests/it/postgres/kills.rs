@@ -176,6 +176,7 @@ impl Kills {
                 self.postgres.restart();
             }
             Blow::Stop => {
+                self.postgres.wait(); // told to stop while it recovers from a crash, PostgreSQL 15 may hang for ever
                 self.postgres.stop();
                 self.work();
                 self.postgres.restart();
