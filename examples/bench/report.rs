@@ -65,6 +65,7 @@ const COLUMNS: &[Column] = &[
     Column { figure: "deleted", heading: "del" },
     Column { figure: "cpu_percent", heading: "CPU%" },
     Column { figure: "cpu_seconds_per_million", heading: "CPU" },
+    Column { figure: "database_cpu_seconds_per_million", heading: "dbCPU" },
     Column { figure: "generator_cpu_seconds_per_million", heading: "gen" },
     Column { figure: "peak_megabytes", heading: "RSS" },
     Column { figure: "disk_bytes_per_record", heading: "B/rec" },
@@ -73,7 +74,7 @@ const COLUMNS: &[Column] = &[
 /// What the headings mean.
 pub const LEGEND: &str = "\
 rec/s: records a second, acknowledged or durable | sto/s: until all were stored | p50 to max: latency in ms
-CPU, gen: processor seconds a million records, of server and generator | RSS: peak memory of the server in MB
+CPU, dbCPU, gen: processor seconds a million records, of server, PostgreSQL and generator | RSS: peak memory of the server in MB
 B/rec: bytes a record of all its files on disk | ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
 limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";
 

@@ -6,6 +6,7 @@ pub mod growth;
 pub mod memory;
 pub mod open;
 pub mod peers;
+pub mod postgres;
 pub mod single;
 pub mod stored;
 
@@ -63,6 +64,12 @@ pub const ROWS: &[Row] = &[
         title: "The same into a file of lines, without a database",
         is_default: true,
         measure: |setup| stored::file(setup, 0),
+    },
+    Row {
+        name: "postgres",
+        title: "Until all can be queried in PostgreSQL, on this machine too; NDJSON on 4 connections, pickles on 200",
+        is_default: false,
+        measure: postgres::measure,
     },
     Row {
         name: "open",
