@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::Child;
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 /// A process that ends with its owner.
 pub struct Process(pub Child);
 
@@ -19,6 +21,13 @@ impl Process {
     /// Processor time so far, user and system.
     pub fn cpu_seconds(&self) -> f64 {
         cpu_seconds(&self.0.id().to_string())
+    }
+
+    /// The same at its end, which this waits for; it can still be asked how it ended.
+    pub fn cpu_seconds_at_end(&self) -> f64 {
+        let process = WaitId::Pid(Pid::from_child(&self.0));
+        waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        self.cpu_seconds()
     }
 
     /// The most memory that it ever had.

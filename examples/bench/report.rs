@@ -51,6 +51,8 @@ struct Column {
 
 /// Every figure there is, in the order of the table. Columns that no line fills are left out.
 const COLUMNS: &[Column] = &[
+    Column { figure: "sent", heading: "sent" },
+    Column { figure: "stored", heading: "stored" },
     Column { figure: "records_per_second", heading: "rec/s" },
     Column { figure: "stored_per_second", heading: "sto/s" },
     Column { figure: "megabytes_per_second", heading: "MB/s" },

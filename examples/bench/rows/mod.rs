@@ -3,6 +3,7 @@
 pub mod ancestors;
 pub mod bulk;
 pub mod growth;
+pub mod load;
 pub mod memory;
 pub mod open;
 pub mod peers;
@@ -107,6 +108,18 @@ pub const ROWS: &[Row] = &[
         title: "The first ancestor: one thread of Python, pickles over 200 connections; rates until stored",
         is_default: false,
         measure: ancestors::design_2017,
+    },
+    Row {
+        name: "load-2017",
+        title: "The load of 2017 with its pauses: 200 processes with SocketHandler; until stored",
+        is_default: false,
+        measure: load::paused,
+    },
+    Row {
+        name: "rush-2017",
+        title: "The load of 2017 without pauses; until stored",
+        is_default: false,
+        measure: load::rush,
     },
     Row {
         name: "design-2025",

@@ -19,7 +19,7 @@ use crate::server::Server;
 const REACH: f64 = 0.8;
 
 /// PostgreSQL's own defaults where the tests have smaller ones.
-const SETTINGS: &[&str] = &["shared_buffers=128MB"];
+pub const SETTINGS: &[&str] = &["shared_buffers=128MB"];
 
 /// NDJSON and pickles, each against its own rows copied.
 pub fn measure(setup: &Setup) -> Vec<Line> {
@@ -102,13 +102,13 @@ fn check_stored(database: &Database, records: u64) {
 }
 
 /// Nothing that was written before is left to do.
-fn settle(database: &Database) {
+pub fn settle(database: &Database) {
     database.execute("CHECKPOINT");
     rustix::fs::sync();
 }
 
 /// Processor time of all processes of the server.
-fn cpu_seconds(postgres: &Postgres) -> f64 {
+pub fn cpu_seconds(postgres: &Postgres) -> f64 {
     let file = std::fs::read_to_string(postgres.data().join("postmaster.pid")).unwrap();
     family_cpu_seconds(file.lines().next().unwrap())
 }
