@@ -29,6 +29,12 @@ def plan(tasks, calls):
     return [("%032x" % chance.getrandbits(128), chance.randint(*calls)) for _ in range(tasks)]
 
 
+def place(address):
+    """Host and port, or the path of a Unix socket and nothing, as the handler takes them."""
+    kind, _, rest = address.partition(":")
+    return (rest, None) if kind == "unix" else (kind, int(rest))
+
+
 def begin(host, port, pauses):
     """Begins a process of the pool: each has a connection of its own."""
     global pause
@@ -49,7 +55,7 @@ def work(task):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", nargs="?", help="HOST:PORT of a listener `python`")
+    parser.add_argument("address", nargs="?", help="HOST:PORT or unix:PATH of a listener `python`")
     parser.add_argument("--processes", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--calls", type=int, nargs=2, default=(300, 800), metavar=("MIN", "MAX"), help="of a task (300 800)")
@@ -63,10 +69,10 @@ def main():
         return
     if options.address is None:
         parser.error("give an address, or --plan")
-    host, port = options.address.rsplit(":", 1)
     start = time.monotonic()
+    arguments = *place(options.address), not options.no_pause
     # Forked processes share their memory.
-    pool = multiprocessing.get_context("fork").Pool(options.processes, begin, (host, int(port), not options.no_pause))
+    pool = multiprocessing.get_context("fork").Pool(options.processes, begin, arguments)
     with pool:
         records = sum(pool.imap_unordered(work, tasks))
         pool.close()

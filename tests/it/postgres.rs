@@ -2,7 +2,7 @@
 
 #[path = "../../src/store/postgres/server.rs"]
 #[allow(dead_code, reason = "unit tests use the rest")]
-mod server;
+pub mod server;
 
 use std::collections::HashSet;
 use std::io::{Read, Write};

@@ -113,7 +113,11 @@ impl Ancestor {
 fn psycopg(setup: &Setup) -> PathBuf {
     let own = setup.folder.join("psycopg2");
     let run = |program: &Path, arguments: &[&str]| {
-        Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        Command::new(program)
+            .args(arguments)
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     };
     let has_psycopg = |program: &Path| run(program, &["-c", "import psycopg2"]);
     let (machine, environment) = (PathBuf::from("python3"), own.join("bin/python"));

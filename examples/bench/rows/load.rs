@@ -24,18 +24,16 @@ pub fn rush(setup: &Setup) -> Vec<Line> {
 }
 
 fn measure(setup: &Setup, arguments: &[&str]) -> Vec<Line> {
-    let tasks = (if setup.is_quick { 125 } else { 1000 }).to_string();
-    let run = Run {
-        setup,
-        postgres: Postgres::start(postgres::SETTINGS),
-        arguments: [&["--tasks", tasks.as_str()], arguments].concat(),
-        plan: plan(&tasks),
-    };
+    let postgres = Postgres::start(postgres::SETTINGS);
+    let scale = if setup.is_quick { 8 } else { 1 };
+    let run = Run::new(setup, &postgres, 1000 / scale, arguments);
+    // A commit a record takes its time.
+    let short = Run::new(setup, &postgres, 125 / scale, arguments);
     vec![
         run.ours("logboom, file", false),
         run.ours("logboom, file + PostgreSQL", true),
         run.ancestor("2017, file", None),
-        run.ancestor("2017, + PostgreSQL, one by one", Some(1)),
+        short.ancestor("2017, + PostgreSQL, one by one", Some(1)),
         run.ancestor("2017, + PostgreSQL, 100", Some(100)),
         run.ancestor("2017, + PostgreSQL, 1,000", Some(1000)),
     ]
@@ -44,8 +42,8 @@ fn measure(setup: &Setup, arguments: &[&str]) -> Vec<Line> {
 /// How many records each trace id gets.
 type Counts = HashMap<String, u64>;
 
-fn plan(tasks: &str) -> Counts {
-    let output = load(&["--plan", "--tasks", tasks]);
+fn plan(arguments: &[String]) -> Counts {
+    let output = load(&[arguments, &["--plan".to_owned()]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     let task = |line: &str| {
         let (trace_id, calls) = line.split_once(' ').unwrap();
@@ -54,7 +52,7 @@ fn plan(tasks: &str) -> Counts {
     text.lines().map(task).collect()
 }
 
-fn load(arguments: &[&str]) -> Output {
+fn load(arguments: &[String]) -> Output {
     let output = Command::new("python3").args(["-c", LOAD]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
@@ -62,18 +60,24 @@ fn load(arguments: &[&str]) -> Output {
 
 struct Run<'a> {
     setup: &'a Setup,
-    postgres: Postgres,
-    arguments: Vec<&'a str>,
+    postgres: &'a Postgres,
+    arguments: Vec<String>,
     plan: Counts,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(setup: &'a Setup, postgres: &'a Postgres, tasks: u32, arguments: &[&str]) -> Run<'a> {
+        let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        arguments.push(format!("--tasks={tasks}"));
+        Run { setup, postgres, plan: plan(&arguments), arguments }
+    }
+
     fn records(&self) -> u64 {
         self.plan.values().sum()
     }
 
     fn send(&self, address: SocketAddr) {
-        load(&[&[address.to_string().as_str()], self.arguments.as_slice()].concat());
+        load(&[self.arguments.as_slice(), &[address.to_string()]].concat());
     }
 
     fn ours(&self, name: &str, has_database: bool) -> Line {
@@ -107,7 +111,7 @@ impl Run<'_> {
     /// The moment, and PostgreSQL's processor time so far.
     fn start(&self) -> (Instant, f64) {
         settle(&self.postgres.database_named("postgres"));
-        (Instant::now(), cpu_seconds(&self.postgres))
+        (Instant::now(), cpu_seconds(self.postgres))
     }
 
     /// Rates until all was stored; fails unless the database has as many records of each trace id as were sent.
@@ -116,7 +120,7 @@ impl Run<'_> {
         let records = self.records() as f64;
         let mut figures = Figures::from([("sent", records), ("records_per_second", records / seconds)]);
         if let Some(database) = database {
-            let cpu = cpu_seconds(&self.postgres) - cpu;
+            let cpu = cpu_seconds(self.postgres) - cpu;
             figures.insert("database_cpu_seconds_per_million", cpu / records * 1e6);
             let stored = counts(database);
             assert!(stored == self.plan, "the database has other numbers of records than were sent");

@@ -3,6 +3,7 @@
 pub mod ancestors;
 pub mod bulk;
 pub mod growth;
+pub mod indexes;
 pub mod load;
 pub mod memory;
 pub mod open;
@@ -71,6 +72,12 @@ pub const ROWS: &[Row] = &[
         title: "Until all can be queried in PostgreSQL, on this machine too; NDJSON on 4 connections, pickles on 200",
         is_default: false,
         measure: postgres::measure,
+    },
+    Row {
+        name: "indexes",
+        title: "PostgreSQL: psql \\copy of rows of a day, and queries, with one index more each time; milliseconds",
+        is_default: false,
+        measure: indexes::measure,
     },
     Row {
         name: "open",

@@ -114,7 +114,7 @@ pub fn cpu_seconds(postgres: &Postgres) -> f64 {
 }
 
 /// `psql \copy` of a table or a query, `to` or `from` a file.
-fn copy(database: &Database, what: &str, direction: &str, file: &Path) {
+pub fn copy(database: &Database, what: &str, direction: &str, file: &Path) {
     let statement = format!("\\copy {what} {direction} '{}'", file.display());
     let output = Command::new("psql")
         .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", &statement, &database.url()])
