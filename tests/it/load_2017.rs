@@ -150,7 +150,11 @@ fn gaps(rows: &[Row], plan: &HashMap<String, u64>) -> HashMap<String, u64> {
     let mut gaps: HashMap<String, u64> = HashMap::new();
     for row in rows {
         let expected = next.entry(&row.trace_id).or_default();
-        assert!(row.number >= *expected, "doubled or out of order: {row:?}");
+        if row.number < *expected {
+            let same = rows.iter().filter(|other| other.trace_id == row.trace_id);
+            let story: Vec<_> = same.map(|row| (row.id, row.number)).collect();
+            panic!("doubled or out of order: {row:?} in {story:?}");
+        }
         *gaps.entry(row.trace_id.clone()).or_default() += u64::from(row.number > *expected);
         *expected = row.number + 1;
     }
