@@ -23,6 +23,7 @@ mod hostile;
 mod http;
 mod lifecycle;
 mod load;
+mod load_2017;
 mod locked;
 mod postgres;
 mod python;
