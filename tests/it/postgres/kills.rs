@@ -148,7 +148,7 @@ impl Kills {
         let mut kind = format!("{blow:?}");
         match blow {
             Blow::Backend => {
-                self.kill_process("SELECT pid FROM pg_stat_activity WHERE application_name = 'logboom'")
+                self.kill_process("SELECT pid FROM pg_stat_activity WHERE application_name = 'logboom'");
             }
             Blow::BackendInCopy if self.wait_for_copy() => {
                 self.kill_process("SELECT pid FROM pg_stat_progress_copy");
