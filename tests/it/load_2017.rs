@@ -3,7 +3,7 @@
 //!
 //! `LOAD_2017=full` makes it the whole load: 200 processes, 550,000 records.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -144,25 +144,13 @@ fn check_all(stores: &Stores, plan: &HashMap<String, u64>) {
     }
 }
 
-/// Runs of records that a task lacks, where each number comes once and in order: at the start, in between, at the end.
-fn gaps(rows: &[Row], plan: &HashMap<String, u64>) -> HashMap<String, u64> {
-    let mut next: HashMap<&str, u64> = HashMap::new();
-    let mut gaps: HashMap<String, u64> = HashMap::new();
+/// Every record is one that was sent, and is there once.
+fn check_none_twice(rows: &[Row], plan: &HashMap<String, u64>) {
+    let mut known = HashSet::new();
     for row in rows {
-        let expected = next.entry(&row.trace_id).or_default();
-        if row.number < *expected {
-            let same = rows.iter().filter(|other| other.trace_id == row.trace_id);
-            let story: Vec<_> = same.map(|row| (row.id, row.number)).collect();
-            panic!("doubled or out of order: {row:?} in {story:?}");
-        }
-        *gaps.entry(row.trace_id.clone()).or_default() += u64::from(row.number > *expected);
-        *expected = row.number + 1;
+        assert!(row.number < plan[&row.trace_id], "{row:?} was not sent");
+        assert!(known.insert((&row.trace_id, row.number)), "{row:?} is there twice");
     }
-    for (trace_id, calls) in plan {
-        let is_cut = next.get(trace_id.as_str()).is_none_or(|next| next < calls);
-        *gaps.entry(trace_id.clone()).or_default() += u64::from(is_cut);
-    }
-    gaps
 }
 
 fn durable(server: &Server) -> u64 {
@@ -206,21 +194,21 @@ fn nothing_is_lost_or_doubled_while_postgresql_stops_three_times() {
     check_all(&stores, &plan);
 }
 
-/// Senders are not answered, so what was on its way to a killed logboom is lost, and what they log until they connect again. Nothing
-/// else is: a task lacks at most one run of records a kill, and both stores have all that was accepted.
+/// Senders are not answered, so what was on its way to a killed logboom is lost, and what they log until they connect again. What was
+/// durable is not: both stores have all of it, once.
 #[test]
-fn kills_of_logboom_lose_only_what_was_on_its_way() {
-    const KILLS: u64 = 2;
+fn kills_of_logboom_lose_nothing_that_was_durable() {
     let plan = plan();
     let records: u64 = plan.values().sum();
     let stores = Stores::new(Postgres::shared());
     let mut server = stores.start();
     let load = Load::start(&format!("unix:{}", stores.socket().display()), &[]);
-    for _ in 0..KILLS {
+    for _ in 0..2 {
         let wanted = durable(&server) + records / 8;
         wait_for_durable(&server, wanted);
         server.kill();
         server = stores.start();
+        assert!(durable(&server) >= wanted, "it was durable");
     }
     let wanted = durable(&server) + 1;
     wait_for_durable(&server, wanted);
@@ -229,7 +217,6 @@ fn kills_of_logboom_lose_only_what_was_on_its_way() {
     let mut server = stores.start();
     let rows = stores.rows(durable(&server));
     assert_eq!(server.stop(), 0);
-    let gaps = gaps(&rows, &plan);
-    assert!(rows.iter().all(|row| plan.contains_key(&row.trace_id)));
-    assert!(gaps.values().all(|gaps| *gaps <= KILLS), "{gaps:?}");
+    check_none_twice(&rows, &plan);
+    println!("{} of {records} records arrived", rows.len());
 }
