@@ -47,11 +47,7 @@ impl Threads {
         name: &str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<oneshot::Receiver<()>> {
-        let (ended, when_ended) = oneshot::channel();
-        let task = async move {
-            task.await;
-            let _ = ended.send(()); // nobody may be waiting any more
-        };
+        let (task, when_ended) = watched(task);
         match self {
             Threads::One => {
                 tokio::spawn(task);
@@ -61,6 +57,22 @@ impl Threads {
                 std::thread::Builder::new().name(name.to_owned()).spawn(move || handle.block_on(task))?;
             }
         }
+        Ok(when_ended)
+    }
+
+    /// The same for a task that has sockets of its own. On its own thread it also looks after them itself: it need not wait
+    /// until a network thread, which may have much to decode, finds that one of them is ready.
+    pub fn start_with_sockets(
+        self,
+        name: &str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<oneshot::Receiver<()>> {
+        if self == Threads::One {
+            return self.start(name, task);
+        }
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (task, when_ended) = watched(task);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(task))?;
         Ok(when_ended)
     }
 
@@ -94,4 +106,15 @@ impl Threads {
             Threads::Many(_) => tokio::task::spawn_blocking(work).await.ok(),
         }
     }
+}
+
+fn watched(
+    task: impl Future<Output = ()> + Send + 'static,
+) -> (impl Future<Output = ()> + Send + 'static, oneshot::Receiver<()>) {
+    let (ended, when_ended) = oneshot::channel();
+    let task = async move {
+        task.await;
+        let _ = ended.send(()); // nobody may be waiting any more
+    };
+    (task, when_ended)
 }

@@ -277,6 +277,58 @@ pub const SQLITE_BLOCK_ROWS: u64 = 4096;
 /// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
 pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
 
+/// How long connecting to a PostgreSQL server may take, unless `connect_timeout` says otherwise.
+pub const POSTGRES_CONNECT_SECONDS: u64 = 10;
+
+/// A server that neither takes nor sends a byte for so long while it should is taken for gone. A transaction that waits for
+/// its disk, or for a standby, gets through in less.
+pub const POSTGRES_SILENCE_SECONDS_MAX: u64 = 30;
+
+/// The same while tables are made or changed: PostgreSQL looks through the default partition before it attaches another.
+pub const POSTGRES_DEFINITION_SECONDS_MAX: u64 = 120;
+
+/// How long a statement waits for a lock. Those who wait hold up whoever comes after them, so it must not be long.
+pub const POSTGRES_LOCK_SECONDS_MAX: u64 = 5;
+
+/// The server ends our connection when a transaction hears nothing from us for so long: it may hold a lock that we wait for.
+pub const POSTGRES_IDLE_TRANSACTION_SECONDS_MAX: u64 = 60;
+
+/// Rows are sent in pieces of about this size. (A larger record is a larger piece.)
+pub const POSTGRES_PIECE_BYTES: usize = 64 << 10;
+
+/// Origins whose encoded columns are kept, and the longest that are.
+pub const POSTGRES_ORIGINS_MAX: usize = 256;
+
+/// See above.
+pub const POSTGRES_ORIGIN_BYTES_MAX: usize = 1 << 10;
+
+/// Days before today that get a partition of their own when a record of them comes: a year and a day.
+pub const POSTGRES_PAST_DAYS_MAX: i32 = 366;
+
+/// Partitions made for one chunk; its other days wait for their next chunk, and their rows go into the default partition.
+pub const POSTGRES_NEW_DAYS_MAX: usize = 8;
+
+/// Rows that a new partition takes over from the default one; a day with more stays there.
+pub const POSTGRES_MOVED_ROWS_MAX: i64 = 100_000;
+
+/// Rows that one slice of a search gets from PostgreSQL; they come one by one.
+pub const POSTGRES_SLICE_RECORDS_MAX: usize = 1000;
+
+/// Rows that a statement of `sql` gets from PostgreSQL at once.
+pub const POSTGRES_FETCH_ROWS: usize = 1000;
+
+/// A row that is read from PostgreSQL: the largest record several times over.
+pub const POSTGRES_ROW_BYTES_MAX: u64 = 8 << 20;
+
+/// Rows of the default partition that retention deletes at once.
+pub const POSTGRES_DELETED_ROWS_MAX: i64 = 10_000;
+
+/// A password file: what is behind is not read.
+pub const PASSFILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a store may take to tell its position before the server starts without it.
+pub const STORE_START_SECONDS_MAX: u64 = 5;
+
 /// Width and precision of one value in a line of a log file: what is wider is a slip of the keyboard.
 pub const LINE_FORMAT_WIDTH_MAX: usize = 1000;
 

@@ -37,7 +37,7 @@ struct ReasonLabel {
 type StoreLabel = Vec<(&'static str, String)>;
 
 /// Gauges that are set at each scrape: name, and help.
-const GAUGES: [(&str, &str); 13] = [
+const GAUGES: [(&str, &str); 14] = [
     ("ready", "1 while records are accepted and every store goes on"),
     ("memory_bytes", "Resident memory of the process"),
     ("spool_bytes", "Bytes of the spool's segment files"),
@@ -50,6 +50,10 @@ const GAUGES: [(&str, &str); 13] = [
     ("store_lag_records", "Durable records that the store does not have yet"),
     ("store_stored_records", "Records stored since the start"),
     ("store_dead_letters", "Records that the store refused, put aside since the start"),
+    (
+        "store_missing_records",
+        "Records that the store had before it went back to an older state, and the spool no longer has",
+    ),
     ("store_failures", "Failed tries of the store since the start"),
 ];
 

@@ -50,7 +50,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;
-    let mut stores = Stores::new(&config.stores)?;
+    let mut stores = Stores::new(&config.stores, &data_dir)?;
 
     let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
@@ -58,13 +58,11 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let floor = stores.furthest_position().await;
     let (spool, writer) =
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
-    let start = |name: &str, task| {
-        threads.start(name, task).map_err(|error| Failure::new("cannot start a thread").because(error))
-    };
+    let no_thread = |error| Failure::new("cannot start a thread").because(error);
     // The writer, and behind it the shippers.
-    let mut tasks = vec![start("spool", Box::pin(writer.run(threads)) as Task)?];
+    let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {
-        tasks.push(start(&name, shipper)?);
+        tasks.push(threads.start_with_sockets(&name, shipper).map_err(no_thread)?);
     }
 
     let metrics = Metrics::new();

@@ -1,26 +1,25 @@
 """The design of 2017 that logboom descends from, as a reference: one thread, edge-triggered epoll, pickles of logging's
 SocketHandler, a file of lines, and, if asked for, a database.
 
-    ancestor.py file PATH RECORDS             lines in PATH.log
-    ancestor.py sqlite BATCH PATH RECORDS     the same, and rows in PATH.db, so many a transaction
+    ancestor.py file PATH RECORDS                 lines in PATH.log
+    ancestor.py postgres BATCH URL PATH RECORDS   the same, and rows in a database, so many a statement and transaction
 
-It prints its address, and ends once so many records are stored. The original wrote to PostgreSQL. SQLite takes its place here,
-with WAL and synchronous=FULL: a commit is durable, as PostgreSQL's is by default. A batch that is not full is written
-after a second.
+It prints its address, and ends once so many records are stored. Rows go through `psycopg2.extras.execute_values` into a table
+without any index; a commit is durable, as is PostgreSQL's default. A batch that is not full is written after a second.
 """
 
 import logging
 import pickle
 import select
 import socket
-import sqlite3
 import struct
 import sys
 import time
 
 FORMAT = "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s"
-COLUMNS = "time REAL, level INTEGER, name TEXT, path TEXT, line INTEGER, function TEXT, process INTEGER, thread TEXT, message TEXT, service TEXT, trace_id TEXT, region TEXT"
-INSERT = "INSERT INTO logs VALUES (" + ", ".join("?" * 12) + ")"
+COLUMNS = "time timestamptz, level integer, name text, path text, line integer, function text, process integer, thread text, message text, service text, trace_id text, region text"
+INSERT = "INSERT INTO logs VALUES %s"
+ROW = "(to_timestamp(%s), " + ", ".join(["%s"] * 11) + ")"
 
 
 class File:
@@ -36,11 +35,13 @@ class File:
 
 
 class Database:
-    def __init__(self, path, batch):
-        self.connection = sqlite3.connect(path + ".db", isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode = wal")
-        self.connection.execute("PRAGMA synchronous = full")
-        self.connection.execute("CREATE TABLE logs (" + COLUMNS + ")")
+    def __init__(self, url, batch):
+        import psycopg2.extras
+        self.execute_values = psycopg2.extras.execute_values
+        self.connection = psycopg2.connect(url)
+        self.cursor = self.connection.cursor()
+        self.cursor.execute("CREATE TABLE logs (" + COLUMNS + ")")
+        self.connection.commit()
         self.batch, self.rows = batch, []
 
     def add(self, record):
@@ -52,9 +53,8 @@ class Database:
 
     def flush(self):
         if self.rows:
-            self.connection.execute("BEGIN")
-            self.connection.executemany(INSERT, self.rows)
-            self.connection.execute("COMMIT")
+            self.execute_values(self.cursor, INSERT, self.rows, template=ROW, page_size=self.batch)
+            self.connection.commit()
             self.rows = []
 
 
@@ -117,10 +117,11 @@ def serve(stores, missing):
 
 
 def main():
-    kind, *batch, path, records = sys.argv[1:]
+    kind, *database, path, records = sys.argv[1:]
     stores = [File(path)]
-    if kind == "sqlite":
-        stores.append(Database(path, int(batch[0])))
+    if kind == "postgres":
+        batch, url = database
+        stores.append(Database(url, int(batch)))
     serve(stores, int(records))
 
 

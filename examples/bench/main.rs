@@ -13,6 +13,9 @@
 )]
 
 mod answers;
+#[path = "../../src/store/postgres/server.rs"]
+#[allow(dead_code, missing_docs, reason = "tests use the rest")]
+mod database;
 mod generator;
 mod histogram;
 mod limits;

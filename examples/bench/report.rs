@@ -51,6 +51,8 @@ struct Column {
 
 /// Every figure there is, in the order of the table. Columns that no line fills are left out.
 const COLUMNS: &[Column] = &[
+    Column { figure: "sent", heading: "sent" },
+    Column { figure: "stored", heading: "kept" },
     Column { figure: "records_per_second", heading: "rec/s" },
     Column { figure: "stored_per_second", heading: "sto/s" },
     Column { figure: "megabytes_per_second", heading: "MB/s" },
@@ -65,16 +67,22 @@ const COLUMNS: &[Column] = &[
     Column { figure: "deleted", heading: "del" },
     Column { figure: "cpu_percent", heading: "CPU%" },
     Column { figure: "cpu_seconds_per_million", heading: "CPU" },
+    Column { figure: "database_cpu_seconds_per_million", heading: "dbCPU" },
     Column { figure: "generator_cpu_seconds_per_million", heading: "gen" },
     Column { figure: "peak_megabytes", heading: "RSS" },
     Column { figure: "disk_bytes_per_record", heading: "B/rec" },
+    Column { figure: "index_bytes_per_record", heading: "idx" },
+    Column { figure: "id_range_ms", heading: "ids" },
+    Column { figure: "hour_ms", heading: "hour" },
+    Column { figure: "trace_ms", heading: "trace" },
 ];
 
 /// What the headings mean.
 pub const LEGEND: &str = "\
-rec/s: records a second, acknowledged or durable | sto/s: until all were stored | p50 to max: latency in ms
-CPU, gen: processor seconds a million records, of server and generator | RSS: peak memory of the server in MB
-B/rec: bytes a record of all its files on disk | ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
+sent, kept: records, the latter by the database's own count | rec/s: records a second, acknowledged or durable | sto/s: until all were stored | p50 to max: latency in ms
+CPU, dbCPU, gen: processor seconds a million records, of server, PostgreSQL and generator | RSS: peak memory of the server in MB
+B/rec, idx: bytes a record of all its files on disk, and of indexes | ids, hour, trace: ms for 1,000 ids, an hour, a trace
+ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
 limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";
 
 /// Widths: the name of a line at least, and each figure. The widest table has fourteen figures and 120 columns.

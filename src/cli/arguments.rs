@@ -70,7 +70,7 @@ pub(super) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(110)
-        .subcommands([serve(), query(), sql(), status(), check_config(), spool()])
+        .subcommands([serve(), query(), sql(), status(), check_config(), schema(), spool()])
 }
 
 fn serve() -> Command {
@@ -134,6 +134,20 @@ fn check_config() -> Command {
     Command::new("check-config")
         .about("Tells what is wrong with a configuration file, or what `serve` would run with")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The file"))
+}
+
+fn schema() -> Command {
+    Command::new("schema")
+        .about("Prints the SQL that makes a store's tables, for those who make them by hand")
+        .arg(
+            Arg::new("store")
+                .long("store")
+                .value_name("postgres")
+                .value_parser(["postgres"])
+                .required(true)
+                .hide_possible_values(true)
+                .help("The kind of store"),
+        )
 }
 
 fn spool() -> Command {

@@ -66,6 +66,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "status" => status::run(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
         "spool" => read_spool(matches),
+        "schema" => print_schema(&mut Output::stdout(matches)),
         other => Err(Failure::usage(format!("unknown command `{other}`"))),
     }
 }
@@ -75,6 +76,12 @@ fn serve(matches: &ArgMatches) -> Result<(), Failure> {
     let file = matches.get_one::<String>("config").map(OsString::from).or_else(variable);
     let loaded = config::load(file.as_deref().map(Path::new), std::env::vars_os(), config::flags(matches))?;
     crate::pipeline::run(&loaded.config)
+}
+
+/// For those who make tables by hand; there is one kind of store whose tables somebody else may have to make.
+fn print_schema(output: &mut Output) -> Result<(), Failure> {
+    output.write_all(crate::store::postgres::SCHEMA.as_bytes()).map_err(output::failed)?;
+    output.finish()
 }
 
 fn read_spool(matches: &ArgMatches) -> Result<(), Failure> {

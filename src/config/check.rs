@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::listen::{ListenAddress, Listener};
-use super::store::StoreConfig;
+use super::store::{StoreConfig, StoreUrl};
 use super::{Config, SpoolConfig};
 use crate::failure::Failure;
 use crate::limits::{
@@ -122,11 +122,21 @@ fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {
 
 fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
     for (at, store) in stores.iter().enumerate() {
-        let same = |other: &&StoreConfig| normal(other.url.path()) == normal(store.url.path());
+        let same = |other: &&StoreConfig| match (&other.url, &store.url) {
+            // Several nodes may share the tables of one database.
+            (StoreUrl::Postgres(one), StoreUrl::Postgres(two)) => {
+                one.is_same_place(two) && other.node == store.node
+            }
+            (one, two) => one.path().zip(two.path()).is_some_and(|(one, two)| normal(one) == normal(two)),
+        };
         if let Some(other) = stores[..at].iter().find(same) {
-            return Err(Failure::usage(format!("two stores write {}", store.url.path().display()))
+            let place = match store.url.path() {
+                Some(path) => path.display().to_string(),
+                None => store.url.to_string(),
+            };
+            return Err(Failure::usage(format!("two stores write {place}"))
                 .because(format!("both `{}` and `{}` do", other.name, store.name))
-                .hint("give each store its own path"));
+                .hint("give each store its own path, its own database, or in one database its own `node`"));
         }
     }
     Ok(())

@@ -130,7 +130,8 @@ impl Loaded {
     pub fn effective(&self) -> impl Iterator<Item = (&'static str, String, String)> {
         options::ALL.iter().filter(|about| about.is_global()).map(|about| {
             let given = self.values.given(about);
-            (about.key, given.texts.join(" "), given.origin.of(about).to_string())
+            let texts: Vec<_> = given.texts.iter().map(|text| values::without_password(text)).collect();
+            (about.key, texts.join(" "), given.origin.of(about).to_string())
         })
     }
 }

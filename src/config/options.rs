@@ -11,7 +11,7 @@ use super::shape::{
     OPTIONAL_SIZE, PATH, SECONDS, SIZE, SWITCH, TEXT,
 };
 use super::spool::{WHEN_FULL_SHAPE, WhenFull};
-use super::store::{STORE_NAME, STORE_URL, StoreUrl};
+use super::store::{OPTIONAL_NODE, STORE_NAME, STORE_URL, StoreUrl};
 
 settings! {
     /// The folder of the spool and of the default database. It is created if it is missing.
@@ -53,7 +53,8 @@ settings! {
     /// on and counts what it drops, `block` stops reading. HTTP clients are always told to come back later.
     WHEN_FULL: WhenFull = Spool, "when_full", WHEN_FULL_SHAPE, "shed";
 
-    /// Where records are kept: `sqlite` (logboom.db in the data folder), `sqlite:PATH`, or `file:PATH` (lines of
+    /// Where records are kept: `sqlite` (logboom.db in the data folder), `sqlite:PATH`, `postgres://...` (as libpq
+    /// takes it, with `PGHOST`, `PGPASSWORD`, `~/.pgpass` and so on for what it leaves open), or `file:PATH` (lines of
     /// text, which cannot be queried). In the file either such texts, or `[[store]]` tables; flags and variables
     /// replace both.
     STORE: StoreUrl = Store, "store", STORE_URL, "sqlite";
@@ -66,10 +67,14 @@ settings! {
     FLUSH_BYTES: usize = EachStore, "flush_bytes", MEMORY_SIZE, "4MiB";
     /// How long a store waits for more records before it writes those that it has.
     FLUSH_INTERVAL: Duration = EachStore, "flush_interval", DURATION, "200ms";
-    /// Databases only: records received longer ago than this are deleted.
+    /// Databases only: records received longer ago than this are deleted. PostgreSQL: whole days that ended longer ago,
+    /// by the records' own times.
     RETENTION_AGE: Option<Duration> = EachStore, "retention_age", OPTIONAL_DURATION, "none";
     /// Databases only: the oldest records are deleted while the database is larger than this.
     RETENTION_BYTES: Option<u64> = EachStore, "retention_bytes", OPTIONAL_SIZE, "none";
+    /// PostgreSQL only: what this instance is called in the column `node`, and where its position is kept. No two may have
+    /// one name. With `none`, a random name that is kept in the data folder.
+    NODE: Option<String> = EachStore, "node", OPTIONAL_NODE, "none";
     /// Files only: the format of a line, as Python's logging.Formatter takes it.
     LINE_FORMAT: String = EachStore, "line_format", TEXT,
         "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s";

@@ -126,7 +126,10 @@ fn memory_size(text: &str) -> Result<usize, String> {
     usize::try_from(size(text)?).map_err(|_| "is too large".into())
 }
 
-fn optional<T>(parse: impl FnOnce(&str) -> Result<T, String>, text: &str) -> Result<Option<T>, String> {
+pub(super) fn optional<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+    text: &str,
+) -> Result<Option<T>, String> {
     if text == "none" { Ok(None) } else { parse(text).map(Some) }
 }
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options;
-use super::shape::{Form, Shape};
+use super::shape::{Form, Shape, optional};
 use super::values::Values;
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
+use crate::store::postgres::PostgresUrl;
 
 /// One store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct StoreConfig {
     pub retention_age: Option<Duration>,
     /// Databases: the oldest records are deleted while it is larger than this, in bytes.
     pub retention_bytes: Option<u64>,
+    /// PostgreSQL: what this instance is called there; `None` is the random name of its data folder.
+    pub node: Option<String>,
     /// Files: the format of a line, as Python's `logging.Formatter` takes it.
     pub line_format: String,
     /// Files: a new file is begun when this one has so many bytes.
@@ -44,12 +47,14 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// Lines of text in a file.
     File(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresUrl>),
 }
 
 /// The values of `store` and `url`.
 pub(super) const STORE_URL: Shape<StoreUrl> = Shape {
     name: "URL",
-    accepts: "`sqlite`, `sqlite:PATH` or `file:PATH`",
+    accepts: "`sqlite`, `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `file:PATH`",
     form: Form::List,
     parse: StoreUrl::parse,
 };
@@ -62,6 +67,14 @@ pub(super) const STORE_NAME: Shape<String> = Shape {
     parse: parse_name,
 };
 
+/// The values of `node`.
+pub(super) const OPTIONAL_NODE: Shape<Option<String>> = Shape {
+    name: "NAME",
+    accepts: "letters, digits, `-`, `_` and `.`, at most 64; or `none`",
+    form: Form::One,
+    parse: |text| optional(parse_name, text),
+};
+
 /// The file of the default database within the data folder.
 const DATABASE: &str = "logboom.db";
 
@@ -72,9 +85,10 @@ impl StoreUrl {
             Some(("sqlite" | "file", "")) => Err("has no path after the colon".into()),
             Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
             Some(("file", path)) => Ok(StoreUrl::File(path.into())),
-            Some((kind @ ("postgres" | "postgresql" | "clickhouse"), _)) => {
-                Err(format!("names {kind}, which is not in this version"))
+            Some(("postgres" | "postgresql", _)) => {
+                PostgresUrl::parse(text).map(|url| StoreUrl::Postgres(Box::new(url)))
             }
+            Some(("clickhouse", _)) => Err("names clickhouse, which is not in this version".into()),
             _ => Err("is not the address of a store".into()),
         }
     }
@@ -84,13 +98,15 @@ impl StoreUrl {
         match self {
             StoreUrl::Sqlite(_) => "sqlite",
             StoreUrl::File(_) => "file",
+            StoreUrl::Postgres(_) => "postgres",
         }
     }
 
-    /// The file that it writes.
-    pub fn path(&self) -> &Path {
+    /// The file that it writes, if it is one.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            StoreUrl::Sqlite(path) | StoreUrl::File(path) => path,
+            StoreUrl::Sqlite(path) | StoreUrl::File(path) => Some(path),
+            StoreUrl::Postgres(_) => None,
         }
     }
 
@@ -111,7 +127,12 @@ impl StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.kind(), self.path().display())
+        match self {
+            StoreUrl::Sqlite(path) | StoreUrl::File(path) => {
+                write!(formatter, "{}:{}", self.kind(), path.display())
+            }
+            StoreUrl::Postgres(url) => write!(formatter, "{url}"),
+        }
     }
 }
 
@@ -188,6 +209,7 @@ impl StoreConfig {
             flush_interval: values.one(&options::FLUSH_INTERVAL)?,
             retention_age: values.one(&options::RETENTION_AGE)?,
             retention_bytes: values.one(&options::RETENTION_BYTES)?,
+            node: values.one(&options::NODE)?,
             line_format: values.one(&options::LINE_FORMAT)?,
             rotate_bytes: values.one(&options::ROTATE_BYTES)?,
             rotate_daily: values.one(&options::ROTATE_DAILY)?,
@@ -204,12 +226,16 @@ mod tests {
     fn urls() {
         assert_eq!(
             StoreUrl::parse("sqlite").unwrap().within(Path::new("d")).path(),
-            Path::new("d/logboom.db")
+            Some(Path::new("d/logboom.db"))
         );
         assert_eq!(StoreUrl::parse("sqlite:/a/b.db"), Ok(StoreUrl::Sqlite("/a/b.db".into())));
         assert_eq!(StoreUrl::parse("file:x.log").unwrap().to_string(), "file:x.log");
+        let postgres = StoreUrl::parse("postgres://jo:secret@h/db").unwrap();
+        assert_eq!((postgres.kind(), postgres.to_string().as_str()), ("postgres", "postgres://jo@h/db"));
         for (text, part) in [
-            ("postgres://a/b", "postgres, which is not in this version"),
+            ("clickhouse://a/b", "clickhouse, which is not in this version"),
+            ("postgres:a", "does not begin with `postgres://`"),
+            ("postgres://a?b=c", "the parameter `b`"),
             ("file:", "no path"),
             ("sqlite:", "no path"),
             ("file", "not the address of a store"),

@@ -60,6 +60,7 @@ fn defaults() {
         flush_interval: Duration::from_millis(200),
         retention_age: None,
         retention_bytes: None,
+        node: None,
         line_format: "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s".into(),
         rotate_bytes: None,
         rotate_daily: false,
@@ -205,7 +206,7 @@ fn bad_values_say_where_and_what_is_accepted() {
     );
     let variable = failure("", &[("LOGBOOM_WHEN_FULL", "drop")], &[]);
     assert!(variable.contains("given by LOGBOOM_WHEN_FULL: `drop` is none of `shed`, `block`"));
-    assert!(failure("", &[], &["--store", "postgres://db/logs"]).contains("not in this version"));
+    assert!(failure("", &[], &["--store", "clickhouse://db/logs"]).contains("not in this version"));
     assert!(failure("threads = [1, 2]", &[], &[]).contains("neither text, number nor list in line 1"));
     assert!(failure("threads = 1\nthreads = 2", &[], &[]).contains("in line 2"));
     assert!(failure("threads = \n", &[], &[]).contains("in line 1"));
@@ -222,6 +223,25 @@ fn stores_must_be_told_apart() {
     assert!(mixed.contains("mixes texts and tables"), "{mixed}");
     assert!(failure("[[store]]\nname = 'a'", &[], &[]).contains("has no `url` in line 1\nhint: "));
     assert!(failure("", &[], &["--log-file", "./logboom-data/logboom.db"]).contains("two stores write"));
+    let databases = |one: &str, other: &str| {
+        let table = |name: &str, url: &str| format!("[[store]]\nname = \"{name}\"\nurl = \"{url}\n");
+        load_from(&(table("a", &format!("{one}\"")) + &table("b", other)), &[], &[])
+    };
+    for other in ["postgresql://h:5432/db", "postgres://jo:secret@h/db?sslmode=require"] {
+        let same = databases("postgres://h/db", &format!("{other}\"")).unwrap_err().to_string();
+        assert!(same.starts_with("error: two stores write postgres"), "{same}");
+        assert!(same.contains("both `a` and `b` do\nhint: ") && same.contains("its own `node`"), "{same}");
+        assert!(!same.contains("secret"), "{same}");
+    }
+    for other in [
+        "postgres://h/db\"\nnode = \"second\"",
+        "postgres://h/other\"",
+        "postgres://h:5433/db\"",
+        "postgres://g/db\"",
+        "postgres://h/db?options=-c%20search_path%3Dmine\"",
+    ] {
+        assert!(databases("postgres://h/db", other).is_ok(), "{other}");
+    }
 }
 
 #[test]

@@ -122,7 +122,8 @@ impl Given {
 
 impl<T> Setting<T> {
     fn read(&self, text: &str, origin: &Origin) -> Result<T, Failure> {
-        (self.shape.parse)(text).map_err(|error| bad_value(&self.about, origin, format!("`{text}` {error}")))
+        let shown = without_password(text);
+        (self.shape.parse)(text).map_err(|error| bad_value(&self.about, origin, format!("`{shown}` {error}")))
     }
 }
 
@@ -139,10 +140,40 @@ fn by(about: &About, origin: &Origin) -> String {
     }
 }
 
+/// A value as it may be shown: of a URL without its password.
+pub(super) fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let place = match place.rsplit_once('@') {
+        Some((account, place)) => format!("{}@{place}", account.split(':').next().unwrap_or_default()),
+        None => place.into(),
+    };
+    let shown: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("password=")).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{scheme}://{place}{mark}{}", shown.join("&"))
+}
+
 /// The parts of a list in one text, as in a variable: separated by blanks or semicolons.
 pub(super) fn split_list(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || c == ';')
         .filter(|part| !part.is_empty())
         .map(String::from)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (text, shown) in [
+            ("postgres://jo:a:b@c@h:1/db?sslmode=x", "postgres://jo@h:1/db?sslmode=x"),
+            ("postgres://jo@h/db?password=p&options=x", "postgres://jo@h/db?options=x"),
+            ("postgres://h/db", "postgres://h/db"),
+            ("sqlite:/a:b@c", "sqlite:/a:b@c"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
+    }
 }

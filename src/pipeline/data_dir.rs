@@ -1,9 +1,12 @@
 //! The data folder, which one process at a time may use.
 
 use std::fs::{self, File, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::limits::STORE_NAME_BYTES_MAX;
 
 /// A data folder that this process holds.
 pub(super) struct DataDir {
@@ -40,5 +43,55 @@ impl DataDir {
     /// Where the spool is.
     pub(super) fn spool(&self) -> PathBuf {
         self.path.join("spool")
+    }
+
+    /// The name of this folder among all that write into one database: random, made once, and kept in the file `node`.
+    pub(super) fn node(&self) -> Result<String, Failure> {
+        let path = self.path.join("node");
+        let failed = |error: io::Error| {
+            let what = format!("cannot use {}", path.display());
+            Failure::new(what)
+                .because(error)
+                .hint("it holds the name under which a shared database knows this server")
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if is_node(text.trim()) => Ok(text.trim().to_owned()),
+            Ok(_) => Err(failed(io::Error::other("it is not a name"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_node(&path).map_err(failed),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whole and durable, or not at all: a name that is gone after a loss of power would send everything twice.
+    fn make_node(&self, path: &Path) -> io::Result<String> {
+        let node = format!("{:08x}", RandomState::new().hash_one(()) as u32);
+        let draft = self.path.join("node.new");
+        let mut file = File::create(&draft)?;
+        writeln!(file, "{node}")?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(node)
+    }
+}
+
+fn is_node(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_name() {
+        let folders = [tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap()];
+        let name = |folder: &tempfile::TempDir| DataDir::open(folder.path()).unwrap().node().unwrap();
+        let names = folders.each_ref().map(name);
+        assert_eq!(names, folders.each_ref().map(name));
+        assert_ne!(names[0], names[1]);
+        fs::write(folders[0].path().join("node"), "a readable-name\n").unwrap();
+        assert!(DataDir::open(folders[0].path()).unwrap().node().is_err());
     }
 }

@@ -1,23 +1,28 @@
 //! The configured stores: each with a shipper and a pace of its own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::Task;
+use super::data_dir::DataDir;
 use crate::config::{StoreConfig, StoreUrl};
 use crate::failure::Failure;
+use crate::limits::STORE_START_SECONDS_MAX;
 use crate::record::RecordId;
 use crate::spool::Spool;
 use crate::store::file::{FileOptions, FileStore, LineFormat};
-use crate::store::sqlite::{Retention, SqliteStore};
-use crate::store::{Flush, Progress, Shipper, Store};
+use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Database, Flush, Progress, Retention, Shipper, Store};
 
 /// All stores, before and while they ship.
 pub(super) struct Stores {
     waiting: Vec<Configured>,
     progress: Vec<Arc<Progress>>,
-    database: Option<PathBuf>,
+    database: Option<Database>,
     /// Set to have a log file reopened.
     reopen: Vec<Arc<AtomicBool>>,
 }
@@ -30,15 +35,16 @@ struct Configured {
 enum AnyStore {
     Sqlite(Box<SqliteStore>),
     File(Box<FileStore>),
+    Postgres(Box<PostgresStore>),
 }
 
 impl Stores {
     /// Opens nothing yet: a store that is not there now must not keep the server from starting.
-    pub(super) fn new(configs: &[StoreConfig]) -> Result<Stores, Failure> {
+    pub(super) fn new(configs: &[StoreConfig], data_dir: &DataDir) -> Result<Stores, Failure> {
         let mut stores =
             Stores { waiting: Vec::new(), progress: Vec::new(), database: None, reopen: Vec::new() };
         for config in configs {
-            let store = stores.open(config)?;
+            let store = stores.open(config, data_dir)?;
             let flush = Flush {
                 rows: config.flush_rows as u64,
                 bytes: config.flush_bytes as u64,
@@ -50,11 +56,11 @@ impl Stores {
         Ok(stores)
     }
 
-    fn open(&mut self, config: &StoreConfig) -> Result<AnyStore, Failure> {
+    fn open(&mut self, config: &StoreConfig, data_dir: &DataDir) -> Result<AnyStore, Failure> {
+        let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
         match &config.url {
             StoreUrl::Sqlite(path) => {
-                self.database.get_or_insert_with(|| path.clone());
-                let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
+                self.database.get_or_insert_with(|| Database::Sqlite(path.clone()));
                 Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(path.clone(), retention))))
             }
             StoreUrl::File(path) => {
@@ -72,6 +78,16 @@ impl Stores {
                 self.reopen.push(store.reopen_handle());
                 Ok(AnyStore::File(Box::new(store)))
             }
+            StoreUrl::Postgres(url) => {
+                let node = config.node.clone().map_or_else(|| data_dir.node(), Ok)?;
+                let variable = |name: &str| std::env::var(name).ok();
+                let store = PostgresStore::new(url, variable, &node, retention).map_err(|error| {
+                    Failure::usage(format!("the store {} cannot be reached", config.name)).because(error)
+                })?;
+                tracing::info!(store = config.name, node, "writing as this node");
+                self.database.get_or_insert_with(|| Database::Postgres(store.database()));
+                Ok(AnyStore::Postgres(Box::new(store)))
+            }
         }
     }
 
@@ -79,11 +95,20 @@ impl Stores {
     pub(super) async fn furthest_position(&mut self) -> RecordId {
         let mut furthest = 1;
         for Configured { store, .. } in &mut self.waiting {
-            let position = match store {
-                AnyStore::Sqlite(store) => store.position().await,
-                AnyStore::File(store) => store.position().await,
+            let position = async {
+                match store {
+                    AnyStore::Sqlite(store) => store.position().await,
+                    AnyStore::File(store) => store.position().await,
+                    AnyStore::Postgres(store) => store.position().await,
+                }
             };
-            furthest = furthest.max(position.unwrap_or(1)); // its shipper tells what is wrong
+            let position = timeout(Duration::from_secs(STORE_START_SECONDS_MAX), position).await;
+            if let Ok(Ok(position)) = position {
+                furthest = furthest.max(position); // else its shipper tells what is wrong
+            }
+            if let AnyStore::Postgres(store) = store {
+                store.disconnect(); // its thread, which is another one, connects for itself
+            }
         }
         furthest
     }
@@ -98,6 +123,9 @@ impl Stores {
                 let task: Task = match store {
                     AnyStore::Sqlite(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
                     AnyStore::File(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
+                    AnyStore::Postgres(store) => {
+                        Box::pin(Shipper::new(*store, reader, flush, progress).run())
+                    }
                 };
                 (name, task)
             })
@@ -110,7 +138,7 @@ impl Stores {
     }
 
     /// The first store that can be queried.
-    pub(super) fn database(&self) -> Option<PathBuf> {
+    pub(super) fn database(&self) -> Option<Database> {
         self.database.clone()
     }
 

@@ -37,7 +37,7 @@ fn numbered(from: RecordId, to: RecordId) -> Vec<(RecordId, String)> {
 
 /// Runs every check.
 pub(crate) fn check<S: Subject>(new_subject: impl Fn() -> S) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         begins_at_one(&new_subject()).await;
         position_moves_with_the_rows(&new_subject()).await;

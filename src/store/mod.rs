@@ -1,13 +1,20 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
+mod clock;
 pub mod file;
+pub mod postgres;
+mod search;
 mod shipper;
 pub mod sqlite;
 
 #[cfg(test)]
 pub(crate) mod contract;
 
+pub use search::Search;
 pub use shipper::{Flush, Progress, Shipper};
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::record::RecordId;
 use crate::spool::Chunk;
@@ -37,6 +44,15 @@ pub trait Store: Send + 'static {
     fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
+/// What can be read back.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// The file of an SQLite database.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(postgres::read::PostgresDatabase),
+}
+
 /// What became of a chunk's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
@@ -44,6 +60,15 @@ pub struct Written {
     pub stored: u64,
     /// Put aside with a reason.
     pub dead_letters: u64,
+}
+
+/// How long, and how much, a database keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Older records are deleted.
+    pub age: Option<Duration>,
+    /// The oldest are deleted once the database holds more bytes than this.
+    pub bytes: Option<u64>,
 }
 
 /// Why a store does not take anything now. The shipper tries again, for ever; the spool keeps the records meanwhile.

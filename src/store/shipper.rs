@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod model;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Progress {
     pub transactions: AtomicU64,
     /// Failed tries since the start.
     pub failures: AtomicU64,
+    /// Records that the store had before it went back to an older state, and that the spool does not have any more.
+    pub missing: AtomicU64,
     position: watch::Sender<RecordId>,
     /// Someone waits for this position: do not wait for more records.
     wanted: AtomicU64,
@@ -60,6 +63,7 @@ impl Progress {
             dead_letters: AtomicU64::new(0),
             transactions: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
             position: watch::Sender::new(0),
             wanted: AtomicU64::new(0),
             last_error: Mutex::new(None),
@@ -101,6 +105,8 @@ pub struct Shipper<S> {
     chunk: Chunk,
     /// The store has told its position and nothing failed since.
     connected: bool,
+    /// The records that were last counted as missing, so that none is counted twice.
+    gap: Range<RecordId>,
     /// Since when records have been waiting.
     waiting_since: Option<Instant>,
     /// Records written since the last sync, and when it is due.
@@ -121,6 +127,7 @@ impl<S: Store> Shipper<S> {
             progress,
             chunk: Chunk::default(),
             connected: false,
+            gap: 0..0,
             waiting_since: None,
             unsynced_rows: 0,
             sync_at: now,
@@ -200,6 +207,7 @@ impl<S: Store> Shipper<S> {
                 oldest,
                 "the spool begins after the store's position: the store goes on from there"
             );
+            self.count_missing(position, oldest.min(expected));
         }
         self.reader.seek(position.max(oldest));
         self.progress.position.send_replace(self.reader.position());
@@ -209,6 +217,24 @@ impl<S: Store> Shipper<S> {
             self.progress.set_error(None);
         }
         Ok(())
+    }
+
+    /// Counts what the store had and no longer has, if it went back; a store that failed since is still where it was.
+    fn count_missing(&mut self, position: RecordId, end: RecordId) {
+        let known = self.gap.end.min(end).saturating_sub(self.gap.start.max(position));
+        let missing = end.saturating_sub(position).saturating_sub(known);
+        if missing == 0 {
+            return;
+        }
+        self.gap = if known == 0 { position..end } else { self.gap.start.min(position)..end };
+        self.progress.missing.fetch_add(missing, Relaxed);
+        tracing::error!(
+            store = self.progress.name,
+            from = position,
+            to = end - 1,
+            missing,
+            "records are missing in the store: it had them, and the spool has already let go of them"
+        );
     }
 
     /// Waits for the first record, then for enough of them or for the flush interval; never beyond the next sync or
@@ -340,6 +366,44 @@ mod tests {
         async fn maintain(&mut self) -> Result<bool, StoreError> {
             Ok(false)
         }
+    }
+
+    #[test]
+    fn what_a_restored_store_and_the_spool_both_lack_is_counted_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+            let (spool, _writer) = Spool::open(disk, sizes, 11).unwrap();
+            let progress = Progress::new("restored", "test");
+            let store = Locked {
+                progress: Arc::clone(&progress),
+                position: 3,
+                refusals: 0,
+                error_was_kept: Arc::default(),
+            };
+            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+            let mut shipper = Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress));
+            shipper.connect().await.unwrap();
+            assert_eq!(progress.missing.load(Relaxed), 0, "a store that joins late has lost nothing");
+            shipper.store.position = 6;
+            for _ in 0..2 {
+                shipper.connect().await.unwrap();
+                assert_eq!(progress.missing.load(Relaxed), 5);
+            }
+            shipper.store.position = 4;
+            shipper.connect().await.unwrap();
+            assert_eq!(progress.missing.load(Relaxed), 7, "it went back once more, and lacks two more");
+            for (position, end, missing) in [(4, 15, 11), (20, 25, 16), (20, 25, 16)] {
+                shipper.count_missing(position, end);
+                assert_eq!(
+                    progress.missing.load(Relaxed),
+                    missing,
+                    "back to {position}, and the spool begins at {end}"
+                );
+            }
+        });
     }
 
     #[test]

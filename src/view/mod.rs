@@ -5,7 +5,6 @@ mod records;
 mod sql;
 mod status;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,14 +16,14 @@ use crate::limits::{ANSWERS_MAX, QUERIES_MAX};
 use crate::metrics::{Metrics, Sources};
 use crate::server::{Body, problem};
 use crate::spool::Spool;
-use crate::store::{self, StoreError};
+use crate::store::{self, Database, StoreError};
 
 /// What the HTTP API reads from.
 pub struct View {
     /// How queries run.
     pub threads: Threads,
     /// The first store that can be queried.
-    pub database: Option<PathBuf>,
+    pub database: Option<Database>,
     /// The queue.
     pub spool: Arc<Spool>,
     /// How far each store is.
@@ -59,13 +58,13 @@ impl View {
         }
     }
 
-    fn database(&self) -> Result<PathBuf, Box<Response<Body>>> {
+    fn database(&self) -> Result<Database, Box<Response<Body>>> {
         self.database.clone().ok_or_else(|| {
             Box::new(problem(
                 StatusCode::NOT_IMPLEMENTED,
                 "there is nothing to query",
                 "no store of this server can be queried",
-                Some("configure a store such as `sqlite`"),
+                Some("configure a database as a store: `sqlite`, or `postgres://...`"),
             ))
         })
     }

@@ -8,7 +8,8 @@
 //! taken for whole. Either is sent at the client's pace; a connection that does not read is closed.
 
 use std::io;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,11 @@ use crate::limits::{
     ANSWER_READ_SECONDS_MAX, ANSWERS_MAX, PAGE_BYTES_MAX, QUERY_PAGE_RECORDS_MAX, QUERY_SLICE_BYTES,
     QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
 };
-use crate::record::{RecordId, json, time};
+use crate::record::{RecordId, RecordRef, json, time};
 use crate::server::{Body, HangUp, problem};
-use crate::store::sqlite::read::{Search, SqliteReader};
+use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
+use crate::store::sqlite::read::SqliteReader;
+use crate::store::{self, Database, Search, StoreError};
 
 /// What the request asks for.
 struct Parameters {
@@ -97,11 +100,11 @@ impl Parameters {
             None => {}
         }
         Ok(Search {
-            condition: query::sqlite::condition(&query),
             ids,
             time_min: moment(&self.since)?.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
             time_max: until.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
             descending: self.descending,
+            query,
         })
     }
 }
@@ -169,16 +172,21 @@ impl View {
 struct Scan {
     threads: Threads,
     queries: Arc<Semaphore>,
-    database: PathBuf,
+    database: Database,
     search: Search,
     /// Records that are still wanted.
     limit: u64,
     /// Rows that the next slice looks at.
     rows: u64,
     deadline: Instant,
-    reader: Option<SqliteReader>,
+    reader: Option<Reader>,
     /// Unless the answer is a stream of lines.
     page: Option<Page>,
+}
+
+enum Reader {
+    Sqlite(SqliteReader),
+    Postgres(Box<PostgresReader>),
 }
 
 /// How much of an answer that is one document was sent.
@@ -203,6 +211,17 @@ struct Slice {
     last_id: RecordId,
 }
 
+impl Slice {
+    /// Takes a match, and says whether there is room for another.
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>, limit: u64) -> bool {
+        json::write(id, record, &mut self.lines);
+        self.lines.push(b'\n');
+        self.matches += 1;
+        self.last_id = id;
+        self.matches < limit && self.lines.len() < QUERY_SLICE_BYTES
+    }
+}
+
 impl Scan {
     fn is_done(&self) -> bool {
         self.limit == 0 || self.search.ids.is_empty()
@@ -215,49 +234,70 @@ impl Scan {
     async fn next(mut self) -> Result<(Scan, Slice), Refusal> {
         let permit = Arc::clone(&self.queries).acquire_owned().await;
         let threads = self.threads;
-        let result = threads.call(move || {
-            let _permit = permit;
-            self.slice().map(|slice| (self, slice))
-        });
-        match result.await {
-            Some(Ok(result)) => Ok(result),
-            Some(Err(refusal)) => Err(refusal),
-            None => Err(Box::new(problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the query failed",
-                "its thread has ended",
-                None,
-            ))),
-        }
+        let result = match self.database.clone() {
+            Database::Sqlite(path) => {
+                let work = move || {
+                    let _permit = permit;
+                    self.slice_of_sqlite(&path).map(|slice| (self, slice))
+                };
+                threads
+                    .call(work)
+                    .await
+                    .unwrap_or_else(|| Err(StoreError::new("the query's thread has ended")))
+            }
+            Database::Postgres(database) => {
+                self.slice_of_postgres(&database).await.map(|slice| (self, slice))
+            }
+        };
+        result.map_err(|error| Box::new(super::store_problem(&error)))
     }
 
     /// Blocks for one slice.
-    fn slice(&mut self) -> Result<Slice, Refusal> {
-        let database = self.database.clone();
-        let failed = |error: rusqlite::Error| {
-            Box::new(super::store_problem(&crate::store::sqlite::describe(&database, &error)))
-        };
+    fn slice_of_sqlite(&mut self, path: &Path) -> Result<Slice, StoreError> {
+        let failed = |error: rusqlite::Error| store::sqlite::describe(path, &error);
         let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => SqliteReader::open(&self.database).map_err(failed)?,
+            Some(Reader::Sqlite(reader)) => reader,
+            _ => SqliteReader::open(path).map_err(failed)?,
         };
         let mut slice = Slice::default();
-        let limit = self.limit;
-        let progress = reader.slice(&self.search, self.rows, |id, record| {
-            json::write(id, record, &mut slice.lines);
-            slice.lines.push(b'\n');
-            slice.matches += 1;
-            slice.last_id = id;
-            slice.matches < limit && slice.lines.len() < QUERY_SLICE_BYTES
-        });
-        self.search.ids = progress.map_err(failed)?.rest;
-        self.limit -= slice.matches;
-        if slice.matches == 0 && self.threads != Threads::One {
-            self.rows = (self.rows * 2).min(QUERY_SLICE_ROWS_MAX);
-        }
+        let rest = reader.slice(&self.search, self.rows, |id, record| slice.take(id, record, self.limit));
+        let rest = rest.map_err(failed)?;
         reader.release_memory().map_err(failed)?;
-        self.reader = Some(reader);
+        self.reader = Some(Reader::Sqlite(reader));
+        let rows_max = if self.threads == Threads::One { self.rows } else { QUERY_SLICE_ROWS_MAX };
+        self.advance(rest, &slice, rows_max);
         Ok(slice)
+    }
+
+    async fn slice_of_postgres(&mut self, database: &PostgresDatabase) -> Result<Slice, StoreError> {
+        let mut reader = match self.reader.take() {
+            Some(Reader::Postgres(reader)) => reader,
+            _ => {
+                let mut reader = database.reader().await?;
+                self.search.ids.end = self.search.ids.end.min(reader.position().await?);
+                Box::new(reader)
+            }
+        };
+        let mut slice = Slice::default();
+        let time_left = self.deadline.saturating_duration_since(Instant::now());
+        let emit = |id, record: &RecordRef<'_>| slice.take(id, record, self.limit);
+        match reader.slice(&self.search, self.rows, time_left, emit).await {
+            // The server looks only where its indexes lead it, however many ids there are.
+            Ok(rest) => self.advance(rest, &slice, u64::MAX),
+            Err(ReadError::Late) => self.deadline = Instant::now(),
+            Err(ReadError::Store(error)) => return Err(error),
+        }
+        self.reader = Some(Reader::Postgres(reader));
+        Ok(slice)
+    }
+
+    /// Goes on with `rest`, faster where nothing is found.
+    fn advance(&mut self, rest: Range<RecordId>, slice: &Slice, rows_max: u64) {
+        self.search.ids = rest;
+        self.limit -= slice.matches;
+        if slice.matches == 0 {
+            self.rows = self.rows.saturating_mul(2).min(rows_max);
+        }
     }
 
     /// The answer, slice by slice. What fails before the first of them is answered as a problem.

@@ -81,6 +81,7 @@ impl View {
                 ("store_stored_records", store.stored.load(Relaxed)),
                 ("store_dead_letters", store.dead_letters.load(Relaxed)),
                 ("store_failures", store.failures.load(Relaxed)),
+                ("store_missing_records", store.missing.load(Relaxed)),
             ] {
                 self.metrics.set(name, &store.name, value);
             }
@@ -134,6 +135,7 @@ fn store_status(store: &Progress, durable_id: RecordId) -> Value {
         "stored": store.stored.load(Relaxed),
         "dead_letters": store.dead_letters.load(Relaxed),
         "failures": store.failures.load(Relaxed),
+        "missing": store.missing.load(Relaxed),
         "last_error": store.last_error(),
     })
 }

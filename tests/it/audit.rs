@@ -99,6 +99,13 @@ impl Trail {
         trail
     }
 
+    /// Ids and keys, in the order of the ids.
+    pub fn of_rows(rows: impl IntoIterator<Item = (u64, String)>) -> Trail {
+        let mut trail = Trail::default();
+        rows.into_iter().for_each(|(id, key)| trail.add(id, key));
+        trail
+    }
+
     fn add(&mut self, id: u64, key: String) {
         assert_eq!(id, self.keys.len() as u64 + 1, "{key} does not follow {:?}", self.keys.last());
         assert!(self.known.insert(key.clone()), "{key} is there twice");

@@ -13,10 +13,10 @@ use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Connection, record};
 
 /// A small file system of its own.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(path: &Path, size: &str) -> SmallDisk {
+    pub fn mount(path: &Path, size: &str) -> SmallDisk {
         std::fs::create_dir(path).unwrap();
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path);
@@ -27,7 +27,7 @@ impl SmallDisk {
     }
 
     /// Takes all the space that is left.
-    fn fill(&self) -> PathBuf {
+    pub fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = File::create(&path).unwrap();
         for size in [1 << 20, 4096, 1] {

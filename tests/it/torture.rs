@@ -31,28 +31,31 @@ const START_LINES: u64 = 6;
 const PYTHON_RECORDS_MAX: u64 = 6000;
 
 /// Random numbers from a seed (xorshift64).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    /// From what a variable says, or else from the clock; says how to repeat it.
+    pub fn from_seed(name: &str) -> Random {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
+        let seed = variable(name).unwrap_or_else(clock) | 1;
+        println!("{name}={seed} repeats this run"); // shown when it fails
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % end
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len() as u64) as usize]
     }
 }
 
-fn variable(name: &str) -> Option<u64> {
+pub fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect(name))
-}
-
-fn seed() -> u64 {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
-    variable("TORTURE_SEED").unwrap_or_else(clock) | 1
 }
 
 /// One server after the other on the same folders, and all that is known of them.
@@ -72,8 +75,7 @@ struct Torture {
 
 impl Torture {
     fn begin(folder: &TempDir, rounds: u64) -> Torture {
-        let seed = seed();
-        println!("TORTURE_SEED={seed} repeats this run"); // shown when it fails
+        let random = Random::from_seed("TORTURE_SEED");
         let places = Places { data: folder.path().join("data"), log_file: folder.path().join("out/all.log") };
         // Small segments and files, so that kills also meet their change; not so small that the old ones are thousands.
         let setup = Setup::new()
@@ -82,7 +84,7 @@ impl Torture {
             .argument("--line-format=%(id)s %(message)s")
             .argument(format!("--log-file={}", places.log_file.display()));
         Torture {
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            random,
             places,
             setup,
             ledger: Arc::default(),

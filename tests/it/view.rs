@@ -1,6 +1,7 @@
 //! Reading back over HTTP: records, statements, and how the server is.
 
 mod metrics;
+mod postgres;
 mod records;
 mod sql;
 mod status;
@@ -34,9 +35,14 @@ fn sql(server: &Server, body: &Value) -> Answer {
     server.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes())
 }
 
-/// A server with so many records, a minute apart from 2026-11-21T00:00:00Z on: severities and services take turns.
 fn server_with(records: usize, folder: &TempDir) -> Server {
     let server = Server::start(folder.path());
+    fill(&server, records);
+    server
+}
+
+/// Stores so many records, a minute apart from 2026-11-21T00:00:00Z on: severities and services take turns.
+fn fill(server: &Server, records: usize) {
     let mut body = String::new();
     for n in 0..records {
         let (day, hour, minute) = (21 + n / 1440, n / 60 % 24, n % 60);
@@ -50,7 +56,6 @@ fn server_with(records: usize, folder: &TempDir) -> Server {
     let answer = server.post(&body);
     assert_eq!(answer.json()["accepted"], records, "{}", answer.text());
     server.flush();
-    server
 }
 
 /// Keeps everyone else from writing to the database until it is dropped.

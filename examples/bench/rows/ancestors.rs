@@ -2,38 +2,53 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use super::growth::sent;
-use super::{Setup, lines_of};
+use super::{Setup, lines_of, postgres};
+use crate::database::{Database, Server as Postgres};
 use crate::generator::{Load, Pace, Sent};
 use crate::limits::LimitServer;
 use crate::payloads::Payloads;
 use crate::process::{Process, disk_bytes};
 use crate::report::{Figures, Line, figures_of};
 
-/// The design of 2017: Python, pickles over 200 connections, a file of lines, and a database.
+/// The design of 2017: Python, pickles over 200 connections, a file of lines, and PostgreSQL.
 pub fn design_2017(setup: &Setup) -> Vec<Line> {
     let payloads = Payloads::frames();
-    let ancestor = |name: &str, arguments: &[&str], records: u64| {
+    let postgres = Postgres::start(postgres::SETTINGS);
+    let ancestor = |name: &str, batch: Option<u32>, records: u64| {
         let records = setup.scaled(records);
-        Line::new(name, python(setup, &payloads, arguments, records))
+        let ancestor = Ancestor::start(setup, batch.map(|batch| (batch, postgres.database())), records);
+        let load = Load {
+            address: ancestor.address,
+            connections: CONNECTIONS,
+            payloads: &payloads,
+            records,
+            pace: Pace::Closed,
+        };
+        let mut sent = load.run().unwrap();
+        let figures = ancestor.end();
+        sent.seconds = sent.start.elapsed().as_secs_f64();
+        Line::new(name, [figures_of(&sent, records), figures].into_iter().flatten().collect())
     };
     let ours = |name: &str, arguments: &[&str]| {
-        let records = setup.scaled(2_000_000);
+        let records = setup.scaled(1_000_000);
         Line::new(name, stored(sent(&setup.server(0, arguments), &payloads, CONNECTIONS, records)))
     };
+    let store = format!("--store={}", postgres.database().url());
     vec![
-        ancestor("2017, file", &["file"], 400_000),
+        ancestor("2017, file", None, 400_000),
         ours("logboom, file", &["--store=file:{data}/all.log"]),
-        ancestor("2017, + SQLite one by one", &["sqlite", "1"], 40_000),
-        ancestor("2017, + SQLite, 100", &["sqlite", "100"], 200_000),
-        ancestor("2017, + SQLite, 1,000", &["sqlite", "1000"], 200_000),
-        ours("logboom, file + SQLite", &["--log-file={data}/all.log"]),
+        ancestor("2017, + PostgreSQL, one by one", Some(1), 40_000),
+        ancestor("2017, + PostgreSQL, 100", Some(100), 200_000),
+        ancestor("2017, + PostgreSQL, 1,000", Some(1000), 200_000),
+        ours("logboom, file + PostgreSQL", &["--log-file={data}/all.log", &store]),
     ]
 }
 
@@ -48,26 +63,77 @@ fn stored(mut figures: Figures) -> Figures {
     figures
 }
 
-fn python(setup: &Setup, payloads: &Payloads, arguments: &[&str], records: u64) -> Figures {
-    let folder = tempfile::tempdir_in(&setup.folder).unwrap();
-    let path = folder.path().join("ancestor");
-    let mut command = Command::new("python3");
-    command.args(["-c", ANCESTOR]).args(arguments).arg(&path).arg(records.to_string());
-    let mut process = Process(command.stdout(Stdio::piped()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address: SocketAddr = line.trim().parse().unwrap();
-    let load = Load { address, connections: CONNECTIONS, payloads, records, pace: Pace::Closed };
-    let mut sent = load.run().unwrap();
-    assert!(process.0.wait().unwrap().success());
-    sent.seconds = sent.start.elapsed().as_secs_f64();
-    assert_eq!(lines_of(&path.with_extension("log")), records, "lines in the file");
-    if arguments[0] == "sqlite" {
-        assert_eq!(count(&path.with_extension("db"), "logs"), records, "rows");
+/// The server of 2017, running.
+pub struct Ancestor {
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Process,
+    records: u64,
+    database: Option<Database>,
+    folder: TempDir,
+}
+
+impl Ancestor {
+    /// Starts one for so many records, with a file, and with a database that gets so many rows at once.
+    pub fn start(setup: &Setup, database: Option<(u32, Database)>, records: u64) -> Ancestor {
+        let folder = tempfile::tempdir_in(&setup.folder).unwrap();
+        let mut command = Command::new(if database.is_some() { psycopg(setup) } else { "python3".into() });
+        command.args(["-c", ANCESTOR]);
+        match &database {
+            None => command.arg("file"),
+            Some((batch, database)) => {
+                command.args(["postgres", batch.to_string().as_str(), database.url().as_str()])
+            }
+        };
+        command.arg(folder.path().join("ancestor")).arg(records.to_string()).stdout(Stdio::piped());
+        let mut process = Process(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().parse().unwrap();
+        Ancestor { address, process, records, database: database.map(|(_, database)| database), folder }
     }
-    let mut figures = figures_of(&sent, records);
-    figures.insert("disk_bytes_per_record", disk_bytes(folder.path()) / records as f64);
-    figures
+
+    /// Waits until everything is stored, and counts.
+    pub fn end(mut self) -> Figures {
+        let cpu_seconds = self.process.cpu_seconds_at_end();
+        assert!(self.process.0.wait().unwrap().success());
+        assert_eq!(lines_of(&self.folder.path().join("ancestor.log")), self.records, "lines in the file");
+        if let Some(database) = &self.database {
+            assert_eq!(database.value("SELECT count(*) FROM logs"), self.records.to_string(), "rows");
+        }
+        let records = self.records as f64;
+        Figures::from([
+            ("cpu_seconds_per_million", cpu_seconds / records * 1e6),
+            ("disk_bytes_per_record", disk_bytes(self.folder.path()) / records),
+        ])
+    }
+}
+
+/// A Python that has psycopg2: that of the machine, or else one in a virtual environment below the benchmark's folder.
+fn psycopg(setup: &Setup) -> PathBuf {
+    let own = setup.folder.join("psycopg2");
+    let run = |program: &Path, arguments: &[&str]| {
+        Command::new(program)
+            .args(arguments)
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let has_psycopg = |program: &Path| run(program, &["-c", "import psycopg2"]);
+    let (machine, environment) = (PathBuf::from("python3"), own.join("bin/python"));
+    if has_psycopg(&machine) {
+        return machine;
+    }
+    if !has_psycopg(&environment) {
+        let is_made = run(&machine, &["-m", "venv", own.to_str().unwrap()])
+            && run(&environment, &["-m", "pip", "install", "--quiet", "psycopg2-binary"]);
+        assert!(
+            is_made && has_psycopg(&environment),
+            "the design of 2017 needs psycopg2 for Python: install python3-psycopg2 (Debian), or python3-venv so that `pip install \
+             psycopg2-binary` works here"
+        );
+    }
+    environment
 }
 
 /// The design of 2025: events by HTTP, acknowledged from memory, 1,000 or one second a transaction.
@@ -101,7 +167,7 @@ fn events(setup: &Setup, kind: &str, payloads: &Payloads, connections: usize, re
         std::thread::sleep(Duration::from_millis(5));
     }
     let seconds = sent.start.elapsed().as_secs_f64();
-    assert_eq!(count(&database, "events"), records, "rows");
+    assert_eq!(ask(&database, "SELECT count(*) FROM events"), records, "rows");
     let mut figures = figures_of(&sent, records);
     figures.extend([
         ("stored_per_second", records as f64 / seconds),
@@ -114,10 +180,6 @@ fn events(setup: &Setup, kind: &str, payloads: &Payloads, connections: usize, re
 
 fn last_id(database: &Path) -> u64 {
     ask(database, "SELECT coalesce(max(id), 0) FROM events")
-}
-
-fn count(database: &Path, table: &str) -> u64 {
-    ask(database, &format!("SELECT count(*) FROM {table}"))
 }
 
 fn ask(database: &Path, sql: &str) -> u64 {

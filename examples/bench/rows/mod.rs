@@ -3,9 +3,12 @@
 pub mod ancestors;
 pub mod bulk;
 pub mod growth;
+pub mod indexes;
+pub mod load;
 pub mod memory;
 pub mod open;
 pub mod peers;
+pub mod postgres;
 pub mod single;
 pub mod stored;
 
@@ -65,6 +68,18 @@ pub const ROWS: &[Row] = &[
         measure: |setup| stored::file(setup, 0),
     },
     Row {
+        name: "postgres",
+        title: "Until all can be queried in PostgreSQL, on this machine too; NDJSON on 4 connections, pickles on 200",
+        is_default: false,
+        measure: postgres::measure,
+    },
+    Row {
+        name: "indexes",
+        title: "PostgreSQL: psql \\copy of rows of a day, and queries, with one index more each time; milliseconds",
+        is_default: false,
+        measure: indexes::measure,
+    },
+    Row {
         name: "open",
         title: "One event a POST at a given rate, 64 connections; latency from the scheduled time",
         is_default: true,
@@ -100,6 +115,18 @@ pub const ROWS: &[Row] = &[
         title: "The first ancestor: one thread of Python, pickles over 200 connections; rates until stored",
         is_default: false,
         measure: ancestors::design_2017,
+    },
+    Row {
+        name: "load-2017",
+        title: "The load of 2017 with its pauses: 200 processes with SocketHandler; until stored",
+        is_default: false,
+        measure: load::paused,
+    },
+    Row {
+        name: "rush-2017",
+        title: "The load of 2017 without pauses; until stored",
+        is_default: false,
+        measure: load::rush,
     },
     Row {
         name: "design-2025",

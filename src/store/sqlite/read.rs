@@ -7,35 +7,12 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::schema;
 use crate::record::{Origin, RecordId, RecordRef};
-use crate::view::query::{sql::Condition, sqlite};
+use crate::store::Search;
+use crate::view::query::sqlite;
 
 /// A connection that can only read.
 pub struct SqliteReader {
     connection: Connection,
-}
-
-/// What a search looks for, and where.
-#[derive(Clone, Debug)]
-pub struct Search {
-    /// What holds for a match.
-    pub condition: Condition,
-    /// Its ids.
-    pub ids: Range<RecordId>,
-    /// Its time, in ns since the Unix epoch, both ends included.
-    pub time_min: i64,
-    /// See above.
-    pub time_max: i64,
-    /// From the highest id downwards.
-    pub descending: bool,
-}
-
-/// How far one slice of a search came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The ids that are yet to be searched; empty at the end.
-    pub rest: Range<RecordId>,
-    /// Matches that were emitted.
-    pub matches: usize,
 }
 
 const COLUMNS: &str =
@@ -56,37 +33,32 @@ impl SqliteReader {
     }
 
     /// Searches about `rows` rows from one end of `search.ids`, and emits matches in order until `emit` says that it has
-    /// enough. Blocks whose times do not fit are skipped.
+    /// enough. Gives the ids that are yet to be searched. Blocks whose times do not fit are skipped.
     pub fn slice(
         &self,
         search: &Search,
         rows: u64,
         mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
-    ) -> rusqlite::Result<Progress> {
-        let Some(ids) = self.next_ids(search, rows)? else {
-            return Ok(Progress { rest: 0..0, matches: 0 });
-        };
+    ) -> rusqlite::Result<Range<RecordId>> {
+        let Some(ids) = self.next_ids(search, rows)? else { return Ok(0..0) };
+        let condition = sqlite::condition(&search.query);
         let order = if search.descending { "DESC" } else { "ASC" };
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM record r JOIN origin o ON o.id = r.origin_id
              WHERE r.id >= ? AND r.id < ? AND r.timestamp BETWEEN ? AND ? AND {} ORDER BY r.id {order}",
-            search.condition.sql
+            condition.sql
         ))?;
         let bounds = [ids.start as i64, ids.end as i64, search.time_min, search.time_max];
         let bounds = bounds.iter().map(|bound| bound as &dyn ToSql);
-        let parameters = search.condition.parameters.iter().map(|value| value as &dyn ToSql);
+        let parameters = condition.parameters.iter().map(|value| value as &dyn ToSql);
         let mut found = select.query(params_from_iter(bounds.chain(parameters)))?;
-        let mut matches = 0;
         while let Some(row) = found.next()? {
             let (id, record) = from_row(row)?;
-            matches += 1;
             if !emit(id, &record) {
-                let rest = if search.descending { search.ids.start..id } else { id + 1..search.ids.end };
-                return Ok(Progress { rest, matches });
+                return Ok(search.rest_after(&(id..id + 1)));
             }
         }
-        let rest = if search.descending { search.ids.start..ids.start } else { ids.end..search.ids.end };
-        Ok(Progress { rest, matches })
+        Ok(search.rest_after(&ids))
     }
 
     /// The ids of the next blocks whose times fit, about `rows` of them.

@@ -48,7 +48,7 @@
 //!   one, with numbers and with strings that read as one, and nothing else; when `v` is none it orders texts by bytes.
 //!   A number is one of JSON's, compared as `i64` where both fit, else as `f64`.
 //!
-//! Each dialect is one module that turns the tree into a [`sql::Condition`]; today there is [`sqlite`].
+//! Each dialect is one module that turns the tree into a [`sql::Condition`]: [`sqlite`] and [`postgres`].
 //! [`Query::matches`] asks a record itself. Nothing here does I/O, and no text of a query ever becomes text of SQL.
 //!
 //! [`severity::range_of_text`]: crate::record::severity::range_of_text
@@ -60,6 +60,7 @@ mod evaluate;
 mod field;
 mod lexer;
 mod parser;
+pub mod postgres;
 mod range;
 pub mod sql;
 pub mod sqlite;

@@ -10,6 +10,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// A time, in ns since the Unix epoch, for databases that have a type for times.
+    Time(i64),
 }
 
 /// A boolean expression of SQL. A whole query's is never NULL; while parts are put together, NULL counts as false.

@@ -55,7 +55,7 @@ fn the_status_tells_what_was_received_and_stored() {
         (server.source("http")["connections"] == 1).then_some(())
     });
     let stores = json!([{
-        "name": "sqlite", "kind": "sqlite", "position": 102, "lag_records": 0, "stored": 101, "dead_letters": 0, "failures": 0,
+        "name": "sqlite", "kind": "sqlite", "position": 102, "lag_records": 0, "stored": 101, "dead_letters": 0, "failures": 0, "missing": 0,
         "last_error": null,
     }]);
     assert_eq!(status["stores"], stores);

@@ -235,7 +235,7 @@ impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {
             Value::Text(text) => text.to_sql(),
-            Value::Integer(number) => number.to_sql(),
+            Value::Integer(number) | Value::Time(number) => number.to_sql(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn records() -> Vec<RecordRef<'static>> {
     records.extend(MESSAGES.iter().map(|message| RecordRef { message, ..RecordRef::default() }));
     records.extend(ATTRIBUTES.iter().map(|attributes| RecordRef { attributes, ..RecordRef::default() }));
     for (index, record) in records.iter_mut().enumerate() {
-        record.timestamp = NOW - index as i64 * 10 * MINUTE;
+        record.timestamp = NOW - index as i64 * 10 * MINUTE + [0, 1, -1][index % 3];
         record.origin = ORIGINS[index % ORIGINS.len()];
         record.severity_number = [9, 13, 17, 0, 5, 14, 21, 1][index % 8];
         record.trace_id = ["", "17", "b7ad6b7169203331", "B7"][index % 4];

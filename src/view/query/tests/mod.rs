@@ -3,6 +3,7 @@
 mod agreement;
 mod corpus;
 mod oracle;
+mod postgres;
 
 use proptest::prelude::*;
 

@@ -1,7 +1,6 @@
-//! `POST /api/v1/sql`: one statement that reads, with `{"sql": "select ..", "limit": 100}` as its body.
+//! Statements of SQLite.
 //!
-//! The answer is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement runs on a connection that can only
-//! read; an authorizer refuses whatever is not reading; and a time limit stops it in the middle of its work.
+//! An authorizer refuses whatever is not reading; and a time limit stops a statement in the middle of its work.
 //!
 //! The clock is looked at between the steps of SQLite's machine. What one step can take is bounded by the longest value
 //! and the longest pattern; only the functions in [`QUADRATIC`] take the product of two long values. With one thread for
@@ -13,31 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, Row, Statement};
+use rusqlite::{Connection, ErrorCode, Statement};
 
-use super::View;
+use super::{Answer, Refusal, bad, stopped};
 use crate::blocking::Threads;
 use crate::limits::{
-    PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX,
-    SQL_INLINE_MILLISECONDS_MAX, SQL_OPERATIONS_MAX, SQL_PATTERN_BYTES_MAX, SQL_VALUE_BYTES_MAX,
+    SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX, SQL_OPERATIONS_MAX, SQL_PATTERN_BYTES_MAX,
+    SQL_VALUE_BYTES_MAX,
 };
 use crate::record::json;
-use crate::server::{self, Body, problem};
 use crate::store::sqlite::read::SqliteReader;
-
-/// The body of a request.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statements {
-    sql: String,
-    limit: Option<usize>,
-}
+use crate::view::store_problem;
 
 /// Virtual machine steps between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
@@ -55,60 +43,8 @@ const LIMITS: [(Limit, i32); 7] = [
     (Limit::SQLITE_LIMIT_VDBE_OP, SQL_OPERATIONS_MAX),
 ];
 
-type Refusal = Box<Response<Body>>;
-
-impl View {
-    /// Answers with the rows of a statement.
-    pub async fn sql(&self, request: Request<Incoming>) -> Response<Body> {
-        self.try_sql(request).await.unwrap_or_else(|refusal| *refusal)
-    }
-
-    async fn try_sql(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        let path = self.database()?;
-        let body = Limited::new(request.into_body(), SQL_BYTES_MAX).collect().await;
-        let body =
-            body.map_err(|error| bad(&error.to_string(), "a statement has at most 64 KiB"))?.to_bytes();
-        let Statements { sql, limit } = serde_json::from_slice(&body).map_err(|error| {
-            bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
-        })?;
-        let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
-        let duration_max = match self.threads {
-            Threads::One => self.query_duration_max.min(Duration::from_millis(SQL_INLINE_MILLISECONDS_MAX)),
-            Threads::Many(_) => self.query_duration_max,
-        };
-        // Dropped when the client goes away: then the statement stops too.
-        let abandoned = Abandoned::default();
-        let is_abandoned = Arc::clone(&abandoned.0);
-        let permit = Arc::clone(&self.queries.running).acquire_owned().await;
-        let threads = self.threads;
-        let answer = threads.call(move || {
-            let _permit = permit;
-            run(&path, &sql, rows_max, threads, duration_max, is_abandoned)
-        });
-        let failed = || {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None)
-        };
-        let answer = answer.await.ok_or_else(|| Box::new(failed()))??;
-        Ok(server::json(StatusCode::OK, answer))
-    }
-}
-
-fn bad(detail: &str, hint: &str) -> Refusal {
-    Box::new(problem(StatusCode::BAD_REQUEST, "the statement is not understood", detail, Some(hint)))
-}
-
-/// Set when the request's future is dropped.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 /// Blocks until the statement has given its rows or its time is over.
-fn run(
+pub(super) fn run(
     path: &Path,
     sql: &str,
     rows_max: usize,
@@ -116,9 +52,8 @@ fn run(
     duration_max: Duration,
     is_abandoned: Arc<AtomicBool>,
 ) -> Result<Vec<u8>, Refusal> {
-    let failed = |error: rusqlite::Error| {
-        Box::new(super::store_problem(&crate::store::sqlite::describe(path, &error)))
-    };
+    let failed =
+        |error: rusqlite::Error| Box::new(store_problem(&crate::store::sqlite::describe(path, &error)));
     let mut connection = SqliteReader::open(path).map_err(failed)?.into_connection();
     confine(&mut connection, threads, duration_max, is_abandoned).map_err(failed)?;
     let result = connection.prepare(sql).and_then(|mut statement| collect(&mut statement, rows_max));
@@ -161,48 +96,17 @@ fn authorize(context: &AuthContext<'_>, threads: Threads) -> Authorization {
 }
 
 fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<Vec<u8>> {
-    let mut out = b"{\"columns\":[".to_vec();
-    for (index, name) in statement.column_names().enumerate() {
-        separate(&mut out, index);
-        json::string(&mut out, name);
-    }
-    out.extend_from_slice(b"],\"rows\":[");
+    let mut answer = Answer::new(statement.column_names(), rows_max);
     let columns = statement.column_count();
     let mut rows = statement.query([])?;
-    let mut count = 0;
-    let mut truncated = false;
     while let Some(row) = rows.next()? {
-        let length = out.len();
-        separate(&mut out, count);
-        truncated = count >= rows_max || !write_row(&mut out, row, columns)?;
-        if truncated {
-            out.truncate(length);
+        // Columns that there are can be looked at.
+        if !answer.row(columns, |column, out| write_value(out, row.get_ref(column).unwrap_or(ValueRef::Null)))
+        {
             break;
         }
-        count += 1;
     }
-    let _ = write!(out, "],\"truncated\":{truncated}}}"); // a Vec takes any text
-    Ok(out)
-}
-
-/// Gives up, with `false`, once the answer is too large.
-fn write_row(out: &mut Vec<u8>, row: &Row<'_>, columns: usize) -> rusqlite::Result<bool> {
-    out.push(b'[');
-    for column in 0..columns {
-        if out.len() >= PAGE_BYTES_MAX {
-            return Ok(false);
-        }
-        separate(out, column);
-        write_value(out, row.get_ref(column)?);
-    }
-    out.push(b']');
-    Ok(true)
-}
-
-fn separate(out: &mut Vec<u8>, index: usize) {
-    if index > 0 {
-        out.push(b',');
-    }
+    Ok(answer.finish())
 }
 
 /// Numbers stay numbers, blobs become hexadecimal text.
@@ -227,12 +131,7 @@ fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
 
 fn describe(error: &rusqlite::Error, duration_max: Duration) -> Refusal {
     match error.sqlite_error_code() {
-        Some(ErrorCode::OperationInterrupted) => Box::new(problem(
-            StatusCode::REQUEST_TIMEOUT,
-            "the statement was stopped",
-            &format!("it ran for longer than {} ms", duration_max.as_millis()),
-            Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
-        )),
+        Some(ErrorCode::OperationInterrupted) => stopped(duration_max),
         Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => bad(
             &error.to_string(),
             "only statements that read are answered; with one thread instr, replace and trim are refused too",

@@ -1,0 +1,249 @@
+//! Partitions: one for each day (UTC) that has records, made when its first one comes.
+//!
+//! A batch with thousands of different days must not make thousands of tables. Days from a year ago until the day after
+//! tomorrow get one, a few at a time; all else is kept in the partition `logs_default`. A day whose first records are there
+//! already takes them over when it gets its own. Where a partition cannot be made (the role may not, or somebody has made one
+//! for the month by hand), the rows go where PostgreSQL puts them, and the log says so once.
+//!
+//! A partition is made beside `logs` and then attached, which neither waits for those who read or write other partitions nor
+//! holds them up.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Span};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
+
+use super::fault::Fault;
+use super::schema::LOCK;
+use super::session::Session;
+use crate::limits::{
+    POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_MOVED_ROWS_MAX, POSTGRES_NEW_DAYS_MAX, POSTGRES_PAST_DAYS_MAX,
+};
+use crate::record::time::SECOND;
+
+/// A day: how many came before it since 1970-01-01, UTC.
+pub(super) type Day = i32;
+
+/// The day of a time in ns since the epoch.
+pub(super) fn day_of(time: i64) -> Day {
+    time.div_euclid(86_400 * SECOND) as Day // of 292 years before and after
+}
+
+/// The days that have a partition of their own, as far as is known.
+#[derive(Debug, Default)]
+pub(super) struct Days {
+    known: BTreeSet<Day>,
+    /// Those for which none can be made, until the next connection.
+    given_up: BTreeSet<Day>,
+    is_told: bool,
+}
+
+impl Days {
+    /// Asks which there are.
+    pub(super) async fn load(&mut self, session: &mut Session) -> Result<(), Fault> {
+        let Session { client, line } = session;
+        let names = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+                     WHERE i.inhparent = 'logs'::regclass";
+        let rows = line.drive(client.query(names, &[])).await?;
+        self.known = rows.iter().filter_map(|row| parse(row.try_get(0).ok()?)).collect();
+        Ok(())
+    }
+
+    /// Whether a day has one.
+    pub(super) fn contains(&self, day: Day) -> bool {
+        self.known.contains(&day)
+    }
+
+    /// The oldest day that has a partition.
+    pub(super) fn oldest(&self) -> Option<Day> {
+        self.known.first().copied()
+    }
+
+    /// Makes the partitions that these days lack, those nearest to today first.
+    pub(super) async fn ensure(
+        &mut self,
+        session: &mut Session,
+        days: &BTreeSet<Day>,
+        today: Day,
+    ) -> Result<(), Fault> {
+        let wanted = wanted_days(today);
+        let is_missing =
+            |day: &&Day| wanted.contains(day) && !self.known.contains(day) && !self.given_up.contains(day);
+        let mut missing: Vec<Day> = days.iter().filter(is_missing).copied().collect();
+        missing.sort_by_key(|day| day.abs_diff(today));
+        for day in missing.into_iter().take(POSTGRES_NEW_DAYS_MAX) {
+            self.make(session, day).await?;
+        }
+        Ok(())
+    }
+
+    async fn make(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
+        let Session { client, line } = session;
+        let outcome = line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make(client, day)).await;
+        let why = match outcome {
+            Ok(true) => {
+                self.known.insert(day);
+                return Ok(());
+            }
+            Ok(false) => "the default partition has too many rows of that day".to_owned(),
+            Err(fault) if fault.code().is_some_and(is_final) => fault.reason(),
+            Err(fault) => return Err(fault),
+        };
+        self.given_up.insert(day);
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!(
+                partition = name(day),
+                why,
+                "a day gets no partition of its own: its rows go into another one, or into logs_default"
+            );
+        }
+        Ok(())
+    }
+
+    /// Drops the partition of a day.
+    pub(super) async fn drop(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
+        let Session { client, line } = session;
+        let statements = format!("BEGIN; {LOCK}; DROP TABLE IF EXISTS {}; COMMIT;", name(day));
+        let result = line
+            .drive_within(POSTGRES_DEFINITION_SECONDS_MAX, async {
+                let result = client.batch_execute(&statements).await;
+                if result.is_err() {
+                    client.batch_execute("ROLLBACK").await?;
+                }
+                result
+            })
+            .await;
+        if result.is_ok() {
+            self.known.remove(&day);
+        }
+        result
+    }
+}
+
+fn wanted_days(today: Day) -> RangeInclusive<Day> {
+    today - POSTGRES_PAST_DAYS_MAX..=today + 2 // a day ahead is a time zone or a clock, two are a wrong clock or midnight
+}
+
+/// Refusals that a next try would meet again.
+fn is_final(code: &SqlState) -> bool {
+    [
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::INVALID_OBJECT_DEFINITION, // it overlaps with another one
+        SqlState::DUPLICATE_TABLE,
+        SqlState::CHECK_VIOLATION,
+        SqlState::WRONG_OBJECT_TYPE, // `logs` is no partitioned table
+        SqlState::GENERATED_ALWAYS,
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ]
+    .contains(code)
+}
+
+/// Makes a partition; `false` when the default one has too many rows of the day to be moved.
+async fn make(client: &Client, day: Day) -> Result<bool, Error> {
+    client.batch_execute(&format!("BEGIN; {LOCK}")).await?;
+    let result = make_locked(client, day).await;
+    let end = if matches!(result, Ok(true)) { "COMMIT" } else { "ROLLBACK" };
+    client.batch_execute(end).await?;
+    result
+}
+
+async fn make_locked(client: &Client, day: Day) -> Result<bool, Error> {
+    let (name, from, to) = (name(day), midnight(day), midnight(day + 1));
+    // Another logboom may have made it meanwhile.
+    let existing = format!(
+        "SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+                        WHERE i.inhparent = 'logs'::regclass AND c.relname = '{name}'), \
+                to_regclass('logs_default') IS NOT NULL"
+    );
+    let existing = client.query_one(&existing, &[]).await?;
+    if existing.try_get(0)? {
+        return Ok(true);
+    }
+    client.batch_execute(&format!("CREATE TABLE {name} (LIKE logs INCLUDING ALL EXCLUDING INDEXES)")).await?;
+    let in_day = format!("WHERE time >= '{from}' AND time < '{to}'");
+    if existing.try_get(1)? {
+        let count = format!("SELECT count(*) FROM (SELECT FROM logs_default {in_day} LIMIT $1) AS early");
+        let count: i64 = client.query_one(&count, &[&(POSTGRES_MOVED_ROWS_MAX + 1)]).await?.try_get(0)?;
+        if count > POSTGRES_MOVED_ROWS_MAX {
+            return Ok(false);
+        }
+        if count > 0 {
+            let moving = format!(
+                "WITH early AS (DELETE FROM logs_default {in_day} RETURNING *) INSERT INTO {name} SELECT * FROM early"
+            );
+            client.batch_execute(&moving).await?;
+        }
+    }
+    let attach = format!("ALTER TABLE logs ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')");
+    client.batch_execute(&attach).await?;
+    Ok(true)
+}
+
+/// `logs_20261122`.
+fn name(day: Day) -> String {
+    date(day).strftime("logs_%Y%m%d").to_string()
+}
+
+fn parse(name: &str) -> Option<Day> {
+    let date = Date::strptime("%Y%m%d", name.strip_prefix("logs_")?).ok()?;
+    Some((date - EPOCH).get_days()).filter(|day| self::name(*day) == name)
+}
+
+/// As PostgreSQL reads it, whatever the time zone of the session is.
+fn midnight(day: Day) -> String {
+    date(day).strftime("%Y-%m-%d 00:00:00+00").to_string()
+}
+
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+
+fn date(day: Day) -> Date {
+    EPOCH.saturating_add(Span::new().days(day))
+}
+
+/// How long ago a day was over at a time, in ns; negative if it is not over.
+pub(super) fn age(day: Day, now: i64) -> i64 {
+    let end =
+        (i64::from(day) + 1).saturating_mul(SignedDuration::from_hours(24).as_secs()).saturating_mul(SECOND);
+    now.saturating_sub(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::time;
+
+    #[test]
+    fn days_have_names_and_borders() {
+        for (time, day_name, start) in [
+            ("1970-01-01T00:00:00Z", "logs_19700101", "1970-01-01 00:00:00+00"),
+            ("1969-12-31T23:59:59.999999999Z", "logs_19691231", "1969-12-31 00:00:00+00"),
+            ("2026-11-22T23:59:59.999999999Z", "logs_20261122", "2026-11-22 00:00:00+00"),
+            ("2024-02-29T12:00:00Z", "logs_20240229", "2024-02-29 00:00:00+00"),
+            ("1678-01-01T00:00:00Z", "logs_16780101", "1678-01-01 00:00:00+00"),
+        ] {
+            let day = day_of(time::parse(time).unwrap());
+            assert_eq!((name(day).as_str(), midnight(day).as_str()), (day_name, start));
+            assert_eq!(parse(day_name), Some(day));
+        }
+    }
+
+    #[test]
+    fn other_tables_are_no_days() {
+        for name in
+            ["logs_default", "logs_2026112", "logs_202611222", "logs_20261131", "logs_20261122x", "20261122"]
+        {
+            assert_eq!(parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_over_at_its_end() {
+        let hour = 3600 * SECOND;
+        assert_eq!(age(0, 24 * hour), 0);
+        assert_eq!(age(0, 23 * hour), -hour);
+        assert_eq!(age(-1, hour), hour);
+    }
+}

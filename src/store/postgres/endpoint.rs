@@ -1,0 +1,339 @@
+//! Where to connect, as whom and how: the URL, then libpq's environment, then libpq's defaults.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::passfile;
+use super::url::{Password, PostgresUrl};
+use crate::limits::POSTGRES_CONNECT_SECONDS;
+
+/// Whether and how TLS is used. Unix sockets never use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server refuses to go on without.
+    Allow,
+    /// If the server can.
+    Prefer,
+    /// Always, with whoever answers.
+    Require,
+    /// Always, with a certificate that an authority in `sslrootcert` has signed.
+    VerifyCa,
+    /// And that was issued for the host.
+    VerifyFull,
+}
+
+impl SslMode {
+    pub(super) fn parse(text: &str) -> Option<SslMode> {
+        Some(match text {
+            "disable" => SslMode::Disable,
+            "allow" => SslMode::Allow,
+            "prefer" => SslMode::Prefer,
+            "require" => SslMode::Require,
+            "verify-ca" => SslMode::VerifyCa,
+            "verify-full" => SslMode::VerifyFull,
+            _ => return None,
+        })
+    }
+}
+
+/// Where one server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A Unix socket.
+    Socket(PathBuf),
+    /// A name or address, and a port. The name is what a certificate must be for.
+    Host { name: String, address: Option<IpAddr>, port: u16 },
+}
+
+/// Everything that a connection needs.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// Tried in this order.
+    pub(super) places: Vec<Place>,
+    pub(super) user: String,
+    pub(super) database: String,
+    password: Option<Password>,
+    passfile: Option<PathBuf>,
+    pub(super) ssl_mode: SslMode,
+    /// `system`, or a file of certificates.
+    pub(super) root_certificates: Option<PathBuf>,
+    /// The files of our own certificate and its key.
+    pub(super) own_certificate: Option<(PathBuf, PathBuf)>,
+    pub(super) connect_timeout: Duration,
+    pub(super) application_name: String,
+    pub(super) options: Option<String>,
+}
+
+/// Where a server listens unless something else is said.
+pub(super) const PORT: u16 = 5432;
+/// Where servers put their sockets: Debian's place, and that of PostgreSQL's own builds.
+const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// The environment variable of a keyword.
+fn variable(keyword: &str) -> Option<&'static str> {
+    Some(match keyword {
+        "host" => "PGHOST",
+        "hostaddr" => "PGHOSTADDR",
+        "port" => "PGPORT",
+        "user" => "PGUSER",
+        "dbname" => "PGDATABASE",
+        "passfile" => "PGPASSFILE",
+        "sslmode" => "PGSSLMODE",
+        "sslrootcert" => "PGSSLROOTCERT",
+        "sslcert" => "PGSSLCERT",
+        "sslkey" => "PGSSLKEY",
+        "connect_timeout" => "PGCONNECT_TIMEOUT",
+        "application_name" => "PGAPPNAME",
+        "options" => "PGOPTIONS",
+        _ => return None,
+    })
+}
+
+impl Endpoint {
+    /// Completes a URL. The error is a sentence of its own.
+    pub(super) fn new(
+        url: &PostgresUrl,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Endpoint, String> {
+        let value = |keyword: &str| {
+            let given = url.get(keyword).map(str::to_owned);
+            given.or_else(|| variable(keyword).and_then(&environment).filter(|value| !value.is_empty()))
+        };
+        let home = environment("HOME").map(PathBuf::from);
+        let user = match value("user") {
+            Some(user) => user,
+            None => whoami::username().map_err(|error| format!("the user's name is not known: {error}"))?,
+        };
+        let ssl_mode = match value("sslmode") {
+            Some(text) => {
+                SslMode::parse(&text).ok_or_else(|| format!("PGSSLMODE is `{text}`, which is no mode"))?
+            }
+            None => SslMode::Prefer,
+        };
+        let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
+        let existing = |name: &str| in_home(name).filter(|path| path.exists());
+        let root_certificates =
+            value("sslrootcert").map(PathBuf::from).or_else(|| existing(".postgresql/root.crt"));
+        let certificate =
+            value("sslcert").map(PathBuf::from).or_else(|| existing(".postgresql/postgresql.crt"));
+        let key = value("sslkey").map(PathBuf::from).or_else(|| in_home(".postgresql/postgresql.key"));
+        let environment_password = environment("PGPASSWORD").filter(|password| !password.is_empty());
+        Ok(Endpoint {
+            places: places(value("host"), value("hostaddr"), value("port"))?,
+            database: value("dbname").unwrap_or_else(|| user.clone()),
+            user,
+            password: url.password().cloned().or(environment_password.map(Password)),
+            passfile: value("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")),
+            // As with libpq: who names authorities wants to have them asked.
+            ssl_mode: match ssl_mode {
+                SslMode::Require if root_certificates.is_some() => SslMode::VerifyCa,
+                mode => mode,
+            },
+            root_certificates,
+            own_certificate: certificate.zip(key),
+            connect_timeout: connect_timeout(value("connect_timeout"))?,
+            application_name: value("application_name").unwrap_or_else(|| "logboom".into()),
+            options: value("options"),
+        })
+    }
+
+    /// The password for a place. The file is read anew for each connection, so that it can be changed.
+    pub(super) fn password(&self, place: &Place) -> Option<Password> {
+        let found = || {
+            let (host, port) = match place {
+                Place::Host { name, port, .. } => (name.as_str(), *port),
+                Place::Socket(path) => socket_in_passfile(path),
+            };
+            let wanted = [host, &port.to_string(), &self.database, &self.user];
+            passfile::find(self.passfile.as_deref()?, wanted)
+        };
+        self.password.clone().or_else(found)
+    }
+}
+
+/// For people: whom, where and what, and never the password.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} on ", self.database)?;
+        for (at, place) in self.places.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(formatter, "{separator}{place}")?;
+        }
+        write!(formatter, " (as {})", self.user)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Socket(path) => write!(formatter, "{}", path.display()),
+            Place::Host { name, port, .. } if name.contains(':') => write!(formatter, "[{name}]:{port}"),
+            Place::Host { name, port, .. } => write!(formatter, "{name}:{port}"),
+        }
+    }
+}
+
+/// libpq looks for `localhost` where the socket is in its usual place, and for the folder otherwise.
+fn socket_in_passfile(path: &Path) -> (&str, u16) {
+    let port = path.extension().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(PORT);
+    let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
+    (if SOCKET_FOLDERS.contains(&folder) { "localhost" } else { folder }, port)
+}
+
+/// 0 is no limit for libpq; here everything has one. Below 2 seconds libpq takes 2.
+fn connect_timeout(text: Option<String>) -> Result<Duration, String> {
+    let seconds = match text {
+        Some(text) => {
+            text.parse().map_err(|_| format!("PGCONNECT_TIMEOUT is `{text}`, which is no number"))?
+        }
+        None => 0,
+    };
+    Ok(Duration::from_secs(match seconds {
+        0 => POSTGRES_CONNECT_SECONDS,
+        seconds => seconds.clamp(2, 3600),
+    }))
+}
+
+fn places(
+    hosts: Option<String>,
+    addresses: Option<String>,
+    ports: Option<String>,
+) -> Result<Vec<Place>, String> {
+    let list = |text: Option<String>| -> Vec<String> {
+        text.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    };
+    let (hosts, addresses, ports) = (list(hosts), list(addresses), list(ports));
+    let count = hosts.len().max(addresses.len()).max(1);
+    if !addresses.is_empty() && addresses.len() != count || ports.len() > 1 && ports.len() != count {
+        return Err("hosts, their addresses and their ports are not equally many".into());
+    }
+    (0..count)
+        .map(|at| {
+            let port = match ports.get(at).or(ports.first()).map_or("", String::as_str) {
+                "" => PORT,
+                text => text.parse().map_err(|_| format!("`{text}` is no port"))?,
+            };
+            let address = match addresses.get(at).map_or("", String::as_str) {
+                "" => None,
+                text => Some(text.parse().map_err(|_| format!("`{text}` is no address"))?),
+            };
+            Ok(place(hosts.get(at).map_or("", String::as_str), address, port))
+        })
+        .collect()
+}
+
+fn place(host: &str, address: Option<IpAddr>, port: u16) -> Place {
+    match (host, address) {
+        ("", Some(address)) => Place::Host { name: address.to_string(), address: Some(address), port },
+        (host, None) if host.is_empty() || host.starts_with('/') => {
+            let usual = || SOCKET_FOLDERS.into_iter().find(|folder| Path::new(folder).is_dir());
+            let folder = if host.is_empty() { usual().unwrap_or(SOCKET_FOLDERS[0]) } else { host };
+            Place::Socket(Path::new(folder).join(format!(".s.PGSQL.{port}")))
+        }
+        (host, address) => {
+            Place::Host { name: host.into(), address: address.or_else(|| host.parse().ok()), port }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str, variables: &[(&str, &str)]) -> Result<Endpoint, String> {
+        let get = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Endpoint::new(&PostgresUrl::parse(url).unwrap(), get)
+    }
+
+    fn host(name: &str, port: u16) -> Place {
+        Place::Host { name: name.into(), address: name.parse().ok(), port }
+    }
+
+    #[test]
+    fn the_url_wins_over_the_environment() {
+        let variables = [
+            ("PGHOST", "elsewhere"),
+            ("PGPORT", "7"),
+            ("PGUSER", "ann"),
+            ("PGDATABASE", "theirs"),
+            ("PGPASSWORD", "hers"),
+            ("PGSSLMODE", "verify-full"),
+            ("PGAPPNAME", "other"),
+            ("PGOPTIONS", "-c search_path=y"),
+            ("PGCONNECT_TIMEOUT", "3"),
+        ];
+        let from_environment = endpoint("postgres://", &variables).unwrap();
+        assert_eq!(from_environment.places, [host("elsewhere", 7)]);
+        assert_eq!((from_environment.user.as_str(), from_environment.database.as_str()), ("ann", "theirs"));
+        assert_eq!(from_environment.password, Some(Password("hers".into())));
+        assert_eq!(from_environment.ssl_mode, SslMode::VerifyFull);
+        assert_eq!(from_environment.application_name, "other");
+        assert_eq!(from_environment.options.as_deref(), Some("-c search_path=y"));
+        assert_eq!(from_environment.connect_timeout, Duration::from_secs(3));
+
+        let url = "postgres://jo:his@127.0.0.1:6/db?sslmode=disable&application_name=a&connect_timeout=1&options=-cx";
+        let from_url = endpoint(url, &variables).unwrap();
+        assert_eq!(from_url.places, [host("127.0.0.1", 6)]);
+        assert_eq!((from_url.user.as_str(), from_url.database.as_str()), ("jo", "db"));
+        assert_eq!(from_url.password, Some(Password("his".into())));
+        assert_eq!(from_url.ssl_mode, SslMode::Disable);
+        assert_eq!(from_url.connect_timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn defaults_are_those_of_libpq() {
+        let endpoint = endpoint("postgres://jo@", &[]).unwrap();
+        assert!(matches!(&endpoint.places[..], [Place::Socket(path)] if path.ends_with(".s.PGSQL.5432")));
+        assert_eq!(endpoint.database, "jo");
+        assert_eq!(endpoint.ssl_mode, SslMode::Prefer);
+        assert_eq!(endpoint.application_name, "logboom");
+    }
+
+    #[test]
+    fn several_hosts_have_one_port_or_as_many() {
+        let places = |url| endpoint(url, &[]).map(|endpoint| endpoint.places);
+        assert_eq!(places("postgres://a:1,b:2/"), Ok(vec![host("a", 1), host("b", 2)]));
+        assert_eq!(places("postgres://a,b/?port=3"), Ok(vec![host("a", 3), host("b", 3)]));
+        let named = Place::Host { name: "a".into(), address: "10.0.0.1".parse().ok(), port: 5432 };
+        assert_eq!(places("postgres://a/?hostaddr=10.0.0.1"), Ok(vec![named]));
+        assert!(places("postgres://a,b/?port=1,2,3").is_err());
+        assert!(places("postgres://a/?hostaddr=b").is_err());
+    }
+
+    #[test]
+    fn a_password_file_is_asked_last() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join(".pgpass");
+        std::fs::write(&path, "localhost:5432:db:jo:default\n/run/pg:7:db:jo:folder\nh:1:db:jo:host\n")
+            .unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let home = folder.path().to_str().unwrap();
+        for (url, password) in [
+            ("postgres://jo@%2Ftmp/db", Some("default")),
+            ("postgres://jo@%2Frun%2Fpg:7/db", Some("folder")),
+            ("postgres://jo@h:1/db", Some("host")),
+            ("postgres://jo@h:2/db", None),
+            ("postgres://jo:url@h:1/db", Some("url")),
+        ] {
+            let endpoint = endpoint(url, &[("HOME", home)]).unwrap();
+            let found = endpoint.password(&endpoint.places[0]);
+            assert_eq!(found, password.map(|password| Password(password.into())), "{url}");
+        }
+    }
+
+    #[test]
+    fn authorities_that_are_named_are_asked() {
+        let mode = |url| endpoint(url, &[]).unwrap().ssl_mode;
+        assert_eq!(mode("postgres://h/?sslmode=require"), SslMode::Require);
+        assert_eq!(mode("postgres://h/?sslmode=require&sslrootcert=ca.pem"), SslMode::VerifyCa);
+        assert_eq!(mode("postgres://h/?sslmode=prefer&sslrootcert=ca.pem"), SslMode::Prefer);
+    }
+}

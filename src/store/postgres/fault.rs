@@ -1,0 +1,193 @@
+//! What can go wrong with a server, in words, and what to do about it.
+
+use std::fmt::Display;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use super::endpoint::Place;
+use super::rows;
+use crate::record::RecordId;
+use crate::store::StoreError;
+
+/// Why something with the server failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// No connection.
+    Unreachable(String),
+    /// Files for TLS.
+    Certificates(String),
+    /// A server that only follows another one.
+    Standby,
+    /// Not a byte went in or out for so long.
+    Silent(Duration),
+    /// A refusal, or a broken connection.
+    Database(Error),
+    /// The tables are not ours, or of a version that this program does not know.
+    Schema(String),
+    /// The position is not where this process left it.
+    Moved(RecordId),
+    /// Another process has taken this node's identity.
+    Fenced,
+    /// The spool and the database do not fit together.
+    Gap { position: RecordId, first_id: RecordId },
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Database(error)
+    }
+}
+
+impl Fault {
+    pub(super) fn unreachable(place: &Place, error: &io::Error) -> Fault {
+        Fault::Unreachable(format!("no connection to {place}: {error}"))
+    }
+
+    /// The SQLSTATE, where the server has said one.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Fault::Database(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refuses a row for what it is, and not for the state that the server is in.
+    ///
+    /// Classes 22 (data) and 23 (constraints), what a trigger raises, and what is too large or too deep for a type or an index.
+    pub(super) fn is_about_a_row(&self) -> bool {
+        self.code().is_some_and(|code| {
+            let class = code.code().get(..2).unwrap_or_default();
+            matches!(class, "22" | "23" | "54") || *code == SqlState::RAISE_EXCEPTION
+        }) && !self.is_about_an_added_column()
+    }
+
+    /// A column of `logs` that somebody has added would be NULL in every row, and must not be.
+    fn is_about_an_added_column(&self) -> bool {
+        let Fault::Database(error) = self else { return false };
+        error.as_db_error().is_some_and(|refusal| {
+            *refusal.code() == SqlState::NOT_NULL_VIOLATION
+                && refusal.table().is_some_and(|table| table.starts_with("logs"))
+                && refusal.column().is_some_and(|column| !rows::is_ours(column))
+        })
+    }
+
+    /// What the server says, as the reason of a dead letter.
+    pub(super) fn reason(&self) -> String {
+        let Fault::Database(error) = self else { return self.what() };
+        match error.as_db_error() {
+            Some(refusal) => {
+                let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                format!("{}: {}{detail}", refusal.code().code(), refusal.message()).replace('\0', "\u{fffd}")
+            }
+            None => self.what(),
+        }
+    }
+
+    /// An error of a database which does not do what it should.
+    pub(super) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
+        let error = StoreError::new(format!("the database {database} does not {does_not}: {}", self.what()));
+        match self.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Fault::Unreachable(what) | Fault::Certificates(what) | Fault::Schema(what) => what.clone(),
+            Fault::Standby => "the server is a standby, which can only be read".into(),
+            Fault::Silent(time) => format!("the server has been silent for {} s", time.as_secs()),
+            Fault::Database(error) => tell(error),
+            Fault::Moved(position) => {
+                format!("its position of this node is no longer {position}: somebody else has changed it")
+            }
+            Fault::Fenced => "another logboom has taken over the name of this node".into(),
+            Fault::Gap { position, first_id } => {
+                format!("its position is {position}, and it was given records from {first_id} on")
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Fault::Unreachable(_) => "check that the server runs, and host and port; it goes on by itself",
+            Fault::Certificates(_) => "see sslmode, sslrootcert, sslcert and sslkey in the URL",
+            Fault::Standby => "name the primary, or both servers: postgres://one,other/database",
+            Fault::Silent(_) => {
+                "the server hangs, or the network swallows what is sent; it goes on by itself"
+            }
+            Fault::Moved(_) => "it goes on from there; no two processes may write under one `node`",
+            Fault::Fenced => {
+                "give each its own data folder, or its own `node`; then restart this one (its records are in its spool)"
+            }
+            Fault::Schema(_) | Fault::Gap { .. } => return None,
+            Fault::Database(_) if self.is_about_an_added_column() => {
+                "give the column that was added to `logs` a default; it goes on by itself"
+            }
+            Fault::Database(error) => match error.code() {
+                Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
+                    "the positions are gone: operating.md, \"When something breaks\", tells how to make them from the records"
+                }
+                Some(code) => hint_for(code)?,
+                None if tell(error).contains("password missing") => {
+                    "the server asks for a password: give it by PGPASSWORD, ~/.pgpass, or in the URL"
+                }
+                None if tell(error).contains("does not support TLS") => {
+                    "sslmode asks for TLS: switch it on there, or lower sslmode"
+                }
+                None if tell(error).contains("certificate") => "see sslmode and sslrootcert in the URL",
+                None => "the connection broke; it goes on by itself",
+            },
+        })
+    }
+}
+
+fn hint_for(code: &SqlState) -> Option<&'static str> {
+    let class = code.code().get(..2).unwrap_or_default();
+    Some(match code.code() {
+        "28P01" | "28000" => "check user and password, and the server's pg_hba.conf",
+        "3D000" => "create the database, or name another one in the URL",
+        "42501" => {
+            "the role must own its schema or the tables in it; or let their owner run what `logboom schema --store postgres` prints"
+        }
+        "42P01" | "42703" | "42804" => {
+            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there; or \
+             a trigger names what is not there"
+        }
+        "42P07" => {
+            "there are tables without logboom's `logs_version`, or something else has a name of logboom's: give logboom a schema \
+             of its own (options=-c%20search_path%3DNAME)"
+        }
+        "3F000" => "create the schema that search_path names, or let the role create in `public`",
+        "53100" => "make room on the server's disk; it goes on by itself",
+        "53300" => "the server has no connection left (max_connections); it goes on by itself",
+        "25006" => "the server, or this role, is read-only now; it goes on by itself when that ends",
+        "57P01" | "57P02" | "57P03" => "the server is stopping or starting; it goes on by itself",
+        "55P03" => {
+            "somebody holds a lock on a table (see pg_locks, and long transactions in pg_stat_activity); it goes on by itself"
+        }
+        "40001" | "40P01" => "it is tried again by itself",
+        _ if class == "53" => "the server has not enough of something; it goes on by itself",
+        _ if class == "58" || class == "XX" => {
+            "look at the server's log: its disk or its data may be damaged"
+        }
+        _ => return None,
+    })
+}
+
+/// An error with its causes; the server's own words where it has said something.
+fn tell(error: &Error) -> String {
+    if let Some(refusal) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

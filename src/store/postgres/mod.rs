@@ -1,0 +1,157 @@
+//! A PostgreSQL database as the store: rows by COPY, several programs into one database, exactly once.
+//!
+//! # How it is exactly once
+//!
+//! Each data folder is a *node* with a row in `logs_node`: the position, moved in the transaction that brings the rows. Its
+//! epoch is raised by each connection, and only the newest can commit; see `write.rs`. A COMMIT whose answer never came is
+//! no question: the next connection asks for the position, and what the old one had under way is void from then on.
+//!
+//! A second process under one name (a data folder that was copied) takes the name over, and the first one stops with an error,
+//! rather than both skipping what the other has stored.
+//!
+//! # What is durable
+//!
+//! Transactions of rows do not wait for the server's disk (`synchronous_commit = off`). [`Store::sync`] is a transaction that does:
+//! the server's log is one line, so whatever was committed before is durable with it, on the standbys too that the server's owner
+//! wants to wait for. Should the server lose what was not synced, the position it tells is an earlier one, and the spool still has
+//! the records.
+//!
+//! # Times
+//!
+//! `timestamptz` counts microseconds. What is left of a record's nanoseconds stands in `time_ns`, which is NULL for most.
+
+mod days;
+mod endpoint;
+mod fault;
+mod node;
+mod passfile;
+pub mod read;
+mod retention;
+mod rows;
+mod schema;
+mod session;
+mod socket;
+pub mod statement;
+mod tls;
+mod url;
+mod write;
+
+#[cfg(test)]
+#[allow(dead_code, unreachable_pub, reason = "the integration tests use it too, and more of it")]
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
+
+pub use schema::SCHEMA;
+pub use url::PostgresUrl;
+
+use self::days::Days;
+use self::endpoint::Endpoint;
+use self::fault::Fault;
+use self::read::PostgresDatabase;
+use self::rows::Rows;
+use self::session::Session;
+use self::write::Writer;
+use super::clock::Clock;
+use super::{Retention, Store, StoreError, Written};
+use crate::record::RecordId;
+use crate::spool::Chunk;
+
+/// Ships into a PostgreSQL database.
+pub struct PostgresStore {
+    /// What it writes to.
+    database: PostgresDatabase,
+    retention: Retention,
+    clock: Clock,
+    rows: Rows,
+    /// The epoch of our last connection; 0 before the first.
+    epoch: i64,
+    writer: Option<Writer>,
+}
+
+impl PostgresStore {
+    /// Opens nothing yet: [`Store::position`] does. The environment is libpq's; the error is a sentence.
+    pub fn new(
+        url: &PostgresUrl,
+        environment: impl Fn(&str) -> Option<String>,
+        node: &str,
+        retention: Retention,
+    ) -> Result<PostgresStore, String> {
+        let endpoint = Endpoint::new(url, environment)?;
+        Ok(PostgresStore {
+            database: PostgresDatabase::new(endpoint, node),
+            retention,
+            clock: Clock::new(),
+            rows: Rows::new(node),
+            epoch: 0,
+            writer: None,
+        })
+    }
+
+    /// For reading what it has written.
+    pub fn database(&self) -> PostgresDatabase {
+        self.database.clone()
+    }
+
+    /// Closes the connection: a socket belongs to the runtime that opened it.
+    pub fn disconnect(&mut self) {
+        self.writer = None;
+    }
+
+    async fn connect(&mut self) -> Result<&mut Writer, Fault> {
+        if self.writer.is_none() {
+            let PostgresDatabase { endpoint, node } = &self.database;
+            let mut session = Session::open(endpoint).await?;
+            schema::ensure(&mut session).await?;
+            let mut days = Days::default();
+            days.load(&mut session).await?;
+            let Session { client, line } = &mut session;
+            let taken = line.drive(node::take(client, node, self.epoch)).await?;
+            let (position, epoch) = taken.ok_or(Fault::Fenced)?;
+            self.epoch = epoch;
+            self.writer = Some(Writer::new(session, days, node, (position, epoch)).await?);
+        }
+        self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
+    }
+
+    /// After a failure the connection is begun anew, so that nothing half-done stays behind.
+    fn conclude<T>(&mut self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| {
+            self.writer = None;
+            fault.explain(&self.database.endpoint, "take records")
+        })
+    }
+
+    async fn try_write(&mut self, chunk: &Chunk) -> Result<Written, Fault> {
+        self.connect().await?;
+        let PostgresStore { writer: Some(writer), rows, .. } = self else {
+            return Err(Fault::Unreachable("it is not connected".into()));
+        };
+        writer.write(rows, chunk).await
+    }
+}
+
+impl Store for PostgresStore {
+    async fn position(&mut self) -> Result<RecordId, StoreError> {
+        let result = self.connect().await.map(|writer| writer.position);
+        self.conclude(result)
+    }
+
+    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        let result = self.try_write(chunk).await;
+        self.conclude(result)
+    }
+
+    async fn sync(&mut self) -> Result<RecordId, StoreError> {
+        let result = match self.connect().await {
+            Ok(writer) => writer.sync().await,
+            Err(fault) => Err(fault),
+        };
+        self.conclude(result)
+    }
+
+    async fn maintain(&mut self) -> Result<bool, StoreError> {
+        let result = self.try_maintain().await;
+        self.conclude(result)
+    }
+}

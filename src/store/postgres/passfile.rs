@@ -1,0 +1,96 @@
+//! `~/.pgpass`: a line a password, `host:port:database:user:password`; `*` stands for anything, `\` keeps a `:` or a `\`.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::url::Password;
+use crate::limits::PASSFILE_BYTES_MAX;
+
+/// The password of the first line that fits host, port, database and user. As with libpq, a file that others may read does not
+/// count, and says so.
+pub(super) fn find(path: &Path, wanted: [&str; 4]) -> Option<Password> {
+    let mut file = File::open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() {
+        return None;
+    }
+    if metadata.mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "the password file is ignored: others may read it; its mode must be 0600");
+        return None;
+    }
+    let mut text = String::new();
+    Read::by_ref(&mut file).take(PASSFILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    find_in(&text, wanted)
+}
+
+fn find_in(text: &str, wanted: [&str; 4]) -> Option<Password> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| password(line, wanted)).next()
+}
+
+fn password(line: &str, wanted: [&str; 4]) -> Option<Password> {
+    let mut rest = line;
+    for wanted in wanted {
+        let (field, tail) = field(rest);
+        let fits = rest.starts_with("*:") || field == wanted;
+        rest = tail.filter(|_| fits)?;
+    }
+    Some(Password(field(rest).0))
+}
+
+/// Splits a field off; there is no rest behind the last.
+fn field(text: &str) -> (String, Option<&str>) {
+    let mut field = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            ':' => return (field, Some(&text[at + 1..])),
+            '\\' => field.extend(letters.next().map(|(_, kept)| kept)),
+            letter => field.push(letter),
+        }
+    }
+    (field, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const FILE: &str = "\
+# a comment: it:is:not:a:line
+db:5432:logs:jo:first
+db:*:*:jo:second
+::1:1:a:b:never
+\\:\\:1:*:*:*:six\\:with\\\\colon
+*:*:*:*:rest:ignored
+";
+
+    #[test]
+    fn the_first_line_that_fits_wins() {
+        for (wanted, password) in [
+            (["db", "5432", "logs", "jo"], "first"),
+            (["db", "5433", "logs", "jo"], "second"),
+            (["::1", "1", "a", "b"], "six:with\\colon"),
+            (["db", "5432", "logs", "ann"], "rest"),
+        ] {
+            assert_eq!(find_in(FILE, wanted), Some(Password(password.into())), "{wanted:?}");
+        }
+        assert_eq!(find_in("db:1:a:b:x\nshort:line\n", ["db", "1", "a", "c"]), None);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_does_not_count() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("pgpass");
+        std::fs::write(&path, FILE).unwrap();
+        for (mode, counts) in [(0o600, true), (0o640, false), (0o604, false), (0o400, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(find(&path, ["a", "b", "c", "d"]).is_some(), counts, "{mode:o}");
+        }
+        assert_eq!(find(folder.path(), ["a", "b", "c", "d"]), None);
+    }
+}

@@ -1,0 +1,297 @@
+//! Reading records back, slice by slice, so that a long search can be stopped.
+//!
+//! Ids are those of a node, and several may be in one database: a search looks at the records of one.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use futures_util::{TryStreamExt, join};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Error, Row};
+
+use super::endpoint::Endpoint;
+use super::fault::Fault;
+use super::rows::EPOCH_MICROSECONDS;
+use super::session::Session;
+use super::socket::Activity;
+use crate::limits::{POSTGRES_SILENCE_SECONDS_MAX, POSTGRES_SLICE_RECORDS_MAX};
+use crate::record::{Origin, RecordId, RecordRef};
+use crate::store::{Search, StoreError};
+use crate::view::query::{postgres, sql::Value};
+
+/// A database, and the node whose records are read from it.
+#[derive(Clone, Debug)]
+pub struct PostgresDatabase {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) node: String,
+}
+
+/// A connection that can only read.
+pub struct PostgresReader {
+    session: Session,
+    database: PostgresDatabase,
+}
+
+/// Why a search could not go on.
+#[derive(Debug)]
+pub enum ReadError {
+    /// Its time is over.
+    Late,
+    /// The database cannot be read.
+    Store(StoreError),
+}
+
+/// What holds for every statement of a reader. The third lets a server notice within a second that nobody waits any more (from
+/// PostgreSQL 14 on); the others have texts look the same everywhere.
+const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = 'UTC'; \
+     SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
+     SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
+
+const COLUMNS: &str = "id, time, time_ns, severity_number, severity, service, logger, host, file, line, function, process_id, \
+     thread, message, trace_id, span_id, event_name, attributes";
+
+impl PostgresDatabase {
+    pub(super) fn new(endpoint: Endpoint, node: &str) -> PostgresDatabase {
+        PostgresDatabase { endpoint: Arc::new(endpoint), node: node.to_owned() }
+    }
+
+    /// Connects.
+    pub async fn reader(&self) -> Result<PostgresReader, StoreError> {
+        let connect = async {
+            let mut session = Session::open(&self.endpoint).await?;
+            let Session { client, line } = &mut session;
+            line.drive(client.batch_execute(SETTINGS)).await?;
+            Ok(session)
+        };
+        let session = connect.await.map_err(|fault| self.explain(&fault))?;
+        Ok(PostgresReader { session, database: self.clone() })
+    }
+
+    fn explain(&self, fault: &Fault) -> StoreError {
+        fault.explain(&self.endpoint, "give records")
+    }
+}
+
+impl PostgresReader {
+    /// The first id that the node has not stored yet.
+    pub async fn position(&mut self) -> Result<RecordId, StoreError> {
+        let Session { client, line } = &mut self.session;
+        let position = "SELECT position FROM logs_node WHERE node = $1";
+        let row = line.drive(client.query_opt(position, &[&self.database.node])).await;
+        let row = row.map_err(|fault| self.database.explain(&fault))?;
+        let position: Option<i64> = row.and_then(|row| row.try_get(0).ok());
+        Ok(position.unwrap_or(1).max(1).cast_unsigned())
+    }
+
+    /// Searches about `rows` ids from one end of `search.ids`, and emits matches in order until `emit` says that it has enough,
+    /// or there were many, or the time is over. Gives the ids that are yet to be searched.
+    pub async fn slice(
+        &mut self,
+        search: &Search,
+        rows: u64,
+        time_left: Duration,
+        emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
+    ) -> Result<std::ops::Range<RecordId>, ReadError> {
+        self.try_slice(search, rows, time_left, emit).await.map_err(|fault| match fault.code() {
+            Some(code) if *code == SqlState::QUERY_CANCELED => ReadError::Late,
+            _ => ReadError::Store(self.database.explain(&fault)),
+        })
+    }
+
+    async fn try_slice(
+        &mut self,
+        search: &Search,
+        rows: u64,
+        time_left: Duration,
+        mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
+    ) -> Result<std::ops::Range<RecordId>, Fault> {
+        let all = &search.ids;
+        let ids = match search.descending {
+            true => all.start.max(all.end.saturating_sub(rows))..all.end,
+            false => all.start..all.end.min(all.start.saturating_add(rows)),
+        };
+        let (sql, parameters) = statement(search, &ids, &self.database.node);
+        let activity = self.activity();
+        let Session { client, line } = &mut self.session;
+        let seconds_max = time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX;
+        let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
+        let work = async {
+            let (set, found) = join!(client.batch_execute(&within), client.query_raw(&sql, &parameters));
+            set?;
+            let mut found = pin!(found?);
+            let mut count = 0;
+            activity.allow_row();
+            while let Some(row) = found.try_next().await? {
+                activity.allow_row();
+                let (id, record) = from_row(&row)?;
+                count += 1;
+                let is_within = (search.time_min..=search.time_max).contains(&record.timestamp);
+                let goes_on = !(is_within && search.query.matches(id, &record)) || emit(id, &record);
+                if !goes_on || count == POSTGRES_SLICE_RECORDS_MAX {
+                    return Ok(search.rest_after(&(id..id + 1)));
+                }
+            }
+            Ok(search.rest_after(&ids))
+        };
+        line.drive_within(seconds_max, work).await
+    }
+
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        self.session.line.activity()
+    }
+
+    pub(super) fn explain(&self, fault: &Fault) -> StoreError {
+        self.database.explain(fault)
+    }
+}
+
+/// The statement of a slice, with its parameters.
+fn statement(search: &Search, ids: &std::ops::Range<RecordId>, node: &str) -> (String, Vec<Parameter>) {
+    let condition = postgres::condition(&search.query);
+    let order = if search.descending { "DESC" } else { "ASC" };
+    let mut conditions = vec!["node = ?", "id >= ?", "id < ?"];
+    let bound = |id: RecordId| Parameter::Integer(i64::try_from(id).unwrap_or(i64::MAX));
+    let mut parameters = vec![Parameter::Text(node.to_owned()), bound(ids.start), bound(ids.end)];
+    for (bound, sql, none) in
+        [(search.time_min, "time >= ?", i64::MIN), (search.time_max, "time <= ?", i64::MAX)]
+    {
+        if bound != none {
+            conditions.push(sql);
+            parameters.push(Parameter::from(Value::Time(bound)));
+        }
+    }
+    conditions.push(&condition.sql);
+    parameters.extend(condition.parameters.into_iter().map(Parameter::from));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM logs WHERE {} ORDER BY id {order} LIMIT {POSTGRES_SLICE_RECORDS_MAX}",
+        conditions.join(" AND ")
+    );
+    (numbered(&sql), parameters)
+}
+
+/// With `$1`, `$2`... in the places of the `?`.
+fn numbered(sql: &str) -> String {
+    let mut pieces = sql.split('?');
+    let mut numbered = pieces.next().unwrap_or_default().to_owned();
+    for (number, piece) in (1..).zip(pieces) {
+        numbered.push_str(&format!("${number}{piece}"));
+    }
+    numbered
+}
+
+/// A parameter of a statement.
+#[derive(Debug)]
+enum Parameter {
+    Text(String),
+    Integer(i64),
+    /// In microseconds since 2000, as the server has it.
+    Time(i64),
+}
+
+impl From<Value> for Parameter {
+    fn from(value: Value) -> Parameter {
+        match value {
+            Value::Text(text) => Parameter::Text(text),
+            Value::Integer(number) => Parameter::Integer(number),
+            Value::Time(time) => Parameter::Time(time.div_euclid(1000) - EPOCH_MICROSECONDS),
+        }
+    }
+}
+
+impl ToSql for Parameter {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Parameter::Text(text) => return text.to_sql(kind, out),
+            Parameter::Integer(number) | Parameter::Time(number) => out.put_i64(*number),
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(*kind, Type::INT8 | Type::TIMESTAMPTZ) || <&str as ToSql>::accepts(kind)
+    }
+
+    to_sql_checked!();
+}
+
+/// A time as the server has it.
+struct Microseconds(i64);
+
+impl<'a> FromSql<'a> for Microseconds {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Microseconds(i64::from_be_bytes(bytes.try_into()?)))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMPTZ
+    }
+}
+
+/// The text of a JSON document.
+struct Json<'a>(&'a str);
+
+impl<'a> FromSql<'a> for Json<'a> {
+    fn from_sql(kind: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let text = match bytes {
+            [1, text @ ..] if *kind == Type::JSONB => text, // the version of the format
+            text => text,
+        };
+        Ok(Json(std::str::from_utf8(text)?))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(*kind, Type::JSON | Type::JSONB)
+    }
+}
+
+/// The severity's text is the sender's own, or the name of its number, which says the same.
+fn from_row(row: &Row) -> Result<(RecordId, RecordRef<'_>), Error> {
+    let text = |at| Ok::<_, Error>(row.try_get::<_, Option<&str>>(at)?.unwrap_or_default());
+    let number = |at| {
+        let number = row.try_get::<_, Option<i64>>(at)?;
+        Ok::<_, Error>(number.and_then(|number| number.try_into().ok()).unwrap_or_default())
+    };
+    let Microseconds(time) = row.try_get(1)?;
+    let nanoseconds = row.try_get::<_, Option<i16>>(2)?.unwrap_or_default();
+    let microseconds = time.saturating_add(EPOCH_MICROSECONDS);
+    let record = RecordRef {
+        timestamp: microseconds.saturating_mul(1000).saturating_add(nanoseconds.into()),
+        observed_timestamp: 0,
+        severity_number: row.try_get::<_, i16>(3)?.try_into().unwrap_or_default(),
+        origin: Origin {
+            severity_text: text(4)?,
+            service: text(5)?,
+            logger: text(6)?,
+            host: text(7)?,
+            file: text(8)?,
+            line: number(9)?,
+            function: text(10)?,
+            process_id: number(11)?,
+            thread: text(12)?,
+        },
+        message: text(13)?,
+        trace_id: text(14)?,
+        span_id: text(15)?,
+        event_name: text(16)?,
+        attributes: row.try_get::<_, Option<Json<'_>>>(17)?.map_or("", |Json(text)| text),
+    };
+    Ok((row.try_get::<_, i64>(0)?.cast_unsigned(), record))
+}
+
+impl fmt::Display for PostgresDatabase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.endpoint.fmt(formatter)
+    }
+}

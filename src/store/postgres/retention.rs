@@ -1,0 +1,115 @@
+//! Housekeeping: tomorrow's partition before it is needed, and whole partitions away once they are too old or too much.
+//!
+//! A day's partition is dropped when the day has been over for `retention_age`, whatever times its records were received at.
+//! Age is taken on the word of the clock only with evidence (see [`super::super::clock`]): here also that yesterday has a
+//! partition.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+use super::PostgresStore;
+use super::days::{Day, age, day_of};
+use super::fault::Fault;
+use super::session::Session;
+use super::write::Writer;
+use crate::limits::POSTGRES_DELETED_ROWS_MAX;
+use crate::record::time;
+use crate::store::Retention;
+use crate::store::clock::{Clock, nanoseconds};
+
+impl PostgresStore {
+    /// Does one slice of it. Housekeeping can wait for whoever holds a lock on some partition, or for a role that may; writing
+    /// must not.
+    pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
+        let retention = self.retention;
+        self.connect().await?;
+        let (clock, writer) = match self {
+            PostgresStore { clock, writer: Some(writer), .. } => (clock, writer),
+            _ => return Ok(false),
+        };
+        match maintain(clock, writer, retention).await {
+            Err(fault) if fault.code().is_some_and(can_wait) => {
+                tracing::debug!(reason = fault.reason(), "housekeeping of the database waits");
+                Ok(false)
+            }
+            result => result,
+        }
+    }
+}
+
+fn can_wait(code: &SqlState) -> bool {
+    [SqlState::LOCK_NOT_AVAILABLE, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)
+}
+
+async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {
+    let now = time::now();
+    let today = day_of(now);
+    let Writer { session, days, .. } = writer;
+    days.load(session).await?;
+    days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
+    if let Some(age_max) = retention.age {
+        let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
+        let was_running = |times: std::ops::RangeInclusive<i64>| {
+            let day = day_of(*times.end());
+            Ok::<_, Fault>(day < today && days.contains(day)) // today's was made a moment ago, if need be
+        };
+        let is_credible = clock.is_credible(age_max, now, was_running)?;
+        let early = has_early(session, age_max, now).await?;
+        let is_due = oldest.is_some() || early;
+        clock.tell(is_credible || !is_due, age_max);
+        if is_credible && early {
+            return delete_early(session, age_max, now).await;
+        }
+        if let Some(day) = oldest.filter(|_| is_credible) {
+            return drop_day(writer, day).await;
+        }
+    }
+    if let Some(bytes_max) = retention.bytes
+        && let Some(day) = writer.days.oldest().filter(|day| *day < today)
+        && used_bytes(&mut writer.session).await? > bytes_max
+    {
+        return drop_day(writer, day).await;
+    }
+    Ok(false)
+}
+
+async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
+    writer.days.drop(&mut writer.session, day).await.map(|()| true)
+}
+
+/// Whether the default partition has rows of before.
+async fn has_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
+    let Session { client, line } = session;
+    let sql = format!(
+        "SELECT to_regclass('logs_default') IS NOT NULL AND EXISTS (SELECT 1 FROM logs WHERE tableoid = to_regclass('logs_default') \
+         AND time < {})",
+        moment(age, now)
+    );
+    line.drive(async { client.query_one(&sql, &[]).await?.try_get(0) }).await
+}
+
+/// Deletes some of them; there may be more.
+async fn delete_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
+    let Session { client, line } = session;
+    let sql = format!(
+        "DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default WHERE time < {} LIMIT {POSTGRES_DELETED_ROWS_MAX}))",
+        moment(age, now)
+    );
+    line.drive(client.batch_execute(&sql)).await?;
+    Ok(true)
+}
+
+/// A time so long before another, as SQL.
+fn moment(age: Duration, now: i64) -> String {
+    let seconds = now.saturating_sub(nanoseconds(age)).div_euclid(time::SECOND);
+    format!("to_timestamp({seconds})")
+}
+
+async fn used_bytes(session: &mut Session) -> Result<u64, Fault> {
+    let Session { client, line } = session;
+    let sql = "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits WHERE inhparent = 'logs'::regclass";
+    let bytes: i64 = line.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await?;
+    Ok(bytes as u64)
+}

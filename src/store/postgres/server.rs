@@ -1,0 +1,303 @@
+//! A PostgreSQL server for tests: the real one, in a temporary folder, on a free port.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Stops the server and removes its folder when the test's process ends, in whichever way: its standard input ends then.
+const KEEPER: &str = r#"
+"$0" "$@" & server=$!
+read -r word
+case "$word" in
+    kill) kill -9 "$server" ;;
+    *) kill -INT "$server" ;;
+esac
+wait "$server"
+[ -n "$word" ] || rm -rf "$(dirname "$(dirname "$PGDATA")")"
+"#;
+
+/// A server.
+pub struct Server {
+    folder: PathBuf,
+    _folder: Option<TempDir>,
+    port: u16,
+    user: Option<u32>,
+    settings: Vec<String>,
+    keeper: Child,
+}
+
+/// A database of a server.
+#[derive(Clone, Debug)]
+pub struct Database {
+    folder: PathBuf,
+    port: u16,
+    pub name: String,
+}
+
+/// Servers refuse to run as root: they run as nobody then.
+fn user() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(65534)
+}
+
+/// A program of PostgreSQL's, which Debian keeps out of the search path.
+fn program(name: &str) -> PathBuf {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&search).collect();
+    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.map(|version| version.unwrap().path().join("bin")));
+    }
+    let found = folders.into_iter().map(|folder| folder.join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is missing: install postgresql"))
+}
+
+fn command(program: impl AsRef<std::ffi::OsStr>, user: Option<u32>, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("PGDATA", folder.join("data"));
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    command
+}
+
+impl Server {
+    /// The one that all tests of this process share; each takes a database of its own.
+    pub fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let mut server = Server::start(&["max_connections=200"]);
+            // Nothing of this process runs when it ends: the keeper removes the folder.
+            let _ = server._folder.take().map(TempDir::keep);
+            server
+        })
+    }
+
+    /// One that a test may do anything to.
+    pub fn start(settings: &[&str]) -> Server {
+        let temporary = TempDir::new().unwrap();
+        let folder = temporary.path().join("pg");
+        std::fs::create_dir(&folder).unwrap();
+        let user = user();
+        if let Some(user) = user {
+            std::os::unix::fs::chown(temporary.path(), Some(user), Some(user)).unwrap();
+            std::os::unix::fs::chown(&folder, Some(user), Some(user)).unwrap();
+        }
+        let output = command(program("initdb"), user, &folder)
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let port = free_port();
+        let keeper = run(&folder, user, port, &settings);
+        let server = Server { folder, _folder: Some(temporary), port, user, settings, keeper };
+        server.wait();
+        server
+    }
+
+    /// One that takes connections over TCP with TLS only, with the certificate in a folder.
+    pub fn start_with_tls(files: &str) -> Server {
+        let mut server = Server::start(&[]);
+        server.stop();
+        for name in ["server.crt", "server.key"] {
+            let path = server.data().join(name);
+            std::fs::copy(Path::new(files).join(name), &path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            server.own(&path);
+        }
+        let rules = "local all all trust\nhostssl all all all trust\n";
+        std::fs::write(server.data().join("pg_hba.conf"), rules).unwrap();
+        server.set("ssl=on");
+        server.restart();
+        server
+    }
+
+    /// The folder of the database cluster.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Starts it again after a stop or a kill.
+    pub fn restart(&mut self) {
+        self.begin_restart();
+        self.wait();
+    }
+
+    /// The same without waiting until it takes connections, if ever. But it takes signals, which it ignored before.
+    pub fn begin_restart(&mut self) {
+        self.keeper = run(&self.folder, self.user, self.port, &self.settings);
+        self.wait_until("starts", Server::has_processes);
+    }
+
+    /// Adds a setting, which holds from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.into());
+    }
+
+    /// Gives it a file or folder.
+    pub fn own(&self, path: &Path) {
+        std::os::unix::fs::chown(path, self.user, self.user).unwrap();
+    }
+
+    /// Stops it in good order, without waiting for its clients.
+    pub fn stop(&mut self) {
+        self.end("stop");
+    }
+
+    /// Kills its first process with SIGKILL; the others notice and end. Before that it could not start again.
+    pub fn kill(&mut self) {
+        self.end("kill");
+        self.wait_until("ends", |server| !server.has_processes());
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Server) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: the server {what}: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// All processes of a server run in its folder.
+    fn has_processes(&self) -> bool {
+        let data = self.data();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok())
+            .any(|folder| folder == data)
+    }
+
+    fn end(&mut self, word: &str) {
+        use std::io::Write;
+        writeln!(self.keeper.stdin.take().unwrap(), "{word}").unwrap();
+        let start = Instant::now();
+        while self.keeper.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "the server does not {word}: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it takes connections.
+    pub fn wait(&self) {
+        let database = self.database_named("postgres");
+        self.wait_until("takes connections", |_| database.try_rows("SELECT 1").is_ok());
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The port of 127.0.0.1 that it listens on, and the name of its socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A new database.
+    pub fn database(&self) -> Database {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        self.database_named("postgres").execute(&format!("CREATE DATABASE {name}"));
+        self.database_named(&name)
+    }
+
+    pub fn database_named(&self, name: &str) -> Database {
+        Database { folder: self.folder.clone(), port: self.port, name: name.into() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.keeper.stdin.is_some() {
+            self.end("kill");
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn run(folder: &Path, user: Option<u32>, port: u16, settings: &[String]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    let mut command = command("sh", user, folder);
+    command.args(["-c", KEEPER]).arg(program("postgres")).args(["-p", &port.to_string(), "-k"]).arg(folder);
+    for setting in ["listen_addresses=127.0.0.1", "shared_buffers=32MB", "log_line_prefix=%m [%p] %a "] {
+        command.args(["-c", setting]);
+    }
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
+    command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
+impl Database {
+    /// Over its Unix socket, as the superuser.
+    pub fn url(&self) -> String {
+        self.url_as("postgres")
+    }
+
+    pub fn url_as(&self, user: &str) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://{user}@{folder}:{}/{}", self.port, self.name)
+    }
+
+    /// Over TCP, through a port of this machine.
+    pub fn url_by_port(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/{}", self.name)
+    }
+
+    pub fn execute(&self, sql: &str) {
+        self.rows(sql);
+    }
+
+    /// The rows of the last statement, as text.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.try_rows(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The one value of a statement; "" for NULL.
+    pub fn value(&self, sql: &str) -> String {
+        self.rows(sql)[0][0].clone().unwrap_or_default()
+    }
+
+    pub fn try_rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        // On a thread of its own, for this one may be in the middle of a test that is async.
+        std::thread::scope(|scope| scope.spawn(|| self.ask(sql)).join().unwrap())
+    }
+
+    fn ask(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let path = self.folder.join(format!(".s.PGSQL.{}", self.port));
+            let socket = tokio::net::UnixStream::connect(path).await.map_err(|error| error.to_string())?;
+            let mut config = Config::new();
+            config.user("postgres").dbname(&self.name);
+            let told = |error: tokio_postgres::Error| match error.as_db_error() {
+                Some(refusal) => refusal.message().to_owned(),
+                None => error.to_string(),
+            };
+            let (client, connection) = config.connect_raw(socket, NoTls).await.map_err(told)?;
+            tokio::spawn(connection);
+            let messages = client.simple_query(sql).await.map_err(told)?;
+            let mut rows = Vec::new();
+            for message in messages {
+                match message {
+                    SimpleQueryMessage::RowDescription(_) => rows.clear(),
+                    SimpleQueryMessage::Row(row) => {
+                        rows.push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
+                    }
+                    _ => {}
+                }
+            }
+            Ok(rows)
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection to a server. It has no task of its own: whoever waits for an answer moves the bytes meanwhile, so that a store
+//! needs neither a second task nor a second thread. No wait is without an end: a server that neither takes nor sends a byte
+//! for too long counts as gone.
+
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_postgres::config::SslMode as Negotiation;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, Connection, Error, NoTls};
+
+use super::endpoint::{Endpoint, Place, SslMode};
+use super::fault::Fault;
+use super::socket::{Activity, Socket};
+use super::tls::Tls;
+use crate::limits::{
+    POSTGRES_IDLE_TRANSACTION_SECONDS_MAX, POSTGRES_LOCK_SECONDS_MAX, POSTGRES_SILENCE_SECONDS_MAX,
+};
+
+/// An established connection.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) line: Line,
+}
+
+/// A connection that moves bytes as long as it is polled.
+type Moving = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// The moving half of a connection.
+pub(super) struct Line {
+    /// Dropped when it has ended: only then those who still wait for an answer hear of it.
+    connection: Option<Moving>,
+    activity: Activity,
+    /// What it ended with.
+    last_word: Option<Error>,
+}
+
+impl Session {
+    /// Connects to the first server of the endpoint that takes us and can be written to. The error is that of the last.
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Session, Fault> {
+        let mut last_fault = Fault::Unreachable("no server is named".into());
+        for place in &endpoint.places {
+            match timeout(endpoint.connect_timeout, Session::open_at(endpoint, place)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(fault)) => last_fault = fault,
+                Err(_) => last_fault = Fault::Silent(endpoint.connect_timeout),
+            }
+        }
+        Err(last_fault)
+    }
+
+    async fn open_at(endpoint: &Endpoint, place: &Place) -> Result<Session, Fault> {
+        let tries: &[Negotiation] = match (place, endpoint.ssl_mode) {
+            (Place::Socket(_), _) | (_, SslMode::Disable) => &[Negotiation::Disable],
+            (_, SslMode::Allow) => &[Negotiation::Disable, Negotiation::Require],
+            (_, SslMode::Prefer) => &[Negotiation::Prefer, Negotiation::Disable],
+            _ => &[Negotiation::Require],
+        };
+        let mut first_fault = None;
+        for negotiation in tries {
+            match Session::open_with(endpoint, place, *negotiation).await {
+                Ok(session) => return session.prepare().await,
+                // Without TLS where it is refused with, and the other way round: only for the sake of the connection itself.
+                Err(fault) if fault.is_about_encryption() => first_fault = first_fault.or(Some(fault)),
+                Err(fault) => return Err(first_fault.unwrap_or(fault)),
+            }
+        }
+        Err(first_fault.unwrap_or(Fault::Unreachable("no way to connect is allowed".into())))
+    }
+
+    async fn open_with(
+        endpoint: &Endpoint,
+        place: &Place,
+        negotiation: Negotiation,
+    ) -> Result<Session, Fault> {
+        let mut config = Config::new();
+        config
+            .user(&endpoint.user)
+            .dbname(&endpoint.database)
+            .application_name(&endpoint.application_name)
+            .ssl_mode(negotiation);
+        if let Some(options) = &endpoint.options {
+            config.options(options);
+        }
+        if let Some(password) = endpoint.password(place) {
+            config.password(&password.0);
+        }
+        let socket = Socket::connect(place).await.map_err(|error| Fault::unreachable(place, &error))?;
+        let activity = socket.activity();
+        match (place, negotiation) {
+            (Place::Host { name, .. }, Negotiation::Prefer | Negotiation::Require) => {
+                let tls = Tls::new(endpoint, name).map_err(Fault::Certificates)?;
+                let (client, connection) = config.connect_raw(socket, tls).await?;
+                Ok(Session::new(client, connection, activity))
+            }
+            _ => {
+                let (client, connection) = config.connect_raw(socket, NoTls).await?;
+                Ok(Session::new(client, connection, activity))
+            }
+        }
+    }
+
+    fn new<T>(client: Client, connection: Connection<Socket, T>, activity: Activity) -> Session
+    where
+        Connection<Socket, T>: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        Session { client, line: Line { connection: Some(Box::pin(connection)), activity, last_word: None } }
+    }
+
+    /// What must hold for every statement, whatever the defaults of role and database are.
+    async fn prepare(mut self) -> Result<Session, Fault> {
+        // A connection that is gone without a word must not keep its locks for hours: keepalives tell a server that waits for
+        // data, the last setting one that waits for the end of a transaction.
+        let settings = format!(
+            "SET client_min_messages = error; SET statement_timeout = 0; SET lock_timeout = '{POSTGRES_LOCK_SECONDS_MAX}s'; \
+             SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+             SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX}s'"
+        );
+        let Session { client, line } = &mut self;
+        let is_standby = line
+            .drive(async {
+                client.batch_execute(&settings).await?;
+                client.query_one("SELECT pg_is_in_recovery()", &[]).await?.try_get(0)
+            })
+            .await?;
+        if is_standby { Err(Fault::Standby) } else { Ok(self) }
+    }
+}
+
+impl Line {
+    pub(super) fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+
+    /// Waits for the outcome of some work with the client.
+    pub(super) async fn drive<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Fault> {
+        self.drive_within(POSTGRES_SILENCE_SECONDS_MAX, work).await
+    }
+
+    /// The same for work for which the server may be silent for so long.
+    pub(super) async fn drive_within<T>(
+        &mut self,
+        seconds_max: u64,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Fault> {
+        let silence_max = Duration::from_secs(seconds_max);
+        let mut work = pin!(work);
+        self.activity.touch();
+        loop {
+            let deadline = self.activity.last() + silence_max;
+            let result = tokio::select! {
+                biased;
+                result = self.step(work.as_mut()) => result,
+                () = sleep_until(deadline) => {
+                    if self.activity.last() + silence_max <= Instant::now() {
+                        return Err(Fault::Silent(silence_max));
+                    }
+                    continue;
+                }
+            };
+            return result.map_err(|error| self.reason(error));
+        }
+    }
+
+    async fn step<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    ) -> Result<T, Error> {
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(result) = work.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            if let Some(connection) = &mut self.connection
+                && let Poll::Ready(result) = connection.as_mut().poll(context)
+            {
+                self.connection = None;
+                self.last_word = result.err();
+                context.waker().wake_by_ref(); // the work hears of it now
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What a server says last (that it is shutting down) is the connection's end and not the answer to a statement.
+    fn reason(&mut self, error: Error) -> Fault {
+        match self.last_word.take() {
+            Some(last_word) if error.is_closed() => last_word.into(),
+            _ => error.into(),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether another way of encryption may do: the server, or its rules, want it otherwise.
+    fn is_about_encryption(&self) -> bool {
+        match self {
+            Fault::Database(error) => match error.code() {
+                Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION, // no line in pg_hba.conf
+                None => error.to_string().contains("TLS"),
+            },
+            _ => false,
+        }
+    }
+}

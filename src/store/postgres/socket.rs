@@ -1,0 +1,175 @@
+//! The socket to a server, how long ago anything last went through it, and how much still may.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+
+use super::endpoint::Place;
+use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_ROW_BYTES_MAX, POSTGRES_SILENCE_SECONDS_MAX};
+
+/// A connected socket.
+pub(super) struct Socket {
+    stream: Either,
+    activity: Activity,
+}
+
+enum Either {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// When bytes last went in or out, and how many may yet come in.
+#[derive(Clone, Debug)]
+pub(super) struct Activity {
+    since: Instant,
+    milliseconds: Arc<AtomicU64>,
+    allowance: Arc<AtomicU64>,
+}
+
+impl Activity {
+    fn new() -> Activity {
+        let allowance = Arc::new(AtomicU64::new(u64::MAX));
+        Activity { since: Instant::now(), milliseconds: Arc::default(), allowance }
+    }
+
+    /// Counts this moment as one.
+    pub(super) fn touch(&self) {
+        self.milliseconds.store(self.since.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// Lets no more come in than a row may have: what a server sends is held in memory until the row is whole.
+    pub(super) fn allow_row(&self) {
+        self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
+    }
+
+    /// Whether more came in than was allowed.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.allowance.load(Relaxed) == 0
+    }
+
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        let left = self.allowance.load(Relaxed);
+        if left == u64::MAX {
+            return Ok(()); // nobody has set a limit
+        }
+        let left = left.saturating_sub(bytes as u64);
+        self.allowance.store(left, Relaxed);
+        if left == 0 { Err(io::Error::other("a row is too long")) } else { Ok(()) }
+    }
+
+    pub(super) fn last(&self) -> Instant {
+        self.since + Duration::from_millis(self.milliseconds.load(Relaxed))
+    }
+}
+
+impl Socket {
+    /// Connects to the first address that answers.
+    pub(super) async fn connect(place: &Place) -> io::Result<Socket> {
+        let stream = match place {
+            Place::Socket(path) => Either::Unix(UnixStream::connect(path).await?),
+            Place::Host { name, address, port } => {
+                let addresses = match address {
+                    Some(address) => vec![SocketAddr::new(*address, *port)],
+                    None => look_up(name, *port)?,
+                };
+                Either::Tcp(connect_to_any(&addresses).await?)
+            }
+        };
+        Ok(Socket { stream, activity: Activity::new() })
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+
+    fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.activity.touch();
+        }
+        result
+    }
+}
+
+/// Asks the system for the addresses of a name, which blocks this thread until it answers (tokio would start a thread for it).
+/// A store usually has a thread of its own. Where one thread does everything, everything waits: an address, a name in
+/// `/etc/hosts` or a Unix socket is better then. The documentation says so.
+fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = (name, port).to_socket_addrs()?.collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{name}` has no address")));
+    }
+    Ok(addresses)
+}
+
+async fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last_error = None;
+    for address in addresses {
+        match connect_to(*address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(KEEPALIVE_SECONDS)))?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(POSTGRES_SILENCE_SECONDS_MAX)))?;
+    Ok(stream)
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let result = match &mut self.stream {
+            Either::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Either::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        self.activity.spend(buffer.filled().len() - filled)?;
+        self.note(result)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = match &mut self.stream {
+            Either::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Either::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        self.note(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Either::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Either::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Either::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Either::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

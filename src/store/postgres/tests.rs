@@ -1,0 +1,605 @@
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::server::{Database, Server};
+use super::*;
+use crate::record::{Batch, Origin, RecordRef, time};
+use crate::store::contract::{self, Subject, chunk};
+
+impl Subject for Database {
+    type Store = PostgresStore;
+
+    fn open(&self) -> PostgresStore {
+        store(&self.url())
+    }
+
+    fn read(&self, _: RecordId) -> Vec<(RecordId, String)> {
+        if self.value("SELECT to_regclass('logs') IS NULL") == "t" {
+            return Vec::new();
+        }
+        let rows = self.rows("SELECT id, message FROM logs WHERE node = 'test' ORDER BY id");
+        rows.into_iter()
+            .map(|row| (row[0].as_ref().unwrap().parse().unwrap(), row[1].clone().unwrap()))
+            .collect()
+    }
+}
+
+fn store(url: &str) -> PostgresStore {
+    store_with(url, "test", Retention::default())
+}
+
+fn store_with(url: &str, node: &str, retention: Retention) -> PostgresStore {
+    PostgresStore::new(&PostgresUrl::parse(url).unwrap(), |_| None, node, retention).unwrap()
+}
+
+/// On one runtime a test: a socket belongs to the one that opened it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}
+
+fn records<'a>(records: impl IntoIterator<Item = RecordRef<'a>>) -> (Batch, u64) {
+    let mut batch = Batch::new();
+    records.into_iter().for_each(|record| batch.push(&record));
+    let count = u64::from(batch.count());
+    (batch, count)
+}
+
+/// Writes records from the position on.
+fn write<'a>(store: &mut PostgresStore, all: impl IntoIterator<Item = RecordRef<'a>>) -> Written {
+    let (batch, count) = records(all);
+    block_on(async {
+        let position = store.position().await.unwrap();
+        store.write(&Chunk::of(position, batch.bytes(), count)).await.unwrap()
+    })
+}
+
+fn at(timestamp: &str) -> RecordRef<'static> {
+    RecordRef { timestamp: time::parse(timestamp).unwrap(), ..RecordRef::default() }
+}
+
+fn partitions(database: &Database) -> Vec<String> {
+    let names = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                 WHERE i.inhparent = 'logs'::regclass ORDER BY 1";
+    database.rows(names).into_iter().map(|row| row[0].clone().unwrap()).collect()
+}
+
+#[test]
+fn contract() {
+    contract::check(|| Server::shared().database());
+}
+
+#[test]
+fn every_field_has_its_column() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    let record = RecordRef {
+        timestamp: -1,
+        severity_number: 14,
+        origin: Origin {
+            service: "s",
+            logger: "l",
+            host: "h",
+            file: "f",
+            line: u32::MAX,
+            function: "g",
+            process_id: u32::MAX,
+            thread: "t",
+            severity_text: "",
+        },
+        message: "m",
+        trace_id: "a",
+        span_id: "b",
+        event_name: "e",
+        attributes: r#"{"k":1}"#,
+        ..RecordRef::default()
+    };
+    write(&mut store, [record, RecordRef::default()]);
+    let flat = "SELECT json_build_array(id, to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), severity_number, severity,
+        service, logger, host, message, trace_id, span_id, event_name, file, line, function, process_id, thread, attributes, node,
+        time_ns)::text FROM logs WHERE id = ";
+    assert_eq!(
+        database.value(&format!("{flat} 1")),
+        r#"[1, "1969-12-31 23:59:59.999999", 14, "WARN2", "s", "l", "h", "m", "a", "b", "e", "f", 4294967295, "g", 4294967295, "t", {"k": 1}, "test", 999]"#
+    );
+    assert_eq!(
+        database.value(&format!("{flat} 2")),
+        r#"[2, "1970-01-01 00:00:00.000000", 0, null, null, null, null, null, null, null, null, null, null, null, null, null, null, "test", null]"#
+    );
+}
+
+#[test]
+fn times_that_cannot_be_are_none() {
+    let database = Server::shared().database();
+    let edges = [i64::MIN, i64::MAX, 0].map(|timestamp| RecordRef { timestamp, ..RecordRef::default() });
+    assert_eq!(write(&mut database.open(), edges), Written { stored: 3, dead_letters: 0 });
+    let edges = "SELECT string_agg(extract(epoch FROM time)::text || '/' || coalesce(time_ns, 0), ' ' ORDER BY id) FROM logs";
+    assert_eq!(database.value(edges), "-9223372036.854776/192 9223372036.854775/807 0.000000/0");
+}
+
+#[test]
+fn rows_that_the_database_refuses_are_put_aside_alone() {
+    for (obstacle, reason) in [
+        ("ALTER TABLE logs ADD CONSTRAINT picky CHECK (message NOT IN ('3', '70', '200'))", "23514: new row for"),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN IF NEW.message IN (''3'', ''70'', ''200'') THEN
+                 RAISE EXCEPTION ''not these''; END IF; RETURN NEW; END' LANGUAGE plpgsql;
+             CREATE TRIGGER picky BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "P0001: not these",
+        ),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN IF NEW.message IN (''3'', ''70'', ''200'') THEN
+                 RAISE EXCEPTION USING ERRCODE = ''23514'', MESSAGE = ''not these''; END IF; RETURN NEW; END' LANGUAGE plpgsql;
+             CREATE CONSTRAINT TRIGGER picky AFTER INSERT ON logs DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "23514: not these",
+        ),
+    ] {
+        let database = Server::shared().database();
+        let mut store = database.open();
+        block_on(store.position()).unwrap();
+        database.execute(obstacle);
+        let messages: Vec<_> = (1..=300).map(|id| id.to_string()).collect();
+        let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
+        assert_eq!(write(&mut store, all), Written { stored: 297, dead_letters: 3 });
+        assert_eq!(block_on(store.position()).unwrap(), 301);
+        let kept = "SELECT count(*), sum(id), count(DISTINCT id) FROM logs";
+        let kept = database.rows(kept)[0].iter().flatten().map(|text| text.parse().unwrap()).collect::<Vec<u64>>();
+        assert_eq!(kept, [297, 300 * 301 / 2 - 273, 297]);
+        let aside = "SELECT string_agg(id || ':' || (record::json->>'message'), ' ' ORDER BY id), min(reason) FROM logs_dead_letter";
+        let aside = &database.rows(aside)[0];
+        assert_eq!(aside[0].as_deref(), Some("3:3 70:70 200:200"));
+        assert!(aside[1].as_ref().unwrap().starts_with(reason), "{aside:?}");
+    }
+}
+
+#[test]
+fn a_chunk_of_nothing_but_refused_rows_is_put_aside() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute("ALTER TABLE logs ADD CONSTRAINT nothing CHECK (id < 0)");
+    let all = (0..50).map(|_| RecordRef::default());
+    assert_eq!(write(&mut store, all), Written { stored: 0, dead_letters: 50 });
+    assert_eq!(database.value("SELECT count(*) FROM logs_dead_letter"), "50");
+    database.execute("ALTER TABLE logs DROP CONSTRAINT nothing");
+    assert_eq!(write(&mut store, [RecordRef::default()]), Written { stored: 1, dead_letters: 0 });
+    assert_eq!(database.value("SELECT id FROM logs"), "51");
+}
+
+#[test]
+fn what_no_row_can_hold_is_put_aside() {
+    let database = Server::shared().database();
+    let good = RecordRef { message: "good", attributes: r#"{"a":"\\u0000"}"#, ..RecordRef::default() };
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(50), "]".repeat(50));
+    let large = format!("{{\"a\":1{}}}", "0".repeat(200_000));
+    let all = [
+        good,
+        RecordRef { message: "a\0b", ..good },
+        good,
+        RecordRef { attributes: r#"{"a":"\u0000"}"#, ..good },
+        RecordRef { attributes: r#"{"a":"\ud800"}"#, ..good },
+        RecordRef { attributes: &large, ..good },
+        RecordRef { attributes: &deep, ..good },
+        RecordRef { origin: Origin { thread: "\0", ..Origin::default() }, ..good },
+        good,
+    ];
+    assert_eq!(write(&mut database.open(), all), Written { stored: 4, dead_letters: 5 });
+    assert_eq!(database.value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM logs"), "1 3 7 9");
+    let reasons = database.rows("SELECT reason FROM logs_dead_letter ORDER BY id");
+    let reasons: Vec<_> = reasons.iter().map(|row| row[0].as_deref().unwrap()).collect();
+    for (reason, part) in reasons.iter().zip([
+        "contains NUL",
+        "\\u0000",
+        "22P02: invalid input syntax",
+        "22003",
+        "contains NUL",
+    ]) {
+        assert!(reason.contains(part), "{reasons:?}");
+    }
+    let whole = r#"SELECT count(*) FROM logs_dead_letter WHERE record LIKE '{"id":%,"timestamp":"1970-01-01T00:00:00%}'"#;
+    assert_eq!(database.value(whole), "5");
+}
+
+#[test]
+fn each_day_gets_a_partition_when_its_first_record_comes() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    let now = time::now();
+    let day = 86_400 * time::SECOND;
+    let days = [-2, -1, 0, 1].map(|ahead| RecordRef { timestamp: now + ahead * day, ..RecordRef::default() });
+    write(&mut store, days);
+    assert_eq!(partitions(&database).len(), 5, "{:?}", partitions(&database));
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+    write(&mut store, [at("1970-01-01T00:00:00Z"), at("2200-01-01T00:00:00Z")]);
+    assert_eq!(partitions(&database).len(), 5);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "2");
+}
+
+#[test]
+fn a_crowd_of_days_makes_only_a_few_partitions_at_once() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    let now = time::now();
+    let day = 86_400 * time::SECOND;
+    let crowd = || (0..2000).map(|back| RecordRef { timestamp: now - back * day, ..RecordRef::default() });
+    assert_eq!(write(&mut store, crowd()).stored, 2000);
+    assert_eq!(partitions(&database).len(), 1 + crate::limits::POSTGRES_NEW_DAYS_MAX);
+    // The next chunk makes some more, and each takes over what the default one has of its day.
+    assert_eq!(write(&mut store, crowd()).stored, 2000);
+    assert_eq!(partitions(&database).len(), 1 + 2 * crate::limits::POSTGRES_NEW_DAYS_MAX);
+    let per_day = "SELECT count(*), min(c), max(c) FROM (SELECT count(*) c FROM logs WHERE tableoid <> 'logs_default'::regclass GROUP BY tableoid) d";
+    assert_eq!(database.rows(per_day)[0].iter().flatten().collect::<Vec<_>>(), ["16", "2", "2"]);
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "4000");
+}
+
+#[test]
+fn a_partition_made_by_hand_for_longer_is_used() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database
+        .execute("CREATE TABLE by_hand PARTITION OF logs FOR VALUES FROM ('2000-01-01') TO ('2100-01-01')");
+    let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    write(&mut store, [now]);
+    assert_eq!(database.value("SELECT count(*) FROM by_hand"), "1");
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(partitions(&database), ["by_hand", "logs_default"]);
+}
+
+#[test]
+fn columns_and_indexes_of_the_user_stay() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "ALTER TABLE logs ADD COLUMN team text DEFAULT 'unknown';
+         ALTER TABLE logs ADD COLUMN length int GENERATED ALWAYS AS (length(message)) STORED;
+         CREATE INDEX mine ON logs (service)",
+    );
+    let now = RecordRef { timestamp: time::now(), message: "four", ..RecordRef::default() };
+    write(&mut store, [now]);
+    block_on(database.open().position()).unwrap();
+    assert_eq!(
+        database.rows("SELECT team, length FROM logs")[0].iter().flatten().collect::<Vec<_>>(),
+        ["unknown", "4"]
+    );
+    assert_eq!(database.value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'mine'::regclass"), "2");
+}
+
+#[test]
+fn old_days_are_dropped_whole() {
+    let database = Server::shared().database();
+    let day = 86_400 * time::SECOND;
+    let keep = Retention { age: Some(Duration::from_secs(3 * 86_400)), bytes: None };
+    let mut store = store_with(&database.url(), "test", keep);
+    let now = time::now();
+    let ages =
+        [10, 5, 3, 1, 0, 2000].map(|age| RecordRef { timestamp: now - age * day, ..RecordRef::default() });
+    write(&mut store, ages);
+    while block_on(store.maintain()).unwrap() {}
+    let kept = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM logs";
+    assert_eq!(database.value(kept), "3 4 5");
+    assert_eq!(block_on(store.position()).unwrap(), 7);
+}
+
+#[test]
+fn nothing_is_dropped_on_the_word_of_the_clock_alone() {
+    let database = Server::shared().database();
+    let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
+    let mut store = store_with(&database.url(), "test", keep);
+    let day = 86_400 * time::SECOND;
+    // No record of yesterday: for all that is known the clock has stepped.
+    write(
+        &mut store,
+        [10, 0].map(|age| RecordRef { timestamp: time::now() - age * day, ..RecordRef::default() }),
+    );
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "2");
+}
+
+#[test]
+fn the_oldest_days_go_when_the_database_is_too_large() {
+    let database = Server::shared().database();
+    let keep = Retention { age: None, bytes: Some(1) };
+    let mut store = store_with(&database.url(), "test", keep);
+    let day = 86_400 * time::SECOND;
+    write(
+        &mut store,
+        [2, 1, 0].map(|age| RecordRef { timestamp: time::now() - age * day, ..RecordRef::default() }),
+    );
+    while block_on(store.maintain()).unwrap() {}
+    assert_eq!(database.value("SELECT string_agg(id::text, ' ') FROM logs"), "3", "today stays");
+}
+
+#[test]
+fn a_role_that_owns_its_schema_needs_nothing_more() {
+    let database = Server::shared().database();
+    let role = format!("{}_role", database.name);
+    database.execute(&format!(
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC; CREATE ROLE {role} LOGIN NOSUPERUSER; CREATE SCHEMA own AUTHORIZATION {role}"
+    ));
+    let mut refused = store(&database.url_as(&role));
+    let error = block_on(refused.position()).unwrap_err();
+    assert!(error.hint.unwrap().contains("search_path"), "{}", error.what);
+    let mut store = store(&format!("{}?options=-c%20search_path%3Down", database.url_as(&role)));
+    write(&mut store, [RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+    assert_eq!(block_on(store.sync()).unwrap(), 2);
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(database.value("SELECT count(*) FROM own.logs"), "1");
+}
+
+#[test]
+fn a_role_that_may_only_write_does_so_in_tables_that_others_made() {
+    let database = Server::shared().database();
+    let role = format!("{}_writer", database.name);
+    database.execute(SCHEMA);
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON logs_version, logs_node TO {role};
+         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role}"
+    ));
+    let mut store = store(&database.url_as(&role));
+    write(&mut store, [RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+    assert_eq!(block_on(store.sync()).unwrap(), 2);
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
+}
+
+#[test]
+fn several_begin_on_an_empty_database_at_once() {
+    let database = Server::shared().database();
+    let url = database.url();
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let url = url.clone();
+            std::thread::spawn(move || {
+                let mut store = store_with(&url, &format!("node-{number}"), Retention::default());
+                for _ in 0..5 {
+                    write(
+                        &mut store,
+                        (0..100).map(|_| RecordRef { timestamp: time::now(), ..RecordRef::default() }),
+                    );
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let exactly_once = "SELECT count(*), bool_and(ok) FROM
+        (SELECT count(*) = 500 AND max(id) - min(id) + 1 = 500 AND count(DISTINCT id) = 500 AS ok FROM logs GROUP BY node) n";
+    assert_eq!(database.rows(exactly_once)[0].iter().flatten().collect::<Vec<_>>(), ["8", "t"]);
+}
+
+#[test]
+fn the_newest_process_of_a_name_wins_and_the_other_stops() {
+    let database = Server::shared().database();
+    let (mut one, mut two) = (database.open(), database.open());
+    block_on(async {
+        one.position().await.unwrap();
+        one.write(&chunk(1, 11)).await.unwrap();
+        assert_eq!(two.position().await.unwrap(), 11);
+        let moved = one.write(&chunk(11, 21)).await.unwrap_err();
+        assert!(moved.what.contains("somebody else has changed it"), "{}", moved.what);
+        for _ in 0..2 {
+            let fenced = one.position().await.unwrap_err();
+            assert!(fenced.what.contains("has taken over"), "{}", fenced.what);
+        }
+        two.write(&chunk(11, 16)).await.unwrap();
+        assert_eq!(two.position().await.unwrap(), 16);
+    });
+    assert_eq!(database.read(1).len(), 15);
+}
+
+/// What an earlier connection of a process still gets through to the server must not be committed.
+#[test]
+fn a_transaction_of_an_earlier_connection_is_void() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 11)).await.unwrap();
+        let mut earlier = store.writer.take().unwrap();
+        assert_eq!(store.position().await.unwrap(), 11);
+        let late = earlier.write(&mut Rows::new("test"), &chunk(11, 21)).await;
+        assert!(matches!(late, Err(Fault::Moved(11))), "{late:?}");
+        store.write(&chunk(11, 31)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 30);
+}
+
+#[test]
+fn a_database_of_an_older_state_is_taken_as_it_is() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 31)).await.unwrap();
+        store.disconnect();
+        // As a standby that had not got everything yet.
+        database
+            .execute("DELETE FROM logs WHERE id > 20; UPDATE logs_node SET position = 21, epoch = epoch - 1");
+        assert_eq!(store.position().await.unwrap(), 21);
+        store.write(&chunk(21, 41)).await.unwrap();
+        store.disconnect();
+        database.execute("DROP TABLE logs, logs_dead_letter, logs_node, logs_version");
+        assert_eq!(store.position().await.unwrap(), 1);
+        store.write(&chunk(35, 41)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 6);
+}
+
+#[test]
+fn a_position_that_somebody_changed_is_not_overwritten() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 11)).await.unwrap();
+        database.execute("UPDATE logs_node SET position = 6; DELETE FROM logs WHERE id > 5");
+        for moved in [store.write(&chunk(11, 21)).await.map(|_| ()), store.sync().await.map(|_| ())] {
+            // The second finds the new position, and is content.
+            if let Err(error) = moved {
+                assert!(error.what.contains("no longer 11"), "{}", error.what);
+            }
+        }
+        assert_eq!(store.position().await.unwrap(), 6);
+        store.write(&chunk(6, 21)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 20);
+}
+
+#[test]
+fn rows_do_not_wait_for_the_disk_and_syncs_do() {
+    let database = Server::shared().database();
+    database.execute(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name));
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        for round in 0..20 {
+            store.write(&chunk(round * 10 + 1, round * 10 + 11)).await.unwrap();
+            assert_eq!(store.sync().await.unwrap(), round * 10 + 11);
+        }
+    });
+    assert_eq!(database.value("SELECT synced FROM logs_node"), "201");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let database = Server::shared().database();
+    block_on(database.open().position()).unwrap();
+    database.execute("UPDATE logs_version SET version = 99");
+    let error = block_on(database.open().position()).unwrap_err();
+    assert!(error.what.contains("tables are of version 99, this program knows version 1"), "{}", error.what);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let database = Server::shared().database();
+    let port = Server::shared().port();
+    database.execute(&format!("CREATE ROLE {}_none LOGIN", database.name));
+    let folder = tempfile::TempDir::new().unwrap();
+    for (url, what, hint) in [
+        ("postgres://jo@127.0.0.1:1/db".to_owned(), "Connection refused", "check that the server runs"),
+        (
+            format!("postgres://jo@{}/db", folder.path().display().to_string().replace('/', "%2F")),
+            "No such file",
+            "check that the server runs",
+        ),
+        (
+            format!("postgres://postgres@127.0.0.1:{port}/nowhere"),
+            "\"nowhere\" does not exist",
+            "create the database",
+        ),
+        (
+            format!("postgres://nobody@127.0.0.1:{port}/{}", database.name),
+            "\"nobody\" does not exist",
+            "user and password",
+        ),
+        (
+            format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=require", database.name),
+            "does not support TLS",
+            "sslmode",
+        ),
+        (
+            format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=verify-full", database.name),
+            "sslrootcert",
+            "sslrootcert",
+        ),
+    ] {
+        let error = block_on(store(&url).position()).unwrap_err();
+        let told = error.hint.clone().unwrap_or_default();
+        assert!(error.what.contains(what) && told.contains(hint), "{} ({told})", error.what);
+    }
+    block_on(database.open().position()).unwrap();
+    for (change, hint) in [
+        ("ALTER TABLE logs RENAME TO hidden", "`logboom schema --store postgres`"),
+        (
+            "ALTER TABLE hidden RENAME TO logs; ALTER TABLE logs RENAME thread TO threads",
+            "`logboom schema --store postgres`",
+        ),
+    ] {
+        database.execute(change);
+        let mut store = database.open();
+        let error = block_on(async {
+            store.position().await?;
+            store.write(&chunk(1, 2)).await
+        });
+        let error = error.unwrap_err();
+        assert!(error.hint.clone().unwrap_or_default().contains(hint), "{} {:?}", error.what, error.hint);
+    }
+}
+
+#[test]
+fn whoever_waits_hears_of_the_end_of_the_connection() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let fault = line
+            .drive(client.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())"))
+            .await
+            .unwrap_err();
+        assert!(fault.explain(&"x", "answer").what.contains("57P01"), "{fault:?}");
+    });
+}
+
+#[test]
+fn a_server_that_never_answers_is_not_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://jo@{}/db?connect_timeout=2", silent.local_addr().unwrap());
+    let error = block_on(store(&url).position()).unwrap_err();
+    assert!(error.what.contains("silent for 2 s"), "{}", error.what);
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let fault = line.drive_within(1, client.batch_execute("SELECT pg_sleep(3600)")).await.unwrap_err();
+        assert!(matches!(fault, Fault::Silent(_)), "{fault:?}");
+    });
+}
+
+/// The certificates are for `localhost`, from an authority of the tests, and good for a hundred years.
+#[test]
+fn tls_is_as_strict_as_it_is_told_to_be() {
+    let server = Server::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
+    let database = server.database();
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres");
+    let port = server.port();
+    for (host, parameters, is_taken) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "sslmode=allow".to_owned(), true),
+        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=require&sslrootcert={files}/stranger.crt"), false),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={files}/authority.crt"), true),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={files}/stranger.crt"), false),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={files}/authority.crt"), false),
+        (
+            "localhost",
+            format!("hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={files}/authority.crt"),
+            true,
+        ),
+        (
+            "localhost",
+            format!("hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={files}/stranger.crt"),
+            false,
+        ),
+        ("localhost", "hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=system".to_owned(), false),
+    ] {
+        let url = format!("postgres://postgres@{host}:{port}/{}?{parameters}", database.name);
+        let result = block_on(store(&url).position());
+        assert_eq!(result.is_ok(), is_taken, "{url}: {result:?}");
+    }
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=require", database.name);
+    let mut store = store(&url);
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 20_001)).await.unwrap();
+    });
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "20000");
+    assert_eq!(database.value("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND datname = current_database()"), "1");
+}

@@ -1,0 +1,266 @@
+//! The address of a database, as libpq takes it: `postgres://user:password@host:port/database?keyword=value&...`.
+
+use std::fmt;
+
+use super::endpoint::PORT;
+
+/// A password: shown to nobody.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Password(pub(super) String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// What a URL says. What it leaves open is taken from the environment when the store is opened (see `endpoint.rs`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PostgresUrl {
+    /// Without its password.
+    shown: String,
+    password: Option<Password>,
+    /// libpq's keywords, and their values.
+    values: Vec<(&'static str, String)>,
+}
+
+/// The keywords that are understood. `channel_binding` only where it asks for nothing.
+const KEYWORDS: [&str; 14] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "passfile",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "connect_timeout",
+    "application_name",
+    "options",
+];
+
+impl PostgresUrl {
+    /// Reads a URL; the error is a sentence without its subject and without anything of the password.
+    pub fn parse(text: &str) -> Result<PostgresUrl, String> {
+        let rest = text
+            .strip_prefix("postgres://")
+            .or_else(|| text.strip_prefix("postgresql://"))
+            .ok_or("does not begin with `postgres://`")?;
+        let mut url = PostgresUrl::default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (account, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = account.split_once(':').unwrap_or((account, ""));
+        url.put("user", user)?;
+        url.put("password", password)?;
+        url.put_hosts(hosts)?;
+        url.put("dbname", database)?;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (keyword, value) = pair.split_once('=').ok_or("has a parameter without a value")?;
+            url.put(keyword, value)?;
+        }
+        url.shown = url.show();
+        Ok(url)
+    }
+
+    /// The value of a keyword, where the URL gives one.
+    pub(super) fn get(&self, keyword: &str) -> Option<&str> {
+        self.values.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether both name the same tables, as far as they say it: who connects, and how, does not matter.
+    pub fn is_same_place(&self, other: &PostgresUrl) -> bool {
+        let place = |url: &PostgresUrl| {
+            let value = |keyword| url.get(keyword).map(str::to_owned);
+            let port = value("port").or_else(|| Some(PORT.to_string()));
+            let database = value("dbname").or_else(|| value("user"));
+            [value("host"), value("hostaddr"), port, database, value("options")]
+        };
+        place(self) == place(other)
+    }
+
+    pub(super) fn password(&self) -> Option<&Password> {
+        self.password.as_ref()
+    }
+
+    /// `host1:1,host2` as lists of hosts and ports.
+    fn put_hosts(&mut self, text: &str) -> Result<(), String> {
+        let (mut hosts, mut ports) = (Vec::new(), Vec::new());
+        for part in text.split(',') {
+            // An IPv6 address stands in brackets.
+            let end = part.rfind(']').map_or(0, |end| end + 1);
+            let (host, port) = match part[end..].find(':') {
+                Some(colon) => (&part[..end + colon], &part[end + colon + 1..]),
+                None => (part, ""),
+            };
+            hosts.push(host.trim_start_matches('[').trim_end_matches(']'));
+            ports.push(port);
+        }
+        if ports.iter().any(|port| !port.is_empty()) {
+            self.put("port", &ports.join(","))?;
+        }
+        self.put("host", &hosts.join(","))
+    }
+
+    /// The last one wins, as with libpq; an empty value is none.
+    fn put(&mut self, keyword: &str, value: &str) -> Result<(), String> {
+        let keyword = match keyword {
+            "ssl" if value == "true" => return self.put("sslmode", "require"), // as JDBC writes it; so does libpq
+            "channel_binding" if matches!(value, "prefer" | "disable") => return Ok(()),
+            keyword => KEYWORDS
+                .into_iter()
+                .find(|known| *known == keyword)
+                .ok_or_else(|| format!("has the parameter `{keyword}`, which is not supported"))?,
+        };
+        if value.is_empty() {
+            return Ok(());
+        }
+        let value = decode(value)?;
+        check(keyword, &value)?;
+        if keyword == "password" {
+            self.password = Some(Password(value));
+            return Ok(());
+        }
+        self.values.retain(|(known, _)| *known != keyword);
+        self.values.push((keyword, value));
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        let user = self.get("user").map(|user| format!("{user}@")).unwrap_or_default();
+        let hosts: Vec<_> = self.get("host").unwrap_or_default().split(',').collect();
+        let mut ports = self.get("port").unwrap_or_default().split(',');
+        let mut last_port = "";
+        let places: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                last_port = ports.next().unwrap_or(last_port);
+                let host = if host.contains(':') { format!("[{host}]") } else { (*host).to_owned() };
+                if last_port.is_empty() { host } else { format!("{host}:{last_port}") }
+            })
+            .collect();
+        format!("postgres://{user}{}/{}", places.join(","), self.get("dbname").unwrap_or_default())
+    }
+}
+
+/// Without the password, and without parameters.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+/// What the value of a keyword must be; the texts do not repeat it.
+fn check(keyword: &str, value: &str) -> Result<(), String> {
+    let is_fine = match keyword {
+        "port" => {
+            value.split(',').all(|port| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0))
+        }
+        "connect_timeout" => value.parse::<u64>().is_ok(),
+        "sslmode" => super::endpoint::SslMode::parse(value).is_some(),
+        _ => !value.contains('\0'),
+    };
+    if is_fine { Ok(()) } else { Err(format!("has a `{keyword}` that is not one")) }
+}
+
+/// Undoes percent-encoding.
+fn decode(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.ok_or("has a `%` that two hexadecimal digits do not follow (write `%25` for `%`)")?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 once its `%` are decoded".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<(&'static str, String)> {
+        let mut values = PostgresUrl::parse(text).unwrap().values;
+        values.sort();
+        values
+    }
+
+    #[test]
+    fn every_part_is_a_keyword() {
+        let url = "postgresql://jo:p%40ss:w%2Frd@db.example:6432/logs?sslmode=verify-full&options=-c%20search_path%3Dx";
+        let expected = [
+            ("dbname", "logs"),
+            ("host", "db.example"),
+            ("options", "-c search_path=x"),
+            ("port", "6432"),
+            ("sslmode", "verify-full"),
+            ("user", "jo"),
+        ];
+        assert_eq!(values(url), expected.map(|(keyword, value)| (keyword, value.to_owned())));
+        assert_eq!(PostgresUrl::parse(url).unwrap().password, Some(Password("p@ss:w/rd".into())));
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_given() {
+        for url in ["postgres://", "postgres:///", "postgres:///?", "postgres://@:/"] {
+            assert_eq!(values(url), [], "{url}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_addresses_and_folders_of_sockets() {
+        for (url, host, port, shown) in [
+            ("postgres://[::1]:5433/db", "::1", "5433", "postgres://[::1]:5433/db"),
+            ("postgres://[::1]/db", "::1", "", "postgres://[::1]/db"),
+            ("postgres://%2Frun%2Fpg/db", "/run/pg", "", "postgres:///run/pg/db"),
+            ("postgres:///db?host=/run/pg&port=1", "/run/pg", "1", "postgres:///run/pg:1/db"),
+            ("postgres://a:1,b:2/db", "a,b", "1,2", "postgres://a:1,b:2/db"),
+            ("postgres://a,b/db?port=7", "a,b", "7", "postgres://a:7,b:7/db"),
+        ] {
+            let url = PostgresUrl::parse(url).unwrap();
+            assert_eq!((url.get("host").unwrap(), url.get("port").unwrap_or("")), (host, port), "{url}");
+            assert_eq!(url.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn the_password_is_shown_nowhere() {
+        for url in ["postgres://jo:secret@h/db", "postgres://jo@h/db?password=secret"] {
+            let url = PostgresUrl::parse(url).unwrap();
+            assert_eq!(url.password.as_ref().unwrap().0, "secret");
+            assert_eq!(url.to_string(), "postgres://jo@h/db");
+            assert!(!format!("{url:?}").contains("secret"));
+        }
+        let error = PostgresUrl::parse("postgres://jo:secret%@h/db").unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_an_error() {
+        for (url, part) in [
+            ("mysql://h/db", "does not begin"),
+            ("postgres://h/db?sslmod=x", "`sslmod`, which is not supported"),
+            ("postgres://h/db?sslmode=sometimes", "`sslmode` that is not one"),
+            ("postgres://h/db?channel_binding=require", "`channel_binding`, which is not supported"),
+            ("postgres://h:many/db", "`port` that is not one"),
+            ("postgres://h:0/db", "`port` that is not one"),
+            ("postgres://h/d%zz", "two hexadecimal digits"),
+            ("postgres://h/%ff", "not UTF-8"),
+            ("postgres://h/a%00b", "`dbname` that is not one"),
+            ("postgres://h/db?connect_timeout=soon", "`connect_timeout` that is not one"),
+            ("postgres://h/db?sslmode", "without a value"),
+        ] {
+            let error = PostgresUrl::parse(url).unwrap_err();
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! One transaction a chunk: a COPY of its rows, then the new position.
+//!
+//! Two answers are waited for: that the COPY may begin, and what became of everything behind it. COMMIT is sent together with
+//! the end of the COPY and with the statement that moves the position; should one of these fail, it rolls back.
+//!
+//! The position moves from where this process left it, under the epoch of this connection, or the transaction fails. So
+//! whatever an earlier connection, which everybody took for dead, still gets through to the server later is not committed.
+//! That statement comes last: a connection that dies in the middle of a COPY leaves no lock that others wait for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, join, try_join};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, CopyInSink, Error, Statement};
+
+use super::days::{Day, Days, day_of};
+use super::fault::Fault;
+use super::rows::{COPY, Rows};
+use super::session::Session;
+use crate::record::{RecordId, json, time};
+use crate::spool::Chunk;
+use crate::store::Written;
+
+/// A commit need not wait for the disk: the spool keeps the records until `sync` has.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+
+/// Divides by zero where it finds nothing to move, which makes the COMMIT behind it a ROLLBACK.
+const ADVANCE: &str = "WITH moved AS (
+    UPDATE logs_node SET position = $4 WHERE node = $1 AND epoch = $2 AND position = $3 RETURNING 1
+) SELECT 1 / count(*) FROM moved";
+
+/// Durable as the server's owner wants it, on standbys too if they say so; but durable.
+const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT set_config('synchronous_commit', \
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)";
+
+const SYNC: &str = "UPDATE logs_node SET synced = position WHERE node = $1 AND epoch = $2 AND position = $3";
+
+const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (node, id) DO NOTHING";
+
+/// A connection that is ready to write as a node.
+pub(super) struct Writer {
+    pub(super) session: Session,
+    pub(super) days: Days,
+    pub(super) position: RecordId,
+    node: String,
+    epoch: i64,
+    copy: Statement,
+    advance: Statement,
+    sync: Statement,
+    put_aside: Statement,
+}
+
+/// How a transaction ended.
+enum End {
+    Committed,
+    /// With the COPY, or with a constraint that is looked at last.
+    Refused(Error),
+    /// The position was not where it should be.
+    Moved,
+}
+
+/// The node, its epoch, its position and where that goes.
+type Move<'a> = (&'a str, i64, i64, i64);
+
+/// Records that are put aside, and why.
+type Letters = Vec<(RecordId, String)>;
+
+impl Writer {
+    pub(super) async fn new(
+        mut session: Session,
+        days: Days,
+        node: &str,
+        (position, epoch): (RecordId, i64),
+    ) -> Result<Writer, Fault> {
+        let Session { client, line } = &mut session;
+        let prepare = async {
+            try_join!(
+                client.prepare(COPY),
+                client.prepare(ADVANCE),
+                client.prepare(SYNC),
+                client.prepare(PUT_ASIDE)
+            )
+        };
+        let (copy, advance, sync, put_aside) = line.drive(prepare).await?;
+        Ok(Writer { session, days, position, node: node.into(), epoch, copy, advance, sync, put_aside })
+    }
+
+    /// Stores a chunk and moves the position to its end.
+    pub(super) async fn write(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Written, Fault> {
+        if chunk.first_id() < self.position {
+            return Err(Fault::Gap { position: self.position, first_id: chunk.first_id() });
+        }
+        self.make_partitions(chunk).await?;
+        let letters = match self.write_whole(rows, chunk).await? {
+            Some(letters) => letters,
+            None => self.write_apart(rows, chunk).await?,
+        };
+        self.position = chunk.end_id();
+        for (id, reason) in &letters {
+            tracing::warn!(id, reason, "the database refuses a record: it is put into logs_dead_letter");
+        }
+        let dead_letters = letters.len() as u64;
+        Ok(Written { stored: chunk.len() - dead_letters, dead_letters })
+    }
+
+    /// Makes what is stored durable. A commit that waits for the log waits for all commits before it: one is enough for many.
+    pub(super) async fn sync(&mut self) -> Result<RecordId, Fault> {
+        let Session { client, line } = &mut self.session;
+        let position = self.position as i64;
+        let place: [&(dyn ToSql + Sync); 3] = [&self.node, &self.epoch, &position];
+        let outcome = line
+            .drive(async {
+                let (begun, updated, committed) = join!(
+                    client.batch_execute(DURABLY),
+                    client.execute(&self.sync, &place),
+                    client.batch_execute("COMMIT")
+                );
+                begun?;
+                let updated = updated?;
+                committed?;
+                Ok(updated)
+            })
+            .await?;
+        if outcome == 0 { Err(Fault::Moved(self.position)) } else { Ok(self.position) }
+    }
+
+    async fn make_partitions(&mut self, chunk: &Chunk) -> Result<(), Fault> {
+        let mut days = BTreeSet::<Day>::new();
+        let mut last_day = None;
+        for (_, record) in chunk.records() {
+            let day = day_of(record.body.timestamp);
+            if last_day.replace(day) != Some(day) {
+                days.insert(day);
+            }
+        }
+        self.days.ensure(&mut self.session, &days, day_of(time::now())).await
+    }
+
+    /// The usual way: everything at once. `None` when the database refuses one of the rows, and nothing has happened.
+    async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<Letters>, Fault> {
+        let mut letters = Letters::new();
+        let Writer { session: Session { client, line }, node, copy, advance, put_aside, .. } = self;
+        let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
+        let transaction = async {
+            let (begun, sink) = join!(client.batch_execute(BEGIN), client.copy_in(copy));
+            begun?;
+            let mut sink = pin!(sink?);
+            send(rows, chunk, 0..chunk.len(), &mut letters, sink.as_mut()).await?;
+            if letters.is_empty() {
+                let (copied, end) = join!(sink.finish(), commit(client, advance, moving));
+                return if let Err(error) = copied { Ok(End::Refused(error)) } else { end };
+            }
+            if let Err(error) = sink.finish().await {
+                return Ok(End::Refused(error));
+            }
+            write_letters(client, put_aside, node, chunk, &letters).await?;
+            commit(client, advance, moving).await
+        };
+        match line.drive(transaction).await? {
+            End::Committed => return Ok(Some(letters)),
+            End::Moved => return Err(Fault::Moved(self.position)),
+            End::Refused(error) => about_a_row(error)?,
+        };
+        line.drive(client.batch_execute("ROLLBACK")).await?; // unless COMMIT has done so
+        Ok(None)
+    }
+
+    /// The way for chunks with rows that the database refuses: as many at once as go well, twice as many after that, half as
+    /// many where they do not, until a bad one is alone and put aside. All of it is one transaction still.
+    async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Letters, Fault> {
+        let mut letters = Letters::new();
+        let Writer { session: Session { client, line }, node, copy, advance, put_aside, .. } = self;
+        let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
+        let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
+        line.drive(client.batch_execute(&begin)).await?;
+        let (mut at, mut step) = (0, chunk.len().div_ceil(2));
+        while at < chunk.len() {
+            let end = chunk.len().min(at + step);
+            let known = letters.len();
+            let refusal =
+                line.drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters)).await?;
+            match refusal.map(about_a_row).transpose()? {
+                None => (at, step) = (end, step * 2),
+                Some(_) if end - at > 1 => {
+                    letters.truncate(known);
+                    step = (end - at) / 2;
+                }
+                Some(fault) => {
+                    letters.push((chunk.first_id() + at, fault.reason()));
+                    at = end;
+                }
+            }
+        }
+        line.drive(write_letters(client, put_aside, node, chunk, &letters)).await?;
+        match line.drive(commit(client, advance, moving)).await? {
+            End::Committed => Ok(letters),
+            End::Moved => Err(Fault::Moved(self.position)),
+            End::Refused(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The fault of a row; any other is none of the rows'.
+fn about_a_row(error: Error) -> Result<Fault, Fault> {
+    let fault = Fault::from(error);
+    if fault.is_about_a_row() { Ok(fault) } else { Err(fault) }
+}
+
+/// Moves the position and commits.
+async fn commit(
+    client: &Client,
+    advance: &Statement,
+    (node, epoch, from, to): Move<'_>,
+) -> Result<End, Error> {
+    let parameters: [&(dyn ToSql + Sync); 4] = [&node, &epoch, &from, &to];
+    let (advanced, committed) = join!(client.execute(advance, &parameters), client.batch_execute("COMMIT"));
+    match advanced {
+        Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(End::Moved),
+        Err(error) => Err(error),
+        Ok(_) => Ok(committed.map_or_else(End::Refused, |()| End::Committed)),
+    }
+}
+
+/// Copies some rows; if one of them is refused it is as if none had been.
+async fn copy_between_savepoints(
+    client: &Client,
+    copy: &Statement,
+    rows: &mut Rows,
+    chunk: &Chunk,
+    range: Range<u64>,
+    letters: &mut Letters,
+) -> Result<Option<Error>, Error> {
+    let (begun, sink) = join!(client.batch_execute("SAVEPOINT rows"), client.copy_in(copy));
+    begun?;
+    let mut sink = pin!(sink?);
+    send(rows, chunk, range, letters, sink.as_mut()).await?;
+    match sink.finish().await {
+        Ok(_) => client.batch_execute("RELEASE rows").await.map(|()| None),
+        Err(error) if error.as_db_error().is_some() => {
+            client.batch_execute("ROLLBACK TO rows; RELEASE rows").await.map(|()| Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends rows, piece by piece. Those that cannot be rows are left out, and noted.
+async fn send(
+    rows: &mut Rows,
+    chunk: &Chunk,
+    range: Range<u64>,
+    letters: &mut Letters,
+    mut sink: Pin<&mut CopyInSink<Bytes>>,
+) -> Result<(), Error> {
+    rows.begin();
+    let count = (range.end - range.start) as usize;
+    for (id, record) in chunk.records().skip(range.start as usize).take(count) {
+        if let Err(unfit) = rows.push(id, &record) {
+            letters.push((id, unfit.into()));
+        } else if let Some(piece) = rows.take_full() {
+            sink.feed(piece).await?;
+        }
+    }
+    sink.feed(rows.finish()).await
+}
+
+/// Puts the records of these letters aside, with the reasons.
+async fn write_letters(
+    client: &Client,
+    put_aside: &Statement,
+    node: &str,
+    chunk: &Chunk,
+    letters: &Letters,
+) -> Result<(), Error> {
+    let mut reasons: BTreeMap<RecordId, &str> = BTreeMap::new();
+    reasons.extend(letters.iter().map(|(id, reason)| (*id, reason.as_str())));
+    let mut text = Vec::new();
+    for (id, record) in chunk.records() {
+        let Some(reason) = reasons.get(&id) else { continue };
+        text.clear();
+        json::write(id, &record.record().unwrap_or(record.body), &mut text);
+        let text = String::from_utf8_lossy(&text);
+        client.execute(put_aside, &[&node, &(id as i64), reason, &text.as_ref()]).await?;
+    }
+    Ok(())
+}

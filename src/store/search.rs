@@ -1,0 +1,28 @@
+//! What readers of all databases search for.
+
+use std::ops::Range;
+
+use crate::record::RecordId;
+use crate::view::query::Query;
+
+/// What a search looks for, and where.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// What holds for a match.
+    pub query: Query,
+    /// Its ids.
+    pub ids: Range<RecordId>,
+    /// Its time, in ns since the Unix epoch, both ends included.
+    pub time_min: i64,
+    /// See above.
+    pub time_max: i64,
+    /// From the highest id downwards.
+    pub descending: bool,
+}
+
+impl Search {
+    /// The ids that are yet to be searched once these are.
+    pub(super) fn rest_after(&self, ids: &Range<RecordId>) -> Range<RecordId> {
+        if self.descending { self.ids.start..ids.start } else { ids.end..self.ids.end }
+    }
+}

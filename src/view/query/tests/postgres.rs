@@ -1,0 +1,151 @@
+//! What a search in PostgreSQL finds is what the oracle says.
+
+use std::time::Duration;
+
+use proptest::test_runner::TestRunner;
+use tokio::runtime::{Builder, Runtime};
+
+use super::agreement::{TERMS, expected_of, queries, values};
+use super::corpus::records;
+use super::*;
+use crate::record::time::SECOND;
+use crate::record::{Batch, RecordId};
+use crate::spool::Chunk;
+use crate::store::postgres::read::PostgresReader;
+use crate::store::postgres::server::Server;
+use crate::store::postgres::{PostgresStore, PostgresUrl};
+use crate::store::{Retention, Search, Store};
+
+/// A reader of the records, in a database of its own.
+struct Postgres {
+    runtime: Runtime,
+    reader: PostgresReader,
+}
+
+/// PostgreSQL takes no NUL: that record is among the dead letters.
+fn is_stored(id: RecordId) -> bool {
+    !records()[id as usize - 1].message.contains('\0')
+}
+
+/// The records as `jsonb` has them: of numbers it keeps the value, and not how they were written.
+fn stored() -> Vec<RecordRef<'static>> {
+    let mut records = records();
+    for record in &mut records {
+        if record.attributes == r#"{ "k" : 1.7e1 , "user_id" : 99 }"# {
+            record.attributes = r#"{"k":17,"user_id":99}"#;
+        }
+    }
+    records
+}
+
+impl Postgres {
+    fn start() -> Postgres {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let url = PostgresUrl::parse(&Server::shared().database().url()).unwrap();
+        let mut batch = Batch::new();
+        records().iter().for_each(|record| batch.push(record));
+        let reader = runtime.block_on(async {
+            for node in ["other", "own"] {
+                let mut store = PostgresStore::new(&url, |_| None, node, Retention::default()).unwrap();
+                store.position().await.unwrap();
+                let chunk = Chunk::of(1, batch.bytes(), records().len() as u64);
+                assert_eq!(store.write(&chunk).await.unwrap().dead_letters, 1);
+            }
+            let store = PostgresStore::new(&url, |_| None, "own", Retention::default()).unwrap();
+            let mut reader = store.database().reader().await.unwrap();
+            assert_eq!(reader.position().await.unwrap(), records().len() as u64 + 1);
+            reader
+        });
+        Postgres { runtime, reader }
+    }
+
+    fn found(&mut self, search: Search, rows: u64) -> Vec<RecordId> {
+        let (mut search, mut found) = (search, Vec::new());
+        while !search.ids.is_empty() {
+            let emit = |id, record: &RecordRef<'_>| {
+                let written = &records()[id as usize - 1];
+                assert_eq!((record.timestamp, record.message), (written.timestamp, written.message));
+                found.push(id);
+                found.len() % 3 > 0 // now and then it is enough
+            };
+            let slice = self.reader.slice(&search, rows, Duration::from_secs(60), emit);
+            search.ids = self.runtime.block_on(slice).unwrap();
+        }
+        found
+    }
+
+    fn check(&mut self, query: &str) {
+        let query = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{query}: {error}"));
+        let mut expected = expected_of(&query, &stored());
+        expected.retain(|id| is_stored(*id));
+        assert_eq!(self.found(everything(query.clone()), 1000), expected, "{query}\n{:?}", condition(&query));
+        let (time_min, time_max) = (NOW - 3 * 3600 * SECOND, NOW - 3600 * SECOND - 1);
+        let is_within =
+            |id: &RecordId| (time_min..=time_max).contains(&records()[*id as usize - 1].timestamp);
+        expected.retain(is_within);
+        expected.reverse();
+        let search = Search { time_min, time_max, descending: true, ..everything(query.clone()) };
+        assert_eq!(self.found(search, 7), expected, "{query} for two hours, backwards");
+    }
+}
+
+fn condition(query: &Query) -> sql::Condition {
+    crate::view::query::postgres::condition(query)
+}
+
+fn everything(query: Query) -> Search {
+    let ids = 1..records().len() as u64 + 1;
+    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: false }
+}
+
+#[test]
+fn it_agrees_on_every_kind_of_term() {
+    let mut postgres = Postgres::start();
+    for term in TERMS {
+        postgres.check(term);
+        postgres.check(&format!("-{term}"));
+    }
+    for term in ["inside", "\"\0\"", "service:\"\0\"", "\"\0\":x", "-trace_id>\"\0\"", "thread:\"\\\\%_\""] {
+        postgres.check(term);
+    }
+}
+
+#[test]
+fn it_agrees_on_random_queries() {
+    let mut postgres = Postgres::start();
+    let postgres = std::cell::RefCell::new(&mut postgres);
+    let mut runner = TestRunner::default();
+    let result = runner.run(&queries(), |query| {
+        if Query::parse(&query, NOW).is_ok() {
+            postgres.borrow_mut().check(&query);
+        }
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[test]
+fn it_agrees_on_random_values() {
+    let mut postgres = Postgres::start();
+    let postgres = std::cell::RefCell::new(&mut postgres);
+    let mut runner = TestRunner::default();
+    let result = runner.run(&values(), |query| {
+        postgres.borrow_mut().check(&query);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[test]
+fn the_server_leaves_out_what_it_can() {
+    let sql = |query| condition(&Query::parse(query, NOW).unwrap()).sql;
+    assert_eq!(sql(""), "TRUE");
+    assert_eq!(sql("trace_id:17"), "trace_id = ?");
+    assert_eq!(sql("-service:x id>9"), "(((service = ?) IS NOT TRUE) AND id >= ?::bigint)");
+    assert_eq!(sql("fail*"), r#"lower(message COLLATE "C") LIKE ?"#);
+    assert_eq!(sql("-fail*"), "TRUE");
+    assert_eq!(sql("http.status:404"), "(jsonb_exists(attributes, ?) OR jsonb_exists(attributes, ?))");
+    assert_eq!(sql("k:1 OR level>=warn"), "((jsonb_exists(attributes, ?)) OR severity_number >= ?::bigint)");
+    assert_eq!(sql("time>=1h"), "time >= ?");
+    assert_eq!(sql("-time>=1h"), "TRUE");
+}

@@ -1,0 +1,289 @@
+//! The PostgreSQL store, with real servers that are stopped, killed and cut off.
+
+#[path = "../../src/store/postgres/server.rs"]
+#[allow(dead_code, reason = "unit tests use the rest")]
+pub mod server;
+
+mod absence;
+mod changes;
+mod kills;
+mod room;
+mod several;
+mod thread;
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, Setup, eventually};
+use crate::load::{Ledger, PythonLoad, record};
+use server::{Database, Server as Postgres};
+
+fn setup(url: &str) -> Setup {
+    Setup::new().argument(format!("--store={url}")).argument("--spool-segment-bytes=4MiB")
+}
+
+fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
+    let keys: Vec<_> = (0..count).map(|number| format!("{name}-{number}")).collect();
+    let lines: Vec<_> = keys.iter().map(|key| record(key)).collect();
+    let answer = server.post(lines.join("\n"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    keys
+}
+
+fn last_error(server: &Server) -> Option<String> {
+    server.status()["stores"][0]["last_error"].as_str().map(str::to_owned)
+}
+
+/// Every acknowledged key is there, none twice, and the ids of each node have no gap.
+fn check(database: &Database, acknowledged: &[String]) {
+    let gaps =
+        "SELECT count(*) FROM (SELECT FROM logs GROUP BY node HAVING count(*) <> max(id) - min(id) + 1) gaps";
+    assert_eq!(database.value(gaps), "0", "ids have gaps");
+    let keys = database.rows("SELECT trace_id FROM logs");
+    let keys: Vec<String> = keys.into_iter().map(|row| row[0].clone().unwrap()).collect();
+    let known: HashSet<_> = keys.iter().collect();
+    assert_eq!(keys.len(), known.len(), "keys are there twice");
+    let lost: Vec<_> = acknowledged.iter().filter(|key| !known.contains(key)).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {:?}", lost.len(), acknowledged.len(), lost.first());
+}
+
+#[test]
+fn records_of_all_clients_are_stored_once() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let mut server = setup(&database.url()).start(folder.path());
+    let keys = post(&server, "http", 100);
+    let mut python = PythonLoad::start(1000);
+    python.aim(&server.address("python"), "python");
+    server.wait_for_accepted("python", 1000);
+    server.flush();
+    assert_eq!(last_error(&server), None);
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+    let logger = "SELECT count(*), min(logger), min(severity), count(process_id), min(node) FROM logs WHERE trace_id LIKE 'python-%'";
+    let row = &database.rows(logger)[0];
+    let node = std::fs::read_to_string(folder.path().join("node")).unwrap();
+    assert_eq!(row.iter().flatten().collect::<Vec<_>>(), ["1000", "load", "INFO", "1000", node.trim()]);
+    let synced = database.value("SELECT position - synced FROM logs_node");
+    assert_eq!(synced, "0", "the stop made everything durable");
+}
+
+#[test]
+fn a_server_that_is_not_there_yet_holds_nothing_up() {
+    let folder = TempDir::new().unwrap();
+    let mut postgres = Postgres::start(&[]);
+    let database = postgres.database();
+    postgres.stop();
+    let mut server = setup(&database.url()).start(folder.path());
+    let mut keys = post(&server, "before", 100);
+    let error = eventually("it says why", || last_error(&server));
+    assert!(error.contains("no connection to") && error.contains("check that the server runs"), "{error}");
+    assert_eq!(server.get("/readyz").status, 503);
+    postgres.restart();
+    keys.extend(post(&server, "after", 100));
+    server.flush();
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+}
+
+#[test]
+fn two_write_into_one_database_at_once() {
+    let database = Postgres::shared().database();
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let setups = [setup(&database.url()), setup(&database.url()).argument("--node=the-second")];
+    let mut servers = [0, 1].map(|at| setups[at].start(folders[at].path()));
+    let ledger = Arc::new(Ledger::default());
+    let clients: Vec<_> = servers
+        .iter()
+        .enumerate()
+        .map(|(at, server)| ledger.post_on(&server.address("http"), &format!("server-{at}"), 10))
+        .collect();
+    eventually("load", || (ledger.answers() >= 400).then_some(()));
+    ledger.stop();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    for server in &mut servers {
+        server.flush();
+        assert_eq!(server.stop(), 0);
+    }
+    check(&database, &ledger.acknowledged());
+    assert_eq!(database.value("SELECT count(DISTINCT node) FROM logs"), "2");
+    assert_eq!(database.value("SELECT count(*) > 0 FROM logs WHERE node = 'the-second'"), "t");
+}
+
+#[test]
+fn a_copied_data_folder_stops_the_one_and_loses_nothing_of_the_other() {
+    let database = Postgres::shared().database();
+    let (folder, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut one = setup(&database.url()).start(folder.path());
+    let mut keys = post(&one, "one", 10);
+    one.flush();
+    std::fs::copy(folder.path().join("node"), copy.path().join("node")).unwrap();
+    let mut two = setup(&database.url()).start(copy.path());
+    keys.extend(post(&two, "two", 10));
+    two.flush();
+    post(&one, "kept", 10);
+    let error =
+        eventually("it says why", || last_error(&one).filter(|error| error.contains("has taken over")));
+    assert!(error.contains("its own data folder"), "{error}");
+    assert_eq!(one.status()["stores"][0]["lag_records"], 10);
+    one.kill();
+    assert_eq!(two.stop(), 0);
+    check(&database, &keys);
+}
+
+#[test]
+fn refused_records_are_put_aside_and_counted() {
+    let database = Postgres::shared().database();
+    let folder = TempDir::new().unwrap();
+    let mut server = setup(&database.url()).start(folder.path());
+    let mut keys = post(&server, "good", 10);
+    let bad = r#"{"message":"a\u0000b","trace_id":"bad-1"}
+{"message":"x","deep":"\u0000","trace_id":"bad-2"}
+{"message":"not this","trace_id":"bad-3"}"#;
+    server.flush();
+    database.execute("ALTER TABLE logs ADD CHECK (message <> 'not this')");
+    assert_eq!(server.post(bad).status, 200);
+    keys.extend(post(&server, "more", 10));
+    server.flush();
+    let store = server.status()["stores"][0].clone();
+    let accepted = server.source("http")["accepted"].as_u64().unwrap();
+    let aside = store["dead_letters"].as_u64().unwrap();
+    assert_eq!(store["stored"].as_u64().unwrap() + aside, accepted);
+    assert_eq!(server.stop(), 0);
+    let reasons = database.rows("SELECT record, reason FROM logs_dead_letter");
+    assert_eq!((reasons.len() as u64, aside), (aside, 3), "{reasons:?}");
+    let stored = database.rows("SELECT trace_id FROM logs ORDER BY id");
+    let stored: Vec<_> = stored.into_iter().map(|row| row[0].clone().unwrap()).collect();
+    assert_eq!(stored, keys);
+}
+
+#[test]
+fn a_missing_role_or_password_is_told_and_no_password_is() {
+    let postgres = Postgres::start(&[]);
+    let database = postgres.database();
+    database.execute("CREATE ROLE writer LOGIN PASSWORD 'right'; GRANT CREATE ON SCHEMA public TO writer");
+    let rules = postgres.data().join("pg_hba.conf");
+    std::fs::write(&rules, "local all postgres trust\nhost all all all scram-sha-256\n").unwrap();
+    database.execute("SELECT pg_reload_conf()");
+    let folder = TempDir::new().unwrap();
+    let url = |password: &str| {
+        database.url_by_port(postgres.port()).replace("postgres@", &format!("writer{password}@"))
+    };
+    for (password, told) in [(":wrongsecret", "password authentication failed"), ("", "asks for a password")]
+    {
+        let mut server = setup(&url(password)).start(folder.path());
+        let error = eventually("it says why", || last_error(&server));
+        assert!(error.contains(told), "{error}");
+        let shown = [server.log(), server.status().to_string(), server.get("/readyz").text()].concat();
+        assert!(!shown.contains("wrongsecret"), "{shown}");
+        server.kill();
+    }
+    let mut server = setup(&url("")).environment("PGPASSWORD", "right").start(folder.path());
+    let keys = post(&server, "key", 10);
+    server.flush();
+    assert!(!server.log().contains("right\""), "{}", server.log());
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+}
+
+/// Passes bytes on between clients and a port, until it is told to swallow them.
+struct Proxy {
+    port: u16,
+    is_frozen: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn start(to: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_frozen = Arc::new(AtomicBool::new(false));
+        let frozen = Arc::clone(&is_frozen);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", to)) else { continue };
+                pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&frozen));
+                pass_on(server, client, Arc::clone(&frozen));
+            }
+        });
+        Proxy { port, is_frozen }
+    }
+}
+
+/// What has begun while it is frozen stays without an answer for ever.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, is_frozen: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        let mut swallows = false;
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            swallows |= is_frozen.load(SeqCst);
+            if !swallows && to.write_all(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_network_that_swallows_everything_is_noticed_and_costs_nothing() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let proxy = Proxy::start(Postgres::shared().port());
+    let mut server = setup(&database.url_by_port(proxy.port)).start(folder.path());
+    let mut keys = post(&server, "before", 100);
+    server.flush();
+    // Making a partition may take longer than all else.
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'logs'::regclass";
+    eventually("tomorrow has its partition", || (database.value(partitions) == "3").then_some(()));
+    proxy.is_frozen.store(true, SeqCst);
+    keys.extend(post(&server, "during", 1000));
+    let error = eventually("it is noticed", || last_error(&server));
+    assert!(error.contains("has been silent for"), "{error}");
+    proxy.is_frozen.store(false, SeqCst);
+    keys.extend(post(&server, "after", 100));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+}
+
+#[test]
+fn an_older_state_is_told_and_filled_from_the_spool() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let mut server = setup(&database.url()).start(folder.path());
+    let mut keys = post(&server, "before", 100);
+    server.flush();
+    // As a standby that took over and had not got everything.
+    database.execute(
+        "DELETE FROM logs WHERE id > 60; UPDATE logs_node SET position = 61, epoch = epoch - 1;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'logboom' AND datname = current_database()",
+    );
+    keys.extend(post(&server, "after", 100));
+    eventually("it has gone back", || server.log_line("the store went back to an older state"));
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+}
+
+#[test]
+fn the_schema_is_printed_for_those_who_make_it_by_hand() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"))
+        .args(["schema", "--store", "postgres"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let database = Postgres::shared().database();
+    database.execute(&String::from_utf8(output.stdout).unwrap());
+    let folder = TempDir::new().unwrap();
+    let mut server = setup(&database.url()).start(folder.path());
+    let keys = post(&server, "key", 10);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+}

@@ -1,0 +1,320 @@
+//! What others do to the server and to the tables meanwhile: each is told in words, keeps nobody from sending, and costs
+//! nothing.
+
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use super::server::{Database, Server as Postgres};
+use super::{check, last_error, post, setup};
+use crate::harness::{Server, eventually};
+
+/// logboom on a database of its own, with ten records in it.
+struct Subject {
+    _folder: TempDir,
+    database: Database,
+    server: Server,
+    keys: Vec<String>,
+}
+
+impl Subject {
+    fn start() -> Subject {
+        Subject::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Subject {
+        let database = Postgres::shared().database();
+        Subject::start_on(database.clone(), &database.url(), arguments)
+    }
+
+    fn start_on(database: Database, url: &str, arguments: &[&str]) -> Subject {
+        let folder = TempDir::new().unwrap();
+        let setup = arguments.iter().fold(setup(url), |setup, argument| setup.argument(*argument));
+        let server = setup.start(folder.path());
+        let keys = post(&server, "before", 10);
+        server.flush();
+        Subject { _folder: folder, database, server, keys }
+    }
+
+    /// Changes a table, for which logboom must let go of its partitions.
+    fn change(&self, sql: &str) {
+        eventually("the change is made", || self.database.try_rows(sql).ok());
+    }
+
+    /// Sends on, which always works, and waits until the store says why it does not.
+    fn fails(&mut self, words: &[&str]) {
+        let before = self.keys.len();
+        self.keys.extend(post(&self.server, &format!("during-{before}"), 10));
+        let error =
+            eventually("it says why", || last_error(&self.server).filter(|error| error.contains(words[0])));
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        assert_eq!(self.server.get("/readyz").status, 503);
+    }
+
+    /// Everything goes in, and only once.
+    fn recovers(&mut self) {
+        self.keys.extend(post(&self.server, "after", 10));
+        self.server.flush();
+        assert_eq!(self.server.get("/readyz").status, 200);
+        let store = self.server.status()["stores"][0].clone();
+        assert_eq!((&store["missing"], &store["dead_letters"]), (&0.into(), &0.into()), "{store}");
+        assert_eq!(self.server.stop(), 0);
+        check(&self.database, &self.keys);
+        assert_eq!(self.database.value("SELECT count(*) FROM logs"), self.keys.len().to_string());
+    }
+}
+
+#[test]
+fn a_column_that_was_renamed_or_dropped_is_missed_until_it_is_back() {
+    let mut subject = Subject::start();
+    let told = ["thread", "42703", "`logboom schema --store postgres` shows what must be there"];
+    subject.change("ALTER TABLE logs RENAME thread TO threads");
+    subject.fails(&told);
+    subject.change("ALTER TABLE logs DROP COLUMN threads");
+    subject.fails(&told);
+    subject.change("ALTER TABLE logs ADD COLUMN thread text");
+    subject.recovers();
+}
+
+#[test]
+fn a_column_without_a_default_that_must_not_be_null_is_no_fault_of_the_records() {
+    let mut subject = Subject::start();
+    subject.database.execute("DELETE FROM logs");
+    subject.change("ALTER TABLE logs ADD COLUMN team text NOT NULL");
+    subject.fails(&["\"team\"", "23502", "a default"]);
+    subject.change("ALTER TABLE logs ALTER COLUMN team SET DEFAULT 'nobody'");
+    subject.server.flush();
+    subject.keys.drain(..10);
+    subject.recovers();
+}
+
+#[test]
+fn tables_that_are_gone_are_missed_until_they_are_back() {
+    for (table, gone, back) in [
+        ("logs", "ALTER TABLE logs RENAME TO hidden", "ALTER TABLE hidden RENAME TO logs"),
+        (
+            "logs_dead_letter",
+            "ALTER TABLE logs_dead_letter RENAME TO hidden",
+            "ALTER TABLE hidden RENAME TO logs_dead_letter",
+        ),
+        (
+            "logs_version",
+            "ALTER TABLE logs_version RENAME TO hidden",
+            "ALTER TABLE hidden RENAME TO logs_version",
+        ),
+    ] {
+        let mut subject = Subject::start();
+        subject.change(gone);
+        disconnect(&subject.database);
+        subject.fails(&[table]);
+        subject.change(back);
+        subject.recovers();
+    }
+}
+
+fn disconnect(database: &Database) {
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'logboom' AND datname = current_database()",
+    );
+}
+
+/// As `docs/operating.md` tells it.
+#[test]
+fn positions_that_are_gone_can_be_told_from_the_records() {
+    let mut subject = Subject::start();
+    let definition = "CREATE TABLE logs_node (node text PRIMARY KEY, position bigint NOT NULL, synced bigint NOT NULL, epoch bigint NOT NULL)";
+    subject.change("DROP TABLE logs_node");
+    subject.fails(&["logs_node", "42P01", "operating.md"]);
+    subject.database.execute(&format!(
+        "BEGIN; {definition};
+         INSERT INTO logs_node SELECT node, max(id) + 1, 1, 0
+             FROM (SELECT node, id FROM logs UNION ALL SELECT node, id FROM logs_dead_letter) AS stored GROUP BY node;
+         COMMIT"
+    ));
+    subject.recovers();
+}
+
+#[test]
+fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
+    let mut subject = Subject::start();
+    let synced = "SELECT synced FROM logs_node";
+    // A full segment is released once it is durable there, so the spool does not begin at 1 any more.
+    let padding = "x".repeat(4000);
+    let large = format!(r#"{{"message":"{padding}","trace_id":"large"}}"#);
+    let body = vec![large; 2000].join("\n");
+    let mut oldest = 1;
+    while oldest == 1 {
+        assert_eq!(subject.server.post(&body).status, 200);
+        subject.server.flush();
+        oldest = subject.server.status()["spool"]["oldest_id"].as_u64().unwrap();
+    }
+    let end = subject.server.status()["spool"]["durable_id"].as_u64().unwrap();
+    eventually("all is durable", || (subject.database.value(synced) == end.to_string()).then_some(()));
+    let (name, others) = (&subject.database.name, Postgres::shared().database_named("postgres"));
+    others.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    let keys = post(&subject.server, "during", 10);
+    let error =
+        eventually("it says why", || last_error(&subject.server).filter(|error| error.contains("3D000")));
+    assert!(error.contains("create the database"), "{error}");
+
+    others.execute(&format!("CREATE DATABASE {name}"));
+    subject.server.flush();
+    assert!(subject.server.log_line("the store went back to an older state").is_some());
+    assert!(subject.server.log_line("records are missing in the store").is_some());
+    let missing = subject.server.status()["stores"][0]["missing"].as_u64().unwrap();
+    assert!(missing >= oldest - 1);
+    let metrics = subject.server.get("/metrics").text();
+    assert!(
+        metrics.contains(&format!("logboom_store_missing_records{{store=\"postgres\"}} {missing}\n")),
+        "{metrics}"
+    );
+    assert_eq!(subject.server.stop(), 0);
+    let last = "SELECT string_agg(trace_id, ' ' ORDER BY id) FROM logs WHERE trace_id LIKE 'during-%'";
+    assert_eq!(subject.database.value(last), keys.join(" "));
+    assert_eq!(
+        subject.database.value("SELECT count(*)::text || ' ' || count(DISTINCT id) FROM logs"),
+        format!("{0} {0}", end + 9 - missing)
+    );
+    assert_eq!(subject.database.value("SELECT min(id) FROM logs"), (missing + 1).to_string());
+    assert_eq!(subject.database.value("SELECT max(id) FROM logs"), (end + 9).to_string());
+}
+
+/// A session of somebody else's, until it is ended.
+struct Other {
+    database: Database,
+    name: String,
+    waiting: JoinHandle<()>,
+}
+
+impl Other {
+    /// Begins a transaction with a statement and leaves it open.
+    fn begin(database: &Database, name: &str, statement: &str) -> Other {
+        let (session, sql) = (
+            database.clone(),
+            format!("SET application_name = '{name}'; BEGIN; {statement}; SELECT pg_sleep(3600)"),
+        );
+        let waiting = std::thread::spawn(move || drop(session.try_rows(&sql)));
+        let other = Other { database: database.clone(), name: name.into(), waiting };
+        let is_there = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE {} AND wait_event = 'PgSleep'",
+            other.found()
+        );
+        eventually("the statement is done", || (database.value(&is_there) == "1").then_some(()));
+        other
+    }
+
+    fn found(&self) -> String {
+        format!("application_name = '{}' AND datname = current_database()", self.name)
+    }
+
+    fn end(self) {
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}", self.found());
+        self.database.execute(&end);
+        self.waiting.join().unwrap();
+    }
+}
+
+#[test]
+fn a_locked_table_is_waited_for() {
+    let mut subject = Subject::start();
+    let lock = Other::begin(&subject.database, "lock", "LOCK TABLE logs IN ACCESS EXCLUSIVE MODE");
+    subject.fails(&["55P03", "somebody holds a lock on a table"]);
+    lock.end();
+    subject.recovers();
+}
+
+/// Somebody who packs an old day's partition: nothing is written there, and housekeeping can wait.
+#[test]
+fn a_locked_partition_of_another_day_holds_nothing_up() {
+    let mut subject = Subject::start_with(&["--retention-age=3d", "--retention-bytes=1GiB"]);
+    subject.database.execute(
+        "CREATE TABLE logs_20010101 PARTITION OF logs FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
+    );
+    let lock = Other::begin(
+        &subject.database,
+        "lock",
+        "LOCK TABLE ONLY logs_default, logs_20010101 IN ACCESS EXCLUSIVE MODE",
+    );
+    eventually("housekeeping has met the lock", || {
+        subject.server.log_line("housekeeping of the database waits")
+    });
+    subject.keys.extend(post(&subject.server, "during", 10));
+    subject.server.flush();
+    assert_eq!(subject.server.status()["stores"][0]["failures"], 0);
+    lock.end();
+    subject.recovers();
+}
+
+#[test]
+fn a_server_without_a_free_connection_is_waited_for() {
+    let postgres =
+        Postgres::start(&["max_connections=7", "superuser_reserved_connections=3", "max_wal_senders=0"]);
+    let database = postgres.database();
+    database.execute("CREATE ROLE writer LOGIN; GRANT CREATE ON SCHEMA public TO writer");
+    let mut subject = Subject::start_on(database.clone(), &database.url_as("writer"), &[]);
+    let others = ["one", "two", "three", "four"].map(|name| Other::begin(&database, name, "SELECT"));
+    disconnect(&database);
+    subject.fails(&["53300", "no connection left"]);
+    others.into_iter().for_each(Other::end);
+    subject.recovers();
+}
+
+#[test]
+fn a_server_that_recovers_and_a_standby_are_waited_for() {
+    let mut postgres = Postgres::start(&[]);
+    let database = postgres.database();
+    let mut subject = Subject::start_on(database.clone(), &database.url(), &[]);
+    postgres.stop();
+    std::fs::write(postgres.data().join("standby.signal"), "").unwrap();
+    postgres.own(&postgres.data().join("standby.signal"));
+    postgres.set("hot_standby=off");
+    postgres.begin_restart();
+    subject.fails(&["57P03", "the server is stopping or starting"]);
+    postgres.kill();
+    postgres.set("hot_standby=on");
+    postgres.restart();
+    subject.fails(&["the server is a standby", "name the primary"]);
+    database.execute("SELECT pg_promote()");
+    subject.recovers();
+}
+
+#[test]
+fn a_trigger_that_names_what_is_not_there_is_no_fault_of_the_records() {
+    let mut subject = Subject::start();
+    subject.database.execute(
+        "CREATE FUNCTION copy() RETURNS trigger AS 'BEGIN INSERT INTO copies VALUES (NEW.id); RETURN NEW; END' LANGUAGE plpgsql;
+         CREATE TRIGGER copy BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION copy()",
+    );
+    subject.fails(&["\"copies\" does not exist", "trigger"]);
+    subject.database.execute("CREATE TABLE copies (id bigint)");
+    subject.recovers();
+    assert_eq!(subject.database.value("SELECT count(*) FROM copies"), "20");
+}
+
+#[test]
+fn a_trigger_that_raises_puts_its_records_aside() {
+    let mut subject = Subject::start();
+    subject.database.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN IF NEW.trace_id LIKE ''%-3'' THEN
+             RAISE EXCEPTION ''not this one''; END IF; RETURN NEW; END' LANGUAGE plpgsql;
+         CREATE TRIGGER picky BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    subject.keys.extend(post(&subject.server, "during", 10));
+    subject.server.flush();
+    let store = subject.server.status()["stores"][0].clone();
+    assert_eq!(
+        (&store["stored"], &store["dead_letters"], &store["failures"]),
+        (&19.into(), &1.into(), &0.into())
+    );
+    assert_eq!(subject.server.get("/readyz").status, 200);
+    assert_eq!(subject.server.stop(), 0);
+    assert_eq!(
+        subject.database.value("SELECT id || ' ' || reason FROM logs_dead_letter"),
+        "14 P0001: not this one"
+    );
+    subject.keys.retain(|key| key != "during-3");
+    let stored = subject.database.rows("SELECT trace_id FROM logs ORDER BY id");
+    let stored: Vec<_> = stored.into_iter().map(|row| row[0].clone().unwrap()).collect();
+    assert_eq!(stored, subject.keys);
+}

@@ -1,0 +1,290 @@
+//! Reading from PostgreSQL: the same answers as from SQLite.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{fill, path, records, server_with, sql};
+use crate::harness::{Server, Setup, eventually};
+use crate::postgres::server::{Database, Server as Postgres};
+
+/// A role that owns nothing but what it makes.
+fn url(database: &Database) -> String {
+    let role = format!("reader_{}", database.name);
+    database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
+    database.url_as(&role)
+}
+
+fn setup(database: &Database) -> Setup {
+    Setup::new().argument(format!("--store={}", url(database)))
+}
+
+fn postgres_with(records: usize, folder: &TempDir) -> (Server, Database) {
+    let database = Postgres::shared().database();
+    let server = setup(&database).start(folder.path());
+    fill(&server, records);
+    (server, database)
+}
+
+/// A record with every field, and one with as few as can be.
+fn edges(server: &Server) {
+    let full = json!({
+        "timestamp": "2026-11-25T10:00:00.123456789Z", "severity": "INFO", "severity_number": 9, "service": "billing",
+        "logger": "app.views", "host": "web-1", "message": "two\nlines \"quoted\" \u{1f600} 100%_\\", "trace_id": "17", "span_id": "4",
+        "event_name": "paid", "file": "/srv/views.py", "line": 17, "function": "pay", "process_id": 4321, "thread": "Main",
+        "attributes": {"list": [1, null, "x", 1.5], "user": {"id": 1}, "a": true},
+    });
+    let bare =
+        json!({"timestamp": "1969-12-31T23:59:59.999999999Z", "host": "h", "message": "", "level": "Audit"});
+    assert_eq!(server.post(format!("{full}\n{bare}")).status, 200);
+    server.flush();
+}
+
+/// All pages of a search, one after the other.
+fn pages(server: &Server, parameters: &[(&str, &str)]) -> Vec<Value> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let mut page = records(server, &[parameters, &[("cursor", &cursor)]].concat());
+        assert_eq!(page["partial"], false);
+        found.append(page["records"].as_array_mut().unwrap());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return found,
+        }
+    }
+}
+
+#[test]
+fn queries_have_the_same_answers() {
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let sqlite = server_with(5000, &folders[0]);
+    let (postgres, _) = postgres_with(5000, &folders[1]);
+    [&sqlite, &postgres].into_iter().for_each(edges);
+    let queries = [
+        "",
+        "service:billing level>=error \"of many\" -n:3 n<100",
+        "nothing",
+        "level:audit OR trace_id:17",
+        "n>=4990",
+        "id>100 id<=120 -level:warn",
+        "time>=2026-11-24T11:00:00Z -service:shop",
+        "user.id:1 list:* \"100%_\\\\\"",
+        "-n:* event_name:pa*",
+    ];
+    let ranges: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("since", "2026-11-21T01:00:00Z"), ("until", "2026-11-21T01:04:00Z")],
+        &[("since", "2026-11-23")],
+        &[("until", "1970-01-01")],
+        &[("since", "2026-11-25T10:00:00.123456789Z"), ("until", "2026-11-25T10:00:00.123456790Z")],
+    ];
+    for query in queries {
+        for range in ranges {
+            for page in [&[("order", "asc"), ("limit", "1500")], &[("order", "desc"), ("limit", "7")]] {
+                // Many small pages only where there are few records.
+                let order = if query.len() < 3 { &[page[0], ("limit", "10000")] } else { page };
+                let parameters = [&[("q", query)], range, order].concat();
+                let [one, other] = [&sqlite, &postgres].map(|server| pages(server, &parameters));
+                assert_eq!(one, other, "{parameters:?}");
+            }
+        }
+    }
+    assert_eq!(pages(&postgres, &[("q", "level:audit")]).len(), 1);
+    let ndjson = |server: &Server| {
+        let accept = [("accept", "application/x-ndjson")];
+        let parameters = [("q", "service:billing"), ("limit", "1000000")];
+        let answer = server.request("GET", &path("/api/v1/records", &parameters), &accept, b"");
+        answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    assert_eq!(ndjson(&sqlite), ndjson(&postgres));
+    assert_eq!(ndjson(&postgres).len(), 1668);
+}
+
+#[test]
+fn statements_have_the_same_answers() {
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let sqlite = server_with(2500, &folders[0]);
+    let (postgres, _) = postgres_with(2500, &folders[1]);
+    [&sqlite, &postgres].into_iter().for_each(edges);
+    for statement in [
+        "select service, count(*) as records from logs group by 1 order by 1 nulls last",
+        "select id, time from logs where id <= 2500 order by id desc limit 5", // to the microsecond, which is all that there is
+        "select id, severity_number, severity, service, logger, host, message, trace_id, span_id, event_name, file, line, \
+         function, process_id, thread from logs order by id desc limit 5",
+        "select max(id) as a, sum(id) as b, count(line) as c, count(*) as d from logs; -- and a comment",
+        "with errors as (select * from logs where severity_number >= 17) select count(*) as n from errors",
+        "select 1 as one, null as absent, 'a\"\u{e4}\n' as text, 1.5 as half where 1 = 1",
+        "select id from logs where id < 0",
+        "select id from logs order by id",
+    ] {
+        let ask = |server: &Server| sql(server, &json!({"sql": statement, "limit": 2000})).json();
+        assert_eq!(ask(&sqlite), ask(&postgres), "{statement}");
+    }
+    let cut = sql(&postgres, &json!({"sql": "select id from logs", "limit": 2000})).json();
+    assert_eq!((cut["rows"].as_array().unwrap().len(), &cut["truncated"]), (2000, &json!(true)));
+}
+
+#[test]
+fn nothing_can_be_changed() {
+    let folder = TempDir::new().unwrap();
+    let (server, database) = postgres_with(10, &folder);
+    let file = folder.path().join("file");
+    let statements = [
+        "delete from logs",
+        "update logs set message = 'x'",
+        "insert into logs_version values (2)",
+        "drop table logs",
+        "create table t (a int)",
+        "create temp table t as select 1",
+        "select * into t from logs",
+        "select 1 into temp t",
+        "with gone as (delete from logs returning id) select * from gone",
+        "select * from logs for update",
+        "begin",
+        "commit",
+        "set transaction read write",
+        "set default_transaction_read_only = off",
+        "select set_config('transaction_read_only', 'off', true)",
+        "select setval('s', 1)",
+        "declare c cursor for select 1",
+        "fetch 1 from rows",
+        "prepare p as delete from logs",
+        "do $$ begin delete from logs; end $$",
+        "vacuum",
+        "analyze",
+        "lock table logs",
+        "listen x",
+        "explain analyze delete from logs",
+        "select 1; select 2",
+        "select 1; delete from logs",
+        "",
+        "   ",
+        "-- nothing",
+        "selekt",
+        "select nowhere from logs",
+        "select $1",
+        "select 1/0",
+        "select pg_read_file('/etc/passwd')",
+        "select lo_export(lo_from_bytea(0, 'x'), '/tmp/x')",
+        &format!("copy logs to '{}'", file.display()),
+        &format!("copy (select 1) to program 'touch {}'", file.display()),
+    ];
+    for statement in statements {
+        let answer = sql(&server, &json!({"sql": statement}));
+        assert_eq!(answer.status, 400, "{statement}: {}", answer.text());
+        assert!(answer.json()["hint"].is_string(), "{statement}: {}", answer.text());
+    }
+    assert!(!file.exists());
+    assert_eq!(database.value("SELECT count(*) FROM logs WHERE message LIKE 'event % of many'"), "10");
+    assert_eq!(database.value("SELECT to_regclass('t') IS NULL"), "t");
+    let problem = sql(&server, &json!({"sql": "select nowhere from logs"})).json();
+    assert!(problem["detail"].as_str().unwrap().contains("column \"nowhere\" does not exist"), "{problem}");
+}
+
+#[test]
+fn a_superuser_runs_no_statements() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let server = Setup::new().argument(format!("--store={}", database.url())).start(folder.path());
+    fill(&server, 3);
+    let answer = sql(&server, &json!({"sql": "select 1"}));
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(answer.json()["hint"].as_str().unwrap().contains("a role of its own"), "{}", answer.text());
+    assert_eq!(pages(&server, &[]).len(), 3);
+}
+
+/// More than any time limit, in a single row.
+const ENDLESS: &str =
+    "select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000000) b";
+
+/// The server's own view of who is busy with us.
+fn running(database: &Database) -> String {
+    database.value(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'FETCH%'",
+    )
+}
+
+#[test]
+fn an_endless_statement_is_stopped() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let server = setup(&database).argument("--query-seconds-max=1").start(folder.path());
+    let answer = sql(&server, &json!({"sql": ENDLESS}));
+    assert_eq!(answer.status, 408, "{}", answer.text());
+    assert!(answer.json()["title"].as_str().unwrap().contains("stopped"), "{}", answer.text());
+    eventually("it has ended", || (running(&database) == "0").then_some(()));
+    assert_eq!(server.value("select 1"), 1);
+}
+
+/// More of them than may run at once: if they went on, nobody else's turn would come.
+#[test]
+fn a_statement_ends_when_its_client_goes_away() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let server = setup(&database).argument("--query-seconds-max=1h").start(folder.path());
+    let body = json!({"sql": ENDLESS}).to_string();
+    let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address("http")).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    eventually("as many run as may", || (running(&database) == "4").then_some(()));
+    drop(clients);
+    eventually("none runs any more", || (running(&database) == "0").then_some(()));
+    assert_eq!(server.value("select 1"), 1);
+}
+
+#[test]
+fn huge_values_take_bounded_memory() {
+    let folder = TempDir::new().unwrap();
+    let (server, _) = postgres_with(10, &folder);
+    assert_eq!(server.value("select 1"), 1);
+    let before = server.peak_memory_kib();
+    let answer = sql(&server, &json!({"sql": "select repeat('x', 200000000)"}));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("too long"), "{}", answer.text());
+    let many = json!({"sql": "select repeat('x', 1000000) from generate_series(1, 1000)"});
+    let answer = sql(&server, &many);
+    assert_eq!((answer.status, &answer.json()["truncated"]), (200, &json!(true)));
+    let grown = server.peak_memory_kib() - before;
+    assert!(grown < 64 << 10, "{grown} KiB more");
+}
+
+#[test]
+fn a_server_that_is_away_is_told() {
+    let folder = TempDir::new().unwrap();
+    let mut postgres = Postgres::start(&[]);
+    let database = postgres.database();
+    let server = setup(&database).start(folder.path());
+    fill(&server, 3);
+    postgres.stop();
+    for answer in [server.get("/api/v1/records"), sql(&server, &json!({"sql": "select 1"}))] {
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.text().contains("check that the server runs"), "{}", answer.text());
+    }
+    postgres.restart();
+    assert_eq!(pages(&server, &[]).len(), 3);
+}
+
+/// Ids are those of a node: a search shows one node's records, a statement those of all.
+#[test]
+fn of_several_servers_each_shows_its_own_records() {
+    let database = Postgres::shared().database();
+    let url = url(&database);
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let servers = [0, 1].map(|at| {
+        let server = Setup::new().argument(format!("--store={url}")).start(folders[at].path());
+        fill(&server, 5 + at);
+        server
+    });
+    for (at, server) in servers.iter().enumerate() {
+        assert_eq!(pages(server, &[]).len(), 5 + at);
+        assert_eq!(server.value("select count(*) from logs"), 11);
+    }
+}
