@@ -1,6 +1,7 @@
 //! The ceiling of the spool under load over both doors: reached while the database stands still, and left again.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
@@ -17,6 +18,58 @@ fn accepted(server: &Server) -> u64 {
     ["http", "python"].map(|protocol| number(&server.source(protocol)["accepted"])).iter().sum()
 }
 
+/// Clients over both doors that bring more than the spool takes.
+pub struct Crowd {
+    ledger: Arc<Ledger>,
+    clients: Vec<JoinHandle<()>>,
+    python: PythonLoad,
+}
+
+impl Crowd {
+    /// Begins, and waits until clients are told that the spool is full.
+    pub fn fill(server: &Server, when_full: &str) -> Crowd {
+        let ledger = Arc::new(Ledger::default().with_refusals());
+        let address = server.address("http");
+        let clients = [(1, 1000), (1, 0), (20, 1000)].map(|(batch, padding)| {
+            ledger.post_padded_on(&address, &format!("http-{batch}-{padding}"), batch, padding)
+        });
+        let mut python = PythonLoad::start(u64::MAX);
+        python.aim(&server.address("python"), "python");
+        eventually("clients are told, and the spool is full", || {
+            let source = server.source("python");
+            let is_seen = when_full == "block" || number(&source["shed"]["full"]) > 100;
+            (is_seen && ledger.refusals() >= 20).then_some(())
+        });
+        assert!(server.status()["problems"].to_string().contains("the spool is full"));
+        assert_eq!(server.get("/healthz").status, 200);
+        Crowd { ledger, clients: clients.into(), python }
+    }
+
+    /// Sees them go on once there is room, and ends them. Gives what was acknowledged, and how many records were accepted: all of
+    /// them are stored by then.
+    pub fn go_on_and_end(self, server: &Server) -> (Vec<String>, u64) {
+        let Crowd { ledger, clients, python } = self;
+        let wanted = ledger.answers() + 100;
+        eventually("all goes on", || (ledger.answers() >= wanted).then_some(()));
+        let before = number(&server.source("python")["accepted"]);
+        eventually("Python goes on", || {
+            (number(&server.source("python")["accepted"]) > before).then_some(())
+        });
+        ledger.stop();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        drop(python);
+        eventually("every record is accepted or counted as shed", || {
+            let source = server.source("python");
+            let shed = number(&source["shed"]["full"]);
+            (source["connections"] == 0 && number(&source["received"]) == number(&source["accepted"]) + shed)
+                .then_some(())
+        });
+        eventually("it is well", || (server.get("/readyz").status == 200).then_some(()));
+        server.flush();
+        (ledger.acknowledged(), accepted(server))
+    }
+}
+
 fn full_and_relieved(when_full: &str) {
     let folder = TempDir::new().unwrap();
     let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
@@ -29,45 +82,17 @@ fn full_and_relieved(when_full: &str) {
         .start(&data);
     server.flush();
     let locked = Locked::database(&data.join("logboom.db"));
-    let ledger = Arc::new(Ledger::default().with_refusals());
-    let address = server.address("http");
-    let clients = [(1, 1000), (1, 0), (20, 1000)].map(|(batch, padding)| {
-        ledger.post_padded_on(&address, &format!("http-{batch}-{padding}"), batch, padding)
-    });
-    let mut python = PythonLoad::start(u64::MAX);
-    python.aim(&server.address("python"), "python");
-    eventually("clients are told, and the spool is full", || {
-        let source = server.source("python");
-        let is_seen = when_full == "block" || number(&source["shed"]["full"]) > 100;
-        (is_seen && ledger.refusals() >= 20).then_some(())
-    });
-    assert!(server.status()["problems"].to_string().contains("the spool is full"));
-    assert_eq!(server.get("/healthz").status, 200);
+    let crowd = Crowd::fill(&server, when_full);
 
     locked.release();
-    let wanted = ledger.answers() + 100;
-    eventually("all goes on", || (ledger.answers() >= wanted).then_some(()));
-    let before = number(&server.source("python")["accepted"]);
-    eventually("Python goes on", || (number(&server.source("python")["accepted"]) > before).then_some(()));
-    ledger.stop();
-    clients.into_iter().for_each(|client| client.join().unwrap());
-    drop(python);
-    eventually("every record is accepted or counted as shed", || {
-        let source = server.source("python");
-        (source["connections"] == 0
-            && number(&source["received"]) == number(&source["accepted"]) + number(&source["shed"]["full"]))
-        .then_some(())
-    });
-    eventually("it is well", || (server.get("/readyz").status == 200).then_some(()));
-    server.flush();
-    let accepted = accepted(&server);
+    let (acknowledged, accepted) = crowd.go_on_and_end(&server);
     assert_eq!(server.stop(), 0);
     assert!(!server.log().contains("panicked"), "{}", server.log());
 
     let mut database = Trail::default();
     database.follow_database(&data.join("logboom.db"));
     Trail::of_log_files(&log_file).check_equal("the database", &database);
-    database.check_has("the database", &ledger.acknowledged());
+    database.check_has("the database", &acknowledged);
     assert_eq!(database.len() as u64, accepted);
 }
 

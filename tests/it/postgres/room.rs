@@ -18,6 +18,15 @@ fn post_much(server: &Server, name: &str) -> Vec<String> {
     keys
 }
 
+fn post_until_it_says_why(server: &Server, keys: &mut Vec<String>) -> String {
+    let mut number = 0;
+    eventually("it says why", || {
+        number += 1;
+        keys.extend(post_much(server, &format!("during-{number}")));
+        last_error(server)
+    })
+}
+
 fn small_disk(postgres: &Postgres, size: &str) -> (SmallDisk, PathBuf) {
     let path = postgres.data().parent().unwrap().join("small");
     let disk = SmallDisk::mount(&path, size);
@@ -39,12 +48,7 @@ fn a_full_disk_of_the_server_is_told_and_holds_nothing_up() {
     server.flush();
 
     let filler = disk.fill();
-    let mut number = 0;
-    let error = eventually("it says why", || {
-        number += 1;
-        keys.extend(post_much(&server, &format!("during-{number}")));
-        last_error(&server)
-    });
+    let error = post_until_it_says_why(&server, &mut keys);
     assert!(
         error.contains("No space left on device") && error.contains("make room on the server's disk"),
         "{error}"
@@ -85,12 +89,7 @@ fn a_server_without_room_for_its_log_is_waited_for() {
     server.flush();
 
     let filler = disk.fill();
-    let mut number = 0;
-    let error = eventually("it says why", || {
-        number += 1;
-        keys.extend(post_much(&server, &format!("during-{number}")));
-        last_error(&server)
-    });
+    let error = post_until_it_says_why(&server, &mut keys);
     assert!(error.contains("goes on by itself"), "{error}");
     assert_eq!(server.get("/readyz").status, 503);
     keys.extend(post_much(&server, "meanwhile"));
