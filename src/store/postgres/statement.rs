@@ -75,9 +75,8 @@ impl PostgresReader {
     async fn run(&mut self, sql: &str, time_max: Duration, table: &mut impl Table) -> Result<bool, Fault> {
         let activity = self.activity();
         let Session { client, line } = self.session();
-        // What has looked at anything cannot make its transaction one that writes.
-        let start =
-            format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SELECT 1", time_max.as_millis());
+        // The cursor has a snapshot, and a transaction with one can no longer be made one that writes.
+        let start = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", time_max.as_millis());
         let declare = format!("DECLARE rows NO SCROLL CURSOR FOR {sql}");
         let fetch = format!("FETCH {POSTGRES_FETCH_ROWS} FROM rows");
         let work = async {

@@ -131,7 +131,15 @@ fn nothing_can_be_changed() {
     let folder = TempDir::new().unwrap();
     let (server, database) = postgres_with(10, &folder);
     let file = folder.path().join("file");
+    // What a function does is done in the statement's transaction.
+    database.execute(
+        "CREATE FUNCTION wipe() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM logs; SELECT 1'; CREATE SEQUENCE s;
+         GRANT ALL ON SEQUENCE s TO PUBLIC",
+    );
     let statements = [
+        "select wipe()",
+        "select set_config('transaction_read_only', 'off', false), wipe()",
+        "select nextval('s')",
         "delete from logs",
         "update logs set message = 'x'",
         "insert into logs_version values (2)",
