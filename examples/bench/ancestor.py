@@ -1,10 +1,10 @@
 """The design of 2017 that logboom descends from, as a reference: one thread, edge-triggered epoll, pickles of logging's
 SocketHandler, a file of lines, and, if asked for, a database.
 
-    ancestor.py file PATH RECORDS                 lines in PATH.log
-    ancestor.py postgres BATCH URL PATH RECORDS   the same, and rows in a database, so many a statement and transaction
+    ancestor.py file PATH                 lines in PATH.log
+    ancestor.py postgres BATCH URL PATH   the same, and rows in a database, so many a statement and transaction
 
-It prints its address, and ends once so many records are stored. Rows go through `psycopg2.extras.execute_values` into a table
+It prints its address. Once its standard input is closed, it ends when all clients have gone and what they sent is stored. Rows go through `psycopg2.extras.execute_values` into a table
 without any index; a commit is durable, as is PostgreSQL's default. A batch that is not full is written after a second.
 """
 
@@ -63,20 +63,21 @@ class Client:
         self.connection, self.buffer = connection, b""
 
     def read(self, stores):
-        """Reads until nothing is there; says how many records came, and whether the client has gone."""
-        records = 0
+        """Reads until nothing is there; says whether the client has gone."""
         while True:
             try:
                 data = self.connection.recv(1 << 16)
             except BlockingIOError:
-                return records, False
+                return False
+            except ConnectionResetError:
+                return True
             if not data:
-                return records, True
+                return True
             self.buffer += data
-            records += self.take(stores)
+            self.take(stores)
 
     def take(self, stores):
-        start, records = 0, 0
+        start = 0
         while len(self.buffer) >= start + 4:
             end = start + 4 + struct.unpack_from(">L", self.buffer, start)[0]
             if len(self.buffer) < end:
@@ -84,29 +85,34 @@ class Client:
             record = logging.makeLogRecord(pickle.loads(self.buffer[start + 4:end]))
             for store in stores:
                 store.add(record)
-            start, records = end, records + 1
+            start = end
         self.buffer = self.buffer[start:]
-        return records
 
 
-def serve(stores, missing):
+def serve(stores):
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setblocking(False)
     print("%s:%d" % listener.getsockname(), flush=True)
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
-    clients, flush_at = {}, time.monotonic() + 1
-    while missing > 0 or clients:
-        for descriptor, _ in epoll.poll(1):
+    epoll.register(sys.stdin, select.EPOLLIN)
+    clients, flush_at, is_ending = {}, time.monotonic() + 1, False
+    while True:
+        events = epoll.poll(0 if is_ending else 1)
+        if is_ending and not events and not clients:
+            break
+        for descriptor, _ in events:
+            if descriptor == sys.stdin.fileno():
+                epoll.unregister(sys.stdin)
+                is_ending = True
+                continue
             if descriptor == listener.fileno():
                 connection, _ = listener.accept()
                 connection.setblocking(False)
                 epoll.register(connection, select.EPOLLIN | select.EPOLLET)
                 clients[connection.fileno()] = Client(connection)
                 continue
-            records, has_gone = clients[descriptor].read(stores)
-            missing -= records
-            if has_gone:
+            if clients[descriptor].read(stores):
                 clients.pop(descriptor).connection.close()
         if time.monotonic() >= flush_at:
             for store in stores:
@@ -117,12 +123,12 @@ def serve(stores, missing):
 
 
 def main():
-    kind, *database, path, records = sys.argv[1:]
+    kind, *database, path = sys.argv[1:]
     stores = [File(path)]
     if kind == "postgres":
         batch, url = database
         stores.append(Database(url, int(batch)))
-    serve(stores, int(records))
+    serve(stores)
 
 
 main()

@@ -24,7 +24,7 @@ pub fn design_2017(setup: &Setup) -> Vec<Line> {
     let postgres = Postgres::start(postgres::SETTINGS);
     let ancestor = |name: &str, batch: Option<u32>, records: u64| {
         let records = setup.scaled(records);
-        let ancestor = Ancestor::start(setup, batch.map(|batch| (batch, postgres.database())), records);
+        let ancestor = Ancestor::start(setup, batch.map(|batch| (batch, postgres.database())));
         let load = Load {
             address: ancestor.address,
             connections: CONNECTIONS,
@@ -33,9 +33,10 @@ pub fn design_2017(setup: &Setup) -> Vec<Line> {
             pace: Pace::Closed,
         };
         let mut sent = load.run().unwrap();
-        let figures = ancestor.end();
+        let kept = ancestor.end();
+        assert_eq!(kept.records, records);
         sent.seconds = sent.start.elapsed().as_secs_f64();
-        Line::new(name, [figures_of(&sent, records), figures].into_iter().flatten().collect())
+        Line::new(name, [figures_of(&sent, records), kept.figures].into_iter().flatten().collect())
     };
     let ours = |name: &str, arguments: &[&str]| {
         let records = setup.scaled(1_000_000);
@@ -68,14 +69,21 @@ pub struct Ancestor {
     /// Where it listens.
     pub address: SocketAddr,
     process: Process,
-    records: u64,
     database: Option<Database>,
     folder: TempDir,
 }
 
+/// What it has stored in the end: it acknowledges nothing, so senders in a hurry may have dropped some.
+pub struct Kept {
+    /// Lines of the file, and rows of the database.
+    pub records: u64,
+    /// What they took.
+    pub figures: Figures,
+}
+
 impl Ancestor {
-    /// Starts one for so many records, with a file, and with a database that gets so many rows at once.
-    pub fn start(setup: &Setup, database: Option<(u32, Database)>, records: u64) -> Ancestor {
+    /// Starts one with a file, and with a database that gets so many rows at once.
+    pub fn start(setup: &Setup, database: Option<(u32, Database)>) -> Ancestor {
         let folder = tempfile::tempdir_in(&setup.folder).unwrap();
         let mut command = Command::new(if database.is_some() { psycopg(setup) } else { "python3".into() });
         command.args(["-c", ANCESTOR]);
@@ -85,27 +93,28 @@ impl Ancestor {
                 command.args(["postgres", batch.to_string().as_str(), database.url().as_str()])
             }
         };
-        command.arg(folder.path().join("ancestor")).arg(records.to_string()).stdout(Stdio::piped());
+        command.arg(folder.path().join("ancestor")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
         let mut line = String::new();
         BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap();
-        Ancestor { address, process, records, database: database.map(|(_, database)| database), folder }
+        Ancestor { address, process, database: database.map(|(_, database)| database), folder }
     }
 
-    /// Waits until everything is stored, and counts.
-    pub fn end(mut self) -> Figures {
+    /// Waits until everything that was sent is stored, and counts.
+    pub fn end(mut self) -> Kept {
+        drop(self.process.0.stdin.take()); // which tells it
         let cpu_seconds = self.process.cpu_seconds_at_end();
         assert!(self.process.0.wait().unwrap().success());
-        assert_eq!(lines_of(&self.folder.path().join("ancestor.log")), self.records, "lines in the file");
+        let records = lines_of(&self.folder.path().join("ancestor.log"));
         if let Some(database) = &self.database {
-            assert_eq!(database.value("SELECT count(*) FROM logs"), self.records.to_string(), "rows");
+            assert_eq!(database.value("SELECT count(*) FROM logs"), records.to_string(), "rows");
         }
-        let records = self.records as f64;
-        Figures::from([
-            ("cpu_seconds_per_million", cpu_seconds / records * 1e6),
-            ("disk_bytes_per_record", disk_bytes(self.folder.path()) / records),
-        ])
+        let figures = Figures::from([
+            ("cpu_seconds_per_million", cpu_seconds / records as f64 * 1e6),
+            ("disk_bytes_per_record", disk_bytes(self.folder.path()) / records as f64),
+        ]);
+        Kept { records, figures }
     }
 }
 
