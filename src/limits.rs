@@ -311,8 +311,14 @@ pub const POSTGRES_NEW_DAYS_MAX: usize = 8;
 /// Rows that a new partition takes over from the default one; a day with more stays there.
 pub const POSTGRES_MOVED_ROWS_MAX: i64 = 100_000;
 
+/// Ids that one slice of a search looks at in PostgreSQL, at first: each slice is a statement that is planned anew.
+pub const POSTGRES_SLICE_IDS_MIN: u64 = 4096;
+
 /// Rows that one slice of a search gets from PostgreSQL; they come one by one.
 pub const POSTGRES_SLICE_RECORDS_MAX: usize = 1000;
+
+/// The same where all that is found is counted and nothing kept: a statement may go on for longer.
+pub const POSTGRES_FOLD_RECORDS_MAX: usize = 100_000;
 
 /// Rows that a statement of `sql` gets from PostgreSQL at once.
 pub const POSTGRES_FETCH_ROWS: usize = 1000;
@@ -351,17 +357,68 @@ pub const QUERY_TERMS_MAX: usize = 64;
 /// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
 pub const QUERY_DEPTH_MAX: usize = 32;
 
-/// Rows that one slice of a query looks at, at first: it doubles while nothing is found.
-pub const QUERY_SLICE_ROWS_MIN: u64 = SQLITE_BLOCK_ROWS;
+/// Rows that one slice of a query looks at, at first: more from slice to slice as long as they take little time.
+pub const QUERY_SLICE_ROWS_MIN: u64 = 256;
 
-/// The most that one slice of a query looks at; with one thread for everything it stays at the least.
+/// The most that one slice of a query looks at.
 pub const QUERY_SLICE_ROWS_MAX: u64 = 64 * SQLITE_BLOCK_ROWS;
+
+/// What a slice of a query should take at most: others wait for their turn meanwhile.
+pub const QUERY_SLICE_MILLISECONDS: u64 = 200;
+
+/// The same with one thread for everything.
+pub const QUERY_SLICE_INLINE_MILLISECONDS: u64 = 20;
 
 /// A slice of an answer is sent once it holds so much.
 pub const QUERY_SLICE_BYTES: usize = 128 << 10;
 
 /// Records of an answer that is one JSON document; streams (NDJSON) have no limit but time.
 pub const QUERY_PAGE_RECORDS_MAX: u64 = 10_000;
+
+/// Records before one, and after it, that are shown with it.
+pub const CONTEXT_RECORDS_MAX: u64 = 1000;
+
+/// Fields of one row of CSV.
+pub const CSV_FIELDS_MAX: usize = 100;
+
+/// Histograms, lists of fields and the like that are made at once; others wait. Each keeps counts while it looks at records.
+pub const COUNTS_MAX: usize = QUERIES_MAX;
+
+/// Texts that one of them keeps to count them, with what goes with each. (Counters of a histogram are apart.)
+pub const COUNTED_BYTES_MAX: usize = 16 << 20;
+
+/// A longer value is not told apart from others.
+pub const COUNTED_VALUE_BYTES_MAX: usize = 1 << 10;
+
+/// Different values that are told apart of one field.
+pub const COUNTED_VALUES_MAX: usize = 10_000;
+
+/// Fields that are told apart.
+pub const COUNTED_FIELDS_MAX: usize = 1000;
+
+/// Values of one field in an answer.
+pub const LISTED_VALUES_MAX: u64 = 1000;
+
+/// Buckets of a histogram unless told otherwise: a bar every few millimetres of a screen.
+pub const HISTOGRAM_BUCKETS_DEFAULT: u64 = 60;
+
+/// Buckets of a histogram: a bar every few pixels.
+pub const HISTOGRAM_BUCKETS_MAX: u64 = 500;
+
+/// Values that a histogram tells apart while it counts: with so many times the most buckets, 4 MB of counters.
+pub const HISTOGRAM_VALUES_MAX: usize = 1000;
+
+/// Values that a histogram shows; the rest are one.
+pub const HISTOGRAM_SERIES_MAX: usize = 9;
+
+/// Groups of errors that are told apart, and listed.
+pub const ERROR_GROUPS_MAX: usize = 1000;
+
+/// What is shown of the message of an error.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// Buckets of the small histogram of an error.
+pub const ERROR_BUCKETS_MAX: u64 = 24;
 
 /// Queries that run at once; others wait.
 pub const QUERIES_MAX: usize = 4;

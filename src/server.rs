@@ -8,6 +8,7 @@ mod turn;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,14 @@ use std::time::Duration;
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
@@ -32,7 +36,7 @@ use crate::limits::{
     HTTP_TURNS_SHORT_MAX,
 };
 use crate::record::json;
-use crate::view::View;
+use crate::view::{self, Ask, View};
 use turn::{Answer, Exchange, Turn};
 
 /// The body of an answer: whole, or streamed.
@@ -54,13 +58,22 @@ pub struct Server {
 
 /// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
 /// answer is not asked for more and could not end it.
-#[derive(Clone, Default)]
-pub struct HangUp(Arc<Notify>);
+#[derive(Clone)]
+pub struct HangUp {
+    order: Arc<Notify>,
+    /// Nobody sends: it ends with the connection.
+    open: watch::Receiver<()>,
+}
 
 impl HangUp {
     /// Closes the connection.
     pub fn now(&self) {
-        self.0.notify_one();
+        self.order.notify_one();
+    }
+
+    /// Returns once the connection is closed, by whomever.
+    pub async fn gone(&mut self) {
+        let _ = self.open.changed().await; // an error: that is the end
     }
 }
 
@@ -76,6 +89,79 @@ struct Client {
     /// The name that its records get for a host.
     host: String,
     hang_up: HangUp,
+    _open: watch::Sender<()>,
+}
+
+impl Client {
+    fn new(server: Arc<Server>, host: String) -> Client {
+        let (sender, open) = watch::channel(());
+        Client { server, host, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
+    }
+}
+
+/// A request, and whose it is.
+struct Call<'a> {
+    request: Request<Incoming>,
+    client: &'a Client,
+    exchange: &'a Exchange,
+    /// What the path has in the place of a name in braces.
+    name: String,
+}
+
+impl<'a> Call<'a> {
+    fn view(&self) -> &'a View {
+        &self.client.server.view
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            query: self.request.uri().query().unwrap_or_default(),
+            name: &self.name,
+            headers: self.request.headers(),
+            hang_up: &self.client.hang_up,
+        }
+    }
+}
+
+type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+
+/// What is answered by what; a name in braces stands for any one part of a path.
+static ROUTES: [(Method, &str, for<'a> fn(Call<'a>) -> Answering<'a>); 16] = [
+    (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
+    (Method::GET, "/api/v1/records", |call| Box::pin(async move { call.view().records(call.ask()).await })),
+    (Method::GET, "/api/v1/records/{id}", |call| {
+        Box::pin(async move { call.view().record(call.ask()).await })
+    }),
+    (Method::GET, "/api/v1/records/{id}/context", |call| {
+        Box::pin(async move { call.view().context(call.ask()).await })
+    }),
+    (Method::GET, "/api/v1/traces/{trace_id}", |call| {
+        Box::pin(async move { call.view().trace(call.ask()).await })
+    }),
+    (Method::GET, "/api/v1/histogram", |call| {
+        Box::pin(async move { call.view().histogram(call.ask()).await })
+    }),
+    (Method::GET, "/api/v1/fields", |call| Box::pin(async move { call.view().fields(call.ask()).await })),
+    (Method::GET, "/api/v1/fields/{name}", |call| {
+        Box::pin(async move { call.view().field(call.ask()).await })
+    }),
+    (Method::GET, "/api/v1/errors", |call| Box::pin(async move { call.view().errors(call.ask()).await })),
+    (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
+    (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
+    (Method::POST, "/api/v1/flush", |call| Box::pin(async move { call.view().flush().await })),
+    (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
+    (Method::GET, "/healthz", |_| Box::pin(async { text("ok\n") })),
+    (Method::GET, "/readyz", |call| Box::pin(async move { call.view().ready() })),
+    (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics() })),
+];
+
+/// The name in a path that has the form of a route, empty where the route has none.
+fn name_in(path: &str, route: &str) -> Option<String> {
+    let Some((start, end)) = route.split_once('{') else { return (path == route).then(String::new) };
+    let (_, end) = end.split_once('}')?;
+    let name = path.strip_prefix(start)?.strip_suffix(end)?;
+    let is_one_part = !name.is_empty() && !name.contains('/');
+    is_one_part.then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
 }
 
 /// How many connections have memory at once: see `turn`.
@@ -99,7 +185,7 @@ impl Default for Turns {
 pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: watch::Receiver<bool>) {
     let endless = Arc::clone(&server.turns.endless).try_acquire_owned().ok();
     let mut turn = Turn::new(stream, endless.is_some());
-    let client = Arc::new(Client { server, host, hang_up: HangUp::default() });
+    let client = Arc::new(Client::new(server, host));
     loop {
         // A connection takes no memory before it says something.
         tokio::select! {
@@ -129,7 +215,8 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
         exchange.begin(&request);
         // Boxed, since hyper gives the socket back only where futures can be moved.
         Box::pin(async move {
-            let answer = answer(request, &client, &exchange).await;
+            let mut answer = answer(request, &client, &exchange).await;
+            answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
         })
     });
@@ -142,7 +229,7 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
         biased; // it has most to do
         // What a client does to its connection is its own business.
         _ = poll_fn(|context| connection.poll_without_shutdown(context)) => false,
-        () = client.hang_up.0.notified() => return None,
+        () = client.hang_up.order.notified() => return None,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopping {
@@ -160,8 +247,7 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
 }
 
 async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
-    let Client { server, hang_up, .. } = client;
-    if is_foreign(request.headers()) || server.is_local && is_renamed(request.headers()) {
+    if is_foreign(request.headers()) || client.server.is_local && is_renamed(request.headers()) {
         return problem(
             StatusCode::FORBIDDEN,
             "requests from pages of other sites are refused",
@@ -169,34 +255,30 @@ async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange
             Some("on this machine it is reached as localhost, by address, or by a name without a dot"),
         );
     }
-    // The futures of what is asked for seldom are kept out of this one, which is made for every request.
-    let allowed = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/api/v1/records") => return post_records(request, client, exchange).await,
-        (&Method::GET, "/api/v1/records") => return Box::pin(server.view.records(&request, hang_up)).await,
-        (&Method::POST, "/api/v1/sql") => {
-            let answer = Box::pin(server.view.sql(request)).await;
-            if answer.status().is_success() {
-                exchange.body_read();
-            }
-            return answer;
-        }
-        (&Method::GET, "/api/v1/status") => return server.view.status(),
-        (&Method::POST, "/api/v1/flush") => return Box::pin(server.view.flush()).await,
-        (&Method::GET, "/healthz") => return text("ok\n"),
-        (&Method::GET, "/readyz") => return server.view.ready(),
-        (&Method::GET, "/metrics") => return server.view.metrics(),
-        (_, "/api/v1/records") => "GET, POST",
-        (_, "/api/v1/sql" | "/api/v1/flush") => "POST",
-        (_, "/api/v1/status" | "/healthz" | "/readyz" | "/metrics") => "GET",
-        (_, path) => return problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None),
-    };
     let path = request.uri().path();
+    for (method, route, handle) in &ROUTES {
+        if method == request.method()
+            && let Some(name) = name_in(path, route)
+        {
+            return handle(Call { request, client, exchange, name }).await;
+        }
+    }
+    not_answered(path)
+}
+
+/// The answer where there is no route, at least not for this method.
+fn not_answered(path: &str) -> Response<Body> {
+    let routes = ROUTES.iter().filter(|(_, route, _)| name_in(path, route).is_some());
+    let mut allowed: Vec<_> = routes.map(|(method, ..)| method.as_str()).collect();
+    allowed.sort_unstable();
+    let allowed = allowed.join(", ");
+    let Some(header) = HeaderValue::from_str(&allowed).ok().filter(|header| !header.is_empty()) else {
+        return problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None);
+    };
     let detail = format!("{path} answers {allowed}");
     let mut answer =
         problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
-    if let Ok(allowed) = HeaderValue::from_str(allowed) {
-        answer.headers_mut().insert(ALLOW, allowed);
-    }
+    answer.headers_mut().insert(ALLOW, header);
     answer
 }
 
@@ -222,8 +304,8 @@ fn is_renamed(headers: &HeaderMap) -> bool {
     name.contains('.') && !is_address
 }
 
-async fn post_records(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
-    let Client { server, host, .. } = client;
+async fn post_records(call: Call<'_>) -> Response<Body> {
+    let Call { request, client: Client { server, host, .. }, exchange, .. } = call;
     let outcome = http::post(request, &server.source, &server.bounds, host).await;
     if outcome.failure.is_none() {
         exchange.body_read();
@@ -232,6 +314,14 @@ async fn post_records(request: Request<Incoming>, client: &Client, exchange: &Ex
     let mut answer = json(status, outcome.body());
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+async fn post_sql(call: Call<'_>) -> Response<Body> {
+    let answer = call.view().sql(call.request).await;
+    if answer.status().is_success() {
+        call.exchange.body_read();
     }
     answer
 }
@@ -253,6 +343,23 @@ pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 
 /// An answer that says what is wrong (RFC 9457), with the member `hint` where something can be done.
 pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>) -> Response<Body> {
+    explain(status, title, detail, hint, "")
+}
+
+/// The same for a part of what was asked: the member `position` tells where it begins and ends, in characters.
+pub fn problem_at(title: &str, detail: &str, hint: &str, position: Range<usize>) -> Response<Body> {
+    let position = format!(",\"position\":{{\"start\":{},\"end\":{}}}", position.start, position.end);
+    explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), &position)
+}
+
+/// `extension` is JSON: further members, each with a comma before it.
+fn explain(
+    status: StatusCode,
+    title: &str,
+    detail: &str,
+    hint: Option<&str>,
+    extension: &str,
+) -> Response<Body> {
     let mut out = format!("{{\"status\":{},\"title\":", status.as_u16()).into_bytes();
     json::string(&mut out, title);
     out.extend_from_slice(b",\"detail\":");
@@ -261,6 +368,7 @@ pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>
         out.extend_from_slice(b",\"hint\":");
         json::string(&mut out, hint);
     }
+    out.extend_from_slice(extension.as_bytes());
     out.push(b'}');
     whole(status, "application/problem+json", out)
 }
@@ -270,4 +378,38 @@ fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Endpoints that the description has, and that are answered in another way than by a route.
+    const ELSEWHERE: [&str; 2] = ["GET /api/v1/tail", "POST /api/v1/delete"];
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("view/openapi.json")).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let routes: BTreeSet<_> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        let expected = routes.iter().cloned().chain(ELSEWHERE.map(str::to_owned)).collect();
+        assert_eq!(described, expected);
+    }
+
+    #[test]
+    fn a_name_in_a_path_is_one_part_of_it() {
+        let name = |path| name_in(path, "/a/{x}/b");
+        assert_eq!(name("/a/1%2F%20%C3%A4/b").as_deref(), Some("1/ \u{e4}"));
+        for path in ["/a//b", "/a/b", "/a/1/2/b", "/a/1/b/", "/a/1", "/"] {
+            assert_eq!(name(path), None, "{path}");
+        }
+        assert_eq!((name_in("/a", "/a"), name_in("/a/", "/a")), (Some(String::new()), None));
+    }
 }

@@ -5,7 +5,6 @@
 mod arguments;
 mod check_config;
 mod client;
-mod csv;
 mod output;
 mod paint;
 mod printer;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::csv;
+use crate::record::csv;
 
 /// One line of NDJSON, borrowed. What the line does not have is empty, or 0.
 #[derive(Debug, Default, Deserialize)]

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::client::{self, Client};
 use super::output::{self, Output};
 use super::table::Table;
-use super::{csv, text};
+use super::text;
 use crate::failure::Failure;
+use crate::record::csv;
 
 /// What the server answers.
 #[derive(Deserialize)]

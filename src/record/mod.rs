@@ -4,6 +4,7 @@
 //! stores and readers walk them again with [`Records`]. Nothing here does I/O.
 
 mod batch;
+pub mod csv;
 pub mod json;
 pub mod severity;
 pub mod time;

@@ -10,7 +10,7 @@ pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod contract;
 
-pub use search::Search;
+pub use search::{Fields, Search};
 pub use shipper::{Flush, Progress, Shipper};
 
 use std::path::PathBuf;

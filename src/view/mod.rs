@@ -1,20 +1,35 @@
 //! Reads back what was stored: the query language, and the HTTP API that answers in it.
 
+mod answer;
+mod context;
+mod count;
+mod cursor;
+mod errors;
+mod export;
+mod fields;
+mod histogram;
+mod openapi;
+mod parameters;
 pub mod query;
 mod records;
+mod scan;
 mod sql;
 mod status;
+mod timeline;
+
+pub use openapi::openapi;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::blocking::Threads;
-use crate::limits::{ANSWERS_MAX, QUERIES_MAX};
+use crate::limits::{ANSWERS_MAX, COUNTS_MAX, QUERIES_MAX};
 use crate::metrics::{Metrics, Sources};
-use crate::server::{Body, problem};
+use crate::server::{Body, HangUp, problem};
 use crate::spool::Spool;
 use crate::store::{self, Database, StoreError};
 
@@ -42,11 +57,28 @@ pub struct View {
     pub queries: Queries,
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// What stands behind its `?`.
+    pub query: &'a str,
+    /// What its path names, decoded.
+    pub name: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Tells when its client has gone.
+    pub hang_up: &'a HangUp,
+}
+
+/// A problem instead of an answer.
+type Refusal = Box<Response<Body>>;
+
 /// Bounds of queries.
 #[derive(Clone)]
 pub struct Queries {
     running: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    counts: Arc<Semaphore>,
 }
 
 impl View {
@@ -55,10 +87,11 @@ impl View {
         Queries {
             running: Arc::new(Semaphore::new(QUERIES_MAX)),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            counts: Arc::new(Semaphore::new(COUNTS_MAX)),
         }
     }
 
-    fn database(&self) -> Result<Database, Box<Response<Body>>> {
+    fn database(&self) -> Result<Database, Refusal> {
         self.database.clone().ok_or_else(|| {
             Box::new(problem(
                 StatusCode::NOT_IMPLEMENTED,
@@ -68,6 +101,25 @@ impl View {
             ))
         })
     }
+}
+
+fn answered(result: Result<Response<Body>, Refusal>) -> Response<Body> {
+    result.unwrap_or_else(|refusal| *refusal)
+}
+
+fn bad(detail: &str, hint: &str) -> Refusal {
+    Box::new(problem(StatusCode::BAD_REQUEST, "the request is not understood", detail, Some(hint)))
+}
+
+fn busy() -> Refusal {
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many answers are open",
+        &format!("{ANSWERS_MAX} answers to queries are being made or read"),
+        Some("try again, and read answers to their end"),
+    );
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Box::new(answer)
 }
 
 fn store_problem(error: &StoreError) -> Response<Body> {

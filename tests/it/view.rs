@@ -1,8 +1,16 @@
 //! Reading back over HTTP: records, statements, and how the server is.
 
+mod both;
+mod counts;
+mod export;
+mod gone;
 mod metrics;
+mod neighbours;
+mod openapi;
+mod paging;
 mod postgres;
 mod records;
+mod security;
 mod sql;
 mod status;
 

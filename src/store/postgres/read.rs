@@ -18,10 +18,10 @@ use super::fault::Fault;
 use super::rows::EPOCH_MICROSECONDS;
 use super::session::Session;
 use super::socket::Activity;
-use crate::limits::{POSTGRES_SILENCE_SECONDS_MAX, POSTGRES_SLICE_RECORDS_MAX};
+use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
 use crate::record::{Origin, RecordId, RecordRef};
-use crate::store::{Search, StoreError};
-use crate::view::query::{postgres, sql::Value};
+use crate::store::{Fields, Search, StoreError};
+use crate::view::query::{Column, postgres, sql::Value};
 
 /// A database, and the node whose records are read from it.
 #[derive(Clone, Debug)]
@@ -51,8 +51,26 @@ const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = '
      SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
      SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
 
-const COLUMNS: &str = "id, time, time_ns, severity_number, severity, service, logger, host, file, line, function, process_id, \
-     thread, message, trace_id, span_id, event_name, attributes";
+const COLUMNS: [(&str, Fields, &'static str); 18] = [
+    ("id", Fields::NONE, ""),
+    ("time", Fields::NONE, ""),
+    ("time_ns", Fields::NONE, ""),
+    ("severity_number", Fields::NONE, ""),
+    ("severity", Fields::of_column(Column::Severity), "NULL::text"),
+    ("service", Fields::of_column(Column::Service), "NULL::text"),
+    ("logger", Fields::of_column(Column::Logger), "NULL::text"),
+    ("host", Fields::of_column(Column::Host), "NULL::text"),
+    ("file", Fields::of_column(Column::File), "NULL::text"),
+    ("line", Fields::of_column(Column::Line), "NULL::bigint"),
+    ("function", Fields::of_column(Column::Function), "NULL::text"),
+    ("process_id", Fields::of_column(Column::ProcessId), "NULL::bigint"),
+    ("thread", Fields::of_column(Column::Thread), "NULL::text"),
+    ("message", Fields::of_column(Column::Message), "NULL::text"),
+    ("trace_id", Fields::of_column(Column::TraceId), "NULL::text"),
+    ("span_id", Fields::of_column(Column::SpanId), "NULL::text"),
+    ("event_name", Fields::of_column(Column::EventName), "NULL::text"),
+    ("attributes", Fields::ATTRIBUTES, "NULL::jsonb"),
+];
 
 impl PostgresDatabase {
     pub(super) fn new(endpoint: Endpoint, node: &str) -> PostgresDatabase {
@@ -87,25 +105,63 @@ impl PostgresReader {
         Ok(position.unwrap_or(1).max(1).cast_unsigned())
     }
 
+    /// The earliest time of all records, in ns since the Unix epoch.
+    pub async fn earliest(&mut self, time_left: Duration) -> Result<Option<i64>, ReadError> {
+        let sql = "SELECT min(time) FROM logs WHERE node = $1";
+        self.time(sql, &[&self.database.node.clone()], time_left).await
+    }
+
+    /// The latest time of all records, if it is later than this one.
+    pub async fn latest_after(&mut self, time: i64, time_left: Duration) -> Result<Option<i64>, ReadError> {
+        let sql = "SELECT max(time) FROM logs WHERE node = $1 AND time > $2";
+        let after = Parameter::from(Value::Time(time));
+        self.time(sql, &[&self.database.node.clone(), &after], time_left).await
+    }
+
+    async fn time(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        time_left: Duration,
+    ) -> Result<Option<i64>, ReadError> {
+        let Session { client, line } = &mut self.session;
+        let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
+        let work = async {
+            let (set, row) = join!(client.batch_execute(&within), client.query_one(sql, parameters));
+            set?;
+            let time: Option<Microseconds> = row?.try_get(0)?;
+            Ok(time.map(|Microseconds(time)| time.saturating_add(EPOCH_MICROSECONDS).saturating_mul(1000)))
+        };
+        let time = line.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
+        time.map_err(|fault| self.read_error(&fault))
+    }
+
+    fn read_error(&self, fault: &Fault) -> ReadError {
+        match fault.code() {
+            Some(code) if *code == SqlState::QUERY_CANCELED => ReadError::Late,
+            _ => ReadError::Store(self.database.explain(fault)),
+        }
+    }
+
     /// Searches about `rows` ids from one end of `search.ids`, and emits matches in order until `emit` says that it has enough,
-    /// or there were many, or the time is over. Gives the ids that are yet to be searched.
+    /// or the server has given `records_max`, or the time is over. Gives the ids that are yet to be searched.
     pub async fn slice(
         &mut self,
         search: &Search,
         rows: u64,
+        records_max: usize,
         time_left: Duration,
         emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
     ) -> Result<std::ops::Range<RecordId>, ReadError> {
-        self.try_slice(search, rows, time_left, emit).await.map_err(|fault| match fault.code() {
-            Some(code) if *code == SqlState::QUERY_CANCELED => ReadError::Late,
-            _ => ReadError::Store(self.database.explain(&fault)),
-        })
+        let slice = self.try_slice(search, rows, records_max, time_left, emit).await;
+        slice.map_err(|fault| self.read_error(&fault))
     }
 
     async fn try_slice(
         &mut self,
         search: &Search,
         rows: u64,
+        records_max: usize,
         time_left: Duration,
         mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
     ) -> Result<std::ops::Range<RecordId>, Fault> {
@@ -114,7 +170,7 @@ impl PostgresReader {
             true => all.start.max(all.end.saturating_sub(rows))..all.end,
             false => all.start..all.end.min(all.start.saturating_add(rows)),
         };
-        let (sql, parameters) = statement(search, &ids, &self.database.node);
+        let (sql, parameters) = statement(search, &ids, &self.database.node, records_max);
         let activity = self.activity();
         let Session { client, line } = &mut self.session;
         let seconds_max = time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX;
@@ -131,7 +187,7 @@ impl PostgresReader {
                 count += 1;
                 let is_within = (search.time_min..=search.time_max).contains(&record.timestamp);
                 let goes_on = !(is_within && search.query.matches(id, &record)) || emit(id, &record);
-                if !goes_on || count == POSTGRES_SLICE_RECORDS_MAX {
+                if !goes_on || count == records_max {
                     return Ok(search.rest_after(&(id..id + 1)));
                 }
             }
@@ -154,7 +210,14 @@ impl PostgresReader {
 }
 
 /// The statement of a slice, with its parameters.
-fn statement(search: &Search, ids: &std::ops::Range<RecordId>, node: &str) -> (String, Vec<Parameter>) {
+fn statement(
+    search: &Search,
+    ids: &std::ops::Range<RecordId>,
+    node: &str,
+    records_max: usize,
+) -> (String, Vec<Parameter>) {
+    // The query has its last word here.
+    let columns = search.fields.and(search.query.fields()).select(&COLUMNS);
     let condition = postgres::condition(&search.query);
     let order = if search.descending { "DESC" } else { "ASC" };
     let mut conditions = vec!["node = ?", "id >= ?", "id < ?"];
@@ -171,7 +234,7 @@ fn statement(search: &Search, ids: &std::ops::Range<RecordId>, node: &str) -> (S
     conditions.push(&condition.sql);
     parameters.extend(condition.parameters.into_iter().map(Parameter::from));
     let sql = format!(
-        "SELECT {COLUMNS} FROM logs WHERE {} ORDER BY id {order} LIMIT {POSTGRES_SLICE_RECORDS_MAX}",
+        "SELECT {columns} FROM logs WHERE {} ORDER BY id {order} LIMIT {records_max}",
         conditions.join(" AND ")
     );
     (numbered(&sql), parameters)

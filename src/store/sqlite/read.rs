@@ -2,22 +2,43 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::schema;
 use crate::record::{Origin, RecordId, RecordRef};
-use crate::store::Search;
-use crate::view::query::sqlite;
+use crate::store::{Fields, Search};
+use crate::view::query::{Column, sqlite};
 
 /// A connection that can only read.
 pub struct SqliteReader {
     connection: Connection,
 }
 
-const COLUMNS: &str =
-    "r.id, r.timestamp, r.severity_number, o.severity_text, o.service, o.logger, o.host, o.file, o.line,
-    o.function, o.process_id, o.thread, r.message, r.trace_id, r.span_id, r.event_name, r.attributes";
+const COLUMNS: [(&str, Fields, &str); 17] = [
+    ("r.id", Fields::NONE, "NULL"),
+    ("r.timestamp", Fields::NONE, "NULL"),
+    ("r.severity_number", Fields::NONE, "NULL"),
+    ("o.severity_text", Fields::of_column(Column::Severity), "NULL"),
+    ("o.service", Fields::of_column(Column::Service), "NULL"),
+    ("o.logger", Fields::of_column(Column::Logger), "NULL"),
+    ("o.host", Fields::of_column(Column::Host), "NULL"),
+    ("o.file", Fields::of_column(Column::File), "NULL"),
+    ("o.line", Fields::of_column(Column::Line), "NULL"),
+    ("o.function", Fields::of_column(Column::Function), "NULL"),
+    ("o.process_id", Fields::of_column(Column::ProcessId), "NULL"),
+    ("o.thread", Fields::of_column(Column::Thread), "NULL"),
+    ("r.message", Fields::of_column(Column::Message), "NULL"),
+    ("r.trace_id", Fields::of_column(Column::TraceId), "NULL"),
+    ("r.span_id", Fields::of_column(Column::SpanId), "NULL"),
+    ("r.event_name", Fields::of_column(Column::EventName), "NULL"),
+    ("r.attributes", Fields::ATTRIBUTES, "NULL"),
+];
+
+/// Steps of SQLite's machine between two looks at whether anyone still waits.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 impl SqliteReader {
     /// Opens the database.
@@ -25,6 +46,19 @@ impl SqliteReader {
         let connection = schema::open_read_only(path)?;
         sqlite::register(&connection)?;
         Ok(SqliteReader { connection })
+    }
+
+    /// Has what it does from now on fail soon once nobody waits for it any more.
+    pub fn stop_when(&mut self, is_abandoned: Arc<AtomicBool>) -> rusqlite::Result<()> {
+        self.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || is_abandoned.load(Relaxed)))
+    }
+
+    /// The earliest and the latest time of all records, in ns since the Unix epoch.
+    pub fn times(&self) -> rusqlite::Result<Option<(i64, i64)>> {
+        let sql = "SELECT min(timestamp_min), max(timestamp_max) FROM block";
+        let times = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let (earliest, latest): (Option<i64>, Option<i64>) = self.connection.query_row(sql, [], times)?;
+        Ok(earliest.zip(latest))
     }
 
     /// Gives back the memory that reading took: a client may take its time before the next slice.
@@ -43,8 +77,10 @@ impl SqliteReader {
         let Some(ids) = self.next_ids(search, rows)? else { return Ok(0..0) };
         let condition = sqlite::condition(&search.query);
         let order = if search.descending { "DESC" } else { "ASC" };
+        // A left join costs nothing where no column of it is asked for.
+        let columns = search.fields.select(&COLUMNS);
         let mut select = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM record r JOIN origin o ON o.id = r.origin_id
+            "SELECT {columns} FROM record r LEFT JOIN origin o ON o.id = r.origin_id
              WHERE r.id >= ? AND r.id < ? AND r.timestamp BETWEEN ? AND ? AND {} ORDER BY r.id {order}",
             condition.sql
         ))?;
@@ -61,7 +97,7 @@ impl SqliteReader {
         Ok(search.rest_after(&ids))
     }
 
-    /// The ids of the next blocks whose times fit, about `rows` of them.
+    /// The next ids in blocks whose times fit, `rows` of them at most.
     fn next_ids(&self, search: &Search, rows: u64) -> rusqlite::Result<Option<Range<RecordId>>> {
         let order = if search.descending { "DESC" } else { "ASC" };
         let mut select = self.connection.prepare_cached(&format!(
@@ -86,7 +122,13 @@ impl SqliteReader {
                 break;
             }
         }
-        Ok(ids.map(|ids| ids.start.max(search.ids.start)..ids.end.min(search.ids.end)))
+        Ok(ids.map(|ids| {
+            let ids = ids.start.max(search.ids.start)..ids.end.min(search.ids.end);
+            match search.descending {
+                true => ids.start.max(ids.end.saturating_sub(rows))..ids.end,
+                false => ids.start..ids.end.min(ids.start.saturating_add(rows)),
+            }
+        }))
     }
 
     /// The connection, for statements that readers write themselves.

@@ -46,7 +46,7 @@ pub(super) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) 
 }
 
 /// The value of an attribute as written: the member of the name, or what its dots lead to.
-fn find<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     if !may_hold(attributes, name) {
         return None;
     }
@@ -70,13 +70,13 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Walks the members of an object: each name with its quotes, and each value as written.
-struct Members<'a> {
+pub(super) struct Members<'a> {
     rest: &'a str,
 }
 
 impl<'a> Members<'a> {
     /// Has no members where the text is no object.
-    fn new(object: &'a str) -> Members<'a> {
+    pub(super) fn new(object: &'a str) -> Members<'a> {
         Members { rest: object.trim_start().strip_prefix('{').unwrap_or("") }
     }
 }
@@ -134,7 +134,7 @@ fn end_of_nested(text: &str) -> Option<usize> {
 
 /// The content of a JSON string with its quotes; as written where it holds half of a surrogate pair, which no text
 /// can.
-fn unquoted(string: &str) -> Cow<'_, str> {
+pub(super) fn unquoted(string: &str) -> Cow<'_, str> {
     let inner = string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(string);
     if memchr(b'\\', inner.as_bytes()).is_none() {
         return Cow::Borrowed(inner);

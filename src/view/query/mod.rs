@@ -49,7 +49,8 @@
 //!   A number is one of JSON's, compared as `i64` where both fit, else as `f64`.
 //!
 //! Each dialect is one module that turns the tree into a [`sql::Condition`]: [`sqlite`] and [`postgres`].
-//! [`Query::matches`] asks a record itself. Nothing here does I/O, and no text of a query ever becomes text of SQL.
+//! [`Query::matches`] asks a record itself. [`Field::value`] shows what a field
+//! is. Nothing here does I/O, and no text of a query ever becomes text of SQL.
 //!
 //! [`severity::range_of_text`]: crate::record::severity::range_of_text
 
@@ -66,6 +67,7 @@ pub mod sql;
 pub mod sqlite;
 mod term;
 pub mod time;
+mod value;
 mod words;
 
 #[cfg(test)]
@@ -77,9 +79,11 @@ pub use ast::{Expression, Order, Term, Test};
 pub use error::{Problem, QueryError};
 pub use field::{Column, Field};
 pub use range::Range;
+pub use value::{Kind, Value, attributes};
 pub use words::Pattern;
 
 use crate::record::{RecordId, RecordRef};
+use crate::store::Fields;
 
 /// A parsed query.
 ///
@@ -94,6 +98,31 @@ impl Query {
     /// Parses a query; see the module for its form. Times like `1h` count back from `now`, ns since the Unix epoch.
     pub fn parse(text: &str, now: i64) -> Result<Query, QueryError> {
         Ok(Query { expression: parser::parse(text, now)? })
+    }
+
+    /// What holds for every record.
+    pub fn all() -> Query {
+        Query { expression: Expression::All(Vec::new()) }
+    }
+
+    /// What holds where a column is this text, or, with an empty one, where it is absent.
+    pub fn of_column(column: Column, text: &str) -> Query {
+        let term = |test| Expression::Term(Term { field: Field::Column(column), test });
+        let expression = match text {
+            "" => Expression::not(term(Test::Present)),
+            text => term(Test::Equal(text.to_owned())),
+        };
+        Query { expression }
+    }
+
+    /// What holds where both do.
+    pub fn and(self, other: Query) -> Query {
+        Query { expression: Expression::all(vec![self.expression, other.expression]) }
+    }
+
+    /// All that [`Query::matches`] looks at.
+    pub fn fields(&self) -> Fields {
+        fields(&self.expression)
     }
 
     /// The tree, no deeper than three times [`crate::limits::QUERY_DEPTH_MAX`].
@@ -134,6 +163,16 @@ impl Query {
             _ => None,
         });
         ranges.fold(Range::EVERYTHING, Range::intersection)
+    }
+}
+
+fn fields(expression: &Expression) -> Fields {
+    match expression {
+        Expression::All(inner) | Expression::Any(inner) => {
+            inner.iter().map(fields).fold(Fields::NONE, Fields::and)
+        }
+        Expression::Not(inner) => fields(inner),
+        Expression::Term(term) => Fields::of(&term.field),
     }
 }
 

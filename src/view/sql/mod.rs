@@ -8,14 +8,14 @@ mod sqlite;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
-use super::View;
+use super::scan::Abandoned;
+use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
 use crate::record::json;
@@ -29,8 +29,6 @@ struct Statements {
     sql: String,
     limit: Option<usize>,
 }
-
-type Refusal = Box<Response<Body>>;
 
 impl View {
     /// Answers with the rows of a statement.
@@ -89,16 +87,6 @@ fn stopped(duration_max: Duration) -> Refusal {
 
 fn thread_has_ended() -> Response<Body> {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None)
-}
-
-/// Set when the request's future is dropped.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 /// An answer being written, within its bounds.

@@ -17,11 +17,11 @@ fn url(database: &Database) -> String {
     database.url_as(&role)
 }
 
-fn setup(database: &Database) -> Setup {
+pub(super) fn setup(database: &Database) -> Setup {
     Setup::new().argument(format!("--store={}", url(database)))
 }
 
-fn postgres_with(records: usize, folder: &TempDir) -> (Server, Database) {
+pub(super) fn postgres_with(records: usize, folder: &TempDir) -> (Server, Database) {
     let database = Postgres::shared().database();
     let server = setup(&database).start(folder.path());
     fill(&server, records);
@@ -43,7 +43,7 @@ fn edges(server: &Server) {
 }
 
 /// All pages of a search, one after the other.
-fn pages(server: &Server, parameters: &[(&str, &str)]) -> Vec<Value> {
+pub(super) fn pages(server: &Server, parameters: &[(&str, &str)]) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
         let mut page = records(server, &[parameters, &[("cursor", &cursor)]].concat());
@@ -208,7 +208,7 @@ const ENDLESS: &str =
     "select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000000) b";
 
 /// The server's own view of who is busy with us.
-fn running(database: &Database) -> String {
+pub(super) fn running(database: &Database) -> String {
     database.value(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'FETCH%'",
     )

@@ -108,7 +108,7 @@ fn pages_stand_still_while_records_come() {
     assert_eq!(ids(&second), (11..=20).rev().collect::<Vec<_>>());
 }
 
-fn stream(server: &Server, parameters: &[(&str, &str)]) -> BufReader<TcpStream> {
+pub(super) fn stream(server: &Server, parameters: &[(&str, &str)]) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(server.address("http")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let path = path("/api/v1/records", parameters);

@@ -14,7 +14,7 @@ use crate::spool::Chunk;
 use crate::store::postgres::read::PostgresReader;
 use crate::store::postgres::server::Server;
 use crate::store::postgres::{PostgresStore, PostgresUrl};
-use crate::store::{Retention, Search, Store};
+use crate::store::{Fields, Retention, Search, Store};
 
 /// A reader of the records, in a database of its own.
 struct Postgres {
@@ -68,7 +68,7 @@ impl Postgres {
                 found.push(id);
                 found.len() % 3 > 0 // now and then it is enough
             };
-            let slice = self.reader.slice(&search, rows, Duration::from_secs(60), emit);
+            let slice = self.reader.slice(&search, rows, 1000, Duration::from_secs(60), emit);
             search.ids = self.runtime.block_on(slice).unwrap();
         }
         found
@@ -95,7 +95,7 @@ fn condition(query: &Query) -> sql::Condition {
 
 fn everything(query: Query) -> Search {
     let ids = 1..records().len() as u64 + 1;
-    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: false }
+    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: false, fields: Fields::ALL }
 }
 
 #[test]

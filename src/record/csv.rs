@@ -3,30 +3,30 @@
 use std::io::{self, Write};
 
 /// One row.
-pub(super) struct Row<'a, W: Write> {
+pub struct Row<'a, W: Write> {
     out: &'a mut W,
     is_first: bool,
 }
 
 impl<'a, W: Write> Row<'a, W> {
     /// Begins a row.
-    pub(super) fn new(out: &'a mut W) -> Row<'a, W> {
+    pub fn new(out: &'a mut W) -> Row<'a, W> {
         Row { out, is_first: true }
     }
 
     /// Adds a text. Where a spreadsheet would run it as a formula, it gets a leading apostrophe (OWASP, "CSV Injection").
-    pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
         let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
         self.quoted(if is_formula { "'" } else { "" }, text)
     }
 
     /// Adds what is not text: a number, or JSON.
-    pub(super) fn raw(&mut self, text: &str) -> io::Result<()> {
+    pub fn raw(&mut self, text: &str) -> io::Result<()> {
         self.quoted("", text)
     }
 
     /// Ends the row.
-    pub(super) fn end(self) -> io::Result<()> {
+    pub fn end(self) -> io::Result<()> {
         self.out.write_all(b"\r\n")
     }
 

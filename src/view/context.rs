@@ -1,0 +1,137 @@
+//! One record, and what belongs to it.
+//!
+//! `GET /api/v1/records/{id}`: the record.
+//! `GET /api/v1/records/{id}/context?before=10&after=10&scope=service`: the record among those around it, of the same service or of all.
+//! `GET /api/v1/traces/{trace_id}?limit=&cursor=`: the records of a trace.
+
+use hyper::{Response, StatusCode};
+
+use super::answer::{Answer, Ending, Form, Records};
+use super::parameters::{Parameters, everything, number};
+use super::query::{Column, Query};
+use super::records::{go_back, page};
+use super::scan::{Scan, Sink};
+use super::{Ask, Refusal, View, answered};
+use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
+use crate::record::{RecordId, RecordRef};
+use crate::server::{self, Body, problem};
+use crate::store::Search;
+
+/// Records before one, and after it, unless told otherwise.
+const NEIGHBOURS_DEFAULT: u64 = 10;
+
+impl View {
+    /// Answers with one record.
+    pub async fn record(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_record(ask).await)
+    }
+
+    async fn try_record(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let id = number("id", ask.name)?;
+        Parameters::parse(ask.query).end()?;
+        let _open = self.open(ask.hang_up)?;
+        let (_, records) = find(Scan::new(self, only(id))?, Records::new(Form::Document, 1)).await?;
+        Ok(server::json(StatusCode::OK, records.into_bytes()))
+    }
+
+    /// Answers with a record and its neighbours.
+    pub async fn context(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_context(ask).await)
+    }
+
+    async fn try_context(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let id = number("id", ask.name)?;
+        let mut parameters = Parameters::parse(ask.query);
+        let mut neighbours = |name| {
+            let wanted = parameters.number(name)?.unwrap_or(NEIGHBOURS_DEFAULT);
+            Ok::<_, Refusal>(wanted.min(CONTEXT_RECORDS_MAX))
+        };
+        let (before, after) = (neighbours("before")?, neighbours("after")?);
+        let scope = parameters.word("scope", &["service", "all"])?;
+        parameters.end()?;
+        let open = self.open(ask.hang_up)?;
+        let (mut scan, Service(service)) = find(Scan::new(self, only(id))?, Service(None)).await?;
+        let query = match scope {
+            "service" => Query::of_column(Column::Service, &service.unwrap_or_default()),
+            _ => Query::all(),
+        };
+        let around = Search { descending: false, ..everything(query) };
+        // Where the records before it begin, and then everything from there on.
+        let preceding = Search { ids: 0..id, ..around.clone() };
+        scan.turn_to(preceding.clone());
+        let way = go_back(scan, before).await?;
+        let ending = Ending { is_partial: way.is_late(), ..Ending::default() };
+        let (start, found) = (way.ids(&preceding).start, way.found());
+        scan = way.scan;
+        scan.turn_to(Search { ids: if found > 0 { start } else { id }..around.ids.end, ..around });
+        let records = Records::new(Form::Document, found + 1 + after);
+        Answer::new(scan, records, ending).respond(open, None).await
+    }
+
+    /// Answers with the records of a trace.
+    pub async fn trace(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_trace(ask).await)
+    }
+
+    async fn try_trace(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let mut parameters = Parameters::parse(ask.query);
+        let limit = parameters.number("limit")?.unwrap_or(u64::MAX).min(QUERY_PAGE_RECORDS_MAX);
+        let cursor = parameters.cursor()?;
+        parameters.end()?;
+        let query = Query::of_column(Column::TraceId, ask.name);
+        let open = self.open(ask.hang_up)?;
+        let scan = Scan::new(self, Search { descending: false, ..everything(query) })?;
+        page(scan, Records::new(Form::Document, limit), cursor).await?.respond(open, None).await
+    }
+}
+
+/// The service of a record.
+struct Service(Option<String>);
+
+impl Sink for Service {
+    fn take(&mut self, _: RecordId, record: &RecordRef<'_>) -> bool {
+        self.0 = Some(record.origin.service.to_owned());
+        false
+    }
+}
+
+fn only(id: RecordId) -> Search {
+    Search { ids: id..id.saturating_add(1), ..everything(Query::all()) }
+}
+
+/// A sink for the first match.
+struct First<S> {
+    sink: S,
+    is_found: bool,
+}
+
+impl<S: Sink> Sink for First<S> {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
+        self.is_found = true;
+        self.sink.take(id, record);
+        false
+    }
+}
+
+/// Searches for the one record that there can be.
+async fn find<S: Sink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
+    let mut first = First { sink, is_found: false };
+    while !first.is_found && !scan.is_done() && !scan.is_late() {
+        (scan, first) = scan.slice(first).await?;
+    }
+    match (first.is_found, scan.is_done()) {
+        (true, _) => Ok((scan, first.sink)),
+        (false, true) => Err(Box::new(problem(
+            StatusCode::NOT_FOUND,
+            "there is no such record",
+            "no record that is stored has this id",
+            Some("what was accepted is stored within a moment; what is old may have been deleted"),
+        ))),
+        (false, false) => Err(Box::new(problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the search was stopped",
+            "the record was not found in time",
+            Some("try again when the database has less to do, or raise query_seconds_max"),
+        ))),
+    }
+}

@@ -1,0 +1,97 @@
+//! Records as CSV: RFC 4180, with a heading, and safe to open in a spreadsheet.
+
+use super::query::{Column, Field, Kind, Value};
+use super::{Refusal, bad};
+use crate::limits::CSV_FIELDS_MAX;
+use crate::record::{RecordId, RecordRef, csv};
+use crate::store::Fields;
+
+/// The columns of a table.
+pub(super) struct Table {
+    columns: Vec<(String, Shown)>,
+}
+
+enum Shown {
+    Field(Field),
+    /// The JSON of all of them.
+    Attributes,
+}
+
+const COLUMNS: [Column; 16] = [
+    Column::Id,
+    Column::Time,
+    Column::SeverityNumber,
+    Column::Severity,
+    Column::Service,
+    Column::Logger,
+    Column::Host,
+    Column::Message,
+    Column::TraceId,
+    Column::SpanId,
+    Column::EventName,
+    Column::File,
+    Column::Line,
+    Column::Function,
+    Column::ProcessId,
+    Column::Thread,
+];
+
+/// The name of the column that holds all attributes.
+const ATTRIBUTES: &str = "attributes";
+
+impl Table {
+    /// These fields, or all columns and the attributes as JSON.
+    pub(super) fn new(fields: Option<Vec<(String, Field)>>) -> Result<Table, Refusal> {
+        let shown = |(name, field): (String, Field)| match &*name {
+            ATTRIBUTES => (name, Shown::Attributes),
+            _ => (name, Shown::Field(field)),
+        };
+        let fields = match fields {
+            Some(fields) => fields,
+            None => {
+                let attributes = (ATTRIBUTES.to_owned(), Field::Attribute(String::new()));
+                let column = |column: Column| (column.name().to_owned(), Field::Column(column));
+                COLUMNS.into_iter().map(column).chain([attributes]).collect()
+            }
+        };
+        if fields.len() > CSV_FIELDS_MAX {
+            let detail = format!("`fields` names {} fields", fields.len());
+            return Err(bad(&detail, &format!("a table has at most {CSV_FIELDS_MAX}")));
+        }
+        Ok(Table { columns: fields.into_iter().map(shown).collect() })
+    }
+
+    /// What is needed of a record.
+    pub(super) fn fields(&self) -> Fields {
+        let needed = |(_, shown): &(String, Shown)| match shown {
+            Shown::Field(field) => Fields::of(field),
+            Shown::Attributes => Fields::ATTRIBUTES,
+        };
+        self.columns.iter().map(needed).fold(Fields::NONE, Fields::and)
+    }
+
+    /// Appends the names of the columns.
+    pub(super) fn heading(&self, out: &mut Vec<u8>) {
+        let mut row = csv::Row::new(out);
+        for (name, _) in &self.columns {
+            let _ = row.text(name); // a Vec takes any text
+        }
+        let _ = row.end();
+    }
+
+    /// Appends a record.
+    pub(super) fn row(&self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+        let mut row = csv::Row::new(out);
+        for (_, shown) in &self.columns {
+            let _ = match shown {
+                Shown::Attributes => row.raw(record.attributes),
+                Shown::Field(field) => match field.value(id, record) {
+                    None => row.raw(""),
+                    Some(Value { kind: Kind::String, text }) => row.text(&text),
+                    Some(Value { text, .. }) => row.raw(&text), // numbers, and JSON
+                },
+            };
+        }
+        let _ = row.end();
+    }
+}

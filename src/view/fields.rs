@@ -1,0 +1,296 @@
+//! `GET /api/v1/fields?q=&since=&until=&values=10&fields=&seconds=`: the fields that matching records have, and what is in them.
+//! `GET /api/v1/fields/{name}?q=&since=&until=&prefix=&limit=10&seconds=`: the values of one.
+//!
+//! Records are looked at once, the newest first; the answer is partial when there was no time for all of them.
+
+use std::borrow::Cow;
+
+use hyper::Response;
+use serde_json::{Value, json};
+
+use super::count::{ByText, Room, Tally, document};
+use super::parameters::{Parameters, field};
+use super::query::{self, Column, Field, Kind};
+use super::scan::Fold;
+use super::{Ask, Refusal, View, answered};
+use crate::limits::{COUNTED_FIELDS_MAX, LISTED_VALUES_MAX};
+use crate::record::{RecordId, RecordRef};
+use crate::server::Body;
+use crate::store::Fields;
+
+/// Values of a field in an answer, unless told otherwise.
+const VALUES_DEFAULT: u64 = 10;
+
+impl View {
+    /// Answers with the fields of the records that match.
+    pub async fn fields(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_fields(ask).await)
+    }
+
+    async fn try_fields(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let mut parameters = Parameters::parse(ask.query);
+        let mut search = parameters.search()?;
+        let values = parameters.number("values")?.unwrap_or(VALUES_DEFAULT).min(LISTED_VALUES_MAX);
+        let wanted = parameters.fields("fields")?;
+        let seconds = parameters.number("seconds")?;
+        parameters.end()?;
+        let survey = Survey::new(wanted);
+        search.fields = survey.fields();
+        let counting = self.counting(ask, search, seconds).await?;
+        let (scan, survey) = counting.scan.fold(survey).await?;
+        document(&survey.shown(values, !scan.is_done()))
+    }
+
+    /// Answers with the values of one field.
+    pub async fn field(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_field(ask).await)
+    }
+
+    async fn try_field(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let mut parameters = Parameters::parse(ask.query);
+        let mut search = parameters.search()?;
+        let prefix = parameters.text("prefix").unwrap_or_default().into_owned();
+        let limit = parameters.number("limit")?.unwrap_or(VALUES_DEFAULT).min(LISTED_VALUES_MAX);
+        let seconds = parameters.number("seconds")?;
+        parameters.end()?;
+        let field = field(ask.name)?;
+        search.fields = Fields::of(&field);
+        let counting = self.counting(ask, search, seconds).await?;
+        let values = Values { field, prefix, tally: Tally::default(), room: Room::default(), missing: 0 };
+        let (scan, values) = counting.scan.fold(values).await?;
+        document(&json!({
+            "name": ask.name,
+            "distinct": values.tally.distinct(),
+            "distinct_capped": values.tally.is_capped,
+            "values": values.tally.top(limit),
+            "missing": values.missing,
+            "partial": !scan.is_done(),
+        }))
+    }
+}
+
+/// What is known of the fields of all records.
+struct Survey {
+    /// Columns that are looked at.
+    columns: Vec<Column>,
+    /// Attributes that are looked at; all, where none are named.
+    attributes: Option<Vec<(String, Field)>>,
+    /// By the name that leads to it in a query.
+    found: ByText<Seen>,
+    room: Room,
+    /// Records looked at.
+    records: u64,
+    is_capped: bool,
+}
+
+/// What is known of one field.
+struct Seen {
+    kind: &'static str,
+    is_attribute: bool,
+    count: u64,
+    /// The record that counted last.
+    last_record: u64,
+    values: Tally,
+}
+
+impl Survey {
+    fn new(wanted: Option<Vec<(String, Field)>>) -> Survey {
+        let (mut columns, mut attributes) = (Column::GROUPS.to_vec(), None);
+        if let Some(wanted) = wanted {
+            let named = |field: &(String, Field)| match field.1 {
+                Field::Column(column) => Some(column),
+                Field::Attribute(_) => None,
+            };
+            columns = wanted.iter().filter_map(named).collect();
+            attributes = Some(wanted.into_iter().filter(|field| named(field).is_none()).collect());
+        }
+        let (found, room) = (ByText::default(), Room::default());
+        Survey { columns, attributes, found, room, records: 0, is_capped: false }
+    }
+
+    fn fields(&self) -> Fields {
+        let columns = self.columns.iter().copied().map(Fields::of_column).fold(Fields::NONE, Fields::and);
+        match &self.attributes {
+            Some(attributes) if attributes.is_empty() => columns,
+            _ => columns.and(Fields::ATTRIBUTES),
+        }
+    }
+
+    /// Counts a value of the record that is being looked at.
+    fn add(&mut self, name: &str, is_attribute: bool, value: &query::Value<'_>) {
+        if !self.found.contains_key(name) {
+            if self.found.len() >= COUNTED_FIELDS_MAX || !self.room.take(name.len()) {
+                self.is_capped = true;
+                return;
+            }
+            let kind = value.kind.name();
+            let seen = Seen { kind, is_attribute, count: 0, last_record: 0, values: Tally::default() };
+            self.found.insert(name.into(), seen);
+        }
+        let Some(seen) = self.found.get_mut(name) else { return };
+        if std::mem::replace(&mut seen.last_record, self.records) == self.records {
+            return; // of equal names one counts
+        }
+        seen.count += 1;
+        if seen.kind != value.kind.name() {
+            seen.kind = match (seen.kind, value.kind) {
+                ("null", kind) => kind.name(),
+                (kind, Kind::Null) => kind,
+                _ => "mixed",
+            };
+        }
+        if !value.kind.is_nested() {
+            seen.values.add(&value.text, &mut self.room);
+        }
+    }
+
+    fn shown(self, values: u64, is_partial: bool) -> Value {
+        let mut found: Vec<_> = self.found.into_iter().collect();
+        let place = |name: &str| Column::GROUPS.iter().position(|column| column.name() == name);
+        found.sort_unstable_by(|(one, ones), (other, others)| {
+            let ones = (ones.is_attribute, place(one), std::cmp::Reverse(ones.count), one);
+            ones.cmp(&(others.is_attribute, place(other), std::cmp::Reverse(others.count), other))
+        });
+        let shown = |(name, seen): (Box<str>, Seen)| {
+            json!({
+                "name": name,
+                "kind": if seen.is_attribute { "attribute" } else { "field" },
+                "type": seen.kind,
+                "count": seen.count,
+                "distinct": seen.values.distinct(),
+                "distinct_capped": seen.values.is_capped,
+                "values": seen.values.top(values),
+            })
+        };
+        json!({
+            "fields": found.into_iter().map(shown).collect::<Vec<_>>(),
+            "fields_capped": self.is_capped,
+            "scanned": self.records,
+            "total_matches": if is_partial { Value::Null } else { self.records.into() },
+            "partial": is_partial,
+        })
+    }
+}
+
+impl Fold for Survey {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) {
+        self.records += 1;
+        for at in 0..self.columns.len() {
+            let column = self.columns[at];
+            if let Some(value) = Field::Column(column).value(id, record) {
+                self.add(column.name(), false, &value);
+            }
+        }
+        let Some(attributes) = self.attributes.take() else {
+            for (name, value) in query::attributes(record.attributes) {
+                self.add(&name_in_queries(name), true, &value);
+            }
+            return;
+        };
+        for (name, field) in &attributes {
+            if let Some(value) = field.value(id, record) {
+                self.add(name, true, &value);
+            }
+        }
+        self.attributes = Some(attributes);
+    }
+}
+
+/// What a query calls an attribute: some are named like columns.
+fn name_in_queries(name: Cow<'_, str>) -> Cow<'_, str> {
+    match Field::of_name(&name) {
+        Some(Field::Attribute(own)) if own == name => name,
+        _ => format!("attributes.{name}").into(),
+    }
+}
+
+/// What is known of one field.
+struct Values {
+    field: Field,
+    prefix: String,
+    tally: Tally,
+    room: Room,
+    /// Records without it.
+    missing: u64,
+}
+
+impl Fold for Values {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) {
+        let Some(value) = self.field.value(id, record) else {
+            self.missing += 1;
+            return;
+        };
+        let begins = |text: &str| {
+            let start = text.as_bytes().get(..self.prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(self.prefix.as_bytes()))
+        };
+        if !value.kind.is_nested() && begins(&value.text) {
+            self.tally.add(&value.text, &mut self.room);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(records: &[RecordRef<'_>], wanted: Option<&str>) -> Value {
+        let wanted = wanted.map(|names| format!("fields={names}"));
+        let wanted = wanted.map(|names| Parameters::parse(&names).fields("fields").unwrap().unwrap());
+        let mut survey = Survey::new(wanted);
+        records.iter().for_each(|record| survey.take(1, record));
+        survey.shown(2, false)
+    }
+
+    #[test]
+    fn fields_have_their_names_in_queries_their_type_and_their_values() {
+        let mut records = [RecordRef::default(); 3];
+        records[0].origin.service = "billing";
+        records[0].severity_number = 9;
+        records[0].attributes = r#"{"n":1,"name":"x","user":{"id":1},"n":2,"maybe":null}"#;
+        records[1].attributes = r#"{"n":"2","maybe":true,"a.b":1}"#;
+        let answer = survey(&records, None);
+        let shown = |at: usize| {
+            let field = &answer["fields"][at];
+            (
+                field["name"].as_str().unwrap(),
+                field["kind"].as_str().unwrap(),
+                field["type"].as_str().unwrap(),
+            )
+        };
+        let names: Vec<_> = (0..answer["fields"].as_array().unwrap().len()).map(shown).collect();
+        assert_eq!(
+            names,
+            [
+                ("severity", "field", "string"),
+                ("severity_number", "field", "number"),
+                ("service", "field", "string"),
+                ("maybe", "attribute", "boolean"),
+                ("n", "attribute", "mixed"),
+                ("a.b", "attribute", "number"),
+                ("attributes.name", "attribute", "string"),
+                ("user", "attribute", "object"),
+            ]
+        );
+        assert_eq!(answer["fields"][4]["count"], 2);
+        assert_eq!(answer["fields"][4]["values"], json!([{"value": "2", "count": 2}]));
+        assert_eq!(answer["fields"][7]["values"], json!([]));
+        assert_eq!((&answer["scanned"], &answer["total_matches"]), (&json!(3), &json!(3)));
+        let some = survey(&records, Some("service,user.id,absent"));
+        let names: Vec<_> = some["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
+        assert_eq!(names, ["service", "user.id"]);
+    }
+
+    #[test]
+    fn many_fields_and_values_take_bounded_memory() {
+        let attributes: Vec<_> = (0..5)
+            .map(|part| (0..500).map(|n| format!("\"key_{part}_{n}\":{n}")).collect::<Vec<_>>().join(","))
+            .collect();
+        let attributes: Vec<_> = attributes.iter().map(|members| format!("{{{members}}}")).collect();
+        let records: Vec<_> =
+            attributes.iter().map(|attributes| RecordRef { attributes, ..RecordRef::default() }).collect();
+        let answer = survey(&records, None);
+        assert_eq!(answer["fields"].as_array().unwrap().len(), COUNTED_FIELDS_MAX);
+        assert_eq!(answer["fields_capped"], true);
+    }
+}

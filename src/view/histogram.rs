@@ -1,0 +1,201 @@
+//! `GET /api/v1/histogram?q=&since=&until=&by=severity&buckets=60&seconds=`: how many records match, over time, by one field.
+//!
+//! `{"since":..,"until":..,"step_seconds":60,"by":"severity","series":[{"value":"ERROR","total":12,"counts":[..]}],"other":null,
+//! "total":12,"partial":false}`. The range is that of the buckets, which are aligned to their length.
+
+use hyper::Response;
+use serde_json::{Value, json};
+
+use super::count::{ByText, Room, document, most_frequent};
+use super::parameters::{Parameters, field};
+use super::query::{Column, Field};
+use super::scan::{Fold, Scan};
+use super::timeline::{Timeline, timeline_of};
+use super::{Ask, Refusal, View, answered};
+use crate::limits::{
+    COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
+    HISTOGRAM_VALUES_MAX,
+};
+use crate::record::{RecordId, RecordRef};
+use crate::server::Body;
+use crate::store::Fields;
+
+impl View {
+    /// Answers with a histogram.
+    pub async fn histogram(&self, ask: Ask<'_>) -> Response<Body> {
+        answered(self.try_histogram(ask).await)
+    }
+
+    async fn try_histogram(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+        let mut parameters = Parameters::parse(ask.query);
+        let mut search = parameters.search()?;
+        let name = parameters.text("by").unwrap_or("severity".into());
+        let by = By::of_name(&name)?;
+        let buckets = parameters.number("buckets")?.unwrap_or(HISTOGRAM_BUCKETS_DEFAULT);
+        let seconds = parameters.number("seconds")?;
+        parameters.end()?;
+        search.fields = by.fields();
+        let mut counting = self.counting(ask, search, seconds).await?;
+        let timeline;
+        (counting.scan, timeline) = timeline_of(counting.scan, buckets.min(HISTOGRAM_BUCKETS_MAX)).await?;
+        let (counts, is_partial) = count(counting.scan, Counts::new(by, timeline)).await?;
+        document(&counts.shown(&name, is_partial))
+    }
+}
+
+/// Counts all matches, or, which is partial, those for which there is time.
+async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
+    let (scan, counts) = scan.fold(counts).await?;
+    Ok((counts, !scan.is_done()))
+}
+
+/// What records are told apart by.
+enum By {
+    /// The six ranges of OpenTelemetry's severities, and none.
+    Severity,
+    Field(Field),
+}
+
+/// The values of a severity, in their order.
+const SEVERITIES: [&str; 7] = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+
+impl By {
+    fn of_name(name: &str) -> Result<By, Refusal> {
+        match field(name)? {
+            Field::Column(Column::Severity) => Ok(By::Severity),
+            field => Ok(By::Field(field)),
+        }
+    }
+
+    fn fields(&self) -> Fields {
+        match self {
+            By::Severity => Fields::NONE,
+            By::Field(field) => Fields::of(field),
+        }
+    }
+}
+
+/// The counters of one value.
+#[derive(Clone)]
+struct Series {
+    total: u64,
+    counts: Box<[u64]>,
+}
+
+impl Series {
+    fn new(timeline: &Timeline) -> Series {
+        Series { total: 0, counts: timeline.counts() }
+    }
+
+    fn add(&mut self, bucket: usize, records: u64) {
+        self.total += records;
+        self.counts[bucket] += records;
+    }
+
+    fn merge(&mut self, other: &Series) {
+        other.counts.iter().enumerate().for_each(|(bucket, records)| self.add(bucket, *records));
+    }
+
+    fn shown(&self, value: &str) -> Value {
+        json!({ "value": value, "total": self.total, "counts": self.counts })
+    }
+}
+
+/// All counters of a histogram.
+struct Counts {
+    by: By,
+    timeline: Timeline,
+    values: ByText<Series>,
+    /// What found no room among the values.
+    others: Series,
+    room: Room,
+}
+
+impl Counts {
+    fn new(by: By, timeline: Timeline) -> Counts {
+        let others = Series::new(&timeline);
+        Counts { by, timeline, values: ByText::default(), others, room: Room::default() }
+    }
+
+    /// Counts so many records of a value, at a time.
+    fn add(&mut self, value: &str, time: i64, records: u64) {
+        let Some(bucket) = self.timeline.bucket(time) else { return };
+        if let Some(series) = self.values.get_mut(value) {
+            return series.add(bucket, records);
+        }
+        let fits = value.len() <= COUNTED_VALUE_BYTES_MAX && self.values.len() < HISTOGRAM_VALUES_MAX;
+        if fits && self.room.take(value.len()) {
+            let series = Series::new(&self.timeline);
+            self.values.entry(value.into()).or_insert(series).add(bucket, records);
+        } else {
+            self.others.add(bucket, records);
+        }
+    }
+
+    fn shown(mut self, name: &str, is_partial: bool) -> Value {
+        let total = self.others.total + self.values.values().map(|series| series.total).sum::<u64>();
+        let mut values: Vec<_> = self.values.into_iter().collect();
+        match self.by {
+            By::Severity => {
+                values.sort_by_key(|(value, _)| SEVERITIES.iter().position(|name| **name == **value))
+            }
+            By::Field(_) => values = most_frequent(values, |series| series.total),
+        }
+        let rest = values.split_off(values.len().min(HISTOGRAM_SERIES_MAX));
+        rest.iter().for_each(|(_, series)| self.others.merge(series));
+        let Series { total: others, counts } = self.others;
+        let other = (others > 0).then(|| json!({ "total": others, "counts": counts }));
+        json!({
+            "since": self.timeline.since(),
+            "until": self.timeline.until(),
+            "step_seconds": self.timeline.step_seconds(),
+            "by": name,
+            "series": values.iter().map(|(value, series)| series.shown(value)).collect::<Vec<_>>(),
+            "other": other,
+            "total": total,
+            "partial": is_partial,
+        })
+    }
+}
+
+impl Fold for Counts {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) {
+        let value = match &self.by {
+            By::Severity => None,
+            By::Field(field) => Some(field.value(id, record).filter(|value| !value.kind.is_nested())),
+        };
+        match value {
+            None => {
+                let range = usize::from(record.severity_number.div_ceil(4));
+                self.add(SEVERITIES.get(range).copied().unwrap_or(""), record.timestamp, 1);
+            }
+            Some(value) => {
+                self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_among_the_others() {
+        let field = By::of_name("k").unwrap();
+        let mut counts = Counts::new(field, Timeline::new(0, 3_600_000_000_000 - 1, 60));
+        for n in 0..HISTOGRAM_VALUES_MAX + 5 {
+            counts.add(&n.to_string(), 0, 1);
+        }
+        counts.add("0", 60_000_000_000, 2);
+        counts.add("0", -1, 1);
+        counts.add(&"x".repeat(COUNTED_VALUE_BYTES_MAX + 1), 0, 1);
+        let shown = counts.shown("k", false);
+        assert_eq!(shown["series"].as_array().unwrap().len(), HISTOGRAM_SERIES_MAX);
+        assert_eq!((&shown["series"][0]["value"], &shown["series"][0]["total"]), (&json!("0"), &json!(3)));
+        assert_eq!(shown["series"][0]["counts"][1], 2);
+        let shown_ones = HISTOGRAM_SERIES_MAX - 1;
+        assert_eq!(shown["other"]["total"], json!(HISTOGRAM_VALUES_MAX + 5 + 1 - 1 - shown_ones));
+        assert_eq!(shown["total"], json!(HISTOGRAM_VALUES_MAX + 5 + 2 + 1));
+    }
+}

@@ -1,0 +1,341 @@
+//! A search on its way, slice by slice.
+//!
+//! What is found goes into a [`Sink`], in the order of ids. A slice is bounded in what it looks at, so that a search can stop in
+//! time, shares its thread where there is but one, and takes part in the bound of those that run at once only while it
+//! works. Whoever drops the future of a slice stops its statement.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::cursor::Cursor;
+use super::{Refusal, View};
+use crate::blocking::Threads;
+use crate::limits::{
+    POSTGRES_FOLD_RECORDS_MAX, POSTGRES_SLICE_IDS_MIN, POSTGRES_SLICE_RECORDS_MAX,
+    QUERY_SLICE_INLINE_MILLISECONDS, QUERY_SLICE_MILLISECONDS, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
+};
+use crate::record::{RecordId, RecordRef};
+use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
+use crate::store::sqlite::read::SqliteReader;
+use crate::store::{self, Database, Search, StoreError};
+
+/// Takes what a search finds.
+pub(super) trait Sink: Send + 'static {
+    /// Takes a match, and says whether it takes another in this slice.
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool;
+}
+
+/// A sink that takes all there is, and keeps little of it.
+pub(super) trait Fold: Send + 'static {
+    /// Takes a match.
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>);
+}
+
+/// A search on its way.
+pub(super) struct Scan {
+    threads: Threads,
+    running: Arc<Semaphore>,
+    database: Database,
+    /// What is yet to be searched.
+    pub(super) search: Search,
+    /// Rows that the next slice looks at.
+    rows: u64,
+    /// Records that the next slice gets from a server.
+    records: usize,
+    duration_max: Duration,
+    /// When its time is over.
+    pub(super) deadline: Instant,
+    reader: Option<Reader>,
+    /// The first id that a server has not stored yet: what comes while the search goes on is not looked for.
+    position: Option<RecordId>,
+}
+
+enum Reader {
+    Sqlite(SqliteReader),
+    Postgres(Box<PostgresReader>),
+}
+
+/// Set when it is dropped: then nobody waits any more.
+#[derive(Default)]
+pub(super) struct Abandoned(pub(super) Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Passes on what is found, and remembers how far it was passed on.
+struct Passing<'a, S> {
+    sink: &'a mut S,
+    last_id: Option<RecordId>,
+    is_full: bool,
+}
+
+impl<S: Sink> Passing<'_, S> {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
+        self.last_id = Some(id);
+        self.is_full = !self.sink.take(id, record);
+        !self.is_full
+    }
+}
+
+struct All<F>(F);
+
+impl<F: Fold> Sink for All<F> {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
+        self.0.take(id, record);
+        true
+    }
+}
+
+impl Scan {
+    /// Begins a search, which has as much time as a query may take.
+    pub(super) fn new(view: &View, search: Search) -> Result<Scan, Refusal> {
+        let database = view.database()?;
+        Ok(Scan {
+            threads: view.threads,
+            running: Arc::clone(&view.queries.running),
+            rows: rows_min(&database),
+            database,
+            search,
+            records: POSTGRES_SLICE_RECORDS_MAX,
+            duration_max: view.query_duration_max,
+            deadline: Instant::now() + view.query_duration_max,
+            reader: None,
+            position: None,
+        })
+    }
+
+    /// Everything was searched.
+    pub(super) fn is_done(&self) -> bool {
+        self.search.ids.is_empty()
+    }
+
+    /// Its time is over.
+    pub(super) fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Searches something else, over the connection that it has.
+    pub(super) fn turn_to(&mut self, search: Search) {
+        self.search = search;
+        self.rows = rows_min(&self.database);
+    }
+
+    /// Gives it no more than this.
+    pub(super) fn limit(&mut self, duration_max: Duration) {
+        // What is beyond all clocks is no limit.
+        self.deadline =
+            Instant::now().checked_add(duration_max).map_or(self.deadline, |end| self.deadline.min(end));
+    }
+
+    /// Gives it as much time as it had at its beginning.
+    pub(super) fn renew(&mut self) {
+        self.deadline = Instant::now() + self.duration_max;
+    }
+
+    /// What is yet to be searched, as a place in the order of the search.
+    pub(super) fn reached(&self) -> Cursor {
+        let Search { ids, descending, .. } = &self.search;
+        Cursor::after(if *descending { ids.end } else { ids.start.saturating_sub(1) })
+    }
+
+    /// Everything that is found, as long as there is time: then all was searched.
+    pub(super) async fn fold<F: Fold>(mut self, fold: F) -> Result<(Scan, F), Refusal> {
+        self.records = POSTGRES_FOLD_RECORDS_MAX;
+        let mut all = All(fold);
+        while !self.is_done() && !self.is_late() {
+            (self, all) = self.slice(all).await?;
+        }
+        Ok((self, all.0))
+    }
+
+    /// Searches one slice.
+    pub(super) async fn slice<S: Sink>(mut self, mut sink: S) -> Result<(Scan, S), Refusal> {
+        let result = match self.database.clone() {
+            Database::Sqlite(path) => {
+                let search = move |scan: &mut Scan, is_abandoned| {
+                    let result = scan.slice_of_sqlite(&path, is_abandoned, &mut sink);
+                    result.map(|()| sink)
+                };
+                return self.call(search).await;
+            }
+            Database::Postgres(database) => {
+                let _permit = Arc::clone(&self.running).acquire_owned().await;
+                self.slice_of_postgres(&database, &mut sink).await
+            }
+        };
+        refused(result.map(|()| (self, sink)))
+    }
+
+    /// The earliest time of all records, and the latest if it is after `now`; in ns since the Unix epoch, exact to the microsecond.
+    /// The earliest is looked for only where it is asked for.
+    pub(super) async fn times(
+        mut self,
+        wants_earliest: bool,
+        now: i64,
+    ) -> Result<(Scan, Option<i64>, Option<i64>), Refusal> {
+        let times = match self.database.clone() {
+            Database::Sqlite(path) => {
+                let times = move |scan: &mut Scan, _| {
+                    let failed = |error: rusqlite::Error| store::sqlite::describe(&path, &error);
+                    let reader = scan.sqlite(&path).map_err(failed)?;
+                    let times = reader.times().map_err(failed)?.unzip();
+                    scan.reader = Some(Reader::Sqlite(reader));
+                    Ok(times)
+                };
+                let (scan, (earliest, latest)) = self.call(times).await?;
+                return Ok((scan, earliest, latest.filter(|latest| *latest > now)));
+            }
+            Database::Postgres(database) => {
+                let _permit = Arc::clone(&self.running).acquire_owned().await;
+                self.times_of_postgres(&database, wants_earliest, now).await
+            }
+        };
+        refused(times.map(|(earliest, latest)| (self, earliest, latest)))
+    }
+
+    /// Does some work that blocks, where that belongs.
+    async fn call<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce(&mut Scan, Arc<AtomicBool>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<(Scan, T), Refusal> {
+        let permit = Arc::clone(&self.running).acquire_owned().await;
+        let threads = self.threads;
+        let abandoned = Abandoned::default();
+        let is_abandoned = Arc::clone(&abandoned.0);
+        let work = move || {
+            let _permit = permit;
+            work(&mut self, is_abandoned).map(|result| (self, result))
+        };
+        let ended = || Err(StoreError::new("the query's thread has ended"));
+        refused(threads.call(work).await.unwrap_or_else(ended))
+    }
+
+    fn sqlite(&mut self, path: &Path) -> rusqlite::Result<SqliteReader> {
+        match self.reader.take() {
+            Some(Reader::Sqlite(reader)) => Ok(reader),
+            _ => SqliteReader::open(path),
+        }
+    }
+
+    /// Blocks for one slice.
+    fn slice_of_sqlite(
+        &mut self,
+        path: &Path,
+        is_abandoned: Arc<AtomicBool>,
+        sink: &mut impl Sink,
+    ) -> Result<(), StoreError> {
+        let failed = |error: rusqlite::Error| store::sqlite::describe(path, &error);
+        let mut reader = self.sqlite(path).map_err(failed)?;
+        reader.stop_when(is_abandoned).map_err(failed)?;
+        let start = Instant::now();
+        let mut passing = Passing { sink, last_id: None, is_full: false };
+        let rest = reader.slice(&self.search, self.rows, |id, record| passing.take(id, record));
+        self.search.ids = rest.map_err(failed)?;
+        reader.release_memory().map_err(failed)?;
+        self.reader = Some(Reader::Sqlite(reader));
+        if !passing.is_full {
+            self.adapt(start.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Has the next slice take about as long as one should.
+    fn adapt(&mut self, taken: Duration) {
+        let wanted = Duration::from_millis(match self.threads {
+            Threads::One => QUERY_SLICE_INLINE_MILLISECONDS,
+            Threads::Many(_) => QUERY_SLICE_MILLISECONDS,
+        });
+        if taken > wanted {
+            self.rows = (self.rows / 2).max(1);
+        } else if taken < wanted / 4 {
+            self.rows = self.rows.saturating_mul(2).min(QUERY_SLICE_ROWS_MAX);
+        }
+    }
+
+    async fn postgres(&mut self, database: &PostgresDatabase) -> Result<Box<PostgresReader>, StoreError> {
+        if let Some(Reader::Postgres(reader)) = self.reader.take() {
+            return Ok(reader);
+        }
+        Ok(Box::new(database.reader().await?))
+    }
+
+    async fn slice_of_postgres(
+        &mut self,
+        database: &PostgresDatabase,
+        sink: &mut impl Sink,
+    ) -> Result<(), StoreError> {
+        let mut reader = self.postgres(database).await?;
+        let position = match self.position {
+            Some(position) => position,
+            None => *self.position.insert(reader.position().await?),
+        };
+        self.search.ids.end = self.search.ids.end.min(position);
+        let mut passing = Passing { sink, last_id: None, is_full: false };
+        let emit = |id, record: &RecordRef<'_>| passing.take(id, record);
+        let time_left = self.deadline.saturating_duration_since(Instant::now());
+        match reader.slice(&self.search, self.rows, self.records, time_left, emit).await {
+            Ok(rest) => self.search.ids = rest,
+            Err(ReadError::Late) => {
+                self.deadline = Instant::now();
+                // What was found in time is not to be found again.
+                if let Some(id) = passing.last_id {
+                    self.search.ids = self.search.rest_after(&(id..id + 1));
+                }
+            }
+            Err(ReadError::Store(error)) => return Err(error),
+        }
+        self.reader = Some(Reader::Postgres(reader));
+        if !passing.is_full {
+            // The server looks only where its indexes lead it, however many ids there are.
+            self.rows = self.rows.saturating_mul(2);
+        }
+        Ok(())
+    }
+
+    async fn times_of_postgres(
+        &mut self,
+        database: &PostgresDatabase,
+        wants_earliest: bool,
+        now: i64,
+    ) -> Result<(Option<i64>, Option<i64>), StoreError> {
+        let mut reader = self.postgres(database).await?;
+        let earliest = match wants_earliest {
+            true => in_time(reader.earliest(self.time_left()).await)?,
+            false => None,
+        };
+        let latest = in_time(reader.latest_after(now, self.time_left()).await)?;
+        self.reader = Some(Reader::Postgres(reader));
+        Ok((earliest, latest))
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+fn rows_min(database: &Database) -> u64 {
+    match database {
+        Database::Sqlite(_) => QUERY_SLICE_ROWS_MIN,
+        Database::Postgres(_) => POSTGRES_SLICE_IDS_MIN,
+    }
+}
+
+/// Nothing, where there was no time to find out.
+fn in_time(time: Result<Option<i64>, ReadError>) -> Result<Option<i64>, StoreError> {
+    match time {
+        Ok(time) => Ok(time),
+        Err(ReadError::Late) => Ok(None),
+        Err(ReadError::Store(error)) => Err(error),
+    }
+}
+
+fn refused<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
+    result.map_err(|error| Box::new(super::store_problem(&error)))
+}

@@ -1,0 +1,161 @@
+//! A range of time cut into buckets of a round length.
+
+use serde_json::Value;
+
+use super::Refusal;
+use super::scan::Scan;
+use crate::record::time::{self, SECOND};
+use crate::store::Search;
+
+/// Lengths of a bucket, in ns; further ones are those of a week, doubled again and again.
+const STEPS: [i64; 29] = [
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+    200_000_000,
+    500_000_000,
+    SECOND,
+    2 * SECOND,
+    5 * SECOND,
+    10 * SECOND,
+    15 * SECOND,
+    30 * SECOND,
+    MINUTE,
+    2 * MINUTE,
+    5 * MINUTE,
+    10 * MINUTE,
+    15 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    2 * HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+];
+
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Buckets of equal length, the first of which begins at a multiple of it since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timeline {
+    /// In steps since the Unix epoch.
+    first: i64,
+    step: i64,
+    pub(super) buckets: usize,
+}
+
+impl Timeline {
+    /// So many buckets, at most (but two at least: one may have to end where another begins), over the times from `first` to `last`, both included.
+    pub(super) fn new(first: i64, last: i64, buckets_max: u64) -> Timeline {
+        let (last, buckets_max) = (last.max(first), buckets_max.max(2));
+        let of = |step: i64| {
+            let (first, last) = (first.div_euclid(step), last.div_euclid(step));
+            Timeline { first, step, buckets: usize::try_from(last - first + 1).unwrap_or(usize::MAX) }
+        };
+        let weeks = std::iter::successors(Some(14 * DAY), |step| step.checked_mul(2));
+        let mut timelines = STEPS.into_iter().chain(weeks).map(of);
+        let fits = |timeline: &Timeline| timeline.buckets as u64 <= buckets_max;
+        timelines.find(fits).unwrap_or(Timeline { first: -1, step: i64::MAX, buckets: 2 })
+    }
+
+    /// The bucket of a time, if it is in one.
+    pub(super) fn bucket(&self, time: i64) -> Option<usize> {
+        let bucket = usize::try_from(time.div_euclid(self.step) - self.first).ok()?;
+        (bucket < self.buckets).then_some(bucket)
+    }
+
+    /// Zeros.
+    pub(super) fn counts(&self) -> Box<[u64]> {
+        vec![0; self.buckets].into()
+    }
+
+    /// When the first bucket begins.
+    pub(super) fn since(&self) -> String {
+        time::format(self.first.saturating_mul(self.step))
+    }
+
+    /// When the last bucket ends.
+    pub(super) fn until(&self) -> String {
+        time::format(self.first.saturating_add(self.buckets as i64).saturating_mul(self.step))
+    }
+
+    /// The length of a bucket: a whole number, or thousandths of a second.
+    pub(super) fn step_seconds(&self) -> Value {
+        match self.step % SECOND {
+            0 => (self.step / SECOND).into(),
+            _ => ((self.step / 1_000_000) as f64 / 1000.0).into(),
+        }
+    }
+}
+
+/// The buckets for a search. Where it names no beginning, they begin at the earliest record of all; where it names no end, they end
+/// now, or at the latest record if that is later.
+pub(super) async fn timeline_of(scan: Scan, buckets_max: u64) -> Result<(Scan, Timeline), Refusal> {
+    let now = time::now();
+    let Search { time_min, time_max, .. } = scan.search;
+    let (has_since, has_until) = (time_min != i64::MIN, time_max != i64::MAX);
+    if has_since && has_until {
+        return Ok((scan, Timeline::new(time_min, time_max, buckets_max)));
+    }
+    let (scan, earliest, latest) = scan.times(!has_since, now).await?;
+    let last = if has_until { time_max } else { latest.unwrap_or(now) };
+    let first = if has_since { time_min } else { earliest.unwrap_or(last).min(last) };
+    Ok((scan, Timeline::new(first, last, buckets_max)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(since: &str, until: &str, buckets: u64) -> (String, String, Value, usize) {
+        let time = |text| time::parse(text).unwrap();
+        let timeline = Timeline::new(time(since), time(until) - 1, buckets);
+        (timeline.since(), timeline.until(), timeline.step_seconds(), timeline.buckets)
+    }
+
+    #[test]
+    fn buckets_are_round_and_cover_the_range() {
+        for (since, until, buckets, expected) in [
+            ("2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z", 60, ("10:00:00", "11:00:00", 60.0, 60)),
+            ("2026-11-21T10:00:30Z", "2026-11-21T11:00:30Z", 60, ("10:00:00", "11:02:00", 120.0, 31)),
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.01Z", 60, ("10:00:00", "10:00:00.01", 0.001, 10)),
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z", 60, ("10:00:00", "10:00:00.001", 0.001, 1)),
+            ("2026-11-21T01:30:00Z", "2026-11-21T23:00:00Z", 1, ("00:00:00", "24:00:00", 43_200.0, 2)),
+        ] {
+            let (since, until, step, count) = shown(since, until, buckets);
+            let time = |text: &str| match text {
+                "24:00:00" => "2026-11-22T00:00:00.000000000Z".to_owned(),
+                text => time::format(time::parse(&format!("2026-11-21T{text}Z")).unwrap()),
+            };
+            assert_eq!((since, until), (time(expected.0), time(expected.1)));
+            assert_eq!((step.as_f64().unwrap(), count), (expected.2, expected.3));
+        }
+    }
+
+    #[test]
+    fn any_range_has_its_buckets() {
+        for (first, last) in [(i64::MIN + 1, i64::MAX - 1), (i64::MAX, i64::MIN), (0, 0), (-1, 0)] {
+            for buckets in [2, 60, 500] {
+                let timeline = Timeline::new(first, last, buckets);
+                assert!((1..=buckets as usize).contains(&timeline.buckets), "{first} {last} {timeline:?}");
+                assert_eq!(timeline.bucket(first), Some(0));
+                assert_eq!(timeline.bucket(last.max(first)), Some(timeline.buckets - 1));
+                assert!(timeline.since() <= timeline.until());
+            }
+        }
+        let hour = Timeline::new(0, HOUR - 1, 60);
+        assert_eq!(
+            [-1, 0, MINUTE - 1, MINUTE, HOUR - 1, HOUR].map(|time| hour.bucket(time)),
+            [None, Some(0), Some(0), Some(1), Some(59), None]
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Clients that go away: what was being done for them ends, on either database.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{path, postgres};
+use crate::harness::{Server, eventually};
+use crate::postgres::server::Database;
+
+/// Asks, and does not wait for the answer.
+fn ask(server: &Server, place: &str, parameters: &[(&str, &str)]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address("http")).unwrap();
+    write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path(place, parameters)).unwrap();
+    stream
+}
+
+/// More than may run at once: if they went on, nobody else's turn would come.
+fn ask_everything(server: &Server, query: &str) -> Vec<TcpStream> {
+    let q = ("q", query);
+    let places = ["histogram", "fields", "fields/service", "errors", "records"];
+    let mut clients: Vec<_> =
+        places.iter().map(|place| ask(server, &format!("/api/v1/{place}"), &[q])).collect();
+    for format in ["csv", "ndjson"] {
+        clients.push(ask(server, "/api/v1/records", &[q, ("format", format)]));
+    }
+    clients.push(ask(server, "/api/v1/records", &[q, ("cursor", "-1")]));
+    clients
+}
+
+fn wait_until_closed(server: &Server) {
+    eventually("their connections are closed", || (server.source("http")["connections"] == 1).then_some(()));
+}
+
+/// The time that all threads of the server have run, in ticks.
+fn processor_time(server: &Server) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Large attributes that are looked through for many names: minutes of work in all.
+#[test]
+fn a_search_of_sqlite_ends_when_its_client_goes_away() {
+    let folder = TempDir::new().unwrap();
+    let server = crate::harness::Setup::new().argument("--query-seconds-max=1h").start(folder.path());
+    let attributes: Vec<_> = (0..500).map(|n| format!("\"key_{n}\":\"a\\\\b\"")).collect();
+    let record = format!("{{\"message\":\"m\",{}}}\n", attributes.join(","));
+    for _ in 0..6 {
+        assert_eq!(server.post(record.repeat(500)).status, 200);
+    }
+    server.flush();
+    let names: Vec<_> = (0..60).map(|n| format!("absent_{n}:*")).collect();
+    let clients = ask_everything(&server, &names.join(" OR "));
+    eventually("all of them have asked", || {
+        (server.source("http")["connections"].as_u64() > Some(8)).then_some(())
+    });
+    drop(clients);
+    wait_until_closed(&server);
+    eventually("nothing runs any more", || {
+        let before = processor_time(&server);
+        std::thread::park_timeout(std::time::Duration::from_millis(300));
+        (processor_time(&server) - before < 5).then_some(())
+    });
+    assert_eq!(server.get("/api/v1/records?limit=1").status, 200);
+}
+
+/// Statements of ours that the server is busy with.
+fn running(database: &Database) -> u64 {
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+                AND pid <> pg_backend_pid() AND query LIKE '%FROM logs WHERE%'";
+    database.value(busy).parse().unwrap()
+}
+
+/// Has every record up to an id take its reader a second; the others come before that, one after the other.
+fn slow_down(database: &Database, id: u64) {
+    for setting in ["enable_seqscan", "enable_bitmapscan", "enable_sort"] {
+        database.execute(&format!("ALTER DATABASE {} SET {setting} = off", database.name));
+    }
+    database.execute(&format!(
+        "ALTER TABLE logs ENABLE ROW LEVEL SECURITY; ALTER TABLE logs FORCE ROW LEVEL SECURITY;
+         CREATE POLICY slow ON logs USING (id > {id} OR pg_sleep(1)::text IS NOT NULL)"
+    ));
+}
+
+#[test]
+fn a_search_of_postgresql_ends_when_its_client_goes_away() {
+    let folder = TempDir::new().unwrap();
+    let (server, database) = postgres::postgres_with(3000, &folder);
+    slow_down(&database, 3000);
+    let clients = ask_everything(&server, "");
+    eventually("as many run as may", || (running(&database) == 4).then_some(()));
+    drop(clients);
+    eventually("none runs any more", || (running(&database) == 0).then_some(()));
+    wait_until_closed(&server);
+    database.execute("ALTER TABLE logs DISABLE ROW LEVEL SECURITY");
+    assert_eq!(server.get("/api/v1/histogram?until=2026-12-01").json()["total"], 3000);
+}
+
+/// An answer that has begun is made by nobody who waits for it.
+#[test]
+fn a_stream_ends_when_its_client_goes_away() {
+    let folder = TempDir::new().unwrap();
+    let (server, database) = postgres::postgres_with(5000, &folder);
+    slow_down(&database, 500);
+    let client = ask(&server, "/api/v1/records", &[("format", "ndjson")]);
+    let mut reader = BufReader::new(client);
+    let mut line = String::new();
+    while !line.contains("\"id\":501,") {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0);
+    }
+    eventually("it is at the slow ones", || (running(&database) == 1).then_some(()));
+    drop(reader);
+    eventually("it does not go on", || (running(&database) == 0).then_some(()));
+}
+
+/// And where its time is over, the answer is broken off, so that it cannot be taken for whole; a document says that it is partial.
+#[test]
+fn an_answer_that_takes_too_long_says_so() {
+    let folder = TempDir::new().unwrap();
+    let database = crate::postgres::server::Server::shared().database();
+    let server = postgres::setup(&database).argument("--query-seconds-max=2").start(folder.path());
+    super::fill(&server, 3000);
+    slow_down(&database, 1500);
+    let page = server.get("/api/v1/records?limit=10000").json();
+    assert_eq!(page["partial"], true);
+    let found = super::ids(&page);
+    assert_eq!(found, (1501..=3000).rev().collect::<Vec<_>>());
+    assert_eq!(page["next_cursor"], "1501", "what was found is not found again");
+    let count = server.get("/api/v1/fields").json();
+    assert_eq!((&count["partial"], &count["scanned"]), (&json!(true), &json!(1500)));
+    let place = path("/api/v1/records", &[("format", "csv")]);
+    let broken = crate::harness::request(&server.address("http"), "GET", &place, &[], b"");
+    assert!(broken.is_err(), "{}", broken.unwrap().text().lines().count());
+    // Backwards it is the same: what was found in time is the page, and the way on is known.
+    let back = server.get("/api/v1/records?cursor=-1498&limit=10000").json();
+    assert_eq!((super::ids(&back), &back["partial"]), (vec![], &json!(true)));
+    assert_eq!((&back["previous_cursor"], &back["next_cursor"]), (&json!("-1498"), &json!("1499")));
+}

@@ -1,0 +1,37 @@
+//! The server is what `/openapi.json` says: schemathesis asks it what the document allows, and what it does not.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::both::rich;
+use super::server_with;
+
+/// Where `./check` installs it.
+fn schemathesis() -> std::path::PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/schemathesis/bin/schemathesis");
+    assert!(program.exists(), "{} is missing: ./check installs it", program.display());
+    program
+}
+
+#[test]
+fn the_server_is_what_its_description_says() {
+    let folder = TempDir::new().unwrap();
+    let server = server_with(50, &folder);
+    assert_eq!(server.post(rich()).status, 200);
+    server.flush();
+    let work = TempDir::new().unwrap();
+    let output = Command::new(schemathesis())
+        .current_dir(work.path())
+        .arg("run")
+        .arg(format!("{}/openapi.json", server.url()))
+        // What `q` and times may be is more than a schema can say; a tail does not end, and deletion is tested with care elsewhere.
+        .args(["--exclude-checks=positive_data_acceptance"])
+        .args(["--exclude-path=/api/v1/tail", "--exclude-path=/api/v1/delete"])
+        .args(["--seed=1", "--generation-deterministic", "--max-examples=15", "--workers=1", "--no-color"])
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+}
