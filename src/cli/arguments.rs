@@ -1,6 +1,6 @@
 //! Commands, flags and their help.
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use crate::config;
 
@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   logboom serve                             receive on the default ports
   logboom query 'level>=warn' --since 1h    what went wrong in the last hour
+  logboom stats --since 1d                  how much of it, when, and from whom
   logboom sql 'SELECT service, count(*) FROM logs GROUP BY 1'
   logboom status                            what was received, shed, stored
 
@@ -36,8 +37,9 @@ narrow it down. Fields are the columns and any attribute by name. A query that b
 
 Without --order the newest records are fetched and shown in the order of time, as in a log. All times are UTC.
 
-text: time, severity, service, logger, message and attributes, with stack traces below. Control characters are shown \
-escaped.
+text: time, severity, service, logger, message and attributes, with stack traces below. On a terminal it is wrapped \
+at the width, long stack traces are folded unless all fits on the screen (--full), and what is longer than the screen \
+goes through PAGER, `less -FRX` by default. In pipes nothing is cut. Control characters are shown escaped.
 json: one object a line, as the server sends it.
 csv: every column. A text that begins with =, +, -, @, tab or carriage return is given a leading apostrophe, so that \
 no spreadsheet runs it as a formula.
@@ -47,7 +49,31 @@ Examples:
   logboom query 'service:billing level>=warn \"connection refused\"' --since 1h
   logboom query --since 2026-11-21 --until 2026-11-22 --format csv > day.csv
   logboom query --since 15m --limit 100000 --order asc --format json
+  logboom query --fields time,user_id,http.status_code 'http.status_code>=500'
+  logboom query --around 123456 --before 20 --after 5
+  logboom query --trace b7ad6b7169203331
   logboom query -- -logger:health";
+
+const STATS_EXAMPLES: &str = "\
+Queries and times are those of `logboom query --help`. Without --since it begins with the earliest record that \
+matches, without --until it ends now.
+
+text: a plot of all, its bars in the colours of what is counted, and a table. Where the locale is not UTF-8 it is \
+drawn in ASCII.
+json: the server's answer, one object a line for each --by.
+csv: by, value, time and count, a row for each value and time.
+
+Examples:
+  logboom stats --since 1d
+  logboom stats 'level>=error' --since 1h --by service
+  logboom stats --by severity,logger,http.status_code --since 2026-11-21
+  logboom stats --since 7d --format csv > week.csv";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  logboom completions bash > /etc/bash_completion.d/logboom
+  logboom completions zsh > /usr/local/share/zsh/site-functions/_logboom
+  logboom completions fish > ~/.config/fish/completions/logboom.fish";
 
 const SQL_EXAMPLES: &str = "\
 The view `logs` has the columns id, time, severity_number, severity, service, logger, host, message, trace_id, \
@@ -70,7 +96,8 @@ pub(super) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(110)
-        .subcommands([serve(), query(), sql(), status(), check_config(), schema(), spool()])
+        .subcommands([serve(), query(), stats(), sql(), status(), check_config(), schema(), spool()])
+        .subcommands([completions(), man()])
 }
 
 fn serve() -> Command {
@@ -91,24 +118,62 @@ fn query() -> Command {
     Command::new("query")
         .about("Finds records")
         .after_help(QUERY_EXAMPLES)
-        .arg(Arg::new("query").value_name("QUERY").num_args(1..).help(
-            "What to look for; nothing finds every record. Further words are joined to it",
-        ))
-        .arg(moment("since", "Only records from this time on: `1h` ago, or a time such as 2026-11-21T10:00:00Z"))
-        .arg(moment("until", "Only records before this time, written in the same way"))
+        .arg(words())
+        .args(times())
         .arg(
-            Arg::new("limit")
-                .long("limit")
-                .value_name("N")
+            number("limit", "N")
                 .value_parser(value_parser!(u64).range(1..))
-                .default_value("100")
-                .help("The most records to show"),
+                .help("The most records to show [default: 100; of a trace 10000]"),
         )
-        .arg(Arg::new("order").long("order").value_name("asc|desc").value_parser(["asc", "desc"]).hide_possible_values(true).help(
+        .arg(choice("order", &["asc", "desc"]).help(
             "Fetch and show the oldest (asc) or newest (desc) first. Without it: the newest, shown in the order of time",
         ))
+        .arg(Arg::new("trace").long("trace").value_name("ID").help("Only records of this trace, from its beginning"))
+        .arg(
+            number("around", "ID")
+                .conflicts_with_all(["query", "since", "until", "limit", "order", "trace"])
+                .help("This record, marked, and those around it"),
+        )
+        .arg(number("before", "N").requires("around").help("Records before the one of --around [default: 10]"))
+        .arg(number("after", "N").requires("around").help("Records after it [default: 10]"))
+        .arg(
+            choice("scope", &["service", "all"])
+                .requires("around")
+                .help("Around it are those of its service, or all [default: service]"),
+        )
         .arg(format(&["text", "json", "csv"]))
+        .arg(
+            Arg::new("fields")
+                .long("fields")
+                .value_name("NAME,...")
+                .help("Only these fields, in this order: columns and attributes, by their names in queries"),
+        )
+        .arg(switch("full", "On a terminal: fold and cut nothing"))
         .arg(color())
+        .arg(no_pager())
+        .arg(url())
+}
+
+fn stats() -> Command {
+    Command::new("stats")
+        .about("Counts records over time, by severity, service or any field")
+        .after_help(STATS_EXAMPLES)
+        .arg(words())
+        .args(times())
+        .arg(
+            Arg::new("by").long("by").value_name("NAME,...").default_value("severity,service").help(
+                "What is counted: fields by their names in queries; the 9 most frequent values of each",
+            ),
+        )
+        .arg(
+            number("buckets", "N")
+                .value_parser(value_parser!(u64).range(1..=500))
+                .help("The most steps of time [default: 60; on a terminal what fits]"),
+        )
+        .arg(format(&["text", "json", "csv"]))
+        .arg(switch("ascii", "Draw in ASCII"))
+        .arg(color())
+        .arg(no_pager())
         .arg(url())
 }
 
@@ -119,6 +184,7 @@ fn sql() -> Command {
         .arg(Arg::new("sql").value_name("SQL").required(true).help("The query"))
         .arg(format(&["text", "json", "csv"]))
         .arg(color())
+        .arg(no_pager())
         .arg(url())
 }
 
@@ -161,27 +227,75 @@ fn spool() -> Command {
         .subcommand(Command::new("verify").about("Reads all of it and checks every checksum").arg(data_dir()))
 }
 
+fn completions() -> Command {
+    Command::new("completions")
+        .about("Prints what a shell needs to complete this program's commands and flags")
+        .after_help(COMPLETIONS_EXAMPLES)
+        .arg(
+            Arg::new("shell")
+                .value_name("bash|zsh|fish")
+                .value_parser(["bash", "zsh", "fish"])
+                .hide_possible_values(true)
+                .required(true)
+                .help("The shell"),
+        )
+}
+
+fn man() -> Command {
+    Command::new("man")
+        .about("Writes manual pages, one a command")
+        .after_help("Example:\n  logboom man /usr/local/share/man/man1")
+        .arg(
+            Arg::new("folder")
+                .value_name("DIR")
+                .value_hint(ValueHint::DirPath)
+                .required(true)
+                .help("The folder, which is made if it is missing"),
+        )
+}
+
+fn words() -> Arg {
+    Arg::new("query")
+        .value_name("QUERY")
+        .num_args(1..)
+        .help("What to look for; nothing finds every record. Further words are joined to it")
+}
+
+fn times() -> [Arg; 2] {
+    [
+        moment("since", "Only records from this time on: `1h` ago, or a time such as 2026-11-21T10:00:00Z"),
+        moment("until", "Only records before this time, written in the same way"),
+    ]
+}
+
 fn moment(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("TIME").help(help).allow_hyphen_values(true)
 }
 
+fn number(name: &'static str, value_name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).value_parser(value_parser!(u64))
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn choice(name: &'static str, values: &[&'static str]) -> Arg {
+    let argument = Arg::new(name).long(name).value_name(values.join("|"));
+    argument.value_parser(values.to_vec()).hide_possible_values(true)
+}
+
+fn no_pager() -> Arg {
+    switch("no-pager", "Do not page what is longer than the screen")
+}
+
 fn format(formats: &[&'static str]) -> Arg {
-    Arg::new("format")
-        .long("format")
-        .value_name(formats.join("|"))
-        .value_parser(formats.to_vec())
-        .default_value("text")
-        .hide_possible_values(true)
-        .help("How to write the answer")
+    choice("format", formats).default_value("text").help("How to write the answer")
 }
 
 fn color() -> Arg {
-    Arg::new("color")
-        .long("color")
-        .value_name("auto|always|never")
-        .value_parser(["auto", "always", "never"])
+    choice("color", &["auto", "always", "never"])
         .default_value("auto")
-        .hide_possible_values(true)
         .help("Colours; auto means on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE")
 }
 
@@ -225,7 +339,11 @@ mod tests {
         };
         let plain =
             |line: &&str| line.starts_with("  logboom ") && !line.contains("sql") && !line.contains("  what");
-        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES].iter().flat_map(|text| text.lines()).filter(plain) {
+        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES]
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(plain)
+        {
             let line = line.split(" > ").next().unwrap();
             assert!(line.len() < 80, "{line}");
             command().try_get_matches_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -64,11 +64,11 @@ impl Client {
     pub(super) fn get(
         &self,
         path: &str,
-        parameters: &[(&str, &str)],
+        parameters: &[(&str, String)],
         accept: &str,
     ) -> Result<Answer, Failure> {
         let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", accept);
-        let request = request.query_pairs(parameters.iter().copied());
+        let request = request.query_pairs(parameters.iter().map(|(name, value)| (*name, value.as_str())));
         self.answer(request.call())
     }
 

@@ -1,20 +1,31 @@
 //! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
 //!
-//! `query`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
+//! `query`, `stats`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
 
 mod arguments;
 mod check_config;
 mod client;
+mod documents;
+mod fields;
+mod flow;
+mod grid;
+mod highlight;
 mod output;
+mod pager;
 mod paint;
+mod plot;
 mod printer;
 mod query;
 mod record;
+mod screen;
 mod spool;
 mod sql;
+mod stats;
 mod status;
 mod table;
+mod terminal;
 mod text;
+mod writer;
 
 #[cfg(test)]
 mod server;
@@ -61,10 +72,13 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match command {
         "serve" => serve(matches),
         "query" => query::run(matches, &mut Output::stdout(matches)),
+        "stats" => stats::run(matches, &mut Output::stdout(matches)),
         "sql" => sql::run(matches, &mut Output::stdout(matches)),
         "status" => status::run(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
         "spool" => read_spool(matches),
+        "completions" => documents::print_completions(matches, &mut Output::stdout(matches)),
+        "man" => documents::write_manual(matches),
         "schema" => print_schema(&mut Output::stdout(matches)),
         other => Err(Failure::usage(format!("unknown command `{other}`"))),
     }

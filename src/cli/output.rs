@@ -1,19 +1,28 @@
 //! Standard output: buffered, knowing whether a terminal is at its end, and quiet when its reader has gone.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use clap::ArgMatches;
 
+use super::pager::Pager;
 use super::paint::Paint;
+use super::screen::Screen;
 use crate::failure::Failure;
 
 /// Where the data of a command goes.
 pub(super) struct Output {
-    inner: BufWriter<Box<dyn Write>>,
-    /// Whether a terminal reads it, and control characters must not reach it.
-    pub(super) is_terminal: bool,
+    inner: BufWriter<Sink>,
+    /// The terminal that shows it, which control characters must not reach.
+    pub(super) screen: Option<Screen>,
     /// Whether and how it is coloured.
     pub(super) paint: Paint,
+}
+
+enum Sink {
+    Stdout(Stdout),
+    Pager(Pager),
+    #[cfg(test)]
+    Memory(std::rc::Rc<std::cell::RefCell<Vec<u8>>>),
 }
 
 /// The output could not be written.
@@ -22,18 +31,56 @@ pub(super) struct Output {
 struct OutputError(io::Error);
 
 impl Output {
-    /// The process's standard output, coloured as its flags and environment say.
+    /// The process's standard output, coloured and through a pager as its flags and environment say.
     pub(super) fn stdout(matches: &ArgMatches) -> Output {
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
+        let screen = io::stdout().is_terminal().then(Screen::of_stdout);
         let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("never", String::as_str);
-        let paint = Paint::choose(choice, is_terminal, |name| std::env::var(name).ok());
-        Output { inner: BufWriter::new(Box::new(stdout)), is_terminal, paint }
+        let paint = Paint::choose(choice, screen.is_some(), |name| std::env::var(name).ok());
+        let sink = match screen {
+            Some(screen) if wants_pager(matches) => Sink::Pager(Pager::new(screen)),
+            _ => Sink::Stdout(io::stdout()),
+        };
+        Output { inner: BufWriter::new(sink), screen, paint }
     }
 
-    /// Writes what is still in the buffer.
+    /// Whether a terminal shows it.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.screen.is_some()
+    }
+
+    /// Writes what is still in the buffer, and waits until a pager was left.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
-        self.inner.flush().map_err(failed)
+        self.inner.flush().map_err(failed)?;
+        match self.inner.get_mut() {
+            Sink::Pager(pager) => pager.finish().map_err(failed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Commands that page have the flag `--no-pager`; what never ends is not paged.
+fn wants_pager(matches: &ArgMatches) -> bool {
+    let flag = |name| matches.try_get_one::<bool>(name).ok().flatten().copied();
+    flag("no-pager") == Some(false) && flag("follow") != Some(true) && !Pager::is_unwanted()
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Sink::Stdout(stdout) => stdout.write(bytes),
+            Sink::Pager(pager) => pager.write(bytes),
+            #[cfg(test)]
+            Sink::Memory(memory) => memory.borrow_mut().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Sink::Stdout(stdout) => stdout.flush(),
+            Sink::Pager(pager) => pager.flush(),
+            #[cfg(test)]
+            Sink::Memory(_) => Ok(()),
+        }
     }
 }
 
@@ -47,6 +94,11 @@ impl Write for Output {
     }
 }
 
+/// Tells a person on standard error what the data does not say. Nothing hangs on whether that could be written.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
 /// The failure for an error while writing an [`Output`].
 pub(super) fn failed(error: io::Error) -> Failure {
     Failure::new("cannot write the output").because(OutputError(error))
@@ -57,24 +109,22 @@ pub(super) fn is_reader_gone(failure: &Failure) -> bool {
     failure.cause::<OutputError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What `write` prints, for tests.
+/// What `write` prints, for tests; on a terminal of 80 by 24, if it is one.
 #[cfg(test)]
 pub(super) fn printed(is_terminal: bool, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
-    #[derive(Clone, Default)]
-    struct Shared(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.borrow_mut().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let shared = Shared::default();
-    let mut output = Output { inner: BufWriter::new(Box::new(shared.clone())), is_terminal, paint };
+    let screen = is_terminal.then_some(Screen { columns: 80, rows: 24, is_unicode: true });
+    printed_on(screen, paint, write)
+}
+
+/// What `write` prints on such a screen, for tests.
+#[cfg(test)]
+pub(super) fn printed_on(screen: Option<Screen>, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
+    let shared = std::rc::Rc::default();
+    let sink = Sink::Memory(std::rc::Rc::clone(&shared));
+    let mut output = Output { inner: BufWriter::new(sink), screen, paint };
     write(&mut output);
     output.finish().unwrap();
-    String::from_utf8(shared.0.take()).unwrap()
+    String::from_utf8(shared.take()).unwrap()
 }
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ pub(super) enum Style {
     Dim,
     /// More than the rest.
     Bold,
+    /// What was looked for.
+    Match,
+    /// Where it comes from.
+    Cyan,
+    /// One of several.
+    Magenta,
     /// Debugging.
     Blue,
     /// Well.
@@ -59,6 +65,9 @@ impl Paint {
             Style::Normal => "",
             Style::Dim => "\x1b[2m",
             Style::Bold => "\x1b[1m",
+            Style::Match => "\x1b[1;4m",
+            Style::Cyan => "\x1b[36m",
+            Style::Magenta => "\x1b[35m",
             Style::Blue => "\x1b[34m",
             Style::Green => "\x1b[32m",
             Style::Yellow => "\x1b[33m",

@@ -1,4 +1,4 @@
-//! Records as lines of text for a person.
+//! Records as lines of text for pipes and files: nothing is cut, and nothing depends on a terminal.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -11,43 +11,104 @@ use super::text;
 /// Columns grow with what they hold, up to so many characters.
 const COLUMN_CHARACTERS_MAX: usize = 24;
 
-const STACKTRACE: &str = "exception.stacktrace";
-
 /// Shows records as lines of text in columns, which widen as they must.
 pub(super) struct Printer {
+    /// The record that the others are around.
+    marked: Option<u64>,
     severity_width: usize,
     service_width: usize,
     logger_width: usize,
 }
 
-impl Default for Printer {
-    fn default() -> Printer {
-        Printer { severity_width: 8, service_width: 1, logger_width: 1 }
-    }
-}
-
 impl Printer {
+    /// If one is marked, `>` stands before it, and a space before the others.
+    pub(super) fn new(marked: Option<u64>) -> Printer {
+        Printer { marked, severity_width: 8, service_width: 1, logger_width: 1 }
+    }
+
     /// Writes a record: `time SEVERITY service logger message name=value...`, and below it, indented, the other lines of
     /// its message and its stack trace.
     pub(super) fn write(&mut self, record: &Record<'_>, output: &mut Output) -> io::Result<()> {
-        let message = text::lines(&record.message);
-        let (first, rest) = message.split_once('\n').unwrap_or((&message, ""));
-        let stacktrace = record.attributes.text(STACKTRACE).unwrap_or_default();
+        let parts = Parts::of(record);
         let style = paint::of_severity(record.severity_number);
+        if let Some(id) = self.marked {
+            write!(output, "{} ", if id == record.id { '>' } else { ' ' })?;
+        }
         write!(output, "{} ", output.paint.text(Style::Dim, &short_time(&record.timestamp)))?;
         column(output, style, &record.severity, &mut self.severity_width)?;
         column(output, Style::Normal, &record.service, &mut self.service_width)?;
         column(output, Style::Normal, &record.logger, &mut self.logger_width)?;
-        output.write_all(first.as_bytes())?;
-        write_attributes(record, &stacktrace, output)?;
+        output.write_all(parts.first_line().as_bytes())?;
+        for (name, value) in &parts.attributes {
+            let (before, after) = output.paint.around(Style::Dim);
+            write!(output, " {before}{name}={after}{value}")?;
+        }
         writeln!(output)?;
-        indented(output, Style::Normal, rest)?;
-        indented(output, Style::Dim, &text::lines(&stacktrace))
+        indented(output, Style::Normal, parts.other_lines())?;
+        indented(output, Style::Dim, &parts.stacktrace)
     }
 }
 
+/// What is shown of a record behind its columns. Nothing in it can act on a terminal.
+pub(super) struct Parts<'a> {
+    message: Cow<'a, str>,
+    /// Its lines.
+    pub(super) stacktrace: String,
+    /// The event's name, the trace and every attribute, but not what the stack trace says already.
+    pub(super) attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+const STACKTRACE: &str = "exception.stacktrace";
+
+/// Python's number for a thread says nothing to a person; JSON and CSV have it.
+const THREAD_ID: &str = "thread.id";
+
+impl<'a> Parts<'a> {
+    /// Of this record.
+    pub(super) fn of(record: &'a Record<'_>) -> Parts<'a> {
+        let stacktrace = record.attributes.text(STACKTRACE).unwrap_or_default();
+        let mut attributes = Vec::new();
+        for (name, value) in [("event_name", &record.event_name), ("trace_id", &record.trace_id)] {
+            if !value.is_empty() {
+                attributes.push((Cow::Borrowed(name), shown(value)));
+            }
+        }
+        for (name, value) in &record.attributes.list {
+            let value = match serde_json::from_str::<Cow<'_, str>>(value.get()) {
+                Ok(_) if name == STACKTRACE => continue,
+                _ if name == THREAD_ID => continue,
+                Ok(text) if name.starts_with("exception.") && stacktrace.contains(&*text) => continue,
+                Ok(text) => shown(&text).into_owned().into(),
+                Err(_) => text::json(value.get()),
+            };
+            attributes.push((text::one_line(name), value));
+        }
+        let stacktrace = text::lines(&stacktrace).trim_end_matches('\n').to_owned();
+        Parts { message: text::lines(&record.message), stacktrace, attributes }
+    }
+
+    /// The message's first line.
+    pub(super) fn first_line(&self) -> &str {
+        self.message.split('\n').next().unwrap_or_default()
+    }
+
+    /// The message's other lines.
+    pub(super) fn other_lines(&self) -> &str {
+        self.message.split_once('\n').map_or("", |(_, rest)| rest.trim_end_matches('\n'))
+    }
+}
+
+/// A text; as a JSON string where its end could not be seen otherwise.
+fn shown(value: &str) -> Cow<'_, str> {
+    let is_bare = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
+    if !value.is_empty() && value.chars().all(is_bare) {
+        return text::one_line(value);
+    }
+    text::json(&serde_json::Value::from(value).to_string()).into_owned().into()
+}
+
 /// `2026-11-21T10:00:00.123456789Z` to the millisecond.
-fn short_time(timestamp: &str) -> Cow<'_, str> {
+pub(super) fn short_time(timestamp: &str) -> Cow<'_, str> {
     match timestamp.get(..23) {
         Some(short) if timestamp.len() == 30 && timestamp.ends_with('Z') => {
             format!("{}Z", text::one_line(short)).into()
@@ -58,55 +119,24 @@ fn short_time(timestamp: &str) -> Cow<'_, str> {
 
 fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> io::Result<()> {
     let value = if value.is_empty() { Cow::Borrowed("-") } else { text::one_line(value) };
-    let length = value.chars().count();
+    let length = text::cells(&value);
     *width = (*width).max(length.min(COLUMN_CHARACTERS_MAX));
     let padding = width.saturating_sub(length) + 1;
     write!(output, "{}{:padding$}", output.paint.text(style, &value), "")
 }
 
-/// Python's number for a thread says nothing to a person; JSON and CSV have it.
-const THREAD_ID: &str = "thread.id";
-
-/// Writes ` name=value` for the event's name, the trace and every attribute, but not what the stack trace says already.
-fn write_attributes(record: &Record<'_>, stacktrace: &str, output: &mut Output) -> io::Result<()> {
-    for (name, value) in [("event_name", &record.event_name), ("trace_id", &record.trace_id)] {
-        if !value.is_empty() {
-            write_attribute(output, name, value)?;
-        }
-    }
-    for (name, value) in &record.attributes.list {
-        match serde_json::from_str::<Cow<'_, str>>(value.get()) {
-            Ok(_) if name == STACKTRACE => {}
-            _ if name == THREAD_ID => {}
-            Ok(text) if name.starts_with("exception.") && stacktrace.contains(&*text) => {}
-            Ok(text) => write_attribute(output, name, &text)?,
-            Err(_) => write_name_and_value(output, name, &text::json(value.get()))?,
-        }
-    }
-    Ok(())
-}
-
-/// Writes a text; as a JSON string where its end could not be seen otherwise.
-fn write_attribute(output: &mut Output, name: &str, value: &str) -> io::Result<()> {
-    let is_bare = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
-    if !value.is_empty() && value.chars().all(is_bare) {
-        return write_name_and_value(output, name, &text::one_line(value));
-    }
-    let quoted = serde_json::Value::from(value).to_string();
-    write_name_and_value(output, name, &text::json(&quoted))
-}
-
-fn write_name_and_value(output: &mut Output, name: &str, value: &str) -> io::Result<()> {
-    let (before, after) = output.paint.around(Style::Dim);
-    write!(output, " {before}{}={after}{value}", text::one_line(name))
-}
-
 fn indented(output: &mut Output, style: Style, lines: &str) -> io::Result<()> {
-    for line in lines.trim_end_matches('\n').lines() {
+    for line in lines.lines() {
         writeln!(output, "    {}", output.paint.text(style, line))?;
     }
     Ok(())
 }
+
+/// A record whose every field would play with a terminal, for tests.
+#[cfg(test)]
+pub(super) const EVIL: &str = r#"{"severity":"\u001b[2J","service":"\u001b[2J","logger":"\u001b\n",
+    "message":"\u001b[2J\n\u001b[2J","timestamp":"\u001b[2J","trace_id":"\u001b[2J","event_name":"\u009b","attributes":
+    {"\u001b[2J":"\u001b[2J","b":{"\u001b":"\u009b"},"exception.stacktrace":"\u001b[2J"}}"#;
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +147,7 @@ mod tests {
 
     fn show(lines: &[&str], paint: Paint) -> String {
         printed(false, paint, |output| {
-            let mut printer = Printer::default();
+            let mut printer = Printer::new(None);
             for line in lines {
                 printer.write(&serde_json::from_str(line).unwrap(), output).unwrap();
             }
@@ -150,10 +180,7 @@ mod tests {
 
     #[test]
     fn no_field_can_reach_the_terminal() {
-        let evil = r#"{"severity":"\u001b[2J","service":"\u001b[2J","logger":"\u001b\n","message":"\u001b[2J\n\u001b[2J",
-            "timestamp":"\u001b[2J","trace_id":"\u001b[2J","event_name":"\u009b","attributes":{"\u001b[2J":"\u001b[2J",
-            "b":{"\u001b":"\u009b"},"exception.stacktrace":"\u001b[2J"}}"#;
-        let text = show(&[evil], Paint::Plain);
+        let text = show(&[EVIL], Paint::Plain);
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert_eq!(text.lines().count(), 3);
     }

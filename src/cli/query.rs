@@ -1,55 +1,85 @@
 //! `logboom query`: finds records and shows them.
 
-use std::io::{self, Write};
-
 use clap::ArgMatches;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::client::{self, Answer, Client};
 use super::output::{self, Output};
-use super::printer::Printer;
-use super::record::{self, Record};
-use super::text;
+use super::writer::Writer;
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::record::time;
-use crate::view::query;
+use crate::view::query::{self, Query};
+
+/// Records that are shown unless told otherwise: of a search, and of a trace, which is to be whole.
+const LIMIT: u64 = 100;
+const TRACE_LIMIT: u64 = 10_000;
 
 /// Asks the server and shows what it answers.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let order = matches.get_one::<String>("order").map(String::as_str);
-    let parameters = parameters(matches, order, time::now())?;
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut writer = Writer::new(matches);
-    let answer = Client::new(matches)?.get("/api/v1/records", &parameters, "application/x-ndjson")?;
-    writer.begin(output).map_err(output::failed)?;
-    match order {
-        Some(_) => stream(answer, &mut writer, output)?,
-        None => turn_round(answer, &mut writer, output)?,
+    match matches.get_one::<u64>("around") {
+        Some(id) => around(*id, matches, output)?,
+        None => search(matches, output)?,
     }
     output.finish()
 }
 
-/// The parameters of the request. Times relative to now become absolute here.
-fn parameters(
-    matches: &ArgMatches,
-    order: Option<&str>,
-    now: i64,
-) -> Result<Vec<(&'static str, String)>, Failure> {
+fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let order = order(matches);
+    let mut parameters = what(matches, time::now())?;
+    let is_trace = matches.contains_id("trace");
+    let limit = matches.get_one::<u64>("limit").copied();
+    parameters.push(("limit", limit.unwrap_or(if is_trace { TRACE_LIMIT } else { LIMIT }).to_string()));
+    parameters.push(("order", order.unwrap_or("desc").into()));
+    let mut writer = Writer::new(matches, None, output)?;
+    let answer = Client::new(matches)?.get("/api/v1/records", &parameters, "application/x-ndjson")?;
+    writer.begin(output)?;
+    match order {
+        Some(_) => stream(answer, &mut writer, output)?,
+        None => turn_round(answer, &mut writer, output)?,
+    }
+    writer.catch_up(true, output)
+}
+
+/// The order that was asked for. A trace is shown from its beginning.
+fn order(matches: &ArgMatches) -> Option<&str> {
+    let order = matches.get_one::<String>("order").map(String::as_str);
+    order.or(matches.contains_id("trace").then_some("asc"))
+}
+
+/// The parameters that say which records are meant. Times relative to now become absolute here.
+pub(super) fn what(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut parameters = Vec::new();
-    if let Some(words) = matches.get_many::<String>("query") {
-        let words: Vec<_> = words.map(String::as_str).collect();
-        parameters.push(("q", words.join(" ")));
+    let words = matches.get_many::<String>("query").unwrap_or_default();
+    let mut text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    if let Some(trace) = matches.try_get_one::<String>("trace").ok().flatten() {
+        text = of_trace(trace, &text, now)?;
+    }
+    if !text.is_empty() {
+        parameters.push(("q", text));
     }
     for name in ["since", "until"] {
         if let Some(text) = matches.get_one::<String>(name) {
             parameters.push((name, time::format(moment(name, text, now)?)));
         }
     }
-    if let Some(limit) = matches.get_one::<u64>("limit") {
-        parameters.push(("limit", limit.to_string()));
-    }
-    parameters.push(("order", order.unwrap_or("desc").into()));
     Ok(parameters)
+}
+
+/// A query for what another query finds in one trace. What is wrong with that must show before the two are one.
+fn of_trace(trace: &str, text: &str, now: i64) -> Result<String, Failure> {
+    let quoted = trace.replace('\\', "\\\\").replace('"', "\\\"");
+    let trace = format!("trace_id:\"{quoted}\"");
+    if text.is_empty() {
+        return Ok(trace);
+    }
+    Query::parse(text, now).map_err(|error| {
+        Failure::usage("the query is not understood")
+            .because(format!("{}\n{}", error.problem, error.render(text)))
+            .hint(error.problem.hint())
+    })?;
+    Ok(format!("{trace} ({text})"))
 }
 
 /// A time in ns since the epoch, in any of the forms that queries take.
@@ -85,58 +115,32 @@ fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> R
     lines.iter().rev().try_for_each(|line| writer.write(line, output))
 }
 
-/// The formats in which records are shown.
-enum Writer {
-    Text(Printer),
-    Json,
-    Csv,
+/// What the server knows of the neighbourhood of a record.
+#[derive(Deserialize)]
+struct Context<'a> {
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+    #[serde(default)]
+    partial: bool,
 }
 
-impl Writer {
-    fn new(matches: &ArgMatches) -> Writer {
-        match matches.get_one::<String>("format").map(String::as_str) {
-            Some("json") => Writer::Json,
-            Some("csv") => Writer::Csv,
-            _ => Writer::Text(Printer::default()),
-        }
+/// Shows a record with those before and after it.
+fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let count = |name| matches.get_one::<u64>(name).map_or_else(|| "10".into(), u64::to_string);
+    let scope = matches.get_one::<String>("scope").map_or("service", String::as_str);
+    let parameters = [("before", count("before")), ("after", count("after")), ("scope", scope.into())];
+    let mut writer = Writer::new(matches, Some(id), output)?;
+    let path = format!("/api/v1/records/{id}/context");
+    let body = Client::new(matches)?.get(&path, &parameters, "application/json")?.all()?;
+    let context: Context<'_> = serde_json::from_slice(&body).map_err(client::not_understood)?;
+    writer.begin(output)?;
+    context.records.iter().try_for_each(|record| writer.write(record.get().as_bytes(), output))?;
+    writer.catch_up(true, output)?;
+    if context.partial {
+        output.finish()?;
+        output::note("the search ended before it had found all of them; --scope all finds them faster");
     }
-
-    fn begin(&self, output: &mut Output) -> io::Result<()> {
-        match self {
-            Writer::Csv => record::write_csv_heading(output),
-            Writer::Text(_) | Writer::Json => Ok(()),
-        }
-    }
-
-    /// Writes the record of one line of the answer; an empty line is none.
-    fn write(&mut self, line: &[u8], output: &mut Output) -> Result<(), Failure> {
-        if line.is_empty() {
-            return Ok(());
-        }
-        let parse = || serde_json::from_slice::<Record<'_>>(line).map_err(client::not_understood);
-        match self {
-            Writer::Text(printer) => printer.write(&parse()?, output),
-            Writer::Csv if output.is_terminal => write_csv_visibly(&parse()?, output),
-            Writer::Csv => record::write_csv(&parse()?, output),
-            Writer::Json => write_json(line, output),
-        }
-        .map_err(output::failed)
-    }
-}
-
-/// The line as it came; on a terminal, its control characters escaped.
-fn write_json(line: &[u8], output: &mut Output) -> io::Result<()> {
-    match output.is_terminal {
-        true => output.write_all(text::json(&String::from_utf8_lossy(line)).as_bytes())?,
-        false => output.write_all(line)?,
-    }
-    output.write_all(b"\n")
-}
-
-fn write_csv_visibly(record: &Record<'_>, output: &mut Output) -> io::Result<()> {
-    let mut row = Vec::new();
-    record::write_csv(record, &mut row)?;
-    output.write_all(text::lines(&String::from_utf8_lossy(&row)).as_bytes())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -146,18 +150,23 @@ mod tests {
     use crate::cli::output::printed;
     use crate::cli::paint::Paint;
     use crate::cli::server::Server;
+    use crate::record::time::SECOND;
 
     const TWO: &str = "{\"id\":2,\"timestamp\":\"2026-11-21T10:00:02.000000000Z\",\"message\":\"new\\u001b\"}\n\
                        {\"id\":1,\"timestamp\":\"2026-11-21T10:00:01.000000000Z\",\"message\":\"old\\u009b\"}\n";
 
     /// Runs the command against a canned answer; what it printed, and what it asked.
-    fn ask(arguments: &[&str], is_terminal: bool) -> (String, String) {
-        let server = Server::start("200 OK", TWO);
+    fn ask_for(body: &str, arguments: &[&str], is_terminal: bool) -> (String, String) {
+        let server = Server::start("200 OK", body);
         let words = ["logboom", "query", "--url", &server.url];
         let matches = arguments::command().get_matches_from(words.iter().chain(arguments));
         let matches = matches.subcommand().unwrap().1;
         let text = printed(is_terminal, Paint::Plain, |output| run(matches, output).unwrap());
         (text, server.request())
+    }
+
+    fn ask(arguments: &[&str], is_terminal: bool) -> (String, String) {
+        ask_for(TWO, arguments, is_terminal)
     }
 
     #[test]
@@ -179,15 +188,6 @@ mod tests {
     }
 
     #[test]
-    fn json_as_it_came_but_for_terminals() {
-        assert_eq!(ask(&["--format", "json", "--order", "desc"], false).0, TWO);
-        let raw = printed(true, Paint::Plain, |output| {
-            write_json("{\"a\":\"\u{9b}\"}".as_bytes(), output).unwrap();
-        });
-        assert_eq!(raw, "{\"a\":\"\\u009b\"}\n");
-    }
-
-    #[test]
     fn csv_has_a_heading() {
         let (text, _) = ask(&["--format", "csv"], false);
         let rows: Vec<_> = text.split("\r\n").collect();
@@ -201,11 +201,49 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_from_its_beginning() {
+        let (text, request) = ask(&["--trace", "a\"7"], false);
+        assert!(text.find("new").unwrap() < text.find("old").unwrap(), "as the server sends it: {text}");
+        assert!(
+            request.starts_with("GET /api/v1/records?q=trace_id%3A%22a%5C%227%22&limit=10000&order=asc "),
+            "{request}"
+        );
+        let (_, request) = ask(&["--trace", "7", "a OR b", "--limit=5"], false);
+        assert!(request.contains("?q=trace_id%3A%227%22%20(a%20OR%20b)&limit=5&order=asc "), "{request}");
+    }
+
+    #[test]
+    fn a_query_cannot_break_out_of_a_trace() {
+        let failure = of_trace("7", "a) OR (b", 0).unwrap_err();
+        let expected =
+            "error: the query is not understood: nothing opens this parenthesis\na) OR (b\n ^\nhint: ";
+        assert!(failure.to_string().starts_with(expected), "{failure}");
+    }
+
+    #[test]
+    fn a_record_among_those_around_it() {
+        let body = r#"{"records":[{"id":1,"timestamp":"2026-11-21T10:00:01.000000000Z","message":"before"},
+            {"id":2,"timestamp":"2026-11-21T10:00:02.000000000Z","message":"this"}],"partial":false}"#;
+        let (text, request) = ask_for(body, &["--around", "2", "--before", "1"], false);
+        let expected =
+            "  2026-11-21T10:00:01.000Z -        - - before\n> 2026-11-21T10:00:02.000Z -        - - this\n";
+        assert_eq!(text, expected);
+        assert!(
+            request.starts_with("GET /api/v1/records/2/context?before=1&after=10&scope=service "),
+            "{request}"
+        );
+        let (text, _) = ask_for(body, &["--around=2", "--scope=all"], true);
+        let expected =
+            "-- 2026-11-21 UTC --\n  10:00:01.000 -    - - before id=1\n> 10:00:02.000 -    - - this id=2\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn moments() {
-        let now = 1_795_255_200 * time::SECOND;
+        let now = 1_795_255_200 * SECOND;
         assert_eq!(moment("since", "now", now).unwrap(), now);
-        assert_eq!(moment("since", "1h", now).unwrap(), now - 3600 * time::SECOND);
-        assert_eq!(moment("since", "1h30m", now).unwrap(), now - 5400 * time::SECOND);
+        assert_eq!(moment("since", "1h", now).unwrap(), now - 3600 * SECOND);
+        assert_eq!(moment("since", "1h30m", now).unwrap(), now - 5400 * SECOND);
         assert_eq!(moment("since", "2026-11-21T10:00:00Z", now).unwrap(), now);
         assert_eq!(moment("since", "1795255200", now).unwrap(), now);
         let failure = moment("until", "yesterday", now).unwrap_err().to_string();
@@ -213,13 +251,5 @@ mod tests {
             failure.starts_with("error: bad value for --until: `yesterday` is not a time\nhint: "),
             "{failure}"
         );
-    }
-
-    #[test]
-    fn what_is_no_record_is_a_failure() {
-        let mut writer = Writer::Text(Printer::default());
-        printed(false, Paint::Plain, |output| {
-            assert!(writer.write(b"<html>", output).unwrap_err().to_string().contains("cannot understand"));
-        });
     }
 }

@@ -1,14 +1,13 @@
-//! A record as a server sends it (`crate::record::json`), and as a row of CSV.
+//! A record as a server sends it (`crate::record::json`), and its fields by name.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::record::csv;
+use crate::view::query::{Column, Field};
 
 /// One line of NDJSON, borrowed. What the line does not have is empty, or 0.
 #[derive(Debug, Default, Deserialize)]
@@ -74,60 +73,52 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// The columns that every database shows, in their order.
-const COLUMNS: [&str; 17] = [
-    "id",
-    "time",
-    "severity_number",
-    "severity",
-    "service",
-    "logger",
-    "host",
-    "message",
-    "trace_id",
-    "span_id",
-    "event_name",
-    "file",
-    "line",
-    "function",
-    "process_id",
-    "thread",
-    "attributes",
-];
-
-/// Writes the heading of [`write_csv`].
-pub(super) fn write_csv_heading(out: &mut impl Write) -> io::Result<()> {
-    let mut row = csv::Row::new(out);
-    for column in COLUMNS {
-        row.raw(column)?;
-    }
-    row.end()
+/// What a field of a record holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A number, or any other JSON that is no text.
+    Json(Cow<'a, str>),
 }
 
-/// Writes a record as a row of CSV; numbers that were not given are empty.
-pub(super) fn write_csv(record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
-    let number = |number: u32| if number == 0 { String::new() } else { number.to_string() };
-    let mut row = csv::Row::new(out);
-    row.raw(&record.id.to_string())?;
-    row.raw(&record.timestamp)?;
-    row.raw(&number(record.severity_number.into()))?;
-    for text in [&record.severity, &record.service, &record.logger, &record.host, &record.message] {
-        row.text(text)?;
+impl<'a> Record<'a> {
+    /// The value of a field, if it has one.
+    pub(super) fn value(&self, field: &Field) -> Option<Value<'_>> {
+        let column = match field {
+            Field::Attribute(name) => return self.attributes.value(name),
+            Field::Column(column) => *column,
+        };
+        let text = match column {
+            Column::Id => return Some(Value::Json(self.id.to_string().into())),
+            Column::SeverityNumber => return number(self.severity_number.into()),
+            Column::Line => return number(self.line),
+            Column::ProcessId => return number(self.process_id),
+            Column::Time => &self.timestamp,
+            Column::Severity => &self.severity,
+            Column::Service => &self.service,
+            Column::Logger => &self.logger,
+            Column::Host => &self.host,
+            Column::Message => &self.message,
+            Column::TraceId => &self.trace_id,
+            Column::SpanId => &self.span_id,
+            Column::EventName => &self.event_name,
+            Column::File => &self.file,
+            Column::Function => &self.function,
+            Column::Thread => &self.thread,
+        };
+        (!text.is_empty()).then(|| Value::Text(Cow::Borrowed(text)))
     }
-    for text in [&record.trace_id, &record.span_id, &record.event_name, &record.file] {
-        row.text(text)?;
-    }
-    row.raw(&number(record.line))?;
-    row.text(&record.function)?;
-    row.raw(&number(record.process_id))?;
-    row.text(&record.thread)?;
-    row.raw(&record.attributes.as_json())?;
-    row.end()
 }
 
-impl Members<'_> {
+/// A number that was not given is 0.
+fn number<'a>(number: u32) -> Option<Value<'a>> {
+    (number != 0).then(|| Value::Json(number.to_string().into()))
+}
+
+impl<'a> Members<'a> {
     /// As JSON again; nothing for no members.
-    fn as_json(&self) -> String {
+    pub(super) fn as_json(&self) -> String {
         if self.list.is_empty() {
             return String::new();
         }
@@ -136,6 +127,35 @@ impl Members<'_> {
             format!("{name}:{value}")
         };
         format!("{{{}}}", self.list.iter().map(member).collect::<Vec<_>>().join(","))
+    }
+
+    /// The value of an attribute as queries know it: the member of the name, or what its dots lead to.
+    fn value(&self, name: &str) -> Option<Value<'a>> {
+        let raw = self.member(name).or_else(|| self.at(name))?;
+        Some(match serde_json::from_str::<Cow<'a, str>>(raw.get()) {
+            Ok(text) => Value::Text(text),
+            Err(_) => Value::Json(raw.get().into()),
+        })
+    }
+
+    /// The last member of the name, which is the one that counts.
+    fn member(&self, name: &str) -> Option<&'a RawValue> {
+        self.list.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    fn at(&self, path: &str) -> Option<&'a RawValue> {
+        let (first, mut rest) = path.split_once('.')?;
+        let mut value = self.member(first)?;
+        loop {
+            let members: Members<'a> = serde_json::from_str(value.get()).ok()?;
+            let (step, after) =
+                rest.split_once('.').map_or((rest, None), |(step, after)| (step, Some(after)));
+            value = members.member(step)?;
+            match after {
+                Some(after) => rest = after,
+                None => return Some(value),
+            }
+        }
     }
 
     /// The member of this name, if it is a text.
@@ -158,19 +178,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_as_csv() {
-        let mut out = Vec::new();
-        write_csv_heading(&mut out).unwrap();
-        write_csv(&serde_json::from_str(FULL).unwrap(), &mut out).unwrap();
-        write_csv(&serde_json::from_str(r#"{"id":8,"message":"=HYPERLINK(1)"}"#).unwrap(), &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let rows: Vec<_> = text.split("\r\n").collect();
-        assert_eq!(rows[0], COLUMNS.join(","));
-        assert!(
-            rows[1].starts_with("7,2026-11-21T10:00:00.123456789Z,17,ERROR,billing,app.views,web-1,\"card"),
-            "{text}"
-        );
-        assert!(rows[1].contains(",/srv/app/views.py,17,pay,4321,MainThread,\"{\"\"z\"\":1,"), "{text}");
-        assert_eq!(rows[2], "8,,,,,,,'=HYPERLINK(1),,,,,,,,,");
+    fn fields_by_the_names_of_queries() {
+        let line = r#"{"id":7,"timestamp":"2026-11-21T10:00:00.000000000Z","message":"m","line":17,"attributes":
+            {"level":"high","n":1.50,"text":"a\"b","http":{"request":{"method":"GET"}},"a.b":1,"a":{"b":2},"n":2.50}}"#;
+        let record: Record<'_> = serde_json::from_str(line).unwrap();
+        let value = |name: &str| match record.value(&Field::of_name(name).unwrap()) {
+            Some(Value::Text(text)) => format!("text {text}"),
+            Some(Value::Json(json)) => format!("json {json}"),
+            None => "nothing".into(),
+        };
+        for (name, expected) in [
+            ("id", "json 7"),
+            ("time", "text 2026-11-21T10:00:00.000000000Z"),
+            ("code.line.number", "json 17"),
+            ("pid", "nothing"),
+            ("level", "nothing"),
+            ("attributes.level", "text high"),
+            ("n", "json 2.50"),
+            ("text", "text a\"b"),
+            ("http.request.method", "text GET"),
+            ("http.request", "json {\"method\":\"GET\"}"),
+            ("http.nothing.method", "nothing"),
+            ("a.b", "json 1"),
+        ] {
+            assert_eq!(value(name), expected, "{name}");
+        }
     }
 }

@@ -39,11 +39,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     output.finish()?;
     if answer.truncated {
         let count = answer.rows.len();
-        // The data is complete without this note, so nothing hangs on whether it could be written.
-        let _ = writeln!(
-            io::stderr(),
-            "note: only the first {count} rows; the server's `query_rows_max` allows no more"
-        );
+        output::note(&format!("only the first {count} rows; the server's `query_rows_max` allows no more"));
     }
     Ok(())
 }
@@ -74,7 +70,7 @@ fn write_json(answer: &Answer<'_>, output: &mut Output) -> io::Result<()> {
     for row in &answer.rows {
         let members = names.iter().zip(row).map(|(name, value)| format!("{name}:{value}"));
         let line = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-        let line = if output.is_terminal { text::json(&line) } else { line.as_str().into() };
+        let line = if output.is_terminal() { text::json(&line) } else { line.as_str().into() };
         writeln!(output, "{line}")?;
     }
     Ok(())
@@ -93,7 +89,7 @@ fn write_csv(answer: &Answer<'_>, output: &mut Output) -> io::Result<()> {
 }
 
 fn write_csv_row(output: &mut Output, cells: impl Iterator<Item = (String, bool)>) -> io::Result<()> {
-    let is_terminal = output.is_terminal;
+    let is_terminal = output.is_terminal();
     let mut row = csv::Row::new(output);
     for (cell, is_number) in cells {
         let cell = if is_terminal { text::lines(&cell) } else { cell.as_str().into() };

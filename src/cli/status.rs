@@ -26,7 +26,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
 
 fn write_json(status: &Value, output: &mut Output) -> io::Result<()> {
     let json = status.to_string();
-    writeln!(output, "{}", if output.is_terminal { text::json(&json) } else { json.as_str().into() })
+    writeln!(output, "{}", if output.is_terminal() { text::json(&json) } else { json.as_str().into() })
 }
 
 fn write(status: &Value, output: &mut Output) -> io::Result<()> {
@@ -173,7 +173,8 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-fn thousands(number: u64) -> String {
+/// A number with its thousands apart.
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -12,7 +12,13 @@ const COLUMN_CHARACTERS_MAX: usize = 60;
 /// A table with a heading. Columns in which every cell is a number are aligned to the right.
 pub(super) struct Table {
     columns: Vec<String>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    /// Of its first cell.
+    style: Style,
+    cells: Vec<Cell>,
 }
 
 struct Cell {
@@ -34,9 +40,14 @@ impl Table {
 
     /// Adds a row of texts, each with whether it is a number.
     pub(super) fn cells(&mut self, cells: impl IntoIterator<Item = (String, bool)>) {
+        self.styled_row(Style::Normal, cells);
+    }
+
+    /// The same, with the first one in a style.
+    pub(super) fn styled_row(&mut self, style: Style, cells: impl IntoIterator<Item = (String, bool)>) {
         let cell =
             |(text, is_number): (String, bool)| Cell { text: text::one_line(&text).into_owned(), is_number };
-        self.rows.push(cells.into_iter().map(cell).collect());
+        self.rows.push(Row { style, cells: cells.into_iter().map(cell).collect() });
     }
 
     /// Writes heading and rows.
@@ -44,11 +55,10 @@ impl Table {
         let layout: Vec<_> = (0..self.columns.len()).map(|column| self.layout(column)).collect();
         let (before, after) = output.paint.around(Style::Bold);
         output.write_all(before.as_bytes())?;
-        line(output, self.columns.iter().map(String::as_str), &layout)?;
-        output.write_all(after.as_bytes())?;
-        writeln!(output)?;
+        line(output, Style::Normal, self.columns.iter().map(String::as_str), &layout)?;
+        writeln!(output, "{after}")?;
         for row in &self.rows {
-            line(output, row.iter().map(|cell| cell.text.as_str()), &layout)?;
+            line(output, row.style, row.cells.iter().map(|cell| cell.text.as_str()), &layout)?;
             writeln!(output)?;
         }
         Ok(())
@@ -56,30 +66,30 @@ impl Table {
 
     /// The width of a column, and whether it is aligned to the right.
     fn layout(&self, column: usize) -> (usize, bool) {
-        let cells = || self.rows.iter().filter_map(|row| row.get(column));
-        let widest = cells().map(|cell| width(&cell.text)).max().unwrap_or(0).min(COLUMN_CHARACTERS_MAX);
+        let cells = || self.rows.iter().filter_map(|row| row.cells.get(column));
+        let widest =
+            cells().map(|cell| text::cells(&cell.text)).max().unwrap_or(0).min(COLUMN_CHARACTERS_MAX);
         let is_right =
             cells().any(|cell| cell.is_number) && cells().all(|cell| cell.is_number || cell.text.is_empty());
-        (widest.max(width(&self.columns[column])), is_right)
+        (widest.max(text::cells(&self.columns[column])), is_right)
     }
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// Writes one line; the last cell is not padded, so that no line ends with blanks.
 fn line<'a>(
     output: &mut Output,
+    mut style: Style,
     cells: impl Iterator<Item = &'a str>,
     layout: &[(usize, bool)],
 ) -> io::Result<()> {
     let mut cells = cells.zip(layout).peekable();
     while let Some((text, &(width, is_right))) = cells.next() {
+        let padding = width.saturating_sub(text::cells(text));
+        let text = output.paint.text(std::mem::replace(&mut style, Style::Normal), text);
         match (is_right, cells.peek().is_some()) {
-            (true, false) => write!(output, "{text:>width$}")?,
-            (true, true) => write!(output, "{text:>width$}  ")?,
-            (false, true) => write!(output, "{text:<width$}  ")?,
+            (true, false) => write!(output, "{:padding$}{text}", "")?,
+            (true, true) => write!(output, "{:padding$}{text}  ", "")?,
+            (false, true) => write!(output, "{text}{:padding$}  ", "")?,
             (false, false) => write!(output, "{text}")?,
         }
     }
@@ -91,6 +101,15 @@ mod tests {
     use super::*;
     use crate::cli::output::printed;
     use crate::cli::paint::Paint;
+
+    #[test]
+    fn wide_characters_take_two_cells() {
+        let mut table = Table::new(["name", "x"]);
+        table.row(["\u{6f22}\u{5b57}\u{6f22}".into(), "a".into()]);
+        table.row(["abc".into(), "b".into()]);
+        let page = printed(false, Paint::Plain, |output| table.write(output).unwrap());
+        assert_eq!(page, "name    x\n\u{6f22}\u{5b57}\u{6f22}  a\nabc     b\n");
+    }
 
     #[test]
     fn one_long_cell_does_not_widen_every_row() {

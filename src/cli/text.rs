@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// Whether a terminal might act on it or hide text with it: C0 and C1 controls, DEL, and Unicode's direction and
 /// line controls ("Trojan Source", CVE-2021-42574).
 fn is_control(c: char) -> bool {
@@ -69,9 +71,59 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The cells of a terminal that a text takes: wide characters two, combining ones none.
+pub(super) fn cells(text: &str) -> usize {
+    text.width()
+}
+
+/// The text, or as much of its beginning as so many cells hold, and a mark that it goes on.
+pub(super) fn beginning(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'_, str> {
+    if cells(text) <= cells_max {
+        return Cow::Borrowed(text);
+    }
+    let count = fitting(text.chars(), cells_max.saturating_sub(1));
+    Cow::Owned(text.chars().take(count).chain([ellipsis(is_unicode)]).collect())
+}
+
+/// The text, or as much of its end as so many cells hold, and a mark that something comes before it.
+pub(super) fn ending(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'_, str> {
+    if cells(text) <= cells_max {
+        return Cow::Borrowed(text);
+    }
+    let count = fitting(text.chars().rev(), cells_max.saturating_sub(1));
+    let skipped = text.chars().count() - count;
+    Cow::Owned([ellipsis(is_unicode)].into_iter().chain(text.chars().skip(skipped)).collect())
+}
+
+fn ellipsis(is_unicode: bool) -> char {
+    if is_unicode { '\u{2026}' } else { '~' }
+}
+
+/// How many of these characters so many cells hold.
+fn fitting(characters: impl Iterator<Item = char>, cells_max: usize) -> usize {
+    let mut used = 0;
+    characters
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= cells_max
+        })
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_by_cells() {
+        assert_eq!(beginning("billing-service", 8, true), "billing\u{2026}");
+        assert_eq!(beginning("billing", 7, true), "billing");
+        assert_eq!(ending("shop.payments.views", 6, false), "~views");
+        let wide = "\u{6f22}\u{5b57}\u{6f22}\u{5b57}";
+        assert_eq!((cells(wide), cells("e\u{301}")), (8, 1));
+        assert_eq!(beginning(wide, 6, true), "\u{6f22}\u{5b57}\u{2026}");
+        assert_eq!(cells(&ending(wide, 6, true)), 5);
+    }
 
     #[test]
     fn nothing_that_a_terminal_acts_on_gets_through() {

@@ -1,9 +1,11 @@
 //! The command line, as a person or a script meets it.
 
 mod config;
+mod documents;
 mod reading;
 mod serving;
 mod spool;
+mod terminal;
 
 use std::process::{Command, Output};
 

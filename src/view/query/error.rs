@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 
 /// Why a query was not understood, and where.
@@ -120,12 +122,14 @@ impl QueryError {
         QueryError { range, problem }
     }
 
-    /// The query and, below it, a line of `^` under the part that the error is about.
+    /// The query and, below it, a line of `^` under the part that the error is about, as a terminal shows them.
     pub fn render(&self, query: &str) -> String {
-        let characters = |range| query.get(range).unwrap_or("").chars().count();
-        let shown: String = query.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let before = " ".repeat(characters(0..self.range.start));
-        let marks = "^".repeat(characters(self.range.clone()).max(1));
+        let shown =
+            |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
+        let cells = |range| shown(query.get(range).unwrap_or("")).width();
+        let before = " ".repeat(cells(0..self.range.start));
+        let marks = "^".repeat(cells(self.range.clone()).max(1));
+        let shown = shown(query);
         format!("{shown}\n{before}{marks}")
     }
 }

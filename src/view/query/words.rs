@@ -25,6 +25,16 @@ impl Pattern {
         self.open_start || self.open_end
     }
 
+    /// Where the pattern stands in a text, with no word going on at its closed ends; none of an empty pattern.
+    pub fn ranges_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
+        let length = self.text.len();
+        Encoded::from(self)
+            .places(text.as_bytes())
+            .into_iter()
+            .flatten()
+            .map(move |place| place..place + length)
+    }
+
     /// One text for a parameter of SQL: the pattern between two characters, `*` for an open end and `|` for another.
     pub fn encoded(&self) -> String {
         let end = |open| char::from(if open { OPEN } else { CLOSED });
@@ -82,15 +92,16 @@ impl<'a> Encoded<'a> {
     /// The rarest byte of the pattern is searched for at the speed of memory; ends are checked before the rest, so
     /// that a long run of the same letter does not cost its length at each of its places.
     pub(super) fn is_in(self, text: &[u8]) -> bool {
-        let Some(places) = text.len().checked_sub(self.text.len()) else {
-            return false;
-        };
-        let Some((offset, rarest)) = rarest_byte(self.text) else {
-            return true;
-        };
+        self.text.is_empty() || self.places(text).is_some_and(|mut places| places.next().is_some())
+    }
+
+    /// The places where it does; an empty pattern has none.
+    fn places(self, text: &'a [u8]) -> Option<impl Iterator<Item = usize> + 'a> {
+        let places = text.len().checked_sub(self.text.len())?;
+        let (offset, rarest) = rarest_byte(self.text)?;
         let window = &text[offset..=offset + places];
-        memchr2_iter(rarest.to_ascii_lowercase(), rarest.to_ascii_uppercase(), window)
-            .any(|place| self.is_at(text, place))
+        let found = memchr2_iter(rarest.to_ascii_lowercase(), rarest.to_ascii_uppercase(), window);
+        Some(found.filter(move |place| self.is_at(text, *place)))
     }
 
     fn is_at(self, text: &[u8], place: usize) -> bool {

@@ -61,6 +61,9 @@ fn help_is_data() {
         &["--help"][..],
         &["serve", "--help"],
         &["query", "--help"],
+        &["stats", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
         &["sql", "-h"],
         &["spool", "verify", "--help"],
         &["--version"],
@@ -73,7 +76,8 @@ fn help_is_data() {
         assert!(text.lines().all(|line| line.trim_end() == line), "blanks at the end of a line: {text}");
     }
     let help = out(&run(&["--help"]));
-    for command in ["serve", "query", "sql", "status", "check-config", "spool"] {
+    for command in ["serve", "query", "stats", "sql", "status", "check-config", "spool", "completions", "man"]
+    {
         assert!(help.contains(&format!("\n  {command}")), "{help}");
     }
     // Without a command, help is what is missing.

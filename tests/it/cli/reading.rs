@@ -84,6 +84,45 @@ fn records_as_json_and_csv() {
 }
 
 #[test]
+fn only_some_fields() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let fields = ["query", "--fields=level,service,amount,attributes.user name,message", "--limit=2"];
+    let with = |format| printed(&server, &[&fields[..], &["--format", format]].concat());
+    assert_eq!(
+        with("text"),
+        "ERROR  billing  -  -  it failed, \"badly\"\\nand twice\nWARN   -        -  a b  =1+1 \\x1b[31mred\\x1b[0m\n"
+    );
+    let csv = "level,service,amount,attributes.user name,message\r\n\
+               ERROR,billing,,,\"it failed, \"\"badly\"\"\nand twice\"\r\nWARN,,,a b,'=1+1 \x1b[31mred\x1b[0m\r\n";
+    assert_eq!(with("csv"), csv);
+    let json: Value = serde_json::from_str(with("json").lines().nth(1).unwrap()).unwrap();
+    assert_eq!(
+        json,
+        json!({"level": "WARN", "attributes.user name": "a b", "message": "=1+1 \u{1b}[31mred\u{1b}[0m"})
+    );
+    let output = server.cli(&["query", "--fields=level,,message"]);
+    assert_fails(&output, 2, &["bad value for --fields", "hint: "]);
+}
+
+#[test]
+fn a_trace() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    assert_eq!(server.post(r#"{"message":"and refused","trace_id":"17"}"#).status, 200);
+    server.flush();
+    let messages = |arguments: &[&str]| {
+        let all = [&["query", "--fields=message", "--trace=17"], arguments].concat();
+        printed(&server, &all)
+    };
+    assert_eq!(messages(&[]), "card accepted\nand refused\n");
+    assert_eq!(messages(&["refused OR nothing"]), "and refused\n");
+    assert_eq!(messages(&["--limit=1", "--order=desc"]), "and refused\n");
+    let output = server.cli(&["query", "--trace=17", "refused) OR (card"]);
+    assert_fails(&output, 2, &["nothing opens this parenthesis", "refused) OR (card\n       ^\nhint: "]);
+}
+
+#[test]
 fn statements() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
@@ -191,4 +230,72 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
     assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
     assert!(out(&output).ends_with(" line 0\n"), "{}", out(&output));
+}
+
+#[test]
+fn a_record_and_those_around_it() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let around = |arguments: &[&str]| {
+        let all = [&["query", "--around=2", "--fields=message"], arguments].concat();
+        printed(&server, &all)
+    };
+    assert_eq!(around(&[]), "card accepted\nit failed, \"badly\"\\nand twice\n");
+    assert_eq!(around(&["--before=0", "--scope=all"]).lines().count(), 2);
+    assert_eq!(
+        around(&["--before=1", "--after=1", "--scope=all", "--format=csv"]).matches("\r\n").count(),
+        4
+    );
+    let page = printed(&server, &["query", "--around=1", "--scope=all", "--after=1"]);
+    let marked: Vec<_> = page.lines().map(|line| &line[..3]).collect();
+    assert_eq!(marked, ["> 2", "  2", "   ", "   ", "   ", "   "], "{page}");
+    assert_fails(&server.cli(&["query", "--around=17"]), 1, &["17"]);
+    assert_fails(&server.cli(&["query", "--around=1", "word"]), 2, &["--around", "QUERY"]);
+    assert_fails(&server.cli(&["query", "--before=1"]), 2, &["--around"]);
+}
+
+#[test]
+fn counts() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder);
+    let range = ["--since=2026-11-21T10:00", "--until=2026-11-21T10:01"];
+    let stats = |arguments: &[&str]| printed(&server, &[&["stats", "--ascii"], arguments, &range].concat());
+    let expected = "\
+2026-11-21 10:00:00 to 2026-11-21 10:01:00 UTC: 3 records, 5 s a bar
+     1 |####
+";
+    let page = stats(&["--buckets=12"]);
+    assert!(
+        page.starts_with(
+            "2026-11-21 10:00:00 to 2026-11-21 10:01:00 UTC: 3 records, 5 s a bar\n     3 |####\n"
+        ),
+        "{expected}{page}"
+    );
+    let tables = "
+
+severity  records   share  over time
+ERROR           1  33.3 %  #
+WARN            1  33.3 %  #
+INFO            1  33.3 %  #
+
+service  records   share  over time
+billing        2  66.7 %  #
+-              1  33.3 %  #
+";
+    assert!(page.ends_with(tables), "{page}");
+    let csv = stats(&["--by=logger", "--format=csv", "--buckets=2", "service:billing"]);
+    let expected = "by,value,time,count\r\nlogger,app.views,2026-11-21T10:00:00.000000000Z,2\r\n\
+                    logger,app.views,2026-11-21T10:00:30.000000000Z,0\r\n";
+    assert_eq!(csv, expected);
+    let json = stats(&["--by=amount,level", "--format=json"]);
+    let documents: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&documents[0]["by"], &documents[1]["by"]), (&json!("amount"), &json!("level")));
+    assert_eq!(documents[0]["total"], 3);
+    assert_eq!(stats(&["nothing like it"]).lines().count(), 1);
+    assert_fails(
+        &server.cli(&["stats", "service:"]),
+        2,
+        &["the field has no value", "service:\n", "^", "hint: "],
+    );
+    assert_fails(&server.cli(&["stats", "--by="]), 2, &["hint: "]);
 }

@@ -266,6 +266,10 @@ fn an_error_points_at_its_place() {
     let error = Query::parse(query, NOW).unwrap_err();
     assert_eq!(error.render(query), "\u{fc}ber line:\u{fc}ber -x\n          ^^^^");
     assert_eq!(error.to_string(), "`line` is compared with whole numbers from 0 (at byte 11)");
+    // Wide characters take two cells of a terminal.
+    let query = "\u{6f22}\u{5b57} line:\u{6f22}";
+    let error = Query::parse(query, NOW).unwrap_err();
+    assert_eq!(error.render(query), format!("{query}\n          ^^"));
     assert_eq!(error.problem.hint(), "write it like `line:17` or `line>=17`");
 }
 

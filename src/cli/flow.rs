@@ -1,0 +1,207 @@
+//! Text in styles, laid out in lines of a terminal's width.
+
+use unicode_width::UnicodeWidthChar;
+
+use super::paint::{Paint, Style};
+use super::text;
+
+/// Lines that fill up. Texts must have passed [`text`]: nothing here looks for control characters.
+pub(super) struct Flow {
+    paint: Paint,
+    columns: usize,
+    indent: usize,
+    lines: Vec<String>,
+    line: String,
+    /// Cells of `line`.
+    width: usize,
+    /// Spaces that come before the next character, unless a line ends there.
+    spaces: usize,
+    /// Whether the line has nothing but its indentation.
+    is_fresh: bool,
+    style: Style,
+}
+
+/// A text in a style.
+type Piece<'a> = (Style, &'a str);
+
+/// Cells of these texts, without blanks that end them.
+fn width(pieces: &[Piece<'_>]) -> usize {
+    let whole: usize = pieces.iter().map(|(_, text)| text::cells(text)).sum();
+    let last = pieces.last().map_or("", |(_, text)| text);
+    whole - (last.len() - last.trim_end_matches(' ').len())
+}
+
+impl Flow {
+    /// Lines of so many cells. Where one goes on below itself, it is indented.
+    pub(super) fn new(paint: Paint, columns: usize, indent: usize) -> Flow {
+        Flow {
+            paint,
+            columns,
+            indent,
+            lines: Vec::new(),
+            line: String::new(),
+            width: 0,
+            spaces: 0,
+            is_fresh: true,
+            style: Style::Normal,
+        }
+    }
+
+    /// The same, with the first line indented too.
+    pub(super) fn indented(paint: Paint, columns: usize, first_indent: usize, indent: usize) -> Flow {
+        Flow { line: " ".repeat(first_indent), width: first_indent, ..Flow::new(paint, columns, indent) }
+    }
+
+    /// Adds a text, which goes on in the next line where a word ends, or anywhere if a word is longer than a line.
+    pub(super) fn text(&mut self, style: Style, text: &str) {
+        self.words(&[(style, text)]);
+    }
+
+    /// Adds texts that stay together if one line can hold them.
+    pub(super) fn keep(&mut self, pieces: &[Piece<'_>]) {
+        if width(pieces) <= self.room() { self.together(pieces) } else { self.words(pieces) }
+    }
+
+    fn words(&mut self, pieces: &[Piece<'_>]) {
+        let mut word = Vec::new();
+        for (style, piece) in pieces {
+            for part in piece.split_inclusive(' ') {
+                word.push((*style, part));
+                if part.ends_with(' ') {
+                    self.together(&word);
+                    word.clear();
+                }
+            }
+        }
+        self.together(&word);
+    }
+
+    fn together(&mut self, pieces: &[Piece<'_>]) {
+        let width = width(pieces);
+        if width <= self.room() && !self.is_fresh && self.width + self.spaces + width > self.columns {
+            self.turn();
+        }
+        for (style, piece) in pieces {
+            piece.chars().for_each(|c| self.character(*style, c));
+        }
+    }
+
+    /// Cells of a line that goes on.
+    fn room(&self) -> usize {
+        self.columns.saturating_sub(self.indent)
+    }
+
+    /// Adds a column: a text, padded to so many cells, and a space.
+    pub(super) fn column(&mut self, style: Style, text: &str, cells: usize) {
+        text.chars().for_each(|c| self.character(style, c));
+        self.spaces += cells.saturating_sub(text::cells(text)) + 1;
+    }
+
+    /// Goes on in a new line, indented.
+    fn turn(&mut self) {
+        let style = self.style;
+        self.set(Style::Normal);
+        self.lines.push(std::mem::replace(&mut self.line, " ".repeat(self.indent)));
+        (self.width, self.spaces, self.is_fresh) = (self.indent, 0, true);
+        self.set(style);
+    }
+
+    /// The lines.
+    pub(super) fn end(mut self) -> Vec<String> {
+        self.set(Style::Normal);
+        self.lines.push(self.line);
+        self.lines
+    }
+
+    fn character(&mut self, style: Style, c: char) {
+        if c == ' ' {
+            let was_wrapped = self.is_fresh && !self.lines.is_empty();
+            self.spaces += usize::from(!was_wrapped);
+            return;
+        }
+        let width = c.width().unwrap_or(0);
+        if !self.is_fresh && self.width + self.spaces + width > self.columns {
+            self.turn();
+        }
+        if style != self.style {
+            self.set(Style::Normal); // blanks between two styles have neither
+        }
+        let spaces = std::mem::take(&mut self.spaces).min(self.columns.saturating_sub(self.width));
+        self.line.extend(std::iter::repeat_n(' ', spaces));
+        self.set(style);
+        self.line.push(c);
+        self.width += spaces + width;
+        self.is_fresh = false;
+    }
+
+    fn set(&mut self, style: Style) {
+        if style != self.style {
+            self.line.push_str(self.paint.around(self.style).1);
+            self.line.push_str(self.paint.around(style).0);
+            self.style = style;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(columns: usize, indent: usize, text: &str) -> Vec<String> {
+        let mut flow = Flow::new(Paint::Plain, columns, indent);
+        flow.text(Style::Normal, text);
+        flow.end()
+    }
+
+    #[test]
+    fn words_go_on_below_themselves() {
+        assert_eq!(flow(10, 2, "one two three four"), ["one two", "  three", "  four"]);
+        assert_eq!(flow(7, 2, "one two"), ["one two"]);
+        assert_eq!(flow(10, 0, ""), [""]);
+    }
+
+    #[test]
+    fn what_is_longer_than_a_line_is_broken_anywhere() {
+        assert_eq!(flow(5, 2, "abcdefghij k"), ["abcde", "  fgh", "  ij", "  k"]);
+        assert_eq!(flow(3, 8, "abc"), ["abc"]);
+    }
+
+    #[test]
+    fn a_line_never_takes_more_cells_than_there_are() {
+        let texts = [
+            "\u{6f22}\u{5b57}\u{6f22}\u{5b57} \u{6f22}\u{5b57}",
+            "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301} x",
+            "a      b       c",
+            "\u{1f332}\u{1f332}\u{1f332}\u{1f332}\u{1f332}",
+        ];
+        for text in texts {
+            let lines = flow(7, 2, text);
+            assert!(lines.iter().all(|line| text::cells(line) <= 7), "{lines:?}");
+            let letters = |text: &str| text.replace(' ', "");
+            assert_eq!(letters(&lines.concat()), letters(text));
+        }
+    }
+
+    #[test]
+    fn pieces_stay_together_where_they_can() {
+        let mut flow = Flow::new(Paint::Plain, 12, 2);
+        flow.text(Style::Normal, "message");
+        flow.keep(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
+        flow.keep(&[(Style::Normal, " "), (Style::Dim, "x="), (Style::Normal, "a rather long value")]);
+        assert_eq!(flow.end(), ["message", "  user=42", "  x=a rather", "  long value"]);
+        // To the cell.
+        for (text, expected) in [("one ", 1), ("one  ", 2)] {
+            let mut flow = Flow::new(Paint::Plain, 12, 2);
+            flow.text(Style::Normal, text);
+            flow.keep(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
+            assert_eq!(flow.end().len(), expected);
+        }
+    }
+
+    #[test]
+    fn every_line_ends_without_a_colour() {
+        let mut flow = Flow::new(Paint::Colours, 3, 0);
+        flow.text(Style::Red, "abcdef");
+        assert_eq!(flow.end(), ["\x1b[31mabc\x1b[0m", "\x1b[31mdef\x1b[0m"]);
+    }
+}

@@ -1,0 +1,173 @@
+//! Records as a table of the fields that were asked for.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use super::fields::Selection;
+use super::flow::Flow;
+use super::output::Output;
+use super::paint::{self, Style};
+use super::printer::short_time;
+use super::record::{Record, Value};
+use super::screen::Screen;
+use super::text;
+use crate::view::query::{Column, Field};
+
+/// A column grows with what it holds, up to so many cells; in a pipe, what is longer pushes its own line only.
+const COLUMN_CELLS_MAX: usize = 24;
+
+/// Where the last column is wrapped it goes on below itself, if that leaves so many cells.
+const LAST_CELLS_MIN: usize = 30;
+
+/// Shows one line a record: its fields in columns.
+pub(super) struct Grid {
+    selection: Selection,
+    /// The terminal that it has to fit; and whether nothing is cut.
+    screen: Option<Screen>,
+    full: bool,
+    widths: Vec<usize>,
+}
+
+impl Grid {
+    /// Of these fields.
+    pub(super) fn new(selection: Selection, screen: Option<Screen>, full: bool) -> Grid {
+        // Names are shown on terminals only: what reads a pipe wants the values.
+        let widths = selection.names().map(|name| if screen.is_some() { text::cells(name) } else { 1 });
+        Grid { widths: widths.collect(), selection, screen, full }
+    }
+
+    /// Learns from the first records how wide columns must be.
+    pub(super) fn measure(&mut self, records: &[Record<'_>]) {
+        records.iter().for_each(|record| self.widen(&self.cells(record)));
+    }
+
+    /// Writes the names, on a terminal.
+    pub(super) fn begin(&self, output: &mut Output) -> io::Result<()> {
+        let Some(screen) = self.screen else { return Ok(()) };
+        let names = self.selection.names().map(|name| (text::one_line(name), Style::Bold)).collect();
+        self.write_line(names, screen, output)
+    }
+
+    /// Writes a record.
+    pub(super) fn write(&mut self, record: &Record<'_>, output: &mut Output) -> io::Result<()> {
+        let cells = self.cells(record);
+        self.widen(&cells);
+        match self.screen {
+            Some(screen) => {
+                let style = |(at, cell)| (cell, self.style(at, record));
+                self.write_line(cells.into_iter().enumerate().map(style).collect(), screen, output)
+            }
+            None => self.write_plain(&cells, output),
+        }
+    }
+
+    fn style(&self, column: usize, record: &Record<'_>) -> Style {
+        match self.selection.field(column) {
+            Some(Field::Column(Column::Severity)) => paint::of_severity(record.severity_number),
+            Some(Field::Column(Column::Time)) => Style::Dim,
+            Some(Field::Column(Column::Service)) => Style::Cyan,
+            _ => Style::Normal,
+        }
+    }
+
+    fn cells<'a>(&self, record: &'a Record<'_>) -> Vec<Cow<'a, str>> {
+        let cell = |(at, (_, value))| match value {
+            Some(Value::Text(time)) if self.selection.field(at) == Some(&Field::Column(Column::Time)) => {
+                short_time(&time).into_owned().into()
+            }
+            Some(Value::Text(text)) => text::one_line(&text).into_owned().into(),
+            Some(Value::Json(json)) => text::json(&json).into_owned().into(),
+            None => Cow::Borrowed("-"),
+        };
+        self.selection.values(record).enumerate().map(cell).collect()
+    }
+
+    fn widen(&mut self, cells: &[Cow<'_, str>]) {
+        let cells_max = match self.screen {
+            _ if self.full => usize::MAX,
+            Some(screen) => (screen.columns / self.widths.len().max(1)).max(COLUMN_CELLS_MAX),
+            None => COLUMN_CELLS_MAX,
+        };
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(text::cells(cell).min(cells_max));
+        }
+    }
+
+    fn write_plain(&self, cells: &[Cow<'_, str>], output: &mut Output) -> io::Result<()> {
+        let (last, others) = cells.split_last().map_or(("", cells), |(last, others)| (last.as_ref(), others));
+        for (cell, width) in others.iter().zip(&self.widths) {
+            let padding = width.saturating_sub(text::cells(cell));
+            write!(output, "{cell}{:padding$}  ", "")?;
+        }
+        writeln!(output, "{last}")
+    }
+
+    /// Cuts all but the last cell to their columns, and wraps that.
+    fn write_line(
+        &self,
+        cells: Vec<(Cow<'_, str>, Style)>,
+        screen: Screen,
+        output: &mut Output,
+    ) -> io::Result<()> {
+        let count = cells.len().saturating_sub(1);
+        let last_column: usize = self.widths.iter().take(count).map(|width| width + 2).sum();
+        let indent = if last_column + LAST_CELLS_MIN <= screen.columns { last_column } else { 4 };
+        let mut flow = Flow::new(output.paint, screen.columns, indent);
+        for (at, (cell, style)) in cells.iter().enumerate() {
+            if at == count {
+                flow.text(*style, cell);
+            } else {
+                let width = self.widths[at];
+                flow.column(*style, &text::beginning(cell, width, screen.is_unicode), width + 1);
+            }
+        }
+        flow.end().iter().try_for_each(|line| writeln!(output, "{line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::printed_on;
+    use crate::cli::paint::Paint;
+    use crate::cli::printer::EVIL;
+    use crate::cli::record::FULL;
+
+    fn show(fields: &str, screen: Option<Screen>, lines: &[&str]) -> String {
+        printed_on(screen, Paint::Plain, |output| {
+            let records: Vec<Record<'_>> =
+                lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let mut grid = Grid::new(Selection::parse(fields).unwrap(), screen, false);
+            if screen.is_some() {
+                grid.measure(&records);
+            }
+            grid.begin(output).unwrap();
+            records.iter().for_each(|record| grid.write(record, output).unwrap());
+        })
+    }
+
+    #[test]
+    fn a_line_a_record() {
+        let text = show("id,level,message,z", None, &[FULL, r#"{"id":12,"message":"m"}"#]);
+        let expected =
+            "7  ERROR  card \"4\" refused\\nsecond line  1\n12  -      m                         -\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_terminal_gets_names_and_nothing_wider_than_itself() {
+        let screen = Screen { columns: 60, rows: 24, is_unicode: true };
+        let long = format!(r#"{{"id":12,"service":"{0}","message":"{0}"}}"#, "long words ".repeat(10));
+        let expected = "\
+id  service                   message
+7   billing                   card \"4\" refused\\nsecond line
+12  long words long words l\u{2026}  long words long words long
+                              words long words long words
+                              long words long words long
+                              words long words long words
+";
+        assert_eq!(show("id,service,message", Some(screen), &[FULL, &long]), expected);
+        let text = show("severity,b,time,message,a\u{1b}", Some(screen), &[EVIL]);
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Records on a terminal: in columns, wrapped at its width, and long ones folded.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use super::flow::Flow;
+use super::highlight::Highlight;
+use super::output::Output;
+use super::paint::{self, Paint, Style};
+use super::printer::Parts;
+use super::record::Record;
+use super::screen::Screen;
+use super::text;
+
+/// The severity's column grows up to so many cells.
+const SEVERITY_CELLS_MAX: usize = 8;
+
+/// Other lines of a message, and stack traces, are indented by so many cells.
+const INDENT: usize = 4;
+
+/// Where a line is wrapped it goes on below the message, if that leaves so many cells.
+const MESSAGE_CELLS_MIN: usize = 60;
+
+/// How many lines are left of a longer part: at its beginning and at its end. A stack trace ends with what was raised
+/// (Python) or begins with it (others).
+const HEAD: (usize, usize) = (3, 1);
+const MESSAGE: (usize, usize) = (4, 1);
+const STACKTRACE: (usize, usize) = (2, 4);
+
+/// Shows records on a terminal.
+pub(super) struct TerminalPrinter {
+    screen: Screen,
+    /// Whether nothing is folded.
+    full: bool,
+    /// The record that the others are around.
+    marked: Option<u64>,
+    highlight: Highlight,
+    severity: usize,
+    service: usize,
+    logger: usize,
+    /// The day of the record before.
+    day: String,
+}
+
+impl TerminalPrinter {
+    /// On this screen; `full` folds nothing.
+    pub(super) fn new(
+        screen: Screen,
+        full: bool,
+        marked: Option<u64>,
+        highlight: Highlight,
+    ) -> TerminalPrinter {
+        let (severity, service, logger, day) = (4, 1, 1, String::new());
+        TerminalPrinter { screen, full, marked, highlight, severity, service, logger, day }
+    }
+
+    /// Learns from the first records how wide columns must be. If they are all, and fit on the screen as they are, nothing
+    /// is folded.
+    pub(super) fn measure(&mut self, records: &[Record<'_>], are_all: bool) {
+        records.iter().for_each(|record| self.widen(record));
+        if are_all && !self.full {
+            self.full = true;
+            let lines: usize = records.iter().map(|record| 1 + self.lines(record, Paint::Plain).len()).sum();
+            self.full = lines < self.screen.rows;
+        }
+    }
+
+    /// Writes a record, after a line with its day where that is another than the day before.
+    pub(super) fn write(&mut self, record: &Record<'_>, output: &mut Output) -> io::Result<()> {
+        self.widen(record);
+        let (day, _) = day_and_time(&record.timestamp);
+        if day != self.day {
+            writeln!(output, "{}", output.paint.text(Style::Dim, &format!("-- {day} UTC --")))?;
+            self.day = day.into();
+        }
+        let lines = self.lines(record, output.paint);
+        lines.iter().try_for_each(|line| writeln!(output, "{line}"))
+    }
+
+    fn widen(&mut self, record: &Record<'_>) {
+        let columns = self.screen.columns;
+        let widen = |width: &mut usize, text: &str, cells_max: usize| {
+            *width = (*width).max(text::cells(&text::one_line(text)).min(cells_max));
+        };
+        widen(&mut self.severity, &record.severity, SEVERITY_CELLS_MAX);
+        widen(&mut self.service, &record.service, (columns / 8).clamp(8, 24));
+        widen(&mut self.logger, &record.logger, (columns / 6).clamp(10, 32));
+    }
+
+    fn lines(&self, record: &Record<'_>, paint: Paint) -> Vec<String> {
+        let parts = Parts::of(record);
+        let mut lines = self.fold(self.head(record, &parts, paint), HEAD, paint);
+        lines.extend(self.fold(self.indented(parts.other_lines(), Style::Normal, paint), MESSAGE, paint));
+        lines.extend(self.fold(self.indented(&parts.stacktrace, Style::Dim, paint), STACKTRACE, paint));
+        lines
+    }
+
+    /// Columns, the message's first line, and attributes.
+    fn head(&self, record: &Record<'_>, parts: &Parts<'_>, paint: Paint) -> Vec<String> {
+        let (_, time) = day_and_time(&record.timestamp);
+        let time = text::one_line(time);
+        let mark = self.marked.map(|id| if id == record.id { ">" } else { "" });
+        let mark_cells = mark.map_or(0, |_| 2);
+        let column = mark_cells + text::cells(&time) + self.severity + self.service + self.logger + 4;
+        let indent = if self.screen.columns >= column + MESSAGE_CELLS_MIN { column } else { INDENT };
+        let mut flow = Flow::new(paint, self.screen.columns, indent);
+        if let Some(mark) = mark {
+            flow.column(Style::Bold, mark, 1);
+        }
+        let is_unicode = self.screen.is_unicode;
+        let [severity, service, logger] =
+            [&record.severity, &record.service, &record.logger].map(|value| column_text(value));
+        let severity = text::beginning(&severity, self.severity, is_unicode);
+        flow.column(Style::Dim, &time, 0);
+        flow.column(paint::of_severity(record.severity_number), &severity, self.severity);
+        flow.column(Style::Cyan, &text::beginning(&service, self.service, is_unicode), self.service);
+        flow.column(Style::Normal, &text::ending(&logger, self.logger, is_unicode), self.logger);
+        let style = if mark == Some(">") { Style::Bold } else { Style::Normal };
+        self.highlight.write(&untabbed(parts.first_line()), style, &mut flow);
+        for (name, value) in &parts.attributes {
+            flow.keep(&[(Style::Normal, " "), (Style::Dim, name), (Style::Dim, "="), (Style::Normal, value)]);
+        }
+        flow.keep(&[(Style::Dim, " id="), (Style::Dim, &record.id.to_string())]);
+        flow.end()
+    }
+
+    fn indented(&self, lines: &str, style: Style, paint: Paint) -> Vec<String> {
+        let wrapped = lines.lines().flat_map(|line| {
+            let mut flow = Flow::indented(paint, self.screen.columns, INDENT, 2 * INDENT);
+            self.highlight.write(&untabbed(line), style, &mut flow);
+            flow.end()
+        });
+        wrapped.collect()
+    }
+
+    /// Leaves out the middle of many lines, and says so.
+    fn fold(&self, mut lines: Vec<String>, (first, last): (usize, usize), paint: Paint) -> Vec<String> {
+        // A note in place of one line would gain nothing.
+        if self.full || lines.len() <= first + last + 1 {
+            return lines;
+        }
+        let count = lines.len() - first - last;
+        let note = format!("... {count} more lines (--full)");
+        let note = format!("{:INDENT$}{}", "", paint.text(Style::Dim, &note));
+        lines.splice(first..first + count, [note]);
+        lines
+    }
+}
+
+/// `2026-11-21` and `10:00:00.123` of a time as servers write it; of anything else no day, and all of it.
+fn day_and_time(timestamp: &str) -> (&str, &str) {
+    let is_usual = timestamp.len() == 30 && timestamp.ends_with('Z') && timestamp.is_ascii();
+    match (timestamp.get(..10), timestamp.get(11..23)) {
+        (Some(day), Some(time)) if is_usual && !timestamp.contains(|c: char| c.is_control()) => (day, time),
+        _ => ("", timestamp),
+    }
+}
+
+fn column_text(value: &str) -> Cow<'_, str> {
+    if value.is_empty() { Cow::Borrowed("-") } else { text::one_line(value) }
+}
+
+fn untabbed(line: &str) -> Cow<'_, str> {
+    if line.contains('\t') { line.replace('\t', "    ").into() } else { line.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::printed_on;
+    use crate::cli::printer::EVIL;
+    use crate::cli::record::FULL;
+
+    fn show(columns: usize, rows: usize, full: bool, lines: &[&str]) -> String {
+        let screen = Screen { columns, rows, is_unicode: true };
+        printed_on(Some(screen), Paint::Plain, |output| {
+            let records: Vec<Record<'_>> =
+                lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let mut printer = TerminalPrinter::new(screen, full, None, Highlight::default());
+            printer.measure(&records, true);
+            records.iter().for_each(|record| printer.write(record, output).unwrap());
+        })
+    }
+
+    #[test]
+    fn a_record_wrapped_at_the_width() {
+        let expected = "\
+-- 2026-11-21 UTC --
+10:00:00.123 ERROR billing app.views card \"4\" refused trace_id=17 z=1
+    user name=\"a b\" ok=true list=[1, \"x\"] plain=x id=7
+    second line
+    Traceback:
+      File \"x\"
+    ValueError: 4
+";
+        assert_eq!(show(80, 24, false, &[FULL]), expected);
+        let wide = show(110, 24, false, &[FULL]);
+        let second = wide.lines().nth(2).unwrap();
+        assert!(
+            second.starts_with(&format!("{:37}", "")) && !second.starts_with(&format!("{:38}", "")),
+            "{wide}"
+        );
+    }
+
+    #[test]
+    fn a_day_is_told_once() {
+        let at = |time: &str| format!(r#"{{"id":1,"timestamp":"{time}T10:00:00.000000000Z","message":"m"}}"#);
+        let lines = ["2026-11-21", "2026-11-21", "2026-11-22"].map(at);
+        let text = show(80, 24, false, &lines.each_ref().map(String::as_str));
+        let days: Vec<_> = text.lines().filter(|line| line.starts_with("--")).collect();
+        assert_eq!(days, ["-- 2026-11-21 UTC --", "-- 2026-11-22 UTC --"]);
+        assert!(text.contains("\n10:00:00.000 -    - - m id=1\n"), "{text}");
+    }
+
+    #[test]
+    fn long_ones_are_folded_unless_all_fit_on_the_screen() {
+        let stack: String = (1..=20).map(|n| format!("frame {n}\\n")).collect();
+        let line = format!(
+            r#"{{"id":1,"timestamp":"2026-11-21T10:00:00.000000000Z","message":"m","attributes":{{"exception.stacktrace":"{stack}"}}}}"#
+        );
+        let whole = show(80, 24, false, &[&line]);
+        assert_eq!(whole.lines().count(), 22, "{whole}");
+        let folded = show(80, 22, false, &[&line]);
+        let expected =
+            "    frame 1\n    frame 2\n    ... 14 more lines (--full)\n    frame 17\n    frame 18\n";
+        assert!(folded.contains(expected) && folded.ends_with("frame 20\n"), "{folded}");
+        assert_eq!(show(80, 22, true, &[&line]), whole);
+    }
+
+    #[test]
+    fn columns_leave_room_for_the_message() {
+        let line = r#"{"id":1,"timestamp":"2026-11-21T10:00:00.000000000Z","severity":"INFORMATIONAL",
+            "service":"a-service-with-a-long-name","logger":"shop.payments.providers.cards.views","message":"it works"}"#;
+        let text = show(80, 24, false, &[line]);
+        let expected = "10:00:00.000 INFORMA\u{2026} a-service\u{2026} \u{2026}.cards.views it works id=1";
+        assert_eq!(text.lines().nth(1), Some(expected));
+        let wide = show(200, 24, false, &[line]);
+        assert!(wide.contains(" \u{2026}.payments.providers.cards.views it works"), "{wide}");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen_whatever_it_holds() {
+        let wide = "\u{6f22}\u{5b57}\u{1f332}e\u{301} ".repeat(60);
+        let long = "x".repeat(1000);
+        let line = format!(
+            r#"{{"id":1,"timestamp":"2026-11-21T10:00:00.000000000Z","service":"{wide}","logger":"{long}",
+            "message":"{wide}\n\t{long}","attributes":{{"{long}":"{wide}","exception.stacktrace":"{wide}\n{long}"}}}}"#
+        );
+        for columns in [20, 80, 120, 200] {
+            let text = show(columns, 24, true, &[&line, FULL, EVIL]);
+            let widest = text.lines().map(text::cells).max();
+            assert!(widest <= Some(columns), "{widest:?} of {columns}: {text}");
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        }
+    }
+}

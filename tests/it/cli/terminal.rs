@@ -1,0 +1,259 @@
+//! What a person sees: the same commands, on a pseudo-terminal.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{PATIENCE, Server};
+
+/// Runs a command on a terminal of its own. Types what it is told to once something has appeared, and prints what the
+/// terminal showed, and the exit status.
+const TERMINAL: &str = r#"
+import fcntl, json, os, pty, struct, subprocess, sys, termios
+
+setup = json.loads(sys.argv[1])
+master, slave = pty.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", setup["rows"], setup["columns"], 0, 0))
+child = subprocess.Popen(
+    setup["command"], stdin=slave, stdout=slave, stderr=slave, env=setup["environment"], start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+os.close(slave)
+shown, typed = b"", setup["typed"]
+while True:
+    try:
+        piece = os.read(master, 65536)
+    except OSError:  # EIO: nobody has the terminal open any more
+        break
+    if not piece:
+        break
+    shown += piece
+    if typed and typed[0][0].encode() in shown:
+        os.write(master, typed.pop(0)[1].encode())
+print(json.dumps({"status": child.wait(), "shown": shown.decode()}))
+"#;
+
+/// A terminal.
+struct Terminal {
+    columns: u32,
+    rows: u32,
+    environment: Vec<(&'static str, &'static str)>,
+    typed: Vec<(&'static str, &'static str)>,
+}
+
+impl Terminal {
+    fn new(columns: u32, rows: u32) -> Terminal {
+        let environment =
+            vec![("LANG", "C.UTF-8"), ("TERM", "xterm"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
+        Terminal { columns, rows, environment, typed: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: &'static str) -> Terminal {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// Types a text once another was shown.
+    fn types(mut self, shown: &'static str, text: &'static str) -> Terminal {
+        self.typed.push((shown, text));
+        self
+    }
+
+    /// The exit status, and what was shown.
+    fn run(&self, server: &Server, arguments: &[&str]) -> (i64, String) {
+        self.run_against(&server.url(), arguments)
+    }
+
+    fn run_against(&self, url: &str, arguments: &[&str]) -> (i64, String) {
+        let command = [&[env!("CARGO_BIN_EXE_logboom")], arguments, &["--url", url]].concat();
+        let environment: serde_json::Map<_, _> =
+            self.environment.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+        let setup = json!({
+            "columns": self.columns, "rows": self.rows, "typed": self.typed, "command": command,
+            "environment": environment,
+        });
+        let python = Command::new("python3").args(["-c", TERMINAL, &setup.to_string()]).output().unwrap();
+        assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+        let answer: Value = serde_json::from_slice(&python.stdout).unwrap();
+        let shown = answer["shown"].as_str().unwrap().replace("\r\n", "\n");
+        (answer["status"].as_i64().unwrap(), shown)
+    }
+
+    /// What a command shows that must succeed.
+    #[track_caller]
+    fn shows(&self, server: &Server, arguments: &[&str]) -> String {
+        let (status, shown) = self.run(server, arguments);
+        assert_eq!(status, 0, "{shown}");
+        shown
+    }
+}
+
+const RECORDS: [&str; 4] = [
+    r#"{"time":"2026-11-21T10:00:00.123456789Z","level":"INFO","service":"billing","logger":"app.views","message":"card accepted after 3 attempts at the provider","trace_id":"17","amount":12.5,"currency":"EUR"}"#,
+    r#"{"time":"2026-11-21T10:00:01Z","level":"ERROR","service":"billing","logger":"shop.payments.views","message":"it failed\nand twice","exception.type":"ValueError","exception.stacktrace":"Traceback:\n  a\n  b\n  c\n  d\n  e\n  f\nValueError: 4"}"#,
+    r#"{"time":"2026-11-22T10:00:02Z","level":"WARN","service":"\u001b]0;x\u0007","message":"\u001b[2J\u009b31m \u202e","\u001b[2J":"\u001b[2J"}"#,
+    r#"{"time":"2026-11-22T10:00:03Z","level":"INFO","service":"\u6f22\u5b57","message":"\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57"}"#,
+];
+
+fn server(folder: &TempDir, records: &str) -> Server {
+    let server = Server::start(folder.path());
+    assert_eq!(server.post(records).status, 200);
+    server.flush();
+    server
+}
+
+fn many(count: usize) -> String {
+    (1..=count).map(|n| format!("{{\"service\":\"web\",\"message\":\"line {n} of many\"}}\n")).collect()
+}
+
+#[test]
+fn records_are_laid_out_for_the_terminal() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &RECORDS.join("\n"));
+    let terminal = Terminal::new(80, 16).with("NO_COLOR", "1").with("PAGER", "cat");
+    let expected = "\
+-- 2026-11-21 UTC --
+10:00:00.123 INFO  billing    app.views     card accepted after 3 attempts at
+    the provider trace_id=17 amount=12.5 currency=EUR id=1
+10:00:01.000 ERROR billing    \u{2026}yments.views it failed id=2
+    and twice
+    Traceback:
+      a
+    ... 2 more lines (--full)
+      d
+      e
+      f
+    ValueError: 4
+-- 2026-11-22 UTC --
+10:00:02.000 WARN  \\x1b]0;x\\\u{2026} -             \\x1b[2J\\x9b31m \\u{202e}
+    \\x1b[2J=\"\\u001b[2J\" id=3
+10:00:03.000 INFO  \u{6f22}\u{5b57}       -
+    \u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57} id=4
+";
+    assert_eq!(terminal.shows(&server, &["query"]), expected);
+    // What is cut comes back, and what fits on the screen is not folded.
+    assert!(terminal.shows(&server, &["query", "--full"]).contains("\n      b\n      c\n      d\n"));
+    assert!(terminal.shows(&server, &["query", "failed"]).contains("\n      b\n      c\n      d\n"));
+    // A pipe gets the whole of it all, in one line each.
+    let piped = server.cli(&["query", "accepted"]);
+    let line = "2026-11-21T10:00:00.123Z INFO     billing app.views card accepted after 3 attempts at the provider \
+                trace_id=17 amount=12.5 currency=EUR\n";
+    assert_eq!(String::from_utf8(piped.stdout).unwrap(), line);
+}
+
+#[test]
+fn nothing_that_a_record_holds_reaches_the_terminal_as_a_control_character() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &RECORDS.join("\n"));
+    let terminal = Terminal::new(80, 24).with("NO_COLOR", "1").with("PAGER", "cat");
+    for format in ["text", "json", "csv"] {
+        for arguments in [&["query"][..], &["query", "--fields=service,message,attributes"]] {
+            let shown = terminal.shows(&server, &[arguments, &["--format", format]].concat());
+            let is_bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!shown.contains(is_bad), "{shown:?}");
+        }
+    }
+}
+
+#[test]
+fn colours_come_on_a_terminal_unless_they_are_not_wanted() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &RECORDS.join("\n"));
+    let terminal = || Terminal::new(80, 40);
+    let shown = terminal().shows(&server, &["query", "failed"]);
+    assert!(
+        shown.contains("\x1b[31mERROR\x1b[0m") && shown.contains("it \x1b[1;4mfailed\x1b[0m"),
+        "{shown:?}"
+    );
+    assert!(!terminal().with("NO_COLOR", "1").shows(&server, &["query"]).contains('\x1b'));
+    assert!(!terminal().shows(&server, &["query", "--color=never"]).contains('\x1b'));
+    assert!(terminal().with("NO_COLOR", "1").shows(&server, &["query", "--color=always"]).contains('\x1b'));
+}
+
+#[test]
+fn fields_have_their_names_above_them() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &RECORDS.join("\n"));
+    let terminal = Terminal::new(80, 24).with("NO_COLOR", "1");
+    let expected = "\
+id  level  amount  message
+1   INFO   12.5    card accepted after 3 attempts at the provider
+2   ERROR  -       it failed\\nand twice
+";
+    assert_eq!(terminal.shows(&server, &["query", "id<3", "--fields=id,level,amount,message"]), expected);
+}
+
+#[test]
+fn what_is_longer_than_the_screen_goes_through_the_pager() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &many(60));
+    let terminal = || Terminal::new(80, 24).with("PAGER", "sed 's/^/paged: /'");
+    for arguments in [&["query"][..], &["query", "--format=json"], &["sql", "select * from logs"]] {
+        let shown = terminal().shows(&server, arguments);
+        assert!(
+            shown.lines().count() >= 60 && shown.lines().all(|line| line.starts_with("paged: ")),
+            "{shown}"
+        );
+    }
+    for arguments in [&["query", "--limit=10"][..], &["query", "--no-pager"], &["query", "nothing"]] {
+        assert!(!terminal().shows(&server, arguments).contains("paged"), "{arguments:?}");
+    }
+    let without = Terminal::new(80, 24).with("PAGER", "").shows(&server, &["query"]);
+    assert_eq!(without.lines().count(), 61);
+    // A pager that is left early is no failure, as in a pipe.
+    let shown = Terminal::new(80, 24).with("PAGER", "head -1").shows(&server, &["query"]);
+    assert_eq!(shown.lines().count(), 1);
+}
+
+#[test]
+fn a_pager_that_is_not_there() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &many(3000));
+    // The usual one is done without.
+    let shown = Terminal::new(80, 24).with("PATH", "/nowhere").shows(&server, &["query"]);
+    assert_eq!(shown.lines().count(), 101);
+    // One that was asked for is missed, whether or not all of the records fit into a pipe.
+    for limit in ["--limit=40", "--limit=3000"] {
+        let (status, shown) =
+            Terminal::new(80, 24).with("PAGER", "no-such-pager").run(&server, &["query", limit]);
+        assert_eq!(status, 1, "{shown}");
+        assert!(
+            shown.contains("the pager that PAGER names did not run") && shown.contains("--no-pager"),
+            "{shown}"
+        );
+    }
+}
+
+/// Ctrl-C is a command of pagers, and reaches all processes of the terminal.
+#[test]
+fn ctrl_c_belongs_to_the_pager() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, &many(3000));
+    let pager = "trap 'echo interrupted' INT; echo ready; read line </dev/tty; wc -l";
+    let terminal =
+        Terminal::new(80, 24).with("PAGER", pager).types("ready", "\x03").types("interrupted", "\n");
+    let shown = terminal.shows(&server, &["query", "--limit=3000"]);
+    assert!(shown.lines().any(|line| line.trim() == "3001"), "{shown}");
+}
+
+/// And since Ctrl-C does, a pager that is left ends all, though the server may still be searching.
+#[test]
+fn a_pager_that_is_left_ends_the_command() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let records = many(50);
+        stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{records}").as_bytes())
+            .unwrap();
+        stream.read_to_end(&mut Vec::new()) // until the client is gone
+    });
+    let terminal = Terminal::new(80, 24).with("PAGER", "head -2");
+    let (status, shown) = terminal.run_against(&url, &["query", "--order=desc"]);
+    assert_eq!((status, shown.lines().count()), (0, 2), "{shown}");
+    thread.join().unwrap().unwrap();
+}
