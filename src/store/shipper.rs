@@ -212,6 +212,12 @@ impl<S: Store> Shipper<S> {
         self.reader.seek(position.max(oldest));
         self.progress.position.send_replace(self.reader.position());
         self.connected = true;
+        // It may have more than was synced: what a connection before this one, or a process, got through to it last. A spool that is
+        // full of that would get no record that is written and then synced.
+        if self.unsynced_rows == 0 {
+            self.unsynced_rows = self.reader.position().saturating_sub(oldest);
+            self.sync_at = Instant::now();
+        }
         // A store that can be read may still not take anything (a locked database): only success ends an error.
         if self.reader.pending() == 0 && self.unsynced_rows == 0 {
             self.progress.set_error(None);
@@ -403,6 +409,35 @@ mod tests {
                     "back to {position}, and the spool begins at {end}"
                 );
             }
+        });
+    }
+
+    /// What a process leaves behind that was killed between its last write and the sync of it.
+    #[test]
+    fn a_spool_that_is_full_of_what_the_store_has_takes_records_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 12 << 10 };
+            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
+            tokio::spawn(writer.run(crate::blocking::Threads::One));
+            let mut batch = Batch::new();
+            batch.push(&RecordRef { message: &"x".repeat(1000), ..RecordRef::default() });
+            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+            let append = async || spool.append(&batch, &nobody).await?.durable().await;
+            while append().await.is_ok() {}
+            let progress = Progress::new("killed", "test");
+            let store = Locked {
+                progress: Arc::clone(&progress),
+                position: spool.durable_id(),
+                refusals: 0,
+                error_was_kept: Arc::default(),
+            };
+            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+            tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
+            let room = async { while append().await.is_err() {} };
+            tokio::time::timeout(Duration::from_secs(60), room).await.expect("there is no room for ever");
         });
     }
 
