@@ -21,14 +21,22 @@ pub(super) async fn run(
     duration_max: Duration,
 ) -> Result<Vec<u8>, Refusal> {
     let reader = database.reader().await.map_err(|error| Box::new(store_problem(&error)))?;
-    let mut rows = Rows { kinds: Vec::new(), answer: Answer::new([], rows_max) };
+    let mut rows = Rows { kinds: Vec::new(), answer: Answer::new([], rows_max), is_text: true };
     reader.statement(sql, duration_max, &mut rows).await.map_err(|error| describe(error, duration_max))?;
+    if !rows.is_text {
+        return Err(bad(
+            "the answer has text that is not UTF-8",
+            "leave `client_encoding` as it is; of text that is stored so, select encode(convert_to(.., 'SQL_ASCII'), 'hex')",
+        ));
+    }
     Ok(rows.answer.finish())
 }
 
 struct Rows {
     kinds: Vec<Type>,
     answer: Answer,
+    /// So far.
+    is_text: bool,
 }
 
 impl Table for Rows {
@@ -38,8 +46,12 @@ impl Table for Rows {
     }
 
     fn take(&mut self, row: &SimpleQueryRow) -> bool {
-        let Rows { kinds, answer } = self;
-        answer.row(kinds.len(), |column, out| write_value(&kinds[column], row.get(column), out))
+        let Rows { kinds, answer, is_text } = self;
+        let is_whole = answer.row(kinds.len(), |column, out| match row.try_get(column) {
+            Ok(value) => write_value(&kinds[column], value, out),
+            Err(_) => *is_text = false,
+        });
+        is_whole && *is_text
     }
 }
 

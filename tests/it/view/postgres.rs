@@ -191,6 +191,18 @@ fn nothing_can_be_changed() {
     assert!(problem["detail"].as_str().unwrap().contains("column \"nowhere\" does not exist"), "{problem}");
 }
 
+/// A statement can change the encoding of its own answer, and there are databases that do not mind what a text is.
+#[test]
+fn an_answer_that_is_no_text_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let (server, _) = postgres_with(1, &folder);
+    let statement = "select set_config('client_encoding', 'LATIN1', true), 'caf\u{e9}'";
+    let answer = sql(&server, &json!({"sql": statement}));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("not UTF-8"), "{}", answer.text());
+    assert_eq!(server.value("select 1"), 1);
+}
+
 #[test]
 fn a_superuser_runs_no_statements() {
     let folder = TempDir::new().unwrap();
