@@ -68,6 +68,8 @@ pub(super) struct Endpoint {
     pub(super) options: Option<String>,
 }
 
+/// The value of `sslrootcert` that stands for the authorities of the system.
+pub(super) const SYSTEM: &str = "system";
 /// Where a server listens unless something else is said.
 pub(super) const PORT: u16 = 5432;
 /// Where servers put their sockets: Debian's place, and that of PostgreSQL's own builds.
@@ -108,16 +110,11 @@ impl Endpoint {
             Some(user) => user,
             None => whoami::username().map_err(|error| format!("the user's name is not known: {error}"))?,
         };
-        let ssl_mode = match value("sslmode") {
-            Some(text) => {
-                SslMode::parse(&text).ok_or_else(|| format!("PGSSLMODE is `{text}`, which is no mode"))?
-            }
-            None => SslMode::Prefer,
-        };
         let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
         let existing = |name: &str| in_home(name).filter(|path| path.exists());
         let root_certificates =
             value("sslrootcert").map(PathBuf::from).or_else(|| existing(".postgresql/root.crt"));
+        let ssl_mode = ssl_mode(value("sslmode"), root_certificates.as_deref())?;
         let certificate =
             value("sslcert").map(PathBuf::from).or_else(|| existing(".postgresql/postgresql.crt"));
         let key = value("sslkey").map(PathBuf::from).or_else(|| in_home(".postgresql/postgresql.key"));
@@ -128,11 +125,7 @@ impl Endpoint {
             user,
             password: url.password().cloned().or(environment_password.map(Password)),
             passfile: value("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")),
-            // As with libpq: who names authorities wants to have them asked.
-            ssl_mode: match ssl_mode {
-                SslMode::Require if root_certificates.is_some() => SslMode::VerifyCa,
-                mode => mode,
-            },
+            ssl_mode,
             root_certificates,
             own_certificate: certificate.zip(key),
             connect_timeout: connect_timeout(value("connect_timeout"))?,
@@ -182,6 +175,27 @@ fn socket_in_passfile(path: &Path) -> (&str, u16) {
     let port = path.extension().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(PORT);
     let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
     (if SOCKET_FOLDERS.contains(&folder) { "localhost" } else { folder }, port)
+}
+
+/// As with libpq: who names authorities wants to have them asked, and a certificate of one that the whole world trusts says
+/// something only together with the name.
+fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<SslMode, String> {
+    let mode = match text {
+        Some(text) => {
+            Some(SslMode::parse(&text).ok_or_else(|| format!("PGSSLMODE is `{text}`, which is no mode"))?)
+        }
+        None => None,
+    };
+    match (mode, root_certificates) {
+        (None | Some(SslMode::VerifyFull), Some(path)) if path == Path::new(SYSTEM) => {
+            Ok(SslMode::VerifyFull)
+        }
+        (_, Some(path)) if path == Path::new(SYSTEM) => {
+            Err("with `sslrootcert=system`, `sslmode` can only be `verify-full`".into())
+        }
+        (Some(SslMode::Require), Some(_)) => Ok(SslMode::VerifyCa),
+        (mode, _) => Ok(mode.unwrap_or(SslMode::Prefer)),
+    }
 }
 
 /// 0 is no limit for libpq; here everything has one. Below 2 seconds libpq takes 2.
@@ -335,5 +349,11 @@ mod tests {
         assert_eq!(mode("postgres://h/?sslmode=require"), SslMode::Require);
         assert_eq!(mode("postgres://h/?sslmode=require&sslrootcert=ca.pem"), SslMode::VerifyCa);
         assert_eq!(mode("postgres://h/?sslmode=prefer&sslrootcert=ca.pem"), SslMode::Prefer);
+        assert_eq!(mode("postgres://h/?sslrootcert=system"), SslMode::VerifyFull);
+        for weak in ["disable", "prefer", "require", "verify-ca"] {
+            let error =
+                endpoint(&format!("postgres://h/?sslmode={weak}&sslrootcert=system"), &[]).unwrap_err();
+            assert!(error.contains("`verify-full`"), "{error}");
+        }
     }
 }

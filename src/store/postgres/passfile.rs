@@ -11,8 +11,7 @@ use crate::limits::PASSFILE_BYTES_MAX;
 /// The password of the first line that fits host, port, database and user. As with libpq, a file that others may read does not
 /// count, and says so.
 pub(super) fn find(path: &Path, wanted: [&str; 4]) -> Option<Password> {
-    let mut file = File::open(path).ok()?;
-    let metadata = file.metadata().ok()?;
+    let metadata = std::fs::metadata(path).ok()?; // before it is opened, which would wait for the other end of a pipe
     if !metadata.is_file() {
         return None;
     }
@@ -21,7 +20,7 @@ pub(super) fn find(path: &Path, wanted: [&str; 4]) -> Option<Password> {
         return None;
     }
     let mut text = String::new();
-    Read::by_ref(&mut file).take(PASSFILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    File::open(path).ok()?.take(PASSFILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     find_in(&text, wanted)
 }
 

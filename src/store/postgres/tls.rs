@@ -15,11 +15,8 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::endpoint::{Endpoint, SslMode};
+use super::endpoint::{Endpoint, SYSTEM, SslMode};
 use super::socket::Socket;
-
-/// The value of `sslrootcert` that stands for the authorities of the system.
-const SYSTEM: &str = "system";
 
 /// Makes TLS of a socket.
 pub(super) struct Tls {
@@ -71,9 +68,7 @@ fn verifier(
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
         .build()
         .map_err(|error| format!("{} cannot be used: {error}", path.display()))?;
-    // With the authorities of the whole world a certificate says something only together with the name.
-    let any_name = endpoint.ssl_mode == SslMode::VerifyCa && path != Path::new(SYSTEM);
-    Ok(if any_name { Arc::new(AnyName(verifier)) } else { verifier })
+    Ok(if endpoint.ssl_mode == SslMode::VerifyCa { Arc::new(AnyName(verifier)) } else { verifier })
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, String> {
