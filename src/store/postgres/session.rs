@@ -42,10 +42,9 @@ impl Session {
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Session, Fault> {
         let mut last_fault = Fault::Unreachable("no server is named".into());
         for place in &endpoint.places {
-            match timeout(endpoint.connect_timeout, Session::open_at(endpoint, place)).await {
-                Ok(Ok(session)) => return Ok(session),
-                Ok(Err(fault)) => last_fault = fault,
-                Err(_) => last_fault = Fault::Silent(endpoint.connect_timeout),
+            match Session::open_at(endpoint, place).await {
+                Ok(session) => return Ok(session),
+                Err(fault) => last_fault = fault,
             }
         }
         Err(last_fault)
@@ -87,19 +86,24 @@ impl Session {
         if let Some(password) = endpoint.password(place) {
             config.password(&password.0);
         }
-        let socket = Socket::connect(place).await.map_err(|error| Fault::unreachable(place, &error))?;
+        let seconds_max = endpoint.connect_timeout;
+        let socket = Socket::connect(place, seconds_max).await;
+        let socket = socket.map_err(|error| Fault::unreachable(place, &error))?;
         let activity = socket.activity();
-        match (place, negotiation) {
-            (Place::Host { name, .. }, Negotiation::Prefer | Negotiation::Require) => {
-                let tls = Tls::new(endpoint, name).map_err(Fault::Certificates)?;
-                let (client, connection) = config.connect_raw(socket, tls).await?;
-                Ok(Session::new(client, connection, activity))
+        let greeting = async {
+            match (place, negotiation) {
+                (Place::Host { name, .. }, Negotiation::Prefer | Negotiation::Require) => {
+                    let tls = Tls::new(endpoint, name).map_err(Fault::Certificates)?;
+                    let (client, connection) = config.connect_raw(socket, tls).await?;
+                    Ok(Session::new(client, connection, activity))
+                }
+                _ => {
+                    let (client, connection) = config.connect_raw(socket, NoTls).await?;
+                    Ok(Session::new(client, connection, activity))
+                }
             }
-            _ => {
-                let (client, connection) = config.connect_raw(socket, NoTls).await?;
-                Ok(Session::new(client, connection, activity))
-            }
-        }
+        };
+        timeout(seconds_max, greeting).await.unwrap_or(Err(Fault::Silent(seconds_max)))
     }
 
     fn new<T>(client: Client, connection: Connection<Socket, T>, activity: Activity) -> Session
@@ -116,7 +120,8 @@ impl Session {
         let settings = format!(
             "SET client_min_messages = error; SET statement_timeout = 0; SET lock_timeout = '{POSTGRES_LOCK_SECONDS_MAX}s'; \
              SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
-             SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX}s'"
+             SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX}s'; \
+             SET default_transaction_isolation = 'read committed'"
         );
         let Session { client, line } = &mut self;
         let is_standby = line

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Instant;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, timeout};
 
 use super::endpoint::Place;
 use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_ROW_BYTES_MAX, POSTGRES_SILENCE_SECONDS_MAX};
@@ -72,16 +73,16 @@ impl Activity {
 }
 
 impl Socket {
-    /// Connects to the first address that answers.
-    pub(super) async fn connect(place: &Place) -> io::Result<Socket> {
+    /// Connects to the first address that answers. As with libpq, each has its time.
+    pub(super) async fn connect(place: &Place, time_max: Duration) -> io::Result<Socket> {
         let stream = match place {
             Place::Socket(path) => Either::Unix(UnixStream::connect(path).await?),
             Place::Host { name, address, port } => {
                 let addresses = match address {
                     Some(address) => vec![SocketAddr::new(*address, *port)],
-                    None => look_up(name, *port)?,
+                    None => timeout(time_max, look_up(name, *port)).await??,
                 };
-                Either::Tcp(connect_to_any(&addresses).await?)
+                Either::Tcp(connect_to_any(&addresses, time_max).await?)
             }
         };
         Ok(Socket { stream, activity: Activity::new() })
@@ -99,23 +100,27 @@ impl Socket {
     }
 }
 
-/// Asks the system for the addresses of a name, which blocks this thread until it answers (tokio would start a thread for it).
-/// A store usually has a thread of its own. Where one thread does everything, everything waits: an address, a name in
-/// `/etc/hosts` or a Unix socket is better then. The documentation says so.
-fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = (name, port).to_socket_addrs()?.collect();
+/// Asks the system for the addresses of a name, which blocks until it answers. A store has a thread of its own for that, and a
+/// query, which is on a thread of the network, leaves it to another. Where one thread does everything, everything waits: an
+/// address, a name in `/etc/hosts` or a Unix socket is better then. The documentation says so.
+async fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => (name, port).to_socket_addrs()?.collect(),
+        _ => lookup_host((name, port)).await?.collect(),
+    };
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{name}` has no address")));
     }
     Ok(addresses)
 }
 
-async fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn connect_to_any(addresses: &[SocketAddr], time_max: Duration) -> io::Result<TcpStream> {
     let mut last_error = None;
     for address in addresses {
-        match connect_to(*address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last_error = Some(error),
+        match timeout(time_max, connect_to(*address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last_error = Some(error),
+            Err(elapsed) => last_error = Some(elapsed.into()),
         }
     }
     Err(last_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
@@ -171,5 +176,36 @@ impl AsyncWrite for Socket {
             Either::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Either::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The first address of a host may lead nowhere (IPv6 where nobody has it).
+    #[test]
+    fn an_address_that_swallows_everything_does_not_hide_the_next() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (silent, good) = (crowded(), TcpListener::bind("127.0.0.1:0").unwrap());
+            let addresses = [silent.0.local_addr().unwrap().as_socket().unwrap(), good.local_addr().unwrap()];
+            let stream = connect_to_any(&addresses, Duration::from_millis(200)).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+            let error = connect_to_any(&addresses[..1], Duration::from_millis(200)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    /// A listener whose queue is full: the kernel drops who else comes.
+    fn crowded() -> (socket2::Socket, Vec<std::net::TcpStream>) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        (socket, std::iter::from_fn(|| connect().ok()).collect())
     }
 }
