@@ -42,6 +42,8 @@ pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{BuildHasher, RandomState};
+
 pub use schema::SCHEMA;
 pub use url::PostgresUrl;
 
@@ -64,6 +66,8 @@ pub struct PostgresStore {
     retention: Retention,
     clock: Clock,
     rows: Rows,
+    /// By which this process knows itself again; see `node.rs`.
+    process: i64,
     /// The epoch of our last connection; 0 before the first.
     epoch: i64,
     writer: Option<Writer>,
@@ -83,6 +87,7 @@ impl PostgresStore {
             retention,
             clock: Clock::new(),
             rows: Rows::new(node),
+            process: RandomState::new().hash_one(()).cast_signed(),
             epoch: 0,
             writer: None,
         })
@@ -106,7 +111,7 @@ impl PostgresStore {
             let mut days = Days::default();
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
-            let taken = line.drive(node::take(client, node, self.epoch)).await?;
+            let taken = line.drive(node::take(client, node, self.process, self.epoch)).await?;
             let (position, epoch) = taken.ok_or(Fault::Fenced)?;
             self.epoch = epoch;
             self.writer = Some(Writer::new(session, days, node, (position, epoch)).await?);

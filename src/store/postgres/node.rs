@@ -6,11 +6,19 @@ use crate::record::RecordId;
 
 /// Takes the node for this connection: gives its position and the new epoch, or nothing when another process has taken it since
 /// `epoch`, which is 0 for a process that begins. What an earlier connection of the node sends from now on changes nothing.
-pub(super) async fn take(client: &Client, node: &str, epoch: i64) -> Result<Option<(RecordId, i64)>, Error> {
-    let take = "INSERT INTO logs_node AS known (node, position, synced, epoch) VALUES ($1, 1, 1, $2::bigint + 1)
-        ON CONFLICT (node) DO UPDATE SET epoch = greatest(known.epoch, $2) + 1 WHERE $2 = 0 OR known.epoch <= $2
+///
+/// A process knows itself again by its number: the answer may be lost, and an epoch be raised that it never heard of.
+pub(super) async fn take(
+    client: &Client,
+    node: &str,
+    process: i64,
+    epoch: i64,
+) -> Result<Option<(RecordId, i64)>, Error> {
+    let take = "INSERT INTO logs_node AS known (node, position, synced, epoch, process) VALUES ($1, 1, 1, $3::bigint + 1, $2)
+        ON CONFLICT (node) DO UPDATE SET epoch = greatest(known.epoch, $3) + 1, process = $2
+            WHERE $3 = 0 OR known.epoch <= $3 OR known.process = $2
         RETURNING position, epoch";
-    let Some(row) = client.query_opt(take, &[&node, &epoch]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(take, &[&node, &process, &epoch]).await? else { return Ok(None) };
     let position: i64 = row.try_get(0)?;
     Ok(Some((position as u64, row.try_get(1)?)))
 }

@@ -43,7 +43,8 @@ CREATE TABLE logs_node (
     node text PRIMARY KEY,
     position bigint NOT NULL, -- the first record that is not stored yet
     synced bigint NOT NULL, -- the first that may not be durable yet
-    epoch bigint NOT NULL -- raised by each connection: an older one can write no more
+    epoch bigint NOT NULL, -- raised by each connection: an older one can write no more
+    process bigint NOT NULL DEFAULT 0 -- that has raised it: a random number of its own
 ) WITH (fillfactor = 10); -- so that a row can be written anew within its page
 
 CREATE TABLE logs_version (version integer NOT NULL);
