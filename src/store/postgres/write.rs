@@ -26,7 +26,7 @@ use crate::spool::Chunk;
 use crate::store::Written;
 
 /// A commit need not wait for the disk: the spool keeps the records until `sync` has.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+const BEGIN: &str = "BEGIN READ WRITE; SET LOCAL synchronous_commit = off";
 
 /// Divides by zero where it finds nothing to move, which makes the COMMIT behind it a ROLLBACK.
 const ADVANCE: &str = "WITH moved AS (
@@ -34,13 +34,13 @@ const ADVANCE: &str = "WITH moved AS (
 ) SELECT 1 / count(*) FROM moved";
 
 /// Durable as the server's owner wants it, on standbys too if they say so; but durable.
-const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT set_config('synchronous_commit', \
+const DURABLY: &str = "BEGIN READ WRITE; SELECT set_config('synchronous_commit', \
     CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)";
 
 const SYNC: &str = "UPDATE logs_node SET synced = position WHERE node = $1 AND epoch = $2 AND position = $3";
 
 const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (node, id) DO NOTHING";
+    ON CONFLICT DO NOTHING"; // to name the columns would take the right to read them
 
 /// A connection that is ready to write as a node.
 pub(super) struct Writer {
@@ -184,16 +184,17 @@ impl Writer {
             let known = letters.len();
             let refusal =
                 line.drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters)).await?;
-            match refusal.map(about_a_row).transpose()? {
-                None => (at, step) = (end, step * 2),
-                Some(_) if end - at > 1 => {
-                    letters.truncate(known);
-                    step = (end - at) / 2;
-                }
-                Some(fault) => {
-                    letters.push((chunk.first_id() + at, fault.reason()));
-                    at = end;
-                }
+            let Some(refusal) = refusal else {
+                (at, step) = (end, step * 2);
+                continue;
+            };
+            let fault = about_a_row(refusal)?;
+            letters.truncate(known);
+            if end - at > 1 {
+                step = (end - at) / 2;
+            } else {
+                letters.push((chunk.first_id() + at, fault.reason()));
+                at = end;
             }
         }
         line.drive(write_letters(client, put_aside, node, chunk, &letters)).await?;
