@@ -287,6 +287,13 @@ pub const POSTGRES_SILENCE_SECONDS_MAX: u64 = 30;
 /// The same while tables are made or changed: PostgreSQL looks through the default partition before it attaches another.
 pub const POSTGRES_DEFINITION_SECONDS_MAX: u64 = 120;
 
+/// A change of tables is broken off by the server after this, before we would take the server for gone: what came of it is known
+/// then, and it holds nobody up any more.
+pub const POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX: u64 = if cfg!(test) { 2 } else { 60 };
+
+/// How long a change of tables waits for a lock: whoever reads or writes the table waits behind it meanwhile.
+pub const POSTGRES_DEFINITION_LOCK_SECONDS_MAX: u64 = 1;
+
 /// How long a statement waits for a lock. Those who wait hold up whoever comes after them, so it must not be long.
 pub const POSTGRES_LOCK_SECONDS_MAX: u64 = 5;
 

@@ -3,10 +3,11 @@
 //! A batch with thousands of different days must not make thousands of tables. Days from a year ago until the day after
 //! tomorrow get one, a few at a time; all else is kept in the partition `logs_default`. A day whose first records are there
 //! already takes them over when it gets its own. Where a partition cannot be made (the role may not, or somebody has made one
-//! for the month by hand), the rows go where PostgreSQL puts them, and the log says so once.
+//! for the month by hand), the rows go where PostgreSQL puts them, and the log says so once. Where it must wait, since somebody
+//! reads the default partition for long, they do so until it need not wait any more.
 //!
-//! A partition is made beside `logs` and then attached, which neither waits for those who read or write other partitions nor
-//! holds them up.
+//! A partition is made beside `logs` and then attached, which neither waits for those who read or write other days nor holds them
+//! up.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -17,10 +18,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
 use super::fault::Fault;
+use super::read::Microseconds;
+use super::rows::EPOCH_MICROSECONDS;
 use super::schema::LOCK;
 use super::session::Session;
 use crate::limits::{
-    POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_MOVED_ROWS_MAX, POSTGRES_NEW_DAYS_MAX, POSTGRES_PAST_DAYS_MAX,
+    POSTGRES_DEFINITION_LOCK_SECONDS_MAX, POSTGRES_DEFINITION_SECONDS_MAX,
+    POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX, POSTGRES_MOVED_ROWS_MAX, POSTGRES_NEW_DAYS_MAX,
+    POSTGRES_PAST_DAYS_MAX,
 };
 use crate::record::time::SECOND;
 
@@ -39,16 +44,16 @@ pub(super) struct Days {
     /// Those for which none can be made, until the next connection.
     given_up: BTreeSet<Day>,
     is_told: bool,
+    /// Somebody else's lock is in the way, or was at the last look.
+    must_wait: bool,
 }
 
 impl Days {
     /// Asks which there are.
     pub(super) async fn load(&mut self, session: &mut Session) -> Result<(), Fault> {
         let Session { client, line } = session;
-        let names = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-                     WHERE i.inhparent = 'logs'::regclass";
-        let rows = line.drive(client.query(names, &[])).await?;
-        self.known = rows.iter().filter_map(|row| parse(row.try_get(0).ok()?)).collect();
+        self.known = line.drive(existing(client)).await?;
+        self.must_wait = false;
         Ok(())
     }
 
@@ -75,20 +80,27 @@ impl Days {
         let mut missing: Vec<Day> = days.iter().filter(is_missing).copied().collect();
         missing.sort_by_key(|day| day.abs_diff(today));
         for day in missing.into_iter().take(POSTGRES_NEW_DAYS_MAX) {
-            self.make(session, day).await?;
+            if !self.must_wait {
+                self.make(session, day).await?;
+            }
         }
         Ok(())
     }
 
     async fn make(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
         let Session { client, line } = session;
-        let outcome = line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make(client, day)).await;
-        let why = match outcome {
+        let change = change(client, make(client, day));
+        let why = match line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await {
             Ok(true) => {
                 self.known.insert(day);
                 return Ok(());
             }
             Ok(false) => "the default partition has too many rows of that day".to_owned(),
+            Err(fault) if fault.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::debug!(partition = name(day), reason = fault.reason(), "a partition waits");
+                self.must_wait = true;
+                return Ok(());
+            }
             Err(fault) if fault.code().is_some_and(is_final) => fault.reason(),
             Err(fault) => return Err(fault),
         };
@@ -106,20 +118,16 @@ impl Days {
     /// Drops the partition of a day.
     pub(super) async fn drop(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
         let Session { client, line } = session;
-        let statements = format!("BEGIN; {LOCK}; DROP TABLE IF EXISTS {}; COMMIT;", name(day));
-        let result = line
-            .drive_within(POSTGRES_DEFINITION_SECONDS_MAX, async {
-                let result = client.batch_execute(&statements).await;
-                if result.is_err() {
-                    client.batch_execute("ROLLBACK").await?;
-                }
-                result
-            })
-            .await;
-        if result.is_ok() {
-            self.known.remove(&day);
-        }
-        result
+        let change = change(client, async {
+            // Unless somebody has taken it out of `logs`, to keep it.
+            if existing(client).await?.contains(&day) {
+                client.batch_execute(&format!("DROP TABLE {}", name(day))).await?;
+            }
+            Ok(true)
+        });
+        line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await?;
+        self.known.remove(&day);
+        Ok(())
     }
 }
 
@@ -137,34 +145,64 @@ fn is_final(code: &SqlState) -> bool {
         SqlState::WRONG_OBJECT_TYPE, // `logs` is no partitioned table
         SqlState::GENERATED_ALWAYS,
         SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::QUERY_CANCELED, // it took too long
     ]
     .contains(code)
 }
 
-/// Makes a partition; `false` when the default one has too many rows of the day to be moved.
-async fn make(client: &Client, day: Day) -> Result<bool, Error> {
-    client.batch_execute(&format!("BEGIN; {LOCK}")).await?;
-    let result = make_locked(client, day).await;
-    let end = if matches!(result, Ok(true)) { "COMMIT" } else { "ROLLBACK" };
-    client.batch_execute(end).await?;
-    result
+/// The days that have a partition: of its name, and of its borders. What somebody has made by hand for a month may have the name of
+/// its first day. (Both borders are read in the time zone that they are shown in, whichever that is.)
+async fn existing(client: &Client) -> Result<BTreeSet<Day>, Error> {
+    let partitions = r"SELECT c.relname, borders[1]::timestamptz, borders[2]::timestamptz
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+            regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)$') AS borders
+        WHERE i.inhparent = 'logs'::regclass AND c.relname ~ '^logs_[0-9]{8}$'";
+    let mut days = BTreeSet::new();
+    for row in client.query(partitions, &[]).await? {
+        let Some(day) = parse(row.try_get(0)?) else { continue };
+        let borders: [Option<Microseconds>; 2] = [row.try_get(1)?, row.try_get(2)?];
+        if borders == [day, day + 1].map(|day| Some(start(day))) {
+            days.insert(day);
+        }
+    }
+    Ok(days)
 }
 
-async fn make_locked(client: &Client, day: Day) -> Result<bool, Error> {
-    let (name, from, to) = (name(day), midnight(day), midnight(day + 1));
-    // Another logboom may have made it meanwhile.
-    let existing = format!(
-        "SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-                        WHERE i.inhparent = 'logs'::regclass AND c.relname = '{name}'), \
-                to_regclass('logs_default') IS NOT NULL"
+/// A change of tables, in a transaction of its own; not where the work gives `false`. Those who read and write wait behind one that
+/// waits, so it does not wait for long.
+async fn change(client: &Client, work: impl Future<Output = Result<bool, Error>>) -> Result<bool, Error> {
+    let begin = format!(
+        "BEGIN READ WRITE; SET LOCAL lock_timeout = '{POSTGRES_DEFINITION_LOCK_SECONDS_MAX}s'; \
+         SET LOCAL statement_timeout = '{POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX}s'; {LOCK}"
     );
-    let existing = client.query_one(&existing, &[]).await?;
-    if existing.try_get(0)? {
+    let result = async {
+        client.batch_execute(&begin).await?;
+        work.await
+    };
+    let result = result.await;
+    let end = if matches!(result, Ok(true)) { "COMMIT" } else { "ROLLBACK" };
+    let ended = client.batch_execute(end).await;
+    let is_made = result?;
+    ended.map(|()| is_made)
+}
+
+/// Makes a partition; `false` when the default one has too many rows of the day to be moved.
+async fn make(client: &Client, day: Day) -> Result<bool, Error> {
+    // Another logboom may have made it meanwhile.
+    if existing(client).await?.contains(&day) {
         return Ok(true);
     }
+    let has_default = "SELECT EXISTS (SELECT FROM pg_inherits
+        WHERE inhparent = 'logs'::regclass AND inhrelid = to_regclass('logs_default'))";
+    let has_default: bool = client.query_one(has_default, &[]).await?.try_get(0)?;
+    if has_default {
+        // Else rows of the day could come between the look and the end. Attaching takes this lock anyway.
+        client.batch_execute("LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE").await?;
+    }
+    let (name, from, to) = (name(day), midnight(day), midnight(day + 1));
     client.batch_execute(&format!("CREATE TABLE {name} (LIKE logs INCLUDING ALL EXCLUDING INDEXES)")).await?;
     let in_day = format!("WHERE time >= '{from}' AND time < '{to}'");
-    if existing.try_get(1)? {
+    if has_default {
         let count = format!("SELECT count(*) FROM (SELECT FROM logs_default {in_day} LIMIT $1) AS early");
         let count: i64 = client.query_one(&count, &[&(POSTGRES_MOVED_ROWS_MAX + 1)]).await?.try_get(0)?;
         if count > POSTGRES_MOVED_ROWS_MAX {
@@ -190,6 +228,10 @@ fn name(day: Day) -> String {
 fn parse(name: &str) -> Option<Day> {
     let date = Date::strptime("%Y%m%d", name.strip_prefix("logs_")?).ok()?;
     Some((date - EPOCH).get_days()).filter(|day| self::name(*day) == name)
+}
+
+fn start(day: Day) -> Microseconds {
+    Microseconds(i64::from(day) * 86_400_000_000 - EPOCH_MICROSECONDS)
 }
 
 /// As PostgreSQL reads it, whatever the time zone of the session is.

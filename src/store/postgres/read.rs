@@ -290,7 +290,8 @@ impl ToSql for Parameter {
 }
 
 /// A time as the server has it.
-struct Microseconds(i64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Microseconds(pub(super) i64);
 
 impl<'a> FromSql<'a> for Microseconds {
     fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {

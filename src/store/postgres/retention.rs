@@ -1,8 +1,8 @@
 //! Housekeeping: tomorrow's partition before it is needed, and whole partitions away once they are too old or too much.
 //!
 //! A day's partition is dropped when the day has been over for `retention_age`, whatever times its records were received at.
-//! Age is taken on the word of the clock only with evidence (see [`super::super::clock`]): here also that yesterday has a
-//! partition.
+//! Age is taken on the word of the clock only with evidence (see [`super::super::clock`]): here also that yesterday and the day
+//! before have a partition.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -51,9 +51,10 @@ async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) 
     days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
     if let Some(age_max) = retention.age {
         let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
+        // A partition is made up to a day ahead, so that of a day says nothing of how long the day has been going on.
         let was_running = |times: std::ops::RangeInclusive<i64>| {
             let day = day_of(*times.end());
-            Ok::<_, Fault>(day < today && days.contains(day)) // today's was made a moment ago, if need be
+            Ok::<_, Fault>(day < today && days.contains(day) && days.contains(day - 1))
         };
         let is_credible = clock.is_credible(age_max, now, was_running)?;
         let early = has_early(session, age_max, now).await?;
@@ -82,12 +83,10 @@ async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
 /// Whether the default partition has rows of before.
 async fn has_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
-    let sql = format!(
-        "SELECT to_regclass('logs_default') IS NOT NULL AND EXISTS (SELECT 1 FROM logs WHERE tableoid = to_regclass('logs_default') \
-         AND time < {})",
-        moment(age, now)
-    );
-    line.drive(async { client.query_one(&sql, &[]).await?.try_get(0) }).await
+    let has_default = "SELECT to_regclass('logs_default') IS NOT NULL";
+    let early = format!("SELECT EXISTS (SELECT FROM logs_default WHERE time < {})", moment(age, now));
+    let is_so = async |sql: &str| client.query_one(sql, &[]).await?.try_get::<_, bool>(0);
+    line.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
 }
 
 /// Deletes some of them; there may be more.

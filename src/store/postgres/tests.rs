@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::days::day_of;
 use super::server::{Database, Server};
 use super::*;
 use crate::record::{Batch, Origin, RecordRef, time};
@@ -278,12 +279,12 @@ fn old_days_are_dropped_whole() {
     let mut store = store_with(&database.url(), "test", keep);
     let now = time::now();
     let ages =
-        [10, 5, 3, 1, 0, 2000].map(|age| RecordRef { timestamp: now - age * day, ..RecordRef::default() });
+        [10, 5, 3, 2, 1, 0, 2000].map(|age| RecordRef { timestamp: now - age * day, ..RecordRef::default() });
     write(&mut store, ages);
     while block_on(store.maintain()).unwrap() {}
     let kept = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM logs";
-    assert_eq!(database.value(kept), "3 4 5");
-    assert_eq!(block_on(store.position()).unwrap(), 7);
+    assert_eq!(database.value(kept), "3 4 5 6");
+    assert_eq!(block_on(store.position()).unwrap(), 8);
 }
 
 #[test]
@@ -342,8 +343,10 @@ fn a_role_that_may_only_write_does_so_in_tables_that_others_made() {
          GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role}"
     ));
     let mut store = store(&database.url_as(&role));
-    write(&mut store, [RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
-    assert_eq!(block_on(store.sync()).unwrap(), 2);
+    let good = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    let written = write(&mut store, [good, RecordRef { message: "\0", ..good }]);
+    assert_eq!(written, Written { stored: 1, dead_letters: 1 });
+    assert_eq!(block_on(store.sync()).unwrap(), 3);
     assert!(!block_on(store.maintain()).unwrap());
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
 }
@@ -602,4 +605,219 @@ fn tls_is_as_strict_as_it_is_told_to_be() {
     });
     assert_eq!(database.value("SELECT count(*) FROM logs"), "20000");
     assert_eq!(database.value("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND datname = current_database()"), "1");
+}
+
+/// A session of somebody else's, in the middle of a transaction.
+async fn other(database: &Database, statement: &str) -> Session {
+    let endpoint = store(&database.url()).database().endpoint;
+    let mut session = Session::open(&endpoint).await.unwrap();
+    execute(&mut session, &format!("BEGIN; {statement}")).await;
+    session
+}
+
+async fn execute(Session { client, line }: &mut Session, sql: &str) {
+    line.drive(client.batch_execute(sql)).await.unwrap();
+}
+
+/// Waits until somebody waits for a lock in this database.
+async fn a_lock_is_waited_for(database: &Database) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while database.value(waiting) == "0" {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The answer to the statement that takes the node can be lost like any other.
+#[test]
+fn a_node_that_was_taken_without_an_answer_is_still_ours() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 11)).await.unwrap();
+        let (process, epoch) = (store.process, store.epoch);
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        line.drive(node::take(client, "test", process, epoch)).await.unwrap();
+        store.disconnect();
+        assert_eq!(store.position().await.unwrap(), 11);
+        store.write(&chunk(11, 21)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 20);
+}
+
+#[test]
+fn housekeeping_that_waits_leaves_no_transaction_behind() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let _other = other(&database, schema::LOCK).await;
+        assert!(!store.maintain().await.unwrap());
+        store.write(&chunk(1, 11)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 10);
+}
+
+/// Somebody who dumps the database reads `logs_default` for hours.
+#[test]
+fn a_day_whose_partition_must_wait_is_kept_in_the_default_one() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    block_on(store.position()).unwrap();
+    let reading = block_on(other(&database, "SELECT FROM logs_default"));
+    assert_eq!(write(&mut store, [now]).stored, 1);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
+    drop(reading);
+    while !partitions(&database).iter().any(|name| name != "logs_default") {
+        block_on(store.maintain()).unwrap();
+    }
+    assert_eq!(write(&mut store, [now]).stored, 1);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "2");
+}
+
+#[test]
+fn a_new_partition_takes_over_what_comes_into_the_default_one_meanwhile() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let insert =
+            "INSERT INTO logs_default (id, time, severity_number, node) VALUES (1, now(), 9, 'other')";
+        let mut other = other(&database, insert).await;
+        let (batch, count) = records([RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+        let chunk = Chunk::of(1, batch.bytes(), count);
+        let end_of_the_other = async {
+            a_lock_is_waited_for(&database).await;
+            execute(&mut other, "COMMIT").await;
+        };
+        let (written, ()) = futures_util::join!(store.write(&chunk), end_of_the_other);
+        written.unwrap();
+    });
+    assert_eq!(partitions(&database).len(), 2);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "2");
+}
+
+#[test]
+fn what_two_refuse_is_put_aside_once() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN RAISE EXCEPTION ''nothing at all''; END' LANGUAGE plpgsql;
+         CREATE TRIGGER closed BEFORE INSERT ON logs FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    );
+    let all = ["a", "b\0", "c\0"].map(|message| RecordRef { message, ..RecordRef::default() });
+    assert_eq!(write(&mut store, all), Written { stored: 0, dead_letters: 3 });
+    assert_eq!(database.value("SELECT count(*) FROM logs_dead_letter"), "3");
+}
+
+#[test]
+fn a_partition_of_a_month_is_no_day_whatever_it_is_called() {
+    let database = Server::shared().database();
+    let keep = Retention { age: None, bytes: Some(1) };
+    let mut store = store_with(&database.url(), "test", keep);
+    block_on(store.position()).unwrap();
+    database.execute(
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE %I PARTITION OF logs FOR VALUES FROM (%L) TO (%L)',
+             to_char(now() - interval '10 days', '\"logs_\"YYYYMMDD'), now() - interval '10 days', now() + interval '20 days');
+         END $$",
+    );
+    write(&mut store, [RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+    while block_on(store.maintain()).unwrap() {}
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "1");
+}
+
+/// After a step of the clock, midnight may come within minutes.
+#[test]
+fn a_midnight_is_no_evidence_of_a_day() {
+    let database = Server::shared().database();
+    let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
+    let mut store = store_with(&database.url(), "test", keep);
+    let day = 86_400 * time::SECOND;
+    let ages = [10, 1, 0].map(|age| RecordRef { timestamp: time::now() - age * day, ..RecordRef::default() });
+    write(&mut store, ages);
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "3");
+}
+
+/// A partition made by hand may be large, and ends where it ends.
+#[test]
+fn retention_looks_into_no_partition_but_the_default_one() {
+    let database = Server::shared().database();
+    let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
+    let mut store = store_with(&database.url(), "test", keep);
+    let day = 86_400 * time::SECOND;
+    let ages =
+        [2000, 2, 1, 0].map(|age| RecordRef { timestamp: time::now() - age * day, ..RecordRef::default() });
+    write(&mut store, ages);
+    database
+        .execute("CREATE TABLE by_hand PARTITION OF logs FOR VALUES FROM ('2000-01-01') TO ('2010-01-01')");
+    let _packing = block_on(other(&database, "LOCK TABLE ONLY by_hand IN ACCESS EXCLUSIVE MODE"));
+    assert!(block_on(store.maintain()).unwrap());
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+}
+
+/// A role's defaults may be anything.
+#[test]
+fn the_isolation_that_a_role_is_used_to_does_not_matter() {
+    let database = Server::shared().database();
+    database.execute(&format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'",
+        database.name
+    ));
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    let mut other = block_on(other(&database, schema::LOCK));
+    let (batch, count) = records([RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+    let chunk = Chunk::of(1, batch.bytes(), count);
+    block_on(async {
+        let today = format!(
+            "CREATE TABLE {0} PARTITION OF logs FOR VALUES FROM ('{1} 00:00:00+00') TO ('{1} 24:00:00+00'); COMMIT",
+            database.value("SELECT to_char(now() AT TIME ZONE 'UTC', '\"logs_\"YYYYMMDD')"),
+            database.value("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+        );
+        let end_of_the_other = async {
+            a_lock_is_waited_for(&database).await;
+            execute(&mut other, &today).await;
+        };
+        let (written, ()) = futures_util::join!(store.write(&chunk), end_of_the_other);
+        written.unwrap();
+    });
+    let days = &store.writer.as_ref().unwrap().days;
+    assert!(days.contains(day_of(time::now())), "{days:?}");
+}
+
+/// PostgreSQL looks through the whole default partition before it attaches another, however long that takes.
+#[test]
+fn a_partition_that_takes_too_long_to_make_is_done_without() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "CREATE FUNCTION linger() RETURNS event_trigger AS 'BEGIN PERFORM pg_sleep(3600); END' LANGUAGE plpgsql;
+         CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION linger()",
+    );
+    let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    assert_eq!(write(&mut store, [now]).stored, 1);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
+}
+
+#[test]
+fn a_partition_that_is_kept_aside_is_not_dropped() {
+    let database = Server::shared().database();
+    let keep = Retention { age: None, bytes: Some(1) };
+    let mut store = store_with(&database.url(), "test", keep);
+    let old = time::now() - 2 * 86_400 * time::SECOND;
+    write(&mut store, [RecordRef { timestamp: old, ..RecordRef::default() }]);
+    let name = partitions(&database).into_iter().find(|name| name != "logs_default").unwrap();
+    database.execute(&format!("ALTER TABLE logs DETACH PARTITION {name}"));
+    block_on(async {
+        let Writer { session, days, .. } = store.writer.as_mut().unwrap();
+        assert!(days.contains(day_of(old)), "it has not looked since");
+        days.drop(session, day_of(old)).await.unwrap();
+    });
+    assert_eq!(database.value(&format!("SELECT count(*) FROM {name}")), "1");
 }
