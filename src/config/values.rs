@@ -140,17 +140,17 @@ fn by(about: &About, origin: &Origin) -> String {
     }
 }
 
-/// A value as it may be shown: of a URL without its password.
+/// A value as it may be shown: of a URL without its password, also where that has characters that it should not have.
 pub(super) fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let place = match place.rsplit_once('@') {
-        Some((account, place)) => format!("{}@{place}", account.split(':').next().unwrap_or_default()),
-        None => place.into(),
+    let Some((scheme, rest)) = text.split_once("//") else { return text.into() };
+    let rest = match rest.rsplit_once('@') {
+        Some((account, rest)) => format!("{}@{rest}", account.split(':').next().unwrap_or_default()),
+        None => rest.into(),
     };
+    let (place, query) = rest.split_once('?').unwrap_or((&rest, ""));
     let shown: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("password=")).collect();
     let mark = if query.is_empty() { "" } else { "?" };
-    format!("{scheme}://{place}{mark}{}", shown.join("&"))
+    format!("{scheme}//{place}{mark}{}", shown.join("&"))
 }
 
 /// The parts of a list in one text, as in a variable: separated by blanks or semicolons.
@@ -170,6 +170,8 @@ mod tests {
         for (text, shown) in [
             ("postgres://jo:a:b@c@h:1/db?sslmode=x", "postgres://jo@h:1/db?sslmode=x"),
             ("postgres://jo@h/db?password=p&options=x", "postgres://jo@h/db?options=x"),
+            ("postgres://jo:a/b?c=d@h/db", "postgres://jo@h/db"),
+            ("postgres//jo:a@h/db", "postgres//jo@h/db"),
             ("postgres://h/db", "postgres://h/db"),
             ("sqlite:/a:b@c", "sqlite:/a:b@c"),
         ] {

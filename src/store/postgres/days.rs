@@ -196,8 +196,9 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
         WHERE inhparent = 'logs'::regclass AND inhrelid = to_regclass('logs_default'))";
     let has_default: bool = client.query_one(has_default, &[]).await?.try_get(0)?;
     if has_default {
-        // Else rows of the day could come between the look and the end. Attaching takes this lock anyway.
-        client.batch_execute("LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE").await?;
+        // Else rows of the day could come between the look and the end. Attaching takes these locks anyway, and in this order.
+        let lock = "LOCK TABLE ONLY logs IN SHARE UPDATE EXCLUSIVE MODE; LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE";
+        client.batch_execute(lock).await?;
     }
     let (name, from, to) = (name(day), midnight(day), midnight(day + 1));
     client.batch_execute(&format!("CREATE TABLE {name} (LIKE logs INCLUDING ALL EXCLUDING INDEXES)")).await?;

@@ -700,6 +700,26 @@ fn a_new_partition_takes_over_what_comes_into_the_default_one_meanwhile() {
     assert_eq!(database.value("SELECT count(*) FROM logs"), "2");
 }
 
+/// Whoever makes a trigger or an index locks `logs` first, and then its partitions.
+#[test]
+fn a_new_partition_is_made_in_the_order_in_which_others_lock() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let mut other = other(&database, "LOCK TABLE ONLY logs IN SHARE ROW EXCLUSIVE MODE").await;
+        let (batch, count) = records([RecordRef { timestamp: time::now(), ..RecordRef::default() }]);
+        let chunk = Chunk::of(1, batch.bytes(), count);
+        let rest_of_the_other = async {
+            a_lock_is_waited_for(&database).await;
+            execute(&mut other, "LOCK TABLE logs_default IN SHARE ROW EXCLUSIVE MODE; COMMIT").await;
+        };
+        let (written, ()) = futures_util::join!(store.write(&chunk), rest_of_the_other);
+        written.unwrap();
+    });
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "1");
+}
+
 #[test]
 fn what_two_refuse_is_put_aside_once() {
     let database = Server::shared().database();
@@ -820,4 +840,25 @@ fn a_partition_that_is_kept_aside_is_not_dropped() {
         days.drop(session, day_of(old)).await.unwrap();
     });
     assert_eq!(database.value(&format!("SELECT count(*) FROM {name}")), "1");
+}
+
+/// Rows that wait for the default partition while another one attaches their day are refused there, and belong elsewhere by then.
+#[test]
+fn rows_that_meet_a_new_partition_of_their_day_are_no_bad_rows() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        let day = "CREATE TABLE day (LIKE logs); ALTER TABLE logs ATTACH PARTITION day FOR VALUES FROM ('2001-01-01') TO ('2001-01-03')";
+        let mut other = other(&database, day).await;
+        let (batch, count) = records([at("2001-01-01T12:00:00Z"), at("1999-01-01T00:00:00Z")]);
+        let chunk = Chunk::of(1, batch.bytes(), count);
+        let end_of_the_other = async {
+            a_lock_is_waited_for(&database).await;
+            execute(&mut other, "COMMIT").await;
+        };
+        let (written, ()) = futures_util::join!(store.write(&chunk), end_of_the_other);
+        assert_eq!(written.unwrap(), Written { stored: 2, dead_letters: 0 });
+    });
+    assert_eq!(database.value("SELECT count(*) FROM day"), "1");
 }

@@ -53,6 +53,9 @@ impl PostgresUrl {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (account, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        if database.contains('@') {
+            return Err("has a `/` before its `@`: in a password it is written `%2F`".into()); // or it would be shown
+        }
         let (user, password) = account.split_once(':').unwrap_or((account, ""));
         url.put("user", user)?;
         url.put("password", password)?;
@@ -253,6 +256,7 @@ mod tests {
             ("postgres://h/db?channel_binding=require", "`channel_binding`, which is not supported"),
             ("postgres://h:many/db", "`port` that is not one"),
             ("postgres://h:0/db", "`port` that is not one"),
+            ("postgres://jo:12/secret@h/db", "a `/` before its `@`"),
             ("postgres://h/d%zz", "two hexadecimal digits"),
             ("postgres://h/%ff", "not UTF-8"),
             ("postgres://h/a%00b", "`dbname` that is not one"),

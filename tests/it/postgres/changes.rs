@@ -3,6 +3,7 @@
 
 use std::thread::JoinHandle;
 
+use logboom::store::postgres::SCHEMA;
 use tempfile::TempDir;
 
 use super::server::{Database, Server as Postgres};
@@ -123,11 +124,12 @@ fn disconnect(database: &Database) {
 #[test]
 fn positions_that_are_gone_can_be_told_from_the_records() {
     let mut subject = Subject::start();
-    let definition = "CREATE TABLE logs_node (node text PRIMARY KEY, position bigint NOT NULL, synced bigint NOT NULL, epoch bigint NOT NULL)";
+    let (_, definition) = SCHEMA.split_once("CREATE TABLE logs_node").unwrap();
+    let (definition, _) = definition.split_once("\n)").unwrap();
     subject.change("DROP TABLE logs_node");
     subject.fails(&["logs_node", "42P01", "operating.md"]);
     subject.database.execute(&format!(
-        "BEGIN; {definition};
+        "BEGIN; CREATE TABLE logs_node {definition});
          INSERT INTO logs_node SELECT node, max(id) + 1, 1, 0
              FROM (SELECT node, id FROM logs UNION ALL SELECT node, id FROM logs_dead_letter) AS stored GROUP BY node;
          COMMIT"
