@@ -172,6 +172,17 @@ fn a_chunk_of_nothing_but_refused_rows_is_put_aside() {
 }
 
 #[test]
+fn any_number_of_records_is_put_aside_as_they_are() {
+    let database = Server::shared().database();
+    let messages: Vec<_> = (1..=2000).map(|id| format!("{id}\0{}", "x".repeat(id % 300))).collect();
+    let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
+    assert_eq!(write(&mut database.open(), all), Written { stored: 0, dead_letters: 2000 });
+    let whole = "SELECT count(*) FROM logs_dead_letter
+        WHERE (record::json->'message')::text = '\"' || id || '\\u0000' || repeat('x', (id % 300)::int) || '\"'";
+    assert_eq!(database.value(whole), "2000");
+}
+
+#[test]
 fn what_no_row_can_hold_is_put_aside() {
     let database = Server::shared().database();
     let good = RecordRef { message: "good", attributes: r#"{"a":"\\u0000"}"#, ..RecordRef::default() };

@@ -21,6 +21,7 @@ use super::days::{Day, Days, day_of};
 use super::fault::Fault;
 use super::rows::{COPY, Rows};
 use super::session::Session;
+use crate::limits::POSTGRES_PIECE_BYTES;
 use crate::record::{RecordId, json, time};
 use crate::spool::Chunk;
 use crate::store::Written;
@@ -39,8 +40,8 @@ const DURABLY: &str = "BEGIN READ WRITE; SELECT set_config('synchronous_commit',
 
 const SYNC: &str = "UPDATE logs_node SET synced = position WHERE node = $1 AND epoch = $2 AND position = $3";
 
-const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record) VALUES ($1, $2, $3, $4)
-    ON CONFLICT DO NOTHING"; // to name the columns would take the right to read them
+const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record)
+    SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING"; // to name the columns would take the right to read them
 
 /// A connection that is ready to write as a node.
 pub(super) struct Writer {
@@ -269,7 +270,7 @@ async fn send(
     sink.feed(rows.finish()).await
 }
 
-/// Puts the records of these letters aside, with the reasons.
+/// Puts the records of these letters aside, with the reasons: many at once, or a sender of bad ones would slow all others down.
 async fn write_letters(
     client: &Client,
     put_aside: &Statement,
@@ -277,15 +278,21 @@ async fn write_letters(
     chunk: &Chunk,
     letters: &Letters,
 ) -> Result<(), Error> {
-    let mut reasons: BTreeMap<RecordId, &str> = BTreeMap::new();
-    reasons.extend(letters.iter().map(|(id, reason)| (*id, reason.as_str())));
-    let mut text = Vec::new();
+    let reasons: BTreeMap<RecordId, &str> =
+        letters.iter().map(|(id, reason)| (*id, reason.as_str())).collect();
+    let (mut ids, mut whys, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (id, record) in chunk.records() {
         let Some(reason) = reasons.get(&id) else { continue };
-        text.clear();
+        let mut text = Vec::new();
         json::write(id, &record.record().unwrap_or(record.body), &mut text);
-        let text = String::from_utf8_lossy(&text);
-        client.execute(put_aside, &[&node, &(id as i64), reason, &text.as_ref()]).await?;
+        bytes += text.len();
+        ids.push(id as i64);
+        whys.push(*reason);
+        texts.push(String::from_utf8_lossy(&text).into_owned());
+        if bytes >= POSTGRES_PIECE_BYTES {
+            client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
+            (ids, whys, texts, bytes) = Default::default();
+        }
     }
-    Ok(())
+    client.execute(put_aside, &[&node, &ids, &whys, &texts]).await.map(|_| ()) // perhaps none
 }
