@@ -64,6 +64,12 @@ impl Fault {
         }) && !self.is_about_an_added_column()
     }
 
+    /// Whether the server refuses the statement for what it is: not for its own state, or that of the connection.
+    pub(super) fn is_refusal(&self) -> bool {
+        let class = self.code().map(|code| code.code().get(..2).unwrap_or_default());
+        class.is_some_and(|class| !matches!(class, "08" | "53" | "57" | "58" | "XX"))
+    }
+
     /// A column of `logs` that somebody has added would be NULL in every row, and must not be.
     fn is_about_an_added_column(&self) -> bool {
         let Fault::Database(error) = self else { return false };

@@ -71,6 +71,8 @@ pub struct PostgresStore {
     /// The epoch of our last connection; 0 before the first.
     epoch: i64,
     writer: Option<Writer>,
+    /// What was said last of housekeeping that the server refuses.
+    told: Option<String>,
 }
 
 impl PostgresStore {
@@ -90,6 +92,7 @@ impl PostgresStore {
             process: RandomState::new().hash_one(()).cast_signed(),
             epoch: 0,
             writer: None,
+            told: None,
         })
     }
 

@@ -20,8 +20,8 @@ use crate::store::Retention;
 use crate::store::clock::{Clock, nanoseconds};
 
 impl PostgresStore {
-    /// Does one slice of it. Housekeeping can wait for whoever holds a lock on some partition, or for a role that may; writing
-    /// must not.
+    /// Does one slice of it. Housekeeping can wait for whoever holds a lock on some partition, has a view of it, or gives the role
+    /// its rights; writing must not.
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
         let retention = self.retention;
         self.connect().await?;
@@ -29,18 +29,18 @@ impl PostgresStore {
             PostgresStore { clock, writer: Some(writer), .. } => (clock, writer),
             _ => return Ok(false),
         };
-        match maintain(clock, writer, retention).await {
-            Err(fault) if fault.code().is_some_and(can_wait) => {
-                tracing::debug!(reason = fault.reason(), "housekeeping of the database waits");
-                Ok(false)
-            }
-            result => result,
+        let fault = match maintain(clock, writer, retention).await {
+            Err(fault) if fault.is_refusal() => fault,
+            result => return result,
+        };
+        let reason = fault.reason();
+        tracing::debug!(reason, "housekeeping of the database waits");
+        let passes = fault.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        if !passes && self.told.replace(reason.clone()).as_ref() != Some(&reason) {
+            tracing::warn!(reason, "housekeeping of the database is refused: retention deletes nothing");
         }
+        Ok(false)
     }
-}
-
-fn can_wait(code: &SqlState) -> bool {
-    [SqlState::LOCK_NOT_AVAILABLE, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)
 }
 
 async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {

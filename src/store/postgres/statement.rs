@@ -61,7 +61,7 @@ impl PostgresReader {
         Err(match &fault {
             _ if fault.code() == Some(&SqlState::QUERY_CANCELED) => StatementError::Late,
             _ if self.activity().is_exhausted() => StatementError::LongRow,
-            Fault::Database(error) if is_refusal(error) => StatementError::Refused(refusal(error)),
+            Fault::Database(error) if fault.is_refusal() => StatementError::Refused(refusal(error)),
             _ => StatementError::Store(self.explain(&fault)),
         })
     }
@@ -106,12 +106,6 @@ impl PostgresReader {
         };
         line.drive_within(time_max.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await
     }
-}
-
-/// Whether the server refuses the statement for what it is: not for its own state, or that of the connection.
-fn is_refusal(error: &Error) -> bool {
-    let class = error.code().map(|code| code.code().get(..2).unwrap_or_default());
-    class.is_some_and(|class| !matches!(class, "08" | "53" | "57" | "58" | "XX"))
 }
 
 fn refusal(error: &Error) -> String {

@@ -464,16 +464,21 @@ fn a_position_that_somebody_changed_is_not_overwritten() {
     assert_eq!(database.read(1).len(), 20);
 }
 
+/// Whatever the database is used to.
 #[test]
-fn rows_do_not_wait_for_the_disk_and_syncs_do() {
-    let database = Server::shared().database();
+fn what_is_synced_is_on_the_disk_of_the_server() {
+    let server = Server::start(&["wal_writer_delay=10s"]);
+    let database = server.database();
     database.execute(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name));
     let mut store = database.open();
     block_on(async {
         store.position().await.unwrap();
         for round in 0..20 {
             store.write(&chunk(round * 10 + 1, round * 10 + 11)).await.unwrap();
+            let written = database.value("SELECT pg_current_wal_insert_lsn()");
             assert_eq!(store.sync().await.unwrap(), round * 10 + 11);
+            let is_flushed = format!("SELECT pg_current_wal_flush_lsn() >= '{written}'");
+            assert_eq!(database.value(&is_flushed), "t", "round {round}");
         }
     });
     assert_eq!(database.value("SELECT synced FROM logs_node"), "201");
@@ -872,4 +877,21 @@ fn rows_that_meet_a_new_partition_of_their_day_are_no_bad_rows() {
         assert_eq!(written.unwrap(), Written { stored: 2, dead_letters: 0 });
     });
     assert_eq!(database.value("SELECT count(*) FROM day"), "1");
+}
+
+#[test]
+fn a_day_that_something_depends_on_is_kept_and_holds_nothing_up() {
+    let database = Server::shared().database();
+    let keep = Retention { age: None, bytes: Some(1) };
+    let mut store = store_with(&database.url(), "test", keep);
+    let old = RecordRef { timestamp: time::now() - 2 * 86_400 * time::SECOND, ..RecordRef::default() };
+    write(&mut store, [old]);
+    let name = partitions(&database).into_iter().find(|name| name != "logs_default").unwrap();
+    database.execute(&format!("CREATE VIEW mine AS SELECT * FROM {name}"));
+    assert!(!block_on(store.maintain()).unwrap());
+    write(&mut store, [old]);
+    assert_eq!(database.value("SELECT count(*) FROM mine"), "2");
+    database.execute("DROP VIEW mine");
+    while block_on(store.maintain()).unwrap() {}
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "0");
 }
