@@ -178,7 +178,7 @@ fn any_number_of_records_is_put_aside_as_they_are() {
     let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
     assert_eq!(write(&mut database.open(), all), Written { stored: 0, dead_letters: 2000 });
     let whole = "SELECT count(*) FROM logs_dead_letter
-        WHERE (record::json->'message')::text = '\"' || id || '\\u0000' || repeat('x', (id % 300)::int) || '\"'";
+        WHERE position('\"message\":\"' || id || '\\u0000' || repeat('x', (id % 300)::int) || '\"' IN record) > 0";
     assert_eq!(database.value(whole), "2000");
 }
 
