@@ -125,8 +125,10 @@ impl<'a> Call<'a> {
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 
+type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
+
 /// What is answered by what; a name in braces stands for any one part of a path.
-static ROUTES: [(Method, &str, for<'a> fn(Call<'a>) -> Answering<'a>); 16] = [
+static ROUTES: [(Method, &str, Handler); 16] = [
     (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
     (Method::GET, "/api/v1/records", |call| Box::pin(async move { call.view().records(call.ask()).await })),
     (Method::GET, "/api/v1/records/{id}", |call| {

@@ -137,7 +137,7 @@ impl Counts {
         let mut values: Vec<_> = self.values.into_iter().collect();
         match self.by {
             By::Severity => {
-                values.sort_by_key(|(value, _)| SEVERITIES.iter().position(|name| **name == **value))
+                values.sort_by_key(|(value, _)| SEVERITIES.iter().position(|name| **name == **value));
             }
             By::Field(_) => values = most_frequent(values, |series| series.total),
         }
@@ -170,7 +170,7 @@ impl Fold for Counts {
                 self.add(SEVERITIES.get(range).copied().unwrap_or(""), record.timestamp, 1);
             }
             Some(value) => {
-                self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1)
+                self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1);
             }
         }
     }

@@ -182,9 +182,10 @@ impl Scan {
     ) -> Result<(Scan, Option<i64>, Option<i64>), Refusal> {
         let times = match self.database.clone() {
             Database::Sqlite(path) => {
-                let times = move |scan: &mut Scan, _| {
+                let times = move |scan: &mut Scan, is_abandoned| {
                     let failed = |error: rusqlite::Error| store::sqlite::describe(&path, &error);
-                    let reader = scan.sqlite(&path).map_err(failed)?;
+                    let mut reader = scan.sqlite(&path).map_err(failed)?;
+                    reader.stop_when(is_abandoned).map_err(failed)?;
                     let times = reader.times().map_err(failed)?.unzip();
                     scan.reader = Some(Reader::Sqlite(reader));
                     Ok(times)

@@ -51,7 +51,7 @@ const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = '
      SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
      SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
 
-const COLUMNS: [(&str, Fields, &'static str); 18] = [
+const COLUMNS: [(&str, Fields, &str); 18] = [
     ("id", Fields::NONE, ""),
     ("time", Fields::NONE, ""),
     ("time_ns", Fields::NONE, ""),
