@@ -127,27 +127,24 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 
 type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
 
+/// What the view answers to a request.
+macro_rules! view {
+    ($answer:ident) => {
+        |call| Box::pin(async move { call.view().$answer(call.ask()).await })
+    };
+}
+
 /// What is answered by what; a name in braces stands for any one part of a path.
 static ROUTES: [(Method, &str, Handler); 16] = [
     (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
-    (Method::GET, "/api/v1/records", |call| Box::pin(async move { call.view().records(call.ask()).await })),
-    (Method::GET, "/api/v1/records/{id}", |call| {
-        Box::pin(async move { call.view().record(call.ask()).await })
-    }),
-    (Method::GET, "/api/v1/records/{id}/context", |call| {
-        Box::pin(async move { call.view().context(call.ask()).await })
-    }),
-    (Method::GET, "/api/v1/traces/{trace_id}", |call| {
-        Box::pin(async move { call.view().trace(call.ask()).await })
-    }),
-    (Method::GET, "/api/v1/histogram", |call| {
-        Box::pin(async move { call.view().histogram(call.ask()).await })
-    }),
-    (Method::GET, "/api/v1/fields", |call| Box::pin(async move { call.view().fields(call.ask()).await })),
-    (Method::GET, "/api/v1/fields/{name}", |call| {
-        Box::pin(async move { call.view().field(call.ask()).await })
-    }),
-    (Method::GET, "/api/v1/errors", |call| Box::pin(async move { call.view().errors(call.ask()).await })),
+    (Method::GET, "/api/v1/records", view!(records)),
+    (Method::GET, "/api/v1/records/{id}", view!(record)),
+    (Method::GET, "/api/v1/records/{id}/context", view!(context)),
+    (Method::GET, "/api/v1/traces/{trace_id}", view!(trace)),
+    (Method::GET, "/api/v1/histogram", view!(histogram)),
+    (Method::GET, "/api/v1/fields", view!(fields)),
+    (Method::GET, "/api/v1/fields/{name}", view!(field)),
+    (Method::GET, "/api/v1/errors", view!(errors)),
     (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
     (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
     (Method::POST, "/api/v1/flush", |call| Box::pin(async move { call.view().flush().await })),
