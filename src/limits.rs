@@ -467,6 +467,36 @@ pub const FLUSH_SECONDS_MAX: u64 = 30;
 /// Answers to queries that are open at once, however slowly they are read; each holds a few slices.
 pub const ANSWERS_MAX: usize = 32;
 
+/// Tails at once: each may hold a few buffers, and its query is asked about every record.
+pub const TAILS_MAX: usize = 32;
+
+/// A tail that has so much to send takes no more before its client reads: it waits at its place in the spool.
+pub const TAIL_BUFFER_BYTES: usize = 256 << 10;
+
+/// So much of the spool is read for tails at once. (A larger commit is read whole.)
+pub const TAIL_READ_BYTES: usize = 256 << 10;
+
+/// After so many bytes of records what was found is handed over, and others get their turn.
+pub const TAIL_PIECE_BYTES: usize = 64 << 10;
+
+/// Pause between two looks at records that come without a pause: it keeps what is sent from going in very small parts.
+pub const TAIL_GATHER_MILLISECONDS: u64 = 10;
+
+/// The most records that a tail begins with, what they may take together, and how many of the latest are looked at.
+pub const TAIL_LAST_RECORDS_MAX: u64 = 10_000;
+
+/// See above.
+pub const TAIL_LAST_BYTES_MAX: usize = 1 << 20;
+
+/// See above.
+pub const TAIL_LAST_SCANNED_MAX: u64 = 1 << 17;
+
+/// How often a tail says that it is still there.
+pub const TAIL_HEARTBEAT_SECONDS: u64 = 15;
+
+/// A client that has taken nothing for so long, though there was something to send, loses its connection.
+pub const TAIL_STALL_SECONDS_MAX: u64 = 30;
+
 /// How long after the end of its time the answer to a query may still be read. Then its connection is closed.
 pub const ANSWER_READ_SECONDS_MAX: u64 = 10;
 
@@ -504,6 +534,15 @@ pub const CONNECT_SECONDS_MAX: u64 = 5;
 /// How long a reading command waits for the server to begin or go on with an answer: longer than any query may run
 /// unless `query_seconds_max` was raised much.
 pub const ANSWER_SECONDS_MAX: u64 = 300;
+
+/// A tail that has heard nothing for so long takes its connection for lost: two heartbeats are missing, and some.
+pub const TAIL_SILENCE_SECONDS_MAX: u64 = 3 * TAIL_HEARTBEAT_SECONDS;
+
+/// A tail that lost its connection tries again after this, then after twice as long, and so on.
+pub const TAIL_RETRY_MILLISECONDS_MIN: u64 = 250;
+
+/// And at least this often.
+pub const TAIL_RETRY_MILLISECONDS_MAX: u64 = 5000;
 
 // open files
 

@@ -37,7 +37,7 @@ struct ReasonLabel {
 type StoreLabel = Vec<(&'static str, String)>;
 
 /// Gauges that are set at each scrape: name, and help.
-const GAUGES: [(&str, &str); 14] = [
+const GAUGES: [(&str, &str); 16] = [
     ("ready", "1 while records are accepted and every store goes on"),
     ("memory_bytes", "Resident memory of the process"),
     ("spool_bytes", "Bytes of the spool's segment files"),
@@ -55,6 +55,11 @@ const GAUGES: [(&str, &str); 14] = [
         "Records that the store had before it went back to an older state, and the spool no longer has",
     ),
     ("store_failures", "Failed tries of the store since the start"),
+    ("tails", "Clients that follow the records"),
+    (
+        "tail_missed_records",
+        "Records that such clients were too slow for since the start, whether they would have matched or not",
+    ),
 ];
 
 impl Metrics {

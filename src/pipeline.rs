@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
-use crate::view::View;
+use crate::view::{Tails, View};
 use data_dir::DataDir;
 use descriptors::Share;
 use listen::{Listeners, Sockets};
@@ -65,6 +65,11 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         tasks.push(threads.start_with_sockets(&name, shipper).map_err(no_thread)?);
     }
 
+    let (stop, when_stopping) = watch::channel(false);
+    let tails = Tails::new(&spool, when_stopping.clone());
+    // A defect of it ends the tails, and nothing else.
+    threads.start("tails", tails.follow()).map_err(no_thread)?;
+
     let metrics = Metrics::new();
     let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
     let view = Arc::new(View {
@@ -77,9 +82,9 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         query_duration_max: Duration::from_secs(config.query_seconds_max),
         query_rows_max: config.query_rows_max,
         started,
+        tails,
         queries: View::queries(),
     });
-    let (stop, when_stopping) = watch::channel(false);
     let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 

@@ -91,7 +91,12 @@ const TIMER: Token = Token(usize::MAX);
 impl Load<'_> {
     /// Sends all of it.
     pub fn run(&self) -> io::Result<Sent> {
-        Run::connect(self)?.run()
+        self.run_telling(|_, _| {})
+    }
+
+    /// The same, telling of each payload, by its number, when it was answered.
+    pub fn run_telling(&self, mut answered: impl FnMut(u64, Instant)) -> io::Result<Sent> {
+        Run::connect(self, &mut answered)?.run()
     }
 }
 
@@ -110,6 +115,7 @@ struct Run<'a> {
     start: Instant,
     accepted: u64,
     latencies: Histogram,
+    answered: &'a mut dyn FnMut(u64, Instant),
     buffer: Vec<u8>,
 }
 
@@ -134,7 +140,7 @@ struct InFlight {
 
 impl<'a> Run<'a> {
     /// Connects one after the other, so that no server is flooded, and all before the clock starts.
-    fn connect(load: &'a Load<'a>) -> io::Result<Run<'a>> {
+    fn connect(load: &'a Load<'a>, answered: &'a mut dyn FnMut(u64, Instant)) -> io::Result<Run<'a>> {
         assert_eq!(load.records % load.payloads.records, 0, "whole payloads");
         let poll = Poll::new()?;
         let timer =
@@ -168,6 +174,7 @@ impl<'a> Run<'a> {
             start: Instant::now(),
             accepted: 0,
             latencies: Histogram::new(),
+            answered,
             buffer: vec![0; 256 << 10],
         })
     }
@@ -312,6 +319,9 @@ impl<'a> Run<'a> {
                 *written -= 1;
                 self.done += answered.count;
                 self.accepted += accepted;
+                for number in answered.number..answered.number + answered.count {
+                    (self.answered)(number, now);
+                }
                 for number in answered.number.max(warm_up)..answered.number + answered.count {
                     let since = pace.due(self.start, number).unwrap_or(answered.since);
                     self.latencies.add(now.saturating_duration_since(since));

@@ -55,6 +55,8 @@ const COLUMNS: &[Column] = &[
     Column { figure: "stored", heading: "kept" },
     Column { figure: "records_per_second", heading: "rec/s" },
     Column { figure: "stored_per_second", heading: "sto/s" },
+    Column { figure: "seen_per_second", heading: "seen" },
+    Column { figure: "missed", heading: "miss" },
     Column { figure: "megabytes_per_second", heading: "MB/s" },
     Column { figure: "p50_ms", heading: "p50" },
     Column { figure: "p90_ms", heading: "p90" },
@@ -79,7 +81,7 @@ const COLUMNS: &[Column] = &[
 
 /// What the headings mean.
 pub const LEGEND: &str = "\
-sent, kept: records, the latter by the database's own count | rec/s: records a second, acknowledged or durable | sto/s: until all were stored | p50 to max: latency in ms
+sent, kept: records, the latter by the database's own count | rec/s: records a second, acknowledged or durable | sto/s: until all were stored | seen, miss: records a second, and missed, by all tails together | p50 to max: latency in ms
 CPU, dbCPU, gen: processor seconds a million records, of server, PostgreSQL and generator | RSS: peak memory of the server in MB
 B/rec, idx: bytes a record of all its files on disk, and of indexes | ids, hour, trace: ms for 1,000 ids, an hour, a trace
 ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile

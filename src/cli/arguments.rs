@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use crate::config;
+use crate::limits::TAIL_LAST_RECORDS_MAX;
 
 const ABOUT: &str = "\
 A central logger: catches every record that your services send, acknowledges it once it is on disk, and ships it \
@@ -15,6 +16,7 @@ Examples:
   logboom serve                             receive on the default ports
   logboom query 'level>=warn' --since 1h    what went wrong in the last hour
   logboom stats --since 1d                  how much of it, when, and from whom
+  logboom tail 'level>=warn'                what goes wrong now
   logboom sql 'SELECT service, count(*) FROM logs GROUP BY 1'
   logboom status                            what was received, shed, stored
 
@@ -74,6 +76,15 @@ Examples:
   logboom completions bash > /etc/bash_completion.d/logboom
   logboom completions zsh > /usr/local/share/zsh/site-functions/_logboom
   logboom completions fish > ~/.config/fish/completions/logboom.fish";
+const TAIL_EXAMPLES: &str = "\
+Queries and formats are those of `logboom query`. Records are shown once they are on the server's disk, in the order of \
+their arrival. Where they come faster than they are read, some are left out, and how many is said. A lost connection is made \
+again, and what came meanwhile is shown. It runs until it is interrupted.
+
+Examples:
+  logboom tail 'service:billing level>=warn'
+  logboom tail --last 100 timeout
+  logboom tail --last 0 --format json level:error > errors.ndjson";
 
 const SQL_EXAMPLES: &str = "\
 The view `logs` has the columns id, time, severity_number, severity, service, logger, host, message, trace_id, \
@@ -96,7 +107,7 @@ pub(super) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(110)
-        .subcommands([serve(), query(), stats(), sql(), status(), check_config(), schema(), spool()])
+        .subcommands([serve(), query(), tail(), stats(), sql(), status(), check_config(), schema(), spool()])
         .subcommands([completions(), man()])
 }
 
@@ -174,6 +185,26 @@ fn stats() -> Command {
         .arg(switch("ascii", "Draw in ASCII"))
         .arg(color())
         .arg(no_pager())
+        .arg(url())
+}
+
+fn tail() -> Command {
+    Command::new("tail")
+        .about("Shows records as they come")
+        .after_help(TAIL_EXAMPLES)
+        .arg(Arg::new("query").value_name("QUERY").num_args(1..).help(
+            "What to look for; nothing finds every record. Further words are joined to it",
+        ))
+        .arg(
+            Arg::new("last")
+                .long("last")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(..=TAIL_LAST_RECORDS_MAX))
+                .default_value("10")
+                .help("Begin with so many of the latest records that match, as far as the server still has them at hand"),
+        )
+        .arg(format(&["text", "json"]))
+        .arg(color())
         .arg(url())
 }
 
@@ -339,7 +370,7 @@ mod tests {
         };
         let plain =
             |line: &&str| line.starts_with("  logboom ") && !line.contains("sql") && !line.contains("  what");
-        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES]
+        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES, TAIL_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES]
             .iter()
             .flat_map(|text| text.lines())
             .filter(plain)

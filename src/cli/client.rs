@@ -13,6 +13,7 @@ use crate::config::environment;
 use crate::failure::Failure;
 use crate::limits::{
     ANSWER_BYTES_MAX, ANSWER_LINE_BYTES_MAX, ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, PROBLEM_BYTES_MAX,
+    TAIL_SILENCE_SECONDS_MAX,
 };
 
 const DEFAULT_URL: &str = "http://127.0.0.1:9022";
@@ -72,6 +73,14 @@ impl Client {
         self.answer(request.call())
     }
 
+    /// Follows a stream of server-sent events, in which something comes at least every few seconds.
+    pub(super) fn follow(&self, path: &str, parameters: &[(&str, String)]) -> Result<Answer, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", "text/event-stream");
+        let request = parameters.iter().fold(request, |request, (name, value)| request.query(name, value));
+        let silence_max = Duration::from_secs(TAIL_SILENCE_SECONDS_MAX);
+        self.answer(request.config().timeout_per_read(Some(silence_max)).build().call())
+    }
+
     /// Posts JSON to a path.
     pub(super) fn post(&self, path: &str, json: &[u8]) -> Result<Answer, Failure> {
         let request = self.agent.post(format!("{}{path}", self.url)).header("Accept", "application/json");
@@ -127,6 +136,11 @@ impl Answer {
             line.pop();
         }
         Ok(count > 0)
+    }
+
+    /// What has arrived already of what comes next.
+    pub(super) fn arrived(&self) -> &[u8] {
+        self.reader.buffer()
     }
 
     /// Reads all of it.

@@ -1,11 +1,12 @@
 //! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
 //!
-//! `query`, `stats`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
+//! `query`, `tail`, `stats`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
 
 mod arguments;
 mod check_config;
 mod client;
 mod documents;
+mod events;
 mod fields;
 mod flow;
 mod grid;
@@ -23,6 +24,7 @@ mod sql;
 mod stats;
 mod status;
 mod table;
+mod tail;
 mod terminal;
 mod text;
 mod writer;
@@ -72,6 +74,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match command {
         "serve" => serve(matches),
         "query" => query::run(matches, &mut Output::stdout(matches)),
+        "tail" => tail::run(matches, &mut Output::stdout(matches)),
         "stats" => stats::run(matches, &mut Output::stdout(matches)),
         "sql" => sql::run(matches, &mut Output::stdout(matches)),
         "status" => status::run(matches, &mut Output::stdout(matches)),

@@ -68,6 +68,7 @@ mod frame;
 pub mod inspect;
 mod reader;
 mod segments;
+mod spectator;
 mod writer;
 
 #[cfg(test)]
@@ -87,6 +88,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use append::{AppendError, Receipt, Witness};
 pub use reader::{Chunk, Reader};
+pub use spectator::{Place, Span, Spectator};
 pub use writer::Writer;
 
 use crate::disk::Disk;
@@ -112,6 +114,8 @@ pub struct Spool {
     segments: Mutex<Segments>,
     /// The first id that is not durable yet.
     durable: AtomicU64,
+    /// The place of the next record; never behind `durable`.
+    end: Mutex<Place>,
     /// Payload bytes made durable since the start.
     durable_bytes: AtomicU64,
     commits: AtomicU64,
@@ -130,13 +134,16 @@ pub struct Spool {
 
 /// What the spool knows of one of its readers.
 struct ReaderState {
-    /// The reader has no need of ids below this one.
+    /// The reader has no need of ids below this one; [`HOLDS_NOTHING`] for a spectator.
     released: AtomicU64,
     /// It wants to be woken once this id, or so many bytes, are durable.
     wake_id: AtomicU64,
     wake_bytes: AtomicU64,
     wake: Notify,
 }
+
+/// What a spectator has released: everything there will ever be.
+const HOLDS_NOTHING: RecordId = u64::MAX;
 
 /// Figures for status and metrics.
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +180,7 @@ impl Spool {
             open: Mutex::new(Open::new(next_id)),
             segments: Mutex::new(segments),
             durable: AtomicU64::new(next_id),
+            end: Mutex::new(Place::at(next_id)),
             durable_bytes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             finished: AtomicBool::new(false),
@@ -193,14 +201,28 @@ impl Spool {
 
     /// A reader that starts at an id (or at the oldest there is), and holds back the release of what it has not released.
     pub fn reader(self: &Arc<Self>, position: RecordId) -> Reader {
+        Reader::new(Arc::clone(self), self.add_reader(position), position)
+    }
+
+    /// One that holds nothing back.
+    pub fn spectator(self: &Arc<Self>) -> Spectator {
+        Spectator::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING))
+    }
+
+    fn add_reader(&self, released: RecordId) -> Arc<ReaderState> {
         let state = Arc::new(ReaderState {
-            released: AtomicU64::new(position),
+            released: AtomicU64::new(released),
             wake_id: AtomicU64::new(u64::MAX),
             wake_bytes: AtomicU64::new(u64::MAX),
             wake: Notify::new(),
         });
         lock(&self.readers).push(Arc::clone(&state));
-        Reader::new(Arc::clone(self), state, position)
+        state
+    }
+
+    /// The oldest id that can be read.
+    pub fn oldest_id(&self) -> RecordId {
+        lock(&self.segments).iter().next().map_or(1, |segment| segment.header.first_id)
     }
 
     /// Wakes every reader, whether there is something to read or not.
@@ -227,10 +249,9 @@ impl Spool {
 
     /// Gives up the segments that no reader needs any more.
     fn release(&self) {
-        let Some(slowest) = lock(&self.readers).iter().map(|reader| reader.released.load(Relaxed)).min()
-        else {
-            return;
-        };
+        let released = |reader: &Arc<ReaderState>| reader.released.load(Relaxed);
+        let slowest = lock(&self.readers).iter().map(released).filter(|id| *id != HOLDS_NOTHING).min();
+        let Some(slowest) = slowest else { return };
         loop {
             let Some(released) = lock(&self.segments).take_released(slowest) else { return };
             if let Err(error) = self.give_up(released) {

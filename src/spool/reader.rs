@@ -26,11 +26,11 @@ pub struct Reader {
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     /// Joined batches.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Records at the start of `bytes` that do not belong: a reader may start in the middle of a frame.
-    skip: usize,
-    first_id: RecordId,
-    end_id: RecordId,
+    pub(super) skip: usize,
+    pub(super) first_id: RecordId,
+    pub(super) end_id: RecordId,
 }
 
 impl Chunk {
@@ -83,8 +83,7 @@ impl Reader {
 
     /// The oldest id that can be read.
     pub fn oldest_id(&self) -> RecordId {
-        let segments = lock(&self.spool.segments);
-        segments.iter().next().map_or(1, |segment| segment.header.first_id)
+        self.spool.oldest_id()
     }
 
     /// The first id that is not durable yet.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments};
-use super::{AppendError, Commit, Spool, SpoolSizes, Witness, lock};
+use super::{AppendError, Commit, Place, Spool, SpoolSizes, Witness, lock};
 use crate::blocking::Threads;
 use crate::disk::Disk;
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
@@ -107,7 +107,16 @@ fn add(
 impl Writer {
     pub(super) fn new(spool: Arc<Spool>, end: u64) -> Writer {
         let segment = lock(&spool.segments).last().cloned();
-        Writer { next_id: spool.durable_id(), segment, end, spare: Vec::new(), spool }
+        let writer = Writer { next_id: spool.durable_id(), segment, end, spare: Vec::new(), spool };
+        writer.tell_end();
+        writer
+    }
+
+    /// Tells spectators where the next record will be.
+    fn tell_end(&self) {
+        if let Some(segment) = &self.segment {
+            *lock(&self.spool.end) = Place::known(self.next_id, segment.header.first_id, self.end);
+        }
     }
 
     /// Commits until the spool is closed and empty. Each commit blocks the thread for its write and sync.
@@ -240,6 +249,7 @@ impl Writer {
     }
 
     fn publish(&self, payload_bytes: u64) {
+        self.tell_end();
         let bytes = self.spool.durable_bytes.fetch_add(payload_bytes, Relaxed) + payload_bytes;
         self.spool.durable.store(self.next_id, Release);
         self.spool.commits.fetch_add(1, Relaxed);

@@ -15,6 +15,7 @@ mod records;
 mod scan;
 mod sql;
 mod status;
+mod tail;
 mod timeline;
 
 pub use openapi::openapi;
@@ -32,6 +33,8 @@ use crate::metrics::{Metrics, Sources};
 use crate::server::{Body, HangUp, problem};
 use crate::spool::Spool;
 use crate::store::{self, Database, StoreError};
+
+pub use tail::Tails;
 
 /// What the HTTP API reads from.
 pub struct View {
@@ -53,6 +56,8 @@ pub struct View {
     pub query_rows_max: usize,
     /// When the program started.
     pub started: Instant,
+    /// Who follows the records.
+    pub tails: Tails,
     /// Bounds the queries that run, and the answers that are open, at once.
     pub queries: Queries,
 }

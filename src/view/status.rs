@@ -71,6 +71,8 @@ impl View {
             ("spool_lost_records", spool.lost_records),
             ("spool_commits", spool.commits),
             ("spool_durable_id", spool.durable_id),
+            ("tails", self.tails.open() as u64),
+            ("tail_missed_records", self.tails.missed()),
         ] {
             self.metrics.set(name, "", value);
         }

@@ -5,6 +5,7 @@ mod documents;
 mod reading;
 mod serving;
 mod spool;
+mod tail;
 mod terminal;
 
 use std::process::{Command, Output};

@@ -13,6 +13,7 @@ mod records;
 mod security;
 mod sql;
 mod status;
+mod tail;
 
 use std::path::Path;
 

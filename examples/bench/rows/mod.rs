@@ -11,6 +11,7 @@ pub mod peers;
 pub mod postgres;
 pub mod single;
 pub mod stored;
+pub mod tail;
 
 use std::path::{Path, PathBuf};
 
@@ -90,6 +91,12 @@ pub const ROWS: &[Row] = &[
         title: "60,000 single events a second for a minute, 64 connections, with checkpoints, retention and changes of segments",
         is_default: true,
         measure: open::stalls,
+    },
+    Row {
+        name: "tail",
+        title: "Live tails: from the answer until a record is seen, and the POSTs of others meanwhile",
+        is_default: true,
+        measure: tail::measure,
     },
     Row { name: "one-thread", title: "logboom with --threads 1", is_default: true, measure: one_thread },
     Row {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::{Connection, params_from_iter};
 
-use super::corpus::{database, records};
+use super::corpus::{database, database_of, records};
 use super::{NOW, oracle};
 use crate::limits::{QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
-use crate::record::RecordRef;
+use crate::record::{Origin, RecordRef};
 use crate::view::query::attribute::{self, Comparison};
 use crate::view::query::sql::{Condition, Value};
 use crate::view::query::words::Encoded;
@@ -259,6 +259,88 @@ fn sqlite_agrees_on_random_values() {
     let mut runner = TestRunner::default();
     let result = runner.run(&values(), |query| {
         check(&connection, &query);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+/// Texts in which the terms find something now and then.
+fn texts() -> impl Strategy<Value = String> {
+    const KNOWN: &[&str] = &[
+        "",
+        "billing",
+        "bill",
+        "app",
+        "health",
+        "web-1",
+        "17",
+        "MainThread",
+        "<module>",
+        "WARNING",
+        "AUDIT",
+        "Audit",
+        "\u{e4}udit",
+        "/srv/app/views.py",
+        "payment.refused",
+        "\u{fc}",
+        "connection refused",
+        "Refused: user-42",
+    ];
+    prop_oneof![prop::sample::select(KNOWN).prop_map(String::from), "[a-cxs17 ._\u{fc}-]{0,8}", "\\PC{0,6}",]
+}
+
+/// The text of an attribute's value, or none at all.
+fn attributes_of_k() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(|number| number.to_string()),
+        (-20i64..2000).prop_map(|number| number.to_string()),
+        "-?[1-9][0-9]{0,2}(\\.[0-9]{1,2})?(e[0-9])?",
+        texts().prop_map(|text| serde_json::Value::from(text).to_string()),
+        prop::sample::select(&["true", "null", "[17]", "{\"status\":404}", "{\"k\":17}"][..])
+            .prop_map(String::from),
+    ];
+    let name = prop::sample::select(&["k", "user_id", "http", "http.status", "level", "k.k"][..]);
+    prop::collection::vec((name, value), 0..4).prop_map(|members| {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        if members.is_empty() { String::new() } else { format!("{{{}}}", members.join(",")) }
+    })
+}
+
+/// What a tail finds in records that nobody thought of is what SQLite finds in them, for queries that nobody thought of.
+#[test]
+fn records_themselves_and_sqlite_agree_on_random_records() {
+    let numbers = (0u8..25, -3i64..4, prop::sample::select(&[0u32, 1, 16, 17, 18, 4321][..]));
+    let record = (prop::collection::vec(texts(), 11), attributes_of_k(), numbers);
+    let mut runner = TestRunner::default();
+    let result = runner.run(&(prop::collection::vec(record, 1..8), queries()), |(parts, query)| {
+        let Ok(query) = Query::parse(&query, NOW) else { return Ok(()) };
+        let records: Vec<_> = parts
+            .iter()
+            .map(|(texts, attributes, (severity_number, hours, number))| RecordRef {
+                timestamp: NOW + hours * 3_600_000_000_000,
+                observed_timestamp: NOW,
+                severity_number: *severity_number,
+                origin: Origin {
+                    service: &texts[0],
+                    logger: &texts[1],
+                    host: &texts[2],
+                    severity_text: &texts[3],
+                    file: &texts[4],
+                    line: *number,
+                    function: &texts[5],
+                    process_id: *number,
+                    thread: &texts[6],
+                },
+                message: &texts[7],
+                trace_id: &texts[8],
+                span_id: &texts[9],
+                event_name: &texts[10],
+                attributes,
+            })
+            .collect();
+        let found = stored(&database_of(&records), &query);
+        let ids = (1..).zip(&records).filter(|(id, record)| query.matches(*id, record)).map(|(id, _)| id);
+        prop_assert_eq!(ids.collect::<Vec<u64>>(), found, "{}", query);
         Ok(())
     });
     result.unwrap();

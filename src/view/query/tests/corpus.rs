@@ -99,15 +99,30 @@ const ORIGINS: [Origin<'static>; 6] = [
 
 /// The records in the tables of the SQLite store, and the functions of queries.
 pub(super) fn database() -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
-    sqlite::register(&connection).unwrap();
-    connection.execute_batch(SCHEMA).unwrap();
+    let connection = empty_database();
     for (index, origin) in ORIGINS.iter().enumerate() {
         insert_origin(&connection, index as i64 + 1, origin);
     }
     for (index, record) in records().iter().enumerate() {
         insert_record(&connection, index as i64 + 1, (index % ORIGINS.len()) as i64 + 1, record);
     }
+    connection
+}
+
+/// The same for any records.
+pub(super) fn database_of(records: &[RecordRef<'_>]) -> Connection {
+    let connection = empty_database();
+    for (id, record) in (1..).zip(records) {
+        insert_origin(&connection, id, &record.origin);
+        insert_record(&connection, id, id, record);
+    }
+    connection
+}
+
+fn empty_database() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    sqlite::register(&connection).unwrap();
+    connection.execute_batch(SCHEMA).unwrap();
     connection
 }
 

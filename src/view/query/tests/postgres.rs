@@ -77,6 +77,8 @@ impl Postgres {
     fn check(&mut self, query: &str) {
         let query = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{query}: {error}"));
         let mut expected = expected_of(&query, &stored());
+        let ids = (1..).zip(stored()).filter(|(id, record)| query.matches(*id, record)).map(|(id, _)| id);
+        assert_eq!(ids.collect::<Vec<RecordId>>(), expected, "{query} without SQL");
         expected.retain(|id| is_stored(*id));
         assert_eq!(self.found(everything(query.clone()), 1000), expected, "{query}\n{:?}", condition(&query));
         let (time_min, time_max) = (NOW - 3 * 3600 * SECOND, NOW - 3600 * SECOND - 1);

@@ -1,0 +1,97 @@
+//! Server-sent events (WHATWG HTML, section 9.2): what the lines of such a stream say.
+
+use super::client::Answer;
+use crate::failure::Failure;
+
+/// A stream of events.
+pub(super) struct Events {
+    answer: Answer,
+    /// The id that the server gave last: after a lost connection, where to go on.
+    last_id: Option<String>,
+}
+
+/// One event. It says nothing where the server only told where the stream is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    /// What it is.
+    pub(super) name: String,
+    /// What it says.
+    pub(super) data: Vec<u8>,
+}
+
+impl Events {
+    /// The events of an answer.
+    pub(super) fn new(answer: Answer, last_id: Option<String>) -> Events {
+        Events { answer, last_id }
+    }
+
+    /// Where to go on after a lost connection.
+    pub(super) fn last_id(self) -> Option<String> {
+        self.last_id
+    }
+
+    /// Whether another event has arrived already.
+    pub(super) fn has_more(&self) -> bool {
+        memchr::memmem::find(self.answer.arrived(), b"\n\n").is_some()
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub(super) fn next(&mut self) -> Result<Option<Event>, Failure> {
+        let (mut event, mut id, mut line) = (Event::default(), None, Vec::new());
+        while self.answer.next_line(&mut line)? {
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            if line.is_empty() {
+                self.last_id = id.or(self.last_id.take());
+                return Ok(Some(event));
+            }
+            let (name, value) = field(line);
+            let text = || String::from_utf8_lossy(value).into_owned();
+            match name {
+                b"id" => id = Some(text()),
+                b"event" => event.name = text(),
+                b"data" => {
+                    if !event.data.is_empty() {
+                        event.data.push(b'\n');
+                    }
+                    event.data.extend_from_slice(value);
+                }
+                _ => {} // a comment, or what only later versions know
+            }
+        }
+        Ok(None) // an event that was not finished is none
+    }
+}
+
+/// Name and value of a line: `name: value`.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b':', line).unwrap_or(line.len());
+    let value = line.get(end + 1..).unwrap_or_default();
+    (&line[..end], value.strip_prefix(b" ").unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::client::Client;
+    use crate::cli::server::Server;
+
+    #[test]
+    fn events_and_where_to_go_on() {
+        let body = ":\nid: 4\n\nid: 5\nevent: record\ndata: {\"id\":5}\n\nevent:missed\r\ndata:1\ndata: 2\r\n\r\n\
+                    retry: 5\n:\nid: 9\n\nid: 10\nevent: record\ndata: {";
+        let server = Server::start("200 OK", body);
+        let answer = Client::to(&server.url).unwrap().follow("/", &[]).unwrap();
+        let mut events = Events::new(answer, None);
+        let event = |name: &str, data: &str| Some(Event { name: name.into(), data: data.into() });
+        assert_eq!(events.next().unwrap(), event("", ""));
+        assert_eq!(events.last_id.as_deref(), Some("4"));
+        assert!(events.has_more());
+        assert_eq!(events.next().unwrap(), event("record", "{\"id\":5}"));
+        assert_eq!(events.last_id.as_deref(), Some("5"));
+        assert_eq!(events.next().unwrap(), event("missed", "1\n2"));
+        assert_eq!(events.next().unwrap(), event("", ""));
+        assert!(!events.has_more(), "the rest of it may take its time");
+        assert_eq!(events.next().unwrap(), None);
+        assert_eq!(events.last_id().as_deref(), Some("9"), "what was not finished did not come");
+    }
+}

@@ -1,0 +1,74 @@
+//! Sends what is in one tail's mailbox, at the pace of its client.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::channel::Sender;
+use hyper::body::Bytes;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::Seat;
+use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
+use crate::server::HangUp;
+
+const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
+const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
+
+/// Between a mailbox and the body of an answer.
+pub(super) struct Relay {
+    seat: Seat,
+    hang_up: HangUp,
+    stop: watch::Receiver<bool>,
+}
+
+impl Relay {
+    pub(super) fn new(seat: Seat, hang_up: HangUp, stop: watch::Receiver<bool>) -> Relay {
+        Relay { seat, hang_up, stop }
+    }
+
+    /// Until the client has gone, or the server stops; then the stream ends with the place to go on from.
+    pub(super) async fn run(mut self, mut sender: Sender<Bytes, io::Error>) {
+        let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_over = false;
+        while !is_over {
+            let is_heartbeat = tokio::select! {
+                biased;
+                () = self.hang_up.gone() => return,
+                _ = self.stop.wait_for(|stop| *stop) => {
+                    is_over = true;
+                    true
+                }
+                _ = heartbeats.tick() => true,
+                () = self.seat.mailbox.filled() => false,
+            };
+            let taken = self.seat.mailbox.take(is_heartbeat);
+            if taken.was_full {
+                self.seat.shared.changed.notify_one();
+            }
+            if !taken.events.is_empty() && !self.send(taken.events, &mut sender).await {
+                return;
+            }
+            is_over |= taken.is_closed;
+        }
+    }
+
+    /// Says whether the client takes part any more.
+    async fn send(&mut self, events: Vec<u8>, sender: &mut Sender<Bytes, io::Error>) -> bool {
+        let sent = tokio::select! {
+            biased;
+            sent = timeout(STALL_MAX, sender.send_data(Bytes::from(events))) => sent.ok(),
+            () = self.hang_up.gone() => return false,
+            _ = self.stop.wait_for(|stop| *stop) => None, // who does not read now is not waited for
+        };
+        match sent {
+            Some(sent) => sent.is_ok(),
+            None => {
+                tracing::info!("a tail was not read: its connection is closed");
+                self.hang_up.now();
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `logboom tail`.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{assert_fails, run};
+use crate::harness::{Server, Setup, eventually};
+
+/// The command while it runs.
+struct Tail {
+    child: Child,
+    /// Until it is closed.
+    out: Option<Lines<BufReader<ChildStdout>>>,
+    err: Lines<BufReader<ChildStderr>>,
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Tail {
+    fn start(server: &Server, arguments: &[&str]) -> Tail {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        command.arg("tail").args(arguments).args(["--url", &server.url()]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let err = BufReader::new(child.stderr.take().unwrap()).lines();
+        Tail { child, out: Some(out), err }
+    }
+
+    fn out(&mut self) -> String {
+        self.out.as_mut().unwrap().next().unwrap().unwrap()
+    }
+
+    fn err(&mut self) -> String {
+        self.err.next().unwrap().unwrap()
+    }
+
+    fn id(&mut self) -> u64 {
+        serde_json::from_str::<Value>(&self.out()).unwrap()["id"].as_u64().unwrap()
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        eventually("it ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+fn post(server: &Server, messages: &[&str]) {
+    let line = |message: &&str| {
+        format!(
+            "{{\"time\":\"2026-11-21T10:00:00Z\",\"level\":\"INFO\",\"service\":\"shop\",\"message\":\"{message}\"}}\n"
+        )
+    };
+    let body: String = messages.iter().map(line).collect();
+    assert_eq!(server.post(body).json()["accepted"], messages.len());
+}
+
+#[test]
+fn records_are_shown_line_by_line_as_they_come() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    post(&server, &["one", "two", "one more", "other"]);
+    let mut text = Tail::start(&server, &["one"]);
+    let line = |message: &str| format!("2026-11-21T10:00:00.000Z INFO     shop - {message}");
+    assert_eq!([text.out(), text.out()], [line("one"), line("one more")]);
+    let mut json = Tail::start(&server, &["--format=json", "--last=1", "level:info", "NOT service:x"]);
+    assert_eq!(json.id(), 4);
+    post(&server, &["one again"]);
+    assert_eq!(text.out(), line("one again"));
+    assert_eq!(json.id(), 5);
+    for tail in [&mut text, &mut json] {
+        kill_process(Pid::from_child(&tail.child), Signal::INT).unwrap();
+        assert_eq!(tail.exit_code(), Some(0), "interrupted");
+        assert!(tail.out.as_mut().unwrap().next().is_none() && tail.err.next().is_none(), "in silence");
+    }
+}
+
+#[test]
+fn it_ends_quietly_when_nobody_reads_what_it_prints() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    post(&server, &["one"]);
+    let mut tail = Tail::start(&server, &[]);
+    tail.out();
+    tail.out = None;
+    let said: Vec<_> = tail.err.by_ref().map(Result::unwrap).collect();
+    assert_eq!((said.join("\n").as_str(), tail.exit_code()), ("", Some(0)));
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_nothing_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    let address = server.address("http");
+    let mut tail = Tail::start(&server, &["--format=json", "--last=0"]);
+    let wait_for = |server: &Server| {
+        eventually("it is connected", || {
+            server.get("/metrics").text().contains("logboom_tails{} 1\n").then_some(())
+        });
+    };
+    wait_for(&server);
+    post(&server, &["one", "two"]);
+    assert_eq!([tail.id(), tail.id()], [1, 2]);
+    for round in 0..2u64 {
+        if round == 0 {
+            server.kill();
+        } else {
+            assert_eq!(server.stop(), 0);
+        }
+        let lost = tail.err();
+        assert!(lost.starts_with("logboom: ") && lost.ends_with("; trying again"), "{lost}");
+        server = Setup::new().start(folder.path());
+        post(&server, &["meanwhile"]);
+        server.kill();
+        server = Setup::new().listen(format!("http={address}")).start(folder.path());
+        assert_eq!(tail.err(), "logboom: connected again");
+        post(&server, &["now"]);
+        assert_eq!([tail.id(), tail.id()], [3 + 2 * round, 4 + 2 * round]);
+    }
+}
+
+#[test]
+fn what_was_missed_is_told() {
+    let folder = TempDir::new().unwrap();
+    let server = Setup::new().argument("--spool-segment-bytes=4MiB").start(folder.path());
+    let mut tail = Tail::start(&server, &["--format=json", "--last=0"]);
+    eventually("it is connected", || {
+        server.get("/metrics").text().contains("logboom_tails{} 1\n").then_some(())
+    });
+    // Nobody reads what it prints.
+    for n in 0..40 {
+        let line = format!("{{\"message\":\"{n:01000}\"}}\n");
+        assert_eq!(server.post(line.repeat(1000)).json()["accepted"], 1000);
+    }
+    server.flush();
+    eventually("the segments are released", || (server.status()["spool"]["segments"] == 1).then_some(()));
+    let Tail { out, err, .. } = &mut tail;
+    let (ids, missed) = std::thread::scope(|scope| {
+        let missed = scope.spawn(|| {
+            let line = err.next().unwrap().unwrap();
+            server.post("{\"message\":\"last\"}");
+            let count = line.strip_prefix("logboom: missed ").unwrap().strip_suffix(" records").unwrap();
+            count.parse::<u64>().unwrap()
+        });
+        let mut ids = Vec::new();
+        while ids.last() != Some(&40_001) {
+            let line = out.as_mut().unwrap().next().unwrap().unwrap();
+            ids.push(serde_json::from_str::<Value>(&line).unwrap()["id"].as_u64().unwrap());
+        }
+        (ids, missed.join().unwrap())
+    });
+    assert!(ids.is_sorted());
+    assert_eq!(missed + ids.len() as u64, 40_001);
+}
+
+#[test]
+fn what_cannot_be_asked_fails_at_once() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let url = server.url();
+    assert_fails(&run(&["tail", "--url", &url, "(a"]), 2, &["hint: "]);
+    drop(server);
+    assert_fails(&run(&["tail", "--url", &url]), 1, &["is `logboom serve` running?"]);
+}
