@@ -57,7 +57,7 @@ struct Counted {
 
 /// Asks the server and shows what it answers.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let fields: Vec<_> = matches.get_one::<String>("by").map_or("", String::as_str).split(',').collect();
+    let fields = fields(matches)?;
     let mut parameters = query::what(matches, time::now())?;
     let columns = output.screen.map_or(COLUMNS, |screen| screen.columns);
     let buckets = matches.get_one::<u64>("buckets").copied();
@@ -72,7 +72,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let mut is_partial = false;
     for (at, field) in fields.iter().enumerate() {
         let mut parameters = parameters.clone();
-        parameters.push(("by", field.trim().to_owned()));
+        parameters.push(("by", (*field).to_owned()));
         let body = client.get("/api/v1/histogram", &parameters, "application/json")?.all()?;
         let histogram: Histogram = serde_json::from_slice(&body).map_err(client::not_understood)?;
         is_partial |= histogram.partial;
@@ -88,6 +88,18 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         output::note("these are not all: the search took longer than the server's `query_seconds_max`");
     }
     Ok(())
+}
+
+/// What is to be counted.
+fn fields(matches: &ArgMatches) -> Result<Vec<&str>, Failure> {
+    let list = matches.get_one::<String>("by").map_or("", String::as_str);
+    let fields: Vec<_> = list.split(',').map(str::trim).collect();
+    if fields.contains(&"") {
+        return Err(Failure::usage("bad value for --by")
+            .because("a name between the commas is empty")
+            .hint("it takes names of columns and attributes, as in --by severity,user_id"));
+    }
+    Ok(fields)
 }
 
 /// As many as there are cells beside the axis.

@@ -88,7 +88,11 @@ impl Writer {
                 let is_screenful = held.lines.len() >= held.screen.rows || held.bytes > SCREEN_BYTES_MAX;
                 if is_screenful { self.catch_up(false, output) } else { Ok(()) }
             }
-            None => self.form.write(line, output),
+            None => {
+                self.form.write(line, output)?;
+                // Somebody looks on, and the next record may be long in coming.
+                if output.is_terminal() { output.flush().map_err(output::failed) } else { Ok(()) }
+            }
         }
     }
 
@@ -107,7 +111,8 @@ impl Writer {
             }
             Form::Lines(_) | Form::Json(_) | Form::Csv(_) => {}
         }
-        held.lines.iter().try_for_each(|line| self.form.write(line, output))
+        held.lines.iter().try_for_each(|line| self.form.write(line, output))?;
+        output.flush().map_err(output::failed)
     }
 }
 

@@ -249,7 +249,7 @@ fn a_record_and_those_around_it() {
     let page = printed(&server, &["query", "--around=1", "--scope=all", "--after=1"]);
     let marked: Vec<_> = page.lines().map(|line| &line[..3]).collect();
     assert_eq!(marked, ["> 2", "  2", "   ", "   ", "   ", "   "], "{page}");
-    assert_fails(&server.cli(&["query", "--around=17"]), 1, &["17"]);
+    assert_fails(&server.cli(&["query", "--around=17"]), 1, &["there is no such record", "hint: "]);
     assert_fails(&server.cli(&["query", "--around=1", "word"]), 2, &["--around", "QUERY"]);
     assert_fails(&server.cli(&["query", "--before=1"]), 2, &["--around"]);
 }
@@ -260,16 +260,12 @@ fn counts() {
     let server = server(&folder);
     let range = ["--since=2026-11-21T10:00", "--until=2026-11-21T10:01"];
     let stats = |arguments: &[&str]| printed(&server, &[&["stats", "--ascii"], arguments, &range].concat());
-    let expected = "\
-2026-11-21 10:00:00 to 2026-11-21 10:01:00 UTC: 3 records, 5 s a bar
-     1 |####
-";
     let page = stats(&["--buckets=12"]);
     assert!(
         page.starts_with(
             "2026-11-21 10:00:00 to 2026-11-21 10:01:00 UTC: 3 records, 5 s a bar\n     3 |####\n"
         ),
-        "{expected}{page}"
+        "{page}"
     );
     let tables = "
 
@@ -297,5 +293,5 @@ billing        2  66.7 %  #
         2,
         &["the field has no value", "service:\n", "^", "hint: "],
     );
-    assert_fails(&server.cli(&["stats", "--by="]), 2, &["hint: "]);
+    assert_fails(&server.cli(&["stats", "--by=a,"]), 2, &["bad value for --by", "hint: "]);
 }
