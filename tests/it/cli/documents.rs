@@ -7,9 +7,10 @@ use tempfile::TempDir;
 use super::{assert_fails, err, out, run};
 
 /// Every command, and a flag that it has.
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     ("serve", "--data-dir"),
     ("query", "--around"),
+    ("tail", "--last"),
     ("stats", "--by"),
     ("sql", "--no-pager"),
     ("status", "--url"),
