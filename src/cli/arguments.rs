@@ -54,6 +54,7 @@ Examples:
   logboom query --fields time,user_id,http.status_code 'http.status_code>=500'
   logboom query --around 123456 --before 20 --after 5
   logboom query --trace b7ad6b7169203331
+  logboom query --follow --limit 20 service:billing
   logboom query -- -logger:health";
 
 const STATS_EXAMPLES: &str = "\
@@ -139,6 +140,11 @@ fn query() -> Command {
         .arg(choice("order", &["asc", "desc"]).help(
             "Fetch and show the oldest (asc) or newest (desc) first. Without it: the newest, shown in the order of time",
         ))
+        .arg(
+            switch("follow", "Then show what comes, until interrupted; the newest that are there first")
+                .short('f')
+                .conflicts_with_all(["until", "order", "around"]),
+        )
         .arg(Arg::new("trace").long("trace").value_name("ID").help("Only records of this trace, from its beginning"))
         .arg(
             number("around", "ID")
@@ -153,13 +159,8 @@ fn query() -> Command {
                 .help("Around it are those of its service, or all [default: service]"),
         )
         .arg(format(&["text", "json", "csv"]))
-        .arg(
-            Arg::new("fields")
-                .long("fields")
-                .value_name("NAME,...")
-                .help("Only these fields, in this order: columns and attributes, by their names in queries"),
-        )
-        .arg(switch("full", "On a terminal: fold and cut nothing"))
+        .arg(fields())
+        .arg(full())
         .arg(color())
         .arg(no_pager())
         .arg(url())
@@ -192,9 +193,7 @@ fn tail() -> Command {
     Command::new("tail")
         .about("Shows records as they come")
         .after_help(TAIL_EXAMPLES)
-        .arg(Arg::new("query").value_name("QUERY").num_args(1..).help(
-            "What to look for; nothing finds every record. Further words are joined to it",
-        ))
+        .arg(words())
         .arg(
             Arg::new("last")
                 .long("last")
@@ -204,6 +203,8 @@ fn tail() -> Command {
                 .help("Begin with so many of the latest records that match, as far as the server still has them at hand"),
         )
         .arg(format(&["text", "json"]))
+        .arg(fields())
+        .arg(full())
         .arg(color())
         .arg(url())
 }
@@ -314,6 +315,17 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
 fn choice(name: &'static str, values: &[&'static str]) -> Arg {
     let argument = Arg::new(name).long(name).value_name(values.join("|"));
     argument.value_parser(values.to_vec()).hide_possible_values(true)
+}
+
+fn fields() -> Arg {
+    Arg::new("fields")
+        .long("fields")
+        .value_name("NAME,...")
+        .help("Only these fields, in this order: columns and attributes, by their names in queries")
+}
+
+fn full() -> Arg {
+    switch("full", "On a terminal: fold and cut nothing")
 }
 
 fn no_pager() -> Arg {

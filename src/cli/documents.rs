@@ -35,6 +35,7 @@ fn with_field_names(command: Command) -> Command {
     let names = || PossibleValuesParser::new(columns.names().map(str::to_owned).collect::<Vec<_>>());
     command
         .mut_subcommand("query", |query| query.mut_arg("fields", |fields| fields.value_parser(names())))
+        .mut_subcommand("tail", |tail| tail.mut_arg("fields", |fields| fields.value_parser(names())))
         .mut_subcommand("stats", |stats| {
             // A default of several names is not one of them.
             stats.mut_arg("by", |by| by.default_value(None::<&str>).value_parser(names()))

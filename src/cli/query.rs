@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::client::{self, Answer, Client};
 use super::output::{self, Output};
+use super::tail::Follow;
 use super::writer::Writer;
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
@@ -33,19 +34,60 @@ fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     parameters.push(("limit", limit.unwrap_or(if is_trace { TRACE_LIMIT } else { LIMIT }).to_string()));
     parameters.push(("order", order.unwrap_or("desc").into()));
     let mut writer = Writer::new(matches, None, output)?;
-    let answer = Client::new(matches)?.get("/api/v1/records", &parameters, "application/x-ndjson")?;
+    let client = Client::new(matches)?;
+    let stored = matches.get_flag("follow").then(|| stored_to(&client)).transpose()?;
+    let answer = client.get("/api/v1/records", &parameters, "application/x-ndjson")?;
     writer.begin(output)?;
-    match order {
-        Some(_) => stream(answer, &mut writer, output)?,
-        None => turn_round(answer, &mut writer, output)?,
+    if order.is_some() {
+        stream(answer, &mut writer, output)?;
+        return writer.catch_up(true, output);
     }
-    writer.catch_up(true, output)
+    let newest = turn_round(answer, &mut writer, output)?;
+    writer.catch_up(stored.is_none(), output)?;
+    let Some(stored_to) = stored else { return Ok(()) };
+    output.finish()?;
+    let query = parameters.into_iter().find_map(|(name, value)| (name == "q").then_some(value));
+    let after = Some((stored_to - 1).to_string());
+    let follow = Follow { client, query: query.unwrap_or_default(), last: 0, after };
+    // What was stored after the server was asked how far it is has been found, and comes again.
+    follow.run(output, |record, output| match newest {
+        Some(newest) if id(record)? <= newest => Ok(()),
+        _ => writer.write(record, output),
+    })
 }
 
-/// The order that was asked for. A trace is shown from its beginning.
+/// The first id that the database has yet to take: all before it can be found, and from it on the server still has all at hand
+/// to follow.
+fn stored_to(client: &Client) -> Result<u64, Failure> {
+    #[derive(Deserialize)]
+    struct Status {
+        stores: Vec<Store>,
+    }
+    #[derive(Deserialize)]
+    struct Store {
+        kind: String,
+        position: u64,
+    }
+    let body = client.get("/api/v1/status", &[], "application/json")?.all()?;
+    let status: Status = serde_json::from_slice(&body).map_err(client::not_understood)?;
+    let mut databases = status.stores.iter().filter(|store| store.kind != "file");
+    Ok(databases.next().map_or(1, |database| database.position.max(1)))
+}
+
+fn id(record: &[u8]) -> Result<u64, Failure> {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: u64,
+    }
+    let record: Identified = serde_json::from_slice(record).map_err(client::not_understood)?;
+    Ok(record.id)
+}
+
+/// The order that was asked for. A trace is shown from its beginning, unless its end is to be followed.
 fn order(matches: &ArgMatches) -> Option<&str> {
     let order = matches.get_one::<String>("order").map(String::as_str);
-    order.or(matches.contains_id("trace").then_some("asc"))
+    let is_whole_trace = matches.contains_id("trace") && !matches.get_flag("follow");
+    order.or(is_whole_trace.then_some("asc"))
 }
 
 /// The parameters that say which records are meant. Times relative to now become absolute here.
@@ -100,8 +142,8 @@ fn stream(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Resul
     Ok(())
 }
 
-/// Shows the last of the records first.
-fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<(), Failure> {
+/// Shows the last of the records first. Gives the id of the first, the newest.
+fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<Option<u64>, Failure> {
     let (mut lines, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
     while answer.next_line(&mut line)? {
         bytes += line.len() as u64;
@@ -112,7 +154,8 @@ fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> R
         }
         lines.push(line.clone());
     }
-    lines.iter().rev().try_for_each(|line| writer.write(line, output))
+    lines.iter().rev().try_for_each(|line| writer.write(line, output))?;
+    lines.first().map(|line| id(line)).transpose()
 }
 
 /// What the server knows of the neighbourhood of a record.
@@ -236,6 +279,50 @@ mod tests {
         let expected =
             "-- 2026-11-21 UTC --\n  10:00:01.000 -    - - before id=1\n> 10:00:02.000 -    - - this id=2\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_comes_is_shown_after_what_was_found_and_nothing_twice() {
+        let record = |id| format!("{{\"id\":{id},\"message\":\"m{id}\"}}");
+        let event = |id| format!("id: {id}\nevent: record\ndata: {}\n\n", record(id));
+        let server = Server::start_each(&[
+            ("200 OK", r#"{"stores":[{"kind":"file","position":1},{"kind":"sqlite","position":4}]}"#.into()),
+            ("200 OK", format!("{}\n{}\n", record(5), record(2))),
+            ("200 OK", [4, 5, 6].map(event).concat()),
+            ("400 Bad Request", r#"{"title":"enough"}"#.into()),
+        ]);
+        let words = ["logboom", "query", "-f", "m*", "--fields=message", "--url", &server.url];
+        let matches = arguments::command().get_matches_from(words);
+        let text = printed(false, Paint::Plain, |output| {
+            let failure = run(matches.subcommand().unwrap().1, output).unwrap_err();
+            assert_eq!(failure.to_string(), "error: enough");
+        });
+        assert_eq!(text, "m2\nm5\nm6\n");
+        let requests = server.request();
+        let paths: Vec<_> =
+            requests.lines().filter_map(|line| line.strip_prefix("GET ")?.split(' ').next()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/api/v1/status",
+                "/api/v1/records?q=m*&limit=100&order=desc",
+                "/api/v1/tail?q=m*&last_event_id=3",
+                "/api/v1/tail?q=m*&last_event_id=6",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_followed_is_not_turned_into_another_order() {
+        let order_of = |arguments: &[&str]| {
+            let matches = arguments::command().get_matches_from(["logboom", "query"].iter().chain(arguments));
+            order(matches.subcommand().unwrap().1).map(str::to_owned)
+        };
+        assert_eq!(order_of(&["--trace=7"]).as_deref(), Some("asc"));
+        assert_eq!((order_of(&["--trace=7", "-f"]), order_of(&["--follow"])), (None, None));
+        for other in ["--order=asc", "--until=1h", "--around=7"] {
+            assert!(arguments::command().try_get_matches_from(["logboom", "query", "-f", other]).is_err());
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! A server for tests that gives one canned answer and keeps the request.
+//! A server for tests that gives canned answers and keeps the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-/// A server that answers one request.
+/// A server that answers one request, or several in turn.
 pub(super) struct Server {
     /// Its URL.
     pub(super) url: String,
@@ -17,21 +17,33 @@ impl Server {
         Server::start_raw(&format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
 
+    /// Answers one request after the other with these statuses and bodies.
+    pub(super) fn start_each(answers: &[(&str, String)]) -> Server {
+        let whole = |(status, body): &(&str, String)| {
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        Server::start_with(answers.iter().map(whole).collect())
+    }
+
     /// Answers with these bytes, then closes.
     pub(super) fn start_raw(answer: &str) -> Server {
+        Server::start_with(vec![answer.to_owned()])
+    }
+
+    fn start_with(answers: Vec<String>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let answer = answer.to_owned();
-        let thread = std::thread::spawn(move || {
+        let answer = move |answer: String| {
             let (mut stream, _) = listener.accept().unwrap();
             let request = read_request(&stream);
             stream.write_all(answer.as_bytes()).unwrap();
             request
-        });
+        };
+        let thread = std::thread::spawn(move || answers.into_iter().map(answer).collect());
         Server { url, thread }
     }
 
-    /// The request that it got: head and body.
+    /// The requests that it got: head and body.
     pub(super) fn request(self) -> String {
         self.thread.join().unwrap()
     }

@@ -105,7 +105,7 @@ impl Writer {
             Form::Terminal(printer) => printer.measure(&records, are_all),
             Form::Grid(grid) => {
                 grid.measure(&records);
-                if !records.is_empty() {
+                if !(are_all && records.is_empty()) {
                     grid.begin(output).map_err(output::failed)?;
                 }
             }

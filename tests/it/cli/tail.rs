@@ -1,4 +1,4 @@
-//! `logboom tail`.
+//! `logboom tail`, and `logboom query --follow`.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -27,8 +27,12 @@ impl Drop for Tail {
 
 impl Tail {
     fn start(server: &Server, arguments: &[&str]) -> Tail {
+        Tail::command(server, &[&["tail"], arguments].concat())
+    }
+
+    fn command(server: &Server, arguments: &[&str]) -> Tail {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
-        command.arg("tail").args(arguments).args(["--url", &server.url()]);
+        command.args(arguments).args(["--url", &server.url()]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -168,4 +172,35 @@ fn what_cannot_be_asked_fails_at_once() {
     assert_fails(&run(&["tail", "--url", &url, "(a"]), 2, &["hint: "]);
     drop(server);
     assert_fails(&run(&["tail", "--url", &url]), 1, &["is `logboom serve` running?"]);
+}
+
+/// However the records that come meanwhile are split between the database and the stream.
+#[test]
+fn what_a_query_has_found_and_what_comes_are_one_row_without_gap_or_double() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let rounds = 200;
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| (0..rounds).for_each(|_| post(&server, &["one", "two", "three"])));
+        let (arguments, mut followers) = (["query", "--follow", "--limit=100000", "--fields=id"], Vec::new());
+        while followers.len() < 3 || !sending.is_finished() && followers.len() < 10 {
+            let mut follower = Tail::command(&server, &arguments);
+            followers.push(scope.spawn(move || (1..=3 * rounds).all(|id| follower.out() == id.to_string())));
+        }
+        for follower in followers {
+            assert!(follower.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_query_is_followed_with_the_same_conditions() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    post(&server, &["one", "two", "one more", "other"]);
+    server.flush();
+    let mut query = Tail::command(&server, &["query", "-f", "--limit=1", "--fields=message", "one"]);
+    assert_eq!(query.out(), "one more");
+    post(&server, &["two", "one again"]);
+    assert_eq!(query.out(), "one again");
 }
