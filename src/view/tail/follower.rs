@@ -274,7 +274,7 @@ impl Follower {
             {
                 end = id + 1;
                 bytes += encoded.body.message.len() + encoded.body.attributes.len() + encoded.origin.len();
-                let Ok(record) = encoded.record() else { continue }; // a defect, which the store tells of
+                let Ok(record) = encoded.record() else { continue }; // a defect, of which stores tell
                 event.clear();
                 for tail in tails.iter_mut().filter(|tail| tail.takes_part && tail.place.id <= id) {
                     if tail.wanted.includes(id, &record) {
@@ -291,6 +291,11 @@ impl Follower {
                 tail.hand_over();
             }
             tokio::task::yield_now().await;
+        }
+        // What cannot be decoded ends the walk early: nobody may wait for it for ever.
+        for tail in tails.iter_mut().filter(|tail| (end..span.end.id).contains(&tail.place.id)) {
+            tail.miss(span.end, &shared.missed);
+            tail.hand_over();
         }
     }
 }
