@@ -2,6 +2,7 @@
 //!
 //! There is nothing here for pages of other sites: a request that a browser says to come from one (`Origin` other than
 //! `Host`, or `Sec-Fetch-Site: cross-site`) is refused, so that no page that somebody opens can write records or read them.
+//! Only the web page itself, which holds no records, is given to who follows a link.
 
 mod turn;
 
@@ -36,7 +37,7 @@ use crate::limits::{
     HTTP_TURNS_SHORT_MAX,
 };
 use crate::record::json;
-use crate::view::{self, Ask, View};
+use crate::view::{self, Ask, View, page};
 use turn::{Answer, Exchange, Turn};
 
 /// The body of an answer: whole, or streamed.
@@ -250,7 +251,9 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
 }
 
 async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
-    if is_foreign(request.headers()) || client.server.is_local && is_renamed(request.headers()) {
+    let is_page = page::is_path(request.uri().path());
+    let is_link = is_page && request.method() == Method::GET;
+    if is_foreign(request.headers()) && !is_link || client.server.is_local && is_renamed(request.headers()) {
         return problem(
             StatusCode::FORBIDDEN,
             "requests from pages of other sites are refused",
@@ -259,6 +262,10 @@ async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange
         );
     }
     let path = request.uri().path();
+    if is_page {
+        let file = || page::get(path, request.headers()).unwrap_or_else(|| nothing_at(path));
+        return if is_link { file() } else { not_allowed(path, &HeaderValue::from_static("GET")) };
+    }
     for (method, route, handle) in &ROUTES {
         if method == request.method()
             && let Some(name) = name_in(path, route)
@@ -275,13 +282,21 @@ fn not_answered(path: &str) -> Response<Body> {
     let mut allowed: Vec<_> = routes.map(|(method, ..)| method.as_str()).collect();
     allowed.sort_unstable();
     let allowed = allowed.join(", ");
-    let Some(header) = HeaderValue::from_str(&allowed).ok().filter(|header| !header.is_empty()) else {
-        return problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None);
-    };
-    let detail = format!("{path} answers {allowed}");
+    match HeaderValue::from_str(&allowed) {
+        Ok(allowed) if !allowed.is_empty() => not_allowed(path, &allowed),
+        _ => nothing_at(path),
+    }
+}
+
+fn nothing_at(path: &str) -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None)
+}
+
+fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
+    let detail = format!("{path} answers {}", allowed.to_str().unwrap_or_default());
     let mut answer =
         problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
-    answer.headers_mut().insert(ALLOW, header);
+    answer.headers_mut().insert(ALLOW, allowed.clone());
     answer
 }
 

@@ -1,4 +1,4 @@
-//! Reads back what was stored: the query language, and the HTTP API that answers in it.
+//! Reads back what was stored: the query language, the HTTP API that answers in it, and the web page.
 
 mod answer;
 mod context;
@@ -9,6 +9,7 @@ mod export;
 mod fields;
 mod histogram;
 mod openapi;
+pub mod page;
 mod parameters;
 pub mod query;
 mod records;

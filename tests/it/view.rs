@@ -7,6 +7,7 @@ mod gone;
 mod metrics;
 mod neighbours;
 mod openapi;
+mod page;
 mod paging;
 mod postgres;
 mod records;

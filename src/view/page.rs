@@ -1,0 +1,183 @@
+//! The web page: files that are part of the program, at `/` and `/assets/*`.
+//!
+//! They are served as they stand in `page/`; nothing builds them. A browser asks again each time whether it still has the
+//! right ones (`ETag`), so that a new version of the program never meets the old page. What the page may do is bounded by its
+//! Content-Security-Policy: it runs and shows nothing that did not come from here, so that no text of a record could ever
+//! become a script.
+
+use http_body_util::{Either, Full};
+use hyper::body::Bytes;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY,
+};
+use hyper::{Response, StatusCode};
+
+use crate::server::Body;
+
+/// What the page may load and do. Styles are set by its scripts through the CSSOM alone, which this allows.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A file of the page.
+struct Asset {
+    name: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! assets {
+    ($($name:literal)*) => {
+        &[$(Asset { name: $name, bytes: include_bytes!(concat!("page/", $name)) }),*]
+    };
+}
+
+const ASSETS: &[Asset] = assets! {
+    "index.html"
+    "icon.svg"
+    "answer.js"
+    "api.js"
+    "app.js"
+    "clipboard.js"
+    "detail.js"
+    "empty.js"
+    "errors.js"
+    "explore.js"
+    "facets.js"
+    "format.js"
+    "help.js"
+    "histogram.js"
+    "icons.js"
+    "keyboard.js"
+    "list.js"
+    "memory.js"
+    "notice.js"
+    "operations.js"
+    "pages.js"
+    "popover.js"
+    "query.js"
+    "range.js"
+    "saved.js"
+    "search.js"
+    "severity.js"
+    "sparkline.js"
+    "status.js"
+    "tail.js"
+    "theme.js"
+    "url.js"
+    "style/base.css"
+    "style/detail.css"
+    "style/reports.css"
+    "style/results.css"
+    "style/search.css"
+    "vendor/preact.js"
+    "vendor/htm.LICENSE"
+    "vendor/preact.LICENSE"
+};
+
+/// Whether the path is one of the page's. These hold nothing of anybody's, so that a link to them may stand on any site.
+pub fn is_path(path: &str) -> bool {
+    name_of(path).is_some()
+}
+
+/// The file at a path of the page; `None` if there is no such file.
+pub fn get(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+    let name = name_of(path)?;
+    let asset = ASSETS.iter().find(|asset| asset.name == name)?;
+    let tag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(asset.bytes), asset.bytes.len());
+    let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| contains(known.as_bytes(), tag.as_bytes()));
+    let (status, bytes) =
+        if is_known { (StatusCode::NOT_MODIFIED, &b""[..]) } else { (StatusCode::OK, asset.bytes) };
+    let mut answer = Response::new(Either::Left(Full::new(Bytes::from_static(bytes))));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, content_type(asset.name)),
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    Some(answer)
+}
+
+fn name_of(path: &str) -> Option<&str> {
+    if path == "/" { Some("index.html") } else { path.strip_prefix("/assets/") }
+}
+
+/// `If-None-Match` is a list; a proxy may have made a tag weak.
+fn contains(list: &[u8], tag: &[u8]) -> bool {
+    memchr::memmem::find(list, tag).is_some()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn files_of(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+            match entry.file_type().unwrap().is_dir() {
+                true => files_of(&entry.path(), &format!("{name}/"), found),
+                false => found.push(name),
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let mut files = Vec::new();
+        files_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view/page"), "", &mut files);
+        let mut served: Vec<_> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
+        files.sort();
+        served.sort();
+        assert_eq!(files, served);
+    }
+
+    #[test]
+    fn every_module_is_loaded_at_once() {
+        let index = std::str::from_utf8(ASSETS[0].bytes).unwrap();
+        for asset in ASSETS.iter().filter(|asset| asset.name.ends_with(".js") || asset.name.ends_with(".css"))
+        {
+            assert!(
+                index.contains(&format!("\"assets/{}\"", asset.name)),
+                "{} waits for another",
+                asset.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_browser_that_has_the_file_is_told_so() {
+        let first = get("/assets/app.js", &HeaderMap::new()).unwrap();
+        assert_eq!(first.status(), StatusCode::OK);
+        let mut headers = HeaderMap::new();
+        let known = format!("\"other\", W/{}", first.headers()[ETAG].to_str().unwrap());
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&known).unwrap());
+        assert_eq!(get("/assets/app.js", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(get("/", &headers).unwrap().status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn other_paths_are_not_the_pages() {
+        assert!(get("/assets/../page.rs", &HeaderMap::new()).is_none());
+        assert!(get("/assets/", &HeaderMap::new()).is_none());
+        assert!(!is_path("/api/v1/records") && !is_path("/assets") && !is_path(""));
+    }
+}

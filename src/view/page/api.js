@@ -1,0 +1,62 @@
+// The HTTP API. Paths are relative, so that the page works behind a proxy under any prefix.
+
+// What went wrong, in the server's own words (RFC 9457) or ours.
+class Problem extends Error {
+  constructor({ status = 0, title, detail = '', hint = '', position = null }) {
+    super(title);
+    Object.assign(this, { status, title, detail, hint, position });
+  }
+}
+
+const unreachable = () =>
+  new Problem({
+    title: 'The server does not answer',
+    detail: 'No answer came to the request.',
+    hint: 'Is logboom running, and is this computer still connected to it?',
+  });
+
+async function problemOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return new Problem({ title: `The server answered ${response.status}`, ...body, status: response.status });
+}
+
+export function address(path, parameters = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== '' && value != null);
+  const query = new URLSearchParams(given).toString();
+  return query ? `${path}?${query}` : path;
+}
+
+async function get(path, parameters, signal) {
+  let response;
+  try {
+    response = await fetch(address(path, parameters), { signal });
+  } catch (error) {
+    throw error.name === 'AbortError' ? error : unreachable();
+  }
+  if (!response.ok) throw await problemOf(response);
+  try {
+    return await response.json();
+  } catch (error) {
+    throw error.name === 'AbortError' ? error : unreachable(); // it was broken off
+  }
+}
+
+export const isAbort = (error) => error.name === 'AbortError';
+
+const API = 'api/v1';
+
+export const records = (parameters, signal) => get(`${API}/records`, parameters, signal);
+export const record = (id, signal) => get(`${API}/records/${encodeURIComponent(id)}`, {}, signal);
+export const context = (id, parameters, signal) =>
+  get(`${API}/records/${encodeURIComponent(id)}/context`, parameters, signal);
+export const trace = (id, parameters, signal) =>
+  get(`${API}/traces/${encodeURIComponent(id)}`, parameters, signal);
+export const histogram = (parameters, signal) => get(`${API}/histogram`, parameters, signal);
+export const fields = (parameters, signal) => get(`${API}/fields`, parameters, signal);
+export const values = (name, parameters, signal) =>
+  get(`${API}/fields/${encodeURIComponent(name)}`, parameters, signal);
+export const errors = (parameters, signal) => get(`${API}/errors`, parameters, signal);
+export const status = (signal) => get(`${API}/status`, {}, signal);
+
+export const tailAddress = (parameters) => address(`${API}/tail`, parameters);
+export const exportAddress = (parameters) => address(`${API}/records`, parameters);

@@ -1,0 +1,36 @@
+// Copying, also where the page came over plain HTTP from another machine: browsers keep the clipboard from such pages,
+// but let them copy what is selected.
+
+import { html, useEffect, useState } from './vendor/preact.js';
+import { icon } from './icons.js';
+
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement('textarea');
+  area.value = text;
+  area.className = 'unseen';
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand('copy');
+  area.remove();
+  if (!done) throw new Error('the browser did not copy');
+}
+
+// `text` gives what is copied when the button is pressed.
+export function CopyButton({ label, name = 'copy', text, compact = false }) {
+  const [said, say] = useState('');
+  useEffect(() => {
+    if (!said) return undefined;
+    const timer = setTimeout(() => say(''), 1500);
+    return () => clearTimeout(timer);
+  }, [said]);
+  const onClick = () => copy(text()).then(() => say('Copied'), () => say('Cannot copy'));
+  return html`
+    <button type="button" class=${compact ? 'small-button' : 'button'} title=${label}
+      aria-label=${compact ? label : null} onClick=${onClick}>
+      ${icon(said === 'Copied' ? 'check' : name)}
+      ${!compact && html`<span>${said || label}</span>`}
+      <span class="unseen" role="status">${said}</span>
+    </button>
+  `;
+}

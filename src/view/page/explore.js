@@ -1,0 +1,242 @@
+// The search view: box, histogram, facets, list and the open record, over one search.
+
+import { html, useEffect, useMemo, useState } from './vendor/preact.js';
+import * as api from './api.js';
+import { useAnswer } from './answer.js';
+import { Detail } from './detail.js';
+import { Empty } from './empty.js';
+import { Facets } from './facets.js';
+import { count, duration, momentOf, plural } from './format.js';
+import { Histogram, Legend, bucketsWanted } from './histogram.js';
+import { icon } from './icons.js';
+import { useKeys } from './keyboard.js';
+import { List } from './list.js';
+import { ProblemNotice } from './notice.js';
+import { Pages } from './pages.js';
+import { Popover } from './popover.js';
+import { toggleFilter } from './query.js';
+import { RangePicker, fixed } from './range.js';
+import { SavedSearches, remember } from './saved.js';
+import { SearchBox } from './search.js';
+import { Tail } from './tail.js';
+import { absolute, go } from './url.js';
+
+const NEIGHBOURS = 100; // before and after a record
+const FIELDS_SECONDS = 10; // of a search that takes longer, what was counted by then will do
+
+// What leaves the neighbours of a record, or a trace, for a search.
+const ELSEWHERE = { around: '', scope: 'service', trace: '', record: '' };
+
+export function Explore({ place }) {
+  const [round, setRound] = useState(0); // of the same search, when it is asked for again
+  const [showsFacets, setShowsFacets] = useState(false); // where they have no room of their own
+  const [began, range] = useMemo(
+    () => [Date.now(), fixed(place)],
+    [place.q, place.since, place.until, place.live, round],
+  );
+  const parameters = { q: place.q, ...range };
+  const key = JSON.stringify([parameters, round]);
+  const mode = place.trace ? 'trace' : place.around ? 'around' : place.live ? 'live' : 'search';
+
+  const rows = useRows(mode, place, parameters, key);
+  const isSearch = mode === 'search';
+  const hasFacets = isSearch || mode === 'live';
+  const histogram = useAnswer(
+    (signal) => api.histogram({ ...parameters, buckets: bucketsWanted() }, signal),
+    isSearch ? key : null,
+  );
+  const fields = useAnswer((signal) => api.fields({ ...parameters, values: 10, seconds: FIELDS_SECONDS }, signal), hasFacets ? key : null);
+  const [selected, select] = useSelection(rows, place);
+
+  const search = (changes) => go({ ...ELSEWHERE, ...changes });
+  const searchFor = (q) => {
+    remember(q);
+    if (q === place.q && !place.around && !place.trace) setRound(round + 1);
+    else search({ q });
+  };
+  const filter = (name, value, negated) => search({ q: toggleFilter(place.q, name, value, negated) });
+  const open = (index) => {
+    const record = rows.row(index);
+    if (!record) return;
+    if (mode === 'live') rows.pause(true); // what is read must not run away
+    select(index);
+    go({ record: String(record.id) }, { replace: place.record !== '' });
+  };
+  const close = () => {
+    go({ record: '' });
+    document.querySelector('.list')?.focus({ preventScroll: true });
+  };
+  const step = (by) => {
+    const index = Math.min(Math.max(selected + by, 0), rows.length - 1);
+    if (rows.length === 0) return;
+    if (place.record) open(index);
+    else select(index);
+  };
+  const live = (isOn) => search({ live: isOn ? '1' : '' });
+  const actions = {
+    close,
+    step,
+    filter,
+    around: (record) => go({ around: String(record.id), scope: 'service', trace: '', live: '', record: String(record.id) }),
+    trace: (record) => go({ trace: record.trace_id, around: '', live: '', record: String(record.id) }),
+    // A link shows what is seen now, whenever it is followed.
+    link: () => absolute({ ...place, live: '', ...range, until: range.until || new Date(began).toISOString() }),
+  };
+  useKeys({
+    j: () => step(1),
+    k: () => step(-1),
+    Enter: () => open(selected),
+    Escape: () => (place.record ? close() : showsFacets && setShowsFacets(false)),
+    t: () => live(mode !== 'live'),
+    p: () => mode === 'live' && rows.pause(!rows.isPaused),
+    r: () => setRound(round + 1),
+    f: () => setShowsFacets(!showsFacets),
+    a: () => place.record && actions.around({ id: place.record }),
+  });
+
+  const known = place.record ? rows.row(selected) : null;
+  const problem = rows.problem ?? (histogram.isStale ? null : histogram.problem);
+  return html`
+    <div class="explore ${place.record ? 'with-detail' : ''} ${showsFacets ? 'with-facets' : ''}">
+      <div class="search-bar">
+        <${SearchBox} q=${place.q} search=${searchFor} fields=${fields.answer?.fields ?? []} range=${range}
+          problem=${problem?.position ? problem : null} />
+        <div class="search-tools">
+          <${RangePicker} place=${place} choose=${(chosen) => search({ ...chosen, live: '' })} />
+          <button type="button" class="button live-button" aria-pressed=${String(mode === 'live')} title="Follow what arrives (t)"
+            onClick=${() => live(mode !== 'live')}><span class="live-dot"></span>Live</button>
+          <${SavedSearches} place=${place} choose=${search} />
+          <${Export} parameters=${parameters} total=${histogram.answer?.total} />
+        </div>
+      </div>
+      ${isSearch && !histogram.problem && html`
+        <${Histogram} data=${histogram.answer} isStale=${histogram.isStale} choose=${search} />`}
+      <${Banner} mode=${mode} place=${place} rows=${rows} counts=${histogram} live=${live} filter=${filter}
+        again=${() => setRound(round + 1)} facets=${() => setShowsFacets(!showsFacets)} />
+      <div class="columns">
+        ${hasFacets && html`<${Facets} answer=${fields.answer} problem=${fields.problem} isStale=${fields.isStale} q=${place.q} filter=${filter}
+          parameters=${parameters} close=${() => setShowsFacets(false)} />`}
+        <main class="results" id="results">
+          <${List} rows=${rows} label="Records" selected=${selected} open=${open} marked=${Number(place.around) || null}
+            start=${place.around ? rows.indexOf(Number(place.around)) : -1} step=${step}
+            atTop=${(isAtTop) => mode === 'live' && !isAtTop && rows.pause(true)}
+            footer=${html`<${Footer} mode=${mode} place=${place} rows=${rows} change=${search} again=${() => setRound(round + 1)} />`} />
+        </main>
+        ${place.record && html`
+          <${Detail} key=${place.record} id=${place.record} q=${place.q} actions=${actions}
+            record=${known && String(known.id) === place.record ? known : null} />`}
+      </div>
+    </div>
+  `;
+}
+
+// The rows of what is shown; a change of them draws the page anew.
+function useRows(mode, place, parameters, key) {
+  const [, redraw] = useState(0);
+  const source = { search: key, live: place.q, around: place.around + place.scope, trace: place.trace }[mode];
+  const rows = useMemo(() => {
+    const changed = () => redraw((times) => times + 1);
+    if (mode === 'live') return new Tail(place.q, changed);
+    const loads = {
+      search: (cursor, limit, signal) => api.records({ ...parameters, cursor, limit }, signal),
+      around: (cursor, limit, signal) =>
+        api.context(place.around, { before: NEIGHBOURS, after: NEIGHBOURS, scope: place.scope }, signal),
+      trace: (cursor, limit, signal) => api.trace(place.trace, { cursor, limit }, signal),
+    };
+    return new Pages(loads[mode], changed);
+  }, [mode, source]);
+  useEffect(() => () => rows.stop(), [rows]);
+  return rows;
+}
+
+// The row that keys act on: that of the open record, as soon as it is known which one that is.
+function useSelection(rows, place) {
+  const [selection, setSelection] = useState({ rows, index: -1 });
+  const index = selection.rows === rows ? selection.index : -1;
+  const wanted = Number(place.record || place.around);
+  const isThere = index >= 0 && (!place.record || rows.row(index)?.id === wanted);
+  useEffect(() => {
+    if (!wanted || isThere) return;
+    const found = rows.indexOf(wanted);
+    if (found >= 0) setSelection({ rows, index: found });
+  }, [rows, rows.length, wanted, isThere]);
+  return [index, (next) => setSelection({ rows, index: next })];
+}
+
+// One line on what the list shows.
+function Banner({ mode, place, rows, counts, live, filter, again, facets }) {
+  const back = html`<button type="button" class="button" onClick=${() => go(ELSEWHERE)}>${icon('back')}Back to the search</button>`;
+  return html`
+    <div class="banner ${mode}">
+      ${(mode === 'search' || mode === 'live') && html`
+        <button type="button" class="button facets-button" onClick=${facets}>${icon('filter')}Filters</button>`}
+      ${mode === 'search' && html`
+        <p role="status">${countOf(counts)}<span class="dim order"> · newest first</span></p>
+        <button type="button" class="small-button" aria-label="Search again" title="Search again (r)" onClick=${again}>${icon('refresh')}</button>
+        ${counts.answer && html`<${Legend} data=${counts.answer} filter=${(name, value) => filter(name, value, false)} />`}`}
+      ${mode === 'live' && html`<${LiveState} tail=${rows} stop=${() => live(false)} />`}
+      ${mode === 'around' && html`
+        ${back}<p role="status">Around record ${place.around}<span class="dim">, oldest first</span></p>
+        <button type="button" class="link" onClick=${() => go({ scope: place.scope === 'all' ? 'service' : 'all' })}>
+          ${place.scope === 'all' ? 'only its own service' : 'of all services'}</button>`}
+      ${mode === 'trace' && html`
+        ${back}<p role="status">Trace <code>${place.trace}</code>
+        ${rows.length > 0 && html`<span class="dim"> · ${traceSummary(rows)}</span>`}</p>`}
+    </div>
+  `;
+}
+
+function countOf({ answer, problem, isStale }) {
+  if (isStale) return 'Searching …';
+  return problem ? 'Not counted' : plural(answer.total, 'record');
+}
+
+function traceSummary(rows) {
+  const [first, last] = [rows.row(0), rows.row(rows.length - 1)];
+  const records = plural(rows.length, 'record');
+  if (!first || !last || !rows.isComplete) return records;
+  const seconds = (momentOf(last.timestamp) - momentOf(first.timestamp)) / 1000;
+  return `${records} in ${seconds < 10 ? `${seconds.toFixed(3)} s` : duration(Math.round(seconds))}`;
+}
+
+function LiveState({ tail, stop }) {
+  const words = !tail.isConnected ? 'Connecting …' : tail.isPaused ? 'Paused' : 'Following what arrives';
+  const resume = () => {
+    tail.pause(false);
+    document.querySelector('.list').scrollTop = 0;
+  };
+  return html`
+    <p role="status"><span class="live-dot ${tail.isConnected && !tail.isPaused ? 'on' : ''}"></span> ${words}
+      ${tail.isPaused && tail.arrived > 0 && html`<b class="waiting"> · ${count(tail.arrived)} new</b>`}
+      ${tail.missed > 0 && html`<span class="dim"> · ${count(tail.missed)} came too fast to be shown</span>`}</p>
+    <button type="button" class="button" onClick=${() => (tail.isPaused ? resume() : tail.pause(true))}>
+      ${icon(tail.isPaused ? 'play' : 'pause')}${tail.isPaused ? 'Go on' : 'Pause'}</button>
+    <button type="button" class="button" onClick=${stop}>Stop</button>
+  `;
+}
+
+function Footer({ mode, place, rows, change, again }) {
+  if (mode === 'live' && !rows.problem) {
+    return rows.length === 0 && html`<p class="list-end">Nothing has arrived yet that matches. It appears here at once.</p>`;
+  }
+  if (rows.problem) return html`<${ProblemNotice} problem=${rows.problem} retry=${rows.problem.position ? null : () => rows.retry()} />`;
+  if (!rows.isComplete) {
+    const words = rows.isPartial ? 'This takes long; still looking …' : 'Loading …';
+    return html`<p class="list-end loading" role="status">${words}</p>`;
+  }
+  if (rows.length > 0) return html`<p class="list-end">${mode === 'search' ? 'These are all.' : ''}</p>`;
+  if (mode === 'trace') return html`<p class="list-end">No record of this trace is stored.</p>`;
+  return html`<${Empty} place=${place} change=${change} again=${again} />`;
+}
+
+const Export = ({ parameters, total }) => html`
+  <${Popover} className="export" label="Export" align="right" button=${icon('download')}>
+    ${(close) => html`
+      <div class="export-choices">
+        <p>${total == null ? 'All matching records' : plural(total, 'record')} of this search, as a file:</p>
+        ${[['csv', 'CSV', 'for spreadsheets'], ['ndjson', 'NDJSON', 'a record a line, for programs']].map(([format, name, use]) => html`
+          <a class="choice" download=${`logs.${format}`} href=${api.exportAddress({ ...parameters, format })} onClick=${close}>
+            <b>${name}</b> <span class="dim">${use}</span></a>`)}
+      </div>`}
+  <//>
+`;

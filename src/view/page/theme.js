@@ -1,0 +1,19 @@
+// Light, dark, or as the system has it.
+
+import { load, store } from './memory.js';
+
+export const THEMES = ['system', 'light', 'dark'];
+
+export const theme = () => load('theme', 'system');
+
+export function setTheme(name) {
+  store('theme', name);
+  apply();
+}
+
+// The stylesheet knows the rest.
+export function apply() {
+  const name = theme();
+  if (name === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+}

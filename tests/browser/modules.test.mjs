@@ -1,0 +1,130 @@
+// Modules of the page that need no browser.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+const page = '../../src/view/page';
+const { addTerm, filterState, toggleFilter, tokens, wordAt, writeName, writeTerm } = await import(`${page}/query.js`);
+const { Pages } = await import(`${page}/pages.js`);
+const { bytes, duration, momentOf, severityOf } = await import(`${page}/format.js`);
+
+const kinds = (query) => tokens(query).map(({ kind, text }) => [kind, text]);
+
+test('a query is cut as the server cuts it', () => {
+  assert.deepEqual(kinds('service:billing level>=warn -"a b" (x OR y)'), [
+    ['field', 'service:'], ['value', 'billing'], ['field', 'level>='], ['value', 'warn'], ['not', '-'], ['text', '"a b"'],
+    ['open', '('], ['text', 'x'], ['word', 'OR'], ['text', 'y'], ['close', ')'],
+  ]);
+  assert.deepEqual(kinds('std::io http://x'), [['text', 'std::io'], ['text', 'http://x']]);
+  assert.deepEqual(kinds('"odd name":"a\\"b"'), [['field', '"odd name":'], ['value', '"a\\"b"']]);
+});
+
+test('tokens lie end to end in any query, however broken', () => {
+  const pieces = ['(', ')', '"', '-', ':', ' ', 'a', 'OR', '>=', '\\', 'é', '𝄞', '*'];
+  for (let number = 0; number < 5000; number += 1) {
+    let query = '';
+    for (let rest = number * 7919; rest > 0; rest = Math.floor(rest / pieces.length)) query += pieces[rest % pieces.length];
+    let end = 0;
+    for (const token of tokens(query)) {
+      assert.ok(token.start >= end && token.end > token.start, query);
+      assert.equal(query.slice(end, token.start).trim(), '', query);
+      end = token.end;
+    }
+    assert.equal(query.slice(end).trim(), '', query);
+  }
+});
+
+test('a filter is added once, replaced by its opposite, and taken away again', () => {
+  const once = toggleFilter('refused', 'service', 'billing');
+  assert.equal(once, 'refused service:billing');
+  assert.equal(filterState(once, 'service', 'billing'), 'in');
+  const without = toggleFilter(once, 'service', 'billing', true);
+  assert.equal(without, 'refused -service:billing');
+  assert.equal(filterState(without, 'service', 'billing'), 'out');
+  assert.equal(toggleFilter(without, 'service', 'billing', true), 'refused');
+  assert.equal(filterState('service!=billing', 'service', 'billing'), 'out');
+});
+
+test('a filter holds for all of a query with OR', () => {
+  assert.equal(addTerm('a OR b', 'service:x'), '(a OR b) service:x');
+  assert.equal(filterState('service:x OR b', 'service', 'x'), '');
+});
+
+test('names and values are quoted where they must be', () => {
+  assert.equal(writeTerm('function', '<module>'), 'function:"<module>"');
+  assert.equal(writeTerm('path', 'C:\\a "b"'), 'path:"C:\\\\a \\"b\\""');
+  assert.equal(writeTerm('version', 'v1.2'), 'version:v1.2');
+  assert.equal(writeTerm('mark', '*'), 'mark:"*"');
+  assert.equal(writeName('odd name'), '"odd name"');
+  assert.equal(writeName('line', true), 'attributes.line');
+  assert.equal(writeName('http.status_code', true), 'http.status_code');
+});
+
+test('what is being written is known from the caret', () => {
+  assert.equal(wordAt('level>=warn ser', 15).prefix, 'ser');
+  assert.deepEqual(wordAt('service:', 8), { kind: 'value', name: 'service', prefix: '', start: 8, end: 8 });
+  assert.deepEqual(wordAt('x service:bil y', 13), { kind: 'value', name: 'service', prefix: 'bil', start: 10, end: 13 });
+  assert.equal(wordAt('"in quotes', 10).prefix, '');
+});
+
+// An API with `total` records, the newest first, that counts how often it is asked.
+function api(total) {
+  const asked = [];
+  const load = async (cursor, limit) => {
+    asked.push(cursor);
+    const from = cursor === '' ? total : Number(cursor) - 1;
+    const records = Array.from({ length: Math.min(limit, from) }, (_, index) => ({ id: from - index }));
+    const last = records.at(-1)?.id ?? 1;
+    return { records, next_cursor: last > 1 ? String(last) : null, partial: false };
+  };
+  return { asked, load };
+}
+
+const settled = () => new Promise((done) => setImmediate(done));
+
+test('a hundred thousand records are paged through, of which a few thousand are kept', async () => {
+  const { asked, load } = api(100_000);
+  const pages = new Pages(load, () => {});
+  await settled();
+  while (!pages.isComplete) {
+    pages.want(pages.length - 50, pages.length);
+    await settled();
+  }
+  assert.equal(pages.length, 100_000);
+  const kept = () => pages.pages.filter((page) => page.records).length;
+  assert.ok(kept() <= 41, `${kept()} pages are kept`);
+  assert.equal(pages.row(99_999).id, 1);
+  assert.equal(pages.row(0), null);
+
+  const before = asked.length;
+  pages.want(0, 50);
+  await settled();
+  assert.equal(pages.row(0).id, 100_000);
+  assert.deepEqual(asked.slice(before), ['']);
+});
+
+test('a page that cannot be loaded is asked for again only when somebody says so', async () => {
+  let asked = 0;
+  const pages = new Pages(async () => {
+    asked += 1;
+    if (asked === 1) throw new Error('no answer');
+    return { records: [{ id: 1 }], next_cursor: null, partial: false };
+  }, () => {});
+  await settled();
+  pages.want(0, 10);
+  await settled();
+  assert.equal(asked, 1);
+  pages.retry();
+  await settled();
+  assert.equal(pages.row(0).id, 1);
+  assert.equal(pages.problem, null);
+});
+
+test('numbers and times are written for people', () => {
+  assert.equal(bytes(4 * 1024 ** 3), '4.0 GiB');
+  assert.equal(duration(3 * 3600 + 12 * 60 + 5), '3 h 12 min');
+  assert.equal(duration(0), '0 s');
+  assert.equal(momentOf('2026-11-21T22:36:15.114999999Z'), Date.UTC(2026, 10, 21, 22, 36, 15, 114));
+  assert.equal(severityOf({ severity_number: 16 }), 'WARN');
+  assert.equal(severityOf({}), '');
+});

@@ -1,0 +1,422 @@
+// The web page of a real server in a real browser, over each database.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, afterEach, before, describe, test } from 'node:test';
+import axe from 'axe-core';
+import { launch, open } from './browser.mjs';
+import { HTML, TRACE, crowd, hostile, request, shop } from './records.mjs';
+import { Server } from './server.mjs';
+
+const DATABASES = (process.env.DATABASES ?? 'sqlite,postgres').split(',');
+const CROWD = 3000;
+
+for (const database of DATABASES) {
+  describe(`the page over ${database}`, () => {
+    let server;
+    let browser;
+    let page;
+
+    before(async () => {
+      [server, browser] = await Promise.all([Server.start(database), launch()]);
+    });
+    after(async () => {
+      await browser?.close();
+      await server?.stop();
+    });
+    afterEach(async () => {
+      if (!page) return;
+      const { complaints } = page;
+      await page.context().close();
+      page = null;
+      assert.deepEqual(complaints, [], 'nothing is complained of');
+    });
+
+    const visit = async (path, options) => {
+      page = await open(browser, server.url, path, options);
+      return page;
+    };
+    const rows = () => page.locator('.row:not(.empty)');
+    const messages = () => page.locator('.row .text').allTextContents();
+    const shown = (text) => page.locator('.banner').getByText(text).waitFor();
+    const query = () => page.locator('#query');
+    const search = async (text) => {
+      await query().fill(text);
+      await query().press('Enter');
+    };
+    // The state that the address holds.
+    const address = (name) => new URL(page.url()).searchParams.get(name);
+
+    test('an empty database shows how to send the first record, and then the record', async () => {
+      await visit('/');
+      await page.getByText('No records yet').waitFor();
+      const example = await page.locator('.example pre').first().textContent();
+      assert.ok(example.includes(`${server.url}/api/v1/records`), example);
+      await server.send([{ service: 'first', message: 'hello, logboom' }]);
+      await rows().first().waitFor();
+      assert.deepEqual(await messages(), ['hello, logboom']);
+    });
+
+    test('records are searched, and the address is the search', async () => {
+      await server.send([...crowd(CROWD), ...shop(), hostile(), ...request()]);
+      await visit('/');
+      await shown('605 records');
+      await search('service:billing level>=error');
+      await shown(/^\d+ records/);
+      await page.locator('.row', { hasText: 'payment failed' }).first().waitFor();
+      assert.deepEqual([...new Set(await messages())], ['payment failed']);
+      assert.equal(address('q'), 'service:billing level>=error');
+      await page.goBack();
+      await shown('605 records');
+      assert.equal(await query().inputValue(), '');
+    });
+
+    test('what is wrong with a query is underlined, with the reason', async () => {
+      await visit('/');
+      await query().fill('service:billing "refused');
+      await page.locator('.query-problem').getByText('The quote is not closed').waitFor();
+      assert.equal(await page.locator('.mark').allTextContents().then((texts) => texts.join('')), '"refused');
+      await query().press('Enter');
+      await page.locator('.list').getByText('The query is not understood').waitFor();
+      assert.equal(await query().getAttribute('aria-invalid'), 'true');
+      await search('refused');
+      await rows().first().waitFor();
+      assert.equal(await query().getAttribute('aria-invalid'), 'false');
+      // The browser itself writes on the console that an answer was 400.
+      page.complaints = page.complaints.filter((text) => !text.includes('400 (Bad Request)'));
+    });
+
+    test('fields and values are completed', async () => {
+      await visit('/');
+      await rows().first().waitFor();
+      await page.locator('.facet').first().waitFor();
+      await query().pressSequentially('serv');
+      await page.getByRole('option', { name: 'service:' }).waitFor();
+      await query().press('Tab');
+      await page.getByRole('option', { name: 'worker' }).waitFor();
+      await query().pressSequentially('bil');
+      await page.getByRole('option', { name: 'worker' }).waitFor({ state: 'detached' });
+      await page.getByRole('option', { name: 'billing' }).waitFor();
+      await query().press('ArrowDown');
+      await query().press('Enter');
+      assert.equal(await query().inputValue(), 'service:billing ');
+      await query().press('Enter');
+      await page.waitForURL(/q=service%3Abilling/);
+    });
+
+    test('a click on a value filters by it, and another without it', async () => {
+      await visit('/');
+      const facet = page.locator('.facet', { hasText: 'service' });
+      await facet.getByRole('button', { name: 'auth' }).first().click();
+      await page.waitForURL(/q=service%3Aauth/);
+      await page.locator('.row', { hasText: 'web' }).first().waitFor({ state: 'detached' });
+      assert.deepEqual([...new Set(await page.locator('.row .service').allTextContents())], ['auth']);
+      await facet.getByRole('button', { name: 'Without service auth' }).click();
+      await page.locator('.row .service', { hasText: 'web' }).first().waitFor();
+      assert.equal(address('q'), '-service:auth');
+      assert.ok(!(await page.locator('.row .service').allTextContents()).includes('auth'));
+    });
+
+    test('an attribute is filtered by like a field', async () => {
+      await visit('/');
+      await page.getByPlaceholder('Find a field').fill('user_id');
+      await page.getByRole('button', { name: /^user_id/ }).click();
+      await page.locator('.facet').getByRole('button', { name: '4711' }).first().click();
+      await page.waitForURL(/q=user_id%3A4711/);
+      await page.locator('.row', { hasText: 'token refreshed' }).first().waitFor();
+    });
+
+    test('dragging on the histogram chooses a range', async () => {
+      await visit('/');
+      await shown('605 records');
+      const box = await page.locator('.histogram svg').boundingBox();
+      const at = (share) => [box.x + box.width * share, box.y + box.height / 3];
+      await page.mouse.move(...at(0.4));
+      await page.mouse.down();
+      await page.mouse.move(...at(0.5), { steps: 4 });
+      await page.locator('.tip').waitFor();
+      await page.mouse.move(...at(0.6), { steps: 4 });
+      await page.mouse.up();
+      await page.waitForURL(/since=.*until=/);
+      const minutes = (Date.parse(address('until')) - Date.parse(address('since'))) / 60_000;
+      assert.ok(minutes >= 11 && minutes <= 15, `${minutes} minutes of 60 were chosen`);
+      const total = Number((await page.locator('.banner').getByText(/^\d+ records/).textContent()).match(/\d+/)[0]);
+      assert.ok(total > 50 && total < 605, `${total} records are in it`);
+    });
+
+    test('the arrow keys choose a range, too', async () => {
+      await visit('/');
+      await shown('605 records');
+      await page.locator('.histogram svg').focus();
+      for (const key of ['ArrowLeft', 'Shift+ArrowLeft', 'Shift+ArrowLeft', 'Enter']) await page.keyboard.press(key);
+      await page.waitForURL(/since=.*until=/);
+    });
+
+    test('the range picker takes ranges back from now, and between two moments', async () => {
+      await visit('/');
+      await page.getByRole('button', { name: 'Time range' }).click();
+      await page.getByRole('button', { name: 'All time' }).click();
+      await shown(/^3,605 records/);
+      assert.equal(address('since'), '');
+      await page.getByRole('button', { name: 'Time range' }).click();
+      const written = (moment) => new Date(moment).toISOString().slice(0, 19);
+      await page.getByLabel('From').fill(written(Date.now() - 4 * 3600e3));
+      await page.getByLabel('To', { exact: true }).fill(written(Date.now() - 3600e3));
+      await page.getByRole('button', { name: 'Apply' }).click();
+      await shown(/^3,000 records/);
+    });
+
+    test('a record is opened, and its link shows the same again', async () => {
+      await visit('/?q=service:billing level>=error');
+      await page.locator('.row', { hasText: 'payment failed' }).nth(1).click();
+      const detail = page.locator('.detail');
+      await detail.locator('.stack-trace').getByText("KeyError: 'card'").waitFor();
+      assert.equal(await detail.getByRole('row', { name: 'user_id' }).locator('.value').textContent(), '42');
+      const id = address('record');
+      await detail.getByRole('button', { name: 'Copy link' }).click();
+      await detail.getByText('Copied').first().waitFor();
+      const link = await page.evaluate(() => navigator.clipboard.readText());
+      const seen = await messages();
+
+      const { complaints } = page;
+      await page.context().close();
+      assert.deepEqual(complaints, []);
+      await visit(link.slice(server.url.length));
+      await page.locator('.detail').getByText(`record ${id}`).waitFor();
+      await page.locator('.row.selected').waitFor();
+      assert.equal(await query().inputValue(), 'service:billing level>=error');
+      assert.deepEqual(await messages(), seen);
+    });
+
+    test('a record is copied as JSON, and filtered by from its fields', async () => {
+      await visit('/?q=service:billing level>=error');
+      await rows().first().click();
+      const detail = page.locator('.detail');
+      await detail.getByRole('button', { name: 'Copy JSON' }).click();
+      await detail.getByText('Copied').first().waitFor();
+      const record = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
+      assert.equal(record.attributes['exception.type'], 'KeyError');
+      await detail.getByRole('button', { name: 'show JSON' }).click();
+      assert.deepEqual(JSON.parse(await detail.locator('pre.json').textContent()), record);
+      await detail.getByRole('button', { name: 'show fields' }).click();
+      await detail.getByRole('button', { name: 'Only host vm-1' }).or(detail.getByRole('button', { name: /^Only host/ })).first().click();
+      await page.waitForURL(/host%3Avm-/);
+    });
+
+    test('a trace and the neighbours of a record are shown in order', async () => {
+      await visit(`/?q=trace_id:${TRACE}`);
+      await rows().first().click();
+      await page.getByRole('button', { name: 'This trace' }).click();
+      await shown(/3 records in/);
+      assert.deepEqual(await messages(), [1, 2, 3].map((step) => `step ${step} of the request`));
+      await page.getByRole('button', { name: 'Around this' }).click();
+      await shown('Around record');
+      await page.locator('.row.marked', { hasText: 'step 3' }).waitFor();
+      assert.deepEqual([...new Set(await page.locator('.row .service').allTextContents())], ['auth']);
+      await page.getByRole('button', { name: 'of all services' }).click();
+      await page.locator('.row', { hasText: 'step 2' }).waitFor();
+      await page.getByRole('button', { name: 'Back to the search' }).click();
+      await shown('3 records');
+    });
+
+    test('a long list is scrolled to its end with few rows in the document', async () => {
+      await visit('/?q=service:crowd&since=6h');
+      await shown(/^3,000 records/);
+      const list = page.locator('.list');
+      const end = page.getByText('These are all.');
+      while (!(await end.isVisible())) {
+        await list.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+        assert.ok((await page.locator('.row').count()) < 100);
+        // The next page may be on its way; a frame lets it in.
+        await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+      }
+      await page.locator('.row', { hasText: /number 1$/ }).waitFor();
+      assert.equal(await list.getAttribute('aria-rowcount'), String(CROWD));
+      await list.evaluate((element) => element.scrollTo(0, 0));
+      await page.locator('.row', { hasText: `number ${CROWD}` }).waitFor();
+    });
+
+    test('the tail shows what arrives, counts it during a pause, and then shows it', async () => {
+      await visit('/?q=service:live');
+      await page.keyboard.press('t');
+      await shown('Following what arrives');
+      await server.send([{ service: 'live', message: 'the first' }, { service: 'other', message: 'not this' }]);
+      await page.locator('.row', { hasText: 'the first' }).waitFor();
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await server.send([{ service: 'live', message: 'the second' }, { service: 'live', message: 'the third' }]);
+      await shown('2 new');
+      assert.deepEqual(await messages(), ['the first']);
+      await page.getByRole('button', { name: 'Go on' }).click();
+      await page.locator('.row', { hasText: 'the third' }).waitFor();
+      assert.deepEqual(await messages(), ['the third', 'the second', 'the first']);
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await shown('3 records');
+    });
+
+    test('what was searched is exported', async () => {
+      await visit('/?q=service:billing level>=error');
+      await shown(/^\d+ records/);
+      const total = Number((await page.locator('.banner').getByText(/^\d+ records/).textContent()).match(/\d+/)[0]);
+      for (const [name, ending] of [[/^CSV/, 'csv'], [/^NDJSON/, 'ndjson']]) {
+        await page.getByRole('button', { name: 'Export' }).click();
+        const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name }).click()]);
+        assert.equal(download.suggestedFilename(), `logs.${ending}`);
+        const text = await readFile(await download.path(), 'utf8');
+        assert.equal(text.split('payment failed').length - 1, total, ending);
+      }
+    });
+
+    test('searches are remembered and saved', async () => {
+      await visit('/');
+      await search('service:auth');
+      await page.waitForURL(/service%3Aauth/);
+      await page.getByRole('button', { name: 'Saved and recent' }).click();
+      await page.getByPlaceholder('Name this search').fill('who comes in');
+      await page.getByRole('button', { name: 'Save', exact: true }).click();
+      await page.getByRole('button', { name: /who comes in/ }).first().waitFor();
+      await page.keyboard.press('Escape');
+      await page.goto(server.url);
+      await page.getByRole('button', { name: 'Saved and recent' }).click();
+      await page.getByRole('button', { name: /^who comes in/ }).click();
+      await page.waitForURL(/service%3Aauth/);
+      assert.equal(await query().inputValue(), 'service:auth');
+    });
+
+    test('errors are grouped, and a group leads to its records', async () => {
+      await visit('/?view=errors');
+      const group = page.locator('.group', { hasText: 'KeyError' });
+      await group.getByText('payment failed').waitFor();
+      assert.ok(await group.getByText('/srv/billing/app/payments.py:88').isVisible());
+      const number = await group.locator('.group-count b').textContent();
+      await group.getByRole('button', { name: /KeyError/ }).click();
+      await shown(`${number} records`);
+      assert.deepEqual([...new Set(await messages())], ['payment failed']);
+    });
+
+    test('operations show what came in, and what was rejected', async () => {
+      await server.post('/api/v1/records', '{"message":"good"}\nnot json\n');
+      await visit('/?view=operations');
+      await page.getByText('All is well.').waitFor();
+      const source = page.getByRole('row', { name: /^http/ });
+      await source.locator('.bad', { hasText: /^1$/ }).waitFor();
+      const { sources, stores } = await server.get('/api/v1/status');
+      const { accepted } = sources.find(({ source: name }) => name.startsWith('http'));
+      await source.getByText(accepted.toLocaleString('en')).first().waitFor();
+      await page.getByRole('row', { name: new RegExp(`^${stores[0].name}`) }).waitFor();
+      await server.send([{ message: 'one more' }]);
+      await source.getByText((accepted + 1).toLocaleString('en')).first().waitFor();
+    });
+
+    test('HTML in a record is text, wherever it is shown', async () => {
+      const asText = async (where) => {
+        await where.getByText(HTML, { exact: true }).first().waitFor();
+        assert.equal(await page.locator('img[src=x], script:not([src]), main b:text("bold")').count(), 0);
+      };
+      await visit('/?q="onerror"');
+      await asText(page.locator('.list'));
+      await asText(page.locator('.facets'));
+      await rows().first().click();
+      await asText(page.locator('.detail'));
+      await page.getByRole('button', { name: 'show JSON' }).click();
+      assert.ok((await page.locator('.detail pre.json').textContent()).includes('<script>'));
+      await page.goto(`${server.url}/?view=errors`);
+      await asText(page.locator('.groups'));
+      await page.goto(`${server.url}/?q=${encodeURIComponent(HTML)}`);
+      await query().waitFor();
+      assert.equal(await page.evaluate(() => document.querySelectorAll('img[src=x]').length), 0);
+      page.complaints = page.complaints.filter((text) => !text.includes('400 (Bad Request)'));
+    });
+
+    test('everything goes by keyboard', async () => {
+      await visit('/');
+      await rows().first().waitFor();
+      await page.keyboard.press('/');
+      assert.equal(await page.evaluate(() => document.activeElement.id), 'query');
+      await page.keyboard.type('service:web');
+      await page.getByRole('option', { name: 'web' }).waitFor();
+      await page.keyboard.press('Escape'); // closes the suggestions only
+      await page.getByRole('option').first().waitFor({ state: 'detached' });
+      await page.keyboard.press('Enter');
+      await page.waitForURL(/service%3Aweb/);
+      await page.locator('.row', { hasText: 'auth' }).first().waitFor({ state: 'detached' });
+      await page.keyboard.press('Escape');
+      for (const key of ['j', 'j', 'k', 'j']) await page.keyboard.press(key);
+      await page.keyboard.press('Enter');
+      await page.locator('.detail').waitFor();
+      assert.equal(await page.locator('.row.selected').getAttribute('aria-rowindex'), '2');
+      await page.keyboard.press('j');
+      await page.locator('.row.selected[aria-rowindex="3"]').waitFor();
+      await page.keyboard.press('Escape');
+      await page.locator('.detail').waitFor({ state: 'detached' });
+      await page.keyboard.press('?');
+      await page.getByRole('dialog', { name: 'Help' }).waitFor();
+      await page.keyboard.press('Escape');
+      await page.getByRole('dialog', { name: 'Help' }).waitFor({ state: 'detached' });
+      await page.keyboard.press('2');
+      await page.getByRole('heading', { name: 'Errors' }).waitFor();
+      await page.keyboard.press('3');
+      await page.getByRole('heading', { name: 'Operations' }).waitFor();
+    });
+
+    test('colours follow the system, or what was chosen', async () => {
+      const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      await visit('/', { colorScheme: 'dark' });
+      const dark = await paper();
+      await page.getByRole('button', { name: /^Colours: system/ }).click();
+      const light = await paper();
+      assert.notEqual(dark, light);
+      await page.reload();
+      await page.getByRole('button', { name: /^Colours: light/ }).waitFor();
+      assert.equal(await paper(), light);
+    });
+
+    test('what can be checked of accessibility by a program is right, in light and dark', async () => {
+      const views = ['/', '/?q=service:billing level>=error', '/?view=errors', '/?view=operations', '/?q=nothing_is_called_so'];
+      for (const colorScheme of ['light', 'dark']) {
+        for (const path of views) {
+          await page?.context().close();
+          await visit(path, { colorScheme, reducedMotion: 'reduce' });
+          await page.locator('.row, .group, .figure, .notice').first().waitFor();
+          await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+          if (path.includes('billing')) await rows().first().click();
+          await page.evaluate(axe.source);
+          const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'] }));
+          const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${colorScheme} ${path} ${id}: ${html}`));
+          assert.deepEqual(found, []);
+        }
+      }
+    });
+
+    test('on a phone nothing is wider than the screen, and all is reached', async () => {
+      await visit('/', { viewport: { width: 390, height: 844 }, hasTouch: true });
+      await rows().first().waitFor();
+      const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(await overflow(), 0);
+      await page.getByRole('button', { name: 'Filters' }).click();
+      await page.locator('.facets').getByRole('button', { name: 'billing' }).first().tap();
+      await page.waitForURL(/service%3Abilling/);
+      await page.getByRole('button', { name: 'Close the filters' }).tap();
+      await rows().first().tap();
+      await page.locator('.detail').getByRole('button', { name: 'Copy link' }).waitFor();
+      assert.equal(await overflow(), 0);
+      await page.locator('.detail').getByRole('button', { name: 'Close' }).tap();
+      for (const name of ['Errors', 'Operations']) {
+        await page.getByRole('link', { name, exact: true }).tap();
+        await page.getByRole('heading', { name }).waitFor();
+        assert.equal(await overflow(), 0);
+      }
+    });
+
+    test('a server that goes away is told of in words', async () => {
+      await visit('/');
+      await rows().first().waitFor();
+      await page.route('**/api/v1/**', (route) => route.abort());
+      await search('refused');
+      await page.locator('.list').getByText('The server does not answer').waitFor();
+      await page.unroute('**/api/v1/**');
+      await page.locator('.list').getByRole('button', { name: 'Try again' }).click();
+      await page.locator('.row', { hasText: 'connection refused' }).first().waitFor();
+      page.complaints = page.complaints.filter((text) => !text.includes('ERR_FAILED'));
+    });
+  });
+}

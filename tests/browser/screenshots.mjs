@@ -1,0 +1,75 @@
+// Makes the pictures of docs/web-page.md: `node screenshots.mjs`.
+
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { launch, open } from './browser.mjs';
+import { TRACE, request, shop } from './records.mjs';
+import { Server } from './server.mjs';
+
+const FOLDER = resolve(import.meta.dirname, '../../docs/screenshots');
+const DESKTOP = { viewport: { width: 1440, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true };
+const LOAD_RECORDS = 40; // a fifth of a second, for the rates and the tail
+const WATCH_MILLIS = 20_000; // until the lines of the operations page have some length
+
+const SHOTS = {
+  search: { path: '/' },
+  detail: { path: '/?q=service:billing level>=error', act: (page) => page.locator('.row').nth(1).click() },
+  complete: { path: '/', only: 'desktop', act: complete },
+  live: { path: '/?live=1', act: (page) => page.locator('.row').nth(12).waitFor() },
+  trace: { path: `/?trace=${TRACE}`, only: 'desktop', act: (page) => page.locator('.row').first().click() },
+  errors: { path: '/?view=errors' },
+  operations: { path: '/?view=operations', act: (page) => page.waitForTimeout(WATCH_MILLIS) },
+};
+
+async function complete(page) {
+  await page.locator('.facet').first().waitFor();
+  await page.locator('#query').pressSequentially('level>=warn service:');
+  await page.getByRole('option').first().waitFor();
+}
+
+// A server under a calm load, until `stop()`.
+function load(server) {
+  const timer = setInterval(() => {
+    const records = shop(1000).slice(-LOAD_RECORDS).map((record) => ({ ...record, time: new Date().toISOString() }));
+    server.send(records).catch(() => clearInterval(timer));
+  }, 200);
+  return () => clearInterval(timer);
+}
+
+async function shoot(browser, server, [name, shot], [device, options], colorScheme) {
+  if (shot.only && shot.only !== device) return;
+  const page = await open(browser, server.url, shot.path, { ...options, colorScheme });
+  await page.locator('.row, .group, .figure').first().waitFor();
+  await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+  await shot.act?.(page);
+  await page.mouse.move(0, 0);
+  await page.waitForTimeout(400); // what fades has faded
+  await page.screenshot({ path: `${FOLDER}/${name}-${device}-${colorScheme}.png` });
+  await page.context().close();
+}
+
+await mkdir(FOLDER, { recursive: true });
+const browser = await launch();
+const empty = await Server.start();
+for (const device of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+  for (const colours of ['light', 'dark']) {
+    const page = await open(browser, empty.url, '/', { ...device[1], colorScheme: colours });
+    await page.getByText('No records yet').waitFor();
+    await page.screenshot({ path: `${FOLDER}/empty-${device[0]}-${colours}.png` });
+    await page.context().close();
+  }
+}
+await empty.stop();
+
+const server = await Server.start();
+await server.send([...shop(6000), ...request()]);
+const stop = load(server);
+for (const shot of Object.entries(SHOTS)) {
+  for (const device of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+    await Promise.all(['light', 'dark'].map((colours) => shoot(browser, server, shot, device, colours)));
+  }
+}
+stop();
+await browser.close();
+await server.stop();
