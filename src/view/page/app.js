@@ -10,7 +10,7 @@ import { useKeys } from './keyboard.js';
 import { Operations } from './operations.js';
 import { useStatus } from './status.js';
 import { THEMES, apply, setTheme, theme } from './theme.js';
-import { format, go, usePlace } from './url.js';
+import { ELSEWHERE, format, go, usePlace } from './url.js';
 
 const STATUS_SECONDS = 15; // for the light in the corner
 const OPERATIONS_SECONDS = 2;
@@ -22,7 +22,7 @@ const VIEWS = [
 ];
 
 // A query and its range stay from view to view; what is open does not.
-const changesFor = (view) => ({ view, record: '', live: '', around: '', trace: '' });
+const changesFor = (view) => ({ ...ELSEWHERE, view, live: '' });
 
 function App() {
   const place = usePlace();

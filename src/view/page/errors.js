@@ -11,7 +11,7 @@ import { addTerm, writeTerm } from './query.js';
 import { RangePicker, fixed, rangeName } from './range.js';
 import { SearchBox } from './search.js';
 import { Bars } from './sparkline.js';
-import { go } from './url.js';
+import { ELSEWHERE, go } from './url.js';
 
 const GROUPS_MAX = 100;
 
@@ -65,15 +65,14 @@ function Group({ group, place }) {
     group.file && writeTerm('file', group.file),
     group.line && writeTerm('line', group.line),
   ].filter(Boolean);
-  const show = () => go({ view: 'search', q: terms.reduce(addTerm, place.q), record: '', live: '', around: '', trace: '' });
-  const newest = () => go({ view: 'search', q: terms.reduce(addTerm, place.q), record: String(group.last_id) });
+  const show = (record = '') => go({ ...ELSEWHERE, view: 'search', live: '', q: terms.reduce(addTerm, place.q), record });
   const where = [group.function, group.file && `${group.file}${group.line ? `:${group.line}` : ''}`].filter(Boolean);
   const shape = `${plural(group.count, 'record')} over the range`;
   return html`
     <li class="group">
       <div class="group-count"><b>${count(group.count)}</b><${Bars} numbers=${group.sparkline} label=${shape} /></div>
       <div class="group-text">
-        <button type="button" class="group-title" onClick=${show}>
+        <button type="button" class="group-title" onClick=${() => show()}>
           <span class="exception">${group.type || group.severity}</span> <span>${group.message.split('\n')[0] || '(no message)'}</span>
         </button>
         <p class="dim">${[group.service, group.logger].filter(Boolean).join(' · ')}
@@ -84,7 +83,7 @@ function Group({ group, place }) {
         <${Moment} label="first" timestamp=${group.first_seen} />
       </div>
       <button type="button" class="small-button" aria-label="Open the newest record" title="Open the newest record"
-        onClick=${newest}>${icon('right')}</button>
+        onClick=${() => show(String(group.last_id))}>${icon('right')}</button>
     </li>
   `;
 }

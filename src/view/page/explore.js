@@ -3,29 +3,25 @@
 import { html, useEffect, useMemo, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { useAnswer } from './answer.js';
+import { Banner } from './banner.js';
 import { Detail } from './detail.js';
 import { Empty } from './empty.js';
+import { Export } from './export.js';
 import { Facets } from './facets.js';
-import { count, duration, momentOf, plural } from './format.js';
-import { Histogram, Legend, bucketsWanted } from './histogram.js';
-import { icon } from './icons.js';
+import { Histogram, bucketsWanted } from './histogram.js';
 import { useKeys } from './keyboard.js';
 import { List } from './list.js';
 import { ProblemNotice } from './notice.js';
 import { Pages } from './pages.js';
-import { Popover } from './popover.js';
 import { toggleFilter } from './query.js';
 import { RangePicker, fixed } from './range.js';
 import { SavedSearches, remember } from './saved.js';
 import { SearchBox } from './search.js';
 import { Tail } from './tail.js';
-import { absolute, go } from './url.js';
+import { ELSEWHERE, absolute, go } from './url.js';
 
 const NEIGHBOURS = 100; // before and after a record
 const FIELDS_SECONDS = 10; // of a search that takes longer, what was counted by then will do
-
-// What leaves the neighbours of a record, or a trace, for a search.
-const ELSEWHERE = { around: '', scope: 'service', trace: '', record: '' };
 
 export function Explore({ place }) {
   const [round, setRound] = useState(0); // of the same search, when it is asked for again
@@ -163,58 +159,6 @@ function useSelection(rows, place) {
   return [index, (next) => setSelection({ rows, index: next })];
 }
 
-// One line on what the list shows.
-function Banner({ mode, place, rows, counts, live, filter, again, facets }) {
-  const back = html`<button type="button" class="button" onClick=${() => go(ELSEWHERE)}>${icon('back')}Back to the search</button>`;
-  return html`
-    <div class="banner ${mode}">
-      ${(mode === 'search' || mode === 'live') && html`
-        <button type="button" class="button facets-button" onClick=${facets}>${icon('filter')}Filters</button>`}
-      ${mode === 'search' && html`
-        <p role="status">${countOf(counts)}<span class="dim order"> · newest first</span></p>
-        <button type="button" class="small-button" aria-label="Search again" title="Search again (r)" onClick=${again}>${icon('refresh')}</button>
-        ${counts.answer && html`<${Legend} data=${counts.answer} filter=${(name, value) => filter(name, value, false)} />`}`}
-      ${mode === 'live' && html`<${LiveState} tail=${rows} stop=${() => live(false)} />`}
-      ${mode === 'around' && html`
-        ${back}<p role="status">Around record ${place.around}<span class="dim">, oldest first</span></p>
-        <button type="button" class="link" onClick=${() => go({ scope: place.scope === 'all' ? 'service' : 'all' })}>
-          ${place.scope === 'all' ? 'only its own service' : 'of all services'}</button>`}
-      ${mode === 'trace' && html`
-        ${back}<p role="status">Trace <code>${place.trace}</code>
-        ${rows.length > 0 && html`<span class="dim"> · ${traceSummary(rows)}</span>`}</p>`}
-    </div>
-  `;
-}
-
-function countOf({ answer, problem, isStale }) {
-  if (isStale) return 'Searching …';
-  return problem ? 'Not counted' : plural(answer.total, 'record');
-}
-
-function traceSummary(rows) {
-  const [first, last] = [rows.row(0), rows.row(rows.length - 1)];
-  const records = plural(rows.length, 'record');
-  if (!first || !last || !rows.isComplete) return records;
-  const seconds = (momentOf(last.timestamp) - momentOf(first.timestamp)) / 1000;
-  return `${records} in ${seconds < 10 ? `${seconds.toFixed(3)} s` : duration(Math.round(seconds))}`;
-}
-
-function LiveState({ tail, stop }) {
-  const words = !tail.isConnected ? 'Connecting …' : tail.isPaused ? 'Paused' : 'Following what arrives';
-  const resume = () => {
-    tail.pause(false);
-    document.querySelector('.list').scrollTop = 0;
-  };
-  return html`
-    <p role="status"><span class="live-dot ${tail.isConnected && !tail.isPaused ? 'on' : ''}"></span> ${words}
-      ${tail.isPaused && tail.arrived > 0 && html`<b class="waiting"> · ${count(tail.arrived)} new</b>`}
-      ${tail.missed > 0 && html`<span class="dim"> · ${count(tail.missed)} came too fast to be shown</span>`}</p>
-    <button type="button" class="button" onClick=${() => (tail.isPaused ? resume() : tail.pause(true))}>
-      ${icon(tail.isPaused ? 'play' : 'pause')}${tail.isPaused ? 'Go on' : 'Pause'}</button>
-    <button type="button" class="button" onClick=${stop}>Stop</button>
-  `;
-}
-
 function Footer({ mode, place, rows, change, again }) {
   if (mode === 'live' && !rows.problem) {
     return rows.length === 0 && html`<p class="list-end">Nothing has arrived yet that matches. It appears here at once.</p>`;
@@ -228,15 +172,3 @@ function Footer({ mode, place, rows, change, again }) {
   if (mode === 'trace') return html`<p class="list-end">No record of this trace is stored.</p>`;
   return html`<${Empty} place=${place} change=${change} again=${again} />`;
 }
-
-const Export = ({ parameters, total }) => html`
-  <${Popover} className="export" label="Export" align="right" button=${icon('download')}>
-    ${(close) => html`
-      <div class="export-choices">
-        <p>${total == null ? 'All matching records' : plural(total, 'record')} of this search, as a file:</p>
-        ${[['csv', 'CSV', 'for spreadsheets'], ['ndjson', 'NDJSON', 'a record a line, for programs']].map(([format, name, use]) => html`
-          <a class="choice" download=${`logs.${format}`} href=${api.exportAddress({ ...parameters, format })} onClick=${close}>
-            <b>${name}</b> <span class="dim">${use}</span></a>`)}
-      </div>`}
-  <//>
-`;

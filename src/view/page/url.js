@@ -15,6 +15,9 @@ const DEFAULTS = {
   trace: '', // the trace that is shown
 };
 
+// What leaves the neighbours of a record, or a trace, for a search.
+export const ELSEWHERE = { around: '', scope: 'service', trace: '', record: '' };
+
 export function parse(search) {
   const parameters = new URLSearchParams(search);
   const known = Object.keys(DEFAULTS).map((name) => [name, parameters.get(name) ?? DEFAULTS[name]]);
