@@ -329,9 +329,9 @@ fn from_row(row: &Row) -> Result<(RecordId, RecordRef<'_>), Error> {
     };
     let Microseconds(time) = row.try_get(1)?;
     let nanoseconds = row.try_get::<_, Option<i16>>(2)?.unwrap_or_default();
-    let microseconds = time.saturating_add(EPOCH_MICROSECONDS);
+    let exact = (i128::from(time) + i128::from(EPOCH_MICROSECONDS)) * 1000 + i128::from(nanoseconds);
     let record = RecordRef {
-        timestamp: microseconds.saturating_mul(1000).saturating_add(nanoseconds.into()),
+        timestamp: exact.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
         observed_timestamp: 0,
         severity_number: row.try_get::<_, i16>(3)?.try_into().unwrap_or_default(),
         origin: Origin {
