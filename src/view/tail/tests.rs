@@ -197,18 +197,27 @@ fn a_tail_that_is_not_read_takes_no_more_and_then_misses_what_was_released() {
     assert_eq!(events[1], harness.spool.oldest_id() as i64);
 }
 
-/// It does not fit into a mailbox, and is read in turns with the pieces that the follower goes on with.
+/// It does not fit into a mailbox. One tail has room again while the follower shows a later piece of it to another.
 #[test]
 fn a_large_commit_comes_whole_however_it_is_read() {
     let harness = Harness::start();
     harness.follow();
-    let tails = [harness.join("", Start::Now), harness.join("", Start::Now)];
-    let _nobody = harness.join("nothing", Start::Now);
+    let (late, other) = (harness.join("", Start::Now), harness.join("nothing", Start::Now));
     let messages: Vec<_> = (1..=1500).map(|id| format!("{:01000} {id}", 0)).collect();
     harness.append_messages(&messages.iter().map(String::as_str).collect::<Vec<_>>());
-    for tail in &tails {
-        assert_eq!(seen(&harness.read_until(tail, 1500)), (1..=1500).collect::<Vec<_>>());
-    }
+    let first = harness.runtime.block_on(async {
+        while late.mailbox.has_room() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..4 {
+            tokio::task::yield_now().await; // a piece each, for the other
+        }
+        late.mailbox.take(false).events
+    });
+    late.shared.changed.notify_one();
+    let all = String::from_utf8(first).unwrap() + &harness.read_until(&late, 1500);
+    assert_eq!(seen(&all), (1..=1500).collect::<Vec<_>>());
+    assert_eq!(other.mailbox.take(true).events, b":\nid: 0\n\n:\nid: 1500\n\n");
 }
 
 #[test]
