@@ -231,7 +231,7 @@ for (const database of DATABASES) {
         await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
       }
       await page.locator('.row', { hasText: /number 1$/ }).waitFor();
-      assert.equal(await list.getAttribute('aria-rowcount'), String(CROWD));
+      assert.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(CROWD));
       await list.evaluate((element) => element.scrollTo(0, 0));
       await page.locator('.row', { hasText: `number ${CROWD}` }).waitFor();
     });

@@ -1,6 +1,6 @@
 // The search view: box, histogram, facets, list and the open record, over one search.
 
-import { html, useEffect, useMemo, useState } from './vendor/preact.js';
+import { html, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { useAnswer } from './answer.js';
 import { Banner } from './banner.js';
@@ -42,7 +42,7 @@ export function Explore({ place }) {
     isSearch ? key : null,
   );
   const fields = useAnswer((signal) => api.fields({ ...parameters, values: 10, seconds: FIELDS_SECONDS }, signal), hasFacets ? key : null);
-  const [selected, select] = useSelection(rows, place);
+  const [selected, select, latest] = useSelection(rows, place);
 
   const search = (changes) => go({ ...ELSEWHERE, ...changes });
   const searchFor = (q) => {
@@ -60,10 +60,10 @@ export function Explore({ place }) {
   };
   const close = () => {
     go({ record: '' });
-    document.querySelector('.list')?.focus({ preventScroll: true });
+    document.querySelector('.list-space')?.focus({ preventScroll: true });
   };
   const step = (by) => {
-    const index = Math.min(Math.max(selected + by, 0), rows.length - 1);
+    const index = Math.min(Math.max(latest() + by, 0), rows.length - 1);
     if (rows.length === 0) return;
     if (place.record) open(index);
     else select(index);
@@ -81,7 +81,7 @@ export function Explore({ place }) {
   useKeys({
     j: () => step(1),
     k: () => step(-1),
-    Enter: () => open(selected),
+    Enter: () => open(latest()),
     Escape: () => (place.record ? close() : showsFacets && setShowsFacets(false)),
     t: () => live(mode !== 'live'),
     p: () => mode === 'live' && rows.pause(!rows.isPaused),
@@ -145,18 +145,25 @@ function useRows(mode, place, parameters, key) {
   return rows;
 }
 
-// The row that keys act on: that of the open record, as soon as it is known which one that is.
+// The row that keys act on: that of the open record, as soon as it is known which one that is. `latest()` is the row of
+// the moment: keys come faster than the page is drawn.
 function useSelection(rows, place) {
-  const [selection, setSelection] = useState({ rows, index: -1 });
-  const index = selection.rows === rows ? selection.index : -1;
+  const [, redraw] = useState(0);
+  const current = useRef({ rows, index: -1 });
+  const latest = () => (current.current.rows === rows ? current.current.index : -1);
+  const select = (index) => {
+    current.current = { rows, index };
+    redraw((times) => times + 1);
+  };
+  const index = latest();
   const wanted = Number(place.record || place.around);
   const isThere = index >= 0 && (!place.record || rows.row(index)?.id === wanted);
   useEffect(() => {
     if (!wanted || isThere) return;
     const found = rows.indexOf(wanted);
-    if (found >= 0) setSelection({ rows, index: found });
+    if (found >= 0) select(found);
   }, [rows, rows.length, wanted, isThere]);
-  return [index, (next) => setSelection({ rows, index: next })];
+  return [index, select, latest];
 }
 
 function Footer({ mode, place, rows, change, again }) {

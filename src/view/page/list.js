@@ -44,18 +44,25 @@ export function List({ rows, label, selected, open, step, atTop, footer, marked 
   };
   const onKeyDown = (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!by || event.target !== root.current) return;
+    if (!by) return;
     event.preventDefault();
     step(by);
   };
   const visible = [];
   for (let index = first; index < last; index += 1) visible.push(index);
+  const grid = {
+    role: 'grid',
+    tabindex: '0',
+    'aria-label': label,
+    'aria-rowcount': rows.isComplete ? rows.length : -1,
+    'aria-activedescendant': selected >= first && selected < last ? `row-${selected}` : null,
+    onKeyDown,
+  };
+  // What stands below the rows is no part of them; and without rows there is no grid.
   return html`
-    <div class="list" ref=${root} onScroll=${onScroll} onKeyDown=${onKeyDown} tabindex="0" role="grid" aria-label=${label}
-      aria-rowcount=${rows.isComplete ? rows.length : -1}
-      aria-activedescendant=${selected >= first && selected < last ? `row-${selected}` : null}>
-      <div class="list-space" role="presentation" style=${{ height: `${rows.length * view.row}px` }}>
-        <div class="list-rows" role="rowgroup" style=${{ transform: `translateY(${first * view.row}px)` }}>
+    <div class="list" ref=${root} onScroll=${onScroll}>
+      <div class="list-space" style=${{ height: `${rows.length * view.row}px` }} ...${rows.length > 0 ? grid : {}}>
+        <div class="list-rows" role=${rows.length > 0 ? 'rowgroup' : null} style=${{ transform: `translateY(${first * view.row}px)` }}>
           ${visible.map((index) => html`
             <${Row} key=${index} index=${index} record=${rows.row(index)} isSelected=${index === selected}
               isMarked=${marked !== null && rows.row(index)?.id === marked} open=${open} />`)}
