@@ -16,9 +16,13 @@ const SHOTS = {
   search: { path: '/' },
   detail: { path: '/?q=service:billing level>=error', act: (page) => page.locator('.row').nth(1).click() },
   complete: { path: '/', only: 'desktop', act: complete },
-  live: { path: '/?live=1', act: (page) => page.locator('.row').nth(12).waitFor() },
   trace: { path: `/?trace=${TRACE}`, only: 'desktop', act: (page) => page.locator('.row').first().click() },
   errors: { path: '/?view=errors' },
+};
+
+// These are of a server under load.
+const BUSY_SHOTS = {
+  live: { path: '/?live=1', act: (page) => page.locator('.row').nth(30).waitFor() },
   operations: { path: '/?view=operations', act: (page) => page.waitForTimeout(WATCH_MILLIS) },
 };
 
@@ -31,7 +35,9 @@ async function complete(page) {
 // A server under a calm load, until `stop()`.
 function load(server) {
   const timer = setInterval(() => {
-    const records = shop(1000).slice(-LOAD_RECORDS).map((record) => ({ ...record, time: new Date().toISOString() }));
+    const now = Date.now();
+    const at = (index) => new Date(now - 5 * (LOAD_RECORDS - index)).toISOString();
+    const records = shop(1000).slice(-LOAD_RECORDS).map((record, index) => ({ ...record, time: at(index) }));
     server.send(records).catch(() => clearInterval(timer));
   }, 200);
   return () => clearInterval(timer);
@@ -40,7 +46,7 @@ function load(server) {
 async function shoot(browser, server, [name, shot], [device, options], colorScheme) {
   if (shot.only && shot.only !== device) return;
   const page = await open(browser, server.url, shot.path, { ...options, colorScheme });
-  await page.locator('.row, .group, .figure').first().waitFor();
+  await page.locator('.row, .group, .figure, .example').first().waitFor();
   await page.locator('.skeleton').first().waitFor({ state: 'detached' });
   await shot.act?.(page);
   await page.mouse.move(0, 0);
@@ -49,27 +55,22 @@ async function shoot(browser, server, [name, shot], [device, options], colorSche
   await page.context().close();
 }
 
+async function shootAll(shots) {
+  for (const shot of Object.entries(shots)) {
+    for (const device of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+      await Promise.all(['light', 'dark'].map((colours) => shoot(browser, server, shot, device, colours)));
+    }
+  }
+}
+
 await mkdir(FOLDER, { recursive: true });
 const browser = await launch();
-const empty = await Server.start();
-for (const device of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
-  for (const colours of ['light', 'dark']) {
-    const page = await open(browser, empty.url, '/', { ...device[1], colorScheme: colours });
-    await page.getByText('No records yet').waitFor();
-    await page.screenshot({ path: `${FOLDER}/empty-${device[0]}-${colours}.png` });
-    await page.context().close();
-  }
-}
-await empty.stop();
-
 const server = await Server.start();
+await shootAll({ empty: { path: '/' } });
 await server.send([...shop(6000), ...request()]);
+await shootAll(SHOTS);
 const stop = load(server);
-for (const shot of Object.entries(SHOTS)) {
-  for (const device of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
-    await Promise.all(['light', 'dark'].map((colours) => shoot(browser, server, shot, device, colours)));
-  }
-}
+await shootAll(BUSY_SHOTS);
 stop();
 await browser.close();
 await server.stop();

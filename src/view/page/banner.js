@@ -54,6 +54,6 @@ function LiveState({ tail, stop }) {
       ${tail.missed > 0 && html`<span class="dim"> · ${count(tail.missed)} came too fast to be shown</span>`}</p>
     <button type="button" class="button" onClick=${() => (tail.isPaused ? resume() : tail.pause(true))}>
       ${icon(tail.isPaused ? 'play' : 'pause')}${tail.isPaused ? 'Go on' : 'Pause'}</button>
-    <button type="button" class="button" onClick=${stop}>Stop</button>
+    <button type="button" class="button stop" onClick=${stop}>Stop</button>
   `;
 }
