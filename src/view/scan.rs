@@ -185,7 +185,7 @@ impl Scan {
                 let times = move |scan: &mut Scan, is_abandoned| {
                     let failed = |error: rusqlite::Error| store::sqlite::describe(&path, &error);
                     let mut reader = scan.sqlite(&path).map_err(failed)?;
-                    reader.stop_when(is_abandoned).map_err(failed)?;
+                    reader.stop_when(is_abandoned, None).map_err(failed)?;
                     let times = reader.times().map_err(failed)?.unzip();
                     scan.reader = Some(Reader::Sqlite(reader));
                     Ok(times)
@@ -234,29 +234,49 @@ impl Scan {
     ) -> Result<(), StoreError> {
         let failed = |error: rusqlite::Error| store::sqlite::describe(path, &error);
         let mut reader = self.sqlite(path).map_err(failed)?;
-        reader.stop_when(is_abandoned).map_err(failed)?;
-        let start = Instant::now();
+        let (start, wanted) = (Instant::now(), self.slice_duration());
+        let deadline = (self.rows > 1).then(|| start + 4 * wanted);
+        reader.stop_when(Arc::clone(&is_abandoned), deadline).map_err(failed)?;
         let mut passing = Passing { sink, last_id: None, is_full: false };
-        let rest = reader.slice(&self.search, self.rows, |id, record| passing.take(id, record));
-        self.search.ids = rest.map_err(failed)?;
+        match reader.slice(&self.search, self.rows, |id, record| passing.take(id, record)) {
+            Ok(rest) => self.search.ids = rest,
+            // It is too large: what was found stays, and the rest is searched in smaller ones.
+            Err(error) if is_interrupted(&error) && !is_abandoned.load(Relaxed) => {
+                self.pass(passing.last_id);
+                self.rows /= 4;
+            }
+            Err(error) => return Err(failed(error)),
+        }
         reader.release_memory().map_err(failed)?;
         self.reader = Some(Reader::Sqlite(reader));
         if !passing.is_full {
-            self.adapt(start.elapsed());
+            self.adapt(start.elapsed(), wanted);
         }
         Ok(())
     }
 
-    /// Has the next slice take about as long as one should.
-    fn adapt(&mut self, taken: Duration) {
-        let wanted = Duration::from_millis(match self.threads {
+    /// How long a slice should take: others wait for their turn meanwhile.
+    fn slice_duration(&self) -> Duration {
+        Duration::from_millis(match self.threads {
             Threads::One => QUERY_SLICE_INLINE_MILLISECONDS,
             Threads::Many(_) => QUERY_SLICE_MILLISECONDS,
-        });
+        })
+    }
+
+    /// Has the next slice take about as long as one should.
+    fn adapt(&mut self, taken: Duration, wanted: Duration) {
         if taken > wanted {
-            self.rows = (self.rows / 2).max(1);
+            self.rows /= 2;
         } else if taken < wanted / 4 {
             self.rows = self.rows.saturating_mul(2).min(QUERY_SLICE_ROWS_MAX);
+        }
+        self.rows = self.rows.max(1);
+    }
+
+    /// Leaves out what was searched up to a match.
+    fn pass(&mut self, last_id: Option<RecordId>) {
+        if let Some(id) = last_id {
+            self.search.ids = self.search.rest_after(&(id..id + 1));
         }
     }
 
@@ -285,10 +305,7 @@ impl Scan {
             Ok(rest) => self.search.ids = rest,
             Err(ReadError::Late) => {
                 self.deadline = Instant::now();
-                // What was found in time is not to be found again.
-                if let Some(id) = passing.last_id {
-                    self.search.ids = self.search.rest_after(&(id..id + 1));
-                }
+                self.pass(passing.last_id); // what was found in time is not to be found again
             }
             Err(ReadError::Store(error)) => return Err(error),
         }
@@ -319,6 +336,10 @@ impl Scan {
     fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
+
+fn is_interrupted(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
 fn rows_min(database: &Database) -> u64 {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
@@ -37,8 +38,8 @@ const COLUMNS: [(&str, Fields, &str); 17] = [
     ("r.attributes", Fields::ATTRIBUTES, "NULL"),
 ];
 
-/// Steps of SQLite's machine between two looks at whether anyone still waits.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+/// Steps of SQLite's machine between two looks at the clock, and at whether anyone still waits: a few rows, which may be long.
+const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 impl SqliteReader {
     /// Opens the database.
@@ -48,9 +49,15 @@ impl SqliteReader {
         Ok(SqliteReader { connection })
     }
 
-    /// Has what it does from now on fail soon once nobody waits for it any more.
-    pub fn stop_when(&mut self, is_abandoned: Arc<AtomicBool>) -> rusqlite::Result<()> {
-        self.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || is_abandoned.load(Relaxed)))
+    /// Has what it does from now on be interrupted at a time, and soon once nobody waits for it any more.
+    pub fn stop_when(
+        &mut self,
+        is_abandoned: Arc<AtomicBool>,
+        deadline: Option<Instant>,
+    ) -> rusqlite::Result<()> {
+        let is_over =
+            move || is_abandoned.load(Relaxed) || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over))
     }
 
     /// The earliest and the latest time of all records, in ns since the Unix epoch.

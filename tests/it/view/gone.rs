@@ -51,6 +51,8 @@ fn a_search_of_sqlite_ends_when_its_client_goes_away() {
     for _ in 0..6 {
         assert_eq!(server.post(record.repeat(500)).status, 200);
     }
+    // The newest are looked through at once, so that the slices become large before it comes to the others.
+    assert_eq!(server.post("{\"message\":\"small\"}\n".repeat(20_000)).status, 200);
     server.flush();
     let names: Vec<_> = (0..60).map(|n| format!("absent_{n}:*")).collect();
     let clients = ask_everything(&server, &names.join(" OR "));
@@ -103,7 +105,9 @@ fn a_search_of_postgresql_ends_when_its_client_goes_away() {
 #[test]
 fn a_stream_ends_when_its_client_goes_away() {
     let folder = TempDir::new().unwrap();
-    let (server, database) = postgres::postgres_with(5000, &folder);
+    let database = crate::postgres::server::Server::shared().database();
+    let server = postgres::setup(&database).argument("--query-seconds-max=1h").start(folder.path());
+    super::fill(&server, 5000);
     slow_down(&database, 500);
     let client = ask(&server, "/api/v1/records", &[("format", "ndjson")]);
     let mut reader = BufReader::new(client);
