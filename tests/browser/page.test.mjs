@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import axe from 'axe-core';
 import { launch, open } from './browser.mjs';
 import { HTML, TRACE, crowd, hostile, request, shop } from './records.mjs';
@@ -10,6 +11,7 @@ import { Server } from './server.mjs';
 
 const DATABASES = (process.env.DATABASES ?? 'sqlite,postgres').split(',');
 const CROWD = 3000;
+const PATIENCE_MILLIS = 30_000;
 
 for (const database of DATABASES) {
   describe(`the page over ${database}`, () => {
@@ -38,6 +40,18 @@ for (const database of DATABASES) {
     };
     const rows = () => page.locator('.row:not(.empty)');
     const messages = () => page.locator('.row .text').allTextContents();
+    const services = () => page.locator('.row .service').allTextContents();
+    // Reads until it is as expected: the rows of a search are drawn when they come.
+    const eventually = async (read, expected) => {
+      const end = Date.now() + PATIENCE_MILLIS;
+      for (;;) {
+        const found = await read();
+        if (isDeepStrictEqual(found, expected)) return;
+        if (Date.now() > end) assert.deepEqual(found, expected);
+        await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+      }
+    };
+    const different = (read) => async () => [...new Set(await read())].sort();
     const shown = (text) => page.locator('.banner').getByText(text).waitFor();
     const query = () => page.locator('#query');
     const search = async (text) => {
@@ -54,7 +68,7 @@ for (const database of DATABASES) {
       assert.ok(example.includes(`${server.url}/api/v1/records`), example);
       await server.send([{ service: 'first', message: 'hello, logboom' }]);
       await rows().first().waitFor();
-      assert.deepEqual(await messages(), ['hello, logboom']);
+      await eventually(messages, ['hello, logboom']);
     });
 
     test('records are searched, and the address is the search', async () => {
@@ -63,8 +77,7 @@ for (const database of DATABASES) {
       await shown('605 records');
       await search('service:billing level>=error');
       await shown(/^\d+ records/);
-      await page.locator('.row', { hasText: 'payment failed' }).first().waitFor();
-      assert.deepEqual([...new Set(await messages())], ['payment failed']);
+      await eventually(different(messages), ['payment failed']);
       assert.equal(address('q'), 'service:billing level>=error');
       await page.goBack();
       await shown('605 records');
@@ -109,12 +122,10 @@ for (const database of DATABASES) {
       const facet = page.locator('.facet', { hasText: 'service' });
       await facet.getByRole('button', { name: 'auth' }).first().click();
       await page.waitForURL(/q=service%3Aauth/);
-      await page.locator('.row', { hasText: 'web' }).first().waitFor({ state: 'detached' });
-      assert.deepEqual([...new Set(await page.locator('.row .service').allTextContents())], ['auth']);
+      await eventually(different(services), ['auth']);
       await facet.getByRole('button', { name: 'Without service auth' }).click();
-      await page.locator('.row .service', { hasText: 'web' }).first().waitFor();
+      await eventually(different(services), [HTML, 'billing', 'web', 'worker']);
       assert.equal(address('q'), '-service:auth');
-      assert.ok(!(await page.locator('.row .service').allTextContents()).includes('auth'));
     });
 
     test('an attribute is filtered by like a field', async () => {
@@ -185,7 +196,7 @@ for (const database of DATABASES) {
       await page.locator('.detail').getByText(`record ${id}`).waitFor();
       await page.locator('.row.selected').waitFor();
       assert.equal(await query().inputValue(), 'service:billing level>=error');
-      assert.deepEqual(await messages(), seen);
+      await eventually(messages, seen);
     });
 
     test('a record is copied as JSON, and filtered by from its fields', async () => {
@@ -208,11 +219,11 @@ for (const database of DATABASES) {
       await rows().first().click();
       await page.getByRole('button', { name: 'This trace' }).click();
       await shown(/3 records in/);
-      assert.deepEqual(await messages(), [1, 2, 3].map((step) => `step ${step} of the request`));
+      await eventually(messages, [1, 2, 3].map((step) => `step ${step} of the request`));
       await page.getByRole('button', { name: 'Around this' }).click();
       await shown('Around record');
       await page.locator('.row.marked', { hasText: 'step 3' }).waitFor();
-      assert.deepEqual([...new Set(await page.locator('.row .service').allTextContents())], ['auth']);
+      await eventually(different(services), ['auth']);
       await page.getByRole('button', { name: 'of all services' }).click();
       await page.locator('.row', { hasText: 'step 2' }).waitFor();
       await page.getByRole('button', { name: 'Back to the search' }).click();
@@ -245,10 +256,10 @@ for (const database of DATABASES) {
       await page.getByRole('button', { name: 'Pause' }).click();
       await server.send([{ service: 'live', message: 'the second' }, { service: 'live', message: 'the third' }]);
       await shown('2 new');
-      assert.deepEqual(await messages(), ['the first']);
+      await eventually(messages, ['the first']);
       await page.getByRole('button', { name: 'Go on' }).click();
       await page.locator('.row', { hasText: 'the third' }).waitFor();
-      assert.deepEqual(await messages(), ['the third', 'the second', 'the first']);
+      await eventually(messages, ['the third', 'the second', 'the first']);
       await page.getByRole('button', { name: 'Stop' }).click();
       await shown('3 records');
     });
@@ -290,7 +301,7 @@ for (const database of DATABASES) {
       const number = await group.locator('.group-count b').textContent();
       await group.getByRole('button', { name: /KeyError/ }).click();
       await shown(`${number} records`);
-      assert.deepEqual([...new Set(await messages())], ['payment failed']);
+      await eventually(different(messages), ['payment failed']);
     });
 
     test('operations show what came in, and what was rejected', async () => {
@@ -338,7 +349,7 @@ for (const database of DATABASES) {
       await page.getByRole('option').first().waitFor({ state: 'detached' });
       await page.keyboard.press('Enter');
       await page.waitForURL(/service%3Aweb/);
-      await page.locator('.row', { hasText: 'auth' }).first().waitFor({ state: 'detached' });
+      await eventually(different(services), ['web']);
       await page.keyboard.press('Escape');
       for (const key of ['j', 'j', 'k', 'j']) await page.keyboard.press(key);
       await page.keyboard.press('Enter');
@@ -370,22 +381,25 @@ for (const database of DATABASES) {
       assert.equal(await paper(), light);
     });
 
-    test('what can be checked of accessibility by a program is right, in light and dark', async () => {
-      const views = ['/', '/?q=service:billing level>=error', '/?view=errors', '/?view=operations', '/?q=nothing_is_called_so'];
-      for (const colorScheme of ['light', 'dark']) {
-        for (const path of views) {
-          await page?.context().close();
-          await visit(path, { colorScheme, reducedMotion: 'reduce' });
-          await page.locator('.row, .group, .figure, .notice').first().waitFor();
-          await page.locator('.skeleton').first().waitFor({ state: 'detached' });
-          if (path.includes('billing')) await rows().first().click();
-          await page.evaluate(axe.source);
-          const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'] }));
-          const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${colorScheme} ${path} ${id}: ${html}`));
-          assert.deepEqual(found, []);
+    // How it looks does not hang on the database.
+    if (database === DATABASES[0]) {
+      test('what can be checked of accessibility by a program is right, in light and dark', async () => {
+        const views = ['/', '/?q=service:billing level>=error', '/?view=errors', '/?view=operations', '/?q=nothing_is_called_so'];
+        for (const colorScheme of ['light', 'dark']) {
+          for (const path of views) {
+            await page?.context().close();
+            await visit(path, { colorScheme, reducedMotion: 'reduce' });
+            await page.locator('.row, .group, .figure, .notice').first().waitFor();
+            await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+            if (path.includes('billing')) await rows().first().click();
+            await page.evaluate(axe.source);
+            const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'] }));
+            const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${colorScheme} ${path} ${id}: ${html}`));
+            assert.deepEqual(found, []);
+          }
         }
-      }
-    });
+      });
+    }
 
     test('on a phone nothing is wider than the screen, and all is reached', async () => {
       await visit('/', { viewport: { width: 390, height: 844 }, hasTouch: true });

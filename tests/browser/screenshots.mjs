@@ -22,7 +22,7 @@ const SHOTS = {
 
 // These are of a server under load.
 const BUSY_SHOTS = {
-  live: { path: '/?live=1', act: (page) => page.locator('.row').nth(30).waitFor() },
+  live: { path: '/?live=1', act: (page) => page.locator('.row').nth(15).waitFor() },
   operations: { path: '/?view=operations', act: (page) => page.waitForTimeout(WATCH_MILLIS) },
 };
 
