@@ -48,8 +48,11 @@ impl Activity {
     }
 
     /// Lets no more come in than a row may have: what a server sends is held in memory until the row is whole.
+    /// Where more came in already it stays so: the connection has broken, though rows before that may yet be read.
     pub(super) fn allow_row(&self) {
-        self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
+        if !self.is_exhausted() {
+            self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
+        }
     }
 
     /// Whether more came in than was allowed.

@@ -81,12 +81,13 @@ impl Mailbox {
         self.filled.notified().await;
     }
 
-    /// Takes all there is; with a comment that tells how far the stream has come, if it is asked for.
+    /// Takes all there is; with a comment that tells how far the stream has come, if it is asked for or nothing more will come:
+    /// the follower may have ended before the reader of the mailbox knows that it has to.
     pub(super) fn take(&self, with_position: bool) -> Taken {
         let mut mail = lock(&self.mail);
         let mut events = std::mem::take(&mut mail.events);
         let was_full = events.len() >= TAIL_BUFFER_BYTES;
-        if with_position {
+        if with_position || mail.is_closed {
             write_position(mail.position, &mut events);
         }
         Taken { events, was_full, is_closed: mail.is_closed }

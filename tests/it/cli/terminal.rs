@@ -12,7 +12,7 @@ use crate::harness::{PATIENCE, Server};
 /// Runs a command on a terminal of its own. Types what it is told to once something has appeared, and prints what the
 /// terminal showed, and the exit status.
 const TERMINAL: &str = r#"
-import fcntl, json, os, pty, struct, subprocess, sys, termios
+import fcntl, json, os, pty, signal, struct, subprocess, sys, termios
 
 setup = json.loads(sys.argv[1])
 master, slave = pty.openpty()
@@ -20,6 +20,8 @@ fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", setup["rows"], setup[
 child = subprocess.Popen(
     setup["command"], stdin=slave, stdout=slave, stderr=slave, env=setup["environment"], start_new_session=True,
     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
+signal.alarm(setup["seconds"])
 os.close(slave)
 shown, typed = b"", setup["typed"]
 while True:
@@ -72,7 +74,7 @@ impl Terminal {
             self.environment.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
         let setup = json!({
             "columns": self.columns, "rows": self.rows, "typed": self.typed, "command": command,
-            "environment": environment,
+            "environment": environment, "seconds": PATIENCE.as_secs(),
         });
         let python = Command::new("python3").args(["-c", TERMINAL, &setup.to_string()]).output().unwrap();
         assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
@@ -231,9 +233,10 @@ fn a_pager_that_is_not_there() {
 fn ctrl_c_belongs_to_the_pager() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &many(3000));
-    let pager = "trap 'echo interrupted' INT; echo ready; read line </dev/tty; wc -l";
-    let terminal =
-        Terminal::new(80, 24).with("PAGER", pager).types("ready", "\x03").types("interrupted", "\n");
+    // A shell that reads when the signal comes may, or may not, go on reading.
+    let pager =
+        "trap 'echo; is_interrupted=1' INT; echo ready; until [ \"$is_interrupted\" ]; do sleep 0.02; done; wc -l";
+    let terminal = Terminal::new(80, 24).with("PAGER", pager).types("ready", "\x03");
     let shown = terminal.shows(&server, &["query", "--limit=3000"]);
     assert!(shown.lines().any(|line| line.trim() == "3001"), "{shown}");
 }
