@@ -22,6 +22,7 @@ export class Server {
     server.child = spawn(PROGRAM, ['serve', '--log-format', 'json', ...data, ...listen], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
+    process.once('exit', () => server.child.kill('SIGKILL')); // also where a test or a picture fails
     server.url = await server.ready();
     return server;
   }
