@@ -260,6 +260,8 @@ fn when_the_follower_ends_all_streams_do_and_none_begins() {
     let seat = harness.join("", Start::Now);
     drop(harness.tails.follow());
     harness.runtime.block_on(seat.mailbox.filled());
-    assert!(seat.mailbox.take(false).is_closed);
+    let last = seat.mailbox.take(false);
+    assert!(last.is_closed);
+    assert_eq!(last.events, b":\n\n", "it had not come anywhere yet");
     assert!(harness.tails.join(wanted(""), Start::Now).is_none());
 }

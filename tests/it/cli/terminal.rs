@@ -234,8 +234,7 @@ fn ctrl_c_belongs_to_the_pager() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &many(3000));
     // A shell that reads when the signal comes may, or may not, go on reading.
-    let pager =
-        "trap 'echo; is_interrupted=1' INT; echo ready; until [ \"$is_interrupted\" ]; do sleep 0.02; done; wc -l";
+    let pager = "trap 'echo; is_interrupted=1' INT; echo ready; until [ \"$is_interrupted\" ]; do sleep 0.02; done; wc -l";
     let terminal = Terminal::new(80, 24).with("PAGER", pager).types("ready", "\x03");
     let shown = terminal.shows(&server, &["query", "--limit=3000"]);
     assert!(shown.lines().any(|line| line.trim() == "3001"), "{shown}");
