@@ -17,9 +17,14 @@ import fcntl, json, os, pty, signal, struct, subprocess, sys, termios
 setup = json.loads(sys.argv[1])
 master, slave = pty.openpty()
 fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", setup["rows"], setup["columns"], 0, 0))
+
+def begin():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # whatever runs the tests may have it ignored
+
 child = subprocess.Popen(
     setup["command"], stdin=slave, stdout=slave, stderr=slave, env=setup["environment"], start_new_session=True,
-    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    preexec_fn=begin)
 signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
 signal.alarm(setup["seconds"])
 os.close(slave)
