@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{JoinHandle, spawn};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::screen::Screen;
 
@@ -18,6 +19,9 @@ const ENVIRONMENT: [(&str, &str); 3] = [("LESS", "FRX"), ("LESSCHARSET", "utf-8"
 
 /// Statuses of a shell that could not run the command.
 const NOT_RUN: [i32; 2] = [126, 127];
+
+/// What a shell calls the status of a command that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
 
 /// Writes to a terminal, through a pager once it gets longer than the screen.
 pub(super) struct Pager {
@@ -92,8 +96,11 @@ impl Pager {
 impl Running {
     /// Starts it; nothing where the usual one is not installed.
     fn start() -> Option<Running> {
-        let mut child = command().stdin(Stdio::piped()).spawn().ok()?;
-        leave_interrupts_to_the_pager();
+        let interrupts = Interrupts::keep().ok()?; // before it is there: it may be interrupted at once
+        let Ok(mut child) = command().stdin(Stdio::piped()).spawn() else {
+            interrupts.end_the_program();
+            return None;
+        };
         let stdin = child.stdin.take()?;
         let has_all = Arc::<AtomicBool>::default();
         let wants_more = Arc::clone(&has_all);
@@ -142,13 +149,29 @@ fn command() -> Command {
     command
 }
 
-/// Ctrl-C is a command of `less`. It reaches this process too, which must not end and leave the terminal to both the
-/// pager and the shell: it goes on until the pager closes its input.
-fn leave_interrupts_to_the_pager() {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    let _context = runtime.enter();
-    // Once it was asked for, tokio's handler stays in place of the default one.
-    let _ = signal(SignalKind::interrupt());
+/// Ctrl-C, from now on.
+struct Interrupts(Runtime, Signal);
+
+impl Interrupts {
+    /// Ctrl-C is a command of `less`. It reaches this process too, which must not end and leave the terminal to both the
+    /// pager and the shell: it goes on until the pager closes its input.
+    fn keep() -> io::Result<Interrupts> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        // Once it was asked for, tokio's handler stays in place of the default one.
+        let signal = {
+            let _context = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
+        Ok(Interrupts(runtime, signal))
+    }
+
+    /// There is no pager that they could be for.
+    fn end_the_program(mut self) {
+        spawn(move || {
+            self.0.block_on(self.1.recv());
+            std::process::exit(INTERRUPTED);
+        });
+    }
 }
 
 impl Write for Pager {
