@@ -446,6 +446,9 @@ pub const SQL_COLUMNS_MAX: i32 = 64;
 /// step of SQLite's machine, where no clock is looked at.
 pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
 
+/// Patterns in a statement of `sql`: their steps may stand side by side, where no clock is looked at either.
+pub const SQL_PATTERNS_MAX: usize = 16;
+
 /// Levels of an expression in `sql`; SQLite recurses over them.
 pub const SQL_DEPTH_MAX: i32 = 200;
 

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
+
+use tokio::time::timeout;
 
 use super::scan::Abandoned;
 use super::{Refusal, View};
@@ -45,7 +48,8 @@ impl View {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
         })?;
         let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
-        let permit = Arc::clone(&self.queries.running).acquire_owned().await;
+        let turn = Arc::clone(&self.queries.running).acquire_owned();
+        let permit = timeout(self.query_duration_max, turn).await.map_err(|_| others_run())?;
         let answer = match database {
             Database::Postgres(database) => {
                 postgres::run(&database, &sql, rows_max, self.query_duration_max).await?
@@ -63,7 +67,7 @@ impl View {
                 let is_abandoned = Arc::clone(&abandoned.0);
                 let answer = threads.call(move || {
                     let _permit = permit;
-                    sqlite::run(&path, &sql, rows_max, threads, duration_max, is_abandoned)
+                    sqlite::run(&path, &sql, rows_max, duration_max, is_abandoned)
                 });
                 answer.await.ok_or_else(|| Box::new(thread_has_ended()))??
             }
@@ -83,6 +87,20 @@ fn stopped(duration_max: Duration) -> Refusal {
         &format!("it ran for longer than {} ms", duration_max.as_millis()),
         Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
     ))
+}
+
+fn others_run() -> Refusal {
+    not_begun("other queries ran for as long as it may take")
+}
+
+fn thread_is_missing() -> Refusal {
+    not_begun("no thread can be started that would end it in time")
+}
+
+fn not_begun(detail: &str) -> Refusal {
+    let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "the statement was not begun", detail, None);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Box::new(answer)
 }
 
 fn thread_has_ended() -> Response<Body> {
