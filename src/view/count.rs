@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout_at;
 
 use super::answer::Open;
 use super::scan::Scan;
@@ -95,7 +96,7 @@ pub(super) struct Counting {
 }
 
 impl View {
-    /// Waits for a turn to count, and begins the search: it has as many seconds as are asked for, within what a query may take.
+    /// Begins a search, and waits for its turn to count: it has as many seconds as are asked for, within what a query may take.
     pub(super) async fn counting(
         &self,
         ask: Ask<'_>,
@@ -103,11 +104,13 @@ impl View {
         seconds: Option<u64>,
     ) -> Result<Counting, Refusal> {
         let open = self.open(ask.hang_up)?;
-        let permit = Arc::clone(&self.queries.counts).acquire_owned().await.ok();
         let mut scan = Scan::new(self, search)?;
         if let Some(seconds) = seconds {
             scan.limit(Duration::from_secs(seconds));
         }
+        // Whose turn does not come in time counts nothing, for which it needs no memory.
+        let turn = Arc::clone(&self.queries.counts).acquire_owned();
+        let permit = timeout_at(scan.deadline.into(), turn).await.ok().and_then(Result::ok);
         Ok(Counting { scan, _open: open, _permit: permit })
     }
 }

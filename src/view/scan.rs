@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 
 use super::cursor::Cursor;
+use super::parameters::everything;
+use super::query::Query;
 use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{
@@ -21,7 +24,7 @@ use crate::limits::{
 use crate::record::{RecordId, RecordRef};
 use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
 use crate::store::sqlite::read::SqliteReader;
-use crate::store::{self, Database, Search, StoreError};
+use crate::store::{self, Database, Fields, Search, StoreError};
 
 /// Takes what a search finds.
 pub(super) trait Sink: Send + 'static {
@@ -50,7 +53,7 @@ pub(super) struct Scan {
     /// When its time is over.
     pub(super) deadline: Instant,
     reader: Option<Reader>,
-    /// The first id that a server has not stored yet: what comes while the search goes on is not looked for.
+    /// The first id that was not stored when the search began: what comes while it goes on is not looked for, or it might go on for ever.
     position: Option<RecordId>,
 }
 
@@ -155,18 +158,19 @@ impl Scan {
         Ok((self, all.0))
     }
 
-    /// Searches one slice.
+    /// Searches one slice, unless its time is over before its turn comes.
     pub(super) async fn slice<S: Sink>(mut self, mut sink: S) -> Result<(Scan, S), Refusal> {
+        let Some(turn) = self.turn().await else { return Ok((self, sink)) };
         let result = match self.database.clone() {
             Database::Sqlite(path) => {
                 let search = move |scan: &mut Scan, is_abandoned| {
                     let result = scan.slice_of_sqlite(&path, is_abandoned, &mut sink);
                     result.map(|()| sink)
                 };
-                return self.call(search).await;
+                return self.call(turn, search).await;
             }
             Database::Postgres(database) => {
-                let _permit = Arc::clone(&self.running).acquire_owned().await;
+                let _turn = turn;
                 self.slice_of_postgres(&database, &mut sink).await
             }
         };
@@ -174,12 +178,13 @@ impl Scan {
     }
 
     /// The earliest time of all records, and the latest if it is after `now`; in ns since the Unix epoch, exact to the microsecond.
-    /// The earliest is looked for only where it is asked for.
+    /// The earliest is looked for only where it is asked for; neither, where there is no time to.
     pub(super) async fn times(
         mut self,
         wants_earliest: bool,
         now: i64,
     ) -> Result<(Scan, Option<i64>, Option<i64>), Refusal> {
+        let Some(turn) = self.turn().await else { return Ok((self, None, None)) };
         let times = match self.database.clone() {
             Database::Sqlite(path) => {
                 let times = move |scan: &mut Scan, is_abandoned| {
@@ -190,28 +195,34 @@ impl Scan {
                     scan.reader = Some(Reader::Sqlite(reader));
                     Ok(times)
                 };
-                let (scan, (earliest, latest)) = self.call(times).await?;
+                let (scan, (earliest, latest)) = self.call(turn, times).await?;
                 return Ok((scan, earliest, latest.filter(|latest| *latest > now)));
             }
             Database::Postgres(database) => {
-                let _permit = Arc::clone(&self.running).acquire_owned().await;
+                let _turn = turn;
                 self.times_of_postgres(&database, wants_earliest, now).await
             }
         };
         refused(times.map(|(earliest, latest)| (self, earliest, latest)))
     }
 
+    /// Waits until it may run; nothing if its time is over before that.
+    fn turn(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
+        let turn = timeout_at(self.deadline.into(), Arc::clone(&self.running).acquire_owned());
+        async { turn.await.ok()?.ok() }
+    }
+
     /// Does some work that blocks, where that belongs.
     async fn call<T: Send + 'static>(
         mut self,
+        turn: OwnedSemaphorePermit,
         work: impl FnOnce(&mut Scan, Arc<AtomicBool>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(Scan, T), Refusal> {
-        let permit = Arc::clone(&self.running).acquire_owned().await;
         let threads = self.threads;
         let abandoned = Abandoned::default();
         let is_abandoned = Arc::clone(&abandoned.0);
         let work = move || {
-            let _permit = permit;
+            let _turn = turn;
             work(&mut self, is_abandoned).map(|result| (self, result))
         };
         let ended = || Err(StoreError::new("the query's thread has ended"));
@@ -238,7 +249,10 @@ impl Scan {
         let deadline = (self.rows > 1).then(|| start + 4 * wanted);
         reader.stop_when(Arc::clone(&is_abandoned), deadline).map_err(failed)?;
         let mut passing = Passing { sink, last_id: None, is_full: false };
-        match reader.slice(&self.search, self.rows, |id, record| passing.take(id, record)) {
+        let found = self
+            .end_at_the_newest(&reader)
+            .and_then(|()| reader.slice(&self.search, self.rows, |id, record| passing.take(id, record)));
+        match found {
             Ok(rest) => self.search.ids = rest,
             // It is too large: what was found stays, and the rest is searched in smaller ones.
             Err(error) if is_interrupted(&error) && !is_abandoned.load(Relaxed) => {
@@ -252,6 +266,23 @@ impl Scan {
         if !passing.is_full {
             self.adapt(start.elapsed(), wanted);
         }
+        Ok(())
+    }
+
+    /// Leaves out what comes later. A search that begins with the newest does so by itself.
+    fn end_at_the_newest(&mut self, reader: &SqliteReader) -> rusqlite::Result<()> {
+        if self.search.descending {
+            return Ok(());
+        }
+        let position = match self.position {
+            Some(position) => position,
+            None => {
+                let newest = Search { fields: Fields::NONE, ..everything(Query::all()) };
+                let older = reader.slice(&newest, 1, |_, _| true)?;
+                *self.position.insert(older.end + 1)
+            }
+        };
+        self.search.ids.end = self.search.ids.end.min(position);
         Ok(())
     }
 
@@ -360,4 +391,101 @@ fn in_time(time: Result<Option<i64>, ReadError>) -> Result<Option<i64>, StoreErr
 
 fn refused<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
     result.map_err(|error| Box::new(super::store_problem(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::contract::chunk;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Retention, Store};
+
+    /// A database with records whose ids are these.
+    async fn filled(folder: &TempDir, ids: std::ops::Range<RecordId>) -> SqliteStore {
+        let retention = Retention::default();
+        let mut store = SqliteStore::new(folder.path().join("logboom.db"), retention);
+        store.position().await.unwrap();
+        store.write(&chunk(ids.start, ids.end)).await.unwrap();
+        store
+    }
+
+    /// Of everything in it, in slices of 256 rows.
+    fn scan(folder: &TempDir, descending: bool) -> Scan {
+        let hour = Duration::from_secs(3600);
+        Scan {
+            threads: Threads::Many(2),
+            running: Arc::new(Semaphore::new(1)),
+            database: Database::Sqlite(folder.path().join("logboom.db").into()),
+            search: Search { descending, ..everything(Query::all()) },
+            rows: QUERY_SLICE_ROWS_MIN,
+            records: 0,
+            duration_max: hour,
+            deadline: Instant::now() + hour,
+            reader: None,
+            position: None,
+        }
+    }
+
+    #[derive(Default)]
+    struct Ids(Vec<RecordId>);
+
+    impl Sink for Ids {
+        fn take(&mut self, id: RecordId, _: &RecordRef<'_>) -> bool {
+            self.0.push(id);
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_search_goes_on_is_not_looked_for() {
+        for descending in [true, false] {
+            let folder = TempDir::new().unwrap();
+            let mut store = filled(&folder, 1..1001).await;
+            let (mut scan, mut ids) = scan(&folder, descending).slice(Ids::default()).await.unwrap();
+            store.write(&chunk(1001, 2001)).await.unwrap();
+            while !scan.is_done() {
+                (scan, ids) = scan.slice(ids).await.unwrap();
+            }
+            ids.0.sort_unstable();
+            assert_eq!(ids.0, (1..1001).collect::<Vec<_>>(), "{descending}");
+        }
+    }
+
+    /// Takes its first match only once it is told to, and counts them all.
+    struct Slow {
+        begun: Option<Sender<()>>,
+        go_on: Receiver<()>,
+        taken: Sender<RecordId>,
+    }
+
+    impl Sink for Slow {
+        fn take(&mut self, id: RecordId, _: &RecordRef<'_>) -> bool {
+            if let Some(begun) = self.begun.take() {
+                begun.send(()).unwrap();
+                self.go_on.recv().unwrap();
+            }
+            self.taken.send(id).unwrap();
+            true
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_slice_that_nobody_waits_for_ends_in_its_midst() {
+        let folder = TempDir::new().unwrap();
+        let _store = filled(&folder, 1..1001).await;
+        let ((begun, when_begun), (go_on, until), (taken, ids)) = (channel(), channel(), channel());
+        let sink = Slow { begun: Some(begun), go_on: until, taken };
+        let slice = scan(&folder, true).slice(sink);
+        let waiting = tokio::spawn(async move { slice.await.map(drop).map_err(drop) });
+        tokio::task::spawn_blocking(move || when_begun.recv().unwrap()).await.unwrap();
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        go_on.send(()).unwrap();
+        let taken = tokio::task::spawn_blocking(move || ids.iter().count()).await.unwrap(); // until the sink is dropped
+        assert!(taken < QUERY_SLICE_ROWS_MIN as usize / 2, "{taken}");
+    }
 }
