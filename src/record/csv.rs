@@ -2,6 +2,11 @@
 
 use std::io::{self, Write};
 
+/// What a formula may begin with, or what stands before it where a spreadsheet leaves out blanks; also in the wide forms that some
+/// spreadsheets of East Asia take for the same.
+const FORMULAS: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
 /// One row.
 pub struct Row<'a, W: Write> {
     out: &'a mut W,
@@ -16,7 +21,7 @@ impl<'a, W: Write> Row<'a, W> {
 
     /// Adds a text. Where a spreadsheet would run it as a formula, it gets a leading apostrophe (OWASP, "CSV Injection").
     pub fn text(&mut self, text: &str) -> io::Result<()> {
-        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let is_formula = text.starts_with(FORMULAS);
         self.quoted(if is_formula { "'" } else { "" }, text)
     }
 
@@ -49,12 +54,13 @@ mod tests {
     fn quotes_and_formulas() {
         let mut out = Vec::new();
         let mut row = Row::new(&mut out);
-        for text in ["plain", "", "a,b", "say \"x\"", "two\nlines", "=1+1", "@a,b"] {
+        for text in ["plain", "", "a,b", "say \"x\"", "two\nlines", "=1+1", "@a,b", "\n=1", "\u{ff1d}1"] {
             row.text(text).unwrap();
         }
         row.raw("-17").unwrap();
         row.end().unwrap();
-        let expected = "plain,,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",'=1+1,\"'@a,b\",-17\r\n";
+        let expected =
+            "plain,,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",'=1+1,\"'@a,b\",\"'\n=1\",'\u{ff1d}1,-17\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
