@@ -1,5 +1,6 @@
 //! Reading back over HTTP: records, statements, and how the server is.
 
+mod borders;
 mod both;
 mod counts;
 mod export;

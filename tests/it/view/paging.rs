@@ -81,3 +81,38 @@ fn an_answer_without_records_has_cursors_only_where_one_was_given() {
         assert_eq!(ids(&answer), [0; 0], "{cursor} {order}");
     }
 }
+
+/// All of them at the same moment, so that only their ids tell them apart.
+#[test]
+fn what_arrives_meanwhile_moves_no_page_in_either_direction() {
+    let both = Both::start();
+    let post = || both.post(&"{\"time\":1,\"message\":\"same\"}\n".repeat(5));
+    (0..10).for_each(|_| post());
+    for order in ["desc", "asc"] {
+        let get = |cursor: &str| {
+            both.get(
+                "/api/v1/records",
+                &[("order", order), ("limit", "7"), ("cursor", cursor), ("q", "same")],
+            )
+        };
+        let mut pages = vec![get("")];
+        while pages.len() < 9
+            && let Some(next) = cursor(pages.last().unwrap(), "next_cursor")
+        {
+            post();
+            pages.push(get(next));
+        }
+        let seen: Vec<_> = pages.iter().flat_map(ids).collect();
+        let first = seen[0];
+        let expected: Vec<_> = match order {
+            "asc" => (1..).take(seen.len()).collect(),
+            _ => (1..=first).rev().collect(),
+        };
+        assert_eq!(seen, expected, "{order}");
+        for at in (1..pages.len()).rev() {
+            post();
+            let back = get(cursor(&pages[at], "previous_cursor").unwrap());
+            assert_eq!(ids(&back), ids(&pages[at - 1]), "{order}");
+        }
+    }
+}

@@ -156,9 +156,15 @@ fn bad_requests_are_explained() {
 fn an_endless_statement_is_stopped() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--query-seconds-max=1").start(folder.path());
-    // Each row of the second takes long.
+    // Each row of the second takes long, and each function of the others is one step.
     let slow = "with recursive c(n) as (select 1 union all select n + 1 from c) select sum(length(hex(randomblob(1000000)))) from c";
-    for statement in [ENDLESS, slow] {
+    let patterned = format!(
+        "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c where hex(randomblob(100000)) like '%{}g'",
+        "_%".repeat(100)
+    );
+    let searched = "with recursive c(n) as (select 1 union all select n + 1 from c) \
+                    select sum(instr(hex(zeroblob(900000)), hex(zeroblob(400000)) || n)) from c";
+    for statement in [ENDLESS, slow, &patterned, searched] {
         let answer = sql(&server, &json!({"sql": statement}));
         assert_eq!(answer.status, 408, "{}", answer.text());
         let problem = answer.json();
@@ -189,6 +195,31 @@ fn a_statement_ends_when_its_client_goes_away() {
     drop(clients);
     assert_eq!(server.value("select 1"), 1);
     eventually("their connections are closed", || (server.source("http")["connections"] == 1).then_some(()));
+}
+
+/// As many statements run as may at once, for an hour.
+#[test]
+fn whoever_waits_for_a_turn_is_answered_in_time() {
+    let folder = TempDir::new().unwrap();
+    let setup = Setup::new().argument("--threads=2").argument("--query-seconds-max=1h");
+    let server = setup.start(folder.path());
+    let body = json!({"sql": ENDLESS}).to_string();
+    let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let _clients: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address("http")).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for place in ["histogram", "fields", "fields/service", "errors"] {
+        eventually("none has a turn left", || {
+            let answer = server.get(&format!("/api/v1/{place}?seconds=1"));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            (answer.json()["partial"] == true).then_some(())
+        });
+    }
 }
 
 #[test]
