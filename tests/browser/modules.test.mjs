@@ -57,6 +57,8 @@ test('names and values are quoted where they must be', () => {
   assert.equal(writeTerm('mark', '*'), 'mark:"*"');
   assert.equal(writeName('odd name'), '"odd name"');
   assert.equal(writeName('line', true), 'attributes.line');
+  assert.equal(writeName('attributes.x', true), 'attributes.attributes.x');
+  assert.equal(writeName('attributes.x'), 'attributes.x'); // as the API names it
   assert.equal(writeName('http.status_code', true), 'http.status_code');
 });
 
@@ -67,24 +69,28 @@ test('what is being written is known from the caret', () => {
   assert.equal(wordAt('"in quotes', 10).prefix, '');
 });
 
-// An API with `total` records, the newest first, that counts how often it is asked.
+// An API with `total` records at first, the newest first, that counts how often it is asked.
 function api(total) {
   const asked = [];
   const load = async (cursor, limit) => {
     asked.push(cursor);
-    const from = cursor === '' ? total : Number(cursor) - 1;
-    const records = Array.from({ length: Math.min(limit, from) }, (_, index) => ({ id: from - index }));
+    const isBackward = cursor.startsWith('-');
+    const from = isBackward ? Math.min(-Number(cursor) + limit, store.total) : cursor === '' ? store.total : Number(cursor) - 1;
+    const end = isBackward ? -Number(cursor) : Math.max(from - limit, 0);
+    const records = Array.from({ length: from - end }, (_, index) => ({ id: from - index }));
     const last = records.at(-1)?.id ?? 1;
-    return { records, next_cursor: last > 1 ? String(last) : null, partial: false };
+    return { records, next_cursor: last > 1 ? String(last) : null, previous_cursor: `-${from}`, partial: false };
   };
-  return { asked, load };
+  const store = { total, asked, load };
+  return store;
 }
 
 const settled = () => new Promise((done) => setImmediate(done));
 
 test('a hundred thousand records are paged through, of which a few thousand are kept', async () => {
-  const { asked, load } = api(100_000);
-  const pages = new Pages(load, () => {});
+  const store = api(100_000);
+  const { asked } = store;
+  const pages = new Pages(store.load, () => {});
   await settled();
   while (!pages.isComplete) {
     pages.want(pages.length - 50, pages.length);
@@ -97,10 +103,11 @@ test('a hundred thousand records are paged through, of which a few thousand are 
   assert.equal(pages.row(0), null);
 
   const before = asked.length;
+  store.total += 100; // what has come since is no part of the list
   pages.want(0, 50);
   await settled();
-  assert.equal(pages.row(0).id, 100_000);
-  assert.deepEqual(asked.slice(before), ['']);
+  assert.deepEqual([0, 249, 250].map((row) => pages.row(row)?.id), [100_000, 99_751, undefined]);
+  assert.deepEqual(asked.slice(before), ['-99750']);
 });
 
 test('a page that cannot be loaded is asked for again only when somebody says so', async () => {

@@ -117,6 +117,15 @@ for (const database of DATABASES) {
       await page.waitForURL(/q=service%3Abilling/);
     });
 
+    test('fields are completed where errors are searched, too', async () => {
+      await visit('/?view=errors');
+      await page.locator('.group').first().waitFor();
+      await eventually(async () => {
+        await query().fill('exception.');
+        return page.getByRole('option', { name: 'exception.type:' }).count();
+      }, 1);
+    });
+
     test('a click on a value filters by it, and another without it', async () => {
       await visit('/');
       const facet = page.locator('.facet', { hasText: 'service' });
@@ -336,6 +345,43 @@ for (const database of DATABASES) {
       await query().waitFor();
       assert.equal(await page.evaluate(() => document.querySelectorAll('img[src=x]').length), 0);
       page.complaints = page.complaints.filter((text) => !text.includes('400 (Bad Request)'));
+    });
+
+    test('HTML in the address and in what the browser remembers is text, too', async () => {
+      await visit('/');
+      await page.evaluate((html) => {
+        localStorage.setItem('logboom.recent', JSON.stringify([html]));
+        localStorage.setItem('logboom.saved', JSON.stringify([{ name: html, q: html, since: html, until: html }]));
+      }, HTML);
+      const html = encodeURIComponent(HTML);
+      const places = ['q', 'view', 'since', 'until', 'live', 'record', 'around', 'scope', 'trace'].map((name) => `/?${name}=${html}`);
+      for (const path of [...places, `/?around=1&scope=${html}`, `/?view=errors&q=${html}&since=${html}`]) {
+        await page.goto(server.url + path);
+        await query().waitFor();
+        await page.getByRole('button', { name: 'Saved and recent' }).or(page.locator('h1')).first().waitFor();
+        if (await page.locator('h1').count() === 0) {
+          await page.getByRole('button', { name: 'Saved and recent' }).click();
+          await page.locator('.saved-choices').getByText(HTML, { exact: true }).first().waitFor();
+        }
+        assert.equal(await page.locator('img[src=x], script:not([src]), b:text("bold")').count(), 0, path);
+      }
+      page.complaints = page.complaints.filter((text) => !/ 40[04] \(/.test(text));
+    });
+
+    test('a long number is shown, copied and filtered by with all its digits', async () => {
+      const digits = '9007199254740993';
+      await server.post('/api/v1/records', `{"message":"of a long number","order_id":${digits}}`);
+      await server.post('/api/v1/flush', '');
+      await visit('/?q="of a long number"');
+      await page.locator('.row .pair', { hasText: digits }).waitFor();
+      await rows().first().click();
+      const detail = page.locator('.detail');
+      await detail.getByRole('button', { name: 'Copy JSON' }).click();
+      await detail.getByText('Copied').first().waitFor();
+      assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(`"order_id": ${digits}`));
+      await detail.getByRole('button', { name: `Only order_id ${digits}` }).click();
+      await page.waitForURL(new RegExp(`order_id%3A${digits}`));
+      await shown('1 record');
     });
 
     test('everything goes by keyboard', async () => {

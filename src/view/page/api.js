@@ -26,6 +26,16 @@ export function address(path, parameters = {}) {
   return query ? `${path}?${query}` : path;
 }
 
+// Ids of 64 bits are more than a number of JavaScript holds: as far as the browser tells their digits, they stay what they are.
+const LONG_NUMBER = /\d{16}/;
+const exact = (name, value, context) =>
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source) ? BigInt(context.source) : value;
+BigInt.prototype.toJSON = function toJSON() {
+  return JSON.rawJSON(String(this));
+};
+
+export const parse = (text) => JSON.parse(text, LONG_NUMBER.test(text) ? exact : undefined);
+
 async function get(path, parameters, signal) {
   let response;
   try {
@@ -35,7 +45,7 @@ async function get(path, parameters, signal) {
   }
   if (!response.ok) throw await problemOf(response);
   try {
-    return await response.json();
+    return parse(await response.text());
   } catch (error) {
     throw error.name === 'AbortError' ? error : unreachable(); // it was broken off
   }

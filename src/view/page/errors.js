@@ -14,6 +14,7 @@ import { Bars } from './sparkline.js';
 import { ELSEWHERE, go } from './url.js';
 
 const GROUPS_MAX = 100;
+const FIELDS_SECONDS = 2; // whoever writes completes what is known by then
 
 export function Errors({ place }) {
   const [round, setRound] = useState(0);
@@ -23,12 +24,13 @@ export function Errors({ place }) {
     (signal) => api.errors({ ...parameters, limit: GROUPS_MAX }, signal),
     JSON.stringify([parameters, round]),
   );
+  const fields = useAnswer((signal) => api.fields({ ...parameters, values: 1, seconds: FIELDS_SECONDS }, signal), JSON.stringify(parameters));
   const again = () => setRound(round + 1);
   useKeys({ r: again });
   return html`
     <div class="report">
       <div class="search-bar">
-        <${SearchBox} q=${place.q} search=${(q) => (q === place.q ? again() : go({ q }))} fields=${[]} range=${range}
+        <${SearchBox} q=${place.q} search=${(q) => (q === place.q ? again() : go({ q }))} fields=${fields.answer?.fields ?? []} range=${range}
           problem=${problem?.position ? problem : null} />
         <div class="search-tools"><${RangePicker} place=${place} choose=${(changes) => go(changes)} /></div>
       </div>

@@ -48,7 +48,7 @@ function sorted(fields) {
 const opened = load('facets', {});
 
 function Facet({ field, q, filter, parameters }) {
-  const written = writeName(field.name, field.kind === 'attribute');
+  const written = writeName(field.name);
   const [isOpen, setOpen] = useState(opened[written] ?? (field.kind === 'field' && OPEN_AT_FIRST.includes(field.name)));
   const [more, setMore] = useState(null); // values beyond the first, of the answer that they belong to
   const values = more?.of === field ? more.values : field.values;

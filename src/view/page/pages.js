@@ -12,7 +12,7 @@ export class Pages {
     this.load = load;
     this.changed = changed;
     this.abort = new AbortController();
-    this.pages = []; // {cursor, start, length, records or null}
+    this.pages = []; // {cursor, previous, start, length, records or null}
     this.length = 0;
     this.next = ''; // the cursor of what follows; null at the end
     this.isPartial = false; // the last page ended because time was up
@@ -58,7 +58,8 @@ export class Pages {
     const cursor = this.next;
     this.take(cursor, PAGE_RECORDS, (answer) => {
       if (answer.records.length > 0) {
-        this.pages.push({ cursor, start: this.length, length: answer.records.length, records: answer.records });
+        const { records, previous_cursor: previous } = answer;
+        this.pages.push({ cursor, previous, start: this.length, length: records.length, records });
         this.length += answer.records.length;
       }
       this.next = answer.next_cursor ?? null;
@@ -66,9 +67,10 @@ export class Pages {
     });
   }
 
-  // Retention may have taken records away since: their rows stay empty.
+  // Retention may have taken records away since: their rows stay empty. Without a cursor the newest would come, which need no
+  // longer be the first page: that is what lies before the second.
   again(page) {
-    this.take(page.cursor, page.length, (answer) => {
+    this.take(page.cursor || this.pages[1]?.previous, page.length, (answer) => {
       page.records = answer.records;
     });
   }

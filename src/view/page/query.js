@@ -76,9 +76,10 @@ function operatorAt(query, at) {
 const unquote = (text) => text.replace(/^"|"$/g, '').replace(/\\(["\\])/g, '$1');
 const quote = (text) => `"${text.replace(/["\\]/g, '\\$&')}"`;
 
-// A field's name as it has to be written; an attribute may be named like a column.
+// A field's name as it has to be written; an attribute's own name may be that of a column, or begin like the way out of that.
 export function writeName(name, isAttribute = false) {
-  const whole = isAttribute && COLUMNS.has(name) ? `attributes.${name}` : name;
+  const isTaken = COLUMNS.has(name) || name.startsWith('attributes.');
+  const whole = isAttribute && isTaken ? `attributes.${name}` : name;
   return NAME.exec(whole)?.[0] === whole && /[\p{L}\p{N}_]$/u.test(whole) ? whole : quote(whole);
 }
 

@@ -25,8 +25,8 @@ export function SearchBox({ q, search, fields, range, problem }) {
   useEffect(() => setFound(problem && { text: q, problem }), [problem, q]);
   useCheck(text, q, setFound);
 
-  const wrong = found?.text === text ? found.problem : null;
   const isWriting = completion.items.length > 0; // what is still to come may mend it
+  const wrong = found?.text === text && !isWriting ? found.problem : null;
   const edit = (next, caret) => {
     setText(next);
     completion.look(next, caret);
@@ -71,7 +71,7 @@ export function SearchBox({ q, search, fields, range, problem }) {
             onClick=${() => { setText(''); search(''); input.current.focus(); }}>${icon('close')}</button>`}
       </div>
       <${Suggestions} completion=${completion} accept=${accept} />
-      ${wrong && !isWriting && html`
+      ${wrong && html`
         <p class="query-problem" id="query-problem" role="alert">
           <strong>${sentence(wrong.detail)}</strong>${' '}${wrong.hint && sentence(wrong.hint)}
         </p>`}
@@ -197,7 +197,7 @@ const startsWith = (text, prefix) => text.toLowerCase().startsWith(prefix.toLowe
 function fieldItems(fields, prefix) {
   const matching = fields.filter((field) => startsWith(field.name, prefix));
   return matching.slice(0, SUGGESTIONS_MAX).map((field) => {
-    const insert = `${writeName(field.name, field.kind === 'attribute')}:`;
+    const insert = `${writeName(field.name)}:`;
     return { label: insert, insert, note: `${short(field.distinct)}${field.distinct_capped ? '+' : ''} values` };
   });
 }

@@ -57,7 +57,7 @@ export class Tail {
 
   take(event) {
     this.lastId = event.lastEventId;
-    const record = JSON.parse(event.data);
+    const record = api.parse(event.data);
     const place = this.isPaused ? this.waiting : this.records;
     place.push(record);
     if (this.isPaused) this.arrived += 1;
