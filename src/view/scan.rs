@@ -419,7 +419,7 @@ mod tests {
         Scan {
             threads: Threads::Many(2),
             running: Arc::new(Semaphore::new(1)),
-            database: Database::Sqlite(folder.path().join("logboom.db").into()),
+            database: Database::Sqlite(folder.path().join("logboom.db")),
             search: Search { descending, ..everything(Query::all()) },
             rows: QUERY_SLICE_ROWS_MIN,
             records: 0,
