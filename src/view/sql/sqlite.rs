@@ -42,6 +42,8 @@ const PATTERNS: [&str; 2] = ["like", "glob"];
 /// A table of SQLite's own which reads the whole file in one step.
 const WHOLE_FILE: &str = "dbstat";
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 const LIMITS: [(Limit, i32); 7] = [
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
     (Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX),
@@ -144,9 +146,9 @@ fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
         ValueRef::Text(text) => json::string(out, &String::from_utf8_lossy(text)),
         ValueRef::Blob(bytes) => {
             out.push(b'"');
-            for byte in bytes {
-                let _ = write!(out, "{byte:02x}");
-            }
+            out.extend(
+                bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(|digit| HEX[usize::from(digit)]),
+            );
             out.push(b'"');
         }
     }
