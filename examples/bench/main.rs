@@ -38,7 +38,7 @@ use report::Section;
 use rows::{ROWS, Row, Setup};
 
 const USAGE: &str = "\
-usage: bench [quick] [all|growth|ROW...] [--rounds N] [--json FILE] [--dir DIR] [--server PATH]
+usage: bench [quick] [all|growth|ROW...] [--rounds N] [--records N] [--data DIR] [--json FILE] [--dir DIR] [--server PATH]
        bench load python|ndjson|single|gather|syslog ADDRESS CONNECTIONS RECORDS [RATE]
 
 Without rows: the default ones (*). `growth` is the rows connections, sizes and rows; the last takes 10 GB of disk and
@@ -46,6 +46,8 @@ Without rows: the default ones (*). `growth` is the rows connections, sizes and 
 `load` sends to any server, as fast as it takes them or at a rate of POSTs a second.
 
   --rounds N     rounds, of which the medians are shown (3)
+  --records N    records of the row queries (1000000)
+  --data DIR     its data folder: kept, and filled only if it has fewer records
   --json FILE    write the figures, those of each round too
   --dir DIR      make data folders there, on the disk that is to be measured (target/bench)
   --server PATH  the executable (the logboom that was built with this program)
@@ -128,7 +130,7 @@ impl Options {
         let executable = std::env::current_exe().unwrap().parent()?.parent()?.join("logboom");
         let folder = executable.parent()?.parent()?.join("bench");
         let mut options = Options {
-            setup: Setup { executable, folder, is_quick: false },
+            setup: Setup { executable, folder, is_quick: false, records: 1_000_000, data_dir: None },
             rows: Vec::new(),
             rounds: 3,
             json: None,
@@ -143,6 +145,8 @@ impl Options {
                 "all" => options.rows.extend(ROWS),
                 "growth" => options.rows.extend(ROWS.iter().filter(|row| GROWTH.contains(&row.name))),
                 "--rounds" => options.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+                "--records" => options.setup.records = words.next()?.parse().ok()?,
+                "--data" => options.setup.data_dir = Some(words.next()?.into()),
                 "--json" => options.json = Some(words.next()?.into()),
                 "--dir" => options.setup.folder = words.next()?.into(),
                 "--server" => options.setup.executable = words.next()?.into(),

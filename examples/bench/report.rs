@@ -77,6 +77,8 @@ const COLUMNS: &[Column] = &[
     Column { figure: "id_range_ms", heading: "ids" },
     Column { figure: "hour_ms", heading: "hour" },
     Column { figure: "trace_ms", heading: "trace" },
+    Column { figure: "warm_ms", heading: "warm" },
+    Column { figure: "cold_ms", heading: "cold" },
 ];
 
 /// What the headings mean.
@@ -84,6 +86,7 @@ pub const LEGEND: &str = "\
 sent, kept: records, the latter by the database's own count | rec/s: records a second, acknowledged or durable | sto/s: until all were stored | seen, miss: records a second, and missed, by all tails together | p50 to max: latency in ms
 CPU, dbCPU, gen: processor seconds a million records, of server, PostgreSQL and generator | RSS: peak memory of the server in MB
 B/rec, idx: bytes a record of all its files on disk, and of indexes | ids, hour, trace: ms for 1,000 ids, an hour, a trace
+warm, cold: ms for a question, with the files in memory and after the system has dropped its page cache
 ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
 limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::process::{Process, disk_bytes};
 
-/// A running server; it and its data end with this.
+/// A running server; it ends with this, and so does its data, unless that is to be kept.
 pub struct Server {
     /// Where to send requests.
     pub http: SocketAddr,
@@ -22,8 +22,14 @@ pub struct Server {
     pub python: SocketAddr,
     /// Its process.
     pub process: Process,
-    data_dir: TempDir,
+    data_dir: DataDir,
     log: Arc<Mutex<Vec<String>>>,
+}
+
+/// Where its data is.
+enum DataDir {
+    Temporary(TempDir),
+    Kept(PathBuf),
 }
 
 /// Rows of a database.
@@ -46,11 +52,29 @@ impl Drop for Server {
     }
 }
 
+impl DataDir {
+    fn path(&self) -> &Path {
+        match self {
+            DataDir::Temporary(folder) => folder.path(),
+            DataDir::Kept(folder) => folder,
+        }
+    }
+}
+
 impl Server {
     /// Starts the executable on the disk of this folder, with these arguments beside the usual ones; `{data}` in them is the
     /// data folder.
     pub fn start(executable: &Path, folder: &Path, arguments: &[&str]) -> Server {
         let data_dir = tempfile::Builder::new().prefix("logboom-").tempdir_in(folder).unwrap();
+        Server::start_on(executable, DataDir::Temporary(data_dir), arguments)
+    }
+
+    /// The same on a data folder that stays.
+    pub fn start_in(executable: &Path, data_dir: PathBuf, arguments: &[&str]) -> Server {
+        Server::start_on(executable, DataDir::Kept(data_dir), arguments)
+    }
+
+    fn start_on(executable: &Path, data_dir: DataDir, arguments: &[&str]) -> Server {
         let data = data_dir.path().to_str().unwrap();
         let mut command = Command::new(executable);
         command.args(["serve", "--log-format=json", "--query-seconds-max=600", "--data-dir", data]);

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod open;
 pub mod peers;
 pub mod postgres;
+pub mod queries;
 pub mod single;
 pub mod stored;
 pub mod tail;
@@ -118,6 +119,18 @@ pub const ROWS: &[Row] = &[
         measure: growth::rows,
     },
     Row {
+        name: "queries",
+        title: "Questions to --records records of a day; milliseconds, with the files in memory and without",
+        is_default: false,
+        measure: queries::measure,
+    },
+    Row {
+        name: "queries-postgres",
+        title: "The same with PostgreSQL on this machine, which is started anew before each cold question",
+        is_default: false,
+        measure: queries::postgres,
+    },
+    Row {
         name: "design-2017",
         title: "The first ancestor: one thread of Python, pickles over 200 connections; rates until stored",
         is_default: false,
@@ -157,6 +170,10 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Do an eighth of the work.
     pub is_quick: bool,
+    /// Records of the row `queries`.
+    pub records: u64,
+    /// Its data folder, if it is to be kept.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Setup {

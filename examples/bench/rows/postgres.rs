@@ -95,7 +95,7 @@ pub fn stored(
 }
 
 /// Fails unless the database has exactly these records, each once.
-fn check_stored(database: &Database, records: u64) {
+pub fn check_stored(database: &Database, records: u64) {
     let row = &database.rows("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM logs")[0];
     let figures: Vec<u64> = row.iter().map(|value| value.as_ref().unwrap().parse().unwrap()).collect();
     assert_eq!(figures, [records, records, 1, records], "count, different ids, the first, the last");
