@@ -321,11 +321,18 @@ pub const POSTGRES_MOVED_ROWS_MAX: i64 = 100_000;
 /// Ids that one slice of a search looks at in PostgreSQL, at first: each slice is a statement that is planned anew.
 pub const POSTGRES_SLICE_IDS_MIN: u64 = 4096;
 
+/// How many times as many the next slice looks at: what has no match is soon behind, and what is found within the time of a query is
+/// told.
+pub const POSTGRES_SLICE_GROWTH: u64 = 4;
+
 /// Rows that one slice of a search gets from PostgreSQL; they come one by one.
 pub const POSTGRES_SLICE_RECORDS_MAX: usize = 1000;
 
 /// The same where all that is found is counted and nothing kept: a statement may go on for longer.
 pub const POSTGRES_FOLD_RECORDS_MAX: usize = 100_000;
+
+/// Records whose times say about when a node's first ones were: some seconds of the disorder that clocks and networks make.
+pub const POSTGRES_FIRST_IDS: u64 = 1000;
 
 /// Rows that a statement of `sql` gets from PostgreSQL at once.
 pub const POSTGRES_FETCH_ROWS: usize = 1000;

@@ -45,8 +45,27 @@ impl View {
 
 /// Counts all matches, or, which is partial, those for which there is time.
 async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
+    if let Some(column) = counts.by.column().filter(|_| scan.can_count()) {
+        return count_in_database(scan, column, counts).await;
+    }
     let (scan, counts) = scan.fold(counts).await?;
     Ok((counts, !scan.is_done()))
+}
+
+/// Has the database count, bucket by bucket, the latest first.
+async fn count_in_database(
+    mut scan: Scan,
+    column: Column,
+    mut counts: Counts,
+) -> Result<(Counts, bool), Refusal> {
+    for bucket in (0..counts.timeline.buckets).rev() {
+        if scan.is_late() {
+            return Ok((counts, true));
+        }
+        let times = counts.timeline.times(bucket);
+        scan = scan.count(column, times, |text, records| counts.add_text(text, times.first, records)).await?;
+    }
+    Ok((counts, scan.is_late()))
 }
 
 /// What records are told apart by.
@@ -59,11 +78,25 @@ enum By {
 /// The values of a severity, in their order.
 const SEVERITIES: [&str; 7] = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
+/// The range of a severity's number.
+fn severity(number: u8) -> &'static str {
+    SEVERITIES.get(usize::from(number.div_ceil(4))).copied().unwrap_or("")
+}
+
 impl By {
     fn of_name(name: &str) -> Result<By, Refusal> {
         match field(name)? {
             Field::Column(Column::Severity) => Ok(By::Severity),
             field => Ok(By::Field(field)),
+        }
+    }
+
+    /// The column that decides, if it has few different values.
+    fn column(&self) -> Option<Column> {
+        match self {
+            By::Severity => Some(Column::SeverityNumber),
+            By::Field(Field::Column(column)) if Column::GROUPS.contains(column) => Some(*column),
+            By::Field(_) => None,
         }
     }
 
@@ -132,6 +165,14 @@ impl Counts {
         }
     }
 
+    /// The same for what the column has in the database, as text.
+    fn add_text(&mut self, text: &str, time: i64, records: u64) {
+        match self.by {
+            By::Severity => self.add(severity(text.parse().unwrap_or_default()), time, records),
+            By::Field(_) => self.add(text, time, records),
+        }
+    }
+
     fn shown(mut self, name: &str, is_partial: bool) -> Value {
         let total = self.others.total + self.values.values().map(|series| series.total).sum::<u64>();
         let mut values: Vec<_> = self.values.into_iter().collect();
@@ -166,8 +207,7 @@ impl Fold for Counts {
         };
         match value {
             None => {
-                let range = usize::from(record.severity_number.div_ceil(4));
-                self.add(SEVERITIES.get(range).copied().unwrap_or(""), record.timestamp, 1);
+                self.add(severity(record.severity_number), record.timestamp, 1);
             }
             Some(value) => {
                 self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1);

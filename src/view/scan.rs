@@ -14,14 +14,15 @@ use tokio::time::timeout_at;
 
 use super::cursor::Cursor;
 use super::parameters::everything;
-use super::query::Query;
+use super::query::{self, Column, Query};
 use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{
-    POSTGRES_FOLD_RECORDS_MAX, POSTGRES_SLICE_IDS_MIN, POSTGRES_SLICE_RECORDS_MAX,
+    POSTGRES_FOLD_RECORDS_MAX, POSTGRES_SLICE_GROWTH, POSTGRES_SLICE_IDS_MIN, POSTGRES_SLICE_RECORDS_MAX,
     QUERY_SLICE_INLINE_MILLISECONDS, QUERY_SLICE_MILLISECONDS, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
 };
 use crate::record::{RecordId, RecordRef};
+use crate::store::postgres::count::can_count;
 use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
 use crate::store::sqlite::read::SqliteReader;
 use crate::store::{self, Database, Fields, Search, StoreError};
@@ -175,6 +176,27 @@ impl Scan {
             }
         };
         refused(result.map(|()| (self, sink)))
+    }
+
+    /// Whether the database can count what the search finds; see [`Scan::count`].
+    pub(super) fn can_count(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(_) => false,
+            Database::Postgres(_) => can_count(&self.search),
+        }
+    }
+
+    /// Has the database count what the search finds within a stretch of time, by what a column has. `emit` gets each text of it, empty
+    /// for none, and its number.
+    pub(super) async fn count(
+        mut self,
+        column: Column,
+        times: query::Range,
+        emit: impl FnMut(&str, u64),
+    ) -> Result<Scan, Refusal> {
+        let Database::Postgres(database) = self.database.clone() else { return Ok(self) };
+        let Some(_turn) = self.turn().await else { return Ok(self) };
+        refused(self.count_of_postgres(&database, column, times, emit).await.map(|()| self))
     }
 
     /// The earliest time of all records, and the latest if it is after `now`; in ns since the Unix epoch, exact to the microsecond.
@@ -343,8 +365,25 @@ impl Scan {
         self.reader = Some(Reader::Postgres(reader));
         if !passing.is_full {
             // The server looks only where its indexes lead it, however many ids there are.
-            self.rows = self.rows.saturating_mul(2);
+            self.rows = self.rows.saturating_mul(POSTGRES_SLICE_GROWTH);
         }
+        Ok(())
+    }
+
+    async fn count_of_postgres(
+        &mut self,
+        database: &PostgresDatabase,
+        column: Column,
+        times: query::Range,
+        emit: impl FnMut(&str, u64),
+    ) -> Result<(), StoreError> {
+        let mut reader = self.postgres(database).await?;
+        match reader.count(&self.search, column, times, self.time_left(), emit).await {
+            Ok(()) => {}
+            Err(ReadError::Late) => self.deadline = Instant::now(),
+            Err(ReadError::Store(error)) => return Err(error),
+        }
+        self.reader = Some(Reader::Postgres(reader));
         Ok(())
     }
 

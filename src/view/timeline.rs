@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Refusal;
+use super::query::Range;
 use super::scan::Scan;
 use crate::record::time::{self, SECOND};
 use crate::store::Search;
@@ -78,6 +79,12 @@ impl Timeline {
         vec![0; self.buckets].into()
     }
 
+    /// The times of a bucket.
+    pub(super) fn times(&self, bucket: usize) -> Range {
+        let first = self.first.saturating_add(bucket as i64).saturating_mul(self.step);
+        Range { first, last: first.saturating_add(self.step - 1) }
+    }
+
     /// When the first bucket begins.
     pub(super) fn since(&self) -> String {
         time::format(self.first.saturating_mul(self.step))
@@ -150,6 +157,10 @@ mod tests {
                 assert_eq!(timeline.bucket(first), Some(0));
                 assert_eq!(timeline.bucket(last.max(first)), Some(timeline.buckets - 1));
                 assert!(timeline.since() <= timeline.until());
+                for bucket in [0, timeline.buckets - 1] {
+                    let Range { first, last } = timeline.times(bucket);
+                    assert_eq!([first, last].map(|time| timeline.bucket(time)), [Some(bucket); 2]);
+                }
             }
         }
         let hour = Timeline::new(0, HOUR - 1, 60);

@@ -20,6 +20,7 @@
 //!
 //! `timestamptz` counts microseconds. What is left of a record's nanoseconds stands in `time_ns`, which is NULL for most.
 
+pub mod count;
 mod days;
 mod endpoint;
 mod fault;

@@ -18,10 +18,10 @@ use super::fault::Fault;
 use super::rows::EPOCH_MICROSECONDS;
 use super::session::Session;
 use super::socket::Activity;
-use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
+use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::record::{Origin, RecordId, RecordRef};
 use crate::store::{Fields, Search, StoreError};
-use crate::view::query::{Column, postgres, sql::Value};
+use crate::view::query::{self, Column, postgres, sql::Value};
 
 /// A database, and the node whose records are read from it.
 #[derive(Clone, Debug)]
@@ -46,10 +46,11 @@ pub enum ReadError {
 }
 
 /// What holds for every statement of a reader. The third lets a server notice within a second that nobody waits any more (from
-/// PostgreSQL 14 on); the others have texts look the same everywhere.
+/// PostgreSQL 14 on); the next has expensive statements begin at once, for compiling them takes longer than it gains; the others have texts look the
+/// same everywhere.
 const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = 'UTC'; \
      SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
-     SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
+     SET jit = off; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
 
 const COLUMNS: [(&str, Fields, &str); 18] = [
     ("id", Fields::NONE, ""),
@@ -106,9 +107,17 @@ impl PostgresReader {
     }
 
     /// The earliest time of all records, in ns since the Unix epoch.
+    ///
+    /// Nothing leads to it, but the first ids are hardly later, and what is before them are few blocks of the index on times.
     pub async fn earliest(&mut self, time_left: Duration) -> Result<Option<i64>, ReadError> {
-        let sql = "SELECT min(time) FROM logs WHERE node = $1";
-        self.time(sql, &[&self.database.node.clone()], time_left).await
+        let node = self.database.node.clone();
+        let first = format!(
+            "SELECT min(time) FROM (SELECT time FROM logs WHERE node = $1 ORDER BY id LIMIT {POSTGRES_FIRST_IDS}) AS first"
+        );
+        let Some(first) = self.time(&first, &[&node], time_left).await? else { return Ok(None) };
+        let sql = "SELECT min(time) FROM logs WHERE node = $1 AND time < $2";
+        let earlier = self.time(sql, &[&node, &Parameter::from(Value::Time(first))], time_left).await?;
+        Ok(Some(earlier.unwrap_or(first)))
     }
 
     /// The latest time of all records, if it is later than this one.
@@ -136,7 +145,7 @@ impl PostgresReader {
         time.map_err(|fault| self.read_error(&fault))
     }
 
-    fn read_error(&self, fault: &Fault) -> ReadError {
+    pub(super) fn read_error(&self, fault: &Fault) -> ReadError {
         match fault.code() {
             Some(code) if *code == SqlState::QUERY_CANCELED => ReadError::Late,
             _ => ReadError::Store(self.database.explain(fault)),
@@ -196,6 +205,10 @@ impl PostgresReader {
         line.drive_within(seconds_max, work).await
     }
 
+    pub(super) fn node(&self) -> &str {
+        &self.database.node
+    }
+
     pub(super) fn session(&mut self) -> &mut Session {
         &mut self.session
     }
@@ -210,7 +223,7 @@ impl PostgresReader {
 }
 
 /// The statement of a slice, with its parameters.
-fn statement(
+pub(super) fn statement(
     search: &Search,
     ids: &std::ops::Range<RecordId>,
     node: &str,
@@ -219,40 +232,37 @@ fn statement(
     // The query has its last word here.
     let columns = search.fields.and(search.query.fields()).select(&COLUMNS);
     let condition = postgres::condition(&search.query);
+    let times = postgres::time_condition(query::Range { first: search.time_min, last: search.time_max });
     let order = if search.descending { "DESC" } else { "ASC" };
-    let mut conditions = vec!["node = ?", "id >= ?", "id < ?"];
+    let sql = format!(
+        "SELECT {columns} FROM logs WHERE node = ? AND id >= ? AND id < ? AND {} AND {} ORDER BY id {order} LIMIT {records_max}",
+        times.sql, condition.sql
+    );
     let bound = |id: RecordId| Parameter::Integer(i64::try_from(id).unwrap_or(i64::MAX));
     let mut parameters = vec![Parameter::Text(node.to_owned()), bound(ids.start), bound(ids.end)];
-    for (bound, sql, none) in
-        [(search.time_min, "time >= ?", i64::MIN), (search.time_max, "time <= ?", i64::MAX)]
-    {
-        if bound != none {
-            conditions.push(sql);
-            parameters.push(Parameter::from(Value::Time(bound)));
-        }
-    }
-    conditions.push(&condition.sql);
-    parameters.extend(condition.parameters.into_iter().map(Parameter::from));
-    let sql = format!(
-        "SELECT {columns} FROM logs WHERE {} ORDER BY id {order} LIMIT {records_max}",
-        conditions.join(" AND ")
-    );
+    parameters.extend([times.parameters, condition.parameters].into_iter().flatten().map(Parameter::from));
     (numbered(&sql), parameters)
 }
 
-/// With `$1`, `$2`... in the places of the `?`.
-fn numbered(sql: &str) -> String {
-    let mut pieces = sql.split('?');
-    let mut numbered = pieces.next().unwrap_or_default().to_owned();
-    for (number, piece) in (1..).zip(pieces) {
-        numbered.push_str(&format!("${number}{piece}"));
+/// With `$1`, `$2`... in the places of the `?`, and `?` in those of the `??`.
+pub(super) fn numbered(sql: &str) -> String {
+    let mut numbered = String::new();
+    let mut number = 0;
+    for (at, words) in sql.split("??").enumerate() {
+        let mut pieces = words.split('?');
+        numbered.push_str(if at == 0 { "" } else { "?" });
+        numbered.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            number += 1;
+            numbered.push_str(&format!("${number}{piece}"));
+        }
     }
     numbered
 }
 
 /// A parameter of a statement.
 #[derive(Debug)]
-enum Parameter {
+pub(super) enum Parameter {
     Text(String),
     Integer(i64),
     /// In microseconds since 2000, as the server has it.

@@ -172,6 +172,11 @@ impl Number {
     }
 }
 
+/// The value of a number of JSON's; infinite where it is beyond all floats.
+pub(super) fn number(text: &str) -> Option<f64> {
+    Number::new(text).map(Number::real)
+}
+
 /// Whether a text is a number in JSON's grammar, which knows no `+`, no leading zeros, no `.5` and no `NaN`.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Queries as conditions of PostgreSQL, over the columns of `logs`.
+//! Queries as conditions of PostgreSQL, over the columns of `logs`. In them `??` is the `?` of an operator.
 //!
 //! A condition is necessary here and need not be sufficient: it spares the server most of the rows that do not match, and
 //! [`Query::matches`] has the last word on those that it gives. So PostgreSQL needs no functions of ours for words and attributes, and
@@ -6,6 +6,7 @@
 
 use super::Query;
 use super::ast::{Expression, Term, Test};
+use super::attribute;
 use super::field::{Column, Field};
 use super::range::Range;
 use super::sql::{Condition, Connective, Value};
@@ -14,6 +15,12 @@ use super::words::Pattern;
 /// What holds for all records of a query, for a statement whose `FROM` is `logs`.
 pub fn condition(query: &Query) -> Condition {
     part(query.expression()).condition
+}
+
+/// The same, where it holds for nothing else: what fulfils it can be counted without being looked at.
+pub fn exact_condition(query: &Query) -> Option<Condition> {
+    let Part { condition, is_exact } = part(query.expression());
+    is_exact.then_some(condition)
 }
 
 /// A compiled expression.
@@ -42,7 +49,7 @@ fn part(expression: &Expression) -> Part {
             Part { condition, is_exact: true } => Part::exact(condition.negated()),
             _ => Part::necessary(Condition::always()),
         },
-        Expression::Term(Term { field: Field::Attribute(name), .. }) => attribute_part(name),
+        Expression::Term(Term { field: Field::Attribute(name), test }) => attribute_part(name, test),
         Expression::Term(Term { field: Field::Column(column), test }) => column_part(*column, test),
     }
 }
@@ -54,13 +61,51 @@ fn joined(expressions: &[Expression], connective: Connective) -> Part {
     Part { condition: Condition::joined(conditions, connective), is_exact }
 }
 
-/// A member of that name, or the object that its first step leads into.
-fn attribute_part(name: &str) -> Part {
-    let first_step = name.split('.').next().unwrap_or(name);
-    let Some(mut names) = texts(&[name, first_step]) else { return Part::necessary(Condition::always()) };
-    names.dedup();
-    let is_there = vec!["jsonb_exists(attributes, ?)"; names.len()].join(" OR ");
-    Part::necessary(Condition::new(format!("({is_there})"), names))
+/// What an attribute is, or that it is there: as a member of that name, or where its steps lead.
+fn attribute_part(name: &str, test: &Test) -> Part {
+    let steps: Vec<&str> = name.split('.').collect();
+    let mut paths = vec![std::slice::from_ref(&name), &steps];
+    paths.dedup();
+    let has_nul = name.contains('\0') || matches!(test, Test::Equal(text) if text.contains('\0'));
+    let conditions = match test {
+        _ if has_nul => vec![Condition::always()], // which PostgreSQL takes in no text
+        Test::Equal(text) => paths.iter().flat_map(|path| equal_conditions(path, text)).collect(),
+        _ => paths.iter().map(|path| attribute_condition("attributes ?? ?", path[0].to_owned())).collect(),
+    };
+    Part::necessary(Condition::joined(conditions, Connective::Or))
+}
+
+/// A text, or whatever else has that text. A number is looked for around its value, since rounding has the last word on it.
+fn equal_conditions(path: &[&str], text: &str) -> Vec<Condition> {
+    let holds = |value: &str| attribute_condition("attributes @> ?::text::jsonb", document(path, value));
+    let mut conditions = vec![holds(&quoted(text))];
+    if matches!(text, "true" | "false" | "null") {
+        conditions.push(holds(text));
+    }
+    if let Some(number) = attribute::number(text) {
+        let steps: String = path.iter().map(|step| format!(".{}", quoted(step))).collect();
+        let (lower, upper) = (number.next_down().next_down(), number.next_up().next_up());
+        let bounds = [(">=", lower), ("<=", upper)].into_iter().filter(|(_, bound)| bound.is_finite());
+        let bounds: Vec<_> = bounds.map(|(order, bound)| format!("@ {order} {bound:e}")).collect();
+        let path = format!("${steps} ? ({})", bounds.join(" && "));
+        conditions.push(attribute_condition("attributes @?? ?::text::jsonpath", path));
+    }
+    conditions
+}
+
+fn attribute_condition(sql: &str, parameter: String) -> Condition {
+    Condition::new(sql, vec![Value::Text(parameter)])
+}
+
+/// An object in which a path leads to a value.
+fn document(path: &[&str], value: &str) -> String {
+    let start: String = path.iter().map(|step| format!("{{{}:", quoted(step))).collect();
+    format!("{start}{value}{}", "}".repeat(path.len()))
+}
+
+/// As in JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn column_part(column: Column, test: &Test) -> Part {
@@ -74,8 +119,7 @@ fn column_part(column: Column, test: &Test) -> Part {
             Part::exact(Condition::new("(severity IS NOT NULL OR severity_number > 0)", Vec::new()))
         }
         (_, Test::Present) => Part::exact(Condition::new(format!("{name} IS NOT NULL"), Vec::new())),
-        // To the microsecond, which is what the column has.
-        (Column::Time, Test::Range(range)) => Part::necessary(time_condition(*range)),
+        (Column::Time, Test::Range(range)) => Part::exact(time_condition(*range)),
         (_, Test::Range(range)) => Part::exact(range_condition(name, *range)),
         (Column::Severity, Test::Equal(text)) => {
             let own = format!("lower({name} COLLATE \"C\") = ?");
@@ -96,16 +140,10 @@ fn column_part(column: Column, test: &Test) -> Part {
 }
 
 fn text_part(sql: String, text: &str, is_exact: bool) -> Part {
-    match texts(&[text]) {
-        Some(parameters) => Part { condition: Condition::new(sql, parameters), is_exact },
-        None => Part::necessary(Condition::always()),
+    if text.contains('\0') {
+        return Part::necessary(Condition::always()); // which PostgreSQL takes in no text
     }
-}
-
-/// Texts as parameters, unless one has a NUL, which PostgreSQL takes in none.
-fn texts(texts: &[&str]) -> Option<Vec<Value>> {
-    let value = |text: &&str| (!text.contains('\0')).then(|| Value::Text((*text).to_owned()));
-    texts.iter().map(value).collect()
+    Part { condition: Condition::new(sql, vec![Value::Text(text.to_owned())]), is_exact }
 }
 
 /// A pattern in the language of LIKE.
@@ -137,14 +175,20 @@ fn range_condition(name: &str, range: Range) -> Condition {
     joined
 }
 
-/// The range of a time as microseconds, each of which holds a thousand nanoseconds.
-fn time_condition(range: Range) -> Condition {
+/// A range of times. The column has microseconds, and `time_ns` the rest, which decides about those at the ends.
+pub fn time_condition(range: Range) -> Condition {
     if range.is_empty() {
         return Condition::never();
     }
-    let bounds = [(">=", range.lower()), ("<=", range.upper())];
-    let conditions = bounds.into_iter().filter_map(|(operator, bound)| {
-        Some(Condition::new(format!("time {operator} ?"), vec![Value::Time(bound?)]))
-    });
-    Condition::joined(conditions.collect(), Connective::And)
+    let mut conditions = Vec::new();
+    for (bound, order, whole) in [(range.lower(), ">", 0), (range.upper(), "<", 999)] {
+        let Some(bound) = bound else { continue };
+        conditions.push(Condition::new(format!("time {order}= ?"), vec![Value::Time(bound)]));
+        let rest = bound.rem_euclid(1000);
+        if rest != whole {
+            let sql = format!("(time {order} ? OR coalesce(time_ns, 0) {order}= ?::bigint)");
+            conditions.push(Condition::new(sql, vec![Value::Time(bound), Value::Integer(rest)]));
+        }
+    }
+    Condition::joined(conditions, Connective::And)
 }

@@ -308,3 +308,19 @@ fn of_several_servers_each_shows_its_own_records() {
         assert_eq!(server.value("select count(*) from logs"), 11);
     }
 }
+
+#[test]
+fn a_histogram_whose_time_runs_out_has_what_was_counted_before() {
+    let folder = TempDir::new().unwrap();
+    let (server, database) = postgres_with(600, &folder);
+    database.execute(
+        "ALTER TABLE logs ENABLE ROW LEVEL SECURITY; ALTER TABLE logs FORCE ROW LEVEL SECURITY;
+         CREATE POLICY endless ON logs USING (id > 1 OR pg_sleep(3600)::text IS NOT NULL)",
+    );
+    let day = [("since", "2026-11-21T00:00:00Z"), ("until", "2026-11-21T10:00:00Z")];
+    for (query, total) in [("", 540), ("service:billing OR level:warn", 270)] {
+        let asked = [("q", query), ("buckets", "10"), ("seconds", "2")];
+        let answer = server.get(&path("/api/v1/histogram", &[&day[..], &asked].concat())).json();
+        assert_eq!((&answer["total"], &answer["partial"]), (&json!(total), &json!(true)), "{answer}");
+    }
+}
