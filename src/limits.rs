@@ -274,6 +274,32 @@ pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
 /// Rows in a block: a query that a block cannot satisfy skips so many rows, and retention deletes so many at once.
 pub const SQLITE_BLOCK_ROWS: u64 = 4096;
 
+/// The part of a filter's bits that are set: a token that is not in a block seems to be there with about its fourth power. Less
+/// would make the filters larger, and more let queries look into more blocks.
+pub const SQLITE_FILTER_LOAD: f64 = 0.27;
+
+/// Lines (of 64 bytes) in the filter of one block: enough for 20 different tokens in each of its records.
+pub const SQLITE_FILTER_LINES_MAX: usize = 2048;
+
+/// Lines of a filter that is not yet fitted to what is in it: 512 KiB. A power of two.
+pub const SQLITE_FILTER_LINES_FIRST: usize = 8192;
+
+/// Rows that are read again for the filter of a block when the database is opened, which happens after each error too: 20 ms. With
+/// more the block goes without.
+pub const SQLITE_REREAD_BYTES_MAX: usize = 8 << 20;
+
+/// How often one slice of a query looks into filters: each time reads a page, and the slice should not take long.
+pub const SQLITE_FILTER_LOOKUPS_MAX: usize = 512;
+
+/// Counts of one block by time, severity and service: about 2 KiB. With more, time is told less finely.
+pub const SQLITE_COUNTS_MAX: usize = 512;
+
+/// Names of services in the counts of one block, in bytes. A block with more goes without counts.
+pub const SQLITE_COUNTS_SERVICES_BYTES_MAX: usize = 8 << 10;
+
+/// What the counts of a block cost a slice of a query, in rows.
+pub const SQLITE_COUNTS_ROWS: u64 = 64;
+
 /// The row of an origin says up to which id records may have it; it is raised by so much, and so rewritten seldom.
 pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
 
@@ -370,6 +396,18 @@ pub const QUERY_TERMS_MAX: usize = 64;
 
 /// Parentheses inside parentheses in one query. What walks the parsed tree recurses no deeper than three times this.
 pub const QUERY_DEPTH_MAX: usize = 32;
+
+/// A string among the attributes that is written in more bytes than this is found by its name alone: stack traces are long,
+/// and nobody asks for one that is equal.
+pub const TOKEN_VALUE_BYTES_MAX: usize = 1536;
+
+/// Names of attributes whose hashes are kept from one record to the next, and how long they may be.
+pub const TOKEN_NAMES_KEPT: usize = 32;
+/// See above.
+pub const TOKEN_NAME_BYTES_KEPT: usize = 64;
+
+/// Words of one text in a query that are looked up in the index: each costs a page of it, and a few leave little.
+pub const TOKENS_OF_PATTERN_MAX: usize = 16;
 
 /// Rows that one slice of a query looks at, at first: more from slice to slice as long as they take little time.
 pub const QUERY_SLICE_ROWS_MIN: u64 = 256;

@@ -273,7 +273,7 @@ pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
 }
 
 #[inline]
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -298,7 +298,7 @@ fn split<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], DecodeError
     Ok(head)
 }
 
-fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let [byte] = take(rest)?;

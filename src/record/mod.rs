@@ -13,6 +13,7 @@ pub mod time;
 mod tests;
 
 pub use batch::{Batch, DecodeError, EncodedRecord, RECORD_BYTES_MIN, RECORD_ENCODING, Records, origin_of};
+pub(crate) use batch::{put_varint, take_varint};
 
 /// The sequence number that the spool gives a record: from 1, without gaps, never reused.
 pub type RecordId = u64;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::count::{ByText, Room, document, most_frequent};
 use super::parameters::{Parameters, field};
 use super::query::{Column, Field};
-use super::scan::{Fold, Scan};
+use super::scan::{Fold, FoldCounts, Scan};
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{
@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::record::{RecordId, RecordRef};
 use crate::server::Body;
 use crate::store::Fields;
+use crate::store::sqlite::histogram::Counted;
 
 impl View {
     /// Answers with a histogram.
@@ -48,7 +49,10 @@ async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
     if let Some(column) = counts.by.column().filter(|_| scan.can_count()) {
         return count_in_database(scan, column, counts).await;
     }
-    let (scan, counts) = scan.fold(counts).await?;
+    let (scan, counts) = match counts.by {
+        By::Severity | By::Field(Field::Column(Column::Service)) => scan.fold_counts(counts).await?,
+        By::Field(_) => scan.fold(counts).await?,
+    };
     Ok((counts, !scan.is_done()))
 }
 
@@ -213,6 +217,20 @@ impl Fold for Counts {
                 self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1);
             }
         }
+    }
+}
+
+impl FoldCounts for Counts {
+    fn step(&self) -> i64 {
+        self.timeline.step()
+    }
+
+    fn take_counted(&mut self, counted: Counted<'_>) {
+        let value = match self.by {
+            By::Severity => severity(counted.severity_number),
+            By::Field(_) => counted.service,
+        };
+        self.add(value, counted.timestamp, counted.records);
     }
 }
 

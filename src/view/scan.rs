@@ -4,6 +4,7 @@
 //! time, shares its thread where there is but one, and takes part in the bound of those that run at once only while it
 //! works. Whoever drops the future of a slice stops its statement.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,6 +25,7 @@ use crate::limits::{
 use crate::record::{RecordId, RecordRef};
 use crate::store::postgres::count::can_count;
 use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
+use crate::store::sqlite::histogram::{self, Counted, Reached};
 use crate::store::sqlite::read::SqliteReader;
 use crate::store::{self, Database, Fields, Search, StoreError};
 
@@ -37,6 +39,15 @@ pub(super) trait Sink: Send + 'static {
 pub(super) trait Fold: Send + 'static {
     /// Takes a match.
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>);
+}
+
+/// A fold that takes matches together, too: those with the same severity and service, and with times in the same step.
+pub(super) trait FoldCounts: Fold {
+    /// The length of a step, in ns; steps are counted from the Unix epoch.
+    fn step(&self) -> i64;
+
+    /// Takes some matches.
+    fn take_counted(&mut self, counted: Counted<'_>);
 }
 
 /// A search on its way.
@@ -157,6 +168,51 @@ impl Scan {
             (self, all) = self.slice(all).await?;
         }
         Ok((self, all.0))
+    }
+
+    /// The same, from the counts of whole blocks as far as a database has them for what is searched.
+    pub(super) async fn fold_counts<F: FoldCounts>(mut self, mut fold: F) -> Result<(Scan, F), Refusal> {
+        if !matches!(self.database, Database::Sqlite(_)) || !histogram::can_count(&self.search.query) {
+            return self.fold(fold).await;
+        }
+        while !self.is_done() && !self.is_late() {
+            let rows;
+            (self, fold, rows) = self.counts(fold).await?;
+            if rows.is_empty() {
+                continue;
+            }
+            let rest = std::mem::replace(&mut self.search.ids, rows.clone());
+            (self, fold) = self.fold(fold).await?;
+            if self.is_done() {
+                self.search.ids = rest;
+                self.search.ids = self.search.rest_after(&rows);
+            }
+        }
+        Ok((self, fold))
+    }
+
+    /// Takes counts of blocks until there are none, or for as long as a slice takes. Gives the ids that come next, and whose rows are
+    /// to be read.
+    async fn counts<F: FoldCounts>(self, mut fold: F) -> Result<(Scan, F, Range<RecordId>), Refusal> {
+        let Some(turn) = self.turn().await else { return Ok((self, fold, 0..0)) };
+        let Database::Sqlite(path) = self.database.clone() else { return Ok((self, fold, 0..0)) };
+        let count = move |scan: &mut Scan, is_abandoned| {
+            let failed = |error: rusqlite::Error| store::sqlite::describe(&path, &error);
+            let mut reader = scan.sqlite(&path).map_err(failed)?;
+            // What was taken cannot be taken back: it ends by itself, and soon.
+            reader.stop_when(is_abandoned, None).map_err(failed)?;
+            let (start, step) = (Instant::now(), fold.step());
+            let take = |counted: Counted<'_>| fold.take_counted(counted);
+            let Reached { rest, rows } =
+                reader.counts(&scan.search, step, scan.rows, take).map_err(failed)?;
+            reader.release_memory().map_err(failed)?;
+            scan.search.ids = rest;
+            scan.reader = Some(Reader::Sqlite(reader));
+            scan.adapt(start.elapsed(), scan.slice_duration());
+            Ok((fold, rows))
+        };
+        let (scan, (fold, rows)) = self.call(turn, count).await?;
+        Ok((scan, fold, rows))
     }
 
     /// Searches one slice, unless its time is over before its turn comes.

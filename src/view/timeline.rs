@@ -74,6 +74,11 @@ impl Timeline {
         (bucket < self.buckets).then_some(bucket)
     }
 
+    /// The length of a bucket, in ns.
+    pub(super) fn step(&self) -> i64 {
+        self.step
+    }
+
     /// Zeros.
     pub(super) fn counts(&self) -> Box<[u64]> {
         vec![0; self.buckets].into()

@@ -17,6 +17,14 @@ pub(super) struct Block {
     pub(super) observed_max: i64,
 }
 
+impl Block {
+    /// Whether it takes no more rows. Blocks end at fixed ids, where their filters do.
+    fn is_full(&self) -> bool {
+        (self.end_id - 1).is_multiple_of(SQLITE_BLOCK_ROWS)
+            || self.end_id - self.first_id >= SQLITE_BLOCK_ROWS
+    }
+}
+
 /// Writes the blocks of the rows as they are written; small chunks share one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Blocks {
@@ -39,7 +47,7 @@ impl Blocks {
     ) -> rusqlite::Result<()> {
         if let Some(block) = &mut self.last
             && block.end_id == id
-            && id - block.first_id < SQLITE_BLOCK_ROWS
+            && !block.is_full()
         {
             block.end_id = id + 1;
             block.timestamp_min = block.timestamp_min.min(record.timestamp);
@@ -74,9 +82,7 @@ impl Blocks {
 
     /// Whether a block is the one that is still growing.
     pub(super) fn is_growing(&self, block: &Block) -> bool {
-        self.last.is_some_and(|last| {
-            last.first_id == block.first_id && last.end_id - last.first_id < SQLITE_BLOCK_ROWS
-        })
+        self.last.is_some_and(|last| last.first_id == block.first_id && !last.is_full())
     }
 
     /// Forgets a block that has been deleted.

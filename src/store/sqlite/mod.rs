@@ -6,6 +6,10 @@
 //! the records.
 
 mod blocks;
+mod counts;
+mod filter;
+pub mod histogram;
+mod index;
 mod insert;
 mod origins;
 pub mod read;
@@ -22,6 +26,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 use self::blocks::Blocks;
+use self::index::Index;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
 use super::clock::Clock;
@@ -48,6 +53,7 @@ struct Database {
     position: RecordId,
     origins: Origins,
     blocks: Blocks,
+    index: Index,
     /// Tells whether the path still leads to the file that is open.
     identity: Option<(u64, u64)>,
     /// The same for the files beside it.
@@ -138,11 +144,13 @@ impl Database {
         let connection = schema::open(path)?;
         let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
         let blocks = Blocks::open(&connection)?;
+        let index = Index::open(&connection, position as u64)?;
         let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
         Ok(Database {
             position: position as u64,
             origins: Origins::default(),
             blocks,
+            index,
             identity: identity(path),
             companions: companions(&real_path), // they are there since something was read
             path: real_path,
@@ -167,10 +175,13 @@ impl Database {
         for (id, record) in chunk.records() {
             let origin_id = self.origins.id(connection, record.origin, id)?;
             self.blocks.add(connection, id, &record.body)?;
+            self.index.add(id, origin_id, &record);
             rows.push(Row { id, origin_id, record })?;
         }
         self.blocks.write(connection)?;
-        rows.finish()
+        let written = rows.finish()?;
+        self.index.write(connection, written)?;
+        Ok(written)
     }
 
     /// Moves the write-ahead log's content into the database file once it is large. Readers may keep some of it back; the

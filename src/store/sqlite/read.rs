@@ -8,14 +8,18 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
+use super::filter::Sieve;
 use super::schema;
+use crate::limits::SQLITE_FILTER_LOOKUPS_MAX;
 use crate::record::{Origin, RecordId, RecordRef};
 use crate::store::{Fields, Search};
+use crate::view::query::tokens::{self, Requirement};
 use crate::view::query::{Column, sqlite};
 
 /// A connection that can only read.
 pub struct SqliteReader {
-    connection: Connection,
+    pub(super) connection: Connection,
+    pub(super) has_index: bool,
 }
 
 const COLUMNS: [(&str, Fields, &str); 17] = [
@@ -46,7 +50,8 @@ impl SqliteReader {
     pub fn open(path: &Path) -> rusqlite::Result<SqliteReader> {
         let connection = schema::open_read_only(path)?;
         sqlite::register(&connection)?;
-        Ok(SqliteReader { connection })
+        let has_index = schema::has_index(&connection)?;
+        Ok(SqliteReader { connection, has_index })
     }
 
     /// Has what it does from now on be interrupted at a time, and soon once nobody waits for it any more.
@@ -74,7 +79,8 @@ impl SqliteReader {
     }
 
     /// Searches about `rows` rows from one end of `search.ids`, and emits matches in order until `emit` says that it has
-    /// enough. Gives the ids that are yet to be searched. Blocks whose times do not fit are skipped.
+    /// enough. Gives the ids that are yet to be searched. Blocks whose times do not fit are skipped, and so are those whose
+    /// filters lack what the query requires.
     pub fn slice(
         &self,
         search: &Search,
@@ -104,8 +110,11 @@ impl SqliteReader {
         Ok(search.rest_after(&ids))
     }
 
-    /// The next ids in blocks whose times fit, `rows` of them at most.
+    /// The next ids in blocks that may hold matches, `rows` of them at most; no ids, but where to go on, when none was found for
+    /// long.
     fn next_ids(&self, search: &Search, rows: u64) -> rusqlite::Result<Option<Range<RecordId>>> {
+        // Filters move from one table to another: all of this has to see the same state.
+        let _snapshot = self.connection.unchecked_transaction()?;
         let order = if search.descending { "DESC" } else { "ASC" };
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT first_id, end_id FROM block
@@ -113,12 +122,23 @@ impl SqliteReader {
         ))?;
         let bounds = [search.ids.start as i64, search.ids.end as i64, search.time_min, search.time_max];
         let mut blocks = select.query(params_from_iter(bounds))?;
+        let requirement =
+            if self.has_index { tokens::requirement(&search.query) } else { Requirement::Nothing };
+        let mut sieve = Sieve::new(&self.connection, &requirement);
         let mut ids: Option<Range<RecordId>> = None;
         while let Some(row) = blocks.next()? {
             let block = row.get::<_, i64>(0)? as u64..row.get::<_, i64>(1)? as u64;
             let joined = match ids {
-                None => block,
-                Some(ids) if ids.end == block.start || ids.start == block.end => {
+                None if sieve.lookups() >= SQLITE_FILTER_LOOKUPS_MAX => {
+                    let reached = if search.descending { block.end } else { block.start };
+                    return Ok(Some(reached..reached));
+                }
+                None if sieve.lets_through(&block)? => block,
+                None => continue,
+                Some(ids)
+                    if (ids.end == block.start || ids.start == block.end)
+                        && sieve.lets_through(&block)? =>
+                {
                     ids.start.min(block.start)..ids.end.max(block.end)
                 }
                 Some(_) => break,
@@ -142,6 +162,26 @@ impl SqliteReader {
     pub fn into_connection(self) -> Connection {
         self.connection
     }
+}
+
+/// Hands over the rows from an id on, each with its origin's id and bytes, until `found` has enough; tells whether it had all.
+pub(super) fn each_from(
+    connection: &Connection,
+    first: RecordId,
+    mut found: impl FnMut(RecordId, i64, &[u8], &RecordRef<'_>) -> bool,
+) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {}, o.id, o.key FROM record r JOIN origin o ON o.id = r.origin_id WHERE r.id >= ? ORDER BY r.id",
+        Fields::ALL.select(&COLUMNS)
+    ))?;
+    let mut rows = select.query([first as i64])?;
+    while let Some(row) = rows.next()? {
+        let (id, record) = from_row(row)?;
+        if !found(id, row.get(17)?, row.get_ref(18)?.as_blob()?, &record) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn from_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<(RecordId, RecordRef<'a>)> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::{Database, blocks, origins};
+use super::{Database, blocks, counts, filter, origins};
 use crate::record::time;
 use crate::store::Retention;
 use crate::store::clock::{Clock, nanoseconds};
@@ -41,6 +41,9 @@ impl Database {
         self.connection
             .prepare_cached("DELETE FROM block WHERE first_id = ?")?
             .execute([oldest.first_id as i64])?;
+        let number = filter::number_of(oldest.end_id);
+        filter::delete_before(&self.connection, number)?;
+        counts::delete_before(&self.connection, number)?;
         origins::delete_unused(&self.connection, oldest.end_id)?;
         self.connection.execute_batch("COMMIT")?;
         self.blocks.forget(oldest.first_id);

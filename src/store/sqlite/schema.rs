@@ -1,20 +1,23 @@
 //! The tables, and opening a database that has them.
 //!
 //! Rows are narrow: what repeats is kept once in `origin`, and the view `logs` shows everything flat. `block` tells for
-//! each stretch of consecutive ids which times occur in it, so that queries and retention need not look at every
-//! row. Empty texts are NULL.
+//! each stretch of consecutive ids which times occur in it, and the filters tell what else does, so that queries and
+//! retention need not look at every row. Empty texts are NULL.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
 /// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
+
+/// From this version on there are filters and counts.
+const INDEX_SINCE: i64 = 2;
 
 /// `logb` in ASCII: tells `file` and this program whose database it is.
 const APPLICATION_ID: i64 = 0x6c6f_6762;
 
-const TABLES: &str = "
+pub(super) const TABLES: &str = "
 CREATE TABLE origin (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE, -- the encoded origin: equal bytes, equal origin
@@ -53,6 +56,20 @@ CREATE VIEW logs AS SELECT
 FROM record r JOIN origin o ON o.id = r.origin_id;
 ";
 
+/// What version 2 added: filters and counts of blocks, as [`super::filter`] and [`super::counts`] describe them.
+const INDEX: &str = "
+CREATE TABLE filter (number INTEGER PRIMARY KEY, bits BLOB NOT NULL) STRICT; -- of each block of a group that has not ended
+CREATE TABLE filter_group (
+    number INTEGER PRIMARY KEY,
+    lines INTEGER NOT NULL,
+    known INTEGER NOT NULL -- a bit for each block that has a filter
+) STRICT;
+CREATE TABLE filter_line (id INTEGER PRIMARY KEY, blocks BLOB NOT NULL) STRICT;
+CREATE TABLE block_counts ( -- whoever deletes a row deletes the counts of its block, (id - 1) / 4096
+    number INTEGER PRIMARY KEY, slot_seconds INTEGER NOT NULL, counts BLOB NOT NULL
+) STRICT;
+";
+
 /// Opens the database for the one that writes, and creates or migrates its tables.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
@@ -76,11 +93,14 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_size_limit", crate::limits::SQLITE_WAL_BYTES_TARGET as i64)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        create(&connection)?;
-    } else if version > SCHEMA_VERSION {
-        let why = format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}");
-        return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
+    match version {
+        0 => change(&connection, &[TABLES, INDEX])?,
+        1 => change(&connection, &[INDEX])?,
+        SCHEMA_VERSION => {}
+        _ => {
+            let why = format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}");
+            return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
+        }
     }
     Ok(connection)
 }
@@ -89,10 +109,18 @@ fn refused(code: i32, why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(why))
 }
 
-fn create(connection: &Connection) -> rusqlite::Result<()> {
+/// Brings the tables to this version, all or nothing.
+fn change(connection: &Connection, statements: &[&str]) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+        statements.concat()
     ))
+}
+
+/// Whether the database has filters and counts: it may still wait for the one that writes, and migrates.
+pub(super) fn has_index(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version >= INDEX_SINCE)
 }
 
 /// Opens the database for one that only reads, and can do nothing else.

@@ -361,3 +361,173 @@ fn retention_by_size_leaves_the_block_that_is_growing() {
     assert_eq!(maintain_all(&mut store), 0);
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9);
 }
+
+/// What a search for a word finds, and how many blocks it looks into.
+fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
+    let query = crate::view::query::Query::parse(word, 0).unwrap();
+    let (time_min, time_max) = (i64::MIN, i64::MAX);
+    let (ids, fields) = (0..i64::MAX as u64, crate::store::Fields::NONE);
+    let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
+    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let (mut found, mut slices) = (Vec::new(), 0);
+    while !search.ids.is_empty() {
+        let slice = reader.slice(&search, SQLITE_BLOCK_ROWS, |id, _| {
+            found.push(id);
+            true
+        });
+        search.ids = slice.unwrap();
+        slices += 1;
+    }
+    (found, slices - 1) // the last tells that there is no other
+}
+
+/// As version 1 had it: without filters, and with blocks that end anywhere.
+fn database_of_version_1(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(schema::TABLES).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO origin (id, key, used_until) VALUES (1, x'0000000000000000', 1000000);
+             WITH ids AS (SELECT 1000 AS id UNION ALL SELECT id + 1 FROM ids WHERE id < 9999)
+                 INSERT INTO record (id, timestamp, severity_number, origin_id, message)
+                 SELECT id, 0, 9, 1, iif(id = 9000, 'late quokka', iif(id = 3000, 'quokka', 'message ' || id)) FROM ids;
+             INSERT INTO block VALUES (1000, 5096, 0, 0, 0), (5096, 9192, 0, 0, 0), (9192, 10000, 0, 0, 0);
+             UPDATE shipped SET position = 10000;",
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_database_of_the_version_before_is_searched_before_and_after_it_is_migrated() {
+    let subject = SqliteSubject::new();
+    database_of_version_1(&subject.path());
+    assert_eq!(searched(&subject, "quokka"), (vec![3000, 9000], 3));
+    let mut store = subject.open();
+    assert_eq!(block_on(store.position()).unwrap(), 10_000);
+    assert_eq!(subject.query::<i64>("PRAGMA user_version"), schema::SCHEMA_VERSION);
+    block_on(store.write(&chunk(10_000, 20_000))).unwrap();
+    // The blocks of before are looked into, and of those since none.
+    assert_eq!(searched(&subject, "quokka").0, [3000, 9000]);
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM filter"), "2,3");
+    for word in ["9999", "10000", "12288", "12289", "19999"] {
+        assert_eq!(searched(&subject, word).0, [word.parse::<u64>().unwrap()], "{word}");
+    }
+    assert_eq!(
+        searched(&subject, "12289").1,
+        4,
+        "two old blocks, one that has it, and the one that is growing"
+    );
+}
+
+#[test]
+fn a_filter_has_the_rows_from_before_a_restart() {
+    let subject = SqliteSubject::new();
+    for (from, to) in [(1, 101), (101, 4000), (4000, 4096), (4096, 5000), (5000, 8193), (8193, 8194)] {
+        block_on(subject.open().write(&chunk(from, to))).unwrap();
+    }
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM filter"), 2);
+    for id in [1, 100, 101, 3999, 4000, 4095, 4096, 4097, 5000, 8192, 8193] {
+        let (found, slices) = searched(&subject, &id.to_string());
+        assert_eq!(found, [id]);
+        assert!(slices <= 3, "{id}: {slices}"); // the growing block, and maybe the other by chance
+    }
+    assert_eq!(searched(&subject, "quokka").1, 1);
+}
+
+#[test]
+fn a_transaction_that_fails_leaves_no_filter() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.position()).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch("CREATE TRIGGER broken BEFORE UPDATE ON shipped BEGIN SELECT raise(FAIL, 'no'); END")
+        .unwrap();
+    assert!(block_on(store.write(&chunk(1, 5000))).is_err());
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM filter"), 0);
+    Connection::open(subject.path()).unwrap().execute_batch("DROP TRIGGER broken").unwrap();
+    block_on(store.write(&aged_chunk(1, 5000, 1))).unwrap();
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM filter"), 1);
+    assert_eq!(searched(&subject, "4096").0, [4096]);
+}
+
+#[test]
+fn retention_deletes_filters_with_their_blocks() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
+    let old = time::now() - 65 * 60 * time::SECOND;
+    let group = 64 * SQLITE_BLOCK_ROWS;
+    // A few rows of each block: the gaps end them.
+    for block in 0..70 {
+        let from = 1 + block * SQLITE_BLOCK_ROWS;
+        block_on(store.write(&aged_chunk(from, from + 10, old))).unwrap();
+    }
+    block_on(store.write(&aged_chunk(1 + 2 * group, 11 + 2 * group, time::now()))).unwrap();
+    block_on(store.write(&aged_chunk(1 + 3 * group, 11 + 3 * group, time::now()))).unwrap();
+    let count = |table: &str| subject.query::<i64>(&format!("SELECT count(*) FROM {table}"));
+    assert_eq!((count("filter_group"), count("filter"), count("filter_line")), (3, 0, 3));
+    maintain_all(&mut store);
+    // The second group goes with the next block: it might have gone on until then.
+    assert_eq!((count("filter_group"), count("filter"), count("filter_line")), (2, 0, 2));
+    assert_eq!(searched(&subject, "message").0.len(), 20);
+}
+
+#[test]
+fn blocks_are_counted_unless_rows_are_missing() {
+    let subject = SqliteSubject::new();
+    block_on(subject.open().position()).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message = 'message 4097'
+             BEGIN SELECT raise(ABORT, 'not this'); END",
+        )
+        .unwrap();
+    for (from, to) in [(1, 4000), (4000, 4097), (4097, 4098), (4098, 9000), (9000, 12_289), (12_289, 12_290)]
+    {
+        block_on(subject.open().write(&chunk(from, to))).unwrap();
+    }
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM block_counts"), "0,2");
+    let mut store = subject.open();
+    block_on(store.write(&chunk(12_290, 20_000))).unwrap();
+    block_on(store.write(&chunk(20_000, 24_577))).unwrap();
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM block_counts"), "0,2,3,4,5");
+}
+
+#[test]
+fn a_dead_letter_in_a_block_that_goes_on_leaves_it_uncounted() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.position()).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message IN ('message 10', 'message 9000')
+             BEGIN SELECT raise(ABORT, 'not this'); END",
+        )
+        .unwrap();
+    for (from, to) in [(1, 100), (100, 8193), (8193, 12_289), (12_289, 20_000)] {
+        block_on(store.write(&chunk(from, to))).unwrap();
+    }
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM block_counts"), "1,3");
+}
+
+#[test]
+fn a_block_whose_rows_are_too_large_to_be_read_again_goes_without_a_filter() {
+    let subject = SqliteSubject::new();
+    let long = "long ".repeat(crate::limits::SQLITE_REREAD_BYTES_MAX / 45);
+    let mut store = subject.open();
+    for id in 1..11 {
+        let mut batch = Batch::new();
+        batch.push(&RecordRef { message: &long, ..RecordRef::default() });
+        block_on(store.write(&Chunk::of(id, batch.bytes(), 1))).unwrap();
+    }
+    block_on(subject.open().write(&chunk(11, 12))).unwrap();
+    block_on(subject.open().write(&chunk(12, 10_000))).unwrap();
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM filter"), "1");
+    for id in [11, 12, 4096, 4097, 9999] {
+        assert_eq!(searched(&subject, &id.to_string()).0, [id]);
+    }
+    assert_eq!(searched(&subject, "long").0.len(), 10);
+}

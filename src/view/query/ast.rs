@@ -84,6 +84,19 @@ impl Expression {
         }
     }
 
+    /// Whether all of its terms are about these columns. It recurses as deep as the parser lets parentheses nest.
+    pub(super) fn asks_only_for(&self, columns: &[Column]) -> bool {
+        match self {
+            Expression::All(inner) | Expression::Any(inner) => {
+                inner.iter().all(|inner| inner.asks_only_for(columns))
+            }
+            Expression::Not(inner) => inner.asks_only_for(columns),
+            Expression::Term(Term { field, .. }) => {
+                columns.iter().any(|column| *field == Field::Column(*column))
+            }
+        }
+    }
+
     fn joined(
         expressions: Vec<Expression>,
         join: fn(Vec<Expression>) -> Expression,

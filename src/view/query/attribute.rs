@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use memchr::{memchr, memchr2, memmem};
 
 use super::ast::Order;
-use super::words::Encoded;
+use super::words::{self, Encoded};
 
 /// What must be true of an attribute.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,97 @@ fn may_hold(attributes: &str, name: &str) -> bool {
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let named = Members::new(object).filter(|(own, _)| unquoted(own) == name);
     named.last().map(|(_, value)| value)
+}
+
+/// A value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// The content of a string without escapes.
+    String(&'a str),
+    /// A string as written.
+    Escaped(&'a str),
+    Number(&'a str),
+    /// `true`, `false` or `null`.
+    Word(&'a str),
+    /// A list or an object.
+    Nested,
+}
+
+/// Hands over the name and the value of each member, and of each member of what is nested, however deep.
+pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) {
+    if memchr(b'\\', attributes.as_bytes()).is_none() {
+        let _ = each_without_escapes(attributes, found); // it ends with the quotes
+        return;
+    }
+    let mut rest = attributes;
+    while let Some((name, value)) = next_member(&mut rest) {
+        match name {
+            Value::String(name) => found(name, value),
+            Value::Escaped(name) => found(&unquoted(name), value),
+            _ => {}
+        }
+    }
+}
+
+/// Where no quote is escaped, each second one ends a string: all of them are found at once.
+fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) -> Option<()> {
+    let mut quotes = words::places(attributes.as_bytes(), |byte| byte == b'"');
+    loop {
+        let (start, end) = (quotes.next()?, quotes.next()?);
+        let (name, after) = (attributes.get(start + 1..end)?, attributes.get(end + 1..)?);
+        let Some(value) = after.trim_ascii_start().strip_prefix(':') else { continue };
+        let value = value.trim_ascii_start();
+        match value.as_bytes().first()? {
+            b'"' => found(name, Value::String(attributes.get(quotes.next()? + 1..quotes.next()?)?)),
+            b'{' | b'[' => found(name, Value::Nested),
+            _ => found(name, scalar(value)?),
+        }
+    }
+}
+
+/// The number or word that a text starts with.
+fn scalar(text: &str) -> Option<Value<'_>> {
+    // A blank, a comma, or one of the closing brackets, which differ in one bit.
+    let is_end = |byte: u8| byte <= b' ' || byte == b',' || byte | 0x20 == b'}';
+    let value = text.get(..text.bytes().position(is_end)?)?;
+    let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    Some(if is_number { Value::Number(value) } else { Value::Word(value) })
+}
+
+/// The next string that is a name, and its value. The rest begins after that, or within it where it is nested.
+fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
+    loop {
+        let name = next_string(rest)?;
+        let Some(value) = rest.trim_ascii_start().strip_prefix(':') else { continue };
+        *rest = value.trim_ascii_start();
+        let first = *rest.as_bytes().first()?;
+        if first == b'"' {
+            return Some((name, next_string(rest)?));
+        }
+        if matches!(first, b'{' | b'[') {
+            *rest = rest.get(1..)?;
+            return Some((name, Value::Nested));
+        }
+        let value = scalar(rest)?;
+        if let Value::Number(text) | Value::Word(text) = value {
+            *rest = rest.get(text.len()..)?;
+        }
+        return Some((name, value));
+    }
+}
+
+/// The next string; the rest begins after it.
+fn next_string<'a>(rest: &mut &'a str) -> Option<Value<'a>> {
+    let start = memchr(b'"', rest.as_bytes())?;
+    let content = rest.get(start + 1..)?;
+    let end = memchr2(b'"', b'\\', content.as_bytes())?;
+    if content.as_bytes()[end] == b'"' {
+        *rest = content.get(end + 1..)?;
+        return content.get(..end).map(Value::String);
+    }
+    let (string, after) = rest.get(start..)?.split_at_checked(end_of_string(rest.get(start..)?)?)?;
+    *rest = after;
+    Some(Value::Escaped(string))
 }
 
 /// Walks the members of an object: each name with its quotes, and each value as written.
@@ -178,7 +269,7 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 /// Whether a text is a number in JSON's grammar, which knows no `+`, no leading zeros, no `.5` and no `NaN`.
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -189,10 +280,14 @@ fn is_number(text: &str) -> bool {
         && digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
 }
 
+/// Whether a number is written without a fraction and an exponent.
+pub(super) fn is_whole(number: &str) -> bool {
+    number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
 /// Whether two different texts are the same number. Whole numbers have but one text, and beyond `i64` only that
 /// tells them apart.
 fn has_value_of(number: &str, other: &str) -> bool {
-    let is_whole = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if is_whole(number) && is_whole(other) {
         return false;
     }

@@ -67,6 +67,7 @@ pub mod sql;
 pub mod sqlite;
 mod term;
 pub mod time;
+pub mod tokens;
 mod value;
 mod words;
 
@@ -133,6 +134,11 @@ impl Query {
     /// Whether a record matches: the same answer as that of a database.
     pub fn matches(&self, id: RecordId, record: &RecordRef<'_>) -> bool {
         evaluate::holds(&self.expression, id, record)
+    }
+
+    /// Whether no field but these can make a difference.
+    pub fn asks_only_for(&self, columns: &[Column]) -> bool {
+        self.expression.asks_only_for(columns)
     }
 
     /// The smallest and the largest id that a match can have, as far as terms that all matches obey tell. The

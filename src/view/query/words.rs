@@ -1,6 +1,7 @@
 //! Finds a pattern in a text: between ends of words, in ASCII's either case, without allocating.
 
 use std::fmt;
+use std::ops::Range;
 
 use memchr::{memchr2_iter, memmem};
 
@@ -113,6 +114,82 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Hands over where the words of a text start and end: the longest runs of letters, digits and `_`.
+pub(super) fn words(text: &str, mut found: impl FnMut(Range<usize>)) {
+    if !text.is_ascii() {
+        return words_of_any_script(text, found);
+    }
+    let (mut start, mut is_inside) = (0, false);
+    for (first, of_words) in masks(text.as_bytes(), is_ascii_of_word) {
+        // A bit for each byte that is of a word while the one before is not, or the other way round.
+        let mut edges = of_words ^ (of_words << 1 | u64::from(is_inside));
+        while edges != 0 {
+            let place = first + edges.trailing_zeros() as usize;
+            if is_inside {
+                found(start..place);
+            }
+            start = place;
+            is_inside = !is_inside;
+            edges &= edges - 1;
+        }
+    }
+    if is_inside {
+        found(start..text.len());
+    }
+}
+
+/// Where bytes of a kind stand.
+pub(super) fn places(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = usize> {
+    let mut masks = masks(bytes, is_wanted);
+    let (mut first, mut wanted) = (0, 0u64);
+    std::iter::from_fn(move || {
+        while wanted == 0 {
+            (first, wanted) = masks.next()?;
+        }
+        let place = first + wanted.trailing_zeros() as usize;
+        wanted &= wanted - 1;
+        Some(place)
+    })
+}
+
+/// As many bytes as a word of the machine has bits.
+const CHUNK_BYTES: usize = 64;
+
+/// For each 64 bytes where they start, and a bit for each that is of a kind; NUL, which fills the last of them, must be of none.
+fn masks(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = (usize, u64)> {
+    let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
+    let mut last = [0; CHUNK_BYTES];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (bytes.len() - rest.len(), mask(&last, is_wanted));
+    let whole =
+        chunks.iter().enumerate().map(move |(index, chunk)| (index * CHUNK_BYTES, mask(chunk, is_wanted)));
+    whole.chain([last])
+}
+
+/// No branch depends on a byte, so the machine compares many at once.
+fn mask(chunk: &[u8; CHUNK_BYTES], is_wanted: impl Fn(u8) -> bool) -> u64 {
+    let wanted = chunk.map(|byte| u8::from(is_wanted(byte)));
+    let (eights, _) = wanted.as_chunks::<8>();
+    eights.iter().rev().fold(0, |bits, eight| {
+        // The multiplication brings the eight lowest bits together in the highest byte.
+        bits << 8 | u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
+}
+
+fn words_of_any_script(text: &str, mut found: impl FnMut(Range<usize>)) {
+    let mut start = None;
+    for (place, character) in text.char_indices() {
+        if character.is_alphanumeric() || character == '_' {
+            start.get_or_insert(place);
+        } else if let Some(start) = start.take() {
+            found(start..place);
+        }
+    }
+    if let Some(start) = start {
+        found(start..text.len());
+    }
+}
+
 /// Whether a text ends within a word.
 fn continues_before(text: &[u8]) -> bool {
     match text.last() {
@@ -145,7 +222,8 @@ fn first_char(bytes: &[u8]) -> Option<char> {
 }
 
 fn is_ascii_of_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a'), byte.wrapping_sub(b'0'));
+    (letter < 26) | (digit < 10) | (byte == b'_')
 }
 
 /// Where the byte stands that texts of logs hold least, and which it is.

@@ -4,6 +4,8 @@ mod agreement;
 mod corpus;
 mod oracle;
 mod postgres;
+mod search;
+mod tokens;
 
 use proptest::prelude::*;
 

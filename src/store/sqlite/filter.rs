@@ -1,0 +1,381 @@
+//! Bloom filters: for each block, which tokens may occur in its records.
+//!
+//! Blocks have numbers: block `n` has the ids from `4096 n + 1` to `4096 (n + 1)`. A filter is a run of *lines* of 504 bits. A
+//! token chooses one line, by its upper bits, and four bits in it. The first block of a *group*, which is 64 consecutive
+//! blocks, settles how many lines all filters of the group have: so many that the bits are set to about a quarter.
+//!
+//! `filter` keeps the filter of each block that is complete, written with the last of its rows. Once a group has ended, its
+//! filters are turned by a quarter: `filter_line` says for each bit of a line which of the 64 blocks have it set. So
+//! one row of 4 KiB, two of which fill a page, tells for one token which blocks of 262,144 records may have it.
+//!
+//! A block without a filter (an older version's) may have every token. The one that is growing has its filter in memory;
+//! it is made from the rows when the database is opened.
+
+use std::ops::Range;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::limits::{
+    SQLITE_BLOCK_ROWS, SQLITE_FILTER_LINES_FIRST, SQLITE_FILTER_LINES_MAX, SQLITE_FILTER_LOAD,
+};
+use crate::record::RecordId;
+use crate::view::query::tokens::{Requirement, Token};
+
+/// Blocks in a group: as many as a word of the machine has bits.
+const GROUP_BLOCKS: u64 = u64::BITS as u64;
+
+/// Bits of a line: a few less than 512, so that two turned lines fit into a page.
+const LINE_BITS: u64 = 504;
+
+/// Words of a line.
+const LINE_WORDS: usize = 8;
+const LINE_BYTES: usize = 8 * LINE_WORDS;
+
+/// Bits of a line that one token sets.
+const TOKEN_BITS: u32 = 4;
+
+/// Ids of turned lines: that of the group, and this many for each.
+const LINES_OF_GROUP: u64 = SQLITE_FILTER_LINES_MAX as u64;
+
+/// The number of the block that an id lies in.
+pub(super) fn number_of(id: RecordId) -> u64 {
+    id.saturating_sub(1) / SQLITE_BLOCK_ROWS
+}
+
+/// The group of a block.
+pub(super) fn group_of(number: u64) -> u64 {
+    number / GROUP_BLOCKS
+}
+
+/// The first id of the block that is growing at a position: of one that is not begun, the position.
+pub(super) fn first_id_of(position: RecordId) -> RecordId {
+    number_of(position) * SQLITE_BLOCK_ROWS + 1
+}
+
+/// The line of so many that a token chooses, and its bits there.
+fn place(token: Token, lines: usize) -> (usize, [usize; TOKEN_BITS as usize]) {
+    const LINE_SHIFT: u32 = u64::BITS - SQLITE_FILTER_LINES_FIRST.ilog2();
+    let bit = |index: usize| ((((token.0 >> (12 * index)) & 0xfff) * LINE_BITS) >> 12) as usize;
+    (scaled((token.0 >> LINE_SHIFT) as usize, lines), std::array::from_fn(bit))
+}
+
+/// The line of fewer lines that one of the most lines falls into.
+fn scaled(line: usize, lines: usize) -> usize {
+    line * lines / SQLITE_FILTER_LINES_FIRST
+}
+
+/// As the processor's caches have it: a token touches one line of theirs.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Line([u64; LINE_WORDS]);
+
+const EMPTY: Line = Line([0; LINE_WORDS]);
+
+/// The filter of a block that is growing.
+#[derive(Debug)]
+pub(super) struct Filter {
+    number: u64,
+    lines: Vec<Line>,
+}
+
+/// The filter of a block that is complete.
+#[derive(Debug)]
+pub(super) struct Complete {
+    pub(super) number: u64,
+    bits: Vec<u8>,
+}
+
+impl Filter {
+    /// An empty filter, as large as those of its group if there are some.
+    pub(super) fn new(number: u64, lines: Option<usize>) -> Filter {
+        Filter { number, lines: vec![EMPTY; lines.unwrap_or(SQLITE_FILTER_LINES_FIRST)] }
+    }
+
+    /// The number of its block.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn add(&mut self, token: Token) {
+        let (line, bits) = place(token, self.lines.len());
+        let Line(line) = &mut self.lines[line];
+        for bit in bits {
+            line[bit / 64 % LINE_WORDS] |= 1 << (bit % 64);
+        }
+    }
+
+    /// As kept: the block has all its rows.
+    pub(super) fn finish(self) -> Complete {
+        let lines = match self.lines.len() {
+            SQLITE_FILTER_LINES_FIRST => self.fitted(),
+            _ => self.lines,
+        };
+        let mut bits = Vec::with_capacity(lines.len() * LINE_BYTES);
+        words(&lines).for_each(|word| bits.extend_from_slice(&word.to_le_bytes()));
+        Complete { number: self.number, bits }
+    }
+
+    /// The same in as many lines as it needs.
+    fn fitted(&self) -> Vec<Line> {
+        let ones: u32 = words(&self.lines).map(|word| word.count_ones()).sum();
+        let bits = (self.lines.len() as u64 * LINE_BITS) as f64;
+        // What was set, the same bit more than once too.
+        let set = -(1.0 - f64::from(ones) / bits).ln() * bits;
+        let wanted = set / (-(1.0 - SQLITE_FILTER_LOAD).ln() * LINE_BITS as f64);
+        let lines = (wanted.ceil() as usize).clamp(1, SQLITE_FILTER_LINES_MAX);
+        let mut fitted = vec![EMPTY; lines];
+        for (line, Line(words)) in self.lines.iter().enumerate() {
+            let Line(target) = &mut fitted[scaled(line, lines)];
+            target.iter_mut().zip(words).for_each(|(target, word)| *target |= word);
+        }
+        fitted
+    }
+}
+
+impl Complete {
+    /// How many lines it has.
+    pub(super) fn lines(&self) -> usize {
+        self.bits.len() / LINE_BYTES
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO filter VALUES (?, ?)")?;
+        insert.execute(params![self.number as i64, self.bits]).map(|_| ())
+    }
+}
+
+/// How many lines the filters have that the group of an id has already.
+pub(super) fn lines_of_group(
+    connection: &Connection,
+    id: RecordId,
+) -> rusqlite::Result<Option<(u64, usize)>> {
+    let group = group_of(number_of(id));
+    let mut select =
+        connection.prepare_cached("SELECT length(bits) FROM filter WHERE number >= ? LIMIT 1")?;
+    let bytes: Option<i64> =
+        select.query_row([(group * GROUP_BLOCKS) as i64], |row| row.get(0)).optional()?;
+    Ok(bytes.map(|bytes| (group, bytes as usize / LINE_BYTES)))
+}
+
+fn words(lines: &[Line]) -> impl Iterator<Item = &u64> {
+    lines.iter().flat_map(|Line(words)| words)
+}
+
+/// Turns the oldest group that has ended before a block, if one has not been turned yet.
+pub(super) fn turn_group(connection: &Connection, number: u64) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached("SELECT min(number) FROM filter")?;
+    let oldest: Option<i64> = select.query_row([], |row| row.get(0))?;
+    match oldest.map(|oldest| group_of(oldest as u64)) {
+        Some(group) if group < group_of(number) => turn(connection, group),
+        _ => Ok(()),
+    }
+}
+
+fn turn(connection: &Connection, group: u64) -> rusqlite::Result<()> {
+    let numbers = params![(group * GROUP_BLOCKS) as i64, ((group + 1) * GROUP_BLOCKS - 1) as i64];
+    let mut select =
+        connection.prepare_cached("SELECT number, bits FROM filter WHERE number BETWEEN ? AND ?")?;
+    let filters = select
+        .query_map(numbers, |row| {
+            Ok((row.get::<_, i64>(0)? as u64 % GROUP_BLOCKS, row.get::<_, Vec<u8>>(1)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let lines = filters.first().map_or(0, |(_, bits)| bits.len() / LINE_BYTES);
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO filter_line VALUES (?, ?)")?;
+    for line in 0..lines {
+        let mut blocks = [0u64; LINE_BITS as usize];
+        for (block, bits) in &filters {
+            let words = bits.get(line * LINE_BYTES..).unwrap_or_default().as_chunks::<8>().0;
+            for (index, word) in words.iter().take(LINE_WORDS).enumerate() {
+                let mut word = u64::from_le_bytes(*word);
+                while word != 0 {
+                    blocks[64 * index + word.trailing_zeros() as usize] |= 1 << block;
+                    word &= word - 1;
+                }
+            }
+        }
+        let bytes: Vec<u8> = blocks.iter().flat_map(|blocks| blocks.to_le_bytes()).collect();
+        insert.execute(params![(group * LINES_OF_GROUP) as i64 + line as i64, bytes])?;
+    }
+    let known = filters.iter().fold(0u64, |known, (block, _)| known | 1 << block);
+    connection.prepare_cached("INSERT OR REPLACE INTO filter_group VALUES (?, ?, ?)")?.execute(params![
+        group as i64,
+        lines as i64,
+        known.cast_signed()
+    ])?;
+    connection.prepare_cached("DELETE FROM filter WHERE number BETWEEN ? AND ?")?.execute(numbers)?;
+    Ok(())
+}
+
+/// Deletes the filters of blocks before one.
+pub(super) fn delete_before(connection: &Connection, number: u64) -> rusqlite::Result<()> {
+    let group = group_of(number);
+    let delete = |sql, bound: u64| connection.prepare_cached(sql)?.execute([bound as i64]).map(|_| ());
+    delete("DELETE FROM filter WHERE number < ?", number)?;
+    delete("DELETE FROM filter_line WHERE id < ?", group * LINES_OF_GROUP)?;
+    delete("DELETE FROM filter_group WHERE number < ?", group)
+}
+
+/// Tells which blocks may have what a query requires. It keeps what it has found of the last group.
+pub(super) struct Sieve<'c> {
+    requirement: &'c Requirement,
+    group: Option<(u64, u64)>,
+    lookups: usize,
+    connection: &'c Connection,
+}
+
+/// A group whose filters were found.
+enum Group {
+    Turned {
+        number: u64,
+        lines: usize,
+        known: u64,
+    },
+    /// Not ended yet, or older than filters.
+    Single {
+        number: u64,
+        lines: usize,
+        known: u64,
+    },
+}
+
+impl<'c> Sieve<'c> {
+    pub(super) fn new(connection: &'c Connection, requirement: &'c Requirement) -> Sieve<'c> {
+        Sieve { requirement, group: None, lookups: 0, connection }
+    }
+
+    /// How often it had to look into the database.
+    pub(super) fn lookups(&self) -> usize {
+        self.lookups
+    }
+
+    /// Whether records with these ids may match. False only if none does.
+    pub(super) fn lets_through(&mut self, ids: &Range<RecordId>) -> rusqlite::Result<bool> {
+        if *self.requirement == Requirement::Nothing {
+            return Ok(true);
+        }
+        for number in number_of(ids.start)..=number_of(ids.end.saturating_sub(1)) {
+            if self.blocks(group_of(number))? >> (number % GROUP_BLOCKS) & 1 == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Which blocks of a group may have what is required.
+    fn blocks(&mut self, group: u64) -> rusqlite::Result<u64> {
+        if let Some((number, blocks)) = self.group
+            && number == group
+        {
+            return Ok(blocks);
+        }
+        let found = self.find(group)?;
+        let blocks = match &found {
+            Group::Turned { known: 0, .. } | Group::Single { known: 0, .. } => u64::MAX,
+            Group::Turned { known, .. } | Group::Single { known, .. } => {
+                self.blocks_with(self.requirement, &found)? | !known
+            }
+        };
+        self.group = Some((group, blocks));
+        Ok(blocks)
+    }
+
+    fn find(&mut self, number: u64) -> rusqlite::Result<Group> {
+        self.lookups += 1;
+        let turned = |row: &rusqlite::Row<'_>| {
+            let known = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Group::Turned { number, lines: row.get::<_, i64>(0)? as usize, known })
+        };
+        let mut select =
+            self.connection.prepare_cached("SELECT lines, known FROM filter_group WHERE number = ?")?;
+        if let Some(group) = select.query_row([number as i64], turned).optional()? {
+            return Ok(group);
+        }
+        let (mut lines, mut known) = (0, 0);
+        self.each_single(number, 0, |block, bytes, _| {
+            lines = bytes / LINE_BYTES;
+            known |= 1 << block;
+        })?;
+        Ok(Group::Single { number, lines, known })
+    }
+
+    /// The blocks of a group in which a requirement may hold.
+    fn blocks_with(&mut self, requirement: &Requirement, group: &Group) -> rusqlite::Result<u64> {
+        match requirement {
+            Requirement::Nothing => Ok(u64::MAX),
+            Requirement::Token(token) => self.blocks_with_token(*token, group),
+            Requirement::All(inner) => {
+                let mut blocks = u64::MAX;
+                for inner in inner {
+                    blocks &= self.blocks_with(inner, group)?;
+                    if blocks == 0 {
+                        break;
+                    }
+                }
+                Ok(blocks)
+            }
+            Requirement::Any(inner) => {
+                let mut blocks = 0;
+                for inner in inner {
+                    blocks |= self.blocks_with(inner, group)?;
+                }
+                Ok(blocks)
+            }
+        }
+    }
+
+    fn blocks_with_token(&mut self, token: Token, group: &Group) -> rusqlite::Result<u64> {
+        self.lookups += 1;
+        match *group {
+            Group::Turned { number, lines, .. } => {
+                let (line, bits) = place(token, lines);
+                let id = (number * LINES_OF_GROUP) as i64 + line as i64;
+                let mut select =
+                    self.connection.prepare_cached("SELECT blocks FROM filter_line WHERE id = ?")?;
+                select.query_row([id], |row| {
+                    let turned = row.get_ref(0)?.as_blob()?.as_chunks::<8>().0;
+                    let with =
+                        |bit: usize| turned.get(bit).map_or(u64::MAX, |word| u64::from_le_bytes(*word));
+                    Ok(bits.into_iter().fold(u64::MAX, |blocks, bit| blocks & with(bit)))
+                })
+            }
+            Group::Single { number, lines, .. } => {
+                let (line, bits) = place(token, lines);
+                let mut blocks = 0;
+                self.each_single(number, line, |block, _, words| {
+                    let is_set = |bit: usize| {
+                        words
+                            .get(bit / 64)
+                            .is_none_or(|word| u64::from_le_bytes(*word) >> (bit % 64) & 1 == 1)
+                    };
+                    blocks |= u64::from(bits.into_iter().all(is_set)) << block;
+                })?;
+                Ok(blocks)
+            }
+        }
+    }
+
+    /// Hands over each filter of a group that is not turned: its place, its length, and one line.
+    fn each_single(
+        &self,
+        group: u64,
+        line: usize,
+        mut found: impl FnMut(u64, usize, &[[u8; 8]]),
+    ) -> rusqlite::Result<()> {
+        let (first, last) = (group * GROUP_BLOCKS, (group + 1) * GROUP_BLOCKS - 1);
+        let (offset, length) = (line * LINE_BYTES + 1, LINE_BYTES);
+        let mut select = self.connection.prepare_cached(
+            "SELECT number, length(bits), substr(bits, ?, ?) FROM filter WHERE number BETWEEN ? AND ?",
+        )?;
+        let mut rows = select.query(params![offset as i64, length as i64, first as i64, last as i64])?;
+        while let Some(row) = rows.next()? {
+            let number = row.get::<_, i64>(0)? as u64;
+            found(
+                number % GROUP_BLOCKS,
+                row.get::<_, i64>(1)? as usize,
+                row.get_ref(2)?.as_blob()?.as_chunks::<8>().0,
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Counting what a query finds by time, severity and service, from the counts of whole blocks.
+
+use std::ops::Range;
+
+use rusqlite::params_from_iter;
+
+use super::counts::{self, Count};
+use super::read::SqliteReader;
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_COUNTS_ROWS};
+use crate::record::{Origin, RecordId, RecordRef};
+use crate::store::Search;
+use crate::view::query::{Column, Query};
+
+/// So many matches with the same severity and service, and with times in the same step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// The time of one of them or a time between two, in ns since the Unix epoch.
+    pub timestamp: i64,
+    /// See [`RecordRef::severity_number`].
+    pub severity_number: u8,
+    /// See [`Origin::service`]; empty where it is not given.
+    pub service: &'a str,
+    /// How many.
+    pub records: u64,
+}
+
+/// A block, and its counts if it has some.
+struct Block<'a> {
+    ids: Range<RecordId>,
+    times: (i64, i64),
+    counts: Option<Vec<Count<'a>>>,
+}
+
+/// How far counting has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The ids that are yet to be counted.
+    pub rest: Range<RecordId>,
+    /// Those of them that come next, and whose rows have to be read.
+    pub rows: Range<RecordId>,
+}
+
+/// Whether counts can tell what a query finds.
+pub fn can_count(query: &Query) -> bool {
+    query.asks_only_for(&[Column::Service, Column::SeverityNumber])
+}
+
+impl SqliteReader {
+    /// Counts what `search` finds, whose query [`can_count`] is for, by steps of so many ns counted from the Unix epoch: from one end
+    /// of its ids, as far as counts of blocks can tell, and no longer than reading `rows` rows would take.
+    ///
+    /// They can for blocks that are complete and lie within its times, and whose slots lie within steps.
+    pub fn counts(
+        &self,
+        search: &Search,
+        step: i64,
+        rows: u64,
+        mut emit: impl FnMut(Counted<'_>),
+    ) -> rusqlite::Result<Reached> {
+        let mut left = rows;
+        let mut rest = search.ids.clone();
+        let mut select = self.connection.prepare_cached(&self.select_blocks(search.descending))?;
+        let bounds = [search.ids.start as i64, search.ids.end as i64, search.time_min, search.time_max];
+        let mut blocks = select.query(params_from_iter(bounds))?;
+        while left > 0 {
+            let Some(row) = blocks.next()? else { return Ok(Reached { rest: 0..0, rows: 0..0 }) };
+            let block = Block::from_row(row)?;
+            let Some(counts) = block.counts_within(search, step) else {
+                let rows = block.ids.start.max(search.ids.start)..block.ids.end.min(search.ids.end);
+                return Ok(Reached { rest, rows });
+            };
+            counts.iter().for_each(|count| emit_if_matching(count, search, &mut emit));
+            rest = search.rest_after(&block.ids);
+            left = left.saturating_sub(SQLITE_COUNTS_ROWS);
+        }
+        Ok(Reached { rest, rows: 0..0 })
+    }
+
+    fn select_blocks(&self, descending: bool) -> String {
+        let (columns, join) = match self.has_index {
+            true => (
+                "c.slot_seconds, c.counts",
+                format!(
+                    "LEFT JOIN block_counts c ON c.number = (b.first_id - 1) / {SQLITE_BLOCK_ROWS}
+                         AND b.first_id = c.number * {SQLITE_BLOCK_ROWS} + 1 AND b.end_id = b.first_id + {SQLITE_BLOCK_ROWS}"
+                ),
+            ),
+            false => ("NULL, NULL", String::new()),
+        };
+        let order = if descending { "DESC" } else { "ASC" };
+        format!(
+            "SELECT b.first_id, b.end_id, b.timestamp_min, b.timestamp_max, {columns} FROM block b {join}
+             WHERE b.end_id > ? AND b.first_id < ? AND b.timestamp_max >= ? AND b.timestamp_min <= ?
+             ORDER BY b.first_id {order}"
+        )
+    }
+}
+
+impl<'a> Block<'a> {
+    fn from_row(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Block<'a>> {
+        let counts = match row.get::<_, Option<i64>>(4)? {
+            Some(slot_seconds) => counts::decode(row.get_ref(5)?.as_blob()?, slot_seconds),
+            None => None,
+        };
+        let ids = row.get::<_, i64>(0)? as u64..row.get::<_, i64>(1)? as u64;
+        Ok(Block { ids, times: (row.get(2)?, row.get(3)?), counts })
+    }
+
+    /// Its counts, if all of its ids are wanted, and each counts what lies in one step and is wanted, or is not.
+    fn counts_within(&self, search: &Search, step: i64) -> Option<Vec<Count<'a>>> {
+        if self.ids.start < search.ids.start || self.ids.end > search.ids.end {
+            return None;
+        }
+        let is_wanted = |time: i64| (search.time_min..=search.time_max).contains(&time);
+        let mut within = Vec::new();
+        for count in self.counts.as_ref()? {
+            let times = (count.times.0.max(self.times.0), count.times.1.min(self.times.1));
+            if times.1 < search.time_min || times.0 > search.time_max {
+                continue;
+            }
+            let is_of_one_step = times.0.div_euclid(step) == times.1.div_euclid(step);
+            if !is_of_one_step || !is_wanted(times.0) || !is_wanted(times.1) {
+                return None;
+            }
+            within.push(Count { times, ..*count });
+        }
+        Some(within)
+    }
+}
+
+/// Emits a count if the query, which asks for nothing else, matches what it counts.
+fn emit_if_matching(count: &Count<'_>, search: &Search, emit: &mut impl FnMut(Counted<'_>)) {
+    let Count { times: (timestamp, _), severity_number, service, records } = *count;
+    let origin = Origin { service, ..Origin::default() };
+    if search.query.matches(1, &RecordRef { severity_number, origin, ..RecordRef::default() }) {
+        emit(Counted { timestamp, severity_number, service, records });
+    }
+}

@@ -1,0 +1,139 @@
+//! What is gathered of each block while its rows come: its filter, and its counts.
+//!
+//! What is complete is written in the transaction of the last row that it is about.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use rusqlite::Connection;
+
+use super::counts::{self, Counts};
+use super::filter::{self, Filter};
+use super::read;
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_REREAD_BYTES_MAX};
+use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
+use crate::store::Written;
+use crate::view::query::tokens::{self, Names, Token};
+
+/// The filters and counts of blocks whose rows are being written.
+#[derive(Debug)]
+pub(super) struct Index {
+    growing: Option<Growing>,
+    /// The last group that has filters, and how many lines they have.
+    lines: Option<(u64, usize)>,
+    /// The block that gets no filter and no counts, because reading its rows again would have taken too long.
+    left_out: Option<u64>,
+    complete: Vec<Complete>,
+}
+
+/// What a block leaves; counts only if it has all its rows.
+#[derive(Debug)]
+struct Complete {
+    filter: filter::Complete,
+    counts: Option<counts::Complete>,
+}
+
+/// What is gathered of a block until it is complete.
+#[derive(Debug)]
+struct Growing {
+    filter: Filter,
+    counts: Counts,
+    /// The origins that were met, each with the place of its service among the counts.
+    origins: HashMap<i64, u16, RandomState>,
+    names: Names,
+    /// Of one record: looking for all of them first lets the filter's memory be fetched for several at once.
+    tokens: Vec<Token>,
+}
+
+impl Index {
+    /// Goes on with the rows of the block that `position` lies in.
+    pub(super) fn open(connection: &Connection, position: RecordId) -> rusqlite::Result<Index> {
+        let lines = filter::lines_of_group(connection, position)?;
+        let mut index = Index { growing: None, lines, left_out: None, complete: Vec::new() };
+        let mut bytes = 0;
+        let is_read =
+            read::each_from(connection, filter::first_id_of(position), |id, origin_id, origin, record| {
+                bytes += record.message.len() + record.attributes.len();
+                index.gather(id, origin_id, origin, record);
+                bytes <= SQLITE_REREAD_BYTES_MAX
+            })?;
+        if !is_read {
+            index.growing = None;
+            index.left_out = Some(filter::number_of(position));
+        }
+        Ok(index)
+    }
+
+    /// Adds a record to the filter and the counts of its block.
+    pub(super) fn add(&mut self, id: RecordId, origin_id: i64, record: &EncodedRecord<'_>) {
+        self.gather(id, origin_id, record.origin, &record.body);
+    }
+
+    fn gather(&mut self, id: RecordId, origin_id: i64, origin: &[u8], record: &RecordRef<'_>) {
+        let number = filter::number_of(id);
+        if self.left_out == Some(number) {
+            return;
+        }
+        if self.growing.as_ref().is_some_and(|growing| growing.filter.number() != number) {
+            self.complete(); // after a gap in the ids nothing comes that it could have yet
+        }
+        let lines = self.lines.filter(|(group, _)| *group == filter::group_of(number));
+        let growing = self.growing.get_or_insert_with(|| Growing::new(number, lines.map(|(_, lines)| lines)));
+        growing.add(origin_id, origin, record);
+        if id.is_multiple_of(SQLITE_BLOCK_ROWS) {
+            self.complete();
+        }
+    }
+
+    fn complete(&mut self) {
+        if let Some(Growing { filter, counts, .. }) = self.growing.take() {
+            let filter = filter.finish();
+            self.lines = Some((filter::group_of(filter.number), filter.lines()));
+            self.complete.push(Complete { filter, counts: counts.finish() });
+        }
+    }
+
+    /// Writes what is complete when a transaction ends; no counts if there are rows that were not stored.
+    pub(super) fn write(&mut self, connection: &Connection, written: Written) -> rusqlite::Result<()> {
+        let is_whole = written.dead_letters == 0;
+        for Complete { filter, counts } in self.complete.drain(..) {
+            filter::turn_group(connection, filter.number)?;
+            filter.write(connection)?;
+            if let Some(counts) = counts.filter(|_| is_whole) {
+                counts.write(connection)?;
+            }
+        }
+        if let Some(growing) = &mut self.growing {
+            filter::turn_group(connection, growing.filter.number())?;
+            if !is_whole {
+                growing.counts.spoil();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Growing {
+    fn new(number: u64, lines: Option<usize>) -> Growing {
+        Growing {
+            filter: Filter::new(number, lines),
+            counts: Counts::new(number),
+            origins: HashMap::default(),
+            names: Names::default(),
+            tokens: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, origin_id: i64, origin: &[u8], record: &RecordRef<'_>) {
+        let Growing { filter, counts, origins, names, tokens } = self;
+        let service = *origins.entry(origin_id).or_insert_with(|| {
+            // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
+            let origin = origin_of(origin).unwrap_or_default();
+            tokens::of_origin(&origin, |token| filter.add(token));
+            counts.service(origin.service)
+        });
+        tokens::of_record(record, names, |token| tokens.push(token));
+        tokens.drain(..).for_each(|token| filter.add(token));
+        counts.add(record.timestamp, record.severity_number, service);
+    }
+}

@@ -1,0 +1,353 @@
+//! Tokens: hashes of what a record holds, so that an index can tell that no record of a block matches a query.
+//!
+//! [`of_record`] and [`of_origin`] give the tokens of a record; [`requirement`] says which of them every match of a query
+//! has. A requirement may hold of a record that does not match, never the other way round. What a query negates requires
+//! nothing.
+//!
+//! There is a token for
+//!
+//! - each word of the message: what stands between two ends of words;
+//! - `trace_id`, `span_id` and `event_name`, and each field of the origin, that is given;
+//! - the severity: its number's class of four, from 1 for TRACE to 6 for FATAL;
+//! - each member of the attributes, at any depth: the last step of its name, and that with the value unless it is a list, an
+//!   object or long. A number that is not written as a whole one counts by its value, all else as its text.
+//!
+//! ASCII letters in either case have the same token. Tokens are kept on disk: whatever changes one changes the schema.
+
+use std::borrow::Cow;
+
+use super::Query;
+use super::ast::{Expression, Term, Test};
+use super::attribute::{self, Value};
+use super::field::{Column, Field};
+use super::range::Range;
+use super::words::{self, Pattern};
+use crate::limits::{TOKEN_NAME_BYTES_KEPT, TOKEN_NAMES_KEPT, TOKEN_VALUE_BYTES_MAX, TOKENS_OF_PATTERN_MAX};
+use crate::record::{Origin, RecordRef};
+
+/// A hash of something that a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(pub u64);
+
+/// What every match has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing that tokens tell of.
+    Nothing,
+    /// This token.
+    Token(Token),
+    /// All of these.
+    All(Vec<Requirement>),
+    /// One of these at least; with none, there are no matches.
+    Any(Vec<Requirement>),
+}
+
+/// What a token tells of.
+#[derive(Clone, Copy)]
+enum Kind {
+    Word = 1,
+    TraceId = 2,
+    SpanId = 3,
+    EventName = 4,
+    Severity = 5,
+    SeverityText = 6,
+    Service = 7,
+    Logger = 8,
+    Host = 9,
+    File = 10,
+    Line = 11,
+    Function = 12,
+    ProcessId = 13,
+    Thread = 14,
+    Attribute = 15,
+    Text = 16,
+    Number = 17,
+}
+
+impl Kind {
+    fn token(self, bytes: &[u8]) -> Token {
+        Token(hash(self as u64, bytes))
+    }
+
+    fn number(self, number: u64) -> Token {
+        Token(mix(mix(self as u64 ^ SEED) ^ number))
+    }
+}
+
+const SEED: u64 = 0x2545_f491_4f6c_dd1d;
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// This bit tells ASCII's capitals from its small letters. (It joins some other characters too, which costs nothing but a
+/// token in common.)
+const CASE: u64 = 0x2020_2020_2020_2020;
+
+fn mix(number: u64) -> u64 {
+    let product = u128::from(number) * u128::from(MULTIPLIER);
+    product as u64 ^ (product >> 64) as u64
+}
+
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    hash_within(seed, bytes, 0..bytes.len())
+}
+
+/// The hash of a part of some bytes: eight at a time, ASCII letters in either case alike.
+fn hash_within(seed: u64, bytes: &[u8], part: std::ops::Range<usize>) -> u64 {
+    let mut hash = seed ^ SEED ^ (part.len() as u64) << 32;
+    let (words, rest) = bytes[part.clone()].as_chunks::<8>();
+    for word in words {
+        hash = mix(hash ^ (u64::from_le_bytes(*word) | CASE));
+    }
+    let last = match bytes[part.end - rest.len()..].first_chunk() {
+        // What follows is read with it, and left out: that is faster than to look how long it is.
+        Some(word) => u64::from_le_bytes(*word) & !(u64::MAX << (8 * rest.len())),
+        None => last_word(rest),
+    };
+    mix(hash ^ (last | CASE))
+}
+
+/// Up to seven bytes in one word, the first in its lowest bits.
+fn last_word(bytes: &[u8]) -> u64 {
+    let place = |index: usize| u64::from(bytes[index]) << (8 * index);
+    match (bytes.len(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (0, ..) => 0,
+        (length, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (length - 4))
+        }
+        (length, ..) => place(0) | place(length / 2) | place(length - 1),
+    }
+}
+
+/// The names of the attributes of the record before, which the next one mostly has too: their tokens are known, and were
+/// handed over.
+#[derive(Debug, Default)]
+pub struct Names {
+    known: Vec<(String, Token)>,
+}
+
+impl Names {
+    fn token(&mut self, place: usize, name: &str, add: &mut impl FnMut(Token)) -> Token {
+        if let Some((known, token)) = self.known.get(place)
+            && known == name
+        {
+            return *token;
+        }
+        let token = name_token(name);
+        add(token);
+        let is_short = name.len() <= TOKEN_NAME_BYTES_KEPT;
+        match self.known.get_mut(place) {
+            Some((known, known_token)) if is_short => {
+                name.clone_into(known);
+                *known_token = token;
+            }
+            None if is_short && place < TOKEN_NAMES_KEPT => {
+                self.known.push((name.to_owned(), token));
+            }
+            _ => {}
+        }
+        token
+    }
+}
+
+/// Hands over the tokens of all but the origin; of names only those that are not known.
+pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(Token)) {
+    let message = record.message.as_bytes();
+    words::words(record.message, |word| add(Token(hash_within(Kind::Word as u64, message, word))));
+    let texts = [
+        (Kind::TraceId, record.trace_id),
+        (Kind::SpanId, record.span_id),
+        (Kind::EventName, record.event_name),
+    ];
+    for (kind, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        add(kind.token(text.as_bytes()));
+    }
+    if record.severity_number > 0 {
+        add(severity(record.severity_number.into()));
+    }
+    let mut place = 0;
+    attribute::each(record.attributes, |name, value| {
+        let name = names.token(place, name, &mut add);
+        place += 1;
+        match value {
+            Value::Nested => {}
+            Value::Number(text) if !attribute::is_whole(text) => {
+                if let Ok(number) = text.parse() {
+                    add(number_token(name, number));
+                }
+            }
+            Value::Escaped(text) | Value::String(text) if text.len() > TOKEN_VALUE_BYTES_MAX => {}
+            Value::Escaped(text) => add(text_token(name, &attribute::unquoted(text))),
+            Value::String(text) | Value::Number(text) | Value::Word(text) => add(text_token(name, text)),
+        }
+    });
+}
+
+/// Hands over the tokens of an origin.
+pub fn of_origin(origin: &Origin<'_>, mut add: impl FnMut(Token)) {
+    let texts = [
+        (Kind::SeverityText, origin.severity_text),
+        (Kind::Service, origin.service),
+        (Kind::Logger, origin.logger),
+        (Kind::Host, origin.host),
+        (Kind::File, origin.file),
+        (Kind::Function, origin.function),
+        (Kind::Thread, origin.thread),
+    ];
+    for (kind, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        add(kind.token(text.as_bytes()));
+    }
+    add(Kind::Line.number(origin.line.into()));
+    add(Kind::ProcessId.number(origin.process_id.into()));
+}
+
+/// Numbers beyond OpenTelemetry's have a class in common.
+fn severity(number: u64) -> Token {
+    Kind::Severity.number(number.div_ceil(4).min(7))
+}
+
+fn name_token(name: &str) -> Token {
+    let name = name.as_bytes();
+    let last_step = name.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+    Kind::Attribute.token(&name[last_step..])
+}
+
+fn text_token(name: Token, text: &str) -> Token {
+    Token(hash(name.0 ^ Kind::Text as u64, text.as_bytes()))
+}
+
+fn number_token(name: Token, number: f64) -> Token {
+    let number = number + 0.0; // the two zeros are equal
+    Token(mix(name.0 ^ mix(number.to_bits() ^ Kind::Number as u64)))
+}
+
+/// What every match of a query has.
+pub fn requirement(query: &Query) -> Requirement {
+    of_expression(query.expression())
+}
+
+/// It recurses as deep as the parser lets parentheses nest.
+fn of_expression(expression: &Expression) -> Requirement {
+    match expression {
+        Expression::All(inner) => all(inner.iter().map(of_expression)),
+        Expression::Any(inner) => any(inner.iter().map(of_expression)),
+        Expression::Not(_) => Requirement::Nothing,
+        Expression::Term(Term { field: Field::Attribute(name), test }) => of_attribute(name, test),
+        Expression::Term(Term { field: Field::Column(column), test }) => of_column(*column, test),
+    }
+}
+
+fn all(inner: impl Iterator<Item = Requirement>) -> Requirement {
+    let mut inner: Vec<Requirement> = inner.filter(|inner| *inner != Requirement::Nothing).collect();
+    match inner.len() {
+        0 => Requirement::Nothing,
+        1 => inner.swap_remove(0),
+        _ => Requirement::All(inner),
+    }
+}
+
+fn any(inner: impl Iterator<Item = Requirement>) -> Requirement {
+    let inner: Vec<Requirement> = inner.collect();
+    if inner.contains(&Requirement::Nothing) { Requirement::Nothing } else { Requirement::Any(inner) }
+}
+
+fn of_column(column: Column, test: &Test) -> Requirement {
+    match (column, test) {
+        (Column::Message, Test::Words(pattern)) => of_pattern(pattern),
+        (Column::SeverityNumber, Test::Range(range)) => of_severity(*range),
+        (_, Test::Equal(text)) => match kind(column) {
+            Some(kind) => Requirement::Token(kind.token(text.as_bytes())),
+            None => Requirement::Nothing,
+        },
+        (_, Test::Range(Range { first, last })) if first == last => {
+            match (kind(column), u64::try_from(*first)) {
+                (Some(kind), Ok(number)) => Requirement::Token(kind.number(number)),
+                _ => Requirement::Nothing,
+            }
+        }
+        _ => Requirement::Nothing,
+    }
+}
+
+/// Of the columns whose values have tokens as they are.
+fn kind(column: Column) -> Option<Kind> {
+    match column {
+        Column::Id | Column::Time | Column::SeverityNumber | Column::Message => None,
+        Column::TraceId => Some(Kind::TraceId),
+        Column::SpanId => Some(Kind::SpanId),
+        Column::EventName => Some(Kind::EventName),
+        Column::Severity => Some(Kind::SeverityText),
+        Column::Service => Some(Kind::Service),
+        Column::Logger => Some(Kind::Logger),
+        Column::Host => Some(Kind::Host),
+        Column::File => Some(Kind::File),
+        Column::Line => Some(Kind::Line),
+        Column::Function => Some(Kind::Function),
+        Column::ProcessId => Some(Kind::ProcessId),
+        Column::Thread => Some(Kind::Thread),
+    }
+}
+
+/// The words of a pattern; at an open end a word may go on, so that one is not known.
+pub(super) fn of_pattern(pattern: &Pattern) -> Requirement {
+    let text = pattern.text.as_str();
+    let mut known = Vec::new();
+    words::words(text, |word| {
+        let goes_on = pattern.open_start && word.start == 0 || pattern.open_end && word.end == text.len();
+        if !goes_on && known.len() < TOKENS_OF_PATTERN_MAX {
+            known.push(Requirement::Token(Kind::Word.token(&text.as_bytes()[word])));
+        }
+    });
+    all(known.into_iter())
+}
+
+fn of_severity(range: Range) -> Requirement {
+    let (first, last) = (range.first.max(1), range.last.min(u8::MAX.into()));
+    let mut tokens: Vec<Token> = Vec::new();
+    for number in first..=last {
+        let token = severity(number.unsigned_abs());
+        if tokens.last() != Some(&token) {
+            tokens.push(token);
+        }
+    }
+    any(tokens.into_iter().map(Requirement::Token))
+}
+
+fn of_attribute(name: &str, test: &Test) -> Requirement {
+    let name = name_token(name);
+    match test {
+        Test::Equal(text) if text.len() <= (TOKEN_VALUE_BYTES_MAX - QUOTES_BYTES) / ESCAPE_BYTES_MAX => {
+            of_value(name, text)
+        }
+        _ => Requirement::Token(name),
+    }
+}
+
+/// What JSON may write for one byte of a text (`\u0000`).
+const ESCAPE_BYTES_MAX: usize = 6;
+
+/// Around it.
+const QUOTES_BYTES: usize = 2;
+
+/// The text itself, or a number of the same value that is written in another way.
+fn of_value(name: Token, text: &str) -> Requirement {
+    /// From here on several whole numbers are the same `f64`.
+    const EXACT_MAX: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+    let mut texts = vec![Cow::Borrowed(text)];
+    let mut number = None;
+    if attribute::is_number(text) {
+        number = text.parse::<f64>().ok();
+        if let Some(value) = number.filter(|_| !attribute::is_whole(text)) {
+            if value.abs() >= EXACT_MAX {
+                return Requirement::Token(name);
+            }
+            if value.fract() == 0.0 {
+                texts.push(Cow::Owned((value as i64).to_string()));
+            }
+            if value == 0.0 {
+                texts.push(Cow::Borrowed("-0"));
+            }
+        }
+    }
+    let texts = texts.iter().map(|text| text_token(name, text));
+    let tokens = texts.chain(number.map(|number| number_token(name, number)));
+    any(tokens.map(Requirement::Token))
+}
