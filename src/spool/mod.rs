@@ -119,6 +119,8 @@ pub struct Spool {
     /// Payload bytes made durable since the start.
     durable_bytes: AtomicU64,
     commits: AtomicU64,
+    /// Segments that begin below this id are not to be kept once they are released; see [`Spool::forget`].
+    forget_below: AtomicU64,
     /// The writer has ended: nothing more becomes durable.
     finished: AtomicBool,
     /// What damage has cost: the first id after each hole, and how many are missing before it.
@@ -183,6 +185,7 @@ impl Spool {
             end: Mutex::new(Place::at(next_id)),
             durable_bytes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            forget_below: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             lost: Mutex::default(),
             filled: Notify::new(),
@@ -232,6 +235,16 @@ impl Spool {
         }
     }
 
+    /// Has what is released leave the disk: emptied files are removed at once, and the segments that there are as soon as they
+    /// are released, instead of being kept to be written again. The next commit begins a new one.
+    pub fn forget(&self) -> io::Result<()> {
+        self.forget_below.fetch_max(self.durable_id(), Relaxed);
+        while let Some(name) = lock(&self.segments).take_any_free() {
+            self.disk.remove(&name)?;
+        }
+        Ok(())
+    }
+
     /// Figures for status and metrics.
     pub fn status(&self) -> SpoolStatus {
         let segments = lock(&self.segments);
@@ -253,7 +266,8 @@ impl Spool {
         let slowest = lock(&self.readers).iter().map(released).filter(|id| *id != HOLDS_NOTHING).min();
         let Some(slowest) = slowest else { return };
         loop {
-            let Some(released) = lock(&self.segments).take_released(slowest) else { return };
+            let forget_below = self.forget_below.load(Relaxed);
+            let Some(released) = lock(&self.segments).take_released(slowest, forget_below) else { return };
             if let Err(error) = self.give_up(released) {
                 tracing::warn!(%error, "an emptied spool segment could not be given up; the next start will");
                 return;

@@ -284,6 +284,11 @@ impl Model {
         self.life().readers[store].release(synced);
     }
 
+    /// What was released is to leave the disk.
+    fn forget(&mut self) {
+        let _ = self.life().spool.forget(); // the disk may refuse
+    }
+
     fn released(&self) -> RecordId {
         self.stores.iter().map(|store| store.synced).min().unwrap()
     }
@@ -527,11 +532,12 @@ impl Model {
         self.tally.operations += 1;
         let Weather { crashes, faults, damage } = self.weather;
         let weight = |on: bool, weight: u64| if on { weight } else { 0 };
-        let operations: [Operation; 9] = [
+        let operations: [Operation; 10] = [
             (40, Model::append),
             (25, Model::commit),
             (20, Model::read),
             (10, Model::release),
+            (1, Model::forget),
             (weight(crashes, 2), Model::crash_and_start),
             (1, |model| {
                 model.close();

@@ -119,6 +119,11 @@ impl Segments {
         Ok((format!("{}.free", self.freed), 0))
     }
 
+    /// Whether [`Segments::take_free`] would give a file.
+    pub(super) fn has_room(&self, bytes: u64, bytes_max: u64) -> bool {
+        !self.free.is_empty() || self.bytes() + bytes <= bytes_max
+    }
+
     /// Keeps a file for later.
     pub(super) fn give_free(&mut self, name: String, bytes: u64) {
         self.free.push((name, bytes));
@@ -171,12 +176,18 @@ impl Segments {
         self.live.iter()
     }
 
-    /// Takes out the oldest segment, if its records all have ids below `position`. The last one always stays.
-    pub(super) fn take_released(&mut self, position: RecordId) -> Option<Released> {
+    /// Takes out the name of a file that waits to be written again, for it is to be removed.
+    pub(super) fn take_any_free(&mut self) -> Option<String> {
+        self.free.pop().map(|(name, _)| name)
+    }
+
+    /// Takes out the oldest segment, if its records all have ids below `position`. The last one always stays. The files of those
+    /// that begin below `forget_below` are not kept.
+    pub(super) fn take_released(&mut self, position: RecordId, forget_below: RecordId) -> Option<Released> {
         self.live.get(1).filter(|second| second.header.first_id <= position)?;
         let oldest = self.live.pop_front()?;
         self.freed += 1;
-        let keep = self.free.len() < FREE_SEGMENTS_MAX;
+        let keep = self.free.len() < FREE_SEGMENTS_MAX && oldest.header.first_id >= forget_below;
         Some(Released {
             name: live_name(oldest.header.first_id),
             free_name: keep.then(|| format!("{}.free", self.freed)),

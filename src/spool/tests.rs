@@ -413,6 +413,47 @@ fn the_ceiling_refuses_and_release_admits_again_without_a_gap() {
 }
 
 #[test]
+fn what_is_to_be_forgotten_leaves_the_disk_with_the_next_commit() {
+    let holds = |folder: &TempDir, text: &str| {
+        let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        files.any(|path| memchr::memmem::find(&std::fs::read(path).unwrap(), text.as_bytes()).is_some())
+    };
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let mut reader = harness.spool.reader(1);
+    let mut next = 1;
+    // Some segments are emptied, and at least one of those is in use again.
+    for _ in 0..4 {
+        fill(&harness, next, next + 99);
+        read_all(&mut reader);
+        next += 100;
+        reader.release(next);
+    }
+    assert!(holds(&folder, "message 3"));
+    harness.spool.forget().unwrap();
+    assert_eq!(harness.append(&["the next"]).unwrap(), next);
+    assert!(holds(&folder, "message 399"), "nobody has released it");
+    assert_eq!(read_all(&mut reader).len(), 1);
+    reader.release(next + 1);
+    assert!(!holds(&folder, "message"));
+    assert_eq!(harness.spool.status().segments, 1);
+    harness.close();
+    assert_eq!(Harness::folder(&folder).spool.durable_id(), next + 1);
+}
+
+/// Records are not refused for the sake of what is to be forgotten.
+#[test]
+fn a_spool_at_its_ceiling_goes_on_in_the_segment_that_it_has() {
+    let folder = TempDir::new().unwrap();
+    let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 4 << 10 };
+    let harness = Harness::sized(Arc::new(Folder::open(folder.path()).unwrap()), 1, sizes);
+    fill(&harness, 1, 3);
+    harness.spool.forget().unwrap();
+    fill(&harness, 4, 6);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 6));
+}
+
+#[test]
 fn a_slower_reader_holds_back_the_release() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);

@@ -214,8 +214,17 @@ impl Writer {
 
     /// The segment that has room for a frame: the current one, else a new one.
     fn segment_for(&mut self, size: u64) -> io::Result<Segment> {
-        if let Some(segment) = self.segment.as_ref().filter(|segment| self.end + size <= segment.frames_end())
-        {
+        let is_kept = |segment: &&Segment| {
+            // What is to be forgotten is left behind, unless it has no record yet: its name is taken.
+            let first_id = segment.header.first_id;
+            first_id >= self.spool.forget_below.load(Relaxed) || first_id == self.next_id
+        };
+        let has_room = |segment: &&Segment| self.end + size <= segment.frames_end();
+        let current = self.segment.as_ref().filter(has_room);
+        if let Some(segment) = current.filter(is_kept) {
+            return Ok(segment.clone());
+        }
+        if let Some(segment) = current.filter(|_| !self.has_room_for_another()) {
             return Ok(segment.clone());
         }
         let segment = self.new_segment()?;
@@ -223,6 +232,12 @@ impl Writer {
         self.end = SEGMENT_HEADER_BYTES as u64;
         self.segment = Some(segment.clone());
         Ok(segment)
+    }
+
+    /// Whether the ceiling allows for a further segment.
+    fn has_room_for_another(&self) -> bool {
+        let SpoolSizes { segment_bytes, bytes_max } = self.spool.sizes;
+        lock(&self.spool.segments).has_room(segment_bytes, bytes_max)
     }
 
     fn new_segment(&mut self) -> io::Result<Segment> {
