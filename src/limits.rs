@@ -256,6 +256,9 @@ pub const STORE_MAINTAIN_SECONDS: u64 = 5;
 /// notice a wrong clock.
 pub const RETENTION_EVIDENCE_SECONDS_MAX: u64 = 86_400;
 
+/// Services that are kept for a shorter time than the rest; each is looked for in every record once.
+pub const RETENTION_SERVICES_MAX: usize = 64;
+
 /// The page cache of each connection to a SQLite database.
 pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
 
@@ -369,6 +372,12 @@ pub const POSTGRES_ROW_BYTES_MAX: u64 = 8 << 20;
 /// Rows of the default partition that retention deletes at once.
 pub const POSTGRES_DELETED_ROWS_MAX: i64 = 10_000;
 
+/// Ids that retention of a service looks at at once: a day's partition is read by its index, and few of them may match.
+pub const POSTGRES_EXPIRED_IDS: i64 = 10_000;
+
+/// Ids that one row of `logs_deleted` accounts for.
+pub const POSTGRES_DELETED_BLOCK_IDS: i64 = 4096;
+
 /// A password file: what is behind is not read.
 pub const PASSFILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -420,6 +429,24 @@ pub const QUERY_SLICE_MILLISECONDS: u64 = 200;
 
 /// The same with one thread for everything.
 pub const QUERY_SLICE_INLINE_MILLISECONDS: u64 = 20;
+
+/// Records that one transaction of a deletion deletes; the store takes new ones between any two.
+pub const DELETE_SLICE_RECORDS: usize = 1000;
+
+/// Services that a deletion counts apart; the rest are counted together.
+pub const DELETE_SERVICES_MAX: usize = 1000;
+
+/// Dead letters that a deletion reads at once: each may be a largest record, escaped.
+pub const DELETE_LETTERS: usize = 8;
+
+/// The body of a deletion: a query, and little else.
+pub const DELETE_BYTES_MAX: usize = 64 << 10;
+
+/// How long a deletion looks for names that no record has any more: less than a command waits for an answer.
+pub const DELETE_NAMES_SECONDS_MAX: u64 = 240;
+
+/// How often a store that fails is asked again before a deletion stops, with a second between.
+pub const DELETE_TRIES_MAX: u32 = 5;
 
 /// A slice of an answer is sent once it holds so much.
 pub const QUERY_SLICE_BYTES: usize = 128 << 10;
@@ -591,6 +618,21 @@ pub const TAIL_RETRY_MILLISECONDS_MIN: u64 = 250;
 
 /// And at least this often.
 pub const TAIL_RETRY_MILLISECONDS_MAX: u64 = 5000;
+
+/// What an import sends at once: the records of it make one batch, which is stored whole or not at all.
+pub const IMPORT_BATCH_BYTES: usize = 384 << 10;
+
+/// How long an import asks a server again that takes nothing.
+pub const IMPORT_WAIT_SECONDS_MAX: u64 = 300;
+
+/// Pages of a database that a backup copies in one step.
+pub const BACKUP_STEP_PAGES: i32 = 1024;
+
+/// How long a backup waits for another process's lock at a time.
+pub const BACKUP_WAIT_MILLISECONDS: u64 = 100;
+
+/// A file is copied in pieces of this size.
+pub const COPY_PIECE_BYTES: usize = 1 << 20;
 
 // open files
 

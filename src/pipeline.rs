@@ -27,7 +27,7 @@ use crate::limits::DRAIN_SECONDS_MAX;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::{Tails, View};
-use data_dir::DataDir;
+pub(crate) use data_dir::DataDir;
 use descriptors::Share;
 use listen::{Listeners, Sockets};
 use stores::Stores;
@@ -75,6 +75,8 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let view = Arc::new(View {
         threads,
         database: stores.database(),
+        databases: stores.databases(),
+        may_delete: config.delete,
         spool: Arc::clone(&spool),
         stores: stores.progress(),
         sources: sources.iter().map(|source| Arc::clone(&source.counters)).collect(),

@@ -55,6 +55,8 @@ pub struct Server {
     pub turns: Arc<Turns>,
     /// The client is on this machine: it may be a browser, and what it sends then be a page's doing.
     pub is_local: bool,
+    /// The client is on this machine, be it by a Unix socket: it may delete records.
+    pub is_on_machine: bool,
 }
 
 /// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
@@ -136,7 +138,7 @@ macro_rules! view {
 }
 
 /// What is answered by what; a name in braces stands for any one part of a path.
-static ROUTES: [(Method, &str, Handler); 17] = [
+static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
     (Method::GET, "/api/v1/records", view!(records)),
     (Method::GET, "/api/v1/records/{id}", view!(record)),
@@ -148,6 +150,7 @@ static ROUTES: [(Method, &str, Handler); 17] = [
     (Method::GET, "/api/v1/errors", view!(errors)),
     (Method::GET, "/api/v1/tail", |call| Box::pin(async move { call.view().tail(&call.ask()) })),
     (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
+    (Method::POST, "/api/v1/delete", |call| Box::pin(post_delete(call))),
     (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
     (Method::POST, "/api/v1/flush", |call| Box::pin(async move { call.view().flush().await })),
     (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
@@ -344,6 +347,14 @@ async fn post_sql(call: Call<'_>) -> Response<Body> {
     answer
 }
 
+async fn post_delete(call: Call<'_>) -> Response<Body> {
+    let answer = call.view().delete(call.request, call.client.server.is_on_machine).await;
+    if answer.status().is_success() {
+        call.exchange.body_read();
+    }
+    answer
+}
+
 /// An answer of plain text.
 pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     whole(StatusCode::OK, "text/plain; charset=utf-8", text)
@@ -404,9 +415,6 @@ mod tests {
 
     use super::*;
 
-    /// Endpoints that the description has, and that are answered in another way than by a route.
-    const ELSEWHERE: [&str; 1] = ["POST /api/v1/delete"];
-
     #[test]
     fn every_route_is_described_and_nothing_else() {
         let document: serde_json::Value = serde_json::from_str(include_str!("view/openapi.json")).unwrap();
@@ -417,8 +425,7 @@ mod tests {
             }
         }
         let routes: BTreeSet<_> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-        let expected = routes.iter().cloned().chain(ELSEWHERE.map(str::to_owned)).collect();
-        assert_eq!(described, expected);
+        assert_eq!(described, routes);
     }
 
     #[test]

@@ -19,6 +19,8 @@ Examples:
   logboom tail 'level>=warn'                what goes wrong now
   logboom sql 'SELECT service, count(*) FROM logs GROUP BY 1'
   logboom status                            what was received, shed, stored
+  logboom delete 'user_id:4711' --before now
+  logboom backup /backup/logboom.db         of the default data folder
 
 Exit codes: 0 fine, 1 failure, 2 usage or configuration.";
 
@@ -98,6 +100,27 @@ Examples:
   logboom sql \"SELECT time, message FROM logs WHERE attributes->>'user' = 42\"
   logboom sql 'SELECT count(*) = max(id) - min(id) + 1 AS nothing_lost FROM logs'";
 
+const DELETE_EXAMPLES: &str = "\
+Deleted records are overwritten in the database and leave the spool's files; log files, backups and what was copied elsewhere \
+are not touched. See docs/operating.md.
+
+Examples:
+  logboom delete 'user_id:4711' --before now --dry-run
+  logboom delete '\"BEGIN PRIVATE KEY\"' --before now
+  logboom delete 'service:shop' --before 30d --yes";
+
+const BACKUP_EXAMPLES: &str = "\
+The file is a SQLite database as it was at one moment, with the place in the spool from which a server goes on.
+
+Examples:
+  logboom backup /backup/logboom.db --data-dir /var/lib/logboom
+  logboom restore /backup/logboom.db --data-dir /var/lib/new";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  logboom export --since 2026-11-01 --until 2026-12-01 -o november.ndjson.zst
+  logboom import november.ndjson.zst --url http://127.0.0.1:9022";
+
 /// The command line.
 pub(super) fn command() -> Command {
     Command::new("logboom")
@@ -108,8 +131,9 @@ pub(super) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(110)
-        .subcommands([serve(), query(), tail(), stats(), sql(), status(), check_config(), schema(), spool()])
-        .subcommands([completions(), man()])
+        .subcommands([serve(), query(), tail(), stats(), sql(), status()])
+        .subcommands([delete(), backup(), restore(), export(), import()])
+        .subcommands([check_config(), schema(), spool(), completions(), man()])
 }
 
 fn serve() -> Command {
@@ -226,6 +250,85 @@ fn status() -> Command {
         .arg(format(&["text", "json"]))
         .arg(color())
         .arg(url())
+}
+
+fn delete() -> Command {
+    Command::new("delete")
+        .about("Deletes records for good, from every database of the server, after showing how many")
+        .after_help(DELETE_EXAMPLES)
+        .arg(
+            Arg::new("query").value_name("QUERY").num_args(1..).help("Which records, as for `logboom query`"),
+        )
+        .arg(moment("before", "Only records before this time: `1h` ago, `now`, or a time").required(true))
+        .arg(switch("dry-run", "Show what would be deleted, and end"))
+        .arg(switch("yes", "Do not ask; needed where standard input is no terminal"))
+        .arg(switch("all", "Take an empty query for what it is: every record before that time"))
+        .arg(url())
+}
+
+fn backup() -> Command {
+    Command::new("backup")
+        .about("Copies the SQLite database of a server, running or not, and checks the copy")
+        .after_help(BACKUP_EXAMPLES)
+        .arg(file("dest", "DEST").help("The file to make; it must not be there yet"))
+        .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
+        .arg(
+            file("database", "FILE")
+                .long("database")
+                .required(false)
+                .help("The database, where it is not in the data folder"),
+        )
+}
+
+fn restore() -> Command {
+    Command::new("restore")
+        .about(
+            "Puts a backup into a data folder that has no database, and checks it; no server may run there",
+        )
+        .arg(file("backup", "BACKUP").help("What `logboom backup` made"))
+        .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
+}
+
+fn export() -> Command {
+    Command::new("export")
+        .about("Writes records as NDJSON, the oldest first")
+        .after_help(EXPORT_EXAMPLES)
+        .arg(
+            Arg::new("query")
+                .value_name("QUERY")
+                .num_args(1..)
+                .help("Which records, as for `logboom query`; all without one"),
+        )
+        .arg(moment("since", "Only records from this time on"))
+        .arg(moment("until", "Only records before this time"))
+        .arg(
+            file("output", "FILE").long("output").short('o').required(false).help(
+                "Where to; compressed where the name ends with .gz or .zst. Without it: standard output",
+            ),
+        )
+        .arg(url())
+}
+
+fn import() -> Command {
+    Command::new("import")
+        .about("Sends what `logboom export` wrote; the records get new ids")
+        .after_help(EXPORT_EXAMPLES)
+        .arg(
+            file("file", "FILE")
+                .help("The file, compressed if its name ends with .gz or .zst; - is standard input"),
+        )
+        .arg(
+            Arg::new("from-line")
+                .long("from-line")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(1..))
+                .help("Begin with this line, where an earlier import ended"),
+        )
+        .arg(url())
+}
+
+fn file(name: &'static str, value_name: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name).required(true).value_parser(value_parser!(std::ffi::OsString))
 }
 
 fn check_config() -> Command {
@@ -382,11 +485,10 @@ mod tests {
         };
         let plain =
             |line: &&str| line.starts_with("  logboom ") && !line.contains("sql") && !line.contains("  what");
-        for line in [SERVE_EXAMPLES, QUERY_EXAMPLES, TAIL_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES]
-            .iter()
-            .flat_map(|text| text.lines())
-            .filter(plain)
-        {
+        let plain_texts =
+            [SERVE_EXAMPLES, QUERY_EXAMPLES, TAIL_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES];
+        let keeping = [DELETE_EXAMPLES, BACKUP_EXAMPLES, EXPORT_EXAMPLES];
+        for line in plain_texts.iter().chain(&keeping).flat_map(|text| text.lines()).filter(plain) {
             let line = line.split(" > ").next().unwrap();
             assert!(line.len() < 80, "{line}");
             command().try_get_matches_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"));

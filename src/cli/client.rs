@@ -87,6 +87,18 @@ impl Client {
         self.answer(request.header("Content-Type", "application/json").send(json))
     }
 
+    /// Posts a body, and gives whatever is answered.
+    pub(super) fn send(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Reply, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header("Content-Type", content_type);
+        let response = request.send(body).map_err(|error| self.unreachable(error))?;
+        let status = response.status().as_u16();
+        let retry_after =
+            response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
+        let reader = BufReader::new(response.into_body().into_reader());
+        let body = Answer { url: self.url.clone(), reader }.all()?;
+        Ok(Reply { status, retry_after, body })
+    }
+
     fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
         let response = result.map_err(|error| self.unreachable(error))?;
         let status = response.status();
@@ -115,6 +127,14 @@ impl Client {
         };
         failure.hint_if(hint)
     }
+}
+
+/// An answer that is good or bad.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// In seconds, where the server wants to be asked again.
+    pub(super) retry_after: Option<u64>,
+    pub(super) body: Vec<u8>,
 }
 
 /// The body of a good answer.

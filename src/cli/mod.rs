@@ -1,10 +1,13 @@
 //! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
 //!
-//! `query`, `tail`, `stats`, `sql` and `status` ask a running server over HTTP; `serve` is that server.
+//! `query`, `tail`, `stats`, `sql`, `status`, `delete`, `export` and `import` ask a running server over HTTP; `serve` is that server.
+//! `backup` and `restore` work on the files of one.
 
 mod arguments;
+mod backup;
 mod check_config;
 mod client;
+mod delete;
 mod documents;
 mod events;
 mod fields;
@@ -16,6 +19,7 @@ mod pager;
 mod paint;
 mod plot;
 mod printer;
+mod progress;
 mod query;
 mod record;
 mod screen;
@@ -27,6 +31,7 @@ mod table;
 mod tail;
 mod terminal;
 mod text;
+mod transfer;
 mod writer;
 
 #[cfg(test)]
@@ -78,6 +83,11 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "stats" => stats::run(matches, &mut Output::stdout(matches)),
         "sql" => sql::run(matches, &mut Output::stdout(matches)),
         "status" => status::run(matches, &mut Output::stdout(matches)),
+        "delete" => delete::run(matches, &mut Output::stdout(matches)),
+        "backup" => backup::back_up(matches, &mut Output::stdout(matches)),
+        "restore" => backup::restore(matches, &mut Output::stdout(matches)),
+        "export" => transfer::export(matches, &mut Output::stdout(matches)),
+        "import" => transfer::import(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
         "spool" => read_spool(matches),
         "completions" => documents::print_completions(matches, &mut Output::stdout(matches)),

@@ -7,7 +7,8 @@ use super::store::{StoreConfig, StoreUrl};
 use super::{Config, SpoolConfig};
 use crate::failure::Failure;
 use crate::limits::{
-    FRAME_BYTES_LIMIT, LABELS_BYTES_MAX, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN, THREADS_MAX,
+    FRAME_BYTES_LIMIT, LABELS_BYTES_MAX, RETENTION_SERVICES_MAX, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN,
+    THREADS_MAX,
 };
 use crate::store::file::LineFormat;
 
@@ -19,6 +20,7 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     check_listeners(&config.listen)?;
     check_labels(&config.listen)?;
     check_line_formats(&config.stores)?;
+    check_services(&config.stores)?;
     check_store_names(&config.stores)?;
     check_store_paths(&config.stores)
 }
@@ -108,6 +110,23 @@ fn is_same_socket(one: &Listener, other: &Listener) -> bool {
         (ListenAddress::Unix(a), ListenAddress::Unix(b)) => normal(a) == normal(b),
         _ => false,
     }
+}
+
+fn check_services(stores: &[StoreConfig]) -> Result<(), Failure> {
+    for store in stores {
+        for (at, one) in store.retention.iter().enumerate() {
+            if store.retention[..at].iter().any(|other| other.service == one.service) {
+                return Err(Failure::usage(format!("`retention` names the service `{}` twice", one.service)));
+            }
+        }
+        if store.retention.len() > RETENTION_SERVICES_MAX {
+            return Err(Failure::usage(format!("`retention` names {} services", store.retention.len()))
+                .because(format!(
+                    "the most is {RETENTION_SERVICES_MAX}: each is looked for in every record"
+                )));
+        }
+    }
+    Ok(())
 }
 
 fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {

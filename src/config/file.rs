@@ -114,8 +114,7 @@ impl Source<'_> {
         let Some(about) = options::ALL.iter().find(|about| about.key == name && belongs(about)) else {
             return Err(self.unknown(line, name, belongs));
         };
-        let texts = texts(about, value.get_ref())
-            .ok_or_else(|| self.wrong(line, &format!("`{name}` is neither text, number nor list")))?;
+        let texts = texts(about, value.get_ref()).ok_or_else(|| self.wrong(line, &not_understood(about)))?;
         values.put(about, texts, Origin::File { path: self.name.into(), line });
         Ok(())
     }
@@ -139,11 +138,27 @@ impl Source<'_> {
 fn texts(about: &About, value: &DeValue<'_>) -> Option<Vec<String>> {
     match value {
         DeValue::String(text) if about.form == Form::List => Some(split_list(text)),
-        DeValue::Array(array) if about.form == Form::List => {
-            array.iter().map(|value| text(value.get_ref())).collect()
-        }
+        DeValue::Array(array) if about.form == Form::List => array
+            .iter()
+            .map(|value| text(value.get_ref()).or_else(|| table_text(about, value.get_ref())))
+            .collect(),
         value => Some(vec![text(value)?]),
     }
+}
+
+fn not_understood(about: &About) -> String {
+    if about.key == options::RETENTION.about.key {
+        return "`retention` is neither a list of texts nor of tables with `service` and `age` alone".into();
+    }
+    format!("`{}` is neither text, number nor list", about.key)
+}
+
+/// A table of `[[retention]]` as the text that a flag would give.
+fn table_text(about: &About, value: &DeValue<'_>) -> Option<String> {
+    let DeValue::Table(table) = value else { return None };
+    let part = |name: &str| text(table.get(name)?.get_ref());
+    (about.key == options::RETENTION.about.key && table.len() == 2)
+        .then(|| Some(format!("{}={}", part("service")?, part("age")?)))?
 }
 
 fn text(value: &DeValue<'_>) -> Option<String> {

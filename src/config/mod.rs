@@ -63,6 +63,8 @@ pub struct Config {
     pub query_seconds_max: u64,
     /// The most rows of an SQL query's answer.
     pub query_rows_max: usize,
+    /// Whether records can be deleted over HTTP, from this machine.
+    pub delete: bool,
     /// The longest that an orderly stop may take, in seconds.
     pub shutdown_seconds_max: u64,
     /// How much of the program's own messages is shown.
@@ -117,6 +119,7 @@ impl Config {
             connections_max: values.one(&options::CONNECTIONS_MAX)?,
             query_seconds_max: values.one(&options::QUERY_SECONDS_MAX)?,
             query_rows_max: values.one(&options::QUERY_ROWS_MAX)?,
+            delete: values.one(&options::DELETE)?,
             shutdown_seconds_max: values.one(&options::SHUTDOWN_SECONDS_MAX)?,
             log_level: values.one(&options::LOG_LEVEL)?,
             log_format: values.one(&options::LOG_FORMAT)?,

@@ -11,7 +11,8 @@ use super::shape::{
     OPTIONAL_SIZE, PATH, SECONDS, SIZE, SWITCH, TEXT,
 };
 use super::spool::{WHEN_FULL_SHAPE, WhenFull};
-use super::store::{OPTIONAL_NODE, STORE_NAME, STORE_URL, StoreUrl};
+use super::store::{OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
+use crate::store::ServiceRetention;
 
 settings! {
     /// The folder of the spool and of the default database. It is created if it is missing.
@@ -72,6 +73,10 @@ settings! {
     RETENTION_AGE: Option<Duration> = EachStore, "retention_age", OPTIONAL_DURATION, "none";
     /// Databases only: the oldest records are deleted while the database is larger than this.
     RETENTION_BYTES: Option<u64> = EachStore, "retention_bytes", OPTIONAL_SIZE, "none";
+    /// Databases only: records of these services are deleted earlier than the others, once they are older than this; age counts
+    /// as for `retention_age`. `=3d` stands for records without a service. In the file also as tables:
+    /// `[[retention]]` with `service` and `age`.
+    RETENTION: ServiceRetention = EachStore, "retention", SERVICE_RETENTION, "none";
     /// PostgreSQL only: what this instance is called in the column `node`, and where its position is kept. No two may have
     /// one name. With `none`, a random name that is kept in the data folder.
     NODE: Option<String> = EachStore, "node", OPTIONAL_NODE, "none";
@@ -94,4 +99,7 @@ settings! {
     QUERY_SECONDS_MAX: u64 = View, "query_seconds_max", SECONDS, "30";
     /// How many rows one SQL query may answer. The rest is cut, and the answer says so.
     QUERY_ROWS_MAX: usize = View, "query_rows_max", COUNT, "100000";
+    /// Whether `logboom delete` and `POST /api/v1/delete` may delete records; in any case only clients on this machine can.
+    /// Switch it off where records are evidence.
+    DELETE: bool = View, "delete", SWITCH, "true";
 }

@@ -38,7 +38,7 @@ rotate_daily = true
 rotate_keep = 14
 ```
 
-The other commands (`query`, `sql`, `status`) need only the address of the server: `--url`, or the variable
+The other commands (`query`, `sql`, `status`, `delete`, `export`, `import`) need only the address of the server: `--url`, or the variable
 `LOGBOOM_URL`; `http://127.0.0.1:9022` by default.
 ";
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options;
-use super::shape::{Form, Shape, optional};
+use super::shape::{Form, Shape, duration, optional};
 use super::values::Values;
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
+use crate::store::ServiceRetention;
 use crate::store::postgres::PostgresUrl;
 
 /// One store.
@@ -28,6 +29,8 @@ pub struct StoreConfig {
     pub retention_age: Option<Duration>,
     /// Databases: the oldest records are deleted while it is larger than this, in bytes.
     pub retention_bytes: Option<u64>,
+    /// Databases: services whose records are kept for a shorter time; each once.
+    pub retention: Vec<ServiceRetention>,
     /// PostgreSQL: what this instance is called there; `None` is the random name of its data folder.
     pub node: Option<String>,
     /// Files: the format of a line, as Python's `logging.Formatter` takes it.
@@ -73,6 +76,18 @@ pub(super) const OPTIONAL_NODE: Shape<Option<String>> = Shape {
     accepts: "letters, digits, `-`, `_` and `.`, at most 64; or `none`",
     form: Form::One,
     parse: |text| optional(parse_name, text),
+};
+
+/// The values of `retention`.
+pub(super) const SERVICE_RETENTION: Shape<ServiceRetention> = Shape {
+    name: "SERVICE=AGE",
+    accepts: "a service and a duration such as `debug-noise=3d`, or `none`",
+    form: Form::List,
+    parse: |text| {
+        let (service, age) = text.rsplit_once('=').ok_or("has no `=`")?;
+        let age = duration(age).map_err(|error| format!("has an age that {error}"))?;
+        Ok(ServiceRetention { service: service.into(), age })
+    },
 };
 
 /// The file of the default database within the data folder.
@@ -209,6 +224,7 @@ impl StoreConfig {
             flush_interval: values.one(&options::FLUSH_INTERVAL)?,
             retention_age: values.one(&options::RETENTION_AGE)?,
             retention_bytes: values.one(&options::RETENTION_BYTES)?,
+            retention: values.any(&options::RETENTION)?,
             node: values.one(&options::NODE)?,
             line_format: values.one(&options::LINE_FORMAT)?,
             rotate_bytes: values.one(&options::ROTATE_BYTES)?,
@@ -244,6 +260,20 @@ mod tests {
             let error = StoreUrl::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn services_that_are_kept_for_a_shorter_time() {
+        let read = SERVICE_RETENTION.parse;
+        let days = |service: &str, days: u64| ServiceRetention {
+            service: service.into(),
+            age: Duration::from_secs(days * 86_400),
+        };
+        assert_eq!(read("debug-noise=3d"), Ok(days("debug-noise", 3)));
+        assert_eq!(read("a=b=1d"), Ok(days("a=b", 1)));
+        assert_eq!(read("=1d"), Ok(days("", 1)));
+        assert_eq!(read("noise"), Err("has no `=`".into()));
+        assert_eq!(read("noise=soon"), Err("has an age that is not a duration".into()));
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn defaults() {
         flush_interval: Duration::from_millis(200),
         retention_age: None,
         retention_bytes: None,
+        retention: Vec::new(),
         node: None,
         line_format: "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s".into(),
         rotate_bytes: None,
@@ -83,6 +84,7 @@ fn every_option_can_be_given_in_every_way() {
     for about in options::ALL.iter().filter(|about| about.is_global()) {
         let text = match about.key {
             "log_file" => "a.log",
+            "retention" => "noise=3d",
             key if about.default == "none" && key == "retention_age" => "30d",
             _ if about.default == "none" => "70000",
             _ => about.default,

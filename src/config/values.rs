@@ -110,7 +110,14 @@ impl Values {
         if given.texts.is_empty() {
             return Err(bad_value(&setting.about, &given.origin, "the list is empty".into()));
         }
-        given.texts.iter().map(|text| setting.read(text, &given.origin)).collect()
+        self.any(setting)
+    }
+
+    /// The values of an option that takes a list, which may be empty or `none`.
+    pub fn any<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
+        let given = self.given(&setting.about);
+        let texts = given.texts.iter().filter(|text| *text != "none");
+        texts.map(|text| setting.read(text, &given.origin)).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
 
 /// A data folder that this process holds.
-pub(super) struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     /// Locked while it is open; the system lets go of it however the process ends.
     _lock: File,
@@ -17,7 +17,7 @@ pub(super) struct DataDir {
 
 impl DataDir {
     /// Creates the folder when it is not there, and locks it.
-    pub(super) fn open(path: &Path) -> Result<DataDir, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<DataDir, Failure> {
         let failed = || Failure::new(format!("cannot use the data folder {}", path.display()));
         fs::create_dir_all(path)
             .map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;

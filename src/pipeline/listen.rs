@@ -312,8 +312,8 @@ async fn serve(
     let host = source.host_of(peer.address);
     // Each future apart, so that a connection has memory for its own protocol only.
     if protocol == Protocol::Http {
-        let is_local = peer.address.is_some_and(|address| address.to_canonical().is_loopback());
-        serve_http(stream, source, &shared, (host, is_local), stop).await;
+        let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
+        serve_http(stream, source, &shared, (host, is_loopback), stop).await;
     } else {
         let bounds = Arc::clone(&shared.bounds);
         Box::pin(stream::serve(stream, source, bounds, host, peer.process_id, stop)).await;
@@ -324,7 +324,7 @@ async fn serve_http(
     stream: Stream,
     source: Arc<Source>,
     shared: &Shared,
-    (host, is_local): (String, bool),
+    (host, is_loopback): (String, Option<bool>),
     stop: watch::Receiver<bool>,
 ) {
     let server = Arc::new(Server {
@@ -332,7 +332,8 @@ async fn serve_http(
         bounds: Arc::clone(&shared.http_bounds),
         view: Arc::clone(&shared.view),
         turns: Arc::clone(&shared.turns),
-        is_local,
+        is_local: is_loopback.unwrap_or(false),
+        is_on_machine: is_loopback.unwrap_or(true),
     });
     Box::pin(server::serve(stream, server, host, stop)).await;
 }

@@ -22,7 +22,7 @@ use crate::store::{Database, Flush, Progress, Retention, Shipper, Store};
 pub(super) struct Stores {
     waiting: Vec<Configured>,
     progress: Vec<Arc<Progress>>,
-    database: Option<Database>,
+    databases: Vec<(Arc<Progress>, Database)>,
     /// Set to have a log file reopened.
     reopen: Vec<Arc<AtomicBool>>,
 }
@@ -42,26 +42,33 @@ impl Stores {
     /// Opens nothing yet: a store that is not there now must not keep the server from starting.
     pub(super) fn new(configs: &[StoreConfig], data_dir: &DataDir) -> Result<Stores, Failure> {
         let mut stores =
-            Stores { waiting: Vec::new(), progress: Vec::new(), database: None, reopen: Vec::new() };
+            Stores { waiting: Vec::new(), progress: Vec::new(), databases: Vec::new(), reopen: Vec::new() };
         for config in configs {
-            let store = stores.open(config, data_dir)?;
+            let progress = Progress::new(&config.name, config.url.kind());
+            let store = stores.open(config, data_dir, &progress)?;
             let flush = Flush {
                 rows: config.flush_rows as u64,
                 bytes: config.flush_bytes as u64,
                 interval: config.flush_interval,
             };
-            stores.progress.push(Progress::new(&config.name, config.url.kind()));
+            stores.progress.push(progress);
             stores.waiting.push(Configured { store, flush });
         }
         Ok(stores)
     }
 
-    fn open(&mut self, config: &StoreConfig, data_dir: &DataDir) -> Result<AnyStore, Failure> {
+    fn open(
+        &mut self,
+        config: &StoreConfig,
+        data_dir: &DataDir,
+        progress: &Arc<Progress>,
+    ) -> Result<AnyStore, Failure> {
         let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
         match &config.url {
             StoreUrl::Sqlite(path) => {
-                self.database.get_or_insert_with(|| Database::Sqlite(path.clone()));
-                Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(path.clone(), retention))))
+                self.databases.push((Arc::clone(progress), Database::Sqlite(path.clone())));
+                let store = SqliteStore::new(path.clone(), retention).with_services(&config.retention);
+                Ok(AnyStore::Sqlite(Box::new(store)))
             }
             StoreUrl::File(path) => {
                 let line_format = LineFormat::parse(&config.line_format).map_err(|error| {
@@ -85,8 +92,8 @@ impl Stores {
                     Failure::usage(format!("the store {} cannot be reached", config.name)).because(error)
                 })?;
                 tracing::info!(store = config.name, node, "writing as this node");
-                self.database.get_or_insert_with(|| Database::Postgres(store.database()));
-                Ok(AnyStore::Postgres(Box::new(store)))
+                self.databases.push((Arc::clone(progress), Database::Postgres(store.database())));
+                Ok(AnyStore::Postgres(Box::new(store.with_services(&config.retention))))
             }
         }
     }
@@ -139,7 +146,12 @@ impl Stores {
 
     /// The first store that can be queried.
     pub(super) fn database(&self) -> Option<Database> {
-        self.database.clone()
+        self.databases.first().map(|(_, database)| database.clone())
+    }
+
+    /// All stores whose records can be found and deleted.
+    pub(super) fn databases(&self) -> Vec<(Arc<Progress>, Database)> {
+        self.databases.clone()
     }
 
     /// Has every log file opened again at its path.

@@ -1,8 +1,12 @@
 //! A record as JSON, in the one shape that the HTTP API, the command line and exports share.
 
+use std::borrow::Cow;
 use std::io::Write;
 
-use super::{RecordId, RecordRef, time};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Origin, RecordId, RecordRef, severity, time};
 
 /// Appends `{"id":1,"timestamp":"..","severity":"INFO",...}`; empty fields are left out.
 pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
@@ -29,6 +33,95 @@ pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(record.attributes.as_bytes());
     }
     out.push(b'}');
+}
+
+/// A record as [`write`] wrote it. Names mean what they mean there, and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written<'a> {
+    /// The id that it had.
+    #[serde(default)]
+    pub id: RecordId,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    #[serde(borrow, default)]
+    severity: Cow<'a, str>,
+    #[serde(default)]
+    severity_number: u8,
+    #[serde(borrow, default)]
+    service: Cow<'a, str>,
+    #[serde(borrow, default)]
+    logger: Cow<'a, str>,
+    #[serde(borrow, default)]
+    host: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow, default)]
+    trace_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    span_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    event_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    file: Cow<'a, str>,
+    #[serde(default)]
+    line: u32,
+    #[serde(borrow, default)]
+    function: Cow<'a, str>,
+    #[serde(default)]
+    process_id: u32,
+    #[serde(borrow, default)]
+    thread: Cow<'a, str>,
+    #[serde(borrow, default)]
+    attributes: Option<&'a RawValue>,
+}
+
+impl<'a> Written<'a> {
+    /// Reads one; the error is a sentence.
+    pub fn read(text: &'a str) -> Result<Written<'a>, String> {
+        if !text.trim_start().starts_with('{') {
+            return Err("it is not a JSON object".into());
+        }
+        let written: Written<'a> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if time::parse(&written.timestamp).is_none() {
+            return Err(format!("`{}` is not a time", written.timestamp));
+        }
+        if written.severity_number > 24 {
+            return Err(format!("{} is not a severity", written.severity_number));
+        }
+        if written.attributes.is_some_and(|attributes| !attributes.get().starts_with('{')) {
+            return Err("`attributes` is not an object".into());
+        }
+        Ok(written)
+    }
+
+    /// The record.
+    pub fn record(&self) -> RecordRef<'_> {
+        // The number's own name is written where there is no other word for it.
+        let severity_text =
+            if self.severity == severity::name(self.severity_number) { "" } else { &*self.severity };
+        RecordRef {
+            timestamp: time::parse(&self.timestamp).unwrap_or_default(),
+            observed_timestamp: 0,
+            severity_number: self.severity_number,
+            origin: Origin {
+                service: &self.service,
+                logger: &self.logger,
+                host: &self.host,
+                severity_text,
+                file: &self.file,
+                line: self.line,
+                function: &self.function,
+                process_id: self.process_id,
+                thread: &self.thread,
+            },
+            message: &self.message,
+            trace_id: &self.trace_id,
+            span_id: &self.span_id,
+            event_name: &self.event_name,
+            attributes: self.attributes.map_or("", RawValue::get),
+        }
+    }
 }
 
 /// Appends `value` as a JSON string.

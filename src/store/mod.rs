@@ -1,6 +1,7 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
 mod clock;
+mod errand;
 pub mod file;
 pub mod postgres;
 mod search;
@@ -10,6 +11,7 @@ pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod contract;
 
+pub use errand::{Doomed, Names};
 pub use search::{Fields, Search};
 pub use shipper::{Flush, Progress, Shipper};
 
@@ -42,6 +44,25 @@ pub trait Store: Send + 'static {
 
     /// Does one bounded slice of housekeeping (retention, rotation), and tells whether there is more to do at once.
     fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Deletes records and dead letters in one transaction, which also notes in `logs_deleted` how many; those that are not
+    /// there are passed over. Gives how many there were. Only databases can.
+    fn delete(&mut self, doomed: &Doomed) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        let _ = doomed;
+        async { Err(StoreError::new("this store cannot delete single records")) }
+    }
+
+    /// Deletes names that no record has any more, unless one that came since has them. Gives how many went.
+    fn delete_names(&mut self, names: &Names) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        let _ = names;
+        async { Ok(0) }
+    }
+
+    /// Makes what was deleted durable, and takes it out of the store's own files as far as it can. Gives 1 when that is done, 0
+    /// when somebody who reads is in the way for a moment.
+    fn scrub(&mut self) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        async { Ok(1) }
+    }
 }
 
 /// What can be read back.
@@ -69,6 +90,15 @@ pub struct Retention {
     pub age: Option<Duration>,
     /// The oldest are deleted once the database holds more bytes than this.
     pub bytes: Option<u64>,
+}
+
+/// How long the records of one service are kept, where that is shorter than for the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRetention {
+    /// The service; empty for records without one.
+    pub service: String,
+    /// Older records are deleted.
+    pub age: Duration,
 }
 
 /// Why a store does not take anything now. The shipper tries again, for ever; the spool keeps the records meanwhile.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Store, StoreError};
+use super::errand::{Errand, Errands, Request};
+use super::{Doomed, Names, Store, StoreError};
 use crate::limits::{
     STORE_MAINTAIN_SECONDS, STORE_RETRY_MILLISECONDS_MAX, STORE_RETRY_MILLISECONDS_MIN,
     STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
@@ -50,6 +51,7 @@ pub struct Progress {
     position: watch::Sender<RecordId>,
     /// Someone waits for this position: do not wait for more records.
     wanted: AtomicU64,
+    errands: Errands,
     last_error: Mutex<Option<String>>,
 }
 
@@ -66,6 +68,7 @@ impl Progress {
             missing: AtomicU64::new(0),
             position: watch::Sender::new(0),
             wanted: AtomicU64::new(0),
+            errands: Errands::default(),
             last_error: Mutex::new(None),
         })
     }
@@ -89,6 +92,21 @@ impl Progress {
             // The sender lives as long as the program.
             let _ = positions.wait_for(|reached| *reached >= position).await;
         }
+    }
+
+    /// Has the store delete records; see [`Store::delete`]. `None` when nothing ships to it any more.
+    pub async fn delete(&self, doomed: Doomed) -> Option<Result<u64, StoreError>> {
+        self.errands.ask(Request::Delete(doomed)).await
+    }
+
+    /// Has the store delete names that no record has any more; see [`Store::delete_names`].
+    pub async fn delete_names(&self, names: Names) -> Option<Result<u64, StoreError>> {
+        self.errands.ask(Request::DeleteNames(names)).await
+    }
+
+    /// Has the store take what was deleted out of its files; see [`Store::scrub`].
+    pub async fn scrub(&self) -> Option<Result<u64, StoreError>> {
+        self.errands.ask(Request::Scrub).await
     }
 
     fn set_error(&self, error: Option<String>) {
@@ -164,6 +182,10 @@ impl<S: Store> Shipper<S> {
         self.wait().await;
         if self.reader.pending() > 0 && self.is_due() {
             self.ship().await?;
+        }
+        self.run_errand().await;
+        if !self.connected {
+            return Ok(());
         }
         let now = Instant::now();
         if self.unsynced_rows > 0 && (now >= self.sync_at || self.unsynced_rows >= STORE_SYNC_ROWS) {
@@ -250,7 +272,8 @@ impl<S: Store> Shipper<S> {
             if self.unsynced_rows > 0 { self.sync_at.min(self.maintain_at) } else { self.maintain_at };
         if self.reader.pending() == 0 {
             self.waiting_since = None;
-            let _ = timeout_at(deadline, self.reader.filled(1, 1)).await;
+            let filled = timeout_at(deadline, self.reader.filled(1, 1));
+            or_errand(&self.progress, filled).await;
         }
         if self.reader.pending() == 0 {
             return;
@@ -258,7 +281,8 @@ impl<S: Store> Shipper<S> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         if !self.is_due() {
             let deadline = deadline.min(since + self.flush.interval);
-            let _ = timeout_at(deadline, self.reader.filled(self.flush.rows, self.flush.bytes)).await;
+            let filled = timeout_at(deadline, self.reader.filled(self.flush.rows, self.flush.bytes));
+            or_errand(&self.progress, filled).await;
         }
     }
 
@@ -293,6 +317,18 @@ impl<S: Store> Shipper<S> {
         Ok(())
     }
 
+    /// Whoever asked is told what went wrong: nothing of that is about shipping, but the store begins anew after it.
+    async fn run_errand(&mut self) {
+        let Some(Errand { request, answer }) = self.progress.errands.take() else { return };
+        let result = match &request {
+            Request::Delete(doomed) => self.store.delete(doomed).await,
+            Request::DeleteNames(names) => self.store.delete_names(names).await,
+            Request::Scrub => self.store.scrub().await,
+        };
+        self.connected = result.is_ok();
+        let _ = answer.send(result); // they may have gone
+    }
+
     async fn sync(&mut self) -> Result<(), StoreError> {
         let durable = self.store.sync().await?;
         self.unsynced_rows = 0;
@@ -321,6 +357,14 @@ impl<S: Store> Shipper<S> {
         }
         tokio::time::sleep(self.retry).await;
         self.retry = (self.retry * 2).min(Duration::from_millis(STORE_RETRY_MILLISECONDS_MAX));
+    }
+}
+
+/// Waits, but no longer than until there is an errand.
+async fn or_errand<T>(progress: &Progress, wait: impl Future<Output = T>) {
+    tokio::select! {
+        _ = wait => {}
+        () = progress.errands.arrived() => {}
     }
 }
 

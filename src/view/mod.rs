@@ -4,6 +4,7 @@ mod answer;
 mod context;
 mod count;
 mod cursor;
+mod delete;
 mod errors;
 mod export;
 mod fields;
@@ -43,6 +44,10 @@ pub struct View {
     pub threads: Threads,
     /// The first store that can be queried.
     pub database: Option<Database>,
+    /// All that can be deleted from, the one above first; and whether that is allowed.
+    pub databases: Vec<(Arc<store::Progress>, Database)>,
+    /// See above.
+    pub may_delete: bool,
     /// The queue.
     pub spool: Arc<Spool>,
     /// How far each store is.

@@ -128,7 +128,7 @@ fn listed(words: &[&str]) -> String {
 }
 
 /// What is wrong with a query, and where: in characters, for whoever marks it.
-fn not_understood(text: &str, error: &QueryError) -> Refusal {
+pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
     Box::new(server::problem_at(

@@ -111,8 +111,12 @@ impl<F: Fold> Sink for All<F> {
 impl Scan {
     /// Begins a search, which has as much time as a query may take.
     pub(super) fn new(view: &View, search: Search) -> Result<Scan, Refusal> {
-        let database = view.database()?;
-        Ok(Scan {
+        Ok(Scan::over(view, view.database()?, search))
+    }
+
+    /// The same over a certain database.
+    pub(super) fn over(view: &View, database: Database, search: Search) -> Scan {
+        Scan {
             threads: view.threads,
             running: Arc::clone(&view.queries.running),
             rows: rows_min(&database),
@@ -123,7 +127,7 @@ impl Scan {
             deadline: Instant::now() + view.query_duration_max,
             reader: None,
             position: None,
-        })
+        }
     }
 
     /// Everything was searched.

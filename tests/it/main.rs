@@ -21,6 +21,7 @@ mod failures;
 mod harness;
 mod hostile;
 mod http;
+mod keep;
 mod lifecycle;
 mod load;
 mod load_2017;

@@ -186,6 +186,9 @@ impl Outcome {
     }
 }
 
+/// The content type of what `logboom export` writes: lines of records that are taken for exactly what they are.
+pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
+
 /// Reads a request's body to its end and makes its records durable.
 pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bounds, host: &str) -> Outcome {
     let (parts, body) = request.into_parts();
@@ -194,6 +197,7 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
         bounds,
         host,
         splitter: Splitter::new(framing(&parts)),
+        is_exported: is_exported(&parts),
         batch: Memory::batch(),
         receipts: Vec::new(),
         outcome: Outcome::default(),
@@ -204,6 +208,10 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
         upload.outcome.failure = Some(failure);
     }
     upload.finish().await
+}
+
+fn is_exported(parts: &Parts) -> bool {
+    parts.headers.get(CONTENT_TYPE).is_some_and(|content_type| content_type == EXPORTED)
 }
 
 fn framing(parts: &Parts) -> Framing {
@@ -253,6 +261,8 @@ struct Upload<'a> {
     bounds: &'a Bounds,
     host: &'a str,
     splitter: Splitter,
+    /// The records are this program's own, not to be interpreted.
+    is_exported: bool,
     batch: Batch,
     /// Of the batches that are under way, with their numbers of records.
     receipts: Vec<(Receipt, u64)>,
@@ -332,14 +342,17 @@ impl Upload<'_> {
 
     /// Decodes the values that the splitter gives.
     fn decode(&mut self, split: impl FnOnce(&mut Splitter, &mut dyn FnMut(u64, Result<&[u8], Rejection>))) {
-        let Upload { source, host, splitter, batch, outcome, .. } = self;
+        let Upload { source, host, splitter, is_exported, batch, outcome, .. } = self;
         let arrival = source.arrival(host, 0);
         let mut received = 0;
         MEMORY.with_borrow_mut(|Memory { scratch, .. }| {
             split(splitter, &mut |line, value| {
                 received += 1;
-                if let Err(rejection) = value.and_then(|value| json::decode(value, &arrival, scratch, batch))
-                {
+                let decoded = value.and_then(|value| match is_exported {
+                    false => json::decode(value, &arrival, scratch, batch),
+                    true => json::decode_exported(value, arrival.observed_timestamp, batch),
+                });
+                if let Err(rejection) = decoded {
                     source.counters.rejected.add(rejection.reason, 1);
                     outcome.reject(line, &rejection);
                 }

@@ -13,7 +13,8 @@ pub enum Framing {
 impl Framing {
     /// The framing that a `Content-Type` header tells; parameters are ignored.
     pub fn of_content_type(content_type: &str) -> Framing {
-        const LINES: [&str; 10] = [
+        const LINES: [&str; 11] = [
+            crate::ingest::http::EXPORTED,
             "application/x-ndjson",
             "application/ndjson",
             "application/jsonl",

@@ -5,6 +5,7 @@
 
 mod decode;
 mod exception;
+mod exported;
 mod fields;
 mod framing;
 mod members;
@@ -21,5 +22,6 @@ mod text;
 mod tests;
 
 pub use decode::{Scratch, decode};
+pub use exported::decode_exported;
 pub use framing::Framing;
 pub use splitter::Splitter;

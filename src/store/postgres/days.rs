@@ -67,6 +67,11 @@ impl Days {
         self.known.first().copied()
     }
 
+    /// All days that have one.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = Day> {
+        self.known.iter().rev().copied()
+    }
+
     /// Makes the partitions that these days lack, those nearest to today first.
     pub(super) async fn ensure(
         &mut self,
@@ -222,7 +227,7 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
 }
 
 /// `logs_20261122`.
-fn name(day: Day) -> String {
+pub(super) fn name(day: Day) -> String {
     date(day).strftime("logs_%Y%m%d").to_string()
 }
 

@@ -22,6 +22,7 @@
 
 pub mod count;
 mod days;
+mod delete;
 mod endpoint;
 mod fault;
 mod node;
@@ -30,6 +31,7 @@ pub mod read;
 mod retention;
 mod rows;
 mod schema;
+mod services;
 mod session;
 mod socket;
 pub mod statement;
@@ -53,10 +55,11 @@ use self::endpoint::Endpoint;
 use self::fault::Fault;
 use self::read::PostgresDatabase;
 use self::rows::Rows;
+use self::services::Rule;
 use self::session::Session;
 use self::write::Writer;
 use super::clock::Clock;
-use super::{Retention, Store, StoreError, Written};
+use super::{Doomed, Retention, ServiceRetention, Store, StoreError, Written};
 use crate::record::RecordId;
 use crate::spool::Chunk;
 
@@ -66,6 +69,7 @@ pub struct PostgresStore {
     database: PostgresDatabase,
     retention: Retention,
     clock: Clock,
+    services: Vec<Rule>,
     rows: Rows,
     /// By which this process knows itself again; see `node.rs`.
     process: i64,
@@ -89,12 +93,20 @@ impl PostgresStore {
             database: PostgresDatabase::new(endpoint, node),
             retention,
             clock: Clock::new(),
+            services: Vec::new(),
             rows: Rows::new(node),
             process: RandomState::new().hash_one(()).cast_signed(),
             epoch: 0,
             writer: None,
             told: None,
         })
+    }
+
+    /// Keeps the records of these services for a shorter time.
+    #[must_use]
+    pub fn with_services(mut self, services: &[ServiceRetention]) -> PostgresStore {
+        self.services = services.iter().map(Rule::new).collect();
+        self
     }
 
     /// For reading what it has written.
@@ -161,6 +173,11 @@ impl Store for PostgresStore {
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
         let result = self.try_maintain().await;
+        self.conclude(result)
+    }
+
+    async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
+        let result = self.try_delete(doomed).await;
         self.conclude(result)
     }
 }

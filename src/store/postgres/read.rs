@@ -205,6 +205,21 @@ impl PostgresReader {
         line.drive_within(seconds_max, work).await
     }
 
+    /// The first dead letters with ids from `from` on, as JSON.
+    pub async fn dead_letters(
+        &mut self,
+        from: RecordId,
+        count: usize,
+    ) -> Result<Vec<(RecordId, String)>, StoreError> {
+        let sql = "SELECT id, record FROM logs_dead_letter WHERE node = $1 AND id >= $2 ORDER BY id LIMIT $3";
+        let Session { client, line } = &mut self.session;
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.database.node, &(from as i64), &(count as i64)];
+        let rows = line.drive(client.query(sql, &parameters)).await;
+        let rows = rows.map_err(|fault| self.database.explain(&fault))?;
+        let letter = |row: &Row| Some((row.try_get::<_, i64>(0).ok()? as u64, row.try_get(1).ok()?));
+        Ok(rows.iter().filter_map(letter).collect())
+    }
+
     pub(super) fn node(&self) -> &str {
         &self.database.node
     }

@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use super::PostgresStore;
 use super::days::{Day, age, day_of};
 use super::fault::Fault;
+use super::services;
 use super::session::Session;
 use super::write::Writer;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
@@ -25,11 +26,21 @@ impl PostgresStore {
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
         let retention = self.retention;
         self.connect().await?;
-        let (clock, writer) = match self {
-            PostgresStore { clock, writer: Some(writer), .. } => (clock, writer),
-            _ => return Ok(false),
+        let PostgresStore { clock, services, database, writer: Some(writer), .. } = self else {
+            return Ok(false);
         };
-        let fault = match maintain(clock, writer, retention).await {
+        let slice = async {
+            if maintain(clock, writer, retention, &database.node).await? {
+                return Ok::<_, Fault>(true);
+            }
+            for rule in services {
+                if rule.expire(writer, &database.node).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let fault = match slice.await {
             Err(fault) if fault.is_refusal() => fault,
             result => return result,
         };
@@ -43,7 +54,12 @@ impl PostgresStore {
     }
 }
 
-async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {
+async fn maintain(
+    clock: &mut Clock,
+    writer: &mut Writer,
+    retention: Retention,
+    node: &str,
+) -> Result<bool, Fault> {
     let now = time::now();
     let today = day_of(now);
     let Writer { session, days, .. } = writer;
@@ -64,20 +80,23 @@ async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) 
             return delete_early(session, age_max, now).await;
         }
         if let Some(day) = oldest.filter(|_| is_credible) {
-            return drop_day(writer, day).await;
+            return drop_day(writer, day, node).await;
         }
     }
     if let Some(bytes_max) = retention.bytes
         && let Some(day) = writer.days.oldest().filter(|day| *day < today)
         && used_bytes(&mut writer.session).await? > bytes_max
     {
-        return drop_day(writer, day).await;
+        return drop_day(writer, day, node).await;
     }
     Ok(false)
 }
 
-async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
-    writer.days.drop(&mut writer.session, day).await.map(|()| true)
+async fn drop_day(writer: &mut Writer, day: Day, node: &str) -> Result<bool, Fault> {
+    let Writer { session, days, .. } = writer;
+    days.drop(session, day).await?;
+    services::forget(session, node, days).await?;
+    Ok(true)
 }
 
 /// Whether the default partition has rows of before.

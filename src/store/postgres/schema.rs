@@ -13,7 +13,7 @@ use crate::limits::POSTGRES_DEFINITION_SECONDS_MAX;
 const SCHEMA_VERSION: i32 = 1;
 
 /// The statements that make everything.
-pub const SCHEMA: &str = include_str!("schema.sql");
+pub const SCHEMA: &str = concat!(include_str!("schema.sql"), "\n", include_str!("deleted.sql"));
 
 /// Taken in the transaction of every change of a table: one lock for each schema, for locks are of the whole database.
 pub(super) const LOCK: &str =

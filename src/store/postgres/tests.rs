@@ -78,6 +78,80 @@ fn contract() {
     contract::check(|| Server::shared().database());
 }
 
+fn doomed(ids: impl IntoIterator<Item = RecordId>, times: (i64, i64)) -> Doomed {
+    Doomed { ids: ids.into_iter().collect(), times: Some(times) }
+}
+
+#[test]
+fn deleted_records_are_accounted_for() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    let times =
+        [at("2026-11-20T00:00:00Z"), at("2026-11-21T23:59:59.999999999Z"), at("1999-01-01T00:00:00Z")];
+    write(&mut store, (0..9000).map(|n| times[n % 3]));
+    // Another node has the same ids.
+    let mut other = store_with(&database.url(), "other", Retention::default());
+    write(&mut other, (0..10).map(|_| times[0]));
+    let (first, last) = (times[2].timestamp, times[1].timestamp);
+    let ids = [1, 2, 3, 4095, 4096, 4097, 8999, 9000, 9001];
+    assert_eq!(block_on(store.delete(&doomed(ids, (first, last)))).unwrap(), 8);
+    assert_eq!(block_on(store.delete(&doomed(ids, (first, last)))).unwrap(), 0);
+    let accounted = "SELECT string_agg(concat_ws('/', node, kept, deleted, missing), ' ' ORDER BY node) FROM logs_accounted";
+    assert_eq!(database.value(accounted), "other/10/0/0 test/8992/8/0");
+    let noted = "SELECT string_agg(concat_ws('/', block, reason, first_id, last_id, records), ' ' ORDER BY block) FROM logs_deleted";
+    assert_eq!(database.value(noted), "0/deleted/1/4095/4 4096/deleted/4096/4097/2 8192/deleted/8999/9000/2");
+    database.execute("DELETE FROM logs WHERE id = 5000");
+    assert_eq!(database.value(accounted), "other/10/0/0 test/8991/8/1");
+    write(&mut store, [times[0]]);
+}
+
+#[test]
+fn tables_for_deleting_are_added_to_those_of_before() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    write(&mut store, [at("2026-11-20T00:00:00Z")]);
+    database.execute("DROP VIEW logs_accounted; DROP TABLE logs_deleted; DROP TABLE logs_retention");
+    let day = (at("2026-11-20T00:00:00Z").timestamp, at("2026-11-20T00:00:00Z").timestamp);
+    assert_eq!(block_on(store.delete(&doomed([1], day))).unwrap(), 1);
+    assert_eq!(database.value("SELECT sum(records) FROM logs_deleted"), "1");
+}
+
+#[test]
+fn services_are_kept_for_a_shorter_time_each() {
+    const DAY: i64 = 86_400 * time::SECOND;
+    let database = Server::shared().database();
+    let rule = |service: &str, days: u64| ServiceRetention {
+        service: service.into(),
+        age: Duration::from_secs(days * 86_400),
+    };
+    let rules = [rule("noise", 2), rule("", 2), rule("chatter", 20)];
+    let mut store = database.open().with_services(&rules);
+    let now = time::now();
+    let records = |days_ago: &'static [i64]| {
+        (0..4000usize).map(move |n| RecordRef {
+            timestamp: now - days_ago[n / 4 % days_ago.len()] * DAY,
+            origin: Origin { service: ["noise", "chatter", "billing", ""][n % 4], ..Origin::default() },
+            ..RecordRef::default()
+        })
+    };
+    // A day that has no partition, days that do, and yesterday, which shows that the clock is right.
+    write(&mut store, records(&[3000, 10, 4, 1, 0]));
+    let pass = |store: &mut PostgresStore| (0..40).filter(|_| block_on(store.maintain()).unwrap()).count();
+    assert!(pass(&mut store) > 0);
+    let count = |service: &str| {
+        database.value(&format!("SELECT count(*) FROM logs WHERE service IS NOT DISTINCT FROM {service}"))
+    };
+    assert_eq!((count("'noise'"), count("NULL")), ("400".into(), "400".into()));
+    assert_eq!((count("'chatter'"), count("'billing'")), ("800".into(), "1000".into()));
+    assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
+    assert_eq!(pass(&mut store), 0, "all was looked at");
+    // What comes late is found, too.
+    write(&mut store, records(&[4]));
+    pass(&mut store);
+    assert_eq!((count("'noise'"), count("'chatter'")), ("400".into(), "1800".into()));
+    assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
+}
+
 #[test]
 fn every_field_has_its_column() {
     let database = Server::shared().database();
@@ -442,7 +516,8 @@ fn a_database_of_an_older_state_is_taken_as_it_is() {
         assert_eq!(store.position().await.unwrap(), 21);
         store.write(&chunk(21, 41)).await.unwrap();
         store.disconnect();
-        database.execute("DROP TABLE logs, logs_dead_letter, logs_node, logs_version");
+        database
+            .execute("DROP VIEW logs_accounted; DROP TABLE logs, logs_dead_letter, logs_node, logs_version");
         assert_eq!(store.position().await.unwrap(), 1);
         store.write(&chunk(35, 41)).await.unwrap();
     });

@@ -98,6 +98,18 @@ pub(super) fn oldest(connection: &Connection, observed_max: i64) -> rusqlite::Re
     select.query_row([observed_max], from_row).optional()
 }
 
+/// The first of the blocks with ids from `from` on that were received up to a time.
+pub(super) fn next(
+    connection: &Connection,
+    from: RecordId,
+    observed_max: i64,
+) -> rusqlite::Result<Option<Block>> {
+    let mut select = connection.prepare_cached(
+        "SELECT * FROM block WHERE first_id >= ? AND observed_max <= ? ORDER BY first_id LIMIT 1",
+    )?;
+    select.query_row(params![from as i64, observed_max], from_row).optional()
+}
+
 /// Whether there is a block whose last record was received in a stretch of time.
 pub(super) fn were_received(connection: &Connection, times: RangeInclusive<i64>) -> rusqlite::Result<bool> {
     let mut select = connection

@@ -5,8 +5,10 @@
 //! is all that SQLite itself would do with `synchronous=FULL`, only once for many commits. Until then the spool keeps
 //! the records.
 
+pub mod backup;
 mod blocks;
 mod counts;
+mod delete;
 mod filter;
 pub mod histogram;
 mod index;
@@ -15,6 +17,7 @@ mod origins;
 pub mod read;
 mod retention;
 mod schema;
+mod services;
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +32,9 @@ use self::blocks::Blocks;
 use self::index::Index;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
+use self::services::Rule;
 use super::clock::Clock;
-use super::{Retention, Store, StoreError, Written};
+use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::limits::SQLITE_WAL_BYTES_TARGET;
 use crate::record::RecordId;
 use crate::spool::Chunk;
@@ -40,6 +44,7 @@ pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
     clock: Clock,
+    services: Vec<Rule>,
     database: Option<Database>,
     /// A sync has failed: the system may have forgotten what it could not write.
     is_doubtful: bool,
@@ -63,7 +68,14 @@ struct Database {
 impl SqliteStore {
     /// Opens nothing yet: [`Store::position`] does.
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
-        SqliteStore { path, retention, clock: Clock::new(), database: None, is_doubtful: false }
+        SqliteStore {
+            path,
+            retention,
+            clock: Clock::new(),
+            services: Vec::new(),
+            database: None,
+            is_doubtful: false,
+        }
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
@@ -132,7 +144,28 @@ impl Store for SqliteStore {
         let (retention, mut clock) = (self.retention, self.clock);
         let result = self.step(|database| database.delete_oldest(retention, &mut clock));
         self.clock = clock;
-        result
+        if result? {
+            return Ok(true);
+        }
+        self.expire()
+    }
+
+    async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
+        self.check_files()?;
+        self.step(|database| database.delete(doomed))
+    }
+
+    async fn delete_names(&mut self, names: &Names) -> Result<u64, StoreError> {
+        self.check_files()?;
+        let deleted = self.step(|database| database.delete_names(names))?;
+        // Whatever is remembered of origins is of those that there were.
+        self.database = None;
+        Ok(deleted)
+    }
+
+    async fn scrub(&mut self) -> Result<u64, StoreError> {
+        self.check_files()?;
+        self.step(|database| database.scrub())
     }
 }
 

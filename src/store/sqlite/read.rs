@@ -1,5 +1,6 @@
 //! Reading records back, slice by slice, so that a long search can be stopped and shares its thread.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -156,6 +157,46 @@ impl SqliteReader {
                 false => ids.start..ids.end.min(ids.start.saturating_add(rows)),
             }
         }))
+    }
+
+    /// The first dead letters with ids from `from` on, as JSON.
+    pub fn dead_letters(&self, from: RecordId, count: usize) -> rusqlite::Result<Vec<(RecordId, String)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, coalesce(record, '') FROM logs_dead_letter WHERE id >= ? ORDER BY id LIMIT ?",
+        )?;
+        let rows = select
+            .query_map([from as i64, count as i64], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?;
+        rows.collect()
+    }
+
+    /// The first id that the store does not have.
+    pub fn position(&self) -> rusqlite::Result<RecordId> {
+        self.connection.query_row("SELECT position FROM shipped", [], |row| Ok(row.get::<_, i64>(0)? as u64))
+    }
+
+    /// All origins.
+    pub fn origins(&self) -> rusqlite::Result<HashSet<i64>> {
+        let mut select = self.connection.prepare("SELECT id FROM origin")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Takes the origins of about `rows` records, from the highest of some ids on, out of a set. Gives the ids that are yet to be
+    /// looked at.
+    pub fn remove_used(
+        &self,
+        ids: &Range<RecordId>,
+        rows: u64,
+        origins: &mut HashSet<i64>,
+    ) -> rusqlite::Result<Range<RecordId>> {
+        let from = ids.start.max(ids.end.saturating_sub(rows));
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT DISTINCT origin_id FROM record WHERE id >= ? AND id < ?")?;
+        let mut used = select.query([from as i64, ids.end as i64])?;
+        while let Some(row) = used.next()? {
+            origins.remove(&row.get(0)?);
+        }
+        Ok(ids.start..from)
     }
 
     /// The connection, for statements that readers write themselves.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::{Database, blocks, counts, filter, origins};
+use super::{Database, blocks, counts, delete, filter, origins};
 use crate::record::time;
 use crate::store::Retention;
 use crate::store::clock::{Clock, nanoseconds};
@@ -44,6 +44,7 @@ impl Database {
         let number = filter::number_of(oldest.end_id);
         filter::delete_before(&self.connection, number)?;
         counts::delete_before(&self.connection, number)?;
+        delete::forget(&self.connection, oldest.first_id)?;
         origins::delete_unused(&self.connection, oldest.end_id)?;
         self.connection.execute_batch("COMMIT")?;
         self.blocks.forget(oldest.first_id);

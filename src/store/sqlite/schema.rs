@@ -87,6 +87,8 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
         ));
     }
     connection.pragma_update(None, "synchronous", "normal")?;
+    // Else what SQLite moves from page to page stays where it was, and what is deleted later would be left there.
+    connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
     // Checkpoints are made by `sync`, and the log file does not stay large after one.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -102,6 +104,7 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
             return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
         }
     }
+    connection.execute_batch(super::delete::TABLES)?;
     Ok(connection)
 }
 

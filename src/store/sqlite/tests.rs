@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::limits::SQLITE_BLOCK_ROWS;
 use crate::record::{Batch, Origin, RecordRef, time};
+use crate::store::ServiceRetention;
 use crate::store::contract::{self, Subject, chunk};
 
 struct SqliteSubject(TempDir);
@@ -351,6 +352,192 @@ fn retention_deletes_origins_that_no_record_has_any_more() {
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs WHERE thread = 'thread 17'"), 10_000);
     let flat = subject.query::<i64>("SELECT count(*) FROM logs");
     assert_eq!(flat, subject.query::<i64>("SELECT count(*) FROM record"));
+}
+
+fn doomed(ids: impl IntoIterator<Item = RecordId>) -> Doomed {
+    let mut doomed = Doomed::default();
+    ids.into_iter().for_each(|id| doomed.push(id, 0));
+    doomed
+}
+
+#[test]
+fn deleted_records_are_accounted_for() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
+    let old = time::now() - 65 * 60 * time::SECOND;
+    block_on(store.write(&aged_chunk(1, 5001, old))).unwrap();
+    block_on(store.write(&aged_chunk(5001, 10_001, time::now()))).unwrap();
+    let missing = || subject.query::<i64>("SELECT missing FROM logs_accounted");
+    assert_eq!(missing(), 0);
+    // The first and the last, those around the border of a block, and some that are not there.
+    let ids = [1, 2, 5, 4095, 4096, 4097, 4098, 9999, 10_000, 10_001, 20_000];
+    assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 9);
+    assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 0);
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9991);
+    assert_eq!(missing(), 0);
+    assert_eq!(
+        subject.query::<String>("SELECT group_concat(block || ':' || first_id || '-' || last_id || ':' || records, ' ') FROM logs_deleted"),
+        "1:1-4096:5 4097:4097-4098:2 8193:9999-10000:2"
+    );
+    // What goes with its whole block is no longer accounted for apart.
+    maintain_all(&mut store);
+    assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 4099);
+    assert_eq!(missing(), 0);
+    assert_eq!(subject.query::<i64>("SELECT sum(records) FROM logs_deleted"), 4);
+    assert_eq!(block_on(store.position()).unwrap(), 10_001);
+    // A record that is really lost shows.
+    Connection::open(subject.path()).unwrap().execute_batch("DELETE FROM record WHERE id = 5000").unwrap();
+    assert_eq!(missing(), 1);
+}
+
+#[test]
+fn deleted_bytes_are_in_no_file() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    let secret = format!("secret {}", "x".repeat(30_000)); // longer than a page, too
+    for from in (1..1000).step_by(10) {
+        let mut batch = Batch::new();
+        for id in from..from + 10 {
+            let message = if id % 7 == 0 { format!("{secret} {id}") } else { format!("plain {id}") };
+            batch.push(&RecordRef { message: &message, ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 10))).unwrap();
+    }
+    block_on(store.sync()).unwrap();
+    let holds = |text: &str| {
+        ["", "-wal", "-shm"].iter().any(|suffix| {
+            let bytes = std::fs::read(beside(&subject.path(), suffix)).unwrap_or_default();
+            memchr::memmem::find(&bytes, text.as_bytes()).is_some()
+        })
+    };
+    assert!(holds("secret xxx"));
+    assert_eq!(block_on(store.delete(&doomed((1..1000).filter(|id| id % 7 == 0)))).unwrap(), 142);
+    let reader = Connection::open(subject.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
+    let read: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
+    assert_eq!(read, 858);
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(block_on(store.scrub()).unwrap(), 1);
+    assert!(!holds("secret") && !holds("xxxxxxxx"));
+    assert!(holds("plain 999"));
+}
+
+#[test]
+fn a_reader_holds_back_the_scrubbing_and_not_the_writing() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 100))).unwrap();
+    let reader = Connection::open(subject.path()).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let _: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
+    block_on(store.delete(&doomed([7]))).unwrap();
+    assert_eq!(block_on(store.scrub()).unwrap(), 0);
+    block_on(store.write(&chunk(100, 200))).unwrap();
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(block_on(store.scrub()).unwrap(), 1);
+}
+
+#[test]
+fn services_are_kept_for_a_shorter_time_each() {
+    let subject = SqliteSubject::new();
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let rule = |service: &str, age| ServiceRetention { service: service.into(), age: hours(age) };
+    let rules = [rule("noise", 1), rule("", 1), rule("chatter", 10)];
+    let open = || subject.open().with_services(&rules);
+    let mut store = open();
+    let write = |store: &mut SqliteStore, from: RecordId, observed_timestamp| {
+        let mut batch = Batch::new();
+        for id in from..from + 4096 {
+            let service = ["noise", "chatter", "billing", ""][id as usize % 4];
+            let origin = Origin { service, ..Origin::default() };
+            batch.push(&RecordRef { observed_timestamp, origin, message: "m", ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 4096))).unwrap();
+    };
+    let ago = |minutes: i64| time::now() - minutes * 60 * time::SECOND;
+    write(&mut store, 1, ago(65));
+    write(&mut store, 4097, ago(64));
+    write(&mut store, 8193, ago(1));
+    let slices = maintain_all(&mut store);
+    assert_eq!(slices, 4, "two blocks for each of two services");
+    let count = |service: &str| {
+        subject.query::<i64>(&format!("SELECT count(*) FROM logs WHERE service IS {service}"))
+    };
+    assert_eq!((count("'noise'"), count("NULL")), (1024, 1024));
+    assert_eq!((count("'chatter'"), count("'billing'")), (3 * 1024, 3 * 1024));
+    assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
+    assert_eq!(subject.query::<i64>("SELECT sum(records) FROM logs_deleted WHERE reason = 'expired'"), 4096);
+    // Neither a restart nor further records have it look at a block again.
+    drop(store);
+    let mut store = open();
+    assert_eq!(maintain_all(&mut store), 0);
+    write(&mut store, 12_289, ago(1));
+    assert_eq!(maintain_all(&mut store), 0);
+}
+
+#[test]
+fn a_copy_is_one_moment_of_a_database_that_is_written_to() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 30_001))).unwrap();
+    block_on(store.delete(&doomed([5, 6, 30_000]))).unwrap();
+    let copy = subject.0.path().join("a copy%20?.db");
+    let mut next = 30_001;
+    let mut pages = 0;
+    let figures = backup::copy(&subject.path(), &copy, |done, _| {
+        pages = done;
+        block_on(store.write(&chunk(next, next + 1000))).unwrap();
+        next += 1000;
+    })
+    .unwrap();
+    assert!(pages > 0 && next > 30_001);
+    assert_eq!(backup::verify(&copy).unwrap(), figures);
+    let expected = backup::Figures {
+        first_id: 1,
+        last_id: 30_000,
+        records: 29_997,
+        deleted: 3,
+        dead_letters: 0,
+        missing: 0,
+        position: 30_001,
+    };
+    assert_eq!(figures, expected);
+    // It is a database like any other.
+    let mut copied = SqliteStore::new(copy.clone(), Retention::default());
+    assert_eq!(block_on(copied.position()).unwrap(), 30_001);
+    block_on(copied.write(&chunk(30_001, 30_101))).unwrap();
+    drop(copied);
+    assert_eq!(backup::verify(&copy).unwrap().records, 30_097);
+}
+
+#[test]
+fn a_damaged_copy_is_told_from_a_whole_one() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 10_001))).unwrap();
+    let copy = subject.0.path().join("copy.db");
+    backup::copy(&subject.path(), &copy, |_, _| {}).unwrap();
+    let whole = std::fs::read(&copy).unwrap();
+    let verify_after = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        std::fs::write(&copy, bytes).unwrap();
+        backup::verify(&copy).is_err()
+    };
+    assert!(!verify_after(&|_| {}));
+    assert!(verify_after(&|bytes| bytes.truncate(bytes.len() / 2)));
+    assert!(verify_after(&|bytes| bytes.clear()));
+    assert!(verify_after(&|bytes| {
+        let middle = bytes.len() / 2 / 8192 * 8192;
+        bytes[middle..middle + 8192].fill(0x55);
+    }));
+    // One that is sound by itself, but not what it should be.
+    std::fs::write(&copy, &whole).unwrap();
+    Connection::open(&copy).unwrap().execute_batch("UPDATE shipped SET position = 9000").unwrap();
+    assert!(backup::verify(&copy).unwrap_err().to_string().contains("its position is 9000"));
+    // One that is in use.
+    assert!(backup::verify(&subject.path()).unwrap_err().to_string().contains("-wal"));
+    assert!(backup::verify(Path::new("/nowhere")).is_err());
 }
 
 #[test]

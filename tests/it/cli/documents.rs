@@ -7,13 +7,18 @@ use tempfile::TempDir;
 use super::{assert_fails, err, out, run};
 
 /// Every command, and a flag that it has.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("serve", "--data-dir"),
     ("query", "--around"),
     ("tail", "--last"),
     ("stats", "--by"),
     ("sql", "--no-pager"),
     ("status", "--url"),
+    ("delete", "--before"),
+    ("backup", "--database"),
+    ("restore", "--data-dir"),
+    ("export", "--output"),
+    ("import", "--from-line"),
     ("check-config", "--help"),
     ("schema", "--store"),
     ("spool", "--help"),

@@ -1,0 +1,163 @@
+//! `logboom backup` and `logboom restore`: a database as one file, and back.
+//!
+//! Neither asks a server: SQLite lets a database be read while another process writes to it. A file under its final name is whole and
+//! was checked; before that it has another name.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+
+use super::output::{self, Output};
+use super::progress;
+use super::status::counted;
+use crate::config;
+use crate::failure::Failure;
+use crate::limits::COPY_PIECE_BYTES;
+use crate::pipeline::DataDir;
+use crate::store::sqlite::backup::{self, BackupError, Figures};
+
+/// Copies the database of a data folder, and checks the copy.
+pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let from = database(matches)?;
+    let to = path(matches, "dest");
+    let failed = || Failure::new(format!("cannot back up {} to {}", from.display(), to.display()));
+    if fs::symlink_metadata(&to).is_ok() {
+        return Err(failed().because("something is there already").hint("name a file that is not there yet"));
+    }
+    if !from.exists() {
+        return Err(failed()
+            .because("there is no such database")
+            .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
+    }
+    let draft = beside(&to, ".partial");
+    remove(&draft).map_err(|error| failed().because(error))?;
+    let bar = progress::of_bytes("copying", 0);
+    let copied = backup::copy(&from, &draft, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let expected = copied.map_err(|error| told(failed(), error))?;
+    let figures = backup::verify(&draft).map_err(|error| told(failed(), error))?;
+    check_same(expected, figures).map_err(|why| failed().because(why))?;
+    rename(&draft, &to).map_err(|error| failed().because(error))?;
+    tell(output, "backed up", &figures, &to).map_err(output::failed)?;
+    output.finish()
+}
+
+/// Puts a backup into a data folder that has no database.
+pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let from = path(matches, "backup");
+    let data_dir = data_dir(matches)?;
+    let to = data_dir.join(DATABASE);
+    let failed = || Failure::new(format!("cannot restore {} to {}", from.display(), to.display()));
+    let expected = backup::verify(&from).map_err(|error| told(failed(), error))?;
+    let _held = DataDir::open(&data_dir)?; // no server runs there meanwhile
+    for path in [to.clone(), beside(&to, "-wal"), beside(&to, "-shm")] {
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(failed()
+                .because(format!("{} is there already", path.display()))
+                .hint("move it away, with the files beside it, or choose another --data-dir"));
+        }
+    }
+    let draft = beside(&to, ".restoring");
+    copy(&from, &draft).map_err(|error| failed().because(error))?;
+    let figures = backup::verify(&draft).map_err(|error| told(failed(), error))?;
+    check_same(expected, figures).map_err(|why| failed().because(why))?;
+    rename(&draft, &to).map_err(|error| failed().because(error))?;
+    tell(output, "restored", &figures, &to).map_err(output::failed)?;
+    output.finish()
+}
+
+/// The name of the database within a data folder.
+const DATABASE: &str = "logboom.db";
+
+fn data_dir(matches: &ArgMatches) -> Result<PathBuf, Failure> {
+    let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);
+    values.one(&config::DATA_DIR)
+}
+
+fn database(matches: &ArgMatches) -> Result<PathBuf, Failure> {
+    match matches.get_one::<OsString>("database") {
+        Some(path) => Ok(path.into()),
+        None => Ok(data_dir(matches)?.join(DATABASE)),
+    }
+}
+
+fn path(matches: &ArgMatches, name: &str) -> PathBuf {
+    matches.get_one::<OsString>(name).cloned().unwrap_or_default().into()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// What an earlier try has left.
+fn remove(draft: &Path) -> io::Result<()> {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        match fs::remove_file(beside(draft, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    remove(to)?;
+    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+    let bar = progress::of_bytes("copying", from.metadata()?.len());
+    let mut piece = vec![0; COPY_PIECE_BYTES];
+    loop {
+        let length = from.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        to.write_all(&piece[..length])?;
+        bar.inc(length as u64);
+    }
+    bar.finish_and_clear();
+    to.sync_all()
+}
+
+/// Gives a whole file its name, durably; another one of that name is not overwritten.
+fn rename(draft: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(draft, to)?;
+    fs::remove_file(draft)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {
+    if expected == figures {
+        return Ok(());
+    }
+    Err(format!("the copy is not what was copied: {figures:?} instead of {expected:?}"))
+}
+
+fn told(failure: Failure, error: BackupError) -> Failure {
+    match error {
+        BackupError::Database(error) => failure.because(error),
+        BackupError::Unsound(why) => failure.because(why),
+    }
+}
+
+fn tell(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> io::Result<()> {
+    let Figures { first_id, last_id, records, deleted, dead_letters, missing, position } = *figures;
+    writeln!(output, "{what} {} to {}", counted(records, "record"), to.display())?;
+    if last_id > 0 {
+        write!(output, "checked: ids {first_id} to {last_id}, {missing} missing")?;
+        for (number, what) in [(deleted, "deleted on purpose"), (dead_letters, "in logs_dead_letter")] {
+            if number > 0 {
+                write!(output, ", {number} {what}")?;
+            }
+        }
+        writeln!(output)?;
+    }
+    writeln!(output, "the next record that it takes is {position}")
+}

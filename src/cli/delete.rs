@@ -1,0 +1,256 @@
+//! `logboom delete`: shows what would go, asks, and deletes it.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use clap::ArgMatches;
+use serde::Deserialize;
+
+use super::client::{self, Client};
+use super::output::{self, Output};
+use super::status::counted;
+use super::table::Table;
+use super::text;
+use crate::failure::Failure;
+use crate::limits::DELETE_SERVICES_MAX;
+use crate::record::time;
+use crate::view::query;
+
+/// What the server answers.
+#[derive(Deserialize)]
+struct Answer {
+    matched: u64,
+    by_service: Vec<Service>,
+    #[serde(default)]
+    by_other_services: u64,
+    stores: Vec<Store>,
+    not_searched: Vec<String>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    service: String,
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct Store {
+    name: String,
+    matched: u64,
+    deleted: u64,
+}
+
+/// What several answers say together.
+#[derive(Default)]
+struct Sum {
+    matched: u64,
+    by_service: BTreeMap<String, u64>,
+    of_others: u64,
+    /// Of each store: its name, what matched, what was deleted.
+    stores: Vec<(String, u64, u64)>,
+    not_searched: Vec<String>,
+}
+
+impl Sum {
+    fn add(&mut self, answer: Answer) {
+        self.matched += answer.matched;
+        for Service { service, count } in answer.by_service {
+            if self.by_service.len() < DELETE_SERVICES_MAX || self.by_service.contains_key(&service) {
+                *self.by_service.entry(service).or_default() += count;
+            } else {
+                self.of_others += count;
+            }
+        }
+        self.of_others += answer.by_other_services;
+        self.stores.resize_with(answer.stores.len(), Default::default);
+        for (known, store) in self.stores.iter_mut().zip(answer.stores) {
+            *known = (store.name, known.1 + store.matched, known.2 + store.deleted);
+        }
+        self.not_searched = answer.not_searched;
+    }
+
+    /// Whether any of the databases has something that matches.
+    fn is_empty(&self) -> bool {
+        self.stores.iter().all(|(_, matched, _)| *matched == 0)
+    }
+}
+
+/// A deletion, as it is asked for.
+struct Order {
+    query: String,
+    before: String,
+    all: bool,
+}
+
+/// Counts, asks and deletes.
+pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::new(matches)?;
+    let order = order(matches, time::now())?;
+    let found = order.send(&client, true)?;
+    write_found(&found, &order, output).map_err(output::failed)?;
+    output.finish()?;
+    if found.is_empty() || matches.get_flag("dry-run") {
+        return Ok(());
+    }
+    if !matches.get_flag("yes") && !is_confirmed()? {
+        writeln!(output, "nothing was deleted").map_err(output::failed)?;
+        return output.finish();
+    }
+    let done = order.send(&client, false)?;
+    write_done(&done, output).map_err(output::failed)?;
+    output.finish()
+}
+
+fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
+    let words = matches.get_many::<String>("query").into_iter().flatten();
+    let query = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let all = matches.get_flag("all");
+    if query.trim().is_empty() && !all {
+        return Err(Failure::usage("there is no query")
+            .because("an empty one finds every record")
+            .hint("say what is to be deleted, or add --all"));
+    }
+    let before = matches.get_one::<String>("before").map_or("", String::as_str);
+    let before = query::time::parse(before, now).map_err(|_| {
+        Failure::usage("bad value for --before")
+            .because(format!("`{before}` is not a time"))
+            .hint(query::time::FORMS)
+    })?;
+    // The same moment for counting and for deleting.
+    Ok(Order { query, before: time::format(before), all })
+}
+
+impl Order {
+    /// Has the server do all of it, in as many requests as it takes.
+    fn send(&self, client: &Client, is_dry: bool) -> Result<Sum, Failure> {
+        let mut sum = Sum::default();
+        let mut cursor = None;
+        loop {
+            let Order { query, before, all } = self;
+            let request = serde_json::json!({
+                "query": query, "before": before, "all": all, "dry_run": is_dry, "cursor": cursor
+            });
+            let body = client.post("/api/v1/delete", request.to_string().as_bytes())?.all()?;
+            let mut answer: Answer = serde_json::from_slice(&body).map_err(client::not_understood)?;
+            cursor = answer.next_cursor.take();
+            sum.add(answer);
+            if cursor.is_none() {
+                return Ok(sum);
+            }
+        }
+    }
+}
+
+fn write_found(found: &Sum, order: &Order, output: &mut Output) -> io::Result<()> {
+    let before = &order.before;
+    if found.is_empty() {
+        return writeln!(output, "no record before {before} matches");
+    }
+    let mut services: Vec<_> = found.by_service.iter().collect();
+    services.sort_by(|one, other| other.1.cmp(one.1));
+    let mut table = Table::new(["service", "records"]);
+    for (service, count) in services {
+        let service = if service.is_empty() { "-".into() } else { text::one_line(service).into_owned() };
+        table.cells([(service, false), (count.to_string(), true)]);
+    }
+    if found.of_others > 0 {
+        table.cells([("(others)".into(), false), (found.of_others.to_string(), true)]);
+    }
+    table.write(output)?;
+    writeln!(output, "{} before {before}", counted(found.matched, "record"))?;
+    for (name, matched, _) in found.stores.iter().skip(1) {
+        writeln!(output, "and {} in the store {name}", counted(*matched, "record"))?;
+    }
+    for name in &found.not_searched {
+        writeln!(output, "the store {name} is a log file: what stands there stays")?;
+    }
+    Ok(())
+}
+
+fn write_done(done: &Sum, output: &mut Output) -> io::Result<()> {
+    for (name, _, deleted) in &done.stores {
+        writeln!(output, "deleted {} from {name}", counted(*deleted, "record"))?;
+    }
+    Ok(())
+}
+
+fn is_confirmed() -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody is there to confirm it")
+            .because("standard input is no terminal")
+            .hint("--yes deletes without asking"));
+    }
+    // Whoever cannot read the question will not answer it.
+    let _ = write!(io::stderr(), "Delete them for good? [y/N] ");
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::new("cannot read the answer").because(error))?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::arguments;
+    use crate::cli::output::printed;
+    use crate::cli::paint::Paint;
+    use crate::cli::server::Server;
+
+    const FOUND: &str = r#"{"matched":1203,"deleted":0,"by_service":[{"service":"billing","count":1200},
+        {"service":"","count":3}],"stores":[{"name":"sqlite","matched":1203,"deleted":0},
+        {"name":"archive","matched":7,"deleted":0}],"not_searched":["file"],"dry_run":true,"partial":false,
+        "next_cursor":null}"#;
+
+    fn ask(arguments: &[&str]) -> (String, Result<(), Failure>, String) {
+        let server = Server::start("200 OK", FOUND);
+        let words = ["logboom", "delete", "--url", &server.url];
+        let matches = arguments::command().get_matches_from(words.iter().chain(arguments));
+        let mut result = Ok(());
+        let text =
+            printed(false, Paint::Plain, |output| result = run(matches.subcommand().unwrap().1, output));
+        (text, result, server.request())
+    }
+
+    #[test]
+    fn what_would_go_is_counted() {
+        let (text, result, request) = ask(&["secret", "user:4", "--before", "2026-11-21", "--dry-run"]);
+        result.unwrap();
+        let expected = "\
+service  records
+billing     1200
+-              3
+1,203 records before 2026-11-21T00:00:00.000000000Z
+and 7 records in the store archive
+the store file is a log file: what stands there stays
+";
+        assert_eq!(text, expected);
+        assert!(request.starts_with("POST /api/v1/delete HTTP/1.1\r\n"), "{request}");
+        assert!(request.to_ascii_lowercase().contains("content-type: application/json\r\n"), "{request}");
+        for part in [
+            "\"query\":\"secret user:4\"",
+            "\"dry_run\":true",
+            "\"before\":\"2026-11-21T00:00:00.000000000Z\"",
+        ] {
+            assert!(request.contains(part), "{request}");
+        }
+    }
+
+    #[test]
+    fn nothing_goes_without_a_yes() {
+        let (_, result, _) = ask(&["secret", "--before", "now"]);
+        // A test has no terminal (and if it has one, nobody answers).
+        assert!(result.is_err() || io::stdin().is_terminal());
+    }
+
+    #[test]
+    fn everything_must_be_meant() {
+        let matches = arguments::command().get_matches_from(["logboom", "delete", " ", "--before", "now"]);
+        let matches = matches.subcommand().unwrap().1;
+        let Err(failure) = order(matches, 0) else { panic!("it must fail") };
+        assert!(failure.to_string().contains("--all"), "{failure}");
+    }
+}

@@ -1,0 +1,318 @@
+//! `logboom export` and `logboom import`: records as NDJSON, from one server to another.
+//!
+//! An export is read page by page, so that it takes as long as it takes, and ends at what was stored when it began. An import sends
+//! batches that the server stores whole or not at all. Nothing is sent twice on its own account: where the outcome of a batch is
+//! not known, a person decides.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::{self, Client, Reply};
+use super::output::{self, Output};
+use super::status::counted;
+use super::{progress, text};
+use crate::failure::Failure;
+use crate::ingest::http::EXPORTED;
+use crate::limits::{
+    ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_WAIT_SECONDS_MAX, QUERY_PAGE_RECORDS_MAX,
+};
+use crate::record::time;
+use crate::view::query;
+
+/// A page of records.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    position: u64,
+}
+
+/// Writes all records that match.
+pub(super) fn export(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::new(matches)?;
+    let parameters = parameters(matches, time::now())?;
+    let Some(path) = matches.get_one::<OsString>("output").map(PathBuf::from) else {
+        let records = write_pages(&client, &parameters, output)?;
+        output.finish()?;
+        return told(&format!("exported {}", counted(records, "record")));
+    };
+    let draft = beside(&path, ".partial");
+    let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
+    let mut file = Compressed::create(&path, &draft).map_err(failed)?;
+    let records = write_pages(&client, &parameters, &mut file)?;
+    file.finish().and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
+    told(&format!("exported {} to {}", counted(records, "record"), path.display()))
+}
+
+/// A note; nothing hangs on whether it can be written.
+fn told(note: &str) -> Result<(), Failure> {
+    let _ = writeln!(io::stderr(), "{note}");
+    Ok(())
+}
+
+fn parameters(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
+    let words = matches.get_many::<String>("query").into_iter().flatten();
+    let query = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let mut parameters = vec![("q", query)];
+    for name in ["since", "until"] {
+        let Some(text) = matches.get_one::<String>(name) else { continue };
+        let moment = query::time::parse(text, now).map_err(|_| {
+            Failure::usage(format!("bad value for --{name}"))
+                .because(format!("`{text}` is not a time"))
+                .hint(query::time::FORMS)
+        })?;
+        parameters.push((name, time::format(moment)));
+    }
+    parameters.push(("order", "asc".into()));
+    parameters.push(("limit", QUERY_PAGE_RECORDS_MAX.to_string()));
+    Ok(parameters)
+}
+
+fn write_pages(
+    client: &Client,
+    parameters: &[(&'static str, String)],
+    out: &mut impl Write,
+) -> Result<u64, Failure> {
+    // What comes meanwhile is not part of it, or it might never end.
+    let flushed = client.post("/api/v1/flush", b"")?.all()?;
+    let end = serde_json::from_slice::<Position>(&flushed).map_err(client::not_understood)?.position;
+    let bar = progress::of_records("exporting");
+    let (mut count, mut cursor) = (0, String::new());
+    loop {
+        let mut parameters = parameters.to_vec();
+        parameters.push(("cursor", cursor));
+        let body = client.get("/api/v1/records", &parameters, "application/json")?.all()?;
+        let page: Page<'_> = serde_json::from_slice(&body).map_err(client::not_understood)?;
+        for record in page.records {
+            let Id { id } = serde_json::from_str(record.get()).map_err(client::not_understood)?;
+            if id >= end {
+                return Ok(count);
+            }
+            writeln!(out, "{}", record.get()).map_err(output::failed)?;
+            count += 1;
+        }
+        bar.set_position(count);
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => return Ok(count),
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file, compressed as its name says.
+enum Compressed {
+    Plain(BufWriter<File>),
+    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
+}
+
+impl Compressed {
+    /// Creates `draft`, which is to become `path`.
+    fn create(path: &Path, draft: &Path) -> io::Result<Compressed> {
+        let file = BufWriter::new(File::create(draft)?);
+        Ok(match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => {
+                Compressed::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))
+            }
+            Some("zst") => Compressed::Zstd(zstd::stream::write::Encoder::new(file, 0)?),
+            _ => Compressed::Plain(file),
+        })
+    }
+
+    fn finish(self) -> io::Result<()> {
+        let mut file = match self {
+            Compressed::Plain(file) => file,
+            Compressed::Gzip(file) => file.finish()?,
+            Compressed::Zstd(file) => file.finish()?,
+        };
+        file.flush()?;
+        file.get_ref().sync_all()
+    }
+}
+
+impl Write for Compressed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Compressed::Plain(file) => file.write(bytes),
+            Compressed::Gzip(file) => file.write(bytes),
+            Compressed::Zstd(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // `finish` does
+    }
+}
+
+/// Sends what an export wrote.
+pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let path = matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default();
+    let failed = |error: io::Error| Failure::new(format!("cannot read {}", path.display())).because(error);
+    let (mut lines, bar) = open(&path).map_err(failed)?;
+    let first = matches.get_one::<u64>("from-line").copied().unwrap_or(1);
+    let mut import = Import { client: Client::new(matches)?, accepted: 0, rejected: 0 };
+    let (mut batch, mut line, mut number) = (Batch::default(), Vec::new(), 0);
+    loop {
+        let is_last = !next_line(&mut *lines, &mut line).map_err(failed)?;
+        number += u64::from(!is_last);
+        let is_wanted = number >= first && !line.iter().all(u8::is_ascii_whitespace);
+        if is_last || batch.body.len() + line.len() >= IMPORT_BATCH_BYTES {
+            import.send(&mut batch, &bar)?;
+        }
+        if is_last {
+            break;
+        }
+        if is_wanted {
+            batch.push(number, &line);
+        }
+    }
+    bar.finish_and_clear();
+    let Import { accepted, rejected, .. } = import;
+    writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
+    output.finish()?;
+    if rejected == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} of {number} refused", counted(rejected, "line")))
+        .because("they are not what `logboom export` writes; the reasons are above"))
+}
+
+/// The lines of a file, and a bar of how far it was read; `-` is standard input.
+fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(io::stdin().lock()), progress::of_records("importing")));
+    }
+    let file = File::open(path)?;
+    let bar = progress::of_bytes("importing", file.metadata()?.len());
+    let file = bar.wrap_read(file);
+    let plain: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(file)?),
+        _ => Box::new(file),
+    };
+    Ok((Box::new(BufReader::new(plain)), bar))
+}
+
+/// Reads a line, without its end; false at the end of all.
+fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let length = lines.take(ANSWER_LINE_BYTES_MAX).read_until(b'\n', line)?;
+    if length as u64 == ANSWER_LINE_BYTES_MAX {
+        return Err(io::Error::other("a line is longer than any record"));
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(length > 0)
+}
+
+/// Lines that are sent at once, and their numbers in the file.
+#[derive(Default)]
+struct Batch {
+    body: Vec<u8>,
+    numbers: Vec<u64>,
+}
+
+impl Batch {
+    fn push(&mut self, number: u64, line: &[u8]) {
+        self.body.extend_from_slice(line);
+        self.body.push(b'\n');
+        self.numbers.push(number);
+    }
+}
+
+/// What the server says of a batch.
+#[derive(Deserialize)]
+struct Verdict {
+    accepted: u64,
+    rejected: u64,
+    errors: Vec<LineError>,
+}
+
+#[derive(Deserialize)]
+struct LineError {
+    line: usize,
+    error: String,
+}
+
+struct Import {
+    client: Client,
+    accepted: u64,
+    rejected: u64,
+}
+
+impl Import {
+    fn send(&mut self, batch: &mut Batch, bar: &ProgressBar) -> Result<(), Failure> {
+        let (Some(first), Some(last)) = (batch.numbers.first(), batch.numbers.last()) else { return Ok(()) };
+        let (first, last) = (*first, *last);
+        let so_far = |failure: Failure| {
+            failure
+                .hint(format!("everything before line {first} was sent; --from-line {first} goes on there"))
+        };
+        let start = Instant::now();
+        let verdict = loop {
+            let reply = self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(|failure| {
+                if failure.to_string().contains("Connection refused") {
+                    return so_far(failure);
+                }
+                failure.hint(format!(
+                    "lines {first} to {last} may be stored or not, for no answer came: look for the last of them, then go on \
+                     with --from-line {first}, or --from-line {}",
+                    last + 1
+                ))
+            })?;
+            let Reply { status, retry_after, body } = reply;
+            let verdict: Verdict = serde_json::from_slice(&body).map_err(client::not_understood)?;
+            let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0;
+            if !is_busy {
+                if !matches!(status, 200 | 400) {
+                    let why = verdict.errors.last().map(|error| error.error.clone()).unwrap_or_default();
+                    let failure = Failure::new(format!("the server stopped at lines {first} to {last}"));
+                    return Err(so_far(failure.because(text::one_line(&why).into_owned())));
+                }
+                break verdict;
+            }
+            if start.elapsed() > Duration::from_secs(IMPORT_WAIT_SECONDS_MAX) {
+                return Err(so_far(Failure::new("the server takes no more records")));
+            }
+            sleep(Duration::from_secs(retry_after.unwrap_or(1)));
+        };
+        self.accepted += verdict.accepted;
+        self.rejected += verdict.rejected;
+        bar.suspend(|| {
+            for LineError { line, error } in &verdict.errors {
+                // A bar that cannot be drawn over is no reason to stop.
+                let number = line.checked_sub(1).and_then(|line| batch.numbers.get(line)).unwrap_or(&first);
+                let _ = writeln!(io::stderr(), "line {number}: {}", text::one_line(error));
+            }
+        });
+        batch.body.clear();
+        batch.numbers.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Keeping the records of some services for a shorter time than the rest: a stretch of ids of one day's partition at a time.
+//!
+//! A day is looked at once it ended so long ago, by the records' own times as for the retention of all. How far it was looked at
+//! stands in `logs_retention`; what comes late has higher ids, and is found when the day's turn comes again.
+
+use tokio_postgres::types::ToSql;
+
+use super::days::{Day, Days, age, day_of, name};
+use super::delete::{ensure_tables, note, seconds};
+use super::fault::Fault;
+use super::session::Session;
+use super::write::Writer;
+use crate::limits::{POSTGRES_DELETED_ROWS_MAX, POSTGRES_EXPIRED_IDS};
+use crate::record::time;
+use crate::store::ServiceRetention;
+use crate::store::clock::{Clock, nanoseconds};
+
+/// The age of one service, what is known of the clock for its sake, and the day whose turn it is.
+pub(super) struct Rule {
+    retention: ServiceRetention,
+    clock: Clock,
+    /// Days before this one are next; from the newest that is due, round and round.
+    before: Option<Day>,
+}
+
+impl Rule {
+    pub(super) fn new(retention: &ServiceRetention) -> Rule {
+        Rule { retention: retention.clone(), clock: Clock::new(), before: None }
+    }
+
+    /// Deletes a slice, and tells whether there may be more of it at once.
+    pub(super) async fn expire(&mut self, writer: &mut Writer, node: &str) -> Result<bool, Fault> {
+        let now = time::now();
+        let age_max = self.retention.age;
+        let days = &writer.days;
+        let is_due = |day: &Day| age(*day, now) > nanoseconds(age_max);
+        let is_next = |day: &Day| self.before.is_none_or(|before| *day < before) && is_due(day);
+        let day = days.newest_first().find(is_next);
+        let was_running = |times: std::ops::RangeInclusive<i64>| {
+            let then = day_of(*times.end());
+            Ok::<_, Fault>(then < day_of(now) && days.contains(then))
+        };
+        let is_credible = self.clock.is_credible(age_max, now, was_running)?;
+        self.clock.tell(is_credible || day.is_none(), age_max);
+        if !is_credible {
+            return Ok(false);
+        }
+        ensure_tables(&mut writer.session).await?;
+        let service = self.retention.service.as_str();
+        let Some(day) = day else {
+            self.before = None;
+            let limit = now.saturating_sub(nanoseconds(age_max));
+            return expire_default(&mut writer.session, node, service, limit).await;
+        };
+        let is_more = expire_day(&mut writer.session, node, service, day).await?;
+        if !is_more {
+            self.before = Some(day);
+        }
+        Ok(is_more)
+    }
+}
+
+/// Looks at the next stretch of a day; `false` when there is none.
+async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) -> Result<bool, Fault> {
+    let Session { client, line } = session;
+    let partition = name(day);
+    // Whatever comes later has ids from the position on.
+    let place = "SELECT position, coalesce(
+        (SELECT next_id FROM logs_retention r WHERE r.node = n.node AND service = $2 AND day = $3), 1)
+        FROM logs_node n WHERE node = $1";
+    let parameters: [&(dyn ToSql + Sync); 3] = [&node, &service, &partition];
+    let place = line.drive(client.query_one(place, &parameters)).await?;
+    let (position, next_id): (i64, i64) = (place.try_get(0)?, place.try_get(1)?);
+    if next_id >= position {
+        return Ok(false);
+    }
+    let first = format!("SELECT min(id) FROM {partition} WHERE node = $1 AND id >= $2 AND id < $3");
+    let parameters: [&(dyn ToSql + Sync); 3] = [&node, &next_id, &position];
+    let first: Option<i64> =
+        line.drive(async { client.query_one(&first, &parameters).await?.try_get(0) }).await?;
+    let from = first.unwrap_or(position);
+    let until = from.saturating_add(POSTGRES_EXPIRED_IDS).min(position);
+    let sql = format!(
+        "WITH gone AS (DELETE FROM {partition} WHERE node = $1 AND id >= $4 AND id < $5
+                AND service IS NOT DISTINCT FROM nullif($2, '') RETURNING id),
+            {},
+            moved AS (INSERT INTO logs_retention VALUES ($1, $2, $3, $5)
+                ON CONFLICT (node, service, day) DO UPDATE SET next_id = excluded.next_id)
+         SELECT count(*) FROM gone",
+        note("expired")
+    );
+    let parameters: [&(dyn ToSql + Sync); 5] = [&node, &service, &partition, &from, &until];
+    line.drive(client.query_one(&sql, &parameters)).await?;
+    Ok(first.is_some())
+}
+
+/// The same for the partition of all other days, which has few records.
+async fn expire_default(session: &mut Session, node: &str, service: &str, limit: i64) -> Result<bool, Fault> {
+    let Session { client, line } = session;
+    let sql = format!(
+        "WITH gone AS (DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default
+                WHERE node = $1 AND time < {} AND service IS NOT DISTINCT FROM nullif($2, '')
+                LIMIT {POSTGRES_DELETED_ROWS_MAX})) RETURNING id),
+            {}
+         SELECT count(*) FROM gone",
+        seconds(limit),
+        note("expired")
+    );
+    let parameters: [&(dyn ToSql + Sync); 2] = [&node, &service];
+    let gone: i64 = line.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
+    Ok(gone == POSTGRES_DELETED_ROWS_MAX)
+}
+
+/// Forgets what was noted of days and ids that are gone as a whole.
+pub(super) async fn forget(session: &mut Session, node: &str, days: &Days) -> Result<(), Fault> {
+    let Session { client, line } = session;
+    let is_there = "SELECT to_regclass('logs_accounted') IS NOT NULL";
+    let is_there: bool = line.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await?;
+    if !is_there {
+        return Ok(());
+    }
+    let oldest = days.oldest().map(name).unwrap_or_default();
+    let notes =
+        "DELETE FROM logs_deleted WHERE node = $1 AND last_id < (SELECT min(id) FROM logs WHERE node = $1)";
+    let marks = "DELETE FROM logs_retention WHERE node = $1 AND day < $2";
+    line.drive(async {
+        client.execute(notes, &[&node]).await?;
+        client.execute(marks, &[&node, &oldest]).await
+    })
+    .await?;
+    Ok(())
+}

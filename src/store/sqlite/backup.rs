@@ -1,0 +1,154 @@
+//! Copying a database while others write to it, and telling whether a copy is whole.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema::SCHEMA_VERSION;
+use super::{beside, io_error};
+use crate::limits::{BACKUP_STEP_PAGES, BACKUP_WAIT_MILLISECONDS};
+use crate::record::RecordId;
+
+/// What a database holds, so that two can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// The ids of its first and its last record, be they deleted since; 0 if there is none.
+    pub first_id: RecordId,
+    /// See above.
+    pub last_id: RecordId,
+    /// Records that are there, those that were deleted on purpose, and those that were put aside.
+    pub records: u64,
+    /// See above.
+    pub deleted: u64,
+    /// See above.
+    pub dead_letters: u64,
+    /// Ids that are none of these.
+    pub missing: u64,
+    /// The id of the first record that it does not have yet.
+    pub position: RecordId,
+}
+
+/// Why a database, or the copy of one, will not do.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// SQLite cannot read or write it.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// It is damaged, or not what it should be.
+    #[error("{0}")]
+    Unsound(String),
+}
+
+impl From<io::Error> for BackupError {
+    fn from(error: io::Error) -> BackupError {
+        BackupError::Database(io_error(&error))
+    }
+}
+
+/// Copies a database as it is at this moment to a file that is not there yet, durably. Writers go on meanwhile; their
+/// write-ahead log cannot be emptied until it is done. `progress` is told pages that are done, and all pages.
+pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Figures, BackupError> {
+    let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    source.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
+    // One moment for all of it: else the copy would begin anew with each transaction of a writer.
+    source.execute_batch("BEGIN")?;
+    let figures = figures(&source)?;
+    let mut target = Connection::open(to)?;
+    target.pragma_update(None, "synchronous", "off")?; // it is synced as a whole
+    target.pragma_update_and_check(None, "journal_mode", "off", |_| Ok(()))?;
+    let backup = Backup::new(&source, &mut target)?;
+    loop {
+        let step = backup.step(BACKUP_STEP_PAGES)?;
+        let pages = backup.progress();
+        progress((pages.pagecount - pages.remaining) as u64, pages.pagecount as u64);
+        match step {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // `Busy`, `Locked`, and what a later version may know: a look at another process's doing.
+            _ => std::thread::sleep(Duration::from_millis(BACKUP_WAIT_MILLISECONDS)),
+        }
+    }
+    drop(backup);
+    drop(target);
+    File::open(to)?.sync_all()?;
+    Ok(figures)
+}
+
+/// Reads all of a database that nobody writes to: whether its pages are sound, and what it holds.
+pub fn verify(path: &Path) -> Result<Figures, BackupError> {
+    let log = beside(path, "-wal");
+    if std::fs::metadata(&log).is_ok_and(|data| data.len() > 0) {
+        return Err(BackupError::Unsound(format!(
+            "{} belongs to it: it is no copy but a database that was or is in use",
+            log.display()
+        )));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable(path), flags)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let is_ours: bool = connection.query_row(
+        "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('record', 'shipped')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !is_ours || !(1..=SCHEMA_VERSION).contains(&version) {
+        return Err(BackupError::Unsound(format!(
+            "it is no database of this program (schema version {version})"
+        )));
+    }
+    let damage: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if damage != "ok" {
+        return Err(BackupError::Unsound(format!("it is damaged: {damage}")));
+    }
+    figures(&connection)
+}
+
+/// The path as SQLite takes it, of a file that does not change.
+fn immutable(path: &Path) -> String {
+    let path = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
+}
+
+fn figures(connection: &Connection) -> Result<Figures, BackupError> {
+    let accounts = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'logs_accounted')",
+        [],
+        |row| row.get::<_, bool>(0),
+    )?;
+    let of_all = match accounts {
+        true => "SELECT coalesce(first_id, 0), coalesce(last_id, 0), kept, deleted, dead_letters, missing FROM logs_accounted",
+        // Of before there was anything to account for.
+        false => {
+            "SELECT first_id, last_id, kept, 0, dead, CASE kept WHEN 0 THEN 0 ELSE last_id - first_id + 1 - kept - dead END FROM (
+                SELECT *, (SELECT count(*) FROM logs_dead_letter WHERE id BETWEEN first_id AND last_id) AS dead FROM (
+                    SELECT coalesce(min(id), 0) AS first_id, coalesce(max(id), 0) AS last_id, count(*) AS kept FROM record))"
+        }
+    };
+    let (position, end_id): (i64, Option<i64>) =
+        connection.query_row("SELECT position, (SELECT max(end_id) FROM block) FROM shipped", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    if end_id.is_some_and(|end_id| end_id != position) {
+        return Err(BackupError::Unsound(format!(
+            "its position is {position}, and its records end before {}",
+            end_id.unwrap_or_default()
+        )));
+    }
+    let figures = connection.query_row(of_all, [], |row| {
+        let number = |at| row.get::<_, i64>(at).map(|number| number.max(0) as u64);
+        Ok(Figures {
+            first_id: number(0)?,
+            last_id: number(1)?,
+            records: number(2)?,
+            deleted: number(3)?,
+            dead_letters: number(4)?,
+            missing: number(5)?,
+            position: position as u64,
+        })
+    })?;
+    Ok(figures)
+}

@@ -1,0 +1,176 @@
+//! Deleting chosen records: what a person asks for, and what is kept for a shorter time than the rest.
+//!
+//! Ids then have gaps that are no losses. `logs_deleted` tells how many are missing in each block, so that all ids still add up:
+//! see the view `logs_accounted`. It never tells what was asked for, which may be the very secret that had to go.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Database, sync_write_ahead_log};
+use crate::record::{RecordId, time};
+use crate::store::{Doomed, Names};
+
+/// What is added to the tables of any version: older programs get along with it.
+pub(super) const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS logs_deleted ( -- records that are missing on purpose
+    block INTEGER NOT NULL, -- the first id of their block
+    reason TEXT NOT NULL, -- 'deleted' by a person, or 'expired' for the age of their service
+    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    time TEXT NOT NULL, -- when the last of them went
+    PRIMARY KEY (block, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS retention ( -- how far records of a service were looked at for their age
+    service TEXT PRIMARY KEY, next_id INTEGER NOT NULL
+) STRICT;
+CREATE VIEW IF NOT EXISTS logs_accounted AS
+    SELECT first_id, last_id, kept, deleted, dead_letters,
+        coalesce(last_id - first_id + 1, 0) - kept - deleted - dead_letters AS missing
+    FROM (
+        SELECT first_id, last_id,
+            (SELECT count(*) FROM record) AS kept,
+            (SELECT coalesce(sum(records), 0) FROM logs_deleted) AS deleted,
+            (SELECT count(*) FROM logs_dead_letter WHERE id BETWEEN first_id AND last_id) AS dead_letters
+        FROM (
+            SELECT min(one) AS first_id, max(other) AS last_id FROM (
+                SELECT min(id) AS one, NULL AS other FROM record UNION ALL SELECT NULL, max(id) FROM record
+                UNION ALL SELECT min(first_id), max(last_id) FROM logs_deleted
+            )
+        )
+    );
+";
+
+/// Leaves a record as long as it was, so that its bytes are overwritten where they are.
+const BLANK: &str = "UPDATE record SET
+    message = iif(message IS NULL, NULL, printf('%.*c', octet_length(message), ' ')),
+    trace_id = iif(trace_id IS NULL, NULL, printf('%.*c', octet_length(trace_id), ' ')),
+    span_id = iif(span_id IS NULL, NULL, printf('%.*c', octet_length(span_id), ' ')),
+    event_name = iif(event_name IS NULL, NULL, printf('%.*c', octet_length(event_name), ' ')),
+    attributes = iif(attributes IS NULL, NULL, printf('%.*c', octet_length(attributes), ' '))
+    WHERE id = ?";
+
+/// Why a record is missing.
+#[derive(Clone, Copy)]
+pub(super) enum Reason {
+    /// A person wanted it to be.
+    Deleted,
+    /// Its service is kept for a shorter time.
+    Expired,
+}
+
+impl Database {
+    /// Deletes records and dead letters; see [`crate::store::Store::delete`].
+    pub(super) fn delete(&mut self, doomed: &Doomed) -> rusqlite::Result<u64> {
+        let deleted = self.securely(|connection| {
+            // First all become blank where they are: deleting one moves its neighbours, which would leave their bytes behind.
+            for id in &doomed.ids {
+                connection.prepare_cached(BLANK)?.execute([*id as i64])?;
+            }
+            let mut deleted = Vec::new();
+            for id in &doomed.ids {
+                if delete_one(connection, *id)? {
+                    deleted.push(*id);
+                }
+            }
+            note(connection, Reason::Deleted, &deleted)?;
+            Ok(deleted.len())
+        })?;
+        Ok(deleted as u64)
+    }
+
+    /// Runs a transaction that overwrites what it deletes; else SQLite leaves the bytes in pages that become free.
+    fn securely<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.connection.pragma_update(None, "secure_delete", "on")?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let result = work(&self.connection)?;
+        self.connection.execute_batch("COMMIT")?;
+        self.connection.pragma_update(None, "secure_delete", "fast")?;
+        Ok(result)
+    }
+
+    /// Deletes origins that no record has any more; see [`crate::store::Store::delete_names`].
+    pub(super) fn delete_names(&mut self, names: &Names) -> rusqlite::Result<u64> {
+        let deleted = self.securely(|connection| {
+            // The records that came since are few.
+            let mut delete = connection.prepare_cached(
+                "DELETE FROM origin WHERE id = ?1
+                    AND NOT EXISTS (SELECT 1 FROM record WHERE record.id >= ?2 AND origin_id = ?1)",
+            )?;
+            let mut deleted = 0;
+            for id in &names.ids {
+                deleted += delete.execute(params![id, names.end as i64])?;
+            }
+            Ok(deleted)
+        })?;
+        Ok(deleted as u64)
+    }
+
+    /// Makes the deletion durable and empties the write-ahead log, which has the pages as they were; see
+    /// [`crate::store::Store::scrub`].
+    pub(super) fn scrub(&self) -> rusqlite::Result<u64> {
+        sync_write_ahead_log(&self.path).map_err(|error| super::io_error(&error))?;
+        match self.checkpoint(true) {
+            Ok(()) => Ok(1),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn delete_one(connection: &Connection, id: RecordId) -> rusqlite::Result<bool> {
+    for table in ["DELETE FROM record WHERE id = ?", "DELETE FROM logs_dead_letter WHERE id = ?"] {
+        if connection.prepare_cached(table)?.execute([id as i64])? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Notes ids that are gone, in ascending order, at their blocks. What has no block any more is below all ids that count.
+pub(super) fn note(connection: &Connection, reason: Reason, ids: &[RecordId]) -> rusqlite::Result<()> {
+    let mut rest = ids;
+    while let Some(first) = rest.first() {
+        let block = connection
+            .prepare_cached(
+                "SELECT first_id, end_id FROM block WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1",
+            )?
+            .query_row([*first as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)? as u64)))
+            .optional()?;
+        let (of_block, others) = match block {
+            Some((_, end_id)) if *first < end_id => rest.split_at(rest.partition_point(|id| *id < end_id)),
+            _ => rest.split_at(1),
+        };
+        if let (Some((block, end_id)), Some(last)) = (block, of_block.last())
+            && *last < end_id
+        {
+            write_note(connection, reason, block, (*first, *last), of_block.len())?;
+        }
+        rest = others;
+    }
+    Ok(())
+}
+
+/// Adds to what is missing in a block.
+pub(super) fn write_note(
+    connection: &Connection,
+    reason: Reason,
+    block: i64,
+    (first, last): (RecordId, RecordId),
+    records: usize,
+) -> rusqlite::Result<()> {
+    let reason = match reason {
+        Reason::Deleted => "deleted",
+        Reason::Expired => "expired",
+    };
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO logs_deleted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+            first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id),
+            records = records + excluded.records, time = excluded.time",
+    )?;
+    let row = params![block, reason, first as i64, last as i64, records as i64, time::format(time::now())];
+    insert.execute(row).map(|_| ())
+}
+
+/// Forgets the notes of a block that is gone as a whole.
+pub(super) fn forget(connection: &Connection, block: RecordId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM logs_deleted WHERE block = ?")?.execute([block as i64]).map(|_| ())
+}

@@ -1,0 +1,83 @@
+//! Keeping the records of some services for a shorter time than the rest: block by block, each looked at once.
+//!
+//! How far they were looked at stands in the table `retention`, so that a restart does not begin anew.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::delete::{self, Reason};
+use super::{Database, SqliteStore, blocks};
+use crate::record::{RecordId, time};
+use crate::store::clock::{Clock, nanoseconds};
+use crate::store::{ServiceRetention, StoreError};
+
+/// The age of one service, and what is known of the clock for its sake.
+pub(super) struct Rule {
+    retention: ServiceRetention,
+    clock: Clock,
+}
+
+impl SqliteStore {
+    /// Keeps the records of these services for a shorter time.
+    #[must_use]
+    pub fn with_services(mut self, services: &[ServiceRetention]) -> SqliteStore {
+        let rule = |retention: &ServiceRetention| Rule { retention: retention.clone(), clock: Clock::new() };
+        self.services = services.iter().map(rule).collect();
+        self
+    }
+
+    /// Looks at the next block of the first service that has one which is due, and tells whether there was one.
+    pub(super) fn expire(&mut self) -> Result<bool, StoreError> {
+        let mut rules = std::mem::take(&mut self.services);
+        let mut result = Ok(false);
+        for rule in &mut rules {
+            result = self.step(|database| database.expire_block(rule));
+            if !matches!(result, Ok(false)) {
+                break;
+            }
+        }
+        self.services = rules;
+        result
+    }
+}
+
+impl Database {
+    fn expire_block(&mut self, rule: &mut Rule) -> rusqlite::Result<bool> {
+        let Rule { retention: ServiceRetention { service, age }, clock } = rule;
+        let now = time::now();
+        let is_credible =
+            clock.is_credible(*age, now, |times| blocks::were_received(&self.connection, times))?;
+        let from = self.looked_at_until(service)?;
+        let limit = now.saturating_sub(nanoseconds(*age));
+        let block = blocks::next(&self.connection, from, now)?
+            .filter(|block| block.observed_max < limit && !self.blocks.is_growing(block));
+        clock.tell(is_credible || block.is_none(), *age);
+        let Some(block) = block.filter(|_| is_credible) else { return Ok(false) };
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let ids = self.delete_service(service, from, block.end_id)?;
+        delete::note(&self.connection, Reason::Expired, &ids)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO retention VALUES (?, ?) ON CONFLICT DO UPDATE SET next_id = excluded.next_id",
+            )?
+            .execute(params![service.as_str(), block.end_id as i64])?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(true)
+    }
+
+    fn looked_at_until(&self, service: &str) -> rusqlite::Result<RecordId> {
+        let mut select = self.connection.prepare_cached("SELECT next_id FROM retention WHERE service = ?")?;
+        let next_id: Option<i64> = select.query_row([service], |row| row.get(0)).optional()?;
+        Ok(next_id.unwrap_or(1) as u64)
+    }
+
+    fn delete_service(&self, service: &str, from: RecordId, to: RecordId) -> rusqlite::Result<Vec<RecordId>> {
+        let mut delete = self.connection.prepare_cached(
+            "DELETE FROM record WHERE id >= ? AND id < ?
+                AND origin_id IN (SELECT id FROM origin WHERE service IS nullif(?, '')) RETURNING id",
+        )?;
+        let ids = delete.query_map(params![from as i64, to as i64, service], |row| row.get::<_, i64>(0))?;
+        let mut ids = ids.map(|id| id.map(|id| id as u64)).collect::<rusqlite::Result<Vec<_>>>()?;
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}

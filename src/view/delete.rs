@@ -1,0 +1,518 @@
+//! `POST /api/v1/delete`: deletes the records that match, from every database among the stores.
+//!
+//! The body is `{"query":"..","before":"..","dry_run":true,"all":false,"cursor":".."}`, and JSON by its content type, which no page of
+//! another site can send. Only records whose time is before `before`, and that were accepted before the call, are deleted.
+//!
+//! Each database is searched slice by slice, like for any query, and what is found is handed to the store's own connection, which
+//! deletes it between two chunks. An answer has `query_seconds_max` at most; `partial` and `next_cursor` then say that and
+//! where it goes on. The dead letters of a database come after its records.
+//!
+//! Log files cannot be rewritten: `not_searched` names such stores.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Request, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use super::parameters::not_understood;
+use super::query::{self, Column, Query};
+use super::scan::{Scan, Sink};
+use super::{Refusal, View, bad};
+use crate::blocking::Threads;
+use crate::limits::{
+    DELETE_BYTES_MAX, DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_RECORDS,
+    DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
+};
+use crate::record::{RecordId, RecordRef, json::Written, time};
+use crate::server::{self, Body, problem};
+use crate::store::sqlite::read::SqliteReader;
+use crate::store::{self, Database, Doomed, Fields, Names, Progress, Search, StoreError};
+
+/// The body of a request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    query: String,
+    before: String,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    all: bool,
+    cursor: Option<String>,
+}
+
+fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal {
+    Box::new(problem(status, title, detail, Some(hint)))
+}
+
+/// Where a deletion is: in which of the databases, and which ids of it, or whether in its dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    database: usize,
+    /// The next id to look at.
+    id: RecordId,
+    /// The first id that was not accepted yet when the deletion began.
+    end: RecordId,
+    of_letters: bool,
+}
+
+impl Place {
+    fn parse(cursor: &str) -> Option<Place> {
+        let mut parts = cursor.split('-');
+        let mut next = || parts.next()?.parse::<u64>().ok();
+        let (database, id, end, of_letters) = (next()?, next()?, next()?, next()?);
+        let place = Place { database: usize::try_from(database).ok()?, id, end, of_letters: of_letters == 1 };
+        (parts.next().is_none() && of_letters < 2).then_some(place)
+    }
+
+    fn cursor(&self) -> String {
+        format!("{}-{}-{}-{}", self.database, self.id, self.end, u8::from(self.of_letters))
+    }
+}
+
+/// What was found, and deleted, in one database.
+#[derive(Default)]
+struct Tally {
+    matched: u64,
+    deleted: u64,
+    by_service: BTreeMap<String, u64>,
+    /// Of further services.
+    of_others: u64,
+}
+
+impl Tally {
+    fn count(&mut self, service: &str) {
+        self.matched += 1;
+        if let Some(count) = self.by_service.get_mut(service) {
+            *count += 1;
+        } else if self.by_service.len() < DELETE_SERVICES_MAX {
+            self.by_service.insert(service.to_owned(), 1);
+        } else {
+            self.of_others += 1;
+        }
+    }
+}
+
+impl View {
+    /// Deletes, or counts what would be deleted.
+    pub async fn delete(&self, request: Request<Incoming>, is_on_machine: bool) -> Response<Body> {
+        self.try_delete(request, is_on_machine).await.unwrap_or_else(|refusal| *refusal)
+    }
+
+    async fn try_delete(
+        &self,
+        request: Request<Incoming>,
+        is_on_machine: bool,
+    ) -> Result<Response<Body>, Refusal> {
+        self.check_allowed(request.headers(), is_on_machine)?;
+        self.database()?;
+        let body = Limited::new(request.into_body(), DELETE_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| bad(&error.to_string(), "it has at most 64 KiB"))?.to_bytes();
+        let order = read_order(&body)?;
+        let deadline = Instant::now() + self.query_duration_max;
+        let place = match &order.cursor {
+            Some(cursor) => Place::parse(cursor).ok_or_else(|| {
+                bad("the cursor is none of this server's", "give back `next_cursor` as it was")
+            })?,
+            None => Place { database: 0, id: 0, end: self.stored().await?, of_letters: false },
+        };
+        let mut deletion = Deletion {
+            view: self,
+            query: parse_query(&order)?,
+            time_max: parse_before(&order.before)?,
+            is_dry: order.dry_run,
+            deadline,
+            place,
+            tallies: Vec::new(),
+        };
+        deletion.tallies.resize_with(self.databases.len(), Tally::default);
+        deletion.run().await?;
+        Ok(server::json(StatusCode::OK, deletion.answer()))
+    }
+
+    fn check_allowed(&self, headers: &HeaderMap, is_on_machine: bool) -> Result<(), Refusal> {
+        if !self.may_delete {
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "nothing is deleted here",
+                "the server's option `delete` is `false`",
+                "set it to `true`, and start the server anew",
+            ));
+        }
+        if !is_on_machine {
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "only clients on the server's own machine may delete",
+                "the request came over the network",
+                "log in there and ask 127.0.0.1, or use an SSH tunnel",
+            ));
+        }
+        let content_type =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if content_type
+            .split(';')
+            .next()
+            .is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json"))
+        {
+            return Err(refuse(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be declared as JSON",
+                &format!("the content type is `{content_type}`"),
+                "send the header `Content-Type: application/json`, which no form of another site can",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first id that no database has to have. What was accepted before is in all of them then.
+    async fn stored(&self) -> Result<RecordId, Refusal> {
+        let everywhere = async {
+            self.spool.committed().await;
+            let end = self.spool.durable_id();
+            let wants: Vec<_> = self.databases.iter().map(|(progress, _)| progress.want(end)).collect();
+            self.spool.wake_readers();
+            for want in wants {
+                want.await;
+            }
+            end
+        };
+        timeout(Duration::from_secs(FLUSH_SECONDS_MAX), everywhere).await.map_err(|_| {
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not every database is there yet",
+                "a record that is on its way to one cannot be deleted from it",
+                "/api/v1/status tells what is in the way",
+            )
+        })
+    }
+}
+
+fn read_order(body: &[u8]) -> Result<Order, Refusal> {
+    let form = "{\"query\": \"..\", \"before\": \"2026-11-21\", \"dry_run\": true}";
+    let order: Order = serde_json::from_slice(body).map_err(|error| bad(&error.to_string(), form))?;
+    if order.query.trim().is_empty() && !order.all {
+        return Err(bad(
+            "the query is empty, and so finds every record",
+            "say what is to be deleted, or add \"all\": true",
+        ));
+    }
+    Ok(order)
+}
+
+fn parse_query(order: &Order) -> Result<Query, Refusal> {
+    Query::parse(&order.query, time::now()).map_err(|error| not_understood(&order.query, &error))
+}
+
+/// The last moment whose records may be deleted.
+fn parse_before(before: &str) -> Result<i64, Refusal> {
+    let before = query::time::parse(before, time::now())
+        .map_err(|error| bad(&format!("before: {error}"), query::time::FORMS))?;
+    Ok(before.saturating_sub(1))
+}
+
+/// A deletion on its way.
+struct Deletion<'a> {
+    view: &'a View,
+    query: Query,
+    time_max: i64,
+    is_dry: bool,
+    deadline: Instant,
+    place: Place,
+    tallies: Vec<Tally>,
+}
+
+/// What one slice found.
+#[derive(Default)]
+struct Found {
+    doomed: Doomed,
+    services: Vec<String>,
+}
+
+impl Sink for Found {
+    fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
+        self.doomed.push(id, record.timestamp);
+        self.services.push(record.origin.service.to_owned());
+        self.doomed.ids.len() < DELETE_SLICE_RECORDS
+    }
+}
+
+impl Deletion<'_> {
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    fn is_done(&self) -> bool {
+        self.place.database >= self.view.databases.len()
+    }
+
+    async fn run(&mut self) -> Result<(), Refusal> {
+        while !self.is_done() && !self.is_late() {
+            let (progress, database) = self.view.databases[self.place.database].clone();
+            self.search(&progress, &database).await?;
+            self.search_letters(&progress, &database).await?;
+            let is_searched = self.place.of_letters && self.place.id == RecordId::MAX;
+            if is_searched && self.finish(&progress, &database).await? {
+                self.place =
+                    Place { database: self.place.database + 1, id: 0, of_letters: false, ..self.place };
+            }
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
+        if self.place.of_letters {
+            return Ok(());
+        }
+        let (first, last) = self.query.id_bounds();
+        let (lower, upper) = self.query.time_bounds();
+        let end = self.place.end.min(last.map_or(u64::MAX, |last| last.saturating_add(1)));
+        let search = Search {
+            query: self.query.clone(),
+            ids: self.place.id.max(first.unwrap_or(0))..end,
+            time_min: lower.unwrap_or(i64::MIN),
+            time_max: self.time_max.min(upper.unwrap_or(i64::MAX)),
+            descending: false,
+            fields: Fields::of_column(Column::Service),
+        };
+        let mut scan = Scan::over(self.view, database.clone(), search);
+        while !scan.is_done() && !self.is_late() && !scan.is_late() {
+            let found;
+            (scan, found) = scan.slice(Found::default()).await?;
+            self.delete(progress, found).await?;
+            self.place.id = scan.search.ids.start;
+        }
+        if scan.is_done() {
+            (self.place.of_letters, self.place.id) = (true, 0);
+        }
+        Ok(())
+    }
+
+    /// Looks through the records that the database itself had refused: they are few.
+    async fn search_letters(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
+        while self.place.of_letters && self.place.id < RecordId::MAX && !self.is_late() {
+            let letters =
+                self.letters(database).await.map_err(|error| Box::new(super::store_problem(&error)))?;
+            let mut found = Found::default();
+            for (id, text) in &letters {
+                let Ok(written) = Written::read(text) else { continue };
+                let record = written.record();
+                let is_before = *id < self.place.end && record.timestamp <= self.time_max;
+                if is_before && self.query.matches(*id, &record) {
+                    found.take(*id, &record);
+                }
+            }
+            self.delete(progress, found).await?;
+            let is_last = letters.len() < DELETE_LETTERS;
+            self.place.id =
+                letters.last().filter(|_| !is_last).map_or(RecordId::MAX, |(id, _)| id.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    async fn letters(&self, database: &Database) -> Result<Vec<(RecordId, String)>, StoreError> {
+        let from = self.place.id.min(i64::MAX as u64);
+        match database {
+            Database::Sqlite(path) => {
+                let path = path.clone();
+                let work = move || {
+                    let reader = SqliteReader::open(&path);
+                    let letters = reader.and_then(|reader| reader.dead_letters(from, DELETE_LETTERS));
+                    letters.map_err(|error| store::sqlite::describe(&path, &error))
+                };
+                let ended = || Err(StoreError::new("the thread of the deletion has ended"));
+                self.view.threads.call(work).await.unwrap_or_else(ended)
+            }
+            Database::Postgres(database) => database.reader().await?.dead_letters(from, DELETE_LETTERS).await,
+        }
+    }
+
+    /// Counts what was found, and deletes it unless it is only to be counted.
+    async fn delete(&mut self, progress: &Progress, found: Found) -> Result<(), Refusal> {
+        let tally = &mut self.tallies[self.place.database];
+        for service in &found.services {
+            tally.count(service);
+        }
+        if self.is_dry || found.doomed.ids.is_empty() {
+            return Ok(());
+        }
+        let doomed = &found.doomed;
+        let deleted = self.ask(progress, || progress.delete(doomed.clone())).await?;
+        self.tallies[self.place.database].deleted += deleted;
+        Ok(())
+    }
+
+    /// Has the store do something; again, a few times, if it cannot just now.
+    async fn ask<F>(&self, progress: &Progress, errand: impl Fn() -> F) -> Result<u64, Refusal>
+    where
+        F: Future<Output = Option<Result<u64, StoreError>>>,
+    {
+        let mut tries = 1;
+        loop {
+            let error = match timeout(Duration::from_secs(FLUSH_SECONDS_MAX), errand()).await {
+                Ok(Some(Ok(count))) => return Ok(count),
+                Ok(Some(Err(error))) if tries >= DELETE_TRIES_MAX => error,
+                Ok(Some(Err(_))) => {
+                    tries += 1;
+                    sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+                Ok(None) => StoreError::new("the server is stopping"),
+                Err(_) => StoreError::new(progress.last_error().unwrap_or("it does not answer".into())),
+            };
+            return Err(self.stopped(progress, &error));
+        }
+    }
+
+    /// What remains to be done for a database; `false` when time runs out.
+    async fn finish(&self, progress: &Progress, database: &Database) -> Result<bool, Refusal> {
+        if self.is_dry {
+            return Ok(true);
+        }
+        self.delete_names(progress, database).await?;
+        self.scrub(progress).await
+    }
+
+    /// Deletes what names a SQLite database keeps of records that are gone. It looks at all records, but in
+    /// most databases the latest have nearly all names that there are.
+    async fn delete_names(&self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
+        let Database::Sqlite(path) = database else { return Ok(()) };
+        let limit = Instant::now() + Duration::from_secs(DELETE_NAMES_SECONDS_MAX);
+        let mut names = None;
+        loop {
+            let (path, known) = (path.clone(), names.take());
+            let rows = match self.view.threads {
+                Threads::One => SQLITE_BLOCK_ROWS,
+                Threads::Many(_) => QUERY_SLICE_ROWS_MAX,
+            };
+            let permit = Arc::clone(&self.view.queries.running).acquire_owned().await;
+            let work = move || {
+                let _permit = permit;
+                unused_names(&path, known, rows).map_err(|error| store::sqlite::describe(&path, &error))
+            };
+            let ended = || Err(StoreError::new("the thread of the deletion has ended"));
+            let found = self.view.threads.call(work).await.unwrap_or_else(ended);
+            let (reader, left, ids) = found.map_err(|error| Box::new(super::store_problem(&error)))?;
+            if left.ids.is_empty() || ids.is_empty() {
+                drop(reader);
+                let mut origins: Vec<i64> = left.ids.into_iter().collect();
+                origins.sort_unstable();
+                for ids in origins.chunks(DELETE_SLICE_RECORDS) {
+                    let names = Names { ids: ids.to_vec(), end: left.end };
+                    self.ask(progress, || progress.delete_names(names.clone())).await?;
+                }
+                return Ok(());
+            }
+            if Instant::now() >= limit {
+                tracing::warn!(
+                    store = progress.name,
+                    "names of deleted records may still stand in the table `origin`: it takes too long to look"
+                );
+                return Ok(());
+            }
+            names = Some((reader, left, ids));
+        }
+    }
+
+    /// Makes it durable, and takes it out of the files; `false` when time runs out before readers have let go of them.
+    async fn scrub(&self, progress: &Progress) -> Result<bool, Refusal> {
+        if let Err(error) = self.view.spool.forget() {
+            tracing::warn!(%error, "an emptied spool segment that may hold deleted records could not be removed");
+        }
+        while self.ask(progress, || progress.scrub()).await? == 0 {
+            if self.is_late() {
+                return Ok(false);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(true)
+    }
+
+    fn stopped(&self, progress: &Progress, error: &StoreError) -> Refusal {
+        let deleted: u64 = self.tallies.iter().map(|tally| tally.deleted).sum();
+        refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the deletion was stopped",
+            &format!("the store {}: {}; {deleted} records were deleted before", progress.name, error.what),
+            error.hint.as_deref().unwrap_or("ask for it again: it goes on with what is left"),
+        )
+    }
+
+    /// The answer: the figures of the first database, which is the one that queries see, and what was deleted in each.
+    fn answer(&self) -> Bytes {
+        let first = &self.tallies[0];
+        let mut services: Vec<_> = first.by_service.iter().collect();
+        services.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));
+        let service = |(service, count): &(&String, &u64)| json!({ "service": service, "count": count });
+        let databases = self.view.databases.iter().zip(&self.tallies).map(|((progress, _), tally)| {
+            json!({ "name": progress.name, "matched": tally.matched, "deleted": tally.deleted })
+        });
+        let is_searched = |name: &str| self.view.databases.iter().any(|(progress, _)| progress.name == name);
+        let others = self.view.stores.iter().filter(|store| !is_searched(&store.name));
+        json!({
+            "matched": first.matched,
+            "deleted": first.deleted,
+            "by_service": services.iter().map(service).collect::<Vec<_>>(),
+            "by_other_services": first.of_others,
+            "stores": databases.collect::<Vec<_>>(),
+            "not_searched": others.map(|store| store.name.as_str()).collect::<Vec<_>>(),
+            "dry_run": self.is_dry,
+            "partial": !self.is_done(),
+            "next_cursor": (!self.is_done()).then(|| self.place.cursor()),
+        })
+        .to_string()
+        .into()
+    }
+}
+
+/// Origins that may have no record any more.
+struct Unused {
+    ids: HashSet<i64>,
+    /// The first id that is not looked at.
+    end: RecordId,
+}
+
+/// A look for them on its way, and the ids that are yet to be looked at.
+type Looking = (SqliteReader, Unused, Range<RecordId>);
+
+/// Looks at the next records.
+fn unused_names(path: &Path, looking: Option<Looking>, rows: u64) -> rusqlite::Result<Looking> {
+    let (reader, mut left, ids) = match looking {
+        Some(looking) => looking,
+        None => {
+            let reader = SqliteReader::open(path)?;
+            // In this order: an origin that is not known yet is left alone.
+            let ids = reader.origins()?;
+            let end = reader.position()?;
+            (reader, Unused { ids, end }, 0..end)
+        }
+    };
+    let rest = reader.remove_used(&ids, rows, &mut left.ids)?;
+    Ok((reader, left, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_back_to_its_place() {
+        for place in [
+            Place { database: 0, id: 0, end: 1, of_letters: false },
+            Place { database: 3, id: RecordId::MAX, end: 17, of_letters: true },
+        ] {
+            assert_eq!(Place::parse(&place.cursor()), Some(place));
+        }
+        for cursor in ["", "1", "1-2-3", "1-2-3-2", "1-2-3-0-0", "a-2-3-0", "1--3-0"] {
+            assert_eq!(Place::parse(cursor), None, "{cursor}");
+        }
+    }
+}

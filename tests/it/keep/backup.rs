@@ -1,0 +1,171 @@
+//! Backups of a server that runs, and starting from one.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Kept, command, failed, lines, logboom, succeeded};
+use crate::harness::{Server, eventually};
+use crate::load::Ledger;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn back_up(data_dir: &Path, to: &Path) -> std::process::Output {
+    logboom(&["backup", text(to), "--data-dir", text(data_dir)])
+}
+
+fn restore(from: &Path, data_dir: &Path) -> std::process::Output {
+    logboom(&["restore", text(from), "--data-dir", text(data_dir)])
+}
+
+/// The trace ids of the records of a server, in their order.
+fn keys(server: &Server) -> Vec<String> {
+    server.flush();
+    let rows = server.sql("SELECT trace_id FROM logs WHERE trace_id IS NOT NULL ORDER BY id");
+    rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn no_gaps(server: &Server) {
+    let rows = server.sql("SELECT missing FROM logs_accounted");
+    assert_eq!(rows[0][0], 0);
+}
+
+#[test]
+fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
+    let kept = Kept::sqlite(&["--spool-segment-bytes=4MiB"]);
+    kept.fill(lines(20_000, "secret"));
+    kept.delete(&serde_json::json!({ "query": "secret", "before": "now" }));
+    let ledger = Arc::new(Ledger::default());
+    let clients: Vec<_> =
+        (0..3).map(|n| ledger.post_on(&kept.server.address("http"), &format!("load-{n}"), 50)).collect();
+    eventually("load", || (ledger.answers() >= 50).then_some(()));
+    let before = ledger.acknowledged();
+    kept.server.flush();
+    let place = TempDir::new().unwrap();
+    let backup = place.path().join("backup.db");
+    let said = succeeded(&back_up(kept.folder.path(), &backup));
+    assert!(said.contains("0 missing, 2000 deleted on purpose"), "{said}");
+    ledger.stop();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(files(place.path()), ["backup.db"]);
+    // It is there for good: nothing overwrites it.
+    failed(&back_up(kept.folder.path(), &backup), "something is there already");
+
+    let data_dir = place.path().join("new");
+    let said = succeeded(&restore(&backup, &data_dir));
+    assert!(said.starts_with("restored "), "{said}");
+    let server = Server::start(&data_dir);
+    let stored = keys(&server);
+    no_gaps(&server);
+    let known: std::collections::HashSet<_> = stored.iter().collect();
+    assert_eq!(known.len(), stored.len(), "some are there twice");
+    // What was there before the backup began could not be missing.
+    let missing = before.iter().filter(|key| !known.contains(key)).count();
+    assert_eq!(missing, 0, "of {}", before.len());
+    let next = server.value("SELECT max(id) + 1 FROM logs");
+    assert_eq!(server.post(crate::load::record("after")).status, 200);
+    assert_eq!(keys(&server).last().map(String::as_str), Some("after"));
+    assert_eq!(server.value("SELECT max(id) FROM logs"), next);
+    no_gaps(&server);
+}
+
+#[test]
+fn what_the_spool_still_has_comes_back_once() {
+    let kept = Kept::sqlite(&[]);
+    let post = |server: &Server, name: &str| {
+        let records: Vec<_> = (0..200).map(|n| crate::load::record(&format!("{name}-{n}"))).collect();
+        assert_eq!(server.post(records.join("\n")).json()["accepted"], 200);
+    };
+    post(&kept.server, "before");
+    kept.server.flush();
+    let place = TempDir::new().unwrap();
+    let backup = place.path().join("backup.db");
+    succeeded(&back_up(kept.folder.path(), &backup));
+    // These are in the database and in the spool, and those only in the spool.
+    post(&kept.server, "stored");
+    kept.server.flush();
+    let Kept { mut server, folder, setup, .. } = kept;
+    let lock = rusqlite::Connection::open(folder.path().join("logboom.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    post(&server, "spooled");
+    server.kill();
+    drop(lock);
+    failed(&restore(&backup, folder.path()), "logboom.db is there already");
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(folder.path().join(format!("logboom.db{suffix}")));
+    }
+    succeeded(&restore(&backup, folder.path()));
+    let server = setup.start(folder.path());
+    let names = ["before", "stored", "spooled"];
+    let expected: Vec<_> =
+        names.iter().flat_map(|name| (0..200).map(move |n| format!("{name}-{n}"))).collect();
+    assert_eq!(keys(&server), expected);
+    no_gaps(&server);
+}
+
+#[test]
+fn a_running_server_keeps_its_folder() {
+    let kept = Kept::sqlite(&[]);
+    kept.fill(lines(10, "x"));
+    let place = TempDir::new().unwrap();
+    let backup = place.path().join("backup.db");
+    succeeded(&back_up(kept.folder.path(), &backup));
+    failed(&restore(&backup, kept.folder.path()), "another process is using it");
+    failed(&back_up(place.path(), &place.path().join("b.db")), "there is no such database");
+    fs::write(&backup, "not a database").unwrap();
+    failed(&restore(&backup, &place.path().join("new")), "cannot restore");
+    assert!(!place.path().join("new").exists(), "a folder for what cannot be restored");
+}
+
+/// Kills a command once a file is there, and tells whether it was still under way.
+fn kill_when_there(arguments: &[&str], draft: &Path) {
+    let mut child = command(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
+    eventually("it has begun or ended", || {
+        (draft.exists() || child.try_wait().unwrap().is_some()).then_some(())
+    });
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_is_cut_short_is_no_backup_and_can_be_repeated() {
+    let mut kept = Kept::sqlite(&[]);
+    kept.fill(lines(30_000, "x"));
+    let place = TempDir::new().unwrap();
+    let (backup, draft) = (place.path().join("backup.db"), place.path().join("backup.db.partial"));
+    let data_dir = text(kept.folder.path()).to_owned();
+    kill_when_there(&["backup", text(&backup), "--data-dir", &data_dir], &draft);
+    if backup.exists() {
+        fs::remove_file(&backup).unwrap(); // it was faster
+    }
+    fs::write(&draft, "the beginning of one").unwrap();
+    succeeded(&back_up(kept.folder.path(), &backup));
+    assert_eq!(files(place.path()), ["backup.db"]);
+    // The server has not noticed any of it.
+    kept.fill(lines(10, "y"));
+    no_gaps(&kept.server);
+    assert_eq!(kept.server.stop(), 0);
+
+    let new = place.path().join("new");
+    let draft = new.join("logboom.db.restoring");
+    kill_when_there(&["restore", text(&backup), "--data-dir", text(&new)], &draft);
+    let _ = fs::remove_file(new.join("logboom.db")); // it was faster
+    fs::write(&draft, "the beginning of one").unwrap();
+    succeeded(&restore(&backup, &new));
+    assert_eq!(files(&new), ["lock", "logboom.db"]);
+    let server = Server::start(&new);
+    assert_eq!(server.value("SELECT count(*) FROM logs"), 30_000);
+}
