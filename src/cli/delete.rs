@@ -25,6 +25,7 @@ struct Answer {
     by_other_services: u64,
     stores: Vec<Store>,
     not_searched: Vec<String>,
+    cursor: String,
     next_cursor: Option<String>,
 }
 
@@ -50,6 +51,8 @@ struct Sum {
     /// Of each store: its name, what matched, what was deleted.
     stores: Vec<(String, u64, u64)>,
     not_searched: Vec<String>,
+    /// Where it began: what came since is not part of it.
+    beginning: Option<String>,
 }
 
 impl Sum {
@@ -68,6 +71,7 @@ impl Sum {
             *known = (store.name, known.1 + store.matched, known.2 + store.deleted);
         }
         self.not_searched = answer.not_searched;
+        self.beginning.get_or_insert(answer.cursor);
     }
 
     /// Whether any of the databases has something that matches.
@@ -87,7 +91,7 @@ struct Order {
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let client = Client::new(matches)?;
     let order = order(matches, time::now())?;
-    let found = order.send(&client, true)?;
+    let found = order.send(&client, true, None)?;
     write_found(&found, &order, output).map_err(output::failed)?;
     output.finish()?;
     if found.is_empty() || matches.get_flag("dry-run") {
@@ -97,7 +101,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         writeln!(output, "nothing was deleted").map_err(output::failed)?;
         return output.finish();
     }
-    let done = order.send(&client, false)?;
+    let done = order.send(&client, false, found.beginning)?;
     write_done(&done, output).map_err(output::failed)?;
     output.finish()
 }
@@ -123,9 +127,8 @@ fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
 
 impl Order {
     /// Has the server do all of it, in as many requests as it takes.
-    fn send(&self, client: &Client, is_dry: bool) -> Result<Sum, Failure> {
+    fn send(&self, client: &Client, is_dry: bool, mut cursor: Option<String>) -> Result<Sum, Failure> {
         let mut sum = Sum::default();
-        let mut cursor = None;
         loop {
             let Order { query, before, all } = self;
             let request = serde_json::json!({
@@ -203,7 +206,7 @@ mod tests {
     const FOUND: &str = r#"{"matched":1203,"deleted":0,"by_service":[{"service":"billing","count":1200},
         {"service":"","count":3}],"stores":[{"name":"sqlite","matched":1203,"deleted":0},
         {"name":"archive","matched":7,"deleted":0}],"not_searched":["file"],"dry_run":true,"partial":false,
-        "next_cursor":null}"#;
+        "cursor":"0-0-9-0-5","next_cursor":null}"#;
 
     fn ask(arguments: &[&str]) -> (String, Result<(), Failure>, String) {
         let server = Server::start("200 OK", FOUND);

@@ -3,6 +3,9 @@
 //! The body is `{"query":"..","before":"..","dry_run":true,"all":false,"cursor":".."}`, and JSON by its content type, which no page of
 //! another site can send. Only records whose time is before `before`, and that were accepted before the call, are deleted.
 //!
+//! A cursor also says which moment is the present, and which id was the next: `cursor` of an answer leads to its beginning. So what a
+//! person confirms is what was counted, however long that took: not what came since, nor what has become old enough.
+//!
 //! Each database is searched slice by slice, like for any query, and what is found is handed to the store's own connection, which
 //! deletes it between two chunks. An answer has `query_seconds_max` at most; `partial` and `next_cursor` then say that and
 //! where it goes on. The dead letters of a database come after its records.
@@ -54,7 +57,7 @@ fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal 
     Box::new(problem(status, title, detail, Some(hint)))
 }
 
-/// Where a deletion is: in which of the databases, and which ids of it, or whether in its dead letters.
+/// Where a deletion is: in which of the databases, and which ids of it, or whether in its dead letters; and when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     database: usize,
@@ -63,19 +66,28 @@ struct Place {
     /// The first id that was not accepted yet when the deletion began.
     end: RecordId,
     of_letters: bool,
+    /// What `now` and `1h` count back from, in ns since the Unix epoch.
+    now: i64,
 }
 
 impl Place {
     fn parse(cursor: &str) -> Option<Place> {
         let mut parts = cursor.split('-');
         let mut next = || parts.next()?.parse::<u64>().ok();
-        let (database, id, end, of_letters) = (next()?, next()?, next()?, next()?);
-        let place = Place { database: usize::try_from(database).ok()?, id, end, of_letters: of_letters == 1 };
+        let (database, id, end, of_letters, now) = (next()?, next()?, next()?, next()?, next()?);
+        let place = Place {
+            database: usize::try_from(database).ok()?,
+            id,
+            end: i64::try_from(end).ok()?.cast_unsigned(),
+            of_letters: of_letters == 1,
+            now: i64::try_from(now).ok()?,
+        };
         (parts.next().is_none() && of_letters < 2).then_some(place)
     }
 
     fn cursor(&self) -> String {
-        format!("{}-{}-{}-{}", self.database, self.id, self.end, u8::from(self.of_letters))
+        let Place { database, id, end, of_letters, now } = *self;
+        format!("{database}-{id}-{end}-{}-{}", u8::from(of_letters), now.max(0))
     }
 }
 
@@ -119,18 +131,20 @@ impl View {
         let body = body.map_err(|error| bad(&error.to_string(), "it has at most 64 KiB"))?.to_bytes();
         let order = read_order(&body)?;
         let deadline = Instant::now() + self.query_duration_max;
-        let place = match &order.cursor {
-            Some(cursor) => Place::parse(cursor).ok_or_else(|| {
-                bad("the cursor is none of this server's", "give back `next_cursor` as it was")
-            })?,
-            None => Place { database: 0, id: 0, end: self.stored().await?, of_letters: false },
+        let known = order.cursor.as_deref().map(read_cursor).transpose()?;
+        let now = known.map_or_else(time::now, |place| place.now);
+        let (query, time_max) = (parse_query(&order, now)?, parse_before(&order.before, now)?);
+        let place = match known {
+            Some(place) => place,
+            None => Place { database: 0, id: 0, end: self.stored().await?, of_letters: false, now },
         };
         let mut deletion = Deletion {
             view: self,
-            query: parse_query(&order)?,
-            time_max: parse_before(&order.before)?,
+            query,
+            time_max,
             is_dry: order.dry_run,
             deadline,
+            beginning: place,
             place,
             tallies: Vec::new(),
         };
@@ -208,13 +222,18 @@ fn read_order(body: &[u8]) -> Result<Order, Refusal> {
     Ok(order)
 }
 
-fn parse_query(order: &Order) -> Result<Query, Refusal> {
-    Query::parse(&order.query, time::now()).map_err(|error| not_understood(&order.query, &error))
+fn read_cursor(cursor: &str) -> Result<Place, Refusal> {
+    Place::parse(cursor)
+        .ok_or_else(|| bad("the cursor is none of this server's", "give back `next_cursor` as it was"))
+}
+
+fn parse_query(order: &Order, now: i64) -> Result<Query, Refusal> {
+    Query::parse(&order.query, now).map_err(|error| not_understood(&order.query, &error))
 }
 
 /// The last moment whose records may be deleted.
-fn parse_before(before: &str) -> Result<i64, Refusal> {
-    let before = query::time::parse(before, time::now())
+fn parse_before(before: &str, now: i64) -> Result<i64, Refusal> {
+    let before = query::time::parse(before, now)
         .map_err(|error| bad(&format!("before: {error}"), query::time::FORMS))?;
     Ok(before.saturating_sub(1))
 }
@@ -226,6 +245,8 @@ struct Deletion<'a> {
     time_max: i64,
     is_dry: bool,
     deadline: Instant,
+    /// Where this request began.
+    beginning: Place,
     place: Place,
     tallies: Vec<Tally>,
 }
@@ -466,6 +487,7 @@ impl Deletion<'_> {
             "not_searched": others.map(|store| store.name.as_str()).collect::<Vec<_>>(),
             "dry_run": self.is_dry,
             "partial": !self.is_done(),
+            "cursor": self.beginning.cursor(),
             "next_cursor": (!self.is_done()).then(|| self.place.cursor()),
         })
         .to_string()
@@ -506,12 +528,13 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_its_place() {
         for place in [
-            Place { database: 0, id: 0, end: 1, of_letters: false },
-            Place { database: 3, id: RecordId::MAX, end: 17, of_letters: true },
+            Place { database: 0, id: 0, end: 1, of_letters: false, now: 0 },
+            Place { database: 3, id: RecordId::MAX, end: 17, of_letters: true, now: i64::MAX },
         ] {
             assert_eq!(Place::parse(&place.cursor()), Some(place));
         }
-        for cursor in ["", "1", "1-2-3", "1-2-3-2", "1-2-3-0-0", "a-2-3-0", "1--3-0"] {
+        let (id, time) = ("1-2-9223372036854775808-0-5", "1-2-3-0-9223372036854775808");
+        for cursor in ["", "1", "1-2-3-0", "1-2-3-2-5", "1-2-3-0-5-0", "a-2-3-0-5", "1--3-0-5", id, time] {
             assert_eq!(Place::parse(cursor), None, "{cursor}");
         }
     }

@@ -98,6 +98,11 @@ fn lines(count: usize, secret: &str) -> impl Iterator<Item = Value> {
     })
 }
 
+/// In seconds since the Unix epoch.
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
 /// Runs a command that asks no server, or is told itself which.
 fn logboom(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()

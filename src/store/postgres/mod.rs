@@ -180,4 +180,8 @@ impl Store for PostgresStore {
         let result = self.try_delete(doomed).await;
         self.conclude(result)
     }
+
+    async fn scrub(&mut self) -> Result<u64, StoreError> {
+        self.sync().await.map(|_| 1)
+    }
 }

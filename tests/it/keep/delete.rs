@@ -148,6 +148,29 @@ fn who_does_not_mean_it_deletes_nothing() {
     kept.check_accounts();
 }
 
+/// Whoever confirms has seen a count, and takes a while.
+#[test]
+fn what_comes_between_the_count_and_the_confirmation_stays() {
+    for kept in Kept::both(&[]) {
+        let now = super::now();
+        let aged = |seconds: u64, message: &str| json!({ "time": now - seconds, "message": message });
+        kept.fill([aged(100, "secret 1"), aged(9, "secret 2"), aged(1, "secret 3")]);
+        let mut body = json!({ "query": "secret time<10s", "before": "now", "dry_run": true });
+        let counted = kept.delete(&body).json();
+        assert_eq!(counted["matched"], 1);
+        // One that comes late, and one that has become old enough.
+        kept.fill([aged(100, "secret 4")]);
+        eventually("time passes", || (kept.delete(&body).json()["matched"] == 3).then_some(()));
+        body["cursor"] = counted["cursor"].clone();
+        assert_eq!(kept.delete(&body).json()["matched"], 1);
+        body["dry_run"] = json!(false);
+        assert_eq!(kept.delete(&body).json()["deleted"], 1);
+        let left = kept.server.sql("SELECT message FROM logs ORDER BY id");
+        assert_eq!(json!(left), json!([["secret 2"], ["secret 3"], ["secret 4"]]));
+        kept.check_accounts();
+    }
+}
+
 #[test]
 fn deleting_can_be_switched_off() {
     let kept = Kept::sqlite(&["--delete=false"]);

@@ -33,7 +33,7 @@ fn noise_goes_and_the_rest_stays_in_sqlite() {
 fn noise_goes_and_the_rest_stays_in_postgresql() {
     let [argument] = arguments("1d");
     let kept = Kept::postgres(&[&argument]);
-    let (now, day) = (jiff_now(), 86_400);
+    let (now, day) = (super::now(), 86_400);
     let line = |n: usize| {
         let time = now - [0, 1, 5, 9][n / 2 % 4] * day;
         json!({ "time": time, "service": service(n), "message": format!("event {n}") })
@@ -42,10 +42,6 @@ fn noise_goes_and_the_rest_stays_in_postgresql() {
     eventually("the noise of the older days is gone", || (kept.count() == 3000).then_some(()));
     assert_eq!(kept.value("SELECT count(*) FROM logs WHERE service = 'shop'"), 2000);
     kept.check_accounts();
-}
-
-fn jiff_now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[test]
