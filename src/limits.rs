@@ -622,6 +622,9 @@ pub const TAIL_RETRY_MILLISECONDS_MAX: u64 = 5000;
 /// What an import sends at once: the records of it make one batch, which is stored whole or not at all.
 pub const IMPORT_BATCH_BYTES: usize = 384 << 10;
 
+/// And so many of them, however short: with what is kept of each they make one batch.
+pub const IMPORT_BATCH_RECORDS: usize = 1500;
+
 /// How long an import asks a server again that takes nothing.
 pub const IMPORT_WAIT_SECONDS_MAX: u64 = 300;
 
@@ -657,3 +660,4 @@ const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);
+const _: () = assert!(IMPORT_BATCH_BYTES + IMPORT_BATCH_RECORDS * 72 <= BATCH_BYTES_TARGET);

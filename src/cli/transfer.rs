@@ -2,7 +2,8 @@
 //!
 //! An export is read page by page, so that it takes as long as it takes, and ends at what was stored when it began. An import sends
 //! batches that the server stores whole or not at all. Nothing is sent twice on its own account: where the outcome of a batch is
-//! not known, a person decides.
+//! not known, a person decides. What is known stands in a file beside the one that is imported, until all of it was sent: so
+//! somebody who begins anew after a crash is told where to go on, instead of doubling what is there.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -23,7 +24,8 @@ use super::{progress, text};
 use crate::failure::Failure;
 use crate::ingest::http::EXPORTED;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_WAIT_SECONDS_MAX, QUERY_PAGE_RECORDS_MAX,
+    ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX,
+    QUERY_PAGE_RECORDS_MAX,
 };
 use crate::record::time;
 use crate::view::query;
@@ -175,13 +177,17 @@ pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
     let failed = |error: io::Error| Failure::new(format!("cannot read {}", path.display())).because(error);
     let (mut lines, bar) = open(&path).map_err(failed)?;
     let first = matches.get_one::<u64>("from-line").copied().unwrap_or(1);
-    let mut import = Import { client: Client::new(matches)?, accepted: 0, rejected: 0 };
+    let client = Client::new(matches)?;
+    let journal = Journal::begin(&path, matches.get_one("from-line").copied())?;
+    let mut import = Import { client, journal, accepted: 0, rejected: 0 };
     let (mut batch, mut line, mut number) = (Batch::default(), Vec::new(), 0);
     loop {
         let is_last = !next_line(&mut *lines, &mut line).map_err(failed)?;
         number += u64::from(!is_last);
         let is_wanted = number >= first && !line.iter().all(u8::is_ascii_whitespace);
-        if is_last || batch.body.len() + line.len() >= IMPORT_BATCH_BYTES {
+        let is_full = batch.body.len() + line.len() >= IMPORT_BATCH_BYTES
+            || batch.numbers.len() >= IMPORT_BATCH_RECORDS;
+        if is_last || is_full {
             import.send(&mut batch, &bar)?;
         }
         if is_last {
@@ -192,7 +198,8 @@ pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
         }
     }
     bar.finish_and_clear();
-    let Import { accepted, rejected, .. } = import;
+    let Import { accepted, rejected, journal, .. } = import;
+    journal.end();
     writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
     output.finish()?;
     if rejected == 0 {
@@ -260,8 +267,62 @@ struct LineError {
     error: String,
 }
 
+/// How far an import has come, in a file beside the one that is imported: the first line that may not be stored, and the last
+/// one that may be.
+struct Journal {
+    path: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent.
+    fn begin(file: &Path, from: Option<u64>) -> Result<Journal, Failure> {
+        if file.as_os_str() == "-" {
+            return Ok(Journal { path: None });
+        }
+        let path = beside(file, ".importing");
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        let mut numbers = known.split_whitespace().map_while(|number| number.parse::<u64>().ok());
+        let (first, last) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(0));
+        if from.is_some() || (first, last) == (1, 0) {
+            let journal = Journal { path: Some(path) };
+            let Err(failure) = journal.write(from.unwrap_or(1), 0) else { return Ok(journal) };
+            told(&format!(
+                "{failure}: should this end before its time, nobody will know how far it has come"
+            ))?;
+            return Ok(Journal { path: None });
+        }
+        Err(Failure::new(format!("cannot import {} once more", file.display()))
+            .because("an import of it has not come to its end")
+            .hint(format!("{}, unless it is still under way; --from-line 1 begins anew", go_on(first, last))))
+    }
+
+    /// Lines from `first` to `last` may be stored from now on, and those before are.
+    fn write(&self, first: u64, last: u64) -> Result<(), Failure> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let failed = |error| Failure::new(format!("cannot write {}", path.display())).because(error);
+        fs::write(path, format!("{first} {last}\n")).map_err(failed)
+    }
+
+    fn end(self) {
+        let _ = self.path.map(fs::remove_file); // it may never have been there
+    }
+}
+
+/// What to do where lines before `first` are stored, and those up to `last` may be.
+fn go_on(first: u64, last: u64) -> String {
+    if last < first {
+        return format!("everything before line {first} was sent; --from-line {first} goes on there");
+    }
+    format!(
+        "lines {first} to {last} may be stored or not: look for the last of them, then go on with --from-line {first}, or \
+         --from-line {}",
+        last + 1
+    )
+}
+
 struct Import {
     client: Client,
+    journal: Journal,
     accepted: u64,
     rejected: u64,
 }
@@ -271,29 +332,29 @@ impl Import {
         let (Some(first), Some(last)) = (batch.numbers.first(), batch.numbers.last()) else { return Ok(()) };
         let (first, last) = (*first, *last);
         let so_far = |failure: Failure| {
-            failure
-                .hint(format!("everything before line {first} was sent; --from-line {first} goes on there"))
+            let _ = self.journal.write(first, 0); // else it says less than is known
+            failure.hint(go_on(first, 0))
         };
+        let unsure = |failure: Failure| failure.hint(go_on(first, last));
+        self.journal.write(first, last).map_err(|failure| failure.hint(go_on(first, 0)))?;
         let start = Instant::now();
         let verdict = loop {
             let reply = self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(|failure| {
                 if failure.to_string().contains("Connection refused") {
                     return so_far(failure);
                 }
-                failure.hint(format!(
-                    "lines {first} to {last} may be stored or not, for no answer came: look for the last of them, then go on \
-                     with --from-line {first}, or --from-line {}",
-                    last + 1
-                ))
+                unsure(failure)
             })?;
             let Reply { status, retry_after, body } = reply;
-            let verdict: Verdict = serde_json::from_slice(&body).map_err(client::not_understood)?;
+            let verdict: Verdict =
+                serde_json::from_slice(&body).map_err(|error| unsure(client::not_understood(error)))?;
             let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0;
             if !is_busy {
                 if !matches!(status, 200 | 400) {
                     let why = verdict.errors.last().map(|error| error.error.clone()).unwrap_or_default();
                     let failure = Failure::new(format!("the server stopped at lines {first} to {last}"));
-                    return Err(so_far(failure.because(text::one_line(&why).into_owned())));
+                    let failure = failure.because(text::one_line(&why).into_owned());
+                    return Err(if verdict.accepted == 0 { so_far(failure) } else { unsure(failure) });
                 }
                 break verdict;
             }
@@ -302,6 +363,7 @@ impl Import {
             }
             sleep(Duration::from_secs(retry_after.unwrap_or(1)));
         };
+        self.journal.write(last + 1, 0).map_err(|failure| failure.hint(go_on(last + 1, 0)))?;
         self.accepted += verdict.accepted;
         self.rejected += verdict.rejected;
         bar.suspend(|| {

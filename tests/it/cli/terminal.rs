@@ -281,3 +281,43 @@ fn searching() -> (String, JoinHandle<()>) {
     });
     (url, thread)
 }
+
+#[test]
+fn a_terminal_shows_how_far_an_import_is_and_a_file_does_not() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let path = folder.path().join("some.ndjson");
+    let line = r#"{"timestamp":"2026-11-20T10:00:00Z","message":"a"}"#;
+    std::fs::write(&path, vec![line; 20_000].join("\n")).unwrap();
+    let file = path.to_str().unwrap();
+    let (status, shown) = Terminal::new(80, 24).run(&server, &["import", file]);
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("importing") && shown.contains("imported 20,000 records"), "{shown}");
+    let output = server.cli(&["import", file]);
+    assert_eq!((output.stdout, output.stderr), (b"imported 20,000 records\n".to_vec(), Vec::new()));
+    let copy = folder.path().join("copy.ndjson");
+    let (_, shown) = Terminal::new(80, 24).run(&server, &["export", "-o", copy.to_str().unwrap()]);
+    assert!(shown.contains("exporting") && shown.contains("exported 40,000 records"), "{shown}");
+    let output = server.cli(&["export", "a"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "exported 40,000 records\n");
+}
+
+#[test]
+fn a_deletion_asks_and_takes_only_yes_for_yes() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    server.post(r#"{"message":"a secret"}"#);
+    let ask = |typed: &'static str| {
+        let terminal = Terminal::new(80, 24).types("[y/N]", typed);
+        terminal.run(&server, &["delete", "secret", "--before", "now"])
+    };
+    for typed in ["\n", "n\n", "yess\n", "\u{4}"] {
+        let (status, shown) = ask(typed);
+        assert_eq!(status, 0, "{shown}");
+        assert!(shown.contains("1 record before") && shown.contains("nothing was deleted"), "{shown}");
+    }
+    assert_eq!(server.value("SELECT count(*) FROM logs"), 1);
+    let (_, shown) = ask("y\n");
+    assert!(shown.contains("deleted 1 record from sqlite"), "{shown}");
+    assert_eq!(server.value("SELECT count(*) FROM logs"), 0);
+}

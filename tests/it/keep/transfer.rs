@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Kept, failed, lines, succeeded};
-use crate::harness::python;
+use crate::harness::{eventually, python};
 
 /// All records, without their ids.
 fn contents(kept: &Kept) -> Vec<Value> {
@@ -234,6 +234,9 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     );
     let good = answer("200 OK", r#"{"accepted":2,"rejected":0,"errors":[]}"#);
     let (url, bodies) = answering(&[&full, &full, &good]);
+    let from_line = |line: &str, url: &str| {
+        super::logboom(&["import", path.to_str().unwrap(), "--url", url, "--from-line", line])
+    };
     let import = |url: &str| super::logboom(&["import", path.to_str().unwrap(), "--url", url]);
     assert_eq!(succeeded(&import(&url)), "imported 2 records\n");
     assert_eq!(bodies.join().unwrap(), vec![format!("{line}\n{line}\n"); 3]);
@@ -242,13 +245,64 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     failed(&output, "lines 1 to 2 may be stored or not");
     failed(&output, "--from-line 3");
     assert_eq!(bodies.join().unwrap().len(), 1);
+    // Whoever does not read that gets it told once more, instead of having everything twice.
+    failed(&import(&url), "lines 1 to 2 may be stored or not");
+    let busy = answer("503 Service Unavailable", r#"{"accepted":0,"rejected":0,"errors":[]}"#);
+    let (url, bodies) = answering(&[&busy, &good]);
+    assert_eq!(succeeded(&from_line("1", &url)), "imported 2 records\n");
+    assert_eq!(bodies.join().unwrap().len(), 2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "it has come to its end");
     let dead = answer(
         "503 Service Unavailable",
         r#"{"accepted":1,"rejected":1,"errors":[{"line":0,"error":"stopping"}]}"#,
     );
     let (url, bodies) = answering(&[&dead]);
-    failed(&import(&url), "the server stopped at lines 1 to 2: stopping");
+    let output = import(&url);
+    failed(&output, "the server stopped at lines 1 to 2: stopping");
+    failed(&output, "lines 1 to 2 may be stored or not");
     assert_eq!(bodies.join().unwrap().len(), 1);
+    // What has not sent anything leaves nothing to go on from.
+    let (url, bodies) = answering(&[&answer("404 Not Found", r#"{"accepted":0,"rejected":0,"errors":[]}"#)]);
+    failed(&from_line("1", &url), "everything before line 1 was sent");
+    bodies.join().unwrap();
+    let (url, _bodies) = answering(&[&good]);
+    assert_eq!(succeeded(&import(&url)), "imported 2 records\n");
+}
+
+/// A crash of the command, or of its machine.
+#[test]
+fn an_import_that_is_killed_says_where_to_go_on_and_nothing_is_there_twice() {
+    let kept = Kept::sqlite(&[]);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("many.ndjson");
+    let line = |n: usize| format!(r#"{{"timestamp":"2026-11-20T10:00:00Z","message":"event {n}"}}"#);
+    fs::write(&path, (1..=60_000).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let file = path.to_str().unwrap();
+    let mut child = super::command(&["import", file, "--url", &kept.server.url()]).spawn().unwrap();
+    let stored = || kept.value("SELECT count(*) FROM logs");
+    eventually("it has begun", || (stored() > 0).then_some(()));
+    child.kill().unwrap();
+    let was_cut = !child.wait().unwrap().success();
+    assert!(was_cut, "60,000 records were there too soon");
+    let output = kept.server.cli(&["import", file]);
+    failed(&output, "an import of it has not come to its end");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let choices: Vec<u64> = said
+        .split("--from-line ")
+        .skip(1)
+        .map(|rest| rest.split(|char: char| !char.is_ascii_digit()).next().unwrap().parse().unwrap())
+        .filter(|line| *line > 1)
+        .collect();
+    eventually("what was under way is there or not", || {
+        kept.server.flush();
+        choices.contains(&(stored() + 1)).then_some(())
+    });
+    let next = (stored() + 1).to_string();
+    succeeded(&kept.server.cli(&["import", file, "--from-line", &next]));
+    kept.server.flush();
+    assert_eq!(kept.value("SELECT count(*) FROM logs"), 60_000);
+    assert_eq!(kept.value("SELECT count(DISTINCT message) FROM logs"), 60_000);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
