@@ -631,7 +631,10 @@ pub const IMPORT_WAIT_SECONDS_MAX: u64 = 300;
 /// Pages of a database that a backup copies in one step.
 pub const BACKUP_STEP_PAGES: i32 = 1024;
 
-/// How long a backup waits for another process's lock at a time.
+/// How long a backup waits for a database that does not come nearer to what the spool has.
+pub const BACKUP_SPOOL_SECONDS_MAX: u64 = 5;
+
+/// How long a backup waits for another process at a time.
 pub const BACKUP_WAIT_MILLISECONDS: u64 = 100;
 
 /// A file is copied in pieces of this size.

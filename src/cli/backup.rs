@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 
@@ -15,8 +17,10 @@ use super::progress;
 use super::status::counted;
 use crate::config;
 use crate::failure::Failure;
-use crate::limits::COPY_PIECE_BYTES;
+use crate::limits::{BACKUP_SPOOL_SECONDS_MAX, BACKUP_WAIT_MILLISECONDS, COPY_PIECE_BYTES};
 use crate::pipeline::DataDir;
+use crate::record::RecordId;
+use crate::spool;
 use crate::store::sqlite::backup::{self, BackupError, Figures};
 
 /// Copies the database of a data folder, and checks the copy.
@@ -32,6 +36,7 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
             .because("there is no such database")
             .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
     }
+    let accepted = wait_for_spool(matches, &from).map_err(|error| told(failed(), error))?;
     let draft = beside(&to, ".partial");
     remove(&draft).map_err(|error| failed().because(error))?;
     let bar = progress::of_bytes("copying", 0);
@@ -45,7 +50,31 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     check_same(expected, figures).map_err(|why| failed().because(why))?;
     rename(&draft, &to).map_err(|error| failed().because(error))?;
     tell(output, "backed up", &figures, &to).map_err(output::failed)?;
+    let left = accepted.saturating_sub(figures.position);
+    if left > 0 {
+        let left = counted(left, "record");
+        writeln!(output, "not in it: {left} that the spool has and the database does not yet")
+            .map_err(output::failed)?;
+    }
     output.finish()
+}
+
+/// Waits until the database has what was accepted before, as long as it comes nearer to that. Gives the id that follows.
+fn wait_for_spool(matches: &ArgMatches, database: &Path) -> Result<RecordId, BackupError> {
+    if matches.contains_id("database") {
+        return Ok(0); // it is not known whose it is
+    }
+    let spool = data_dir(matches).map_err(|failure| BackupError::Unsound(failure.to_string()))?.join(SPOOL);
+    let end = spool::inspect::end(&spool)?.unwrap_or_default();
+    let (mut position, mut since) = (backup::position(database)?, Instant::now());
+    while position < end && since.elapsed() < Duration::from_secs(BACKUP_SPOOL_SECONDS_MAX) {
+        sleep(Duration::from_millis(BACKUP_WAIT_MILLISECONDS));
+        let now = backup::position(database)?;
+        if now > position {
+            (position, since) = (now, Instant::now());
+        }
+    }
+    Ok(end)
 }
 
 /// Puts a backup into a data folder that has no database.
@@ -72,8 +101,9 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     output.finish()
 }
 
-/// The name of the database within a data folder.
+/// The names of the database and of the spool within a data folder.
 const DATABASE: &str = "logboom.db";
+const SPOOL: &str = "spool";
 
 fn data_dir(matches: &ArgMatches) -> Result<PathBuf, Failure> {
     let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);

@@ -74,6 +74,15 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
     Ok(reports)
 }
 
+/// The id after the last durable record of a spool's folder, beside a running server; `None` where there is none.
+pub fn end(folder: &Path) -> io::Result<Option<RecordId>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let segments = Segments::open_read_only(&Folder::open_read_only(folder)?)?;
+    segments.iter().last().map(|segment| segment.scan(|_| {}).map(|scan| scan.end_id)).transpose()
+}
+
 /// A segment of which neither the header nor the first frame can be read.
 fn unreadable(&(first_id, bytes): &(RecordId, u64)) -> SegmentReport {
     let damage = vec![(0, bytes)];

@@ -78,6 +78,14 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
     Ok(figures)
 }
 
+/// The id of the first record that a database does not have yet, while others write to it.
+pub fn position(path: &Path) -> Result<RecordId, BackupError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
+    let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
+    Ok(position as u64)
+}
+
 /// Reads all of a database that nobody writes to: whether its pages are sound, and what it holds.
 pub fn verify(path: &Path) -> Result<Figures, BackupError> {
     let log = beside(path, "-wal");
