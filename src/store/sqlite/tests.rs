@@ -718,3 +718,83 @@ fn a_block_whose_rows_are_too_large_to_be_read_again_goes_without_a_filter() {
     }
     assert_eq!(searched(&subject, "long").0.len(), 10);
 }
+
+/// Which of these texts any file of the database holds.
+fn held(subject: &SqliteSubject, texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let read = |suffix| std::fs::read(beside(&subject.path(), suffix)).unwrap_or_default();
+    let bytes = ["", "-wal", "-shm"].map(read).concat();
+    texts.into_iter().filter(|text| memchr::memmem::find(&bytes, text.as_bytes()).is_some()).collect()
+}
+
+/// A name that is not like the one before, so that indexes are written in no order.
+fn name(id: RecordId) -> String {
+    format!("{:016x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+#[test]
+fn deleted_names_are_in_no_file() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    let is_doomed = |id: &RecordId| id % 3 == 1;
+    for from in (1..6001).step_by(100) {
+        let mut batch = Batch::new();
+        for id in from..from + 100 {
+            let (thread, logger) = (name(id), "x".repeat(id as usize % 97));
+            let origin = Origin { thread: &thread, logger: &logger, ..Origin::default() };
+            batch.push(&RecordRef { origin, message: "m", ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 100))).unwrap();
+        block_on(store.sync()).unwrap();
+    }
+    let ids = |connection: &Connection, sql: &str| {
+        let mut select = connection.prepare(sql).unwrap();
+        let ids = select.query_map([], |row| row.get(0)).unwrap();
+        ids.collect::<rusqlite::Result<Vec<i64>>>().unwrap()
+    };
+    let connection = Connection::open(subject.path()).unwrap();
+    let before = ids(&connection, "SELECT id FROM origin ORDER BY id");
+    for from in (1..6001).step_by(1000) {
+        block_on(store.delete(&doomed((from..from + 1000).filter(is_doomed)))).unwrap();
+    }
+    let used = ids(&connection, "SELECT DISTINCT origin_id FROM record");
+    let unused = before.into_iter().filter(|id| !used.contains(id)).collect();
+    assert_eq!(block_on(store.delete_names(&Names { ids: unused, end: 6001 })).unwrap(), 2000);
+    drop(connection);
+    assert_eq!(block_on(store.position()).unwrap(), 6001);
+    assert_eq!(block_on(store.scrub()).unwrap(), 1);
+    let left = held(&subject, (1..6001).filter(is_doomed).map(name));
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(held(&subject, [name(2)]), [name(2)]);
+}
+
+#[test]
+fn deleted_dead_letters_are_in_no_file() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.position()).unwrap();
+    let connection = Connection::open(subject.path()).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message LIKE '%secret%'
+             BEGIN SELECT raise(ABORT, 'not these'); END",
+        )
+        .unwrap();
+    drop(connection);
+    for from in (1..3001).step_by(50) {
+        let mut batch = Batch::new();
+        for id in from..from + 50 {
+            let message = format!("{} secret {}", name(id), "x".repeat(id as usize * 7919 % 1500));
+            batch.push(&RecordRef { message: &message, ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 50))).unwrap();
+    }
+    let is_doomed = |id: &RecordId| id % 3 == 1 || id % 100 < 50;
+    for from in (1..3001).step_by(1000) {
+        block_on(store.delete(&doomed((from..from + 1000).filter(is_doomed)))).unwrap();
+    }
+    assert_eq!(block_on(store.scrub()).unwrap(), 1);
+    let left = held(&subject, (1..3001).filter(is_doomed).map(name));
+    assert_eq!(left, Vec::<String>::new());
+    let kept = (1..3001).filter(|id| !is_doomed(id)).map(name).collect::<Vec<_>>();
+    assert_eq!(held(&subject, kept.clone()), kept);
+}
