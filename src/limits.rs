@@ -433,6 +433,9 @@ pub const QUERY_SLICE_INLINE_MILLISECONDS: u64 = 20;
 /// Records that one transaction of a deletion deletes; the store takes new ones between any two.
 pub const DELETE_SLICE_RECORDS: usize = 1000;
 
+/// And about so much of them: it is written twice, and a write-ahead log of that size comes of it.
+pub const DELETE_SLICE_BYTES: usize = 8 << 20;
+
 /// Services that a deletion counts apart; the rest are counted together.
 pub const DELETE_SERVICES_MAX: usize = 1000;
 

@@ -32,8 +32,8 @@ use super::scan::{Scan, Sink};
 use super::{Refusal, View, bad};
 use crate::blocking::Threads;
 use crate::limits::{
-    DELETE_BYTES_MAX, DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_RECORDS,
-    DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
+    DELETE_BYTES_MAX, DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES,
+    DELETE_SLICE_RECORDS, DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
 };
 use crate::record::{RecordId, RecordRef, json::Written, time};
 use crate::server::{self, Body, problem};
@@ -256,17 +256,27 @@ struct Deletion<'a> {
 struct Found {
     doomed: Doomed,
     services: Vec<String>,
+    /// Of their texts, as far as they were asked for.
+    bytes: usize,
 }
 
 impl Sink for Found {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
         self.doomed.push(id, record.timestamp);
         self.services.push(record.origin.service.to_owned());
-        self.doomed.ids.len() < DELETE_SLICE_RECORDS
+        self.bytes += record.message.len() + record.attributes.len();
+        self.doomed.ids.len() < DELETE_SLICE_RECORDS && self.bytes < DELETE_SLICE_BYTES
     }
 }
 
 impl Deletion<'_> {
+    /// Of what goes, its length counts.
+    fn fields(&self) -> Fields {
+        let service = Fields::of_column(Column::Service);
+        let texts = Fields::of_column(Column::Message).and(Fields::ATTRIBUTES);
+        if self.is_dry { service } else { service.and(texts) }
+    }
+
     fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
@@ -302,7 +312,7 @@ impl Deletion<'_> {
             time_min: lower.unwrap_or(i64::MIN),
             time_max: self.time_max.min(upper.unwrap_or(i64::MAX)),
             descending: false,
-            fields: Fields::of_column(Column::Service),
+            fields: self.fields(),
         };
         let mut scan = Scan::over(self.view, database.clone(), search);
         while !scan.is_done() && !self.is_late() && !scan.is_late() {
@@ -524,6 +534,17 @@ fn unused_names(path: &Path, looking: Option<Looking>, rows: u64) -> rusqlite::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_large_records_or_many_small_ones_go_at_once() {
+        let slice = |message: &str| {
+            let mut found = Found::default();
+            let record = RecordRef { message, ..RecordRef::default() };
+            1 + (1..u64::MAX).take_while(|id| found.take(*id, &record)).count()
+        };
+        assert_eq!(slice("small"), DELETE_SLICE_RECORDS);
+        assert_eq!(slice(&"x".repeat(DELETE_SLICE_BYTES / 8)), 8);
+    }
 
     #[test]
     fn a_cursor_leads_back_to_its_place() {
