@@ -152,7 +152,9 @@ impl Store for SqliteStore {
 
     async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
         self.check_files()?;
-        self.step(|database| database.delete(doomed))
+        let deleted = self.step(|database| database.delete(doomed))?;
+        self.sync().await?; // or the write-ahead log would grow until all is deleted
+        Ok(deleted)
     }
 
     async fn delete_names(&mut self, names: &Names) -> Result<u64, StoreError> {
