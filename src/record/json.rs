@@ -35,7 +35,7 @@ pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A record as [`write`] wrote it. Names mean what they mean there, and nothing else.
+/// A record as [`write()`] wrote it. Names mean what they mean there, and nothing else.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written<'a> {

@@ -798,3 +798,22 @@ fn deleted_dead_letters_are_in_no_file() {
     let kept = (1..3001).filter(|id| !is_doomed(id)).map(name).collect::<Vec<_>>();
     assert_eq!(held(&subject, kept.clone()), kept);
 }
+
+#[test]
+fn the_write_ahead_log_stays_small_however_much_is_deleted() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    let large = "x".repeat(900 << 10);
+    for id in 1..65 {
+        let mut batch = Batch::new();
+        batch.push(&RecordRef { message: &large, ..RecordRef::default() });
+        block_on(store.write(&Chunk::of(id, batch.bytes(), 1))).unwrap();
+    }
+    block_on(store.scrub()).unwrap();
+    let log_bytes = || std::fs::metadata(beside(&subject.path(), "-wal")).unwrap().len();
+    assert_eq!(log_bytes(), 0);
+    for from in (1..65).step_by(8) {
+        assert_eq!(block_on(store.delete(&doomed(from..from + 8))).unwrap(), 8);
+        assert!(log_bytes() < 3 * SQLITE_WAL_BYTES_TARGET, "{}", log_bytes());
+    }
+}

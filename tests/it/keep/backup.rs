@@ -81,6 +81,17 @@ fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
     no_gaps(&server);
 }
 
+/// Whatever was accepted is in it, be it in the spool alone when the command begins.
+#[test]
+fn a_backup_waits_for_what_is_on_its_way() {
+    let kept = Kept::sqlite(&["--flush-interval=1s"]);
+    let records: Vec<_> = lines(200, "x").map(|line| line.to_string()).collect();
+    assert_eq!(kept.server.post(records.join("\n")).json()["accepted"], 200);
+    let place = TempDir::new().unwrap();
+    let said = succeeded(&back_up(kept.folder.path(), &place.path().join("backup.db")));
+    assert!(said.starts_with("backed up 200 records"), "{said}");
+}
+
 #[test]
 fn what_the_spool_still_has_comes_back_once() {
     let kept = Kept::sqlite(&[]);

@@ -148,37 +148,6 @@ fn who_does_not_mean_it_deletes_nothing() {
     kept.check_accounts();
 }
 
-/// Of records as large as they come only a few go at once, and others are stored between.
-#[test]
-fn large_records_take_no_more_room_on_their_way_out_than_small_ones() {
-    let kept = Kept::sqlite(&["--spool-segment-bytes=4MiB"]);
-    let large = "secret ".to_owned() + &"x".repeat(900 << 10);
-    for _ in 0..8 {
-        kept.fill((0..8).map(|_| json!({ "time": "2026-11-20T10:00:00Z", "message": large })));
-    }
-    let log = kept.folder.path().join("logboom.db-wal");
-    let address = kept.server.address("http");
-    let deleting = std::thread::spawn(move || {
-        let body = br#"{"query":"secret","before":"now"}"#;
-        crate::harness::request(
-            &address,
-            "POST",
-            "/api/v1/delete",
-            &[("content-type", "application/json")],
-            body,
-        )
-    });
-    let mut largest = 0;
-    while !deleting.is_finished() {
-        largest = largest.max(std::fs::metadata(&log).map_or(0, |data| data.len()));
-        std::thread::yield_now();
-    }
-    assert_eq!(deleting.join().unwrap().unwrap().json()["deleted"], 64);
-    assert!(largest < 64 << 20, "{largest}");
-    assert_eq!(kept.count(), 0);
-    kept.check_accounts();
-}
-
 /// Whoever confirms has seen a count, and takes a while.
 #[test]
 fn what_comes_between_the_count_and_the_confirmation_stays() {
