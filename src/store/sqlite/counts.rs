@@ -19,9 +19,10 @@ use std::ops::RangeInclusive;
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, params};
 
+use super::filter::number_of;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_COUNTS_MAX, SQLITE_COUNTS_SERVICES_BYTES_MAX};
 use crate::record::time::SECOND;
-use crate::record::{put_varint, take_varint};
+use crate::record::{RecordId, put_varint, take_varint};
 
 /// Lengths of slots, in seconds. The steps of histograms are multiples of one of the shorter ones.
 const SLOTS: [i64; 6] = [1, 5, 60, 300, 3600, 86_400];
@@ -228,6 +229,15 @@ fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let (name, after) = rest.split_at_checked(length)?;
     *rest = after;
     std::str::from_utf8(name).ok()
+}
+
+/// Deletes the counts of blocks that have lost records: they are counted row by row then.
+pub(super) fn delete_of(connection: &Connection, ids: &[RecordId]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM block_counts WHERE number = ?")?;
+    for same in ids.chunk_by(|one, other| number_of(*one) == number_of(*other)) {
+        delete.execute([number_of(same[0]) as i64])?;
+    }
+    Ok(())
 }
 
 /// Deletes the counts of blocks before one.

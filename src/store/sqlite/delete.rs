@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::index::Index;
 use super::{Database, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{Doomed, Names};
@@ -60,7 +61,7 @@ pub(super) enum Reason {
 impl Database {
     /// Deletes records and dead letters; see [`crate::store::Store::delete`].
     pub(super) fn delete(&mut self, doomed: &Doomed) -> rusqlite::Result<u64> {
-        let deleted = self.securely(|connection| {
+        let deleted = self.securely(|connection, index| {
             // First all become blank where they are: deleting one moves its neighbours, which would leave their bytes behind.
             for id in &doomed.ids {
                 connection.prepare_cached(BLANK)?.execute([*id as i64])?;
@@ -72,16 +73,20 @@ impl Database {
                 }
             }
             note(connection, Reason::Deleted, &deleted)?;
+            index.forget_records(connection, &deleted)?;
             Ok(deleted.len())
         })?;
         Ok(deleted as u64)
     }
 
     /// Runs a transaction that overwrites what it deletes; else SQLite leaves the bytes in pages that become free.
-    fn securely<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    fn securely<T>(
+        &mut self,
+        work: impl FnOnce(&Connection, &mut Index) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         self.connection.pragma_update(None, "secure_delete", "on")?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let result = work(&self.connection)?;
+        let result = work(&self.connection, &mut self.index)?;
         self.connection.execute_batch("COMMIT")?;
         self.connection.pragma_update(None, "secure_delete", "fast")?;
         Ok(result)
@@ -89,7 +94,7 @@ impl Database {
 
     /// Deletes origins that no record has any more; see [`crate::store::Store::delete_names`].
     pub(super) fn delete_names(&mut self, names: &Names) -> rusqlite::Result<u64> {
-        let deleted = self.securely(|connection| {
+        let deleted = self.securely(|connection, _| {
             // The records that came since are few.
             let mut delete = connection.prepare_cached(
                 "DELETE FROM origin WHERE id = ?1

@@ -93,6 +93,21 @@ impl Index {
         }
     }
 
+    /// Takes care that records that were deleted are not counted, in the transaction that deletes them. Filters stay: they only tell
+    /// what blocks may have.
+    pub(super) fn forget_records(
+        &mut self,
+        connection: &Connection,
+        ids: &[RecordId],
+    ) -> rusqlite::Result<()> {
+        if let Some(growing) = &mut self.growing
+            && ids.iter().any(|id| filter::number_of(*id) == growing.filter.number())
+        {
+            growing.counts.spoil();
+        }
+        counts::delete_of(connection, ids)
+    }
+
     /// Writes what is complete when a transaction ends; no counts if there are rows that were not stored.
     pub(super) fn write(&mut self, connection: &Connection, written: Written) -> rusqlite::Result<()> {
         let is_whole = written.dead_letters == 0;

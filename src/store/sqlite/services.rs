@@ -55,6 +55,7 @@ impl Database {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let ids = self.delete_service(service, from, block.end_id)?;
         delete::note(&self.connection, Reason::Expired, &ids)?;
+        self.index.forget_records(&self.connection, &ids)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO retention VALUES (?, ?) ON CONFLICT DO UPDATE SET next_id = excluded.next_id",

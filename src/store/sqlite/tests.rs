@@ -817,3 +817,83 @@ fn the_write_ahead_log_stays_small_however_much_is_deleted() {
         assert!(log_bytes() < 3 * SQLITE_WAL_BYTES_TARGET, "{}", log_bytes());
     }
 }
+
+/// What a histogram counts, by service, and how many records there are.
+fn counted(subject: &SqliteSubject) -> (std::collections::BTreeMap<String, u64>, u64) {
+    let query = crate::view::query::Query::parse("", 0).unwrap();
+    let (ids, fields) =
+        (0..i64::MAX as u64, crate::store::Fields::of_column(crate::view::query::Column::Service));
+    let (time_min, time_max) = (i64::MIN, i64::MAX);
+    let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
+    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let mut by_service = std::collections::BTreeMap::new();
+    let mut add = |service: &str, records| *by_service.entry(service.to_owned()).or_insert(0) += records;
+    while !search.ids.is_empty() {
+        let take = |counted: histogram::Counted<'_>| add(counted.service, counted.records);
+        let reached = reader.counts(&search, 3600 * time::SECOND, SQLITE_BLOCK_ROWS, take).unwrap();
+        search.ids = reached.rest;
+        let mut rows = crate::store::Search { ids: reached.rows.clone(), ..search.clone() };
+        while !rows.ids.is_empty() {
+            let take = |_, record: &RecordRef<'_>| {
+                add(record.origin.service, 1);
+                true
+            };
+            rows.ids = reader.slice(&rows, SQLITE_BLOCK_ROWS, take).unwrap();
+        }
+        if !reached.rows.is_empty() {
+            search.ids = search.rest_after(&reached.rows);
+        }
+    }
+    let sum = by_service.values().sum();
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), i64::try_from(sum).unwrap());
+    (by_service, sum)
+}
+
+fn chunk_of_services(from: RecordId, to: RecordId, observed_timestamp: i64) -> Chunk {
+    let mut batch = Batch::new();
+    for id in from..to {
+        let service = ["noise", "shop"][id as usize % 2];
+        let origin = Origin { service, ..Origin::default() };
+        batch.push(&RecordRef { observed_timestamp, origin, message: "m", ..RecordRef::default() });
+    }
+    Chunk::of(from, batch.bytes(), to - from)
+}
+
+#[test]
+fn what_was_deleted_is_not_counted_be_its_block_complete_or_growing() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    let numbers = || subject.query::<String>("SELECT group_concat(number) FROM block_counts");
+    block_on(store.write(&chunk_of_services(1, 10_000, 0))).unwrap();
+    assert_eq!(numbers(), "0,1");
+    assert_eq!(counted(&subject).1, 9999);
+    block_on(store.delete(&doomed([4095, 4096, 9000, 9002]))).unwrap();
+    assert_eq!(numbers(), "1");
+    assert_eq!(counted(&subject).1, 9995);
+    // The block that was growing is completed later, and one that a restart reads again too.
+    block_on(store.write(&chunk_of_services(10_000, 13_000, 0))).unwrap();
+    assert_eq!(numbers(), "1");
+    block_on(store.delete(&doomed([12_300]))).unwrap();
+    drop(store);
+    let mut store = subject.open();
+    block_on(store.write(&chunk_of_services(13_000, 25_000, 0))).unwrap();
+    assert_eq!(numbers(), "1,4,5");
+    assert_eq!(counted(&subject).1, 24_994);
+    // Who deletes nothing changes nothing.
+    block_on(store.delete(&doomed([4096, 20_000_000]))).unwrap();
+    assert_eq!(numbers(), "1,4,5");
+}
+
+#[test]
+fn what_a_service_has_lost_for_its_age_is_not_counted() {
+    let subject = SqliteSubject::new();
+    let rule = ServiceRetention { service: "noise".into(), age: Duration::from_secs(3600) };
+    let mut store = subject.open().with_services(&[rule]);
+    block_on(store.write(&chunk_of_services(1, 8193, time::now() - 65 * 60 * time::SECOND))).unwrap();
+    block_on(store.write(&chunk_of_services(8193, 13_000, time::now()))).unwrap();
+    assert_eq!(counted(&subject).0["noise"], 6499);
+    assert_eq!(maintain_all(&mut store), 2);
+    assert_eq!(counted(&subject).0["noise"], 6499 - 4096);
+    assert_eq!(counted(&subject).0["shop"], 6500);
+    assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM block_counts"), "2");
+}
