@@ -86,8 +86,10 @@ impl Timeline {
 
     /// The times of a bucket.
     pub(super) fn times(&self, bucket: usize) -> Range {
-        let first = self.first.saturating_add(bucket as i64).saturating_mul(self.step);
-        Range { first, last: first.saturating_add(self.step - 1) }
+        let index = self.first.saturating_add(bucket as i64);
+        // The first and the last of all may go beyond what times there are.
+        let end = index.saturating_add(1).checked_mul(self.step);
+        Range { first: index.saturating_mul(self.step), last: end.map_or(i64::MAX, |end| end - 1) }
     }
 
     /// When the first bucket begins.
