@@ -300,6 +300,12 @@ pub const SQLITE_COUNTS_MAX: usize = 512;
 /// Names of services in the counts of one block, in bytes. A block with more goes without counts.
 pub const SQLITE_COUNTS_SERVICES_BYTES_MAX: usize = 8 << 10;
 
+/// An encoded origin that is longer is looked into again with each of its records.
+pub const SQLITE_INDEX_ORIGIN_BYTES_KEPT: usize = 256;
+
+/// Rows from which on their filter is made beside their insertion, on a thread of its own; starting it takes as long as a few dozen.
+pub const SQLITE_INDEX_BESIDE_ROWS_MIN: u64 = 512;
+
 /// What the counts of a block cost a slice of a query, in rows.
 pub const SQLITE_COUNTS_ROWS: u64 = 64;
 

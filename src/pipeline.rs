@@ -50,7 +50,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;
-    let mut stores = Stores::new(&config.stores, &data_dir)?;
+    let mut stores = Stores::new(&config.stores, &data_dir, threads)?;
 
     let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Task;
 use super::data_dir::DataDir;
+use crate::blocking::Threads;
 use crate::config::{StoreConfig, StoreUrl};
 use crate::failure::Failure;
 use crate::limits::STORE_START_SECONDS_MAX;
@@ -20,6 +21,7 @@ use crate::store::{Database, Flush, Progress, Retention, Shipper, Store};
 
 /// All stores, before and while they ship.
 pub(super) struct Stores {
+    threads: Threads,
     waiting: Vec<Configured>,
     progress: Vec<Arc<Progress>>,
     databases: Vec<(Arc<Progress>, Database)>,
@@ -40,9 +42,18 @@ enum AnyStore {
 
 impl Stores {
     /// Opens nothing yet: a store that is not there now must not keep the server from starting.
-    pub(super) fn new(configs: &[StoreConfig], data_dir: &DataDir) -> Result<Stores, Failure> {
-        let mut stores =
-            Stores { waiting: Vec::new(), progress: Vec::new(), databases: Vec::new(), reopen: Vec::new() };
+    pub(super) fn new(
+        configs: &[StoreConfig],
+        data_dir: &DataDir,
+        threads: Threads,
+    ) -> Result<Stores, Failure> {
+        let mut stores = Stores {
+            threads,
+            waiting: Vec::new(),
+            progress: Vec::new(),
+            databases: Vec::new(),
+            reopen: Vec::new(),
+        };
         for config in configs {
             let progress = Progress::new(&config.name, config.url.kind());
             let store = stores.open(config, data_dir, &progress)?;
@@ -67,7 +78,9 @@ impl Stores {
         match &config.url {
             StoreUrl::Sqlite(path) => {
                 self.databases.push((Arc::clone(progress), Database::Sqlite(path.clone())));
-                let store = SqliteStore::new(path.clone(), retention).with_services(&config.retention);
+                let store = SqliteStore::new(path.clone(), retention)
+                    .with_threads(self.threads)
+                    .with_services(&config.retention);
                 Ok(AnyStore::Sqlite(Box::new(store)))
             }
             StoreUrl::File(path) => {

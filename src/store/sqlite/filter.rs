@@ -76,7 +76,12 @@ const EMPTY: Line = Line([0; LINE_WORDS]);
 pub(super) struct Filter {
     number: u64,
     lines: Vec<Line>,
+    /// Tokens that were added lately, each in a place of its own: most words come again and again.
+    recent: Box<[u64; RECENT]>,
 }
+
+/// Tokens that are remembered: as many as stay in the fastest memory of a processor.
+const RECENT: usize = 1024;
 
 /// The filter of a block that is complete.
 #[derive(Debug)]
@@ -88,7 +93,9 @@ pub(super) struct Complete {
 impl Filter {
     /// An empty filter, as large as those of its group if there are some.
     pub(super) fn new(number: u64, lines: Option<usize>) -> Filter {
-        Filter { number, lines: vec![EMPTY; lines.unwrap_or(SQLITE_FILTER_LINES_FIRST)] }
+        // What stands there belongs elsewhere.
+        let recent = Box::new(std::array::from_fn(|place| !(place as u64)));
+        Filter { number, lines: vec![EMPTY; lines.unwrap_or(SQLITE_FILTER_LINES_FIRST)], recent }
     }
 
     /// The number of its block.
@@ -97,6 +104,10 @@ impl Filter {
     }
 
     pub(super) fn add(&mut self, token: Token) {
+        let recent = &mut self.recent[token.0 as usize % RECENT];
+        if std::mem::replace(recent, token.0) == token.0 {
+            return;
+        }
         let (line, bits) = place(token, self.lines.len());
         let Line(line) = &mut self.lines[line];
         for bit in bits {

@@ -1,6 +1,7 @@
 //! What is gathered of each block while its rows come: its filter, and its counts.
 //!
-//! What is complete is written in the transaction of the last row that it is about.
+//! It reads records and nothing else, so that it can be done beside the inserting of the rows. What is complete is written in the
+//! transaction of the last row that it is about.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use rusqlite::Connection;
 use super::counts::{self, Counts};
 use super::filter::{self, Filter};
 use super::read;
-use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_REREAD_BYTES_MAX};
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
 use crate::store::Written;
 use crate::view::query::tokens::{self, Names, Token};
@@ -38,8 +39,8 @@ struct Complete {
 struct Growing {
     filter: Filter,
     counts: Counts,
-    /// The origins that were met, each with the place of its service among the counts.
-    origins: HashMap<i64, u16, RandomState>,
+    /// The encoded origins that were met, each with the place of its service among the counts.
+    origins: HashMap<Box<[u8]>, u16, RandomState>,
     names: Names,
     /// Of one record: looking for all of them first lets the filter's memory be fetched for several at once.
     tokens: Vec<Token>,
@@ -51,12 +52,11 @@ impl Index {
         let lines = filter::lines_of_group(connection, position)?;
         let mut index = Index { growing: None, lines, left_out: None, complete: Vec::new() };
         let mut bytes = 0;
-        let is_read =
-            read::each_from(connection, filter::first_id_of(position), |id, origin_id, origin, record| {
-                bytes += record.message.len() + record.attributes.len();
-                index.gather(id, origin_id, origin, record);
-                bytes <= SQLITE_REREAD_BYTES_MAX
-            })?;
+        let is_read = read::each_from(connection, filter::first_id_of(position), |id, origin, record| {
+            bytes += record.message.len() + record.attributes.len();
+            index.gather(id, origin, record);
+            bytes <= SQLITE_REREAD_BYTES_MAX
+        })?;
         if !is_read {
             index.growing = None;
             index.left_out = Some(filter::number_of(position));
@@ -65,11 +65,11 @@ impl Index {
     }
 
     /// Adds a record to the filter and the counts of its block.
-    pub(super) fn add(&mut self, id: RecordId, origin_id: i64, record: &EncodedRecord<'_>) {
-        self.gather(id, origin_id, record.origin, &record.body);
+    pub(super) fn add(&mut self, id: RecordId, record: &EncodedRecord<'_>) {
+        self.gather(id, record.origin, &record.body);
     }
 
-    fn gather(&mut self, id: RecordId, origin_id: i64, origin: &[u8], record: &RecordRef<'_>) {
+    fn gather(&mut self, id: RecordId, origin: &[u8], record: &RecordRef<'_>) {
         let number = filter::number_of(id);
         if self.left_out == Some(number) {
             return;
@@ -79,7 +79,7 @@ impl Index {
         }
         let lines = self.lines.filter(|(group, _)| *group == filter::group_of(number));
         let growing = self.growing.get_or_insert_with(|| Growing::new(number, lines.map(|(_, lines)| lines)));
-        growing.add(origin_id, origin, record);
+        growing.add(origin, record);
         if id.is_multiple_of(SQLITE_BLOCK_ROWS) {
             self.complete();
         }
@@ -139,16 +139,24 @@ impl Growing {
         }
     }
 
-    fn add(&mut self, origin_id: i64, origin: &[u8], record: &RecordRef<'_>) {
-        let Growing { filter, counts, origins, names, tokens } = self;
-        let service = *origins.entry(origin_id).or_insert_with(|| {
-            // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
-            let origin = origin_of(origin).unwrap_or_default();
-            tokens::of_origin(&origin, |token| filter.add(token));
-            counts.service(origin.service)
-        });
-        tokens::of_record(record, names, |token| tokens.push(token));
-        tokens.drain(..).for_each(|token| filter.add(token));
-        counts.add(record.timestamp, record.severity_number, service);
+    fn add(&mut self, origin: &[u8], record: &RecordRef<'_>) {
+        let service = match self.origins.get(origin) {
+            Some(service) => *service,
+            None => self.add_origin(origin),
+        };
+        tokens::of_record(record, &mut self.names, |token| self.tokens.push(token));
+        self.tokens.drain(..).for_each(|token| self.filter.add(token));
+        self.counts.add(record.timestamp, record.severity_number, service);
+    }
+
+    fn add_origin(&mut self, encoded: &[u8]) -> u16 {
+        // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
+        let origin = origin_of(encoded).unwrap_or_default();
+        tokens::of_origin(&origin, |token| self.filter.add(token));
+        let service = self.counts.service(origin.service);
+        if encoded.len() <= SQLITE_INDEX_ORIGIN_BYTES_KEPT {
+            self.origins.insert(encoded.into(), service);
+        }
+        service
     }
 }

@@ -25,6 +25,7 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -35,14 +36,16 @@ use self::origins::Origins;
 use self::services::Rule;
 use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
-use crate::limits::SQLITE_WAL_BYTES_TARGET;
-use crate::record::RecordId;
+use crate::blocking::Threads;
+use crate::limits::{SQLITE_INDEX_BESIDE_ROWS_MIN, SQLITE_WAL_BYTES_TARGET};
+use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
 
 /// Ships into a SQLite database.
 pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
+    threads: Threads,
     clock: Clock,
     services: Vec<Rule>,
     database: Option<Database>,
@@ -71,11 +74,18 @@ impl SqliteStore {
         SqliteStore {
             path,
             retention,
+            threads: Threads::One,
             clock: Clock::new(),
             services: Vec::new(),
             database: None,
             is_doubtful: false,
         }
+    }
+
+    /// Takes a second thread where there is much to write, unless the program has but one.
+    #[must_use]
+    pub fn with_threads(self, threads: Threads) -> SqliteStore {
+        SqliteStore { threads, ..self }
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
@@ -124,7 +134,8 @@ impl Store for SqliteStore {
     }
 
     async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
-        self.step(|database| database.write(chunk))
+        let threads = self.threads;
+        self.step(|database| database.write(chunk, threads))
     }
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
@@ -193,9 +204,9 @@ impl Database {
         })
     }
 
-    fn write(&mut self, chunk: &Chunk) -> rusqlite::Result<Written> {
+    fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let written = self.insert(chunk)?;
+        let written = self.insert(chunk, threads)?;
         self.connection
             .prepare_cached("UPDATE shipped SET position = ?")?
             .execute([chunk.end_id() as i64])?;
@@ -204,18 +215,23 @@ impl Database {
         Ok(written)
     }
 
-    fn insert(&mut self, chunk: &Chunk) -> rusqlite::Result<Written> {
-        let connection = &self.connection;
-        let mut rows = Rows::new(connection);
-        for (id, record) in chunk.records() {
-            let origin_id = self.origins.id(connection, record.origin, id)?;
-            self.blocks.add(connection, id, &record.body)?;
-            self.index.add(id, origin_id, &record);
-            rows.push(Row { id, origin_id, record })?;
-        }
-        self.blocks.write(connection)?;
-        let written = rows.finish()?;
-        self.index.write(connection, written)?;
+    fn insert(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
+        let Database { connection, origins, blocks, index, .. } = self;
+        let is_beside = threads != Threads::One && chunk.len() >= SQLITE_INDEX_BESIDE_ROWS_MIN;
+        let written = if is_beside {
+            let mut index_all = || chunk.records().for_each(|(id, record)| index.add(id, &record));
+            let (written, is_indexed) = std::thread::scope(|scope| {
+                let thread = Builder::new().name("index".into()).spawn_scoped(scope, &mut index_all);
+                (insert_rows(connection, origins, blocks, chunk, |_, _| ()), thread.is_ok())
+            });
+            if !is_indexed {
+                index_all(); // there was no thread to be had
+            }
+            written?
+        } else {
+            insert_rows(connection, origins, blocks, chunk, |id, record| index.add(id, record))?
+        };
+        index.write(connection, written)?;
         Ok(written)
     }
 
@@ -235,6 +251,24 @@ impl Database {
         }
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
+}
+
+fn insert_rows(
+    connection: &Connection,
+    origins: &mut Origins,
+    blocks: &mut Blocks,
+    chunk: &Chunk,
+    mut also: impl FnMut(RecordId, &EncodedRecord<'_>),
+) -> rusqlite::Result<Written> {
+    let mut rows = Rows::new(connection);
+    for (id, record) in chunk.records() {
+        let origin_id = origins.id(connection, record.origin, id)?;
+        blocks.add(connection, id, &record.body)?;
+        also(id, &record);
+        rows.push(Row { id, origin_id, record })?;
+    }
+    blocks.write(connection)?;
+    rows.finish()
 }
 
 fn null_if_empty(text: &str) -> Option<&str> {

@@ -205,20 +205,20 @@ impl SqliteReader {
     }
 }
 
-/// Hands over the rows from an id on, each with its origin's id and bytes, until `found` has enough; tells whether it had all.
+/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells whether it had all.
 pub(super) fn each_from(
     connection: &Connection,
     first: RecordId,
-    mut found: impl FnMut(RecordId, i64, &[u8], &RecordRef<'_>) -> bool,
+    mut found: impl FnMut(RecordId, &[u8], &RecordRef<'_>) -> bool,
 ) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached(&format!(
-        "SELECT {}, o.id, o.key FROM record r JOIN origin o ON o.id = r.origin_id WHERE r.id >= ? ORDER BY r.id",
+        "SELECT {}, o.key FROM record r JOIN origin o ON o.id = r.origin_id WHERE r.id >= ? ORDER BY r.id",
         Fields::ALL.select(&COLUMNS)
     ))?;
     let mut rows = select.query([first as i64])?;
     while let Some(row) = rows.next()? {
         let (id, record) = from_row(row)?;
-        if !found(id, row.get(17)?, row.get_ref(18)?.as_blob()?, &record) {
+        if !found(id, row.get_ref(17)?.as_blob()?, &record) {
             return Ok(false);
         }
     }

@@ -20,7 +20,7 @@ impl SqliteSubject {
     }
 
     fn with(&self, retention: Retention) -> SqliteStore {
-        SqliteStore::new(self.path(), retention)
+        SqliteStore::new(self.path(), retention).with_threads(Threads::Many(2))
     }
 
     fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
@@ -620,6 +620,25 @@ fn a_filter_has_the_rows_from_before_a_restart() {
         assert!(slices <= 3, "{id}: {slices}"); // the growing block, and maybe the other by chance
     }
     assert_eq!(searched(&subject, "quokka").1, 1);
+}
+
+#[test]
+fn filters_and_counts_are_the_same_whichever_thread_makes_them() {
+    let of = |threads, rows: usize| {
+        let subject = SqliteSubject::new();
+        let mut store = subject.open().with_threads(threads);
+        for from in (1..10_001).step_by(rows) {
+            block_on(store.write(&chunk(from, (from + rows as u64).min(10_001)))).unwrap();
+        }
+        let rows = |sql| subject.query::<String>(sql);
+        (
+            rows("SELECT group_concat(number || hex(bits)) FROM filter"),
+            rows("SELECT group_concat(number || ' ' || slot_seconds || hex(counts)) FROM block_counts"),
+        )
+    };
+    let of_one = of(Threads::One, 5000);
+    assert_eq!(of_one.0.matches(',').count(), 1);
+    assert!(of(Threads::Many(2), 5000) == of_one && of(Threads::Many(2), 100) == of_one);
 }
 
 #[test]
