@@ -287,6 +287,9 @@ pub const SQLITE_FILTER_LINES_MAX: usize = 2048;
 /// Lines of a filter that is not yet fitted to what is in it: 512 KiB. A power of two.
 pub const SQLITE_FILTER_LINES_FIRST: usize = 8192;
 
+/// Tokens of a growing filter that are remembered, not to be added again and again: as many as stay in a processor's fastest memory.
+pub const SQLITE_FILTER_TOKENS_KEPT: usize = 1024;
+
 /// Rows that are read again for the filter of a block when the database is opened, which happens after each error too: 20 ms. With
 /// more the block goes without.
 pub const SQLITE_REREAD_BYTES_MAX: usize = 8 << 20;

@@ -17,9 +17,11 @@ mod sql;
 mod status;
 mod tail;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{Answer, Server};
@@ -44,6 +46,18 @@ fn ids(answer: &Value) -> Vec<u64> {
 
 fn sql(server: &Server, body: &Value) -> Answer {
     server.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes())
+}
+
+/// So many clients that ask for a statement, and do not wait for the answer yet.
+fn asking(server: &Server, statement: &str, clients: usize) -> Vec<TcpStream> {
+    let body = json!({"sql": statement}).to_string();
+    let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let ask = |_| {
+        let mut stream = TcpStream::connect(server.address("http")).unwrap();
+        stream.write_all((head.clone() + &body).as_bytes()).unwrap();
+        stream
+    };
+    (0..clients).map(ask).collect()
 }
 
 fn server_with(records: usize, folder: &TempDir) -> Server {

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::limits::{
     SQLITE_BLOCK_ROWS, SQLITE_FILTER_LINES_FIRST, SQLITE_FILTER_LINES_MAX, SQLITE_FILTER_LOAD,
+    SQLITE_FILTER_TOKENS_KEPT,
 };
 use crate::record::RecordId;
 use crate::view::query::tokens::{Requirement, Token};
@@ -77,11 +78,8 @@ pub(super) struct Filter {
     number: u64,
     lines: Vec<Line>,
     /// Tokens that were added lately, each in a place of its own: most words come again and again.
-    recent: Box<[u64; RECENT]>,
+    recent: Box<[u64; SQLITE_FILTER_TOKENS_KEPT]>,
 }
-
-/// Tokens that are remembered: as many as stay in the fastest memory of a processor.
-const RECENT: usize = 1024;
 
 /// The filter of a block that is complete.
 #[derive(Debug)]
@@ -104,7 +102,7 @@ impl Filter {
     }
 
     pub(super) fn add(&mut self, token: Token) {
-        let recent = &mut self.recent[token.0 as usize % RECENT];
+        let recent = &mut self.recent[token.0 as usize % SQLITE_FILTER_TOKENS_KEPT];
         if std::mem::replace(recent, token.0) == token.0 {
             return;
         }

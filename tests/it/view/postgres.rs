@@ -1,12 +1,9 @@
 //! Reading from PostgreSQL: the same answers as from SQLite.
 
-use std::io::Write;
-use std::net::TcpStream;
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{fill, path, records, server_with, sql};
+use super::{asking, fill, path, records, server_with, sql};
 use crate::harness::{Server, Setup, eventually};
 use crate::postgres::server::{Database, Server as Postgres};
 
@@ -244,16 +241,7 @@ fn a_statement_ends_when_its_client_goes_away() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let server = setup(&database).argument("--query-seconds-max=1h").start(folder.path());
-    let body = json!({"sql": ENDLESS}).to_string();
-    let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let mut stream = TcpStream::connect(server.address("http")).unwrap();
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(body.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
+    let clients = asking(&server, ENDLESS, 8);
     eventually("as many run as may", || (running(&database) == "4").then_some(()));
     drop(clients);
     eventually("none runs any more", || (running(&database) == "0").then_some(()));

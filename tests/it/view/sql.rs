@@ -1,12 +1,9 @@
 //! `POST /api/v1/sql`: reading anything, changing nothing, for a time.
 
-use std::io::Write;
-use std::net::TcpStream;
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{server_with, sql};
+use super::{asking, server_with, sql};
 use crate::harness::{Setup, eventually};
 
 /// Ends only when it is stopped.
@@ -179,16 +176,7 @@ fn an_endless_statement_is_stopped() {
 fn a_statement_ends_when_its_client_goes_away() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--query-seconds-max=1h").start(folder.path());
-    let body = json!({"sql": ENDLESS}).to_string();
-    let length = body.len();
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let mut stream = TcpStream::connect(server.address("http")).unwrap();
-            write!(stream, "POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
-                .unwrap();
-            stream
-        })
-        .collect();
+    let clients = asking(&server, ENDLESS, 8);
     eventually("all of them have asked", || {
         (server.source("http")["connections"].as_u64() > Some(8)).then_some(())
     });
@@ -203,16 +191,7 @@ fn whoever_waits_for_a_turn_is_answered_in_time() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new().argument("--threads=2").argument("--query-seconds-max=1h");
     let server = setup.start(folder.path());
-    let body = json!({"sql": ENDLESS}).to_string();
-    let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
-    let _clients: Vec<_> = (0..4)
-        .map(|_| {
-            let mut stream = TcpStream::connect(server.address("http")).unwrap();
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(body.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
+    let _clients = asking(&server, ENDLESS, 4);
     for place in ["histogram", "fields", "fields/service", "errors"] {
         eventually("none has a turn left", || {
             let answer = server.get(&format!("/api/v1/{place}?seconds=1"));
