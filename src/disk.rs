@@ -1,5 +1,5 @@
 //! All file I/O of the spool and the file store, as eight calls: small enough that a simulated disk can take
-//! their place and be as cruel as a real one.
+//! their place and be as cruel as a real one. And where files stand that belong to another.
 
 #[cfg(test)]
 pub(crate) mod cruel;
@@ -120,6 +120,13 @@ impl Disk for Folder {
         fs::remove_file(self.path.join(name))?;
         self.sync()
     }
+}
+
+/// The path of a file whose name goes on with a suffix.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 struct OpenFile(File);

@@ -16,6 +16,7 @@ use super::output::{self, Output};
 use super::progress;
 use super::status::counted;
 use crate::config;
+use crate::disk::beside;
 use crate::failure::Failure;
 use crate::limits::{BACKUP_SPOOL_SECONDS_MAX, BACKUP_WAIT_MILLISECONDS, COPY_PIECE_BYTES};
 use crate::pipeline::DataDir;
@@ -119,12 +120,6 @@ fn database(matches: &ArgMatches) -> Result<PathBuf, Failure> {
 
 fn path(matches: &ArgMatches, name: &str) -> PathBuf {
     matches.get_one::<OsString>(name).cloned().unwrap_or_default().into()
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// What an earlier try has left.

@@ -21,6 +21,7 @@ use super::client::{self, Client, Reply};
 use super::output::{self, Output};
 use super::status::counted;
 use super::{progress, text};
+use crate::disk::beside;
 use crate::failure::Failure;
 use crate::ingest::http::EXPORTED;
 use crate::limits::{
@@ -118,12 +119,6 @@ fn write_pages(
             None => return Ok(count),
         }
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// A file, compressed as its name says.

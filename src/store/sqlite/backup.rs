@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::io_error;
 use super::schema::SCHEMA_VERSION;
-use super::{beside, io_error};
+use crate::disk::beside;
 use crate::limits::{BACKUP_STEP_PAGES, BACKUP_WAIT_MILLISECONDS};
 use crate::record::RecordId;
 

@@ -37,6 +37,7 @@ use self::services::Rule;
 use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
+use crate::disk::beside;
 use crate::limits::{SQLITE_INDEX_BESIDE_ROWS_MIN, SQLITE_WAL_BYTES_TARGET};
 use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
@@ -277,12 +278,6 @@ fn null_if_empty(text: &str) -> Option<&str> {
 
 fn write_ahead_log(path: &Path) -> PathBuf {
     beside(path, "-wal")
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// The write-ahead log and its index.
