@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -263,43 +264,84 @@ struct LineError {
 }
 
 /// How far an import has come, in a file beside the one that is imported: the first line that may not be stored, and the last
-/// one that may be.
+/// one that may be. Both numbers have a fixed width, and one write puts new ones over the old: whenever this ends, whole
+/// numbers stand there.
 struct Journal {
-    path: Option<PathBuf>,
+    file: Option<File>,
+    path: PathBuf,
 }
 
 impl Journal {
     /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent.
-    fn begin(file: &Path, from: Option<u64>) -> Result<Journal, Failure> {
-        if file.as_os_str() == "-" {
-            return Ok(Journal { path: None });
+    fn begin(imported: &Path, from: Option<u64>) -> Result<Journal, Failure> {
+        let path = beside(imported, ".importing");
+        if imported.as_os_str() == "-" {
+            return Ok(Journal { file: None, path });
         }
-        let path = beside(file, ".importing");
-        let known = fs::read_to_string(&path).unwrap_or_default();
-        let mut numbers = known.split_whitespace().map_while(|number| number.parse::<u64>().ok());
-        let (first, last) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(0));
-        if from.is_some() || (first, last) == (1, 0) {
-            let journal = Journal { path: Some(path) };
-            let Err(failure) = journal.write(from.unwrap_or(1), 0) else { return Ok(journal) };
+        if from.is_none() {
+            refuse_to_repeat(imported, &path)?;
+        }
+        let created = create_durably(&path).and_then(|file| {
+            let journal = Journal { file: Some(file), path: path.clone() };
+            journal.put(from.unwrap_or(1), 0).map(|()| journal)
+        });
+        created.or_else(|error| {
             told(&format!(
-                "{failure}: should this end before its time, nobody will know how far it has come"
+                "cannot write {}: {error}: should this end before its time, nobody will know how far it has come",
+                path.display()
             ))?;
-            return Ok(Journal { path: None });
-        }
-        Err(Failure::new(format!("cannot import {} once more", file.display()))
-            .because("an import of it has not come to its end")
-            .hint(format!("{}, unless it is still under way; --from-line 1 begins anew", go_on(first, last))))
+            Ok(Journal { file: None, path })
+        })
     }
 
     /// Lines from `first` to `last` may be stored from now on, and those before are.
     fn write(&self, first: u64, last: u64) -> Result<(), Failure> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let failed = |error| Failure::new(format!("cannot write {}", path.display())).because(error);
-        fs::write(path, format!("{first} {last}\n")).map_err(failed)
+        self.put(first, last)
+            .map_err(|error| Failure::new(format!("cannot write {}", self.path.display())).because(error))
+    }
+
+    fn put(&self, first: u64, last: u64) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.write_all_at(format!("{first:20} {last:20}\n").as_bytes(), 0)?;
+        file.sync_data()
     }
 
     fn end(self) {
-        let _ = self.path.map(fs::remove_file); // it may never have been there
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.path); // somebody may have done so
+        }
+    }
+}
+
+/// Opens a file to write, whose name outlasts a crash; what is in it stays.
+fn create_durably(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    Ok(file)
+}
+
+/// Fails where a journal tells that something was sent, or cannot be read.
+fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
+    let refused = |failure: Failure, hint: String| {
+        Err(failure.hint(format!("{hint}, unless it is still under way; --from-line 1 begins anew")))
+    };
+    let known = match fs::read_to_string(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        known => known
+            .map_err(|error| Failure::new(format!("cannot read {}", journal.display())).because(error))?,
+    };
+    let numbers: Vec<_> = known.split_whitespace().map(str::parse::<u64>).collect();
+    let again = Failure::new(format!("cannot import {} once more", imported.display()));
+    match numbers[..] {
+        [] | [Ok(1), Ok(0)] => Ok(()), // nothing was sent
+        [Ok(first), Ok(last)] => {
+            refused(again.because("an import of it has not come to its end"), go_on(first, last))
+        }
+        _ => refused(
+            again.because(format!("{} does not say how far it has come", journal.display())),
+            "look for the last line that is stored, then go on with --from-line behind it".into(),
+        ),
     }
 }
 
@@ -371,5 +413,52 @@ impl Import {
         batch.body.clear();
         batch.numbers.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::thread;
+
+    use super::*;
+
+    /// Else somebody who begins anew after a kill would have everything twice.
+    #[test]
+    fn a_journal_is_whole_at_every_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("many.ndjson");
+        let journal = Journal::begin(&file, None).unwrap();
+        let length = || fs::metadata(&journal.path).unwrap().len();
+        let (whole, is_done) = (length(), AtomicBool::new(false));
+        let lengths = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Relaxed) {
+                    journal.write(2, 0).unwrap();
+                    journal.write(2, u64::MAX).unwrap();
+                }
+            });
+            let lengths: HashSet<u64> = (0..50_000).map(|_| length()).collect();
+            is_done.store(true, Relaxed);
+            lengths
+        });
+        assert_eq!(lengths, HashSet::from([whole]));
+        assert_eq!(fs::read_to_string(&journal.path).unwrap(), format!("{:20} {}\n", 2, u64::MAX));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_understood_is_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("many.ndjson");
+        let journal = beside(&file, ".importing");
+        for (known, is_refused) in
+            [("", false), ("1 0\n", false), ("1", true), ("7 x", true), ("1501 0", true), ("1 1500", true)]
+        {
+            fs::write(&journal, known).unwrap();
+            assert_eq!(Journal::begin(&file, None).is_err(), is_refused, "{known}");
+            fs::write(&journal, known).unwrap();
+            assert!(Journal::begin(&file, Some(1501)).is_ok(), "{known}");
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -269,21 +272,34 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     assert_eq!(succeeded(&import(&url)), "imported 2 records\n");
 }
 
-/// A crash of the command, or of its machine.
+/// A crash of the command.
 #[test]
 fn an_import_that_is_killed_says_where_to_go_on_and_nothing_is_there_twice() {
     let kept = Kept::sqlite(&[]);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("many.ndjson");
-    let line = |n: usize| format!(r#"{{"timestamp":"2026-11-20T10:00:00Z","message":"event {n}"}}"#);
-    fs::write(&path, (1..=60_000).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let line = |n: usize| format!("{{\"timestamp\":\"2026-11-20T10:00:00Z\",\"message\":\"event {n}\"}}\n");
+    let lines: String = (1..=60_000).map(line).collect();
     let file = path.to_str().unwrap();
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
     let mut child = super::command(&["import", file, "--url", &kept.server.url()]).spawn().unwrap();
     let stored = || kept.value("SELECT count(*) FROM logs");
-    eventually("it has begun", || (stored() > 0).then_some(()));
-    child.kill().unwrap();
-    let was_cut = !child.wait().unwrap().success();
-    assert!(was_cut, "60,000 records were there too soon");
+    thread::scope(|scope| {
+        // It cannot end before it is killed: the last lines do not come.
+        let (hold, held) = mpsc::channel::<()>();
+        let (most, path) = (&lines[..lines.len() - 100_000], &path);
+        scope.spawn(move || {
+            let mut pipe = fs::File::options().write(true).open(path).unwrap();
+            let _ = pipe.write_all(most.as_bytes()); // its reader is killed
+            held.recv().unwrap_err();
+        });
+        eventually("it has begun", || (stored() > 0).then_some(()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(hold);
+    });
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &lines).unwrap();
     let output = kept.server.cli(&["import", file]);
     failed(&output, "an import of it has not come to its end");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
