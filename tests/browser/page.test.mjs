@@ -273,6 +273,21 @@ for (const database of DATABASES) {
       await shown('3 records');
     });
 
+    test('a key or a word that comes before the page was painted is not lost', async () => {
+      await visit('/');
+      await page.addInitScript(() => {
+        addEventListener('DOMContentLoaded', () => {
+          document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 't', bubbles: true }));
+          const box = document.getElementById('query');
+          box.value = 'service:live';
+          box.dispatchEvent(new Event('input', { bubbles: true }));
+        });
+      });
+      await page.reload();
+      await shown('Following what arrives');
+      assert.equal(await query().inputValue(), 'service:live');
+    });
+
     test('what was searched is exported', async () => {
       await visit('/?q=service:billing level>=error');
       await shown(/^\d+ records/);

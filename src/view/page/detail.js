@@ -1,6 +1,6 @@
 // One record with all that is known of it, and where to go from it.
 
-import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { CopyButton } from './clipboard.js';
 import { ago, fullTime, isUtc, momentOf, severityOf, zoneName } from './format.js';
@@ -16,7 +16,7 @@ const STACK_TRACE = 'exception.stacktrace';
 export function Detail({ id, record: known, q, actions }) {
   const { record, problem } = useRecord(id, known);
   const root = useRef();
-  useEffect(() => root.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => root.current?.focus({ preventScroll: true }), []);
   return html`
     <aside class="detail" aria-label=${`Record ${id}`} tabindex="-1" ref=${root}>
       <header class="detail-bar">

@@ -1,6 +1,6 @@
 // The shortcuts and the query language in brief.
 
-import { html, useEffect, useRef } from './vendor/preact.js';
+import { html, useLayoutEffect, useRef } from './vendor/preact.js';
 import { icon } from './icons.js';
 
 const KEYS = [
@@ -32,7 +32,7 @@ const QUERIES = [
 
 export function Help({ close }) {
   const dialog = useRef();
-  useEffect(() => dialog.current.showModal(), []);
+  useLayoutEffect(() => dialog.current.showModal(), []);
   const table = (rows, cell) => html`
     <table><tbody>${rows.map(([key, words]) => html`<tr><th scope="row">${cell(key)}</th><td>${words}</td></tr>`)}</tbody></table>`;
   // A click on the dialog itself is one beside its content.

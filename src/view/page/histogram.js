@@ -1,7 +1,7 @@
 // How many records when, stacked by severity with the worst at the bottom, where a change is seen best. Dragging over it,
 // or the arrow keys with Shift and Enter, chooses a range.
 
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './vendor/preact.js';
+import { html, useLayoutEffect, useMemo, useRef, useState } from './vendor/preact.js';
 import { SEVERITIES, count, fullTime, plural, rangeTime, short, zoneShift } from './format.js';
 import { Severity } from './severity.js';
 
@@ -41,7 +41,7 @@ export function Histogram({ data, isStale, choose }) {
 
 function Chart({ data, width, choose }) {
   const [range, setRange] = useState(null); // of buckets: {from, to}
-  useEffect(() => setRange(null), [data]);
+  useLayoutEffect(() => setRange(null), [data]);
   const chart = useMemo(() => layout(data, width), [data, width]);
   const take = ({ from, to }) => choose({ since: chart.iso(from), until: chart.iso(to + 1) });
   const drag = useDrag(chart, range, setRange, take);

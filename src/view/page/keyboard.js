@@ -1,13 +1,14 @@
-// Shortcuts. They are for who is not writing, and leave alone what the browser and the system do with Ctrl, Alt and Meta.
+// Shortcuts. They are for who is not writing, and leave alone what the browser and the system do with Ctrl, Alt and Meta. A key
+// may come at any moment: so they hold as soon as what they act on is in the document, and not only once it was painted.
 
-import { useEffect } from './vendor/preact.js';
+import { useLayoutEffect } from './vendor/preact.js';
 
 const WRITES = 'input, textarea, select';
 const PRESSES = 'button, a, summary';
 
 // `keys` maps a key to what it does.
 export function useKeys(keys) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKeyDown = (event) => {
       const action = keys[event.key];
       if (!action || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;

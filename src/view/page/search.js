@@ -1,6 +1,6 @@
 // The search box: the query in colours, what is wrong with it underlined, and completion of fields and values.
 
-import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { icon } from './icons.js';
 import { sentence } from './notice.js';
@@ -21,8 +21,9 @@ export function SearchBox({ q, search, fields, range, problem }) {
   const input = useRef();
   const completion = useCompletion(text, input, fields, range);
 
-  useEffect(() => setText(q), [q]);
-  useEffect(() => setFound(problem && { text: q, problem }), [problem, q]);
+  // Later, they would undo what was typed meanwhile.
+  useLayoutEffect(() => setText(q), [q]);
+  useLayoutEffect(() => setFound(problem && { text: q, problem }), [problem, q]);
   useCheck(text, q, setFound);
 
   const isWriting = completion.items.length > 0; // what is still to come may mend it

@@ -1,6 +1,6 @@
 // The state of the page is its address: what is seen can be reloaded, shared, and gone back to.
 
-import { useEffect, useState } from './vendor/preact.js';
+import { useLayoutEffect, useState } from './vendor/preact.js';
 
 // Every member with the value that is left out of the address.
 const DEFAULTS = {
@@ -59,7 +59,7 @@ export function go(changes, { replace = false } = {}) {
 
 export function usePlace() {
   const [place, setPlace] = useState(state);
-  useEffect(() => {
+  useLayoutEffect(() => {
     listeners.add(setPlace);
     setPlace(state);
     return () => listeners.delete(setPlace);
