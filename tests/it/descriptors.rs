@@ -141,9 +141,8 @@ fn a_limit_too_low_for_the_spool_lowers_its_ceiling() {
 fn a_limit_that_is_far_too_low_is_told() {
     let folder = TempDir::new().unwrap();
     let mut server = Setup::new().descriptors(64).spawn(folder.path());
-    let status = eventually("it ends", || server.child.try_wait().unwrap());
-    assert_eq!(status.code(), Some(1));
-    eventually("it says why", || server.log().contains("hint: raise it with `ulimit -Hn`").then_some(()));
+    assert_eq!(server.exit_code(), Some(1));
+    assert!(server.log().contains("hint: raise it with `ulimit -Hn`"), "{}", server.log());
     assert!(server.log().contains("error: the limit of open files is 64: at least "), "{}", server.log());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was begun");
 }

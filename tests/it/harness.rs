@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -66,18 +67,19 @@ impl Setup {
         if let Ok(threads) = std::env::var("TEST_THREADS") {
             command.env("LOGBOOM_THREADS", threads); // a test's own flag wins
         }
+        command.env("LOGBOOM_SHUTDOWN_SECONDS_MAX", PATIENCE.as_secs().to_string());
         command.envs(self.environment.iter().cloned());
         command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let lines = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let logging = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
         });
-        Server { child, log }
+        Server { child, log, logging: Some(logging) }
     }
 
     fn command(&self) -> Command {
@@ -93,6 +95,8 @@ impl Setup {
 pub struct Server {
     pub child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads the log to its end.
+    logging: Option<JoinHandle<()>>,
 }
 
 impl Drop for Server {
@@ -130,7 +134,7 @@ impl Server {
         });
     }
 
-    /// What it has said on standard error so far.
+    /// What it has said on standard error so far; all of it, once it was killed or has ended in [`Server::exit_code`].
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -158,6 +162,21 @@ impl Server {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.read_log();
+    }
+
+    /// Waits until it has ended.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let status = eventually("the server ends", || self.child.try_wait().unwrap());
+        self.read_log();
+        status.code()
+    }
+
+    /// It says nothing more.
+    fn read_log(&mut self) {
+        if let Some(logging) = self.logging.take() {
+            let _ = logging.join();
+        }
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -168,7 +187,7 @@ impl Server {
     /// Stops it as an operator does; gives the exit code.
     pub fn stop(&mut self) -> i32 {
         self.signal(rustix::process::Signal::TERM);
-        eventually("the server stops", || self.child.try_wait().unwrap()).code().unwrap_or(-1)
+        self.exit_code().unwrap_or(-1)
     }
 
     /// Sends a request over a connection of its own.
@@ -188,19 +207,27 @@ impl Server {
         self.get("/api/v1/status").json()
     }
 
-    /// Waits until everything accepted is stored.
+    /// Waits until everything accepted is stored. (The server itself waits for half a minute.)
     pub fn flush(&self) {
-        let answer = self.request("POST", "/api/v1/flush", &[], b"");
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        eventually("everything is stored", || {
+            let answer = self.request("POST", "/api/v1/flush", &[], b"");
+            assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+            (answer.status == 200).then_some(())
+        });
     }
 
-    /// The rows of a statement. With one thread it has a quarter of a second, which a busy machine may not be able to keep.
-    pub fn sql(&self, sql: &str) -> Vec<Value> {
-        let body = serde_json::json!({ "sql": sql }).to_string();
-        let answer = eventually("an answer in time", || {
-            let answer = self.request("POST", "/api/v1/sql", &[], body.as_bytes());
+    /// What is answered to a statement (the body of a request). With one thread it has a quarter of a second, which a busy
+    /// machine may not be able to keep: then it is asked again.
+    pub fn ask_sql(&self, body: &Value) -> Answer {
+        eventually("an answer in time", || {
+            let answer = self.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes());
             Some(answer).filter(|answer| answer.status != 408)
-        });
+        })
+    }
+
+    /// The rows of a statement.
+    pub fn sql(&self, sql: &str) -> Vec<Value> {
+        let answer = self.ask_sql(&serde_json::json!({ "sql": sql }));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["rows"].as_array().unwrap().clone()
     }
@@ -225,10 +252,15 @@ impl Server {
         });
     }
 
-    /// Runs a command of the command line against this server.
+    /// Runs a command of the command line against this server. (A statement has little time where there is one thread.)
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
-        command.args(arguments).args(["--url", &self.url()]).output().unwrap()
+        command.args(arguments).args(["--url", &self.url()]);
+        eventually("an answer in time", || {
+            let output = command.output().unwrap();
+            let is_late = arguments[0] == "sql" && is_stopped(&output.stderr);
+            (!is_late).then_some(output)
+        })
     }
 
     /// The peak of the resident memory so far, in KiB.
@@ -329,6 +361,11 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Whether a command of the command line says that its statement had too little time.
+pub fn is_stopped(said: &[u8]) -> bool {
+    memchr::memmem::find(said, b"the statement was stopped").is_some()
 }
 
 /// Runs a Python program to its end and gives what it printed.

@@ -11,11 +11,6 @@ use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Ledger, PythonLoad, record};
 use crate::locked::Locked;
 
-/// Waits until it has ended, and gives the exit code.
-fn exit_code(server: &mut Server) -> Option<i32> {
-    eventually("the server ends", || server.child.try_wait().unwrap()).code()
-}
-
 #[test]
 fn a_stop_under_load_loses_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
@@ -35,10 +30,11 @@ fn a_stop_under_load_loses_nothing() {
         quiet.aim(&server.address("python"), "quiet");
         eventually("load", || (ledger.answers() >= 50).then_some(()));
         wait_for_key(&server, "quiet-4999");
+        wait_for_key(&server, "load-0");
 
         server.signal(signal);
-        assert_eq!(exit_code(&mut server), Some(0), "{}", server.log());
-        eventually("it says so", || server.log_line("stopped"));
+        assert_eq!(server.exit_code(), Some(0), "{}", server.log());
+        assert!(server.log_line("stopped").is_some(), "{}", server.log());
         clients.into_iter().for_each(|client| client.join().unwrap());
         drop(load);
         let database = audit::database(&folder.path().join("data/logboom.db"));
@@ -76,7 +72,7 @@ os.kill(int(sys.argv[2]), signal.SIGTERM)
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     python(CLIENTS, &[&server.address("python"), &server.child.id().to_string()]);
-    assert_eq!(exit_code(&mut server), Some(0));
+    assert_eq!(server.exit_code(), Some(0));
     let mut server = Server::start(folder.path());
     server.flush();
     assert_eq!(server.stop(), 0);
@@ -95,7 +91,7 @@ fn a_second_signal_exits_at_once() {
     eventually("it is stopping", || server.log_line("stopping"));
     assert!(server.child.try_wait().unwrap().is_none());
     server.signal(Signal::TERM);
-    assert_eq!(exit_code(&mut server), Some(1));
+    assert_eq!(server.exit_code(), Some(1));
     locked.release();
     let server = setup.start(folder.path());
     server.flush();
@@ -123,7 +119,7 @@ fn a_second_signal_under_load_loses_nothing_that_was_acknowledged() {
     server.signal(Signal::TERM);
     eventually("it is stopping", || server.log_line("stopping"));
     server.signal(Signal::INT);
-    assert_eq!(exit_code(&mut server), Some(1));
+    assert_eq!(server.exit_code(), Some(1));
     clients.into_iter().for_each(|client| client.join().unwrap());
     drop(load);
     locked.release();
@@ -151,9 +147,10 @@ fn a_stop_while_the_database_is_locked_ends_in_time() {
         for key in &keys {
             assert_eq!(server.post(record(key)).status, 200);
         }
+        eventually("it is noticed", || server.log_line("database is locked"));
         server.signal(Signal::TERM);
-        assert_eq!(exit_code(&mut server), Some(0));
-        eventually("it says so", || server.log_line("a store did not take everything in time"));
+        assert_eq!(server.exit_code(), Some(0));
+        assert!(server.log_line("a store did not take everything in time").is_some(), "{}", server.log());
         let complaints = server.log().matches("database is locked").count();
         assert_eq!(complaints, 1, "said once, however often it is tried: {}", server.log());
         locked.release();
@@ -184,8 +181,8 @@ fn a_data_folder_serves_one_server() {
     let folder = TempDir::new().unwrap();
     let _first = Server::start(folder.path());
     let mut second = Setup::new().spawn(folder.path());
-    assert_eq!(exit_code(&mut second), Some(1));
-    eventually("it says why", || second.log().contains("another process is using it").then_some(()));
+    assert_eq!(second.exit_code(), Some(1));
+    assert!(second.log().contains("another process is using it"), "{}", second.log());
 }
 
 /// As logrotate does it: rename, then SIGHUP.
@@ -237,14 +234,14 @@ fn sockets_of_the_file_system_come_and_go() {
     });
 
     let mut second = setup.spawn(&folder.path().join("other"));
-    assert_eq!(exit_code(&mut second), Some(1), "a socket in use is not taken away");
+    assert_eq!(second.exit_code(), Some(1), "a socket in use is not taken away");
     assert!(paths[0].exists());
     assert_eq!(server.stop(), 0);
     assert!(paths.iter().all(|path| !path.exists()), "a stopped server removes its sockets");
 
     std::fs::write(&paths[0], "a file of someone").unwrap();
     let mut server = setup.spawn(&data);
-    assert_eq!(exit_code(&mut server), Some(1));
+    assert_eq!(server.exit_code(), Some(1));
     assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "a file of someone");
 }
 

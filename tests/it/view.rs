@@ -44,7 +44,8 @@ fn ids(answer: &Value) -> Vec<u64> {
     answer["records"].as_array().unwrap().iter().map(|record| record["id"].as_u64().unwrap()).collect()
 }
 
-fn sql(server: &Server, body: &Value) -> Answer {
+/// What is answered to a statement that may be stopped for want of time; else see [`Server::ask_sql`].
+fn sql_once(server: &Server, body: &Value) -> Answer {
     server.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes())
 }
 

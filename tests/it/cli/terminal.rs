@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, spawn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{PATIENCE, Server, eventually, is_stopped};
 
 /// Runs a command on a terminal of its own. Types what it is told to once something has appeared, and prints what the
 /// terminal showed, and the exit status.
@@ -75,6 +75,13 @@ impl Terminal {
     }
 
     fn run_against(&self, url: &str, arguments: &[&str]) -> (i64, String) {
+        eventually("an answer in time", || {
+            let (status, shown) = self.run_once(url, arguments);
+            (!is_stopped(shown.as_bytes())).then_some((status, shown))
+        })
+    }
+
+    fn run_once(&self, url: &str, arguments: &[&str]) -> (i64, String) {
         let command = [&[env!("CARGO_BIN_EXE_logboom")], arguments, &["--url", url]].concat();
         let environment: serde_json::Map<_, _> =
             self.environment.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();

@@ -129,17 +129,22 @@ fn an_answer_that_takes_too_long_says_so() {
     let server = postgres::setup(&database).argument("--query-seconds-max=3").start(folder.path());
     super::fill(&server, 3000);
     slow_down(&database, 1500);
-    let page = server.get("/api/v1/records?limit=10000").json();
-    assert_eq!(page["partial"], true);
-    let found = super::ids(&page);
-    let last = *found.last().unwrap();
-    assert!(found.iter().copied().eq((last..=3000).rev()) && (2..=1501).contains(&last), "{last}");
-    assert_eq!(page["next_cursor"], last.to_string(), "what was found is not found again");
-    let count = server.get("/api/v1/fields").json();
-    assert!(
-        count["partial"] == true && (1500..3000).contains(&count["scanned"].as_u64().unwrap()),
-        "{count}"
-    );
+    // The quick ones take no time to speak of, but on a machine that stands still.
+    eventually("the quick ones are found", || {
+        let page = server.get("/api/v1/records?limit=10000").json();
+        assert_eq!(page["partial"], true);
+        let found = super::ids(&page);
+        let last = *found.last()?;
+        assert!(found.iter().copied().eq((last..=3000).rev()) && last > 1, "{last}");
+        assert_eq!(page["next_cursor"], last.to_string(), "what was found is not found again");
+        (last <= 1501).then_some(())
+    });
+    eventually("the quick ones are counted", || {
+        let count = server.get("/api/v1/fields").json();
+        let scanned = count["scanned"].as_u64().unwrap();
+        assert!(count["partial"] == true && scanned < 3000, "{count}");
+        (scanned >= 1500).then_some(())
+    });
     let place = path("/api/v1/records", &[("format", "csv"), ("q", "nowhere")]); // what finds something goes on
     let broken = crate::harness::request(&server.address("http"), "GET", &place, &[], b"");
     assert!(broken.is_err(), "{}", broken.unwrap().text().lines().count());

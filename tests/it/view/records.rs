@@ -208,5 +208,5 @@ fn a_server_without_a_database_says_so() {
         .argument(format!("--store=file:{}", log.display()))
         .start(&folder.path().join("data"));
     assert_eq!(server.get("/api/v1/records").status, 501);
-    assert_eq!(super::sql(&server, &json!({"sql": "select 1"})).status, 501);
+    assert_eq!(server.ask_sql(&json!({"sql": "select 1"})).status, 501);
 }

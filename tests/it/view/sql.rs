@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{asking, server_with, sql};
+use super::{asking, server_with, sql_once};
 use crate::harness::{Setup, eventually};
 
 /// Ends only when it is stopped.
@@ -14,8 +14,8 @@ const ENDLESS: &str =
 fn rows_and_columns() {
     let folder = TempDir::new().unwrap();
     let server = server_with(100, &folder);
-    let answer =
-        sql(&server, &json!({"sql": "select service, count(*) as records from logs group by 1 order by 1"}));
+    let answer = server
+        .ask_sql(&json!({"sql": "select service, count(*) as records from logs group by 1 order by 1"}));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let expected = json!({
         "columns": ["service", "records"], "rows": [["billing", 34], ["mail", 33], ["shop", 33]], "truncated": false,
@@ -40,14 +40,15 @@ fn rows_beyond_the_limit_are_cut_and_the_answer_says_so() {
     let server = Setup::new().argument("--query-rows-max=50").start(folder.path());
     for (limit, rows, truncated) in [(Value::Null, 50, true), (json!(10), 10, true), (json!(1000), 50, true)]
     {
-        let answer = sql(&server, &json!({"sql": "select id from logs order by id", "limit": limit})).json();
+        let answer =
+            server.ask_sql(&json!({"sql": "select id from logs order by id", "limit": limit})).json();
         assert_eq!(
             (answer["rows"].as_array().unwrap().len(), &answer["truncated"]),
             (rows, &json!(truncated)),
             "{limit}"
         );
     }
-    let answer = sql(&server, &json!({"sql": "select id from logs limit 50"})).json();
+    let answer = server.ask_sql(&json!({"sql": "select id from logs limit 50"})).json();
     assert_eq!(answer["truncated"], false);
 }
 
@@ -110,7 +111,7 @@ fn nothing_can_be_changed() {
         "select ?1",
     ];
     for statement in statements {
-        let answer = sql(&server, &json!({"sql": statement}));
+        let answer = server.ask_sql(&json!({"sql": statement}));
         assert!(
             answer.status == 400 || statement == "select ?1" && answer.status == 200,
             "{statement}: {} {}",
@@ -122,9 +123,9 @@ fn nothing_can_be_changed() {
     assert_eq!(server.value("select count(*) from logs where message like 'event % of many'"), 10);
     assert_eq!(server.value("select count(*) from sqlite_schema where name = 't'"), 0);
     // What is refused is explained.
-    let problem = sql(&server, &json!({"sql": "delete from record"})).json();
+    let problem = server.ask_sql(&json!({"sql": "delete from record"})).json();
     assert!(problem["hint"].as_str().unwrap().contains("only statements that read"), "{problem}");
-    let problem = sql(&server, &json!({"sql": "select nowhere from logs"})).json();
+    let problem = server.ask_sql(&json!({"sql": "select nowhere from logs"})).json();
     assert!(problem["detail"].as_str().unwrap().contains("no such column: nowhere"), "{problem}");
 }
 
@@ -162,7 +163,7 @@ fn an_endless_statement_is_stopped() {
     let searched = "with recursive c(n) as (select 1 union all select n + 1 from c) \
                     select sum(instr(hex(zeroblob(900000)), hex(zeroblob(400000)) || n)) from c";
     for statement in [ENDLESS, slow, &patterned, searched] {
-        let answer = sql(&server, &json!({"sql": statement}));
+        let answer = sql_once(&server, &json!({"sql": statement}));
         assert_eq!(answer.status, 408, "{}", answer.text());
         let problem = answer.json();
         assert!(problem["title"].as_str().unwrap().contains("stopped"), "{problem}");
@@ -214,7 +215,7 @@ fn huge_values_take_bounded_memory() {
         "select replace(hex(zeroblob(1000000)), '0', hex(zeroblob(1000000)))",
         "with recursive c(n) as (select 1 union all select n + 1 from c limit 100000) select group_concat(hex(zeroblob(1000))) from c",
     ] {
-        let answer = sql(&server, &json!({"sql": statement}));
+        let answer = sql_once(&server, &json!({"sql": statement}));
         if answer.status == 408 {
             continue; // with one thread, and on a busy machine, its time may be over before that
         }
@@ -225,7 +226,7 @@ fn huge_values_take_bounded_memory() {
     // As large as they may be, many times: the answer is cut.
     let many =
         "with recursive c(n) as (select 1 union all select n + 1 from c) select zeroblob(1000000) from c";
-    let answer = sql(&server, &json!({"sql": many}));
+    let answer = sql_once(&server, &json!({"sql": many}));
     if answer.status != 408 {
         assert_eq!((answer.status, &answer.json()["truncated"]), (200, &json!(true)));
     }
