@@ -41,6 +41,9 @@ pub const LABELS_BYTES_MAX: usize = 512;
 /// How long sources are given to hand over what clients have sent, once the program stops.
 pub const DRAIN_SECONDS_MAX: u64 = 3;
 
+/// That time is told in pieces of this length.
+pub const DRAIN_PIECE_MILLISECONDS: u64 = 50;
+
 /// Pause after a connection could not be accepted, for want of descriptors.
 pub const ACCEPT_RETRY_MILLISECONDS: u64 = 100;
 

@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
 use crate::blocking::Threads;
 use crate::config::Config;
 use crate::disk::Folder;
 use crate::failure::Failure;
-use crate::limits::DRAIN_SECONDS_MAX;
+use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::{Tails, View};
@@ -102,9 +102,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     tokio::spawn(signals.exit_at_second());
     tracing::info!("stopping");
     let _ = stop.send(true);
-    listeners
-        .drained(deadline.min(tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX)))
-        .await;
+    listeners.drained(timeout_at(deadline, drain_time())).await;
     spool.close();
     finish(tasks, deadline).await;
     tracing::info!("stopped");
@@ -121,6 +119,13 @@ async fn any_ended(tasks: &mut [oneshot::Receiver<()>]) {
         if is_ended { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// The time for what clients have already sent, in short pieces: where the machine stands still, little of it passes.
+async fn drain_time() {
+    for _ in 0..DRAIN_SECONDS_MAX * 1000 / DRAIN_PIECE_MILLISECONDS {
+        sleep(Duration::from_millis(DRAIN_PIECE_MILLISECONDS)).await;
+    }
 }
 
 /// Waits until everything that was accepted is in the spool, and then in the stores, as far as time allows.

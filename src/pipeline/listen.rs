@@ -211,11 +211,13 @@ impl Listeners {
         listeners
     }
 
-    /// Returns once every connection has handed over what it had, or time is over.
-    pub(super) async fn drained(mut self, deadline: tokio::time::Instant) {
+    /// Returns once every connection has handed over what it had, or `time` is over.
+    pub(super) async fn drained<T>(mut self, time: impl Future<Output = T>) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout_at(deadline, all).await.is_err() {
-            tracing::warn!("some connections were still sending when their time was over");
+        tokio::select! {
+            biased;
+            () = all => {}
+            _ = time => tracing::warn!("some connections were still sending when their time was over"),
         }
         for path in &self.unix_paths {
             let _ = std::fs::remove_file(path);

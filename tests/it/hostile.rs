@@ -116,7 +116,7 @@ fn pickles_are_data_and_never_run() {
 }
 
 /// The frame of a good record, as a real Python makes it.
-fn good_frame(message: &str) -> Vec<u8> {
+pub fn good_frame(message: &str) -> Vec<u8> {
     let program = "import logging, logging.handlers, sys; \
         handler = logging.handlers.SocketHandler('localhost', 0); \
         record = logging.LogRecord('app', 20, 'app.py', 1, sys.argv[1], None, None); \

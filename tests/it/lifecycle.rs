@@ -1,13 +1,18 @@
 //! Starting and stopping, as operators and their tools do it.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use logboom::limits::DRAIN_SECONDS_MAX;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::audit;
 use crate::harness::{Server, Setup, eventually, python};
+use crate::hostile::good_frame;
 use crate::load::{Ledger, PythonLoad, record};
 use crate::locked::Locked;
 
@@ -77,6 +82,37 @@ os.kill(int(sys.argv[2]), signal.SIGTERM)
     server.flush();
     assert_eq!(server.stop(), 0);
     assert_eq!(audit::database(&folder.path().join("logboom.db")).starting_with(""), 600);
+}
+
+/// The time that a stop takes for what clients have sent is the server's own: it does not pass while the machine does nothing.
+#[test]
+fn a_machine_that_stands_still_during_a_stop_costs_no_records() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    let frames = good_frame("sent").repeat(100);
+    server.signal(Signal::STOP);
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address("python")).unwrap();
+            stream.write_all(&frames).unwrap();
+            stream
+        })
+        .collect();
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    eventually("it is stopping", || server.log_line("stopping"));
+    server.signal(Signal::STOP);
+    let end = Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX + 1);
+    while Instant::now() < end {
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
+    }
+    server.signal(Signal::CONT);
+    assert_eq!(server.exit_code(), Some(0));
+    drop(clients);
+    let mut server = Server::start(folder.path());
+    server.flush();
+    assert_eq!(server.value("select count(*) from logs where message = 'sent'"), 10_000);
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]
