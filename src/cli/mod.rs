@@ -14,6 +14,7 @@ mod fields;
 mod flow;
 mod grid;
 mod highlight;
+mod interrupts;
 mod output;
 mod pager;
 mod paint;

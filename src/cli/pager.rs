@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{JoinHandle, spawn};
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
+use super::interrupts::Interrupts;
 use super::screen::Screen;
 
 /// Where nothing else is asked for: what fits is left as it is, colours are colours, nothing is wiped away.
@@ -96,9 +94,11 @@ impl Pager {
 impl Running {
     /// Starts it; nothing where the usual one is not installed.
     fn start() -> Option<Running> {
-        let interrupts = Interrupts::keep().ok()?; // before it is there: it may be interrupted at once
+        // Ctrl-C is a command of `less`. It reaches this process too, which must not end and leave the terminal to both the
+        // pager and the shell: it goes on until the pager closes its input. And it may come as soon as the pager is there.
+        let interrupts = Interrupts::keep().ok()?;
         let Ok(mut child) = command().stdin(Stdio::piped()).spawn() else {
-            interrupts.end_the_program();
+            interrupts.then(|| std::process::exit(INTERRUPTED)); // there is no pager that they could be for
             return None;
         };
         let stdin = child.stdin.take()?;
@@ -147,31 +147,6 @@ fn command() -> Command {
     let unset = |name: &str| std::env::var_os(name).is_none();
     command.envs(ENVIRONMENT.into_iter().filter(|(name, _)| unset(name)));
     command
-}
-
-/// Ctrl-C, from now on.
-struct Interrupts(Runtime, Signal);
-
-impl Interrupts {
-    /// Ctrl-C is a command of `less`. It reaches this process too, which must not end and leave the terminal to both the
-    /// pager and the shell: it goes on until the pager closes its input.
-    fn keep() -> io::Result<Interrupts> {
-        let runtime = Builder::new_current_thread().enable_io().build()?;
-        // Once it was asked for, tokio's handler stays in place of the default one.
-        let signal = {
-            let _context = runtime.enter();
-            signal(SignalKind::interrupt())?
-        };
-        Ok(Interrupts(runtime, signal))
-    }
-
-    /// There is no pager that they could be for.
-    fn end_the_program(mut self) {
-        spawn(move || {
-            self.0.block_on(self.1.recv());
-            std::process::exit(INTERRUPTED);
-        });
-    }
 }
 
 impl Write for Pager {

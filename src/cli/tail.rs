@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::client::{self, Client};
 use super::events::{Event, Events};
+use super::interrupts::Interrupts;
 use super::output::Output;
 use super::writer::Writer;
 use crate::failure::Failure;
@@ -150,16 +151,14 @@ impl End {
     fn watch() -> End {
         let wanted = Arc::<AtomicBool>::default();
         let end = End(Arc::clone(&wanted));
-        spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-                return;
-            };
-            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        // Kept before anything is shown: who has seen something may interrupt it.
+        if let Ok(interrupts) = Interrupts::keep() {
+            interrupts.then(move || {
                 wanted.store(true, Relaxed);
                 sleep(FINISH);
                 std::process::exit(0);
-            }
-        });
+            });
+        }
         spawn(|| {
             let stdout = std::io::stdout();
             // Asks for nothing but what is always told: that the other end was closed.
