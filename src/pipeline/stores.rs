@@ -169,9 +169,10 @@ impl Stores {
 
     /// Has every log file opened again at its path.
     pub(super) fn reopen_files(&self) {
-        tracing::info!(files = self.reopen.len(), "reopening log files");
         for reopen in &self.reopen {
             reopen.store(true, Relaxed);
         }
+        // What comes after this is said goes into the new files.
+        tracing::info!(files = self.reopen.len(), "reopening log files");
     }
 }
