@@ -330,7 +330,7 @@ pub const POSTGRES_DEFINITION_SECONDS_MAX: u64 = 120;
 
 /// A change of tables is broken off by the server after this, before we would take the server for gone: what came of it is known
 /// then, and it holds nobody up any more.
-pub const POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX: u64 = if cfg!(test) { 2 } else { 60 };
+pub const POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX: u64 = 60;
 
 /// How long a change of tables waits for a lock: whoever reads or writes the table waits behind it meanwhile.
 pub const POSTGRES_DEFINITION_LOCK_SECONDS_MAX: u64 = 1;
