@@ -250,9 +250,10 @@ mod tests {
 
     #[test]
     fn nobody_there() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Bound, so that nobody else gets it, and not listened to.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
         let client = Client::to(&address.to_string()).unwrap();
         let failure = client.get("/", &[], "*/*").err().unwrap().to_string();
         assert!(failure.starts_with(&format!("error: cannot ask http://{address}: ")), "{failure}");

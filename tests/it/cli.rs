@@ -8,7 +8,10 @@ mod spool;
 mod tail;
 mod terminal;
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
+
+use socket2::{Domain, Socket, Type};
 
 /// Runs the program with nothing of this environment that could steer it.
 fn run(arguments: &[&str]) -> Output {
@@ -17,6 +20,14 @@ fn run(arguments: &[&str]) -> Output {
         command.env_remove(name);
     }
     command.args(arguments).output().unwrap()
+}
+
+/// An address to which nobody listens, nor anybody else as long as it is held.
+fn nobody() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, format!("http://{address}"))
 }
 
 fn out(output: &Output) -> String {

@@ -96,7 +96,7 @@ impl Server {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let port = free_port();
+        let port = lasting_port();
         let keeper = run(&folder, user, port, &settings);
         let server = Server { folder, _folder: Some(temporary), port, user, settings, keeper };
         server.wait();
@@ -221,8 +221,24 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A free port that stays free until it is used, and between two uses: the system gives it to nobody who asks for any.
+pub fn lasting_port() -> u16 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = given.split_ascii_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let start = 10_000;
+    assert!(
+        end > 2 * start,
+        "these tests take ports below {end}, where no other program should be given any"
+    );
+    // Processes that test at the same time begin at different places.
+    let first = std::process::id().wrapping_mul(61);
+    let ports = std::iter::repeat_with(|| {
+        let number = first.wrapping_add(NUMBER.fetch_add(1, Relaxed));
+        start + (number % u32::from(end - start)) as u16
+    });
+    let mut free = ports.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap()
 }
 
 fn run(folder: &Path, user: Option<u32>, port: u16, settings: &[String]) -> Child {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{assert_fails, err, out, run};
+use super::{assert_fails, err, nobody, out, run};
 use crate::harness::Server;
 
 const RECORDS: [&str; 3] = [
@@ -201,9 +201,7 @@ fn a_bad_query_is_a_usage_error() {
 
 #[test]
 fn nobody_there() {
-    // Bound and not listened to by anyone who answers: the port is free again.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://{address}");
+    let (_nobody, url) = nobody();
     for command in [&["query"][..], &["sql", "select 1"], &["status"]] {
         let output = run(&[command, &["--url", &url]].concat());
         assert_fails(
