@@ -35,7 +35,8 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect(name))
 }
 
-/// A stock `SocketHandler`. On its standard input it takes a key, a length and a text, whose lone surrogates are encoded as
+/// A `SocketHandler` that waits until the system has taken a record: the stock one gives it up after a second, which may be short
+/// for the largest. On its standard input it takes a key, a length and a text, whose lone surrogates are encoded as
 /// other characters are; or the length of a frame that it is to send.
 struct Python {
     child: Child,
@@ -45,7 +46,12 @@ struct Python {
 const PYTHON: &str = r#"
 import logging, logging.handlers, sys
 host, port = sys.argv[1].rsplit(":", 1)
-handler = logging.handlers.SocketHandler(host, int(port))
+class Handler(logging.handlers.SocketHandler):
+    def makeSocket(self, timeout=1):
+        sock = super().makeSocket(timeout)
+        sock.settimeout(None)
+        return sock
+handler = Handler(host, int(port))
 log = logging.getLogger("accounted")
 log.setLevel(logging.INFO)
 log.addHandler(handler)

@@ -54,10 +54,11 @@ fn years(server: &Server, key: &str) -> (i64, i64) {
 /// Posts until so many more records are acknowledged, beside what Python sends.
 fn load(server: &Server, ledger: &Arc<Ledger>, python: &mut PythonLoad, name: &str, answers: u64) {
     python.aim(&server.address("python"), &format!("python-{name}"));
-    let wanted = ledger.answers() + answers;
+    let (wanted, before) = (ledger.answers() + answers, server.source("python")["accepted"].as_u64());
     let connections = [(1, "one"), (50, "many")]
         .map(|(batch, size)| ledger.post_on(&server.address("http"), &format!("{name}-{size}"), batch));
     eventually("answers come", || (ledger.answers() >= wanted).then_some(()));
+    eventually("Python comes", || (server.source("python")["accepted"].as_u64() > before).then_some(()));
     ledger.stop();
     connections.into_iter().for_each(|client| client.join().unwrap());
     ledger.go_on();

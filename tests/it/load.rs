@@ -162,8 +162,10 @@ impl Ledger {
     }
 }
 
-/// A process with a stock `SocketHandler`, which logs without a pause once it has been told where to, up to a number of
-/// records.
+/// A process with a `SocketHandler`, which logs without a pause once it has been told where to, up to a number of records.
+///
+/// The stock one gives a record up that the system has not taken within a second, and connects anew, where by then another
+/// test's server may listen. This one waits, and connects once: so what it sends comes without a gap, however slow the machine is.
 pub struct PythonLoad {
     child: Child,
 }
@@ -171,6 +173,15 @@ pub struct PythonLoad {
 const PYTHON_LOAD: &str = r#"
 import logging, logging.handlers, os, select, sys
 logging.raiseExceptions = False
+class Handler(logging.handlers.SocketHandler):
+    was_connected = False
+    def makeSocket(self, timeout=1):
+        if self.was_connected:
+            raise OSError("it is connected once")
+        sock = super().makeSocket(timeout)
+        sock.settimeout(None)
+        self.was_connected = True
+        return sock
 log = logging.getLogger("load")
 log.setLevel(logging.INFO)
 handler, name, n, most = None, "", 0, int(sys.argv[1])
@@ -188,7 +199,7 @@ while True:
             log.removeHandler(handler)
             handler.close()
         host, port, name = line.decode().split()
-        handler = logging.handlers.SocketHandler(host, int(port))
+        handler = Handler(host, int(port))
         log.addHandler(handler)
         n = 0
     key = "%s-%d" % (name, n)

@@ -191,8 +191,12 @@ impl Torture {
     }
 
     fn end(mut self) -> String {
-        drop(self.pythons);
         let mut server = self.setup.start(&self.places.data);
+        // Those of the rounds may all have been too slow.
+        let [mut python, _] = self.pythons;
+        python.aim(&server.address("python"), "python-end");
+        server.wait_for_accepted("python", 1);
+        drop(python);
         server.flush();
         let spool = server.status()["spool"].clone();
         assert_eq!((&spool["lost_records"], &spool["quarantined_bytes"]), (&0.into(), &0.into()));

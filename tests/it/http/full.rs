@@ -86,7 +86,8 @@ fn a_full_spool_outlives_a_restart() {
     assert_without_gaps(&server);
 }
 
-/// Sends so many records of 1 KB over a stock handler; then as many more as each line on standard input says.
+/// Sends so many records of 1 KB; then as many more as each line on standard input says. A stock handler but for its patience:
+/// it would give a record up that the system has not taken within a second. So a server that does not read is waited for in vain.
 const CLIENT: &str = r#"
 import logging, logging.handlers, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -95,8 +96,7 @@ class Handler(logging.handlers.SocketHandler):
     def makeSocket(self, timeout=1):
         Handler.connections += 1
         sock = super().makeSocket(timeout)
-        if len(sys.argv) > 3:
-            sock.settimeout(None) # patient, unlike the stock one
+        sock.settimeout(None)
         return sock
 handler = Handler(host, int(port))
 log = logging.getLogger("client")
@@ -116,10 +116,10 @@ handler.close()
 print(sent, Handler.connections)
 "#;
 
-fn client(server: &Server, records: u64, patience: &[&str]) -> (Child, ChildStdin) {
+fn client(server: &Server, records: u64) -> (Child, ChildStdin) {
     let arguments = ["-c", CLIENT, &server.address("python"), &records.to_string()];
     let mut command = Command::new("python3");
-    command.args(arguments).args(patience).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let input = child.stdin.take().unwrap();
     (child, input)
@@ -139,7 +139,7 @@ fn python_clients_are_shed_by_count_and_stay_connected() {
     let folder = TempDir::new().unwrap();
     let server = small_spool().start(folder.path());
     let lock = lock(folder.path());
-    let (child, mut input) = client(&server, 40_000, &[]);
+    let (child, mut input) = client(&server, 40_000);
     let source = eventually("all are received", || {
         let source = server.source("python");
         let shed = source["shed"]["full"].as_u64().unwrap_or(0);
@@ -177,7 +177,7 @@ fn clients_that_are_blocked_lose_nothing() {
     let folder = TempDir::new().unwrap();
     let server = small_spool().argument("--when-full=block").start(folder.path());
     let lock = lock(folder.path());
-    let (child, input) = client(&server, 40_000, &["patient"]);
+    let (child, input) = client(&server, 40_000);
     eventually("the spool is full", || is_full(&server).then_some(()));
     let held = server.source("python");
     assert!(held["received"].as_u64() < Some(40_000), "{held}");

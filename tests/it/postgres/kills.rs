@@ -222,7 +222,7 @@ impl Kills {
     fn kill_process(&self, which: &str) {
         let pid = self.ask(&format!("SELECT max(pid) FROM ({which}) AS found"));
         if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::KILL).unwrap();
+            let _ = kill_process(pid, Signal::KILL); // it may have ended by itself meanwhile
         }
     }
 
@@ -235,9 +235,12 @@ impl Kills {
             .unwrap_or_default()
     }
 
-    fn end(self) -> String {
-        drop(self.python);
+    fn end(mut self) -> String {
         let mut server = self.setup.start(self.folder.path());
+        // Those of the rounds may all have been too slow.
+        self.python.aim(&server.address("python"), "python-end");
+        server.wait_for_accepted("python", 1);
+        drop(self.python);
         server.flush();
         assert_eq!(server.stop(), 0);
         let acknowledged = self.ledger.acknowledged();
