@@ -166,12 +166,13 @@ fn refused_records_are_put_aside_and_counted() {
 
 #[test]
 fn a_missing_role_or_password_is_told_and_no_password_is() {
-    let postgres = Postgres::start(&[]);
+    let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
     database.execute("CREATE ROLE writer LOGIN PASSWORD 'right'; GRANT CREATE ON SCHEMA public TO writer");
+    postgres.stop();
     let rules = postgres.data().join("pg_hba.conf");
     std::fs::write(&rules, "local all postgres trust\nhost all all all scram-sha-256\n").unwrap();
-    database.execute("SELECT pg_reload_conf()");
+    postgres.restart();
     let folder = TempDir::new().unwrap();
     let url = |password: &str| {
         database.url_by_port(postgres.port()).replace("postgres@", &format!("writer{password}@"))
@@ -239,8 +240,8 @@ fn a_network_that_swallows_everything_is_noticed_and_costs_nothing() {
     let mut keys = post(&server, "before", 100);
     server.flush();
     // Making a partition may take longer than all else.
-    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'logs'::regclass";
-    eventually("tomorrow has its partition", || (database.value(partitions) == "3").then_some(()));
+    let partitions = "SELECT count(*) >= 3 FROM pg_inherits WHERE inhparent = 'logs'::regclass";
+    eventually("tomorrow has its partition", || (database.value(partitions) == "t").then_some(()));
     proxy.is_frozen.store(true, SeqCst);
     keys.extend(post(&server, "during", 1000));
     let error = eventually("it is noticed", || last_error(&server));

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::server::Server as Postgres;
 use super::{check, setup};
 use crate::ceiling::Crowd;
+use crate::harness::eventually;
 
 fn away_until_the_spool_is_full(when_full: &str) {
     let folder = TempDir::new().unwrap();
@@ -17,8 +18,9 @@ fn away_until_the_spool_is_full(when_full: &str) {
     server.flush();
     postgres.stop();
     let crowd = Crowd::fill(&server, when_full);
-    let status = server.status();
-    assert!(status["problems"].to_string().contains("no connection to"), "{status}");
+    let status = eventually("it says why", || {
+        Some(server.status()).filter(|status| status["problems"].to_string().contains("no connection to"))
+    });
     assert!(status["spool"]["bytes"].as_u64().unwrap() <= 12 << 20, "{status}");
 
     postgres.restart();

@@ -203,7 +203,9 @@ fn records_come_in_their_order_as_they_are_acknowledged() {
     }
     // With nothing to show, the stream tells how far it has come all the same.
     assert_eq!((nothing.next(), nothing.last_id), (Some(Event::Comment), 3));
-    assert_eq!((nothing.next(), nothing.last_id), (Some(Event::Comment), 2100));
+    while nothing.last_id < 2100 {
+        assert_eq!(nothing.next(), Some(Event::Comment));
+    }
 }
 
 #[test]
@@ -285,6 +287,32 @@ fn post_large(server: &Server, numbers: RangeInclusive<u64>) {
     assert_eq!(server.post(body).json()["accepted"], count);
 }
 
+/// How far somebody is to whom every record is shown, or told to be missed.
+#[derive(Default)]
+struct Account {
+    position: u64,
+    missed: u64,
+}
+
+impl Account {
+    /// Takes what comes next.
+    fn take(&mut self, follow: &mut Follow) {
+        match follow.next().unwrap() {
+            Event::Comment => assert_eq!(follow.last_id, self.position),
+            Event::Missed(count) => {
+                self.missed += count;
+                self.position += count;
+                assert_eq!(follow.last_id, self.position);
+            }
+            Event::Record(record) => {
+                self.position += 1;
+                assert_eq!(record["id"], self.position);
+                assert_eq!(record["message"], format!("number {}", self.position));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
     let folder = TempDir::new().unwrap();
@@ -293,9 +321,16 @@ fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
     let mut quick = Follow::open(&server, &[("q", "number")]);
     let before = server.memory_kib();
     const TOTAL: u64 = 60_000;
+    let mut account = Account::default();
     for first in (1..=TOTAL).step_by(1000) {
         post_large(&server, first..=first + 999);
         quick.expect(first..=first + 999);
+        // Who takes nothing at all for long loses the connection.
+        (0..300).for_each(|_| {
+            if account.position < first {
+                account.take(&mut slow);
+            }
+        });
     }
     server.flush();
     let oldest = eventually("all but the last segment are released", || {
@@ -310,26 +345,11 @@ fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
     let grown = server.memory_kib().saturating_sub(before);
     assert!(grown < 48 << 10, "{grown} KiB");
     post_large(&server, TOTAL + 1..=TOTAL + 1);
-    let (mut position, mut missed) = (0, 0);
-    while position < TOTAL + 1 {
-        match slow.next().unwrap() {
-            Event::Comment => assert_eq!(slow.last_id, position),
-            Event::Missed(count) => {
-                missed += count;
-                position += count;
-                assert_eq!(slow.last_id, position);
-            }
-            Event::Record(record) => {
-                position += 1;
-                assert_eq!(
-                    (&record["id"], &record["message"]),
-                    (&position.into(), &format!("number {position}").into())
-                );
-            }
-        }
+    while account.position < TOTAL + 1 {
+        account.take(&mut slow);
     }
-    assert!(missed > 0, "the reader was not slow enough for the test");
-    assert_eq!(metric(&server, "logboom_tail_missed_records{} "), missed);
+    assert!(account.missed > 0, "the reader was not slow enough for the test");
+    assert_eq!(metric(&server, "logboom_tail_missed_records{} "), account.missed);
     // It goes on with the present.
     post(&server, TOTAL + 2..=TOTAL + 3);
     slow.expect(TOTAL + 2..=TOTAL + 3);
@@ -369,11 +389,11 @@ fn a_client_that_never_reads_loses_its_place_and_holds_nobody_up() {
     let server = Server::start(folder.path());
     let _deaf: Vec<_> = (0..4).map(|_| ask(&server, &[], "")).collect();
     let mut other = Follow::open(&server, &[]);
+    assert_eq!(open_tails(&server), 5);
     for first in (1..=20_000).step_by(1000) {
         post_large(&server, first..=first + 999);
         other.expect(first..=first + 999);
     }
-    assert_eq!(open_tails(&server), 5);
     eventually("they have lost their places", || (open_tails(&server) == 1).then_some(()));
     post(&server, 20_001..=20_001);
     other.expect(20_001..=20_001);
