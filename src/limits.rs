@@ -229,6 +229,9 @@ pub const DAMAGES_MAX: usize = 4096;
 /// up after 1 s without progress, and drops its connection with all that is under way.
 pub const STALLED_DISK_MILLISECONDS: u64 = 500;
 
+/// That time is told in pieces of this length.
+pub const STALLED_DISK_PIECE_MILLISECONDS: u64 = 25;
+
 /// Where batches follow each other faster than this, a commit waits for [`GATHER_MICROSECONDS`] until more have gathered.
 pub const GATHER_BELOW_MICROSECONDS: u64 = 25;
 

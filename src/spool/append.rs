@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::SetOnce;
 use tokio::sync::futures::Notified;
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 use super::frame::FRAME_HEADER_BYTES;
 use super::{Spool, lock};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_BYTES_TARGET, COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS, STALLED_DISK_MILLISECONDS,
+    BATCH_BYTES_MAX, BATCH_BYTES_TARGET, COMMIT_BYTES_MAX, FULL_RETRY_MILLISECONDS,
+    STALLED_DISK_MILLISECONDS, STALLED_DISK_PIECE_MILLISECONDS,
 };
 use crate::record::{Batch, RecordId};
 
@@ -70,7 +71,7 @@ impl Spool {
             if let Some(result) = self.try_append(batch, witness) {
                 return result;
             }
-            if !self.is_drained(drained).await {
+            if !self.is_drained(drained.as_mut()).await {
                 return Err(AppendError::Full("the disk does not keep up".into()));
             }
         }
@@ -90,7 +91,7 @@ impl Spool {
             if lock(&self.open).has_room() {
                 return true;
             }
-            if !self.is_drained(drained).await {
+            if !self.is_drained(drained.as_mut()).await {
                 return false;
             }
         }
@@ -100,10 +101,17 @@ impl Spool {
         self.turns.available_permits() > 0
     }
 
-    /// Whether the writer takes the open buffer before the disk counts as standing still.
-    async fn is_drained(&self, drained: Pin<&mut Notified<'_>>) -> bool {
-        let deadline = lock(&self.open).begun + Duration::from_millis(STALLED_DISK_MILLISECONDS);
-        timeout_at(deadline.into(), drained).await.is_ok()
+    /// Whether the writer takes the open buffer before the disk counts as standing still. That is told by short waits: where the
+    /// whole machine stands still, or the one thread does something else, they are few.
+    async fn is_drained(&self, mut drained: Pin<&mut Notified<'_>>) -> bool {
+        let piece = Duration::from_millis(STALLED_DISK_PIECE_MILLISECONDS);
+        while lock(&self.open).waits < STALLED_DISK_MILLISECONDS / STALLED_DISK_PIECE_MILLISECONDS {
+            if timeout(piece, drained.as_mut()).await.is_ok() {
+                return true;
+            }
+            lock(&self.open).waits += 1;
+        }
+        false
     }
 
     /// Appends a batch, or returns `None` while the open buffer has no room for it.
@@ -119,7 +127,6 @@ impl Spool {
         }
         let was_empty = open.count == 0;
         if was_empty {
-            open.begun = Instant::now();
             open.frame.resize(FRAME_HEADER_BYTES, 0);
         } else if open.frame.len() + batch.bytes().len() > COMMIT_BYTES_MAX {
             return None;
@@ -166,8 +173,8 @@ pub(super) struct Open {
     pub(super) frame: Vec<u8>,
     pub(super) count: u32,
     pub(super) batches: u32,
-    /// When its first batch came.
-    begun: Instant,
+    /// How often somebody has waited in vain for the writer to take it.
+    pub(super) waits: u64,
     pub(super) commit: Arc<Commit>,
     /// The commit before it, which may be under way still.
     pub(super) previous: Arc<Commit>,
@@ -185,7 +192,7 @@ impl Open {
             frame: Vec::new(),
             count: 0,
             batches: 0,
-            begun: Instant::now(),
+            waits: 0,
             commit: Arc::default(),
             previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),
             witnesses: Vec::new(),

@@ -1,4 +1,5 @@
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -8,6 +9,7 @@ use super::*;
 use crate::blocking::Threads;
 use crate::disk::cruel::{Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Stop};
 use crate::disk::{DiskFile, Entry, Folder};
+use crate::limits::STALLED_DISK_MILLISECONDS;
 use crate::record::{Batch, RecordRef};
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
@@ -593,11 +595,32 @@ fn a_disk_that_stands_still_is_told_and_not_waited_for() {
     });
 }
 
+/// Nor does it when its one thread does something else.
+#[test]
+fn a_disk_does_not_stand_still_while_all_else_does() {
+    let folder = TempDir::new().unwrap();
+    let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
+    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        while spool.try_append(&large_batch(), &nobody()).is_some() {}
+        let waiting = tokio::spawn({
+            let spool = Arc::clone(&spool);
+            async move { spool.append(&large_batch(), &nobody()).await?.durable().await }
+        });
+        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_millis(STALLED_DISK_MILLISECONDS + 100));
+        tokio::time::sleep(Duration::from_millis(1)).await; // all that should have happened by the clock does
+        tokio::spawn(writer.run(Threads::One));
+        assert_eq!(waiting.await.unwrap(), Ok(5));
+    });
+}
+
 #[test]
 fn those_who_wait_for_room_all_get_their_turn() {
-    let folder = TempDir::new().unwrap();
+    let disk = CruelDisk::new(1); // in memory: this is not about how fast a disk is
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 1 << 30 };
-    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
+    let (spool, writer) = Spool::open(disk.handle(), sizes, 1).unwrap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {

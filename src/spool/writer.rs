@@ -152,6 +152,7 @@ impl Writer {
         }
         let frame = std::mem::replace(&mut open.frame, std::mem::take(&mut self.spare));
         open.previous = Arc::clone(&open.commit);
+        open.waits = 0;
         let pending = Pending {
             frame,
             count: std::mem::take(&mut open.count),
