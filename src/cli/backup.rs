@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ArgMatches;
 
@@ -60,20 +60,19 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     output.finish()
 }
 
-/// Waits until the database has what was accepted before, as long as it comes nearer to that. Gives the id that follows.
+/// Waits until the database has what was accepted before, as long as it comes nearer to that. Gives the id that follows. (Looks are
+/// counted, not seconds: where the machine stands still there are none.)
 fn wait_for_spool(matches: &ArgMatches, database: &Path) -> Result<RecordId, BackupError> {
     if matches.contains_id("database") {
         return Ok(0); // it is not known whose it is
     }
     let spool = data_dir(matches).map_err(|failure| BackupError::Unsound(failure.to_string()))?.join(SPOOL);
     let end = spool::inspect::end(&spool)?.unwrap_or_default();
-    let (mut position, mut since) = (backup::position(database)?, Instant::now());
-    while position < end && since.elapsed() < Duration::from_secs(BACKUP_SPOOL_SECONDS_MAX) {
+    let (mut position, mut looks) = (backup::position(database)?, 0);
+    while position < end && looks < BACKUP_SPOOL_SECONDS_MAX * 1000 / BACKUP_WAIT_MILLISECONDS {
         sleep(Duration::from_millis(BACKUP_WAIT_MILLISECONDS));
         let now = backup::position(database)?;
-        if now > position {
-            (position, since) = (now, Instant::now());
-        }
+        (position, looks) = if now > position { (now, 0) } else { (position, looks + 1) };
     }
     Ok(end)
 }
