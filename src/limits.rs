@@ -198,8 +198,12 @@ pub const HTTP_TURNS_ENDLESS_MAX: usize = 384;
 /// Of the others, those that have memory at once: from the first byte of a request to the last of its answer.
 pub const HTTP_TURNS_SHORT_MAX: usize = 256;
 
-/// How long one of them waits for that; then it has memory all the same, so that slow clients hold nobody up.
+/// How long one of them waits for that while it is given to few; then it has memory all the same, so that slow clients hold nobody up.
 pub const HTTP_TURN_WAIT_SECONDS_MAX: u64 = 5;
+
+/// As long as so many are given it within that time, those who have it are not slow but many, and the wait goes on: else all of a
+/// crowd would have memory at once just where the machine is too slow for it.
+pub const HTTP_TURNS_QUICK_MIN: u64 = 4 * HTTP_TURNS_SHORT_MAX as u64;
 
 /// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;

@@ -10,8 +10,9 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http_body_util::channel::Channel;
@@ -26,7 +27,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use crate::ingest::http;
@@ -34,7 +35,7 @@ use crate::ingest::python::stream::Stream;
 use crate::ingest::source::Source;
 use crate::limits::{
     HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_SECONDS_MAX, HTTP_TURN_WAIT_SECONDS_MAX, HTTP_TURNS_ENDLESS_MAX,
-    HTTP_TURNS_SHORT_MAX,
+    HTTP_TURNS_QUICK_MIN, HTTP_TURNS_SHORT_MAX,
 };
 use crate::record::json;
 use crate::view::{self, Ask, View, page};
@@ -83,8 +84,8 @@ impl HangUp {
 /// How long an idle connection stays open, and a request head may take.
 const IDLE_MAX: Duration = Duration::from_secs(HTTP_HEAD_SECONDS_MAX);
 
-/// How long a connection waits for its turn.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(HTTP_TURN_WAIT_SECONDS_MAX);
+/// How long a connection waits for its turn at a time.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 
 /// What the requests of one connection share.
 struct Client {
@@ -174,6 +175,8 @@ pub struct Turns {
     endless: Arc<Semaphore>,
     /// One for each of the others that are being answered.
     short: Semaphore,
+    /// How many of these were given so far.
+    given: AtomicU64,
 }
 
 impl Default for Turns {
@@ -181,6 +184,27 @@ impl Default for Turns {
         Turns {
             endless: Arc::new(Semaphore::new(HTTP_TURNS_ENDLESS_MAX)),
             short: Semaphore::new(HTTP_TURNS_SHORT_MAX),
+            given: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Turns {
+    /// Waits for a turn. Slow clients may have all of them: whoever has waited long, and seen few given meanwhile, goes without.
+    async fn wait(&self) -> Option<SemaphorePermit<'_>> {
+        let mut turn = pin!(self.short.acquire());
+        loop {
+            let before = self.given.load(Relaxed);
+            // In pieces, of which few pass while the machine stands still.
+            for _ in 0..HTTP_TURN_WAIT_SECONDS_MAX {
+                if let Ok(turn) = timeout(TURN_WAIT, turn.as_mut()).await {
+                    self.given.fetch_add(1, Relaxed);
+                    return turn.ok();
+                }
+            }
+            if self.given.load(Relaxed) - before < HTTP_TURNS_QUICK_MIN {
+                return None;
+            }
         }
     }
 }
@@ -198,10 +222,7 @@ pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: 
         }
         let permit = match endless {
             Some(_) => None,
-            // Slow clients may have all of them; whoever waited long goes without.
-            None => {
-                timeout(TURN_WAIT_MAX, client.server.turns.short.acquire()).await.ok().and_then(Result::ok)
-            }
+            None => client.server.turns.wait().await,
         };
         match Box::pin(take(turn, &client, &mut stop)).await {
             Some(next) => turn = next,
