@@ -117,6 +117,28 @@ for (const database of DATABASES) {
       await page.waitForURL(/q=service%3Abilling/);
     });
 
+    test('what is chosen of the values shown stays chosen when the answer comes', async () => {
+      await visit('/');
+      await page.locator('.facet').first().waitFor();
+      await query().pressSequentially('service:');
+      await page.getByRole('option', { name: 'worker' }).waitFor();
+      const held = [];
+      await page.route(/prefix=b/, (route) => held.push(route));
+      const asked = page.waitForRequest(/prefix=bil(&|$)/);
+      await query().pressSequentially('bil');
+      await page.getByRole('option', { name: 'worker' }).waitFor({ state: 'detached' });
+      await query().press('ArrowDown');
+      await asked;
+      await eventually(async () => held.at(-1)?.request().url().includes('prefix=bil'), true);
+      const response = await held.at(-1).fetch();
+      const answer = await response.json();
+      answer.values.unshift({ value: 'bilge', count: 1 });
+      await held.at(-1).fulfill({ response, json: answer });
+      await page.getByRole('option', { name: 'bilge' }).waitFor();
+      await query().press('Enter');
+      assert.equal(await query().inputValue(), 'service:billing ');
+    });
+
     test('fields are completed where errors are searched, too', async () => {
       await visit('/?view=errors');
       await page.locator('.group').first().waitFor();

@@ -166,7 +166,9 @@ function useCompletion(text, input, fields, range) {
     work.current.abort = abort;
     work.current.timer = setTimeout(async () => {
       const items = await valueItems(word, range, abort.signal).catch(() => []);
-      if (!abort.signal.aborted) setState({ items, at: -1, word });
+      if (abort.signal.aborted) return;
+      // What was chosen meanwhile of those shown stays chosen.
+      setState((shown) => ({ items, at: items.findIndex((item) => item.insert === shown.items[shown.at]?.insert), word }));
     }, COMPLETE_AFTER_MILLIS);
   };
 
