@@ -344,10 +344,8 @@ fn schema() -> Command {
             Arg::new("store")
                 .long("store")
                 .value_name("postgres")
-                .value_parser(["postgres"])
                 .required(true)
-                .hide_possible_values(true)
-                .help("The kind of store"),
+                .help("The kind of store, or its address"),
         )
 }
 

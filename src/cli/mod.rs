@@ -93,7 +93,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "spool" => read_spool(matches),
         "completions" => documents::print_completions(matches, &mut Output::stdout(matches)),
         "man" => documents::write_manual(matches),
-        "schema" => print_schema(&mut Output::stdout(matches)),
+        "schema" => print_schema(matches, &mut Output::stdout(matches)),
         other => Err(Failure::usage(format!("unknown command `{other}`"))),
     }
 }
@@ -106,7 +106,14 @@ fn serve(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 /// For those who make tables by hand; there is one kind of store whose tables somebody else may have to make.
-fn print_schema(output: &mut Output) -> Result<(), Failure> {
+fn print_schema(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let store = matches.get_one::<String>("store").map_or("", String::as_str);
+    if !matches!(store.split(':').next(), Some("postgres" | "postgresql")) {
+        return Err(
+            Failure::usage("only the tables of `postgres` are made by hand") // what was given may have a password
+                .hint("logboom schema --store postgres"),
+        );
+    }
     output.write_all(crate::store::postgres::SCHEMA.as_bytes()).map_err(output::failed)?;
     output.finish()
 }

@@ -103,6 +103,9 @@ impl StoreUrl {
             Some(("postgres" | "postgresql", _)) => {
                 PostgresUrl::parse(text).map(|url| StoreUrl::Postgres(Box::new(url)))
             }
+            _ if text.contains("host=") || text.contains("dbname=") => {
+                Err("is a list of keywords: write them as postgres://?KEYWORD=VALUE&KEYWORD=VALUE".into())
+            }
             Some(("clickhouse", _)) => Err("names clickhouse, which is not in this version".into()),
             _ => Err("is not the address of a store".into()),
         }
@@ -252,6 +255,7 @@ mod tests {
             ("clickhouse://a/b", "clickhouse, which is not in this version"),
             ("postgres:a", "does not begin with `postgres://`"),
             ("postgres://a?b=c", "the parameter `b`"),
+            ("host=/run/pg dbname=logs", "write them as postgres://?"),
             ("file:", "no path"),
             ("sqlite:", "no path"),
             ("file", "not the address of a store"),

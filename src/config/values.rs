@@ -149,7 +149,7 @@ fn by(about: &About, origin: &Origin) -> String {
 
 /// A value as it may be shown: of a URL without its password, also where that has characters that it should not have.
 pub(super) fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("//") else { return text.into() };
+    let Some((scheme, rest)) = text.split_once("//") else { return without_passwords_named(text) };
     let rest = match rest.rsplit_once('@') {
         Some((account, rest)) => format!("{}@{rest}", account.split(':').next().unwrap_or_default()),
         None => rest.into(),
@@ -158,6 +158,17 @@ pub(super) fn without_password(text: &str) -> String {
     let shown: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("password=")).collect();
     let mark = if query.is_empty() { "" } else { "?" };
     format!("{scheme}//{place}{mark}{}", shown.join("&"))
+}
+
+/// The same of what is no URL: a list of keywords, or a URL that lacks a slash.
+fn without_passwords_named(text: &str) -> String {
+    if text.starts_with("postgres") && text.contains('@') {
+        return format!("{}...", text.split_inclusive(':').next().unwrap_or_default());
+    }
+    match text.split_once("password") {
+        Some((before, _)) => format!("{before}password..."),
+        None => text.into(),
+    }
 }
 
 /// The parts of a list in one text, as in a variable: separated by blanks or semicolons.
@@ -179,6 +190,9 @@ mod tests {
             ("postgres://jo@h/db?password=p&options=x", "postgres://jo@h/db?options=x"),
             ("postgres://jo:a/b?c=d@h/db", "postgres://jo@h/db"),
             ("postgres//jo:a@h/db", "postgres//jo@h/db"),
+            ("postgres:/jo:a@h/db", "postgres:..."),
+            ("host=h user=jo password = 'a b' dbname=x", "host=h user=jo password..."),
+            ("host=h dbname=x", "host=h dbname=x"),
             ("postgres://h/db", "postgres://h/db"),
             ("sqlite:/a:b@c", "sqlite:/a:b@c"),
         ] {
