@@ -397,7 +397,7 @@ pub const POSTGRES_EXPIRED_IDS: i64 = 10_000;
 /// Ids that one row of `logs_deleted` accounts for.
 pub const POSTGRES_DELETED_BLOCK_IDS: i64 = 4096;
 
-/// A password file: what is behind is not read.
+/// A password file, or one of services: what is behind is not read.
 pub const PASSFILE_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a store may take to tell its position before the server starts without it.

@@ -273,12 +273,58 @@ fn an_older_state_is_told_and_filled_from_the_spool() {
 }
 
 #[test]
+fn a_password_file_that_others_may_read_is_told_of_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("passwords");
+    std::fs::write(&file, "*:*:*:*:secret\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let setup = setup("postgres://jo@127.0.0.1:1/db").environment("PGPASSFILE", file.to_str().unwrap());
+    let mut server = setup.start(&folder.path().join("data"));
+    eventually("it has tried a few times", || {
+        (server.status()["stores"][0]["failures"].as_u64() >= Some(4)).then_some(())
+    });
+    server.kill();
+    assert_eq!(server.log().matches("the password file is ignored").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn a_service_says_where_the_server_is() {
+    let folder = TempDir::new().unwrap();
+    let database = Postgres::shared().database();
+    let file = folder.path().join("services");
+    let port = Postgres::shared().port();
+    let service = format!("[ours]\nhost=127.0.0.1\nport={port}\nuser=postgres\ndbname={}\n", database.name);
+    std::fs::write(&file, service).unwrap();
+    let named = |name: &str| {
+        let setup = setup("postgres://").environment("PGSERVICEFILE", file.to_str().unwrap());
+        setup.environment("PGSERVICE", name)
+    };
+    let mut server = named("ours").start(&folder.path().join("data"));
+    let keys = post(&server, "key", 10);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    check(&database, &keys);
+    let mut server = named("theirs").spawn(&folder.path().join("data"));
+    assert_eq!(server.child.wait().unwrap().code(), Some(2));
+    assert!(server.log().contains("the service `theirs` is not defined"), "{}", server.log());
+}
+
+#[test]
 fn the_schema_is_printed_for_those_who_make_it_by_hand() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"))
-        .args(["schema", "--store", "postgres"])
-        .output()
-        .unwrap();
+    let schema = |store: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"));
+        command.args(["schema", "--store", store]).output().unwrap()
+    };
+    let output = schema("postgres");
     assert!(output.status.success());
+    assert_eq!(schema("postgres://jo:secret@h/db").stdout, output.stdout);
+    for other in ["sqlite", "host=h password=secret"] {
+        let refused = schema(other);
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("hint: logboom schema --store postgres") && !told.contains("secret"), "{told}");
+    }
     let database = Postgres::shared().database();
     database.execute(&String::from_utf8(output.stdout).unwrap());
     let folder = TempDir::new().unwrap();

@@ -1,11 +1,14 @@
-//! Where to connect, as whom and how: the URL, then libpq's environment, then libpq's defaults.
+//! Where to connect, as whom and how: the URL, then the service that it names, then libpq's environment, then libpq's defaults.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::passfile;
+use tokio_postgres::config::ChannelBinding;
+
+use super::passfile::Passfile;
+use super::service;
 use super::url::{Password, PostgresUrl};
 use crate::limits::POSTGRES_CONNECT_SECONDS;
 
@@ -40,6 +43,16 @@ impl SslMode {
     }
 }
 
+/// Whether the password is bound to the channel: proven to the server that the TLS connection ends at, and to no other.
+pub(super) fn channel_binding(text: &str) -> Option<ChannelBinding> {
+    Some(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return None,
+    })
+}
+
 /// Where one server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -57,12 +70,13 @@ pub(super) struct Endpoint {
     pub(super) user: String,
     pub(super) database: String,
     password: Option<Password>,
-    passfile: Option<PathBuf>,
+    passfile: Option<Passfile>,
     pub(super) ssl_mode: SslMode,
     /// `system`, or a file of certificates.
     pub(super) root_certificates: Option<PathBuf>,
     /// The files of our own certificate and its key.
     pub(super) own_certificate: Option<(PathBuf, PathBuf)>,
+    pub(super) channel_binding: ChannelBinding,
     pub(super) connect_timeout: Duration,
     pub(super) application_name: String,
     pub(super) options: Option<String>,
@@ -88,6 +102,7 @@ fn variable(keyword: &str) -> Option<&'static str> {
         "sslrootcert" => "PGSSLROOTCERT",
         "sslcert" => "PGSSLCERT",
         "sslkey" => "PGSSLKEY",
+        "channel_binding" => "PGCHANNELBINDING",
         "connect_timeout" => "PGCONNECT_TIMEOUT",
         "application_name" => "PGAPPNAME",
         "options" => "PGOPTIONS",
@@ -101,8 +116,9 @@ impl Endpoint {
         url: &PostgresUrl,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Endpoint, String> {
+        let service = service::of(url, &environment)?;
         let value = |keyword: &str| {
-            let given = url.get(keyword).map(str::to_owned);
+            let given = url.get(keyword).or_else(|| service.get(keyword)).map(str::to_owned);
             given.or_else(|| variable(keyword).and_then(&environment).filter(|value| !value.is_empty()))
         };
         let home = environment("HOME").map(PathBuf::from);
@@ -123,11 +139,16 @@ impl Endpoint {
             places: places(value("host"), value("hostaddr"), value("port"))?,
             database: value("dbname").unwrap_or_else(|| user.clone()),
             user,
-            password: url.password().cloned().or(environment_password.map(Password)),
-            passfile: value("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")),
+            password: url.password().or(service.password()).cloned().or(environment_password.map(Password)),
+            passfile: value("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")).map(Passfile::new),
             ssl_mode,
             root_certificates,
             own_certificate: certificate.zip(key),
+            channel_binding: match value("channel_binding") {
+                Some(text) => channel_binding(&text)
+                    .ok_or_else(|| format!("PGCHANNELBINDING is `{text}`, which is none"))?,
+                None => ChannelBinding::Prefer,
+            },
             connect_timeout: connect_timeout(value("connect_timeout"))?,
             application_name: value("application_name").unwrap_or_else(|| "logboom".into()),
             options: value("options"),
@@ -142,7 +163,7 @@ impl Endpoint {
                 Place::Socket(path) => socket_in_passfile(path),
             };
             let wanted = [host, &port.to_string(), &self.database, &self.user];
-            passfile::find(self.passfile.as_deref()?, wanted)
+            self.passfile.as_ref()?.find(wanted)
         };
         self.password.clone().or_else(found)
     }
@@ -299,6 +320,32 @@ mod tests {
         assert_eq!(from_url.password, Some(Password("his".into())));
         assert_eq!(from_url.ssl_mode, SslMode::Disable);
         assert_eq!(from_url.connect_timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_service_stands_between_the_url_and_the_environment() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let text = "# ours\nport=1\n\n[other]\nhost=nowhere\n[mine]\nhost=h1,h2\n port=7\nuser=jo\ndbname=logs\npassword=p=%40\n\
+                    options=-c search_path=own\n[last]\nhost=nowhere\n";
+        std::fs::write(path("ours.conf"), text).unwrap();
+        std::fs::write(path("pg_service.conf"), "[everybody]\nhost=all\n[broken]\nhots=x\n").unwrap();
+        let (ours, system) = (path("ours.conf"), path(""));
+        let all =
+            [("PGSERVICEFILE", ours.as_str()), ("PGSYSCONFDIR", &system), ("PGUSER", "ann"), ("PGHOST", "e")];
+        let mine = endpoint("postgres:///theirs?service=mine", &all).unwrap();
+        assert_eq!(mine.places, [host("h1", 7), host("h2", 7)]);
+        assert_eq!((mine.user.as_str(), mine.database.as_str()), ("jo", "theirs"));
+        assert_eq!(mine.password, Some(Password("p=%40".into())));
+        assert_eq!(mine.options.as_deref(), Some("-c search_path=own"));
+
+        let with = |service: &'static str| [&all[..], &[("PGSERVICE", service)]].concat();
+        let everybody = endpoint("postgres://", &with("everybody")).unwrap();
+        assert_eq!((&everybody.places[..], everybody.user.as_str()), (&[host("all", 5432)][..], "ann"));
+        for (service, part) in [("nobody", "the service `nobody` is not defined"), ("broken", "`hots`")] {
+            let error = endpoint("postgres://", &with(service)).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::store::StoreError;
 pub(super) enum Fault {
     /// No connection.
     Unreachable(String),
+    /// None of several servers would do.
+    Nowhere(Vec<(Place, Fault)>),
     /// Files for TLS.
     Certificates(String),
     /// A server that only follows another one.
@@ -56,12 +58,34 @@ impl Fault {
 
     /// Whether the server refuses a row for what it is, and not for the state that the server is in.
     ///
-    /// Classes 22 (data) and 23 (constraints), what a trigger raises, and what is too large or too deep for a type or an index.
+    /// Classes 22 (data) and 23 (constraints), what is too large or too deep for a type or an index, and what a trigger raises: by
+    /// class P0, or by a code of its own.
     pub(super) fn is_about_a_row(&self) -> bool {
         self.code().is_some_and(|code| {
             let class = code.code().get(..2).unwrap_or_default();
-            matches!(class, "22" | "23" | "54") || *code == SqlState::RAISE_EXCEPTION
+            matches!(class, "22" | "23" | "54" | "P0") || is_own_class(class)
         }) && !self.is_about_an_added_column()
+            || self.is_about_an_escape()
+    }
+
+    /// A database whose encoding is none (SQL_ASCII) cannot hold what an escape in JSON stands for, and PostgreSQL 14 and 15 have an
+    /// odd code for that.
+    fn is_about_an_escape(&self) -> bool {
+        let Fault::Database(error) = self else { return false };
+        error.as_db_error().is_some_and(|refusal| {
+            *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED
+                && refusal.routine() == Some("pg_unicode_to_server")
+        })
+    }
+
+    /// Whether the server refuses to make a partition, and would do so again, but may well take rows: not for the moment (a deadlock,
+    /// a lock), and not for what writing needs too.
+    pub(super) fn is_final_for_a_partition(&self) -> bool {
+        let Some(code) = self.code() else { return false };
+        let class = code.code().get(..2).unwrap_or_default();
+        let is_passing = matches!(class, "25" | "3F" | "40")
+            || [SqlState::LOCK_NOT_AVAILABLE, SqlState::UNDEFINED_TABLE].contains(code);
+        *code == SqlState::QUERY_CANCELED || self.is_refusal() && !is_passing
     }
 
     /// Whether the server refuses the statement for what it is: not for its own state, or that of the connection.
@@ -104,6 +128,13 @@ impl Fault {
     fn what(&self) -> String {
         match self {
             Fault::Unreachable(what) | Fault::Certificates(what) | Fault::Schema(what) => what.clone(),
+            Fault::Nowhere(faults) => {
+                let tell = |(place, fault): &(Place, Fault)| match fault {
+                    Fault::Unreachable(what) => what.clone(),
+                    fault => format!("{place}: {}", fault.what()),
+                };
+                faults.iter().map(tell).collect::<Vec<_>>().join("; ")
+            }
             Fault::Standby => "the server is a standby, which can only be read".into(),
             Fault::Silent(time) => format!("the server has been silent for {} s", time.as_secs()),
             Fault::Database(error) => tell(error),
@@ -120,6 +151,12 @@ impl Fault {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::Unreachable(_) => "check that the server runs, and host and port; it goes on by itself",
+            // A standby is as it should be where there are others.
+            Fault::Nowhere(faults) => match faults.iter().find(|(_, fault)| !matches!(fault, Fault::Standby))
+            {
+                Some((_, fault)) => fault.hint()?,
+                None => "one of them must become the primary; it goes on by itself",
+            },
             Fault::Certificates(_) => "see sslmode, sslrootcert, sslcert and sslkey in the URL",
             Fault::Standby => "name the primary, or both servers: postgres://one,other/database",
             Fault::Silent(_) => {
@@ -144,11 +181,21 @@ impl Fault {
                 None if tell(error).contains("does not support TLS") => {
                     "sslmode asks for TLS: switch it on there, or lower sslmode"
                 }
+                None if tell(error).contains("did not use channel binding") => {
+                    "channel_binding=require takes TLS and a password that the server keeps by scram-sha-256"
+                }
                 None if tell(error).contains("certificate") => "see sslmode and sslrootcert in the URL",
                 None => "the connection broke; it goes on by itself",
             },
         })
     }
+}
+
+/// Whether a class of codes is a user's own: the standard leaves those from 5 to 9 and from I to Z to others, and PostgreSQL has
+/// few of them itself.
+fn is_own_class(class: &str) -> bool {
+    let is_free = matches!(class.as_bytes().first(), Some(b'5'..=b'9' | b'I'..=b'Z'));
+    is_free && !matches!(class, "53" | "54" | "55" | "57" | "58" | "72" | "P0" | "XX")
 }
 
 fn hint_for(code: &SqlState) -> Option<&'static str> {
@@ -174,6 +221,9 @@ fn hint_for(code: &SqlState) -> Option<&'static str> {
         "57P01" | "57P02" | "57P03" => "the server is stopping or starting; it goes on by itself",
         "55P03" => {
             "somebody holds a lock on a table (see pg_locks, and long transactions in pg_stat_activity); it goes on by itself"
+        }
+        "26000" | "42P05" | "08P01" => {
+            "a pooler stands between that gives each transaction another connection: have it pool by session, or name the server itself"
         }
         "40001" | "40P01" => "it is tried again by itself",
         _ if class == "53" => "the server has not enough of something; it goes on by itself",

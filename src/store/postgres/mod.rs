@@ -20,6 +20,7 @@
 //!
 //! `timestamptz` counts microseconds. What is left of a record's nanoseconds stands in `time_ns`, which is NULL for most.
 
+mod channel;
 pub mod count;
 mod days;
 mod delete;
@@ -31,6 +32,7 @@ pub mod read;
 mod retention;
 mod rows;
 mod schema;
+mod service;
 mod services;
 mod session;
 mod socket;

@@ -3,25 +3,44 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::url::Password;
 use crate::limits::PASSFILE_BYTES_MAX;
 
-/// The password of the first line that fits host, port, database and user. As with libpq, a file that others may read does not
-/// count, and says so.
-pub(super) fn find(path: &Path, wanted: [&str; 4]) -> Option<Password> {
-    let metadata = std::fs::metadata(path).ok()?; // before it is opened, which would wait for the other end of a pipe
-    if !metadata.is_file() {
-        return None;
+/// Where the file is.
+#[derive(Debug)]
+pub(super) struct Passfile {
+    path: PathBuf,
+    /// That it is ignored: said once, and not at each try to connect.
+    is_told: AtomicBool,
+}
+
+impl Passfile {
+    pub(super) fn new(path: PathBuf) -> Passfile {
+        Passfile { path, is_told: AtomicBool::new(false) }
     }
-    if metadata.mode() & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "the password file is ignored: others may read it; its mode must be 0600");
-        return None;
+
+    /// The password of the first line that fits host, port, database and user. As with libpq, a file that others may read does not
+    /// count, and says so.
+    pub(super) fn find(&self, wanted: [&str; 4]) -> Option<Password> {
+        let path = self.path.as_path();
+        let metadata = std::fs::metadata(path).ok()?; // before it is opened, which would wait for the other end of a pipe
+        if !metadata.is_file() {
+            return None;
+        }
+        let is_open = metadata.mode() & 0o077 != 0;
+        if !self.is_told.swap(is_open, Relaxed) && is_open {
+            tracing::warn!(path = %path.display(), "the password file is ignored: others may read it; its mode must be 0600");
+        }
+        if is_open {
+            return None;
+        }
+        let mut text = String::new();
+        File::open(path).ok()?.take(PASSFILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        find_in(&text, wanted)
     }
-    let mut text = String::new();
-    File::open(path).ok()?.take(PASSFILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    find_in(&text, wanted)
 }
 
 fn find_in(text: &str, wanted: [&str; 4]) -> Option<Password> {
@@ -88,8 +107,9 @@ db:*:*:jo:second
         std::fs::write(&path, FILE).unwrap();
         for (mode, counts) in [(0o600, true), (0o640, false), (0o604, false), (0o400, true)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(find(&path, ["a", "b", "c", "d"]).is_some(), counts, "{mode:o}");
+            let found = Passfile::new(path.clone()).find(["a", "b", "c", "d"]);
+            assert_eq!(found.is_some(), counts, "{mode:o}");
         }
-        assert_eq!(find(folder.path(), ["a", "b", "c", "d"]), None);
+        assert_eq!(Passfile::new(folder.path().to_owned()).find(["a", "b", "c", "d"]), None);
     }
 }

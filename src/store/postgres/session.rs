@@ -38,16 +38,19 @@ pub(super) struct Line {
 }
 
 impl Session {
-    /// Connects to the first server of the endpoint that takes us and can be written to. The error is that of the last.
+    /// Connects to the first server of the endpoint that takes us and can be written to. The error tells of each.
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Session, Fault> {
-        let mut last_fault = Fault::Unreachable("no server is named".into());
+        let mut faults = Vec::new();
         for place in &endpoint.places {
             match Session::open_at(endpoint, place).await {
                 Ok(session) => return Ok(session),
-                Err(fault) => last_fault = fault,
+                Err(fault) => faults.push((place.clone(), fault)),
             }
         }
-        Err(last_fault)
+        match faults.pop() {
+            Some((_, fault)) if faults.is_empty() => Err(fault),
+            last => Err(Fault::Nowhere(faults.into_iter().chain(last).collect())),
+        }
     }
 
     async fn open_at(endpoint: &Endpoint, place: &Place) -> Result<Session, Fault> {
@@ -79,6 +82,7 @@ impl Session {
             .user(&endpoint.user)
             .dbname(&endpoint.database)
             .application_name(&endpoint.application_name)
+            .channel_binding(endpoint.channel_binding)
             .ssl_mode(negotiation);
         if let Some(options) = &endpoint.options {
             config.options(options);

@@ -6,15 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
+use super::channel;
 use super::endpoint::{Endpoint, SYSTEM, SslMode};
 use super::socket::Socket;
 
@@ -64,24 +66,8 @@ fn verifier(
         "there is no file of certificate authorities: name one with `sslrootcert`, or put it into ~/.postgresql/root.crt, or \
          say `sslrootcert=system`",
     )?;
-    let roots = Arc::new(roots(path)?);
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .build()
-        .map_err(|error| format!("{} cannot be used: {error}", path.display()))?;
-    Ok(if endpoint.ssl_mode == SslMode::VerifyCa { Arc::new(AnyName(verifier)) } else { verifier })
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let certificates = match path == Path::new(SYSTEM) {
-        true => rustls_native_certs::load_native_certs().certs,
-        false => certificates(path)?,
-    };
-    roots.add_parsable_certificates(certificates);
-    if roots.is_empty() {
-        return Err(format!("there is no certificate of an authority in {}", path.display()));
-    }
-    Ok(roots)
+    let verifier = Known::new(path, endpoint.ssl_mode == SslMode::VerifyFull, provider)?;
+    Ok(Arc::new(verifier))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -108,7 +94,9 @@ impl TlsConnect<Socket> for Tls {
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none() // certificates are what tells the server
+        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
+        let binding = certificates.first().and_then(|certificate| channel::end_point(certificate));
+        binding.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
@@ -144,9 +132,48 @@ impl AsyncWrite for Stream {
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 
-/// Takes a certificate for any name, if an authority signed it: `verify-ca`.
+/// Takes what an authority of a file has signed, and what is in the file itself: `verify-ca` and `verify-full`.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct Known {
+    verifier: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+    asks_for_name: bool,
+}
+
+impl Known {
+    fn new(path: &Path, asks_for_name: bool, provider: &Arc<CryptoProvider>) -> Result<Known, String> {
+        let (named, all) = match path == Path::new(SYSTEM) {
+            true => (Vec::new(), rustls_native_certs::load_native_certs().certs),
+            false => (certificates(path)?, certificates(path)?),
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(all);
+        if roots.is_empty() {
+            return Err(format!("there is no certificate of an authority in {}", path.display()));
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| format!("{} cannot be used: {error}", path.display()))?;
+        Ok(Known { verifier, named, asks_for_name })
+    }
+
+    /// A certificate that has signed itself, as PostgreSQL's manual tells how to make one, calls itself an authority, and rustls takes
+    /// none for a server. Its name alone remains to be looked at: the dates were before, and there is no other signature.
+    fn take_named(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+    ) -> Result<(), rustls::Error> {
+        if !self.named.iter().any(|named| named == certificate) {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
+        if self.asks_for_name {
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
+        } else {
+            Ok(())
+        }
+    }
+}
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(
@@ -183,7 +210,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -192,11 +219,16 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        use CertificateError::{NotValidForName, NotValidForNameContext};
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        use CertificateError::{NotValidForName, NotValidForNameContext, Other};
+        match self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             // The name is looked at last, once all else has been found to be in order.
-            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
+                if !self.asks_for_name =>
+            {
                 Ok(ServerCertVerified::assertion())
+            }
+            Err(rustls::Error::InvalidCertificate(Other(error))) if is_of_an_authority(&error) => {
+                self.take_named(certificate, name).map(|()| ServerCertVerified::assertion())
             }
             result => result,
         }
@@ -208,7 +240,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.verifier.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -217,10 +249,51 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.verifier.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// rustls has no type for this error, only webpki's name of it.
+fn is_of_an_authority(error: &rustls::OtherError) -> bool {
+    error.to_string().contains("CaUsedAsEndEntity")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/own.crt");
+    const STRANGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/stranger.crt");
+
+    /// What becomes of `own.crt`, which has signed itself and is for `localhost`, in a year.
+    fn verdict(file: &str, asks_for_name: bool, name: &str, year: u64) -> Result<(), rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let known = Known::new(Path::new(file), asks_for_name, &provider).unwrap();
+        let own = certificates(Path::new(OWN)).unwrap().remove(0);
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
+        known.verify_server_cert(&own, &[], &name, &[], now).map(|_| ())
+    }
+
+    #[test]
+    fn a_certificate_that_has_signed_itself_is_taken_where_it_is_named() {
+        assert_eq!(verdict(OWN, true, "localhost", 2030), Ok(()));
+        assert_eq!(verdict(OWN, false, "db.example", 2030), Ok(()));
+        for (file, asks_for_name, name, year, told) in [
+            (OWN, true, "db.example", 2030, "not valid for name"),
+            (OWN, true, "localhost", 2200, "expired"),
+            (OWN, false, "localhost", 2020, "not valid yet"),
+            (STRANGER, false, "localhost", 2030, "UnknownIssuer"),
+            (SYSTEM, true, "localhost", 2030, "UnknownIssuer"),
+        ] {
+            let error = verdict(file, asks_for_name, name, year).unwrap_err().to_string();
+            assert!(error.contains(told), "{file} {name} {year}: {error}");
+        }
     }
 }

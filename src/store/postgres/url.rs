@@ -24,8 +24,8 @@ pub struct PostgresUrl {
     values: Vec<(&'static str, String)>,
 }
 
-/// The keywords that are understood. `channel_binding` only where it asks for nothing.
-const KEYWORDS: [&str; 14] = [
+/// The keywords that are understood.
+const KEYWORDS: [&str; 16] = [
     "host",
     "hostaddr",
     "port",
@@ -37,9 +37,11 @@ const KEYWORDS: [&str; 14] = [
     "sslrootcert",
     "sslcert",
     "sslkey",
+    "channel_binding",
     "connect_timeout",
     "application_name",
     "options",
+    "service",
 ];
 
 impl PostgresUrl {
@@ -50,9 +52,9 @@ impl PostgresUrl {
             .or_else(|| text.strip_prefix("postgresql://"))
             .ok_or("does not begin with `postgres://`")?;
         let mut url = PostgresUrl::default();
+        let (account, rest) = split_account(rest);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (account, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
         if database.contains('@') {
             return Err("has a `/` before its `@`: in a password it is written `%2F`".into()); // or it would be shown
         }
@@ -80,7 +82,7 @@ impl PostgresUrl {
             let value = |keyword| url.get(keyword).map(str::to_owned);
             let port = value("port").or_else(|| Some(PORT.to_string()));
             let database = value("dbname").or_else(|| value("user"));
-            [value("host"), value("hostaddr"), port, database, value("options")]
+            [value("host"), value("hostaddr"), port, database, value("options"), value("service")]
         };
         place(self) == place(other)
     }
@@ -108,20 +110,24 @@ impl PostgresUrl {
         self.put("host", &hosts.join(","))
     }
 
-    /// The last one wins, as with libpq; an empty value is none.
     fn put(&mut self, keyword: &str, value: &str) -> Result<(), String> {
-        let keyword = match keyword {
-            "ssl" if value == "true" => return self.put("sslmode", "require"), // as JDBC writes it; so does libpq
-            "channel_binding" if matches!(value, "prefer" | "disable") => return Ok(()),
-            keyword => KEYWORDS
-                .into_iter()
-                .find(|known| *known == keyword)
-                .ok_or_else(|| format!("has the parameter `{keyword}`, which is not supported"))?,
-        };
+        match keyword {
+            "ssl" if value == "true" => self.set("sslmode", "require".into()), // as JDBC writes it; so does libpq
+            keyword => self.set(keyword, decode(value)?),
+        }
+    }
+
+    /// Sets a keyword. The last one wins, as with libpq; an empty value is none.
+    pub(super) fn set(&mut self, keyword: &str, value: String) -> Result<(), String> {
+        if asks_for_nothing(keyword, &value) {
+            return Ok(());
+        }
+        let keyword = KEYWORDS.into_iter().find(|known| *known == keyword).ok_or_else(|| {
+            format!("has the parameter `{keyword}`, or a value of it, which is not supported: leave it out")
+        })?;
         if value.is_empty() {
             return Ok(());
         }
-        let value = decode(value)?;
         check(keyword, &value)?;
         if keyword == "password" {
             self.password = Some(Password(value));
@@ -156,6 +162,27 @@ impl fmt::Display for PostgresUrl {
     }
 }
 
+/// Splits the account off what follows the scheme. As with libpq it may contain a `?`, but no `/`.
+fn split_account(rest: &str) -> (&str, &str) {
+    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+    match authority.rfind('@') {
+        Some(at) if authority.find('?').is_none_or(|query| authority[..query.min(at)].contains(':')) => {
+            (&rest[..at], &rest[at + 1..])
+        }
+        _ => ("", rest),
+    }
+}
+
+/// Keywords of libpq's that say what is so anyway: a server is needed that can be written to, and texts are UTF-8.
+fn asks_for_nothing(keyword: &str, value: &str) -> bool {
+    match keyword {
+        "target_session_attrs" => matches!(value, "" | "any" | "read-write" | "primary"),
+        "gssencmode" => matches!(value, "" | "prefer" | "disable"),
+        "client_encoding" => matches!(value.to_ascii_lowercase().as_str(), "" | "auto" | "utf8" | "utf-8"),
+        _ => false,
+    }
+}
+
 /// What the value of a keyword must be; the texts do not repeat it.
 fn check(keyword: &str, value: &str) -> Result<(), String> {
     let is_fine = match keyword {
@@ -164,6 +191,7 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
         }
         "connect_timeout" => value.parse::<u64>().is_ok(),
         "sslmode" => super::endpoint::SslMode::parse(value).is_some(),
+        "channel_binding" => super::endpoint::channel_binding(value).is_some(),
         _ => !value.contains('\0'),
     };
     if is_fine { Ok(()) } else { Err(format!("has a `{keyword}` that is not one")) }
@@ -248,12 +276,44 @@ mod tests {
     }
 
     #[test]
+    fn a_password_may_have_a_question_mark_and_an_at() {
+        for (url, password) in [
+            ("postgres://jo:a?b@h/db?sslmode=disable", "a?b"),
+            ("postgres://jo:a@b@h/db?sslmode=disable", "a@b"),
+            ("postgres://jo:a?b@h?sslmode=disable", "a?b"),
+        ] {
+            let parsed = PostgresUrl::parse(url).unwrap();
+            assert_eq!(parsed.password, Some(Password(password.into())), "{url}");
+            let named = ["user", "host", "sslmode"].map(|keyword| parsed.get(keyword));
+            assert_eq!(named, [Some("jo"), Some("h"), Some("disable")], "{url}");
+        }
+        let url = PostgresUrl::parse("postgres://h?password=a@b").unwrap();
+        assert_eq!((url.get("host"), url.password.clone()), (Some("h"), Some(Password("a@b".into()))));
+    }
+
+    #[test]
+    fn what_is_so_anyway_may_be_asked_for() {
+        for parameter in [
+            "target_session_attrs=read-write",
+            "target_session_attrs=primary",
+            "target_session_attrs=any",
+            "gssencmode=disable",
+            "client_encoding=UTF8",
+        ] {
+            let url = format!("postgres://h/db?{parameter}");
+            assert_eq!(values(&url), [("dbname", "db".to_owned()), ("host", "h".to_owned())], "{url}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_an_error() {
         for (url, part) in [
             ("mysql://h/db", "does not begin"),
-            ("postgres://h/db?sslmod=x", "`sslmod`, which is not supported"),
+            ("postgres://h/db?sslmod=x", "`sslmod`, or a value of it, which is not supported"),
+            ("postgres://h/db?target_session_attrs=standby", "`target_session_attrs`, or a value of it"),
+            ("postgres://h/db?gssencmode=require", "`gssencmode`, or a value of it"),
             ("postgres://h/db?sslmode=sometimes", "`sslmode` that is not one"),
-            ("postgres://h/db?channel_binding=require", "`channel_binding`, which is not supported"),
+            ("postgres://h/db?channel_binding=always", "`channel_binding` that is not one"),
             ("postgres://h:many/db", "`port` that is not one"),
             ("postgres://h:0/db", "`port` that is not one"),
             ("postgres://jo:12/secret@h/db", "a `/` before its `@`"),

@@ -1,0 +1,60 @@
+//! `~/.pg_service.conf`: parameters under a name, `[name]` and then a line a keyword, `keyword=value`.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::url::PostgresUrl;
+use crate::limits::PASSFILE_BYTES_MAX;
+
+/// Where Debian's libpq looks for the file of the whole system.
+const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
+
+/// What the service says that the URL or `PGSERVICE` names; nothing where none is named. The user's own file comes first. The
+/// error is a sentence.
+pub(super) fn of(
+    url: &PostgresUrl,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<PostgresUrl, String> {
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let Some(name) = url.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE")) else {
+        return Ok(PostgresUrl::default());
+    };
+    let in_home = || variable("HOME").map(|home| Path::new(&home).join(".pg_service.conf"));
+    let own = variable("PGSERVICEFILE").map(PathBuf::from).or_else(in_home);
+    let system = variable("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_FOLDER.into());
+    for path in own.into_iter().chain([Path::new(&system).join("pg_service.conf")]) {
+        let found = read(&path).and_then(|text| find(&text, &name));
+        if let Some(found) = found.map_err(|error| format!("{} {error}", path.display()))? {
+            return Ok(found);
+        }
+    }
+    Err(format!(
+        "the service `{name}` is not defined: neither in ~/.pg_service.conf nor in that of the system"
+    ))
+}
+
+/// The text of a file; nothing where there is none.
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(PASSFILE_BYTES_MAX).read_to_string(&mut text)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("cannot be read: {error}")),
+        _ => Ok(text),
+    }
+}
+
+fn find(text: &str, name: &str) -> Result<Option<PostgresUrl>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_heading = |line: &&str| line.starts_with('[');
+    let heading = format!("[{name}]");
+    let mut lines = lines.skip_while(|line| *line != heading);
+    if lines.next().is_none() {
+        return Ok(None);
+    }
+    let mut values = PostgresUrl::default();
+    for line in lines.take_while(|line| !is_heading(line)) {
+        let (keyword, value) = line.split_once('=').unwrap_or((line, ""));
+        values.set(keyword, value.to_owned()).map_err(|error| format!("{error} (in {heading})"))?;
+    }
+    Ok(Some(values))
+}
