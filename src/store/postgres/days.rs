@@ -106,7 +106,7 @@ impl Days {
                 self.must_wait = true;
                 return Ok(());
             }
-            Err(fault) if fault.code().is_some_and(is_final) => fault.reason(),
+            Err(fault) if fault.is_final_for_a_partition() => fault.reason(),
             Err(fault) => return Err(fault),
         };
         self.given_up.insert(day);
@@ -138,21 +138,6 @@ impl Days {
 
 fn wanted_days(today: Day) -> RangeInclusive<Day> {
     today - POSTGRES_PAST_DAYS_MAX..=today + 2 // a day ahead is a time zone or a clock, two are a wrong clock or midnight
-}
-
-/// Refusals that a next try would meet again.
-fn is_final(code: &SqlState) -> bool {
-    [
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        SqlState::INVALID_OBJECT_DEFINITION, // it overlaps with another one
-        SqlState::DUPLICATE_TABLE,
-        SqlState::CHECK_VIOLATION,
-        SqlState::WRONG_OBJECT_TYPE, // `logs` is no partitioned table
-        SqlState::GENERATED_ALWAYS,
-        SqlState::FEATURE_NOT_SUPPORTED,
-        SqlState::QUERY_CANCELED, // it took too long
-    ]
-    .contains(code)
 }
 
 /// The days that have a partition: of its name, and of its borders. What somebody has made by hand for a month may have the name of
@@ -206,7 +191,11 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
         client.batch_execute(lock).await?;
     }
     let (name, from, to) = (name(day), midnight(day), midnight(day + 1));
-    client.batch_execute(&format!("CREATE TABLE {name} (LIKE logs INCLUDING ALL EXCLUDING INDEXES)")).await?;
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE {name} (LIKE logs INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY)"
+        ))
+        .await?;
     let in_day = format!("WHERE time >= '{from}' AND time < '{to}'");
     if has_default {
         let count = format!("SELECT count(*) FROM (SELECT FROM logs_default {in_day} LIMIT $1) AS early");
@@ -215,8 +204,13 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
             return Ok(false);
         }
         if count > 0 {
+            // All columns but those that are computed.
+            let columns = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''";
+            let columns: String = client.query_one(columns, &[]).await?.try_get(0)?;
             let moving = format!(
-                "WITH early AS (DELETE FROM logs_default {in_day} RETURNING *) INSERT INTO {name} SELECT * FROM early"
+                "WITH early AS (DELETE FROM logs_default {in_day} RETURNING {columns})
+                 INSERT INTO {name} ({columns}) SELECT {columns} FROM early"
             );
             client.batch_execute(&moving).await?;
         }

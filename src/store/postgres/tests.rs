@@ -217,6 +217,18 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
                  FOR EACH ROW EXECUTE FUNCTION refuse()",
             "23514: not these",
         ),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger AS 'DECLARE found int; BEGIN
+                 SELECT 1 INTO STRICT found WHERE NEW.message NOT IN (''3'', ''70'', ''200''); RETURN NEW; END' LANGUAGE plpgsql;
+             CREATE TRIGGER picky BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "P0002: query returned no rows",
+        ),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN IF NEW.message IN (''3'', ''70'', ''200'') THEN
+                 RAISE EXCEPTION USING ERRCODE = ''LOG01'', MESSAGE = ''not these''; END IF; RETURN NEW; END' LANGUAGE plpgsql;
+             CREATE TRIGGER picky BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "LOG01: not these",
+        ),
     ] {
         let database = Server::shared().database();
         let mut store = database.open();
@@ -293,6 +305,30 @@ fn what_no_row_can_hold_is_put_aside() {
     }
     let whole = r#"SELECT count(*) FROM logs_dead_letter WHERE record LIKE '{"id":%,"timestamp":"1970-01-01T00:00:00%}'"#;
     assert_eq!(database.value(whole), "5");
+}
+
+#[test]
+fn what_the_encoding_of_a_database_lacks_is_put_aside() {
+    for (encoding, lacking, told) in [
+        ("LATIN1", RecordRef { message: "caf\u{e9} \u{1f600}", ..RecordRef::default() }, "22P05"),
+        (
+            "SQL_ASCII",
+            RecordRef { attributes: r#"{"a":"\u00e9"}"#, message: "\u{1f600}", ..RecordRef::default() },
+            "SQL_ASCII",
+        ),
+    ] {
+        let server = Server::shared();
+        let name = format!("{}_{encoding}", server.database().name).to_lowercase();
+        let create = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0");
+        server.database_named("postgres").execute(&create);
+        let database = server.database_named(&name);
+        let good = RecordRef { message: "caf\u{e9}", ..RecordRef::default() };
+        let written = write(&mut database.open(), [good, lacking, good]);
+        assert_eq!(written, Written { stored: 2, dead_letters: 1 }, "{encoding}");
+        assert!(database.value("SELECT reason FROM logs_dead_letter").contains(told));
+        let record = database.value("SELECT record FROM logs_dead_letter");
+        assert!(record.contains(r"\ud83d\ude00") && record.is_ascii(), "{record}");
+    }
 }
 
 #[test]
@@ -631,6 +667,29 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn of_several_servers_each_is_told_of() {
+    let port = Server::shared().port();
+    let url = format!("postgres://jo@127.0.0.1:1,127.0.0.1:{port}/nowhere?target_session_attrs=read-write");
+    let error = block_on(store(&url).position()).unwrap_err();
+    for part in ["no connection to 127.0.0.1:1: ", &format!("; 127.0.0.1:{port}: role \"jo\" does not exist")]
+    {
+        assert!(error.what.contains(part), "{}", error.what);
+    }
+    assert!(error.hint.unwrap().contains("check that the server runs"));
+    let places = ["a", "b"].map(|name| endpoint::Place::Host { name: name.into(), address: None, port: 1 });
+    let standby = |refusal: Option<Fault>| {
+        let faults = places.iter().cloned().zip([Fault::Standby, refusal.unwrap_or(Fault::Standby)]);
+        Fault::Nowhere(faults.collect()).explain(&"x", "take records")
+    };
+    assert!(standby(None).hint.unwrap().contains("one of them must become the primary"));
+    let error = standby(Some(Fault::Silent(Duration::from_secs(3))));
+    assert!(error.what.ends_with(
+        "a:1: the server is a standby, which can only be read; b:1: the server has been silent for 3 s"
+    ));
+    assert!(error.hint.unwrap().contains("the server hangs"));
+}
+
+#[test]
 fn whoever_waits_hears_of_the_end_of_the_connection() {
     let database = Server::shared().database();
     let mut store = database.open();
@@ -701,6 +760,31 @@ fn tls_is_as_strict_as_it_is_told_to_be() {
     });
     assert_eq!(database.value("SELECT count(*) FROM logs"), "20000");
     assert_eq!(database.value("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND datname = current_database()"), "1");
+}
+
+#[test]
+fn a_password_is_bound_to_the_server_that_has_the_certificate() {
+    let server = Server::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
+    let database = server.database();
+    database.execute("CREATE ROLE jo LOGIN PASSWORD 'secret'; GRANT CREATE ON SCHEMA public TO jo");
+    let position = |host: &str, parameters: &str| {
+        let (port, name) = (server.port(), &database.name);
+        let url = format!("postgres://jo:secret@{host}:{port}/{name}?{parameters}");
+        block_on(store(&url).position())
+            .map_err(|error| format!("{} ({})", error.what, error.hint.unwrap_or_default()))
+    };
+    let required = "sslmode=require&channel_binding=require";
+    let error = position("127.0.0.1", required).unwrap_err();
+    assert!(error.contains("did not use channel binding") && error.contains("scram-sha-256"), "{error}");
+    let rules = "local all postgres trust\nhost all all all scram-sha-256\n";
+    std::fs::write(server.data().join("pg_hba.conf"), rules).unwrap();
+    database.execute("SELECT pg_reload_conf()");
+    while position("127.0.0.1", required).is_err() {}
+    let without_tls = position("127.0.0.1", "sslmode=disable&channel_binding=require").unwrap_err();
+    assert!(without_tls.contains("did not use channel binding"), "{without_tls}");
+    for parameters in ["sslmode=require&channel_binding=disable", "sslmode=require", "sslmode=disable"] {
+        assert_eq!(position("127.0.0.1", parameters), Ok(1), "{parameters}");
+    }
 }
 
 /// A session of somebody else's, in the middle of a transaction.
@@ -935,6 +1019,46 @@ fn a_partition_that_takes_too_long_to_make_is_done_without() {
     let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
     assert_eq!(write(&mut store, [now]).stored, 1);
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
+}
+
+/// Many a database is guarded against changes of tables, by those who look after it.
+#[test]
+fn a_partition_that_somebody_forbids_is_done_without() {
+    for obstacle in [
+        "CREATE FUNCTION forbid() RETURNS event_trigger AS 'BEGIN RAISE EXCEPTION ''no changes''; END' LANGUAGE plpgsql;
+         CREATE EVENT TRIGGER guard ON ddl_command_start EXECUTE FUNCTION forbid()",
+        // Rows that have no identity can no longer be deleted, and so not be moved.
+        "INSERT INTO logs (id, time, severity_number, node) VALUES (1, now(), 9, 'other'); CREATE PUBLICATION all_of_it FOR ALL TABLES",
+    ] {
+        let database = Server::shared().database();
+        let mut store = database.open();
+        block_on(store.position()).unwrap();
+        database.execute(obstacle);
+        let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+        assert_eq!(write(&mut store, [now]), Written { stored: 1, dead_letters: 0 }, "{obstacle}");
+        assert_eq!(database.value("SELECT count(*) FROM logs_default WHERE node = 'test'"), "1");
+        assert!(!block_on(store.maintain()).unwrap());
+        assert_eq!(store.told, None, "housekeeping goes on");
+    }
+}
+
+#[test]
+fn a_column_that_is_computed_keeps_no_row_from_its_partition() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "ALTER TABLE logs ADD COLUMN gone int; ALTER TABLE logs DROP COLUMN gone;
+         ALTER TABLE logs ADD COLUMN length int GENERATED ALWAYS AS (length(message)) STORED;
+         ALTER TABLE logs ADD COLUMN \"a team\" text DEFAULT 'unknown';
+         INSERT INTO logs (id, time, severity_number, message, node, \"a team\") VALUES (1, now(), 9, 'three', 'other', 'ours')",
+    );
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
+    write(&mut store, [RecordRef { timestamp: time::now(), message: "four", ..RecordRef::default() }]);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+    let rows =
+        "SELECT string_agg(concat_ws('/', message, length, \"a team\"), ' ' ORDER BY message) FROM logs";
+    assert_eq!(database.value(rows), "four/4/unknown three/5/ours");
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub(super) struct Writer {
     pub(super) position: RecordId,
     node: String,
     epoch: i64,
+    /// Whether the database can hold any text.
+    is_utf8: bool,
     copy: Statement,
     advance: Statement,
     sync: Statement,
@@ -84,11 +86,24 @@ impl Writer {
                 client.prepare(COPY),
                 client.prepare(ADVANCE),
                 client.prepare(SYNC),
-                client.prepare(PUT_ASIDE)
+                client.prepare(PUT_ASIDE),
+                client.query_one("SELECT current_setting('server_encoding') = 'UTF8'", &[])
             )
         };
-        let (copy, advance, sync, put_aside) = line.drive(prepare).await?;
-        Ok(Writer { session, days, position, node: node.into(), epoch, copy, advance, sync, put_aside })
+        let (copy, advance, sync, put_aside, encoding) = line.drive(prepare).await?;
+        let is_utf8 = encoding.try_get(0)?;
+        Ok(Writer {
+            session,
+            days,
+            position,
+            node: node.into(),
+            epoch,
+            is_utf8,
+            copy,
+            advance,
+            sync,
+            put_aside,
+        })
     }
 
     /// Stores a chunk and moves the position to its end.
@@ -102,10 +117,16 @@ impl Writer {
             None => self.write_apart(rows, chunk).await?,
         };
         self.position = chunk.end_id();
-        for (id, reason) in &letters {
-            tracing::warn!(id, reason, "the database refuses a record: it is put into logs_dead_letter");
-        }
         let dead_letters = letters.len() as u64;
+        if let Some((id, reason)) = letters.first() {
+            let more = dead_letters - 1;
+            tracing::warn!(
+                id,
+                reason,
+                more,
+                "the database refuses a record: it is put into logs_dead_letter"
+            );
+        }
         Ok(Written { stored: chunk.len() - dead_letters, dead_letters })
     }
 
@@ -145,7 +166,7 @@ impl Writer {
     /// The usual way: everything at once. `None` when the database refuses one of the rows, and nothing has happened.
     async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<Letters>, Fault> {
         let mut letters = Letters::new();
-        let Writer { session: Session { client, line }, node, copy, advance, put_aside, .. } = self;
+        let Writer { session: Session { client, line }, node, copy, advance, put_aside, is_utf8, .. } = self;
         let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
         let transaction = async {
             let (begun, sink) = join!(client.batch_execute(BEGIN), client.copy_in(copy));
@@ -159,7 +180,7 @@ impl Writer {
             if let Err(error) = sink.finish().await {
                 return Ok(End::Refused(error));
             }
-            write_letters(client, put_aside, node, chunk, &letters).await?;
+            write_letters(client, put_aside, node, chunk, &letters, *is_utf8).await?;
             commit(client, advance, moving).await
         };
         match line.drive(transaction).await? {
@@ -175,7 +196,7 @@ impl Writer {
     /// many where they do not, until a bad one is alone and put aside. All of it is one transaction still.
     async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Letters, Fault> {
         let mut letters = Letters::new();
-        let Writer { session: Session { client, line }, node, copy, advance, put_aside, .. } = self;
+        let Writer { session: Session { client, line }, node, copy, advance, put_aside, is_utf8, .. } = self;
         let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
         let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
         line.drive(client.batch_execute(&begin)).await?;
@@ -198,7 +219,7 @@ impl Writer {
                 at = end;
             }
         }
-        line.drive(write_letters(client, put_aside, node, chunk, &letters)).await?;
+        line.drive(write_letters(client, put_aside, node, chunk, &letters, *is_utf8)).await?;
         match line.drive(commit(client, advance, moving)).await? {
             End::Committed => Ok(letters),
             End::Moved => Err(Fault::Moved(self.position)),
@@ -277,6 +298,7 @@ async fn write_letters(
     node: &str,
     chunk: &Chunk,
     letters: &Letters,
+    is_utf8: bool,
 ) -> Result<(), Error> {
     let reasons: BTreeMap<RecordId, &str> =
         letters.iter().map(|(id, reason)| (*id, reason.as_str())).collect();
@@ -285,14 +307,33 @@ async fn write_letters(
         let Some(reason) = reasons.get(&id) else { continue };
         let mut text = Vec::new();
         json::write(id, &record.record().unwrap_or(record.body), &mut text);
+        let text = String::from_utf8_lossy(&text);
+        let text = if is_utf8 { text.into_owned() } else { in_ascii(&text) };
         bytes += text.len();
         ids.push(id as i64);
         whys.push(*reason);
-        texts.push(String::from_utf8_lossy(&text).into_owned());
+        texts.push(text);
         if bytes >= POSTGRES_PIECE_BYTES {
             client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
             (ids, whys, texts, bytes) = Default::default();
         }
     }
     client.execute(put_aside, &[&node, &ids, &whys, &texts]).await.map(|_| ()) // perhaps none
+}
+
+/// A JSON text with escapes for all that is not ASCII, which stands in strings alone.
+fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\0'..='\x7f' => text.push(letter),
+            letter => {
+                letter
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    text
 }
