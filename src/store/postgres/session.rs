@@ -122,7 +122,9 @@ impl Session {
         // A connection that is gone without a word must not keep its locks for hours: keepalives tell a server that waits for
         // data, the last setting one that waits for the end of a transaction.
         let settings = format!(
-            "SET client_min_messages = error; SET statement_timeout = 0; SET lock_timeout = '{POSTGRES_LOCK_SECONDS_MAX}s'; \
+            "SET client_min_messages = error; SET standard_conforming_strings = on; SET statement_timeout = 0; \
+             SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout'); \
+             SET lock_timeout = '{POSTGRES_LOCK_SECONDS_MAX}s'; \
              SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
              SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX}s'; \
              SET default_transaction_isolation = 'read committed'"

@@ -785,6 +785,11 @@ fn a_password_is_bound_to_the_server_that_has_the_certificate() {
     for parameters in ["sslmode=require&channel_binding=disable", "sslmode=require", "sslmode=disable"] {
         assert_eq!(position("127.0.0.1", parameters), Ok(1), "{parameters}");
     }
+    // Where TLS is there and not wanted, `prefer` does without.
+    std::fs::write(server.data().join("pg_hba.conf"), rules.replace("host all", "hostnossl all")).unwrap();
+    database.execute("SELECT pg_reload_conf()");
+    while position("127.0.0.1", "sslmode=require").is_ok() {}
+    assert_eq!(position("127.0.0.1", "sslmode=prefer"), Ok(1));
 }
 
 /// A session of somebody else's, in the middle of a transaction.
@@ -1002,6 +1007,48 @@ fn a_partition_of_today_is_seen_in_spite_of_its_isolation() -> bool {
         written.unwrap();
     });
     store.writer.as_ref().unwrap().days.contains(day_of(time::now()))
+}
+
+#[test]
+fn no_setting_that_a_role_is_used_to_matters() {
+    let database = Server::shared().database();
+    for setting in [
+        "statement_timeout = '200ms'",
+        "idle_session_timeout = '1h'",
+        "standard_conforming_strings = off",
+        "DateStyle = 'SQL, DMY'",
+        "TimeZone = 'Asia/Kathmandu'",
+    ] {
+        database.execute(&format!("ALTER DATABASE {} SET {setting}", database.name));
+    }
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute("ALTER TABLE logs ADD COLUMN slow text DEFAULT pg_sleep(0.4)");
+    let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    assert_eq!(write(&mut store, [now]).stored, 1);
+    assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
+    block_on(async {
+        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let timeout = client.query_one("SELECT current_setting('idle_session_timeout')", &[]);
+        assert_eq!(line.drive(timeout).await.unwrap().get::<_, &str>(0), "0");
+        let mut known = Days::default();
+        known.load(&mut store.writer.as_mut().unwrap().session).await.unwrap();
+        assert!(known.contains(day_of(now.timestamp)), "its partition is known for what it is");
+    });
+}
+
+#[test]
+fn rows_do_not_wait_for_the_disk_of_the_server() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute("ALTER TABLE logs ADD COLUMN waits text DEFAULT current_setting('synchronous_commit')");
+    let good = RecordRef { timestamp: time::now(), ..RecordRef::default() };
+    write(&mut store, [good]);
+    // The other way, too: a row at a time.
+    database.execute("ALTER TABLE logs ADD CHECK (message IS NULL)");
+    write(&mut store, [good, RecordRef { message: "refused", ..good }, good]);
+    assert_eq!(database.value("SELECT string_agg(waits, ' ') FROM logs"), "off off off");
 }
 
 /// PostgreSQL looks through the whole default partition before it attaches another, however long that takes.
