@@ -561,6 +561,9 @@ pub const SQL_BYTES_MAX: usize = 64 << 10;
 /// How long a flush waits for the stores.
 pub const FLUSH_SECONDS_MAX: u64 = 30;
 
+/// The words of a problem in a label of a metric: a server may say as much as it likes.
+pub const METRIC_PROBLEM_CHARS_MAX: usize = 500;
+
 /// Answers to queries that are open at once, however slowly they are read; each holds a few slices.
 pub const ANSWERS_MAX: usize = 32;
 

@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::limits::METRIC_PROBLEM_CHARS_MAX;
+
 /// All counters, and how they are shown to Prometheus.
 pub struct Metrics {
     registry: Registry,
@@ -33,12 +35,15 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
-/// No label, or the store's name.
+/// No label, the store's name, or the words of a problem.
 type StoreLabel = Vec<(&'static str, String)>;
 
+const PROBLEM: &str = "problem";
+
 /// Gauges that are set at each scrape: name, and help.
-const GAUGES: [(&str, &str); 16] = [
+const GAUGES: [(&str, &str); 17] = [
     ("ready", "1 while records are accepted and every store goes on"),
+    (PROBLEM, "1 for each thing that is wrong now, in words"),
     ("memory_bytes", "Resident memory of the process"),
     ("spool_bytes", "Bytes of the spool's segment files"),
     ("spool_bytes_max", "The ceiling of the spool's segment files"),
@@ -122,6 +127,16 @@ impl Metrics {
         let label = if store.is_empty() { vec![] } else { vec![("store", store.to_owned())] };
         if let Some(gauge) = self.gauges.get(name) {
             gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Shows what is wrong now, and nothing that was before.
+    pub fn set_problems(&self, problems: &[String]) {
+        let family = &self.gauges[PROBLEM];
+        family.clear();
+        for problem in problems {
+            let words = problem.chars().take(METRIC_PROBLEM_CHARS_MAX).collect();
+            family.get_or_create(&vec![(PROBLEM, words)]).set(1);
         }
     }
 

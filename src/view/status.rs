@@ -62,8 +62,10 @@ impl View {
     /// All figures for Prometheus.
     pub fn metrics(&self) -> Response<Body> {
         let spool = self.spool.status();
+        let problems = self.problems();
+        self.metrics.set_problems(&problems);
         for (name, value) in [
-            ("ready", u64::from(self.problems().is_empty())),
+            ("ready", u64::from(problems.is_empty())),
             ("memory_bytes", memory_bytes()),
             ("spool_bytes", spool.bytes),
             ("spool_bytes_max", spool.bytes_max),

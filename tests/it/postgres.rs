@@ -85,10 +85,14 @@ fn a_server_that_is_not_there_yet_holds_nothing_up() {
     let error = eventually("it says why", || last_error(&server));
     assert!(error.contains("no connection to") && error.contains("check that the server runs"), "{error}");
     assert_eq!(server.get("/readyz").status, 503);
+    let problem =
+        format!("\nlogboom_problem{{problem=\"store postgres: {}\"}} 1\n", error.replace('"', "\\\""));
+    assert!(server.get("/metrics").text().contains(&problem), "{}", server.get("/metrics").text());
     postgres.restart();
     keys.extend(post(&server, "after", 100));
     server.flush();
     assert_eq!(server.get("/readyz").status, 200);
+    assert!(!server.get("/metrics").text().contains("logboom_problem{"));
     assert_eq!(server.stop(), 0);
     check(&database, &keys);
 }
