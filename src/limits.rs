@@ -497,6 +497,9 @@ pub const COUNTED_VALUES_MAX: usize = 10_000;
 /// Fields that are told apart.
 pub const COUNTED_FIELDS_MAX: usize = 1000;
 
+/// Levels of attributes within attributes that are told apart: deeper, hardly anybody looks for one.
+pub const COUNTED_LEVELS_MAX: usize = 8;
+
 /// Values of one field in an answer.
 pub const LISTED_VALUES_MAX: u64 = 1000;
 

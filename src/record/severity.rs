@@ -27,6 +27,11 @@ pub fn name(number: u8) -> &'static str {
     NAMES.get(usize::from(number)).copied().unwrap_or("")
 }
 
+/// The name of the range of four that a severity number is in; empty for 0 and what is out of range.
+pub fn name_of_range(number: u8) -> &'static str {
+    name(number - number.saturating_sub(1) % 4)
+}
+
 /// The severity number of a Python level.
 pub fn from_python(level: i64) -> u8 {
     match level {

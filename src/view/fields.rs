@@ -13,8 +13,8 @@ use super::parameters::{Parameters, field};
 use super::query::{self, Column, Field, Kind};
 use super::scan::Fold;
 use super::{Ask, Refusal, View, answered};
-use crate::limits::{COUNTED_FIELDS_MAX, LISTED_VALUES_MAX};
-use crate::record::{RecordId, RecordRef};
+use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
+use crate::record::{RecordId, RecordRef, severity};
 use crate::server::Body;
 use crate::store::Fields;
 
@@ -116,20 +116,20 @@ impl Survey {
         }
     }
 
-    /// Counts a value of the record that is being looked at.
-    fn add(&mut self, name: &str, is_attribute: bool, value: &query::Value<'_>) {
+    /// Counts a value of the record that is being looked at, and says whether it did.
+    fn add(&mut self, name: &str, is_attribute: bool, value: &query::Value<'_>) -> bool {
         if !self.found.contains_key(name) {
             if self.found.len() >= COUNTED_FIELDS_MAX || !self.room.take(name.len()) {
                 self.is_capped = true;
-                return;
+                return false;
             }
             let kind = value.kind.name();
             let seen = Seen { kind, is_attribute, count: 0, last_record: 0, values: Tally::default() };
             self.found.insert(name.into(), seen);
         }
-        let Some(seen) = self.found.get_mut(name) else { return };
+        let Some(seen) = self.found.get_mut(name) else { return false };
         if std::mem::replace(&mut seen.last_record, self.records) == self.records {
-            return; // of equal names one counts
+            return false; // of equal names one counts
         }
         seen.count += 1;
         if seen.kind != value.kind.name() {
@@ -141,6 +141,30 @@ impl Survey {
         }
         if !value.kind.is_nested() {
             seen.values.add(&value.text, &mut self.room);
+        }
+        true
+    }
+
+    /// Counts all attributes of a record, also those within others, by the path with dots that leads to them in a query. A
+    /// name of its own goes before such a path, so one level is looked at after the other.
+    fn add_attributes(&mut self, attributes: &str) {
+        let mut level = vec![(String::new(), attributes)];
+        for _ in 0..COUNTED_LEVELS_MAX {
+            let mut below = Vec::new();
+            for (path, object) in level {
+                for (name, value) in query::attributes(object) {
+                    let leads_on = !name.contains('.'); // else a query does not find what is within
+                    let whole = if path.is_empty() { name } else { format!("{path}.{name}").into() };
+                    let is_counted =
+                        (path.is_empty() || leads_on) && self.add(&name_in_queries(&whole), true, &value);
+                    if let (true, true, Kind::Object, Cow::Borrowed(object)) =
+                        (is_counted, leads_on, value.kind, value.text)
+                    {
+                        below.push((whole.into_owned(), object));
+                    }
+                }
+            }
+            level = below;
         }
     }
 
@@ -177,14 +201,12 @@ impl Fold for Survey {
         self.records += 1;
         for at in 0..self.columns.len() {
             let column = self.columns[at];
-            if let Some(value) = Field::Column(column).value(id, record) {
+            if let Some(value) = value_of(&Field::Column(column), id, record) {
                 self.add(column.name(), false, &value);
             }
         }
         let Some(attributes) = self.attributes.take() else {
-            for (name, value) in query::attributes(record.attributes) {
-                self.add(&name_in_queries(name), true, &value);
-            }
+            self.add_attributes(record.attributes);
             return;
         };
         for (name, field) in &attributes {
@@ -197,11 +219,21 @@ impl Fold for Survey {
 }
 
 /// What a query calls an attribute: some are named like columns.
-fn name_in_queries(name: Cow<'_, str>) -> Cow<'_, str> {
-    match Field::of_name(&name) {
-        Some(Field::Attribute(own)) if own == name => name,
+fn name_in_queries(name: &str) -> Cow<'_, str> {
+    match Field::of_name(name) {
+        Some(Field::Attribute(own)) if own == name => name.into(),
         _ => format!("attributes.{name}").into(),
     }
+}
+
+/// What a query for it must say: senders spell a severity in many ways, of which each finds all of its range.
+fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<query::Value<'a>> {
+    let mut value = field.value(id, record)?;
+    let range = severity::name_of_range(record.severity_number);
+    if matches!(field, Field::Column(Column::Severity)) && !range.is_empty() {
+        value.text = range.into();
+    }
+    Some(value)
 }
 
 /// What is known of one field.
@@ -216,7 +248,7 @@ struct Values {
 
 impl Fold for Values {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) {
-        let Some(value) = self.field.value(id, record) else {
+        let Some(value) = value_of(&self.field, id, record) else {
             self.missing += 1;
             return;
         };
@@ -270,6 +302,7 @@ mod tests {
                 ("a.b", "attribute", "number"),
                 ("attributes.name", "attribute", "string"),
                 ("user", "attribute", "object"),
+                ("user.id", "attribute", "number"),
             ]
         );
         assert_eq!(answer["fields"][4]["count"], 2);
@@ -279,6 +312,50 @@ mod tests {
         let some = survey(&records, Some("service,user.id,absent"));
         let names: Vec<_> = some["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
         assert_eq!(names, ["service", "user.id"]);
+    }
+
+    #[test]
+    fn what_is_within_an_attribute_is_found_by_its_path() {
+        let record = RecordRef {
+            attributes: r#"{"a":{"b":1},"a.b":2,"a":{"b":{"c":3},"d.e":4},"x.y":{"z":5},"list":[{"n":6}],"service":{"name":"s"}}"#,
+            ..RecordRef::default()
+        };
+        let answer = survey(&[record], None);
+        let names: Vec<_> = answer["fields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|field| field["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["a", "a.b", "attributes.service", "attributes.service.name", "list", "x.y"]);
+        assert_eq!(answer["fields"][1]["values"], json!([{"value": "2", "count": 1}]));
+        for field in answer["fields"].as_array().unwrap() {
+            let found = Field::of_name(field["name"].as_str().unwrap()).unwrap().value(1, &record).unwrap();
+            assert_eq!(field["type"], found.kind.name(), "{field}");
+        }
+        let depth = 2 * COUNTED_LEVELS_MAX;
+        let deep = "{\"n\":".repeat(depth) + "1" + &"}".repeat(depth);
+        let answer = survey(&[RecordRef { attributes: &deep, ..RecordRef::default() }], None);
+        assert_eq!(answer["fields"].as_array().unwrap().len(), COUNTED_LEVELS_MAX);
+    }
+
+    #[test]
+    fn severities_are_counted_by_what_a_query_for_them_finds() {
+        let mut records = [RecordRef::default(); 4];
+        for (record, (number, text)) in
+            records.iter_mut().zip([(13, "warning"), (14, "WARN"), (10, "notice"), (0, "odd")])
+        {
+            record.severity_number = number;
+            record.origin.severity_text = text;
+        }
+        let mut survey = Survey::new(None);
+        records.iter().for_each(|record| survey.take(1, record));
+        let answer = survey.shown(5, false);
+        assert_eq!(answer["fields"][0]["name"], "severity");
+        assert_eq!(
+            answer["fields"][0]["values"],
+            json!([{"value": "WARN", "count": 2}, {"value": "INFO", "count": 1}, {"value": "odd", "count": 1}])
+        );
     }
 
     #[test]

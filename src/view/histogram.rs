@@ -16,7 +16,7 @@ use crate::limits::{
     COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
     HISTOGRAM_VALUES_MAX,
 };
-use crate::record::{RecordId, RecordRef};
+use crate::record::{RecordId, RecordRef, severity};
 use crate::server::Body;
 use crate::store::Fields;
 use crate::store::sqlite::histogram::Counted;
@@ -81,11 +81,6 @@ enum By {
 
 /// The values of a severity, in their order.
 const SEVERITIES: [&str; 7] = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
-
-/// The range of a severity's number.
-fn severity(number: u8) -> &'static str {
-    SEVERITIES.get(usize::from(number.div_ceil(4))).copied().unwrap_or("")
-}
 
 impl By {
     fn of_name(name: &str) -> Result<By, Refusal> {
@@ -172,7 +167,9 @@ impl Counts {
     /// The same for what the column has in the database, as text.
     fn add_text(&mut self, text: &str, time: i64, records: u64) {
         match self.by {
-            By::Severity => self.add(severity(text.parse().unwrap_or_default()), time, records),
+            By::Severity => {
+                self.add(severity::name_of_range(text.parse().unwrap_or_default()), time, records)
+            }
             By::Field(_) => self.add(text, time, records),
         }
     }
@@ -211,7 +208,7 @@ impl Fold for Counts {
         };
         match value {
             None => {
-                self.add(severity(record.severity_number), record.timestamp, 1);
+                self.add(severity::name_of_range(record.severity_number), record.timestamp, 1);
             }
             Some(value) => {
                 self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1);
@@ -227,7 +224,7 @@ impl FoldCounts for Counts {
 
     fn take_counted(&mut self, counted: Counted<'_>) {
         let value = match self.by {
-            By::Severity => severity(counted.severity_number),
+            By::Severity => severity::name_of_range(counted.severity_number),
             By::Field(_) => counted.service,
         };
         self.add(value, counted.timestamp, counted.records);

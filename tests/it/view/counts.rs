@@ -167,6 +167,8 @@ fn fields_tell_what_is_in_the_records() {
     for (name, kind) in [
         ("flag", "mixed"),
         ("user", "object"),
+        ("user.id", "number"),
+        ("user.name", "string"),
         ("list", "array"),
         ("none", "null"),
         ("exception.type", "string"),
@@ -205,7 +207,10 @@ fn values_of_a_field_are_found_by_their_beginning() {
         [("ValueError", 9), ("KeyError", 3), ("OSError", 1)]
     );
     assert_eq!(values("a%20b%2Fc", &[])["name"], "a b/c");
-    assert_eq!(values("attributes.service", &[])["missing"], 316);
+    both.post("{\"level\":\"warning\",\"service\":\"spelt\"}\n{\"level\":\"WARN\",\"service\":\"spelt\"}\n");
+    let spelt = values("severity", &[("q", "service:spelt"), ("prefix", "wa")]);
+    assert_eq!(counted(&spelt["values"]), [("WARN", 2)]);
+    assert_eq!(values("attributes.service", &[])["missing"], 318);
 }
 
 #[test]
