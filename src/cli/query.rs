@@ -39,12 +39,17 @@ fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let answer = client.get("/api/v1/records", &parameters, "application/x-ndjson")?;
     writer.begin(output)?;
     if order.is_some() {
-        stream(answer, &mut writer, output)?;
-        return writer.catch_up(true, output);
+        let found = stream(answer, &mut writer, output)?;
+        writer.catch_up(true, output)?;
+        note_if_none(found, output);
+        return Ok(());
     }
     let newest = turn_round(answer, &mut writer, output)?;
     writer.catch_up(stored.is_none(), output)?;
-    let Some(stored_to) = stored else { return Ok(()) };
+    let Some(stored_to) = stored else {
+        note_if_none(newest.is_some(), output);
+        return Ok(());
+    };
     output.finish()?;
     let query = parameters.into_iter().find_map(|(name, value)| (name == "q").then_some(value));
     let after = Some((stored_to - 1).to_string());
@@ -133,13 +138,21 @@ fn moment(name: &str, text: &str, now: i64) -> Result<i64, Failure> {
     })
 }
 
-/// Shows records as they come.
-fn stream(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<(), Failure> {
-    let mut line = Vec::new();
+/// Tells a person that there is nothing to wait for; a program sees it.
+fn note_if_none(is_found: bool, output: &Output) {
+    if !is_found && output.is_terminal() {
+        output::note("no record matches");
+    }
+}
+
+/// Shows records as they come. Says whether there were any.
+fn stream(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<bool, Failure> {
+    let (mut line, mut is_found) = (Vec::new(), false);
     while answer.next_line(&mut line)? {
         writer.write(&line, output)?;
+        is_found = true;
     }
-    Ok(())
+    Ok(is_found)
 }
 
 /// Shows the last of the records first. Gives the id of the first, the newest.

@@ -124,6 +124,19 @@ fn many(count: usize) -> String {
 }
 
 #[test]
+fn where_nothing_is_found_a_person_is_told() {
+    let folder = TempDir::new().unwrap();
+    let server = server(&folder, RECORDS[0]);
+    let terminal = Terminal::new(80, 16).with("NO_COLOR", "1");
+    for arguments in [&["query", "nowhere"][..], &["query", "--trace", "nowhere"]] {
+        assert_eq!(terminal.shows(&server, arguments), "note: no record matches\n");
+    }
+    assert!(!terminal.shows(&server, &["query", "card"]).contains("note:"));
+    let piped = server.cli(&["query", "nowhere"]);
+    assert_eq!((piped.stdout.as_slice(), piped.stderr.as_slice()), (&b""[..], &b""[..]));
+}
+
+#[test]
 fn records_are_laid_out_for_the_terminal() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &RECORDS.join("\n"));
