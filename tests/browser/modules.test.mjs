@@ -6,7 +6,7 @@ import { test } from 'node:test';
 const page = '../../src/view/page';
 const { addTerm, filterState, toggleFilter, tokens, wordAt, writeName, writeTerm } = await import(`${page}/query.js`);
 const { Pages } = await import(`${page}/pages.js`);
-const { bytes, duration, momentOf, severityOf } = await import(`${page}/format.js`);
+const { bytes, duration, momentOf, plain, severityOf } = await import(`${page}/format.js`);
 
 const kinds = (query) => tokens(query).map(({ kind, text }) => [kind, text]);
 
@@ -134,4 +134,6 @@ test('numbers and times are written for people', () => {
   assert.equal(momentOf('2026-11-21T22:36:15.114999999Z'), Date.UTC(2026, 10, 21, 22, 36, 15, 114));
   assert.equal(severityOf({ severity_number: 16 }), 'WARN');
   assert.equal(severityOf({}), '');
+  assert.equal(plain('\x1b[33mWARN\x1b[0m \x1b[1;31mrate [limit]\x1b[m'), 'WARN rate [limit]');
+  assert.equal(plain('a lone \x1b stays'), 'a lone \x1b stays');
 });

@@ -168,6 +168,39 @@ for (const database of DATABASES) {
       await page.locator('.row', { hasText: 'token refreshed' }).first().waitFor();
     });
 
+    test('what is within an attribute is filtered by, from the facets and from a record', async () => {
+      await visit('/?q=retrying');
+      await page.getByPlaceholder('Find a field').fill('retry');
+      await page.getByRole('button', { name: /^retry\.seconds/ }).click();
+      await page.locator('.facet').getByRole('button', { name: '5' }).first().click();
+      await page.waitForURL(/q=retrying\+retry\.seconds%3A5/);
+      await rows().first().click();
+      await page.locator('.detail').getByRole('button', { name: 'Without retry.of 3' }).click();
+      await page.getByText('No record matches.').waitFor();
+      assert.equal(address('q'), 'retrying retry.seconds:5 -retry.of:3');
+    });
+
+    test('a severity in the facets finds as many as are counted there, however senders spell it', async () => {
+      await server.send(['warn', 'WARNING', 'Warn'].map((level) => ({ level, service: 'spelling', message: 'spelt' })));
+      await visit('/?q=service:spelling');
+      const severity = page.locator('.facet', { hasText: 'severity' }).first();
+      await severity.getByRole('button', { name: /^WARN/ }).click();
+      await page.waitForURL(/severity%3AWARN/);
+      await shown('3 records');
+      assert.equal(await severity.locator('.facet-pick .number').first().textContent(), '3');
+    });
+
+    test('colours meant for a terminal are left out of what is read, not of what is copied', async () => {
+      await server.send([{ service: 'colours', message: '\x1b[31mred\x1b[0m alert' }]);
+      await visit('/?q=service:colours');
+      await eventually(messages, ['red alert']);
+      await rows().first().click();
+      assert.equal(await page.locator('.detail-message').textContent(), 'red alert');
+      await page.getByRole('button', { name: 'Copy JSON' }).click();
+      await page.locator('.detail').getByText('Copied').first().waitFor();
+      assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes('\\u001b[31mred'));
+    });
+
     test('dragging on the histogram chooses a range', async () => {
       await visit('/');
       await shown('605 records');
@@ -177,6 +210,7 @@ for (const database of DATABASES) {
       await page.mouse.down();
       await page.mouse.move(...at(0.5), { steps: 4 });
       await page.locator('.tip').waitFor();
+      assert.equal(await page.locator('.histogram svg').evaluate((plot) => getComputedStyle(plot).outlineStyle), 'none');
       await page.mouse.move(...at(0.6), { steps: 4 });
       await page.mouse.up();
       await page.waitForURL(/since=.*until=/);
@@ -251,6 +285,10 @@ for (const database of DATABASES) {
       await page.getByRole('button', { name: 'This trace' }).click();
       await shown(/3 records in/);
       await eventually(messages, [1, 2, 3].map((step) => `step ${step} of the request`));
+      await page.getByRole('button', { name: 'Export' }).click();
+      await page.getByText('All records of this trace').waitFor();
+      const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /^NDJSON/ }).click()]);
+      assert.equal((await readFile(await download.path(), 'utf8')).trim().split('\n').length, 3);
       await page.getByRole('button', { name: 'Around this' }).click();
       await shown('Around record');
       await page.locator('.row.marked', { hasText: 'step 3' }).waitFor();
@@ -496,7 +534,10 @@ for (const database of DATABASES) {
       await rows().first().tap();
       await page.locator('.detail').getByRole('button', { name: 'Copy link' }).waitFor();
       assert.equal(await overflow(), 0);
-      await page.locator('.detail').getByRole('button', { name: 'Close' }).tap();
+      // It covers the list: what was asked for is seen.
+      await page.locator('.detail').getByRole('button', { name: 'Around this' }).tap();
+      await page.locator('.detail').waitFor({ state: 'detached' });
+      await page.locator('.row.marked').waitFor();
       for (const name of ['Errors', 'Operations']) {
         await page.getByRole('link', { name, exact: true }).tap();
         await page.getByRole('heading', { name }).waitFor();

@@ -3,7 +3,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { CopyButton } from './clipboard.js';
-import { ago, fullTime, isUtc, momentOf, severityOf, zoneName } from './format.js';
+import { ago, fullTime, isUtc, momentOf, plain, severityOf, zoneName } from './format.js';
 import { icon } from './icons.js';
 import { ProblemNotice } from './notice.js';
 import { writeName, filterState } from './query.js';
@@ -11,6 +11,7 @@ import { Severity } from './severity.js';
 
 const FIELDS = ['service', 'logger', 'host', 'event_name', 'trace_id', 'span_id', 'file', 'line', 'function', 'process_id', 'thread'];
 const STACK_TRACE = 'exception.stacktrace';
+const LEVELS_MAX = 8; // of objects within objects; what is deeper is shown as JSON
 
 // `record` is what the list has of it, if it has it; `actions` are `{close, step, filter, around, trace, link}`.
 export function Detail({ id, record: known, q, actions }) {
@@ -64,7 +65,7 @@ function Body({ record, q, actions }) {
         <time datetime=${record.timestamp} title=${record.timestamp}>${fullTime(moment, true)}
           <span class="dim"> ${isUtc() ? 'UTC' : zoneName()} · ${ago(moment)}</span></time>
       </div>
-      <pre class="detail-message">${record.message || html`<span class="dim">(no message)</span>`}</pre>
+      <pre class="detail-message">${plain(record.message) || html`<span class="dim">(no message)</span>`}</pre>
       <div class="detail-actions">
         <button type="button" class="button" onClick=${() => actions.around(record)}>${icon('around')}Around this</button>
         ${record.trace_id && html`
@@ -99,6 +100,7 @@ function Fields({ record, q, actions }) {
   const columns = FIELDS.filter((name) => record[name] !== undefined).map((name) => [name, name, record[name]]);
   const attributes = Object.entries(record.attributes ?? {})
     .filter(([name]) => name !== STACK_TRACE)
+    .flatMap(([name, value]) => leaves(name, value))
     .map(([name, value]) => [name, writeName(name, true), value]);
   const row = ([name, written, value]) => html`
     <${FieldRow} key=${written} name=${name} written=${written} value=${value} q=${q} filter=${actions.filter} />`;
@@ -109,6 +111,15 @@ function Fields({ record, q, actions }) {
         <tbody><tr><th class="fields-title" colspan="3" scope="colgroup">Attributes</th></tr>${attributes.map(row)}</tbody>`}
     </table>
   `;
+}
+
+// What is within an object, by the path with dots that leads to it in a query. Where names have dots of their own, none does.
+function leaves(path, value, levels = LEVELS_MAX) {
+  const isObject = value !== null && typeof value === 'object' && !Array.isArray(value);
+  const names = isObject ? Object.keys(value) : [];
+  const isDotted = names.some((name) => name.includes('.')) || (levels === LEVELS_MAX && path.includes('.'));
+  if (names.length === 0 || isDotted || levels === 0) return [[path, value]];
+  return names.flatMap((name) => leaves(`${path}.${name}`, value[name], levels - 1));
 }
 
 function FieldRow({ name, written, value, q, filter }) {

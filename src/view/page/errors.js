@@ -3,7 +3,7 @@
 import { html, useMemo, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { useAnswer } from './answer.js';
-import { ago, count, fullTime, momentOf, plural } from './format.js';
+import { ago, count, fullTime, momentOf, plain, plural } from './format.js';
 import { icon } from './icons.js';
 import { useKeys } from './keyboard.js';
 import { Notice, ProblemNotice } from './notice.js';
@@ -75,7 +75,7 @@ function Group({ group, place }) {
       <div class="group-count"><b>${count(group.count)}</b><${Bars} numbers=${group.sparkline} label=${shape} /></div>
       <div class="group-text">
         <button type="button" class="group-title" onClick=${() => show()}>
-          <span class="exception">${group.type || group.severity}</span> <span>${group.message.split('\n')[0] || '(no message)'}</span>
+          <span class="exception">${group.type || group.severity}</span> <span>${plain(group.message).split('\n')[0] || '(no message)'}</span>
         </button>
         <p class="dim">${[group.service, group.logger].filter(Boolean).join(' · ')}
           ${where.length > 0 && html`<code>${where.join(' in ')}</code>`}</p>

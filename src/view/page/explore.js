@@ -13,7 +13,7 @@ import { useKeys } from './keyboard.js';
 import { List } from './list.js';
 import { ProblemNotice } from './notice.js';
 import { Pages } from './pages.js';
-import { toggleFilter } from './query.js';
+import { toggleFilter, writeTerm } from './query.js';
 import { RangePicker, fixed } from './range.js';
 import { SavedSearches, remember } from './saved.js';
 import { SearchBox } from './search.js';
@@ -73,8 +73,8 @@ export function Explore({ place }) {
     close,
     step,
     filter,
-    around: (record) => go({ around: String(record.id), scope: 'service', trace: '', live: '', record: String(record.id) }),
-    trace: (record) => go({ trace: record.trace_id, around: '', live: '', record: String(record.id) }),
+    around: (record) => go({ around: String(record.id), scope: 'service', trace: '', live: '', record: kept(record) }),
+    trace: (record) => go({ trace: record.trace_id, around: '', live: '', record: kept(record) }),
     // A link shows what is seen now, whenever it is followed.
     link: () => absolute({ ...place, live: '', ...range, until: range.until || new Date(began).toISOString() }),
   };
@@ -102,7 +102,8 @@ export function Explore({ place }) {
           <button type="button" class="button live-button" aria-pressed=${String(mode === 'live')} title="Follow what arrives (t)"
             onClick=${() => live(mode !== 'live')}><span class="live-dot"></span>Live</button>
           <${SavedSearches} place=${place} choose=${search} />
-          <${Export} parameters=${parameters} total=${histogram.answer?.total} />
+          <${Export} parameters=${mode === 'trace' ? { q: writeTerm('trace_id', place.trace) } : parameters}
+            what=${mode === 'trace' ? 'trace' : 'search'} total=${isSearch ? histogram.answer?.total : null} />
         </div>
       </div>
       ${isSearch && !histogram.problem && html`
@@ -125,6 +126,9 @@ export function Explore({ place }) {
     </div>
   `;
 }
+
+// Where an open record covers the list, it goes when the list is what was asked for; detail.css has the same width.
+const kept = (record) => (matchMedia('(max-width: 1000px)').matches ? '' : String(record.id));
 
 // The rows of what is shown; a change of them draws the page anew.
 function useRows(mode, place, parameters, key) {

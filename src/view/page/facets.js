@@ -41,7 +41,8 @@ function sorted(fields) {
     if (field.kind === 'field') return known < 0 ? OPEN_AT_FIRST.length : known;
     return OPEN_AT_FIRST.length + 1;
   };
-  const shown = fields.filter((field) => field.kind === 'attribute' || !HIDDEN.has(field.name));
+  // What is within an object has facets of its own.
+  const shown = fields.filter((field) => (field.kind === 'attribute' ? field.type !== 'object' : !HIDDEN.has(field.name)));
   return shown.sort((one, other) => rank(one) - rank(other) || one.name.localeCompare(other.name));
 }
 
@@ -75,7 +76,7 @@ function Facet({ field, q, filter, parameters }) {
             <${Value} key=${value} name=${field.name} written=${written} value=${value} number=${number} total=${field.count}
               q=${q} filter=${filter} />`)}
         </ul>
-        ${values.length === 0 && html`<p class="dim">Lists and objects are not counted.</p>`}
+        ${values.length === 0 && html`<p class="dim">Lists are not counted.</p>`}
         ${isShort && html`<button type="button" class="link" onClick=${loadMore}>more values</button>`}`}
     </section>
   `;

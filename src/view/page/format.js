@@ -102,5 +102,9 @@ export function bytes(number) {
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
+// Programs that believe to be on a terminal write colours (ECMA-48, “control sequences”): noise for readers.
+const CONTROL_SEQUENCE = /\x1b\[[0-?]*[ -/]*[@-~]/g;
+export const plain = (text) => text.replace(CONTROL_SEQUENCE, '');
+
 // An attribute's value in one line.
 export const inline = (value) => (typeof value === 'string' ? value : JSON.stringify(value));

@@ -2,7 +2,7 @@
 // thousand of them as with ten.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
-import { fullTime, inline, momentOf, rowTime, severityOf } from './format.js';
+import { fullTime, inline, momentOf, plain, rowTime, severityOf } from './format.js';
 import { Severity } from './severity.js';
 
 const MARGIN_ROWS = 12; // above and below the view, so that scrolling does not show gaps
@@ -104,7 +104,7 @@ function Row({ index, record, isSelected, isMarked, open }) {
 const title = (record) => fullTime(momentOf(record.timestamp), true);
 
 // Line breaks are shown as such: one row is one line.
-const firstLine = (text) => text.slice(0, SUMMARY_MAX).trim().replace(/\s*\n\s*/g, ' ⏎ ');
+const firstLine = (text) => plain(text.slice(0, SUMMARY_MAX)).trim().replace(/\s*\n\s*/g, ' ⏎ ');
 
 // The attributes in brief, faintly behind the message. A stack trace is for the record's own view.
 function attributes(record) {
