@@ -57,14 +57,7 @@ pub struct Folder {
 impl Folder {
     /// Opens a folder, creating it when it is not there.
     pub fn open(path: &Path) -> io::Result<Folder> {
-        let missing =
-            path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
-        fs::create_dir_all(path)?;
-        // A name is durable once the folder that holds it is synced.
-        for parent in path.ancestors().skip(1).take(missing) {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            File::open(parent)?.sync_all()?;
-        }
+        create_folder(path)?;
         Ok(Folder { path: path.to_owned(), is_read_only: false })
     }
 
@@ -120,6 +113,24 @@ impl Disk for Folder {
         fs::remove_file(self.path.join(name))?;
         self.sync()
     }
+}
+
+/// Creates a folder, and those above it, where they are not there. Durable on return, or what is in it would be in vain.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(path)?;
+    if missing.is_empty() {
+        // Whoever made it was perhaps killed before its name was durable; but it may be in a folder that this user cannot read.
+        let _ = keep_name(path);
+    }
+    missing.into_iter().try_for_each(keep_name)
+}
+
+/// Makes the name of a file or a folder durable: syncs the folder that it is in.
+pub(crate) fn keep_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// The path of a file whose name goes on with a suffix.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{create_folder, keep_name};
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
 
@@ -19,8 +20,7 @@ impl DataDir {
     /// Creates the folder when it is not there, and locks it.
     pub(crate) fn open(path: &Path) -> Result<DataDir, Failure> {
         let failed = || Failure::new(format!("cannot use the data folder {}", path.display()));
-        fs::create_dir_all(path)
-            .map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
+        create_folder(path).map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -55,7 +55,11 @@ impl DataDir {
                 .hint("it holds the name under which a shared database knows this server")
         };
         match fs::read_to_string(&path) {
-            Ok(text) if is_node(text.trim()) => Ok(text.trim().to_owned()),
+            Ok(text) if is_node(text.trim()) => {
+                // Whoever made it was perhaps killed before its name was durable.
+                keep_name(&path).map_err(failed)?;
+                Ok(text.trim().to_owned())
+            }
             Ok(_) => Err(failed(io::Error::other("it is not a name"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_node(&path).map_err(failed),
             Err(error) => Err(failed(error)),
@@ -70,7 +74,7 @@ impl DataDir {
         writeln!(file, "{node}")?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
-        File::open(&self.path)?.sync_all()?;
+        keep_name(path)?;
         Ok(node)
     }
 }
