@@ -16,14 +16,18 @@ use crate::limits::{
 };
 use crate::record::{Batch, RecordId};
 
-/// Why records were not made durable. Those of the batch in question are not stored, not even in part.
+/// How [`AppendError::Poisoned`] begins to be told.
+pub const DISK_ERROR: &str = "the spool has stopped after a disk error";
+
+/// Why records were not made durable. Those of the batch in question are not stored, not even in part; but
+/// where a disk has failed, a restart may find them all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The ceiling is reached or the disk is full; it may pass.
     #[error("the spool is full: {0}")]
     Full(Arc<str>),
     /// A write failed; only a restart helps.
-    #[error("the spool has stopped after a disk error: {0}")]
+    #[error("{DISK_ERROR}: {0}", DISK_ERROR = DISK_ERROR)]
     Poisoned(Arc<str>),
     /// The program is stopping.
     #[error("the server is stopping")]

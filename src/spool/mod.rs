@@ -86,7 +86,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-pub use append::{AppendError, Receipt, Witness};
+pub use append::{AppendError, DISK_ERROR, Receipt, Witness};
 pub use reader::{Chunk, Reader};
 pub use spectator::{Place, Span, Spectator};
 pub use writer::Writer;
@@ -119,7 +119,8 @@ pub struct Spool {
     /// Payload bytes made durable since the start.
     durable_bytes: AtomicU64,
     commits: AtomicU64,
-    /// Segments that begin below this id are not to be kept once they are released; see [`Spool::forget`].
+    /// Segments that do not begin behind this id are not to be kept once they are released; see [`Spool::forget`]. One that begins
+    /// here may have been made of an emptied file just before.
     forget_below: AtomicU64,
     /// The writer has ended: nothing more becomes durable.
     finished: AtomicBool,
@@ -239,10 +240,18 @@ impl Spool {
     /// are released, instead of being kept to be written again. The next commit begins a new one.
     pub fn forget(&self) -> io::Result<()> {
         self.forget_below.fetch_max(self.durable_id(), Relaxed);
-        while let Some(name) = lock(&self.segments).take_any_free() {
-            self.disk.remove(&name)?;
+        self.remove_free()
+    }
+
+    fn remove_free(&self) -> io::Result<()> {
+        loop {
+            let free = lock(&self.segments).take_any_free();
+            let Some((name, bytes)) = free else { return Ok(()) };
+            if let Err(error) = self.disk.remove(&name) {
+                lock(&self.segments).give_free(name, bytes);
+                return Err(error);
+            }
         }
-        Ok(())
     }
 
     /// Figures for status and metrics.
@@ -268,7 +277,7 @@ impl Spool {
         loop {
             let forget_below = self.forget_below.load(Relaxed);
             let Some(released) = lock(&self.segments).take_released(slowest, forget_below) else { return };
-            if let Err(error) = self.give_up(released) {
+            if let Err(error) = self.give_up(released, forget_below) {
                 tracing::warn!(%error, "an emptied spool segment could not be given up; the next start will");
                 return;
             }
@@ -276,12 +285,13 @@ impl Spool {
         }
     }
 
-    fn give_up(&self, released: Released) -> io::Result<()> {
+    fn give_up(&self, released: Released, forget_below: RecordId) -> io::Result<()> {
         let Released { name, free_name, bytes } = released;
         let Some(free_name) = free_name else { return self.disk.remove(&name) };
         self.disk.rename(&name, &free_name)?;
         lock(&self.segments).give_free(free_name, bytes);
-        Ok(())
+        // Whoever has had all forgotten since this was decided did not find this file.
+        if self.forget_below.load(Relaxed) == forget_below { Ok(()) } else { self.remove_free() }
     }
 
     /// Sets a damaged stretch of a segment aside, if that was not done before.

@@ -176,18 +176,18 @@ impl Segments {
         self.live.iter()
     }
 
-    /// Takes out the name of a file that waits to be written again, for it is to be removed.
-    pub(super) fn take_any_free(&mut self) -> Option<String> {
-        self.free.pop().map(|(name, _)| name)
+    /// Takes out the name and the size of a file that waits to be written again, for it is to be removed.
+    pub(super) fn take_any_free(&mut self) -> Option<(String, u64)> {
+        self.free.pop()
     }
 
     /// Takes out the oldest segment, if its records all have ids below `position`. The last one always stays. The files of those
-    /// that begin below `forget_below` are not kept.
+    /// that do not begin behind `forget_below` are not kept.
     pub(super) fn take_released(&mut self, position: RecordId, forget_below: RecordId) -> Option<Released> {
         self.live.get(1).filter(|second| second.header.first_id <= position)?;
         let oldest = self.live.pop_front()?;
         self.freed += 1;
-        let keep = self.free.len() < FREE_SEGMENTS_MAX && oldest.header.first_id >= forget_below;
+        let keep = self.free.len() < FREE_SEGMENTS_MAX && oldest.header.first_id > forget_below;
         Some(Released {
             name: live_name(oldest.header.first_id),
             free_name: keep.then(|| format!("{}.free", self.freed)),

@@ -443,6 +443,82 @@ fn what_is_to_be_forgotten_leaves_the_disk_with_the_next_commit() {
     assert_eq!(Harness::folder(&folder).spool.durable_id(), next + 1);
 }
 
+/// A folder, and a deletion that has everything forgotten just before a free file gets its name, or is made a segment again.
+struct Meddled {
+    folder: Folder,
+    spool: std::sync::OnceLock<std::sync::Weak<Spool>>,
+    at: fn(from: &str, to: &str) -> bool,
+}
+
+impl Disk for Meddled {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        self.folder.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.folder.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        if (self.at)(from, to)
+            && let Some(spool) = self.spool.get().and_then(std::sync::Weak::upgrade)
+        {
+            spool.forget().unwrap();
+        }
+        self.folder.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_in_no_file_that_is_between_two_uses_just_then() {
+    let (freed, used) =
+        (|_: &str, to: &str| to.ends_with(".free"), |from: &str, _: &str| from.ends_with(".free"));
+    for at in [freed as fn(&str, &str) -> bool, used] {
+        let folder = TempDir::new().unwrap();
+        let holds = || {
+            let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+            files.any(|path| memchr::memmem::find(&std::fs::read(path).unwrap(), b"message").is_some())
+        };
+        let disk = Folder::open(folder.path()).unwrap();
+        let disk = Arc::new(Meddled { folder: disk, spool: std::sync::OnceLock::new(), at });
+        let harness = Harness::open(Arc::clone(&disk) as Arc<dyn Disk>, 1);
+        let mut reader = harness.spool.reader(1);
+        let mut next = 1;
+        // Up to where the next segment is to be made of an emptied one.
+        while harness.spool.status().segments < 4 {
+            fill(&harness, next, next);
+            next += 1;
+        }
+        let release = |reader: &mut Reader, next| {
+            read_all(reader);
+            reader.release(next);
+        };
+        if !at("", "1.free") {
+            release(&mut reader, next);
+        }
+        disk.spool.set(Arc::downgrade(&harness.spool)).unwrap();
+        if at("", "1.free") {
+            release(&mut reader, next);
+        } else {
+            let segments = harness.spool.status().segments;
+            while harness.spool.status().segments == segments {
+                assert_eq!(harness.append(&["x"]), Ok(next));
+                next += 1;
+            }
+        }
+        for _ in 0..2 {
+            assert_eq!(harness.append(&["x"]), Ok(next));
+            next += 1;
+        }
+        release(&mut reader, next);
+        assert!(!holds());
+    }
+}
+
 /// Records are not refused for the sake of what is to be forgotten.
 #[test]
 fn a_spool_at_its_ceiling_goes_on_in_the_segment_that_it_has() {

@@ -218,7 +218,7 @@ impl Writer {
         let is_kept = |segment: &&Segment| {
             // What is to be forgotten is left behind, unless it has no record yet: its name is taken.
             let first_id = segment.header.first_id;
-            first_id >= self.spool.forget_below.load(Relaxed) || first_id == self.next_id
+            first_id > self.spool.forget_below.load(Relaxed) || first_id == self.next_id
         };
         let has_room = |segment: &&Segment| self.end + size <= segment.frames_end();
         let current = self.segment.as_ref().filter(has_room);
