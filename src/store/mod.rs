@@ -46,7 +46,8 @@ pub trait Store: Send + 'static {
     fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Deletes records and dead letters in one transaction, which also notes in `logs_deleted` how many; those that are not
-    /// there are passed over. Gives how many there were. Only databases can.
+    /// there are passed over. Gives how many there were. Only databases can. Durable after the next `sync`, which comes soon: what is
+    /// written for it may be much.
     fn delete(&mut self, doomed: &Doomed) -> impl Future<Output = Result<u64, StoreError>> + Send {
         let _ = doomed;
         async { Err(StoreError::new("this store cannot delete single records")) }

@@ -326,6 +326,11 @@ impl<S: Store> Shipper<S> {
             Request::Scrub => self.store.scrub().await,
         };
         self.connected = result.is_ok();
+        if matches!((&request, &result), (Request::Delete(_), Ok(1..))) {
+            // Apart from it: should that fail, the records are gone all the same, and are counted.
+            self.unsynced_rows = self.unsynced_rows.max(1);
+            self.sync_at = Instant::now();
+        }
         let _ = answer.send(result); // they may have gone
     }
 
@@ -416,6 +421,67 @@ mod tests {
         async fn maintain(&mut self) -> Result<bool, StoreError> {
             Ok(false)
         }
+    }
+
+    /// Deletes what it is asked to, and keeps what it was called for.
+    struct Deleting {
+        calls: Arc<Mutex<Vec<&'static str>>>,
+        failing_syncs: u32,
+    }
+
+    impl Deleting {
+        fn note(&self, call: &'static str) {
+            self.calls.lock().unwrap().push(call);
+        }
+    }
+
+    impl Store for Deleting {
+        async fn position(&mut self) -> Result<RecordId, StoreError> {
+            Ok(1)
+        }
+
+        async fn write(&mut self, _: &Chunk) -> Result<Written, StoreError> {
+            Err(StoreError::new("nothing was to be written"))
+        }
+
+        async fn sync(&mut self) -> Result<RecordId, StoreError> {
+            self.note("sync");
+            if self.failing_syncs == 0 {
+                return Ok(1);
+            }
+            self.failing_syncs -= 1;
+            Err(StoreError::new("the disk is full"))
+        }
+
+        async fn maintain(&mut self) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+
+        async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
+            self.note("delete");
+            Ok(doomed.ids.len() as u64)
+        }
+    }
+
+    /// Who is told of a failure asks again, and then finds nothing that would be counted.
+    #[test]
+    fn what_was_deleted_is_counted_whatever_becomes_of_the_sync_after_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+            let (spool, _writer) = Spool::open(disk, sizes, 1).unwrap();
+            let progress = Progress::new("deleting", "test");
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1 };
+            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+            tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
+            let doomed = |ids: &[RecordId]| Doomed { ids: ids.to_vec(), times: Some((0, 0)) };
+            assert_eq!(progress.delete(doomed(&[1, 2, 3])).await.unwrap().unwrap(), 3);
+            assert_eq!(progress.delete(doomed(&[4])).await.unwrap().unwrap(), 1);
+            assert_eq!(calls.lock().unwrap()[..3], ["delete", "sync", "delete"]);
+        });
     }
 
     #[test]

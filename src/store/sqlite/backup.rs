@@ -50,7 +50,7 @@ impl From<io::Error> for BackupError {
     }
 }
 
-/// Copies a database as it is at this moment to a file that is not there yet, durably. Writers go on meanwhile; their
+/// Copies a database as it is at this moment to a file that is empty or not there yet, durably. Writers go on meanwhile; their
 /// write-ahead log cannot be emptied until it is done. `progress` is told pages that are done, and all pages.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Figures, BackupError> {
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -89,12 +89,13 @@ pub fn position(path: &Path) -> Result<RecordId, BackupError> {
 
 /// Reads all of a database that nobody writes to: whether its pages are sound, and what it holds.
 pub fn verify(path: &Path) -> Result<Figures, BackupError> {
-    let log = beside(path, "-wal");
-    if std::fs::metadata(&log).is_ok_and(|data| data.len() > 0) {
-        return Err(BackupError::Unsound(format!(
-            "{} belongs to it: it is no copy but a database that was or is in use",
-            log.display()
-        )));
+    for log in ["-wal", "-journal"].map(|suffix| beside(path, suffix)) {
+        if std::fs::metadata(&log).is_ok_and(|data| data.len() > 0) {
+            return Err(BackupError::Unsound(format!(
+                "{} belongs to it: it is no copy but a database that was or is in use",
+                log.display()
+            )));
+        }
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(path), flags)?;

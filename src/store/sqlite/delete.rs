@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::index::Index;
+use super::origins::Origins;
 use super::{Database, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{Doomed, Names};
@@ -106,6 +107,7 @@ impl Database {
             }
             Ok(deleted)
         })?;
+        self.origins = Origins::default(); // those that are remembered may be gone
         Ok(deleted as u64)
     }
 

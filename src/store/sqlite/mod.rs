@@ -37,7 +37,7 @@ use self::services::Rule;
 use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
-use crate::disk::beside;
+use crate::disk::{beside, create_folder};
 use crate::limits::{SQLITE_INDEX_BESIDE_ROWS_MIN, SQLITE_WAL_BYTES_TARGET};
 use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
@@ -50,7 +50,7 @@ pub struct SqliteStore {
     clock: Clock,
     services: Vec<Rule>,
     database: Option<Database>,
-    /// A sync has failed: the system may have forgotten what it could not write.
+    /// A write or a sync has failed: the system may have forgotten what it could not write, and tells only one who syncs.
     is_doubtful: bool,
 }
 
@@ -124,6 +124,7 @@ impl SqliteStore {
         let result = step(self.database()?);
         result.map_err(|error| {
             self.database = None;
+            self.is_doubtful |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
             describe(&self.path, &error)
         })
     }
@@ -141,7 +142,7 @@ impl Store for SqliteStore {
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
         self.check_files()?;
-        let is_doubtful = std::mem::replace(&mut self.is_doubtful, true);
+        let is_doubtful = self.is_doubtful;
         let position = self.step(|database| {
             sync_write_ahead_log(&database.path).map_err(|error| io_error(&error))?;
             database.checkpoint(is_doubtful)?;
@@ -164,17 +165,12 @@ impl Store for SqliteStore {
 
     async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
         self.check_files()?;
-        let deleted = self.step(|database| database.delete(doomed))?;
-        self.sync().await?; // or the write-ahead log would grow until all is deleted
-        Ok(deleted)
+        self.step(|database| database.delete(doomed))
     }
 
     async fn delete_names(&mut self, names: &Names) -> Result<u64, StoreError> {
         self.check_files()?;
-        let deleted = self.step(|database| database.delete_names(names))?;
-        // Whatever is remembered of origins is of those that there were.
-        self.database = None;
-        Ok(deleted)
+        self.step(|database| database.delete_names(names))
     }
 
     async fn scrub(&mut self) -> Result<u64, StoreError> {
@@ -186,7 +182,7 @@ impl Store for SqliteStore {
 impl Database {
     fn open(path: &Path) -> rusqlite::Result<Database> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| io_error(&error))?;
+            create_folder(folder).map_err(|error| io_error(&error))?;
         }
         let connection = schema::open(path)?;
         let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;

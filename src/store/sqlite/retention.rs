@@ -38,6 +38,10 @@ impl Database {
         let ids = params![oldest.first_id as i64, oldest.end_id as i64];
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
+        // Those of before went with their blocks, unless an earlier version has left them.
+        self.connection
+            .prepare_cached("DELETE FROM logs_dead_letter WHERE id < ?")?
+            .execute([oldest.end_id as i64])?;
         self.connection
             .prepare_cached("DELETE FROM block WHERE first_id = ?")?
             .execute([oldest.first_id as i64])?;

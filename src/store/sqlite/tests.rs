@@ -390,6 +390,50 @@ fn deleted_records_are_accounted_for() {
     assert_eq!(missing(), 1);
 }
 
+/// Else they would stay for ever, and take the room that good ones should have.
+#[test]
+fn retention_deletes_what_was_refused_with_its_block() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
+    block_on(store.position()).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.id % 4 = 1 BEGIN SELECT raise(ABORT, 'not this'); END",
+        )
+        .unwrap();
+    let old = time::now() - 65 * 60 * time::SECOND;
+    block_on(store.write(&aged_chunk(1, 4097, old))).unwrap();
+    block_on(store.write(&aged_chunk(4097, 5001, time::now()))).unwrap();
+    assert_eq!(maintain_all(&mut store), 1);
+    assert_eq!(
+        subject.query::<String>("SELECT min(id) || ' ' || count(*) FROM logs_dead_letter"),
+        "4097 226"
+    );
+    assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
+}
+
+/// The system tells of what it could not write once, and then claims that all is well.
+#[test]
+fn a_failed_sync_is_doubted_whoever_asked_for_it() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(1, 100))).unwrap();
+    let reader = Connection::open(subject.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
+    let _: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
+    // Its write-ahead log is where no file is.
+    let database = store.database.as_mut().unwrap();
+    (database.path, database.companions) = (subject.0.path().join("nowhere"), [None, None]);
+    assert!(block_on(store.scrub()).is_err());
+    // It is not believed before all is in the database itself, which the reader keeps it from.
+    assert!(block_on(store.sync()).is_err());
+    assert!(block_on(store.sync()).is_err());
+    drop(reader);
+    assert_eq!(block_on(store.sync()).unwrap(), 100);
+    assert_eq!(std::fs::metadata(write_ahead_log(&subject.path())).unwrap().len(), 0);
+}
+
 #[test]
 fn deleted_bytes_are_in_no_file() {
     let subject = SqliteSubject::new();
@@ -833,6 +877,7 @@ fn the_write_ahead_log_stays_small_however_much_is_deleted() {
     assert_eq!(log_bytes(), 0);
     for from in (1..65).step_by(8) {
         assert_eq!(block_on(store.delete(&doomed(from..from + 8))).unwrap(), 8);
+        block_on(store.sync()).unwrap(); // as the shipper does
         assert!(log_bytes() < 3 * SQLITE_WAL_BYTES_TARGET, "{}", log_bytes());
     }
 }
