@@ -120,13 +120,21 @@ impl Days {
         Ok(())
     }
 
-    /// Drops the partition of a day.
-    pub(super) async fn drop(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
+    /// Drops the partition of a day, and does what else belongs to that in the same transaction.
+    pub(super) async fn drop(
+        &mut self,
+        session: &mut Session,
+        day: Day,
+        also: Option<&str>,
+    ) -> Result<(), Fault> {
         let Session { client, line } = session;
         let change = change(client, async {
             // Unless somebody has taken it out of `logs`, to keep it.
             if existing(client).await?.contains(&day) {
                 client.batch_execute(&format!("DROP TABLE {}", name(day))).await?;
+            }
+            if let Some(also) = also {
+                client.batch_execute(also).await?;
             }
             Ok(true)
         });

@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS logs_deleted (
     last_id bigint NOT NULL,
     records bigint NOT NULL,
     time timestamptz NOT NULL, -- when the last of them went
-    PRIMARY KEY (node, block, reason)
+    day text NOT NULL DEFAULT '', -- the partition of their own times: its notes go with it
+    PRIMARY KEY (node, block, reason, day)
 );
 
 -- How far the records of a service were looked at for their age, in the partition of a day.

@@ -11,8 +11,8 @@ use tokio_postgres::error::SqlState;
 
 use super::PostgresStore;
 use super::days::{Day, age, day_of};
+use super::delete::{ensure_tables, forget, has_notes};
 use super::fault::Fault;
-use super::services;
 use super::session::Session;
 use super::write::Writer;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
@@ -30,7 +30,7 @@ impl PostgresStore {
             return Ok(false);
         };
         let slice = async {
-            if maintain(clock, writer, retention, &database.node).await? {
+            if maintain(clock, writer, retention).await? {
                 return Ok::<_, Fault>(true);
             }
             for rule in services {
@@ -54,12 +54,7 @@ impl PostgresStore {
     }
 }
 
-async fn maintain(
-    clock: &mut Clock,
-    writer: &mut Writer,
-    retention: Retention,
-    node: &str,
-) -> Result<bool, Fault> {
+async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {
     let now = time::now();
     let today = day_of(now);
     let Writer { session, days, .. } = writer;
@@ -80,22 +75,25 @@ async fn maintain(
             return delete_early(session, age_max, now).await;
         }
         if let Some(day) = oldest.filter(|_| is_credible) {
-            return drop_day(writer, day, node).await;
+            return drop_day(writer, day).await;
         }
     }
     if let Some(bytes_max) = retention.bytes
         && let Some(day) = writer.days.oldest().filter(|day| *day < today)
         && used_bytes(&mut writer.session).await? > bytes_max
     {
-        return drop_day(writer, day, node).await;
+        return drop_day(writer, day).await;
     }
     Ok(false)
 }
 
-async fn drop_day(writer: &mut Writer, day: Day, node: &str) -> Result<bool, Fault> {
+async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
     let Writer { session, days, .. } = writer;
-    days.drop(session, day).await?;
-    services::forget(session, node, days).await?;
+    let has_notes = has_notes(session).await?;
+    if has_notes {
+        ensure_tables(session).await?;
+    }
+    days.drop(session, day, has_notes.then(|| forget(day)).as_deref()).await?;
     Ok(true)
 }
 

@@ -5,8 +5,8 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::days::{Day, Days, age, day_of, name};
-use super::delete::{ensure_tables, note, seconds};
+use super::days::{Day, age, day_of, name};
+use super::delete::{DAY, ensure_tables, note};
 use super::fault::Fault;
 use super::session::Session;
 use super::write::Writer;
@@ -82,7 +82,7 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
     let until = from.saturating_add(POSTGRES_EXPIRED_IDS).min(position);
     let sql = format!(
         "WITH gone AS (DELETE FROM {partition} WHERE node = $1 AND id >= $4 AND id < $5
-                AND service IS NOT DISTINCT FROM nullif($2, '') RETURNING id),
+                AND service IS NOT DISTINCT FROM nullif($2, '') RETURNING id, $3::text AS day),
             {},
             moved AS (INSERT INTO logs_retention VALUES ($1, $2, $3, $5)
                 ON CONFLICT (node, service, day) DO UPDATE SET next_id = excluded.next_id)
@@ -99,34 +99,14 @@ async fn expire_default(session: &mut Session, node: &str, service: &str, limit:
     let Session { client, line } = session;
     let sql = format!(
         "WITH gone AS (DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default
-                WHERE node = $1 AND time < {} AND service IS NOT DISTINCT FROM nullif($2, '')
-                LIMIT {POSTGRES_DELETED_ROWS_MAX})) RETURNING id),
+                WHERE node = $1 AND time < to_timestamp({}) AND service IS NOT DISTINCT FROM nullif($2, '')
+                LIMIT {POSTGRES_DELETED_ROWS_MAX})) RETURNING id, {DAY} AS day),
             {}
          SELECT count(*) FROM gone",
-        seconds(limit),
+        limit.div_euclid(time::SECOND),
         note("expired")
     );
     let parameters: [&(dyn ToSql + Sync); 2] = [&node, &service];
     let gone: i64 = line.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
     Ok(gone == POSTGRES_DELETED_ROWS_MAX)
-}
-
-/// Forgets what was noted of days and ids that are gone as a whole.
-pub(super) async fn forget(session: &mut Session, node: &str, days: &Days) -> Result<(), Fault> {
-    let Session { client, line } = session;
-    let is_there = "SELECT to_regclass('logs_accounted') IS NOT NULL";
-    let is_there: bool = line.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await?;
-    if !is_there {
-        return Ok(());
-    }
-    let oldest = days.oldest().map(name).unwrap_or_default();
-    let notes =
-        "DELETE FROM logs_deleted WHERE node = $1 AND last_id < (SELECT min(id) FROM logs WHERE node = $1)";
-    let marks = "DELETE FROM logs_retention WHERE node = $1 AND day < $2";
-    line.drive(async {
-        client.execute(notes, &[&node]).await?;
-        client.execute(marks, &[&node, &oldest]).await
-    })
-    .await?;
-    Ok(())
 }
