@@ -91,19 +91,29 @@ struct Order {
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let client = Client::new(matches)?;
     let order = order(matches, time::now())?;
-    let found = order.send(&client, true, None)?;
-    write_found(&found, &order, output).map_err(output::failed)?;
-    output.finish()?;
-    if found.is_empty() || matches.get_flag("dry-run") {
+    let mut found = Sum::default();
+    order.send(&client, true, None, &mut found)?;
+    let shown = write_found(&found, &order, output).map_err(output::failed).and_then(|()| output.finish());
+    // Whoever does not want to read it has said so in the same breath as yes.
+    shown.or_else(|failure| match matches.get_flag("yes") && output::is_reader_gone(&failure) {
+        true => Ok(()),
+        false => Err(failure),
+    })?;
+    if matches.get_flag("dry-run") {
         return Ok(());
     }
-    if !matches.get_flag("yes") && !is_confirmed()? {
+    if !found.is_empty() && !matches.get_flag("yes") && !is_confirmed()? {
         writeln!(output, "nothing was deleted").map_err(output::failed)?;
         return output.finish();
     }
-    let done = order.send(&client, false, found.beginning)?;
-    write_done(&done, output).map_err(output::failed)?;
-    output.finish()
+    // Also where nothing matches any more: an earlier deletion may have been cut off before it had cleaned up the files.
+    let mut done = Sum::default();
+    let result = order.send(&client, false, found.beginning.take(), &mut done);
+    if found.is_empty() {
+        return result;
+    }
+    let told = write_done(&done, output).map_err(output::failed).and_then(|()| output.finish());
+    result.and(told)
 }
 
 fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
@@ -126,9 +136,14 @@ fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
 }
 
 impl Order {
-    /// Has the server do all of it, in as many requests as it takes.
-    fn send(&self, client: &Client, is_dry: bool, mut cursor: Option<String>) -> Result<Sum, Failure> {
-        let mut sum = Sum::default();
+    /// Has the server do all of it, in as many requests as it takes, and adds up what each has done.
+    fn send(
+        &self,
+        client: &Client,
+        is_dry: bool,
+        mut cursor: Option<String>,
+        sum: &mut Sum,
+    ) -> Result<(), Failure> {
         loop {
             let Order { query, before, all } = self;
             let request = serde_json::json!({
@@ -139,7 +154,7 @@ impl Order {
             cursor = answer.next_cursor.take();
             sum.add(answer);
             if cursor.is_none() {
-                return Ok(sum);
+                return Ok(());
             }
         }
     }
@@ -240,6 +255,42 @@ the store file is a log file: what stands there stays
         ] {
             assert!(request.contains(part), "{request}");
         }
+    }
+
+    /// What is done in the end, of the requests that these are the answers to.
+    fn done(answers: &[(&str, String)]) -> (String, Result<(), Failure>, String) {
+        let server = Server::start_each(answers);
+        let words = ["logboom", "delete", "--url", &server.url, "secret", "--before", "2026-11-21", "--yes"];
+        let matches = arguments::command().get_matches_from(words);
+        let mut result = Ok(());
+        let text =
+            printed(false, Paint::Plain, |output| result = run(matches.subcommand().unwrap().1, output));
+        (text, result, server.request())
+    }
+
+    /// Or what a deletion that was cut off has left in the files would stay there for good.
+    #[test]
+    fn where_nothing_matches_any_more_the_files_are_cleaned_up() {
+        let nothing =
+            FOUND.replace("1203", "0").replace(":7,", ":0,").replace("1200", "0").replace(":3}", ":0}");
+        let (text, result, requests) = done(&[("200 OK", nothing.clone()), ("200 OK", nothing)]);
+        result.unwrap();
+        assert_eq!(text, "no record before 2026-11-21T00:00:00.000000000Z matches\n");
+        let (dry, wet) = requests.split_at(requests.rfind("POST").unwrap());
+        assert!(dry.contains("\"dry_run\":true"), "{dry}");
+        assert!(wet.contains("\"dry_run\":false") && wet.contains("\"cursor\":\"0-0-9-0-5\""), "{wet}");
+    }
+
+    #[test]
+    fn what_was_deleted_before_a_failure_is_told() {
+        let part = FOUND.replace("\"deleted\":0", "\"deleted\":500").replace("null", "\"0-7-9-0-5\"");
+        let refusal = ("503 Service Unavailable", r#"{"title":"the deletion was stopped"}"#.to_owned());
+        let (text, result, _) = done(&[("200 OK", FOUND.into()), ("200 OK", part), refusal]);
+        assert!(
+            text.ends_with("deleted 500 records from sqlite\ndeleted 500 records from archive\n"),
+            "{text}"
+        );
+        assert!(result.unwrap_err().to_string().contains("the deletion was stopped"));
     }
 
     #[test]

@@ -134,10 +134,9 @@ impl View {
         let known = order.cursor.as_deref().map(read_cursor).transpose()?;
         let now = known.map_or_else(time::now, |place| place.now);
         let (query, time_max) = (parse_query(&order, now)?, parse_before(&order.before, now)?);
-        let place = match known {
-            Some(place) => place,
-            None => Place { database: 0, id: 0, end: self.stored().await?, of_letters: false, now },
-        };
+        // With a cursor, too: a database may have gone back to an older state since, and get again what it had.
+        let end = self.stored(known.map(|place| place.end)).await?;
+        let place = known.unwrap_or(Place { database: 0, id: 0, end, of_letters: false, now });
         let mut deletion = Deletion {
             view: self,
             query,
@@ -187,11 +186,17 @@ impl View {
         Ok(())
     }
 
-    /// The first id that no database has to have. What was accepted before is in all of them then.
-    async fn stored(&self) -> Result<RecordId, Refusal> {
+    /// Waits until every database has all below an id, or else what was accepted before now, and gives the first id that none has to
+    /// have.
+    async fn stored(&self, end: Option<RecordId>) -> Result<RecordId, Refusal> {
+        if end.is_some_and(|end| end > self.spool.durable_id()) {
+            return Err(no_such_cursor());
+        }
         let everywhere = async {
-            self.spool.committed().await;
-            let end = self.spool.durable_id();
+            if end.is_none() {
+                self.spool.committed().await;
+            }
+            let end = end.unwrap_or_else(|| self.spool.durable_id());
             let wants: Vec<_> = self.databases.iter().map(|(progress, _)| progress.want(end)).collect();
             self.spool.wake_readers();
             for want in wants {
@@ -223,8 +228,11 @@ fn read_order(body: &[u8]) -> Result<Order, Refusal> {
 }
 
 fn read_cursor(cursor: &str) -> Result<Place, Refusal> {
-    Place::parse(cursor)
-        .ok_or_else(|| bad("the cursor is none of this server's", "give back `next_cursor` as it was"))
+    Place::parse(cursor).ok_or_else(no_such_cursor)
+}
+
+fn no_such_cursor() -> Refusal {
+    bad("the cursor is none of this server's", "give back `next_cursor` as it was")
 }
 
 fn parse_query(order: &Order, now: i64) -> Result<Query, Refusal> {

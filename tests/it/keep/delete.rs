@@ -132,6 +132,7 @@ fn who_does_not_mean_it_deletes_nothing() {
         (&[json], br#"{"query":"secret","before":"soon"}"#, 400, "before"),
         (&[json], br#"{"query":"secret","before":"now","dryrun":true}"#, 400, "unknown field"),
         (&[json], br#"{"query":"secret","before":"now","cursor":"7"}"#, 400, "next_cursor"),
+        (&[json], br#"{"query":"secret","before":"now","cursor":"0-0-9999-0-5"}"#, 400, "next_cursor"),
     ] {
         let (answered, text) = post(headers, body);
         assert_eq!(answered, status, "{headers:?}: {text}");
@@ -301,6 +302,60 @@ fn a_deletion_that_is_cut_short_is_consistent_and_can_be_repeated() {
         assert_eq!(kept.count(), 20_000);
         kept.check_accounts();
     }
+}
+
+/// The rows were gone, but not their bytes.
+#[test]
+fn a_deletion_that_is_killed_before_it_has_cleaned_up_does_so_when_it_is_repeated() {
+    let mut kept = Kept::sqlite(&[]);
+    let secret = "hunter2-correct-horse";
+    kept.fill(lines(100, secret));
+    let reader = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
+    reader.busy_timeout(crate::harness::PATIENCE).unwrap();
+    let left = |kept: &Kept| {
+        let mut paths = holding(kept.folder.path(), secret);
+        paths.retain(|path| !path.contains("/spool/"));
+        paths
+    };
+    // Whoever reads keeps the write-ahead log from being emptied.
+    reader.execute_batch("BEGIN").unwrap();
+    let read: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
+    assert_eq!(read, 100);
+    let address = kept.server.address("http");
+    let asking = std::thread::spawn(move || {
+        let body = format!("{{\"query\":\"{secret}\",\"before\":\"now\"}}");
+        let headers = [("content-type", "application/json")];
+        crate::harness::request(&address, "POST", "/api/v1/delete", &headers, body.as_bytes())
+    });
+    eventually("the rows are gone", || (kept.count() == 90).then_some(()));
+    kept.kill_and_restart();
+    assert!(asking.join().unwrap().is_err());
+    kept.server.flush();
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(!left(&kept).is_empty());
+    let again = kept.server.cli(&["delete", secret, "--before", "now"]);
+    assert!(succeeded(&again).starts_with("no record before "));
+    assert!(left(&kept).is_empty(), "{:?}", left(&kept));
+    drop(reader);
+    kept.check_accounts();
+}
+
+#[test]
+fn who_does_not_read_what_is_deleted_has_it_deleted_all_the_same() {
+    let kept = Kept::sqlite(&[]);
+    kept.fill(lines(100, "secret"));
+    let url = kept.server.url();
+    let run = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let delete = ["delete", "secret", "--before", "now", "--url", &url];
+        super::command(&delete).args(arguments).stdout(writer).status().unwrap()
+    };
+    assert!(run(&["--dry-run"]).success());
+    run(&[]);
+    assert_eq!(kept.count(), 100, "nobody has said yes");
+    assert!(run(&["--yes"]).success());
+    assert_eq!(kept.count(), 90);
 }
 
 /// The store's own connection deletes, and when somebody else keeps it from that, the deletion waits and says so.
