@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
+use super::draft::Draft;
 use super::output::{self, Output};
 use super::progress;
 use super::status::counted;
@@ -38,18 +39,17 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
             .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
     }
     let accepted = wait_for_spool(matches, &from).map_err(|error| told(failed(), error))?;
-    let draft = beside(&to, ".partial");
-    remove(&draft).map_err(|error| failed().because(error))?;
+    let draft = begin(&to, ".partial").map_err(|error| failed().because(error))?;
     let bar = progress::of_bytes("copying", 0);
-    let copied = backup::copy(&from, &draft, |done, all| {
+    let copied = backup::copy(&from, draft.path(), |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
     bar.finish_and_clear();
     let expected = copied.map_err(|error| told(failed(), error))?;
-    let figures = backup::verify(&draft).map_err(|error| told(failed(), error))?;
+    let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
-    rename(&draft, &to).map_err(|error| failed().because(error))?;
+    draft.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "backed up", &figures, &to).map_err(output::failed)?;
     let left = accepted.saturating_sub(figures.position);
     if left > 0 {
@@ -85,18 +85,18 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let failed = || Failure::new(format!("cannot restore {} to {}", from.display(), to.display()));
     let expected = backup::verify(&from).map_err(|error| told(failed(), error))?;
     let _held = DataDir::open(&data_dir)?; // no server runs there meanwhile
-    for path in [to.clone(), beside(&to, "-wal"), beside(&to, "-shm")] {
+    for path in ["", "-wal", "-shm", "-journal"].map(|suffix| beside(&to, suffix)) {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(failed()
                 .because(format!("{} is there already", path.display()))
                 .hint("move it away, with the files beside it, or choose another --data-dir"));
         }
     }
-    let draft = beside(&to, ".restoring");
-    copy(&from, &draft).map_err(|error| failed().because(error))?;
-    let figures = backup::verify(&draft).map_err(|error| told(failed(), error))?;
+    let draft = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
+    copy(&from, &draft.file).map_err(|error| failed().because(error))?;
+    let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
-    rename(&draft, &to).map_err(|error| failed().because(error))?;
+    draft.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "restored", &figures, &to).map_err(output::failed)?;
     output.finish()
 }
@@ -121,20 +121,21 @@ fn path(matches: &ArgMatches, name: &str) -> PathBuf {
     matches.get_one::<OsString>(name).cloned().unwrap_or_default().into()
 }
 
-/// What an earlier try has left.
-fn remove(draft: &Path) -> io::Result<()> {
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        match fs::remove_file(beside(draft, suffix)) {
+/// Begins a database that is to get a name. What SQLite may have put beside an earlier one is not of this one.
+fn begin(to: &Path, suffix: &str) -> io::Result<Draft> {
+    let path = beside(to, suffix);
+    let draft = Draft::begin(path.clone())?;
+    for suffix in ["-journal", "-wal", "-shm"] {
+        match fs::remove_file(beside(&path, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(())
+    Ok(draft)
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    remove(to)?;
-    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+fn copy(from: &Path, mut to: &File) -> io::Result<()> {
+    let mut from = File::open(from)?;
     let bar = progress::of_bytes("copying", from.metadata()?.len());
     let mut piece = vec![0; COPY_PIECE_BYTES];
     loop {
@@ -146,15 +147,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         bar.inc(length as u64);
     }
     bar.finish_and_clear();
-    to.sync_all()
-}
-
-/// Gives a whole file its name, durably; another one of that name is not overwritten.
-fn rename(draft: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(draft, to)?;
-    fs::remove_file(draft)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    Ok(())
 }
 
 fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {

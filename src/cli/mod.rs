@@ -9,6 +9,7 @@ mod check_config;
 mod client;
 mod delete;
 mod documents;
+mod draft;
 mod events;
 mod fields;
 mod flow;

@@ -19,10 +19,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{self, Client, Reply};
+use super::draft::{Draft, hold};
 use super::output::{self, Output};
 use super::status::counted;
 use super::{progress, text};
-use crate::disk::beside;
+use crate::disk::{beside, keep_name};
 use crate::failure::Failure;
 use crate::ingest::http::EXPORTED;
 use crate::limits::{
@@ -30,6 +31,7 @@ use crate::limits::{
     QUERY_PAGE_RECORDS_MAX,
 };
 use crate::record::time;
+use crate::spool::DISK_ERROR;
 use crate::view::query;
 
 /// A page of records.
@@ -59,11 +61,11 @@ pub(super) fn export(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
         output.finish()?;
         return told(&format!("exported {}", counted(records, "record")));
     };
-    let draft = beside(&path, ".partial");
     let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
-    let mut file = Compressed::create(&path, &draft).map_err(failed)?;
+    let draft = Draft::begin(beside(&path, ".partial")).map_err(failed)?;
+    let mut file = Compressed::new(&path, &draft).map_err(failed)?;
     let records = write_pages(&client, &parameters, &mut file)?;
-    file.finish().and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
+    file.finish().and_then(|()| draft.replace(&path)).map_err(failed)?;
     told(&format!("exported {} to {}", counted(records, "record"), path.display()))
 }
 
@@ -130,9 +132,9 @@ enum Compressed {
 }
 
 impl Compressed {
-    /// Creates `draft`, which is to become `path`.
-    fn create(path: &Path, draft: &Path) -> io::Result<Compressed> {
-        let file = BufWriter::new(File::create(draft)?);
+    /// What is written goes into `draft`, which is to become `path`.
+    fn new(path: &Path, draft: &Draft) -> io::Result<Compressed> {
+        let file = BufWriter::new(draft.file.try_clone()?);
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => {
                 Compressed::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))
@@ -148,8 +150,7 @@ impl Compressed {
             Compressed::Gzip(file) => file.finish()?,
             Compressed::Zstd(file) => file.finish()?,
         };
-        file.flush()?;
-        file.get_ref().sync_all()
+        file.flush()
     }
 }
 
@@ -177,8 +178,9 @@ pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
     let journal = Journal::begin(&path, matches.get_one("from-line").copied())?;
     let mut import = Import { client, journal, accepted: 0, rejected: 0 };
     let (mut batch, mut line, mut number) = (Batch::default(), Vec::new(), 0);
-    loop {
-        let is_last = !next_line(&mut *lines, &mut line).map_err(failed)?;
+    let end = loop {
+        let next = next_line(&mut *lines, &mut line);
+        let is_last = !matches!(next, Ok(true));
         number += u64::from(!is_last);
         let is_wanted = number >= first && !line.iter().all(u8::is_ascii_whitespace);
         let is_full = batch.body.len() + line.len() >= IMPORT_BATCH_BYTES
@@ -187,13 +189,14 @@ pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
             import.send(&mut batch, &bar)?;
         }
         if is_last {
-            break;
+            break next;
         }
         if is_wanted {
             batch.push(number, &line);
         }
-    }
+    };
     bar.finish_and_clear();
+    end.map_err(|error| failed(error).hint(go_on(first.max(number + 1), 0)))?;
     let Import { accepted, rejected, journal, .. } = import;
     journal.end();
     writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
@@ -272,20 +275,29 @@ struct Journal {
 }
 
 impl Journal {
-    /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent.
+    /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent. Two imports of one file
+    /// at once would send everything twice.
     fn begin(imported: &Path, from: Option<u64>) -> Result<Journal, Failure> {
         let path = beside(imported, ".importing");
         if imported.as_os_str() == "-" {
             return Ok(Journal { file: None, path });
         }
+        let taken = match take(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(again(imported).because("another import of it is under way"));
+            }
+            taken => taken,
+        };
         if from.is_none() {
             refuse_to_repeat(imported, &path)?;
         }
-        let created = create_durably(&path).and_then(|file| {
+        let begun = taken.and_then(|file| {
             let journal = Journal { file: Some(file), path: path.clone() };
-            journal.put(from.unwrap_or(1), 0).map(|()| journal)
+            journal.put(from.unwrap_or(1), 0).map(|()| journal).inspect_err(|_| {
+                let _ = fs::remove_file(&path); // or it would tell of this import what it told of one before
+            })
         });
-        created.or_else(|error| {
+        begun.or_else(|error| {
             told(&format!(
                 "cannot write {}: {error}: should this end before its time, nobody will know how far it has come",
                 path.display()
@@ -313,33 +325,35 @@ impl Journal {
     }
 }
 
-/// Opens a file to write, whose name outlasts a crash; what is in it stays.
-fn create_durably(path: &Path) -> io::Result<File> {
+/// Opens a journal for one import alone, under a name that outlasts a crash; what is in it stays.
+fn take(path: &Path) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
+    hold(&file, path)?;
+    keep_name(path)?;
     Ok(file)
+}
+
+fn again(imported: &Path) -> Failure {
+    Failure::new(format!("cannot import {} once more", imported.display()))
 }
 
 /// Fails where a journal tells that something was sent, or cannot be read.
 fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
-    let refused = |failure: Failure, hint: String| {
-        Err(failure.hint(format!("{hint}, unless it is still under way; --from-line 1 begins anew")))
-    };
+    let refused =
+        |failure: Failure, hint: String| Err(failure.hint(format!("{hint}; --from-line 1 begins anew")));
     let known = match fs::read_to_string(journal) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         known => known
             .map_err(|error| Failure::new(format!("cannot read {}", journal.display())).because(error))?,
     };
     let numbers: Vec<_> = known.split_whitespace().map(str::parse::<u64>).collect();
-    let again = Failure::new(format!("cannot import {} once more", imported.display()));
     match numbers[..] {
         [] | [Ok(1), Ok(0)] => Ok(()), // nothing was sent
         [Ok(first), Ok(last)] => {
-            refused(again.because("an import of it has not come to its end"), go_on(first, last))
+            refused(again(imported).because("an import of it has not come to its end"), go_on(first, last))
         }
         _ => refused(
-            again.because(format!("{} does not say how far it has come", journal.display())),
+            again(imported).because(format!("{} does not say how far it has come", journal.display())),
             "look for the last line that is stored, then go on with --from-line behind it".into(),
         ),
     }
@@ -385,13 +399,20 @@ impl Import {
             let Reply { status, retry_after, body } = reply;
             let verdict: Verdict =
                 serde_json::from_slice(&body).map_err(|error| unsure(client::not_understood(error)))?;
-            let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0;
+            let is_in_doubt = verdict.errors.iter().any(|error| error.error.contains(DISK_ERROR));
+            let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0 && !is_in_doubt;
             if !is_busy {
                 if !matches!(status, 200 | 400) {
                     let why = verdict.errors.last().map(|error| error.error.clone()).unwrap_or_default();
                     let failure = Failure::new(format!("the server stopped at lines {first} to {last}"));
                     let failure = failure.because(text::one_line(&why).into_owned());
-                    return Err(if verdict.accepted == 0 { so_far(failure) } else { unsure(failure) });
+                    let is_known = verdict.accepted == 0 && !is_in_doubt;
+                    return Err(if is_known { so_far(failure) } else { unsure(failure) });
+                }
+                if verdict.accepted + verdict.rejected < batch.numbers.len() as u64 {
+                    let failure =
+                        format!("the server does not tell what became of all lines {first} to {last}");
+                    return Err(unsure(Failure::new(failure)));
                 }
                 break verdict;
             }

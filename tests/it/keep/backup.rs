@@ -150,6 +150,56 @@ fn a_running_server_keeps_its_folder() {
     assert!(!place.path().join("new").exists(), "a folder for what cannot be restored");
 }
 
+/// It may be large, and the disk full for it.
+#[test]
+fn what_fails_leaves_nothing() {
+    let mut kept = Kept::sqlite(&[]);
+    kept.fill(lines(10_000, "x"));
+    let place = TempDir::new().unwrap();
+    let (backup, new) = (place.path().join("backup.db"), place.path().join("new"));
+    succeeded(&back_up(kept.folder.path(), &backup));
+    let second = place.path().join("second.db");
+    let limited = |arguments: [&str; 4]| {
+        // A process that ignores the signal gets an error, as on a full disk.
+        let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", script, env!("CARGO_BIN_EXE_logboom")]).args(arguments).output().unwrap()
+    };
+    failed(&limited(["backup", text(&second), "--data-dir", text(kept.folder.path())]), "cannot back up");
+    assert_eq!(files(place.path()), ["backup.db"]);
+    failed(&limited(["restore", text(&backup), "--data-dir", text(&new)]), "cannot restore");
+    assert_eq!(files(&new), ["lock"]);
+    // Nor is a damaged one kept, however whole it is otherwise.
+    assert_eq!(kept.server.stop(), 0);
+    let database = kept.folder.path().join("logboom.db");
+    let mut bytes = fs::read(&database).unwrap();
+    let middle = bytes.len() / 2 / 8192 * 8192;
+    bytes[middle..middle + 8192].fill(0x55);
+    fs::write(&database, bytes).unwrap();
+    failed(&back_up(kept.folder.path(), &second), "cannot back up");
+    assert_eq!(files(place.path()), ["backup.db", "new"]);
+    succeeded(&restore(&backup, &new));
+}
+
+/// SQLite would undo in the backup what stands in a journal of the database before.
+#[test]
+fn a_journal_of_another_database_is_not_left_beside_a_backup() {
+    let kept = Kept::sqlite(&[]);
+    kept.fill(lines(100, "x"));
+    let place = TempDir::new().unwrap();
+    let (backup, new) = (place.path().join("backup.db"), place.path().join("new"));
+    succeeded(&back_up(kept.folder.path(), &backup));
+    fs::create_dir(&new).unwrap();
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let left = new.join(format!("logboom.db{suffix}"));
+        fs::write(&left, "left").unwrap();
+        failed(&restore(&backup, &new), &format!("logboom.db{suffix} is there already"));
+        fs::remove_file(left).unwrap();
+    }
+    fs::write(place.path().join("backup.db-journal"), "hot").unwrap();
+    failed(&restore(&backup, &new), "backup.db-journal belongs to it");
+}
+
 /// Kills a command once a file is there, and tells whether it was still under way.
 fn kill_when_there(arguments: &[&str], draft: &Path) {
     let mut child = command(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();

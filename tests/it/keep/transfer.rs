@@ -329,6 +329,85 @@ fn an_export_that_breaks_off_leaves_no_file() {
     // The second request has no body, and its answer never comes.
     let output = super::logboom(&["export", "-o", path.to_str().unwrap(), "--url", &url]);
     assert!(!output.status.success());
-    assert!(!path.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it takes no room either");
     drop(bodies);
+}
+
+#[test]
+fn one_file_is_imported_once_at_a_time() {
+    let kept = Kept::sqlite(&[]);
+    let folder = TempDir::new().unwrap();
+    let (path, journal) = (folder.path().join("many.ndjson"), folder.path().join("many.ndjson.importing"));
+    let file = path.to_str().unwrap();
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+    let mut child = super::command(&["import", file, "--url", &kept.server.url()]).spawn().unwrap();
+    let mut pipe = fs::File::options().write(true).open(&path).unwrap();
+    eventually("it has begun", || {
+        fs::read_to_string(&journal).is_ok_and(|text| !text.is_empty()).then_some(())
+    });
+    for arguments in [&["import", file][..], &["import", file, "--from-line", "1"]] {
+        failed(&kept.server.cli(arguments), "another import of it is under way");
+    }
+    for n in 0..10 {
+        writeln!(pipe, "{{\"timestamp\":\"2026-11-20T10:00:00Z\",\"message\":\"event {n}\"}}").unwrap();
+    }
+    drop(pipe);
+    assert!(child.wait().unwrap().success());
+    kept.server.flush();
+    assert_eq!(kept.count(), 10);
+    assert!(!journal.exists());
+}
+
+#[test]
+fn what_a_server_leaves_open_is_looked_for_by_a_person() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("two.ndjson");
+    let line = r#"{"timestamp":"2026-11-20T10:00:00Z","message":"a"}"#;
+    fs::write(&path, format!("{line}\n{line}\n")).unwrap();
+    let error = "the spool has stopped after a disk error: input/output error";
+    for (status, body) in [
+        // A restart of the server may find them.
+        (
+            "503 Service Unavailable",
+            json!({ "accepted": 0, "rejected": 2, "errors": [{ "line": 0, "error": error }] }),
+        ),
+        // Somebody on the way has broken off.
+        (
+            "400 Bad Request",
+            json!({ "accepted": 0, "rejected": 0, "errors": [{ "line": 0, "error": "broken" }] }),
+        ),
+        ("200 OK", json!({ "accepted": 1, "rejected": 0, "errors": [] })),
+    ] {
+        let (url, bodies) = answering(&[&answer(status, &body.to_string())]);
+        let output = super::logboom(&["import", path.to_str().unwrap(), "--url", &url, "--from-line", "1"]);
+        failed(&output, "lines 1 to 2 may be stored or not");
+        assert_eq!(bodies.join().unwrap().len(), 1, "{body}");
+    }
+}
+
+#[test]
+fn what_stands_before_the_damage_of_a_file_is_imported() {
+    let kept = Kept::sqlite(&[]);
+    let folder = TempDir::new().unwrap();
+    kept.fill(lines(5000, "secret"));
+    let whole = folder.path().join("whole.ndjson.gz");
+    export(&kept, &whole);
+    let path = folder.path().join("cut.ndjson.gz");
+    let bytes = fs::read(&whole).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1000]).unwrap();
+    let target = Kept::sqlite(&[]);
+    let output = target.server.cli(&["import", path.to_str().unwrap()]);
+    failed(&output, "cannot read");
+    target.server.flush();
+    let stored = target.count();
+    assert!(stored > 1500 && !stored.is_multiple_of(1500), "{stored}");
+    failed(&output, &format!("--from-line {} goes on there", stored + 1));
+    succeeded(&target.server.cli(&[
+        "import",
+        whole.to_str().unwrap(),
+        "--from-line",
+        &(stored + 1).to_string(),
+    ]));
+    target.server.flush();
+    assert_eq!(contents(&target), contents(&kept));
 }
