@@ -168,7 +168,7 @@ impl Counts {
     fn add_text(&mut self, text: &str, time: i64, records: u64) {
         match self.by {
             By::Severity => {
-                self.add(severity::name_of_range(text.parse().unwrap_or_default()), time, records)
+                self.add(severity::name_of_range(text.parse().unwrap_or_default()), time, records);
             }
             By::Field(_) => self.add(text, time, records),
         }
