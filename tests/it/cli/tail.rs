@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -155,22 +156,31 @@ fn what_was_missed_is_told() {
     }
     server.flush();
     eventually("the segments are released", || (server.status()["spool"]["segments"] == 1).then_some(()));
-    let Tail { out, err, .. } = &mut tail;
-    let (ids, missed) = std::thread::scope(|scope| {
-        let missed = scope.spawn(|| {
-            let line = err.next().unwrap().unwrap();
-            server.post("{\"message\":\"last\"}");
-            let count = line.strip_prefix("logboom: missed ").unwrap().strip_suffix(" records").unwrap();
-            count.parse::<u64>().unwrap()
+    let is_shown = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // What is missed may be all that there is: it goes on with what comes then.
+        scope.spawn(|| {
+            eventually("one is shown", || {
+                server.post("{\"message\":\"last\"}");
+                is_shown.load(Relaxed).then_some(())
+            });
         });
-        while ids.last() != Some(&40_001) {
-            let line = out.as_mut().unwrap().next().unwrap().unwrap();
-            ids.push(serde_json::from_str::<Value>(&line).unwrap()["id"].as_u64().unwrap());
+        while ids.last() <= Some(&40_000) {
+            ids.push(tail.id());
         }
-        (ids, missed.join().unwrap())
+        is_shown.store(true, Relaxed);
     });
+    let _ = tail.child.kill();
+    // Each is told before what comes after it is shown.
+    let missed = tail.err.by_ref().map(|line| {
+        let line = line.unwrap();
+        let count = line.strip_prefix("logboom: missed ").unwrap().strip_suffix(" records").unwrap();
+        count.parse::<u64>().unwrap()
+    });
+    let missed: u64 = missed.sum();
+    assert!(missed > 0, "the reader was not slow enough for the test");
     assert!(ids.is_sorted());
-    assert_eq!(missed + ids.len() as u64, 40_001);
+    assert_eq!(missed + ids.len() as u64, *ids.last().unwrap());
 }
 
 #[test]
