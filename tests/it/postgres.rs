@@ -310,7 +310,7 @@ fn a_service_says_where_the_server_is() {
     assert_eq!(server.stop(), 0);
     check(&database, &keys);
     let mut server = named("theirs").spawn(&folder.path().join("data"));
-    assert_eq!(server.child.wait().unwrap().code(), Some(2));
+    assert_eq!(server.exit_code(), Some(2));
     assert!(server.log().contains("the service `theirs` is not defined"), "{}", server.log());
 }
 
