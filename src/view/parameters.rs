@@ -21,19 +21,24 @@ impl<'a> Parameters<'a> {
         Parameters { given: form_urlencoded::parse(query.as_bytes()).collect(), known: Vec::new() }
     }
 
-    /// The text of a parameter, unless it is empty; of several with that name, the last.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+    /// What is given for a parameter; of several with that name, the last.
+    fn given(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         self.known.push(name);
         let mut text = None;
         while let Some(at) = self.given.iter().position(|(own, _)| own == name) {
             text = Some(self.given.remove(at).1);
         }
-        text.filter(|text| !text.is_empty())
+        text
+    }
+
+    /// The text of a parameter, unless it is empty.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        self.given(name).filter(|text| !text.is_empty())
     }
 
     /// A whole number from 0.
     pub(super) fn number(&mut self, name: &'static str) -> Result<Option<u64>, Refusal> {
-        self.text(name).map(|text| number(name, &text)).transpose()
+        self.given(name).map(|text| number(name, &text)).transpose()
     }
 
     /// One of some words; the first of them unless given.
@@ -42,7 +47,7 @@ impl<'a> Parameters<'a> {
         name: &'static str,
         words: &[&'static str],
     ) -> Result<&'static str, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(words[0]) };
+        let Some(text) = self.given(name) else { return Ok(words[0]) };
         let word = words.iter().find(|word| **word == text).copied();
         word.ok_or_else(|| {
             bad(&format!("the {name} `{text}` is not known"), &format!("{} are", listed(words)))
@@ -162,6 +167,8 @@ mod tests {
         assert_eq!(parameters.number("a").unwrap(), Some(3));
         assert_eq!(parameters.text("c"), None);
         assert!(parameters.end().is_err());
+        assert!(Parameters::parse("limit=").number("limit").is_err());
+        assert!(Parameters::parse("order=").word("order", &["desc", "asc"]).is_err());
         assert_eq!(listed(&["q", "since", "until"]), "q, since and until");
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -340,7 +340,8 @@ fn one_file_is_imported_once_at_a_time() {
     let (path, journal) = (folder.path().join("many.ndjson"), folder.path().join("many.ndjson.importing"));
     let file = path.to_str().unwrap();
     assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
-    let mut child = super::command(&["import", file, "--url", &kept.server.url()]).spawn().unwrap();
+    let mut import = super::command(&["import", file, "--url", &kept.server.url()]);
+    let mut child = import.stdout(Stdio::null()).spawn().unwrap();
     let mut pipe = fs::File::options().write(true).open(&path).unwrap();
     eventually("it has begun", || {
         fs::read_to_string(&journal).is_ok_and(|text| !text.is_empty()).then_some(())
