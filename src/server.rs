@@ -4,18 +4,17 @@
 //! `Host`, or `Sec-Fetch-Site: cross-site`) is refused, so that no page that somebody opens can write records or read them.
 //! Only the web page itself, which holds no records, is given to who follows a link.
 
+pub mod stream;
 mod turn;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -42,7 +41,7 @@ use crate::view::{self, Ask, View, page};
 use turn::{Answer, Exchange, Turn};
 
 /// The body of an answer: whole, or streamed.
-pub type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+pub type Body = Either<Full<Bytes>, stream::Stream>;
 
 /// What the connections of one listener answer from.
 pub struct Server {

@@ -4,12 +4,10 @@
 //! length, as long as it goes on: where for the time of a query nothing is found, or the client takes nothing, it is broken off,
 //! so that it cannot be taken for whole. No answer keeps more than a few slices.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Either;
-use http_body_util::channel::{Channel, Sender};
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
@@ -22,6 +20,7 @@ use super::scan::{Scan, Sink};
 use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::record::{RecordId, RecordRef, json};
+use crate::server::stream::{Sender, stream};
 use crate::server::{Body, HangUp};
 
 /// What records look like.
@@ -159,10 +158,10 @@ impl Answer {
         if !self.is_done() {
             self = self.slice().await?;
         }
-        let (mut sender, body) = Channel::new(1);
+        let (sender, body) = stream();
         let start = self.piece();
         if !start.is_empty() {
-            let _ = sender.send_data(start).await; // the channel has room for one
+            let _ = sender.send(start).await; // there is room for one
         }
         tokio::spawn(self.send(sender, open));
         Ok(answer.map(|()| Either::Right(body)))
@@ -192,15 +191,15 @@ impl Answer {
     }
 
     /// Sends the rest of the answer, at the pace of the client, within bounds. Once the client has gone, the search ends at once.
-    async fn send(self, mut sender: Sender<Bytes, io::Error>, open: Open) {
+    async fn send(self, sender: Sender, open: Open) {
         let mut hang_up = open.hang_up.clone();
         let outcome = tokio::select! {
-            outcome = self.send_rest(&mut sender) => outcome,
+            outcome = self.send_rest(&sender) => outcome,
             () = hang_up.gone() => Some(Outcome::Gone),
         };
         match outcome {
-            Some(Outcome::Whole | Outcome::Gone) => {}
-            Some(Outcome::BrokenOff) => sender.abort(io::Error::other("the query was not complete")),
+            Some(Outcome::Whole) => sender.end(),
+            Some(Outcome::Gone | Outcome::BrokenOff) => {}
             None => {
                 tracing::info!("the answer to a query was not read in time: its connection is closed");
                 open.hang_up.now();
@@ -209,7 +208,7 @@ impl Answer {
     }
 
     /// Nothing where the client does not read.
-    async fn send_rest(mut self, sender: &mut Sender<Bytes, io::Error>) -> Option<Outcome> {
+    async fn send_rest(mut self, sender: &Sender) -> Option<Outcome> {
         while !self.is_done() {
             if self.scan.is_late() {
                 if !self.records.form.is_stream() {
@@ -227,7 +226,7 @@ impl Answer {
             if piece.is_empty() {
                 continue;
             }
-            if timeout_at(read_until, sender.send_data(piece)).await.ok()?.is_err() {
+            if !timeout_at(read_until, sender.send(piece)).await.ok()? {
                 return Some(Outcome::Gone);
             }
             if self.records.form.is_stream() {
@@ -235,7 +234,7 @@ impl Answer {
             }
         }
         if !self.records.form.is_stream() {
-            let _ = timeout_at(self.read_until(), sender.send_data(self.end().into())).await.ok()?; // the client may have gone
+            timeout_at(self.read_until(), sender.send(self.end().into())).await.ok()?; // the client may have gone
         }
         Some(Outcome::Whole)
     }

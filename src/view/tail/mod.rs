@@ -32,7 +32,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Either;
-use http_body_util::channel::Channel;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -41,6 +40,7 @@ use super::parameters::{Parameters, number};
 use super::{Ask, Refusal, View};
 use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::record::RecordId;
+use crate::server::stream::stream;
 use crate::server::{Body, problem};
 use crate::spool::{Place, Spectator, Spool};
 use crate::store::Search;
@@ -183,7 +183,7 @@ impl View {
             Err(refusal) => return *refusal,
         };
         let Some(seat) = self.tails.join(wanted, start) else { return too_many() };
-        let (sender, body) = Channel::new(1);
+        let (sender, body) = stream();
         tokio::spawn(Relay::new(seat, ask.hang_up.clone(), self.tails.stop.clone()).run(sender));
         let answer = Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")

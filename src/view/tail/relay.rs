@@ -1,9 +1,7 @@
 //! Sends what is in one tail's mailbox, at the pace of its client.
 
-use std::io;
 use std::time::Duration;
 
-use http_body_util::channel::Sender;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -11,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::Seat;
 use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
 use crate::server::HangUp;
+use crate::server::stream::Sender;
 
 const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
 const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
@@ -28,7 +27,7 @@ impl Relay {
     }
 
     /// Until the client has gone, or the server stops; then the stream ends with the place to go on from.
-    pub(super) async fn run(mut self, mut sender: Sender<Bytes, io::Error>) {
+    pub(super) async fn run(mut self, sender: Sender) {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_over = false;
@@ -47,23 +46,24 @@ impl Relay {
             if taken.was_full {
                 self.seat.shared.changed.notify_one();
             }
-            if !taken.events.is_empty() && !self.send(taken.events, &mut sender).await {
+            if !taken.events.is_empty() && !self.send(taken.events, &sender).await {
                 return;
             }
             is_over |= taken.is_closed;
         }
+        sender.end();
     }
 
     /// Says whether the client takes part any more.
-    async fn send(&mut self, events: Vec<u8>, sender: &mut Sender<Bytes, io::Error>) -> bool {
+    async fn send(&mut self, events: Vec<u8>, sender: &Sender) -> bool {
         let sent = tokio::select! {
             biased;
-            sent = timeout(STALL_MAX, sender.send_data(Bytes::from(events))) => sent.ok(),
+            sent = timeout(STALL_MAX, sender.send(Bytes::from(events))) => sent.ok(),
             () = self.hang_up.gone() => return false,
             _ = self.stop.wait_for(|stop| *stop) => None, // who does not read now is not waited for
         };
         match sent {
-            Some(sent) => sent.is_ok(),
+            Some(is_wanted) => is_wanted,
             None => {
                 tracing::info!("a tail was not read: its connection is closed");
                 self.hang_up.now();
