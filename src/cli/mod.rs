@@ -11,10 +11,12 @@ mod delete;
 mod documents;
 mod draft;
 mod events;
+mod export;
 mod fields;
 mod flow;
 mod grid;
 mod highlight;
+mod import;
 mod interrupts;
 mod output;
 mod pager;
@@ -33,7 +35,6 @@ mod table;
 mod tail;
 mod terminal;
 mod text;
-mod transfer;
 mod writer;
 
 #[cfg(test)]
@@ -88,8 +89,8 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "delete" => delete::run(matches, &mut Output::stdout(matches)),
         "backup" => backup::back_up(matches, &mut Output::stdout(matches)),
         "restore" => backup::restore(matches, &mut Output::stdout(matches)),
-        "export" => transfer::export(matches, &mut Output::stdout(matches)),
-        "import" => transfer::import(matches, &mut Output::stdout(matches)),
+        "export" => export::export(matches, &mut Output::stdout(matches)),
+        "import" => import::import(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
         "spool" => read_spool(matches),
         "completions" => documents::print_completions(matches, &mut Output::stdout(matches)),

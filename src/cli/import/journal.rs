@@ -1,0 +1,163 @@
+//! How far an import has come, in a file beside the one that is imported, until all of it was sent: whoever begins anew after a crash is
+//! told where to go on, instead of doubling what is there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::cli::draft::hold;
+use crate::disk::{beside, keep_name};
+use crate::failure::Failure;
+
+/// The first line that may not be stored, and the last one that may be. Both numbers have a fixed width, and one write puts new ones over the old: whenever this ends, whole
+/// numbers stand there.
+pub(super) struct Journal {
+    file: Option<File>,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent. Two imports of one file
+    /// at once would send everything twice.
+    pub(super) fn begin(imported: &Path, from: Option<u64>) -> Result<Journal, Failure> {
+        let path = beside(imported, ".importing");
+        if imported.as_os_str() == "-" {
+            return Ok(Journal { file: None, path });
+        }
+        let taken = match take(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(again(imported).because("another import of it is under way"));
+            }
+            taken => taken,
+        };
+        if from.is_none() {
+            refuse_to_repeat(imported, &path)?;
+        }
+        let begun = taken.and_then(|file| {
+            let journal = Journal { file: Some(file), path: path.clone() };
+            journal.put(from.unwrap_or(1), 0).map(|()| journal).inspect_err(|_| {
+                let _ = fs::remove_file(&path); // or it would tell of this import what it told of one before
+            })
+        });
+        begun.or_else(|error| {
+            let _ = writeln!(
+                io::stderr(),
+                "cannot write {}: {error}: should this end before its time, nobody will know how far it has come",
+                path.display()
+            );
+            Ok(Journal { file: None, path })
+        })
+    }
+
+    /// Lines from `first` to `last` may be stored from now on, and those before are.
+    pub(super) fn write(&self, first: u64, last: u64) -> Result<(), Failure> {
+        self.put(first, last)
+            .map_err(|error| Failure::new(format!("cannot write {}", self.path.display())).because(error))
+    }
+
+    fn put(&self, first: u64, last: u64) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.write_all_at(format!("{first:20} {last:20}\n").as_bytes(), 0)?;
+        file.sync_data()
+    }
+
+    pub(super) fn end(self) {
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.path); // somebody may have done so
+        }
+    }
+}
+
+/// Opens a journal for one import alone, under a name that outlasts a crash; what is in it stays.
+fn take(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    hold(&file, path)?;
+    keep_name(path)?;
+    Ok(file)
+}
+
+fn again(imported: &Path) -> Failure {
+    Failure::new(format!("cannot import {} once more", imported.display()))
+}
+
+/// Fails where a journal tells that something was sent, or cannot be read.
+fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
+    let refused =
+        |failure: Failure, hint: String| Err(failure.hint(format!("{hint}; --from-line 1 begins anew")));
+    let known = match fs::read_to_string(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        known => known
+            .map_err(|error| Failure::new(format!("cannot read {}", journal.display())).because(error))?,
+    };
+    let numbers: Vec<_> = known.split_whitespace().map(str::parse::<u64>).collect();
+    match numbers[..] {
+        [] | [Ok(1), Ok(0)] => Ok(()), // nothing was sent
+        [Ok(first), Ok(last)] => {
+            refused(again(imported).because("an import of it has not come to its end"), go_on(first, last))
+        }
+        _ => refused(
+            again(imported).because(format!("{} does not say how far it has come", journal.display())),
+            "look for the last line that is stored, then go on with --from-line behind it".into(),
+        ),
+    }
+}
+
+/// What to do where lines before `first` are stored, and those up to `last` may be.
+pub(super) fn go_on(first: u64, last: u64) -> String {
+    if last < first {
+        return format!("everything before line {first} was sent; --from-line {first} goes on there");
+    }
+    format!(
+        "lines {first} to {last} may be stored or not: look for the last of them, then go on with --from-line {first}, or \
+         --from-line {}",
+        last + 1
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::thread;
+
+    use super::*;
+
+    /// Else somebody who begins anew after a kill would have everything twice.
+    #[test]
+    fn a_journal_is_whole_at_every_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("many.ndjson");
+        let journal = Journal::begin(&file, None).unwrap();
+        let length = || fs::metadata(&journal.path).unwrap().len();
+        let (whole, is_done) = (length(), AtomicBool::new(false));
+        let lengths = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Relaxed) {
+                    journal.write(2, 0).unwrap();
+                    journal.write(2, u64::MAX).unwrap();
+                }
+            });
+            let lengths: HashSet<u64> = (0..50_000).map(|_| length()).collect();
+            is_done.store(true, Relaxed);
+            lengths
+        });
+        assert_eq!(lengths, HashSet::from([whole]));
+        assert_eq!(fs::read_to_string(&journal.path).unwrap(), format!("{:20} {}\n", 2, u64::MAX));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_understood_is_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("many.ndjson");
+        let journal = beside(&file, ".importing");
+        for (known, is_refused) in
+            [("", false), ("1 0\n", false), ("1", true), ("7 x", true), ("1501 0", true), ("1 1500", true)]
+        {
+            fs::write(&journal, known).unwrap();
+            assert_eq!(Journal::begin(&file, None).is_err(), is_refused, "{known}");
+            fs::write(&journal, known).unwrap();
+            assert!(Journal::begin(&file, Some(1501)).is_ok(), "{known}");
+        }
+    }
+}

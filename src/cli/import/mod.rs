@@ -1,0 +1,191 @@
+//! `logboom import`: records that an export wrote. They go in batches that the server stores whole or not at all. Nothing is sent twice
+//! on its own account: where the outcome of a batch is not known, a person decides. The [`Journal`] tells how far it has come.
+
+mod journal;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use indicatif::ProgressBar;
+use serde::Deserialize;
+
+use self::journal::{Journal, go_on};
+use super::client::{self, Client, Reply};
+use super::output::{self, Output};
+use super::status::counted;
+use super::{progress, text};
+use crate::failure::Failure;
+use crate::ingest::http::EXPORTED;
+use crate::limits::{
+    ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX,
+};
+use crate::spool::DISK_ERROR;
+
+/// Sends what an export wrote.
+pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let path = matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default();
+    let failed = |error: io::Error| Failure::new(format!("cannot read {}", path.display())).because(error);
+    let (mut lines, bar) = open(&path).map_err(failed)?;
+    let first = matches.get_one::<u64>("from-line").copied().unwrap_or(1);
+    let client = Client::new(matches)?;
+    let journal = Journal::begin(&path, matches.get_one("from-line").copied())?;
+    let mut import = Import { client, journal, accepted: 0, rejected: 0 };
+    let (mut batch, mut line, mut number) = (Batch::default(), Vec::new(), 0);
+    let end = loop {
+        let next = next_line(&mut *lines, &mut line);
+        let is_last = !matches!(next, Ok(true));
+        number += u64::from(!is_last);
+        let is_wanted = number >= first && !line.iter().all(u8::is_ascii_whitespace);
+        let is_full = batch.body.len() + line.len() >= IMPORT_BATCH_BYTES
+            || batch.numbers.len() >= IMPORT_BATCH_RECORDS;
+        if is_last || is_full {
+            import.send(&mut batch, &bar)?;
+        }
+        if is_last {
+            break next;
+        }
+        if is_wanted {
+            batch.push(number, &line);
+        }
+    };
+    bar.finish_and_clear();
+    end.map_err(|error| failed(error).hint(go_on(first.max(number + 1), 0)))?;
+    let Import { accepted, rejected, journal, .. } = import;
+    journal.end();
+    writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
+    output.finish()?;
+    if rejected == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} of {number} refused", counted(rejected, "line")))
+        .because("they are not what `logboom export` writes; the reasons are above"))
+}
+
+/// The lines of a file, and a bar of how far it was read; `-` is standard input.
+fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(io::stdin().lock()), progress::of_records("importing")));
+    }
+    let file = File::open(path)?;
+    let bar = progress::of_bytes("importing", file.metadata()?.len());
+    let file = bar.wrap_read(file);
+    let plain: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(file)?),
+        _ => Box::new(file),
+    };
+    Ok((Box::new(BufReader::new(plain)), bar))
+}
+
+/// Reads a line, without its end; false at the end of all.
+fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let length = lines.take(ANSWER_LINE_BYTES_MAX).read_until(b'\n', line)?;
+    if length as u64 == ANSWER_LINE_BYTES_MAX {
+        return Err(io::Error::other("a line is longer than any record"));
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(length > 0)
+}
+
+/// Lines that are sent at once, and their numbers in the file.
+#[derive(Default)]
+struct Batch {
+    body: Vec<u8>,
+    numbers: Vec<u64>,
+}
+
+impl Batch {
+    fn push(&mut self, number: u64, line: &[u8]) {
+        self.body.extend_from_slice(line);
+        self.body.push(b'\n');
+        self.numbers.push(number);
+    }
+}
+
+/// What the server says of a batch.
+#[derive(Deserialize)]
+struct Verdict {
+    accepted: u64,
+    rejected: u64,
+    errors: Vec<LineError>,
+}
+
+#[derive(Deserialize)]
+struct LineError {
+    line: usize,
+    error: String,
+}
+
+struct Import {
+    client: Client,
+    journal: Journal,
+    accepted: u64,
+    rejected: u64,
+}
+
+impl Import {
+    fn send(&mut self, batch: &mut Batch, bar: &ProgressBar) -> Result<(), Failure> {
+        let (Some(first), Some(last)) = (batch.numbers.first(), batch.numbers.last()) else { return Ok(()) };
+        let (first, last) = (*first, *last);
+        let so_far = |failure: Failure| {
+            let _ = self.journal.write(first, 0); // else it says less than is known
+            failure.hint(go_on(first, 0))
+        };
+        let unsure = |failure: Failure| failure.hint(go_on(first, last));
+        self.journal.write(first, last).map_err(|failure| failure.hint(go_on(first, 0)))?;
+        let start = Instant::now();
+        let verdict = loop {
+            let reply = self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(|failure| {
+                if failure.to_string().contains("Connection refused") {
+                    return so_far(failure);
+                }
+                unsure(failure)
+            })?;
+            let Reply { status, retry_after, body } = reply;
+            let verdict: Verdict =
+                serde_json::from_slice(&body).map_err(|error| unsure(client::not_understood(error)))?;
+            let is_in_doubt = verdict.errors.iter().any(|error| error.error.contains(DISK_ERROR));
+            let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0 && !is_in_doubt;
+            if !is_busy {
+                if !matches!(status, 200 | 400) {
+                    let why = verdict.errors.last().map(|error| error.error.clone()).unwrap_or_default();
+                    let failure = Failure::new(format!("the server stopped at lines {first} to {last}"));
+                    let failure = failure.because(text::one_line(&why).into_owned());
+                    let is_known = verdict.accepted == 0 && !is_in_doubt;
+                    return Err(if is_known { so_far(failure) } else { unsure(failure) });
+                }
+                if verdict.accepted + verdict.rejected < batch.numbers.len() as u64 {
+                    let failure =
+                        format!("the server does not tell what became of all lines {first} to {last}");
+                    return Err(unsure(Failure::new(failure)));
+                }
+                break verdict;
+            }
+            if start.elapsed() > Duration::from_secs(IMPORT_WAIT_SECONDS_MAX) {
+                return Err(so_far(Failure::new("the server takes no more records")));
+            }
+            sleep(Duration::from_secs(retry_after.unwrap_or(1)));
+        };
+        self.journal.write(last + 1, 0).map_err(|failure| failure.hint(go_on(last + 1, 0)))?;
+        self.accepted += verdict.accepted;
+        self.rejected += verdict.rejected;
+        bar.suspend(|| {
+            for LineError { line, error } in &verdict.errors {
+                // A bar that cannot be drawn over is no reason to stop.
+                let number = line.checked_sub(1).and_then(|line| batch.numbers.get(line)).unwrap_or(&first);
+                let _ = writeln!(io::stderr(), "line {number}: {}", text::one_line(error));
+            }
+        });
+        batch.body.clear();
+        batch.numbers.clear();
+        Ok(())
+    }
+}
