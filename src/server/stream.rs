@@ -63,22 +63,34 @@ impl Body for Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use http_body_util::BodyExt;
 
     use super::*;
 
+    /// It is looked for all the time, so that it often comes in the middle of a look.
     #[test]
     fn the_last_piece_comes_however_soon_the_end_follows() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-        runtime.block_on(async {
-            for _ in 0..20_000 {
-                let (sender, stream) = stream();
-                let receiving = tokio::spawn(stream.collect());
-                assert!(sender.send(Bytes::from_static(b"the last")).await);
+        let (hand_over, senders) = std::sync::mpsc::channel::<Sender>();
+        std::thread::spawn(move || {
+            for sender in senders {
+                sender.pieces.try_send(Bytes::from_static(b"the last")).unwrap();
                 sender.end();
-                assert_eq!(receiving.await.unwrap().unwrap().to_bytes(), "the last");
             }
         });
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..20_000 {
+            let (sender, mut stream) = stream();
+            hand_over.send(sender).unwrap();
+            let mut next = || loop {
+                if let Poll::Ready(frame) = Pin::new(&mut stream).poll_frame(&mut context) {
+                    break frame.map(|frame| frame.unwrap().into_data().unwrap());
+                }
+            };
+            assert_eq!(next().unwrap(), "the last");
+            assert_eq!(next(), None);
+        }
     }
 
     #[test]
