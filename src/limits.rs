@@ -30,10 +30,48 @@ pub const ATTRIBUTES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// (OpenTelemetry's SDKs stop at 128.)
 pub const ATTRIBUTES_MAX: usize = 1024;
 
+// log
+
+/// Lines of the program's own log that wait for standard error: as much as four full pipes hold, a burst at the start of a
+/// large deployment. Further lines are counted.
+pub const LOG_BUFFER_BYTES_MAX: usize = 256 << 10;
+
+/// Written to standard error at once: what POSIX guarantees (`PIPE_BUF` of Linux) to fit into a pipe that is writable.
+pub const LOG_WRITE_BYTES_MAX: usize = 4096;
+
+/// One line: an error text of a database may be as long as the database likes.
+pub const LOG_LINE_BYTES_MAX: usize = 32 << 10;
+
+/// How long until standard error is tried again after it has taken nothing.
+pub const LOG_RETRY_MILLISECONDS: u64 = 250;
+
+/// How long the end of the program waits for a standard error that takes nothing.
+pub const LOG_END_MILLISECONDS_MAX: u64 = 500;
+
+/// Lines of one kind that clients can cause (see [`crate::log::Kind`]) in one interval: enough to see what is wrong. A
+/// stranger that connects 10,000 times a second wrote 1.1 MB/s without it.
+pub const LOG_LINES_PER_INTERVAL_MAX: u32 = 10;
+
+/// That interval; after it one line says how many were left out.
+pub const LOG_INTERVAL_SECONDS: u64 = 60;
+
 // ingest
 
 /// What a dead letter keeps of the input.
 pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
+
+/// Dead letters of one connection in a minute. A frame of 4 bytes becomes some 500 bytes of database, and a client sends
+/// a million frames a second; one a second shows what it sends. Further inputs are only counted.
+pub const DEAD_LETTERS_PER_CONNECTION_MAX: u32 = 60;
+
+/// Dead letters of one source in a minute, however many connections it has: less than 1 GB a day in a database.
+pub const DEAD_LETTERS_PER_SOURCE_MAX: u32 = 300;
+
+/// Bytes of inputs that the dead letters of one source keep in a minute: more than as many ordinary records have.
+pub const DEAD_LETTERS_BYTES_PER_SOURCE_MAX: usize = 512 << 10;
+
+/// The minute of these ceilings.
+pub const DEAD_LETTERS_INTERVAL_SECONDS: u64 = 60;
 
 /// The labels of a listener, which each of its records repeats.
 pub const LABELS_BYTES_MAX: usize = 512;

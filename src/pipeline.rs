@@ -8,7 +8,6 @@
 mod data_dir;
 mod descriptors;
 mod listen;
-mod log;
 mod stores;
 
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::config::Config;
 use crate::disk::Folder;
 use crate::failure::Failure;
 use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::{Tails, View};
@@ -42,11 +42,13 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let result = runtime.block_on(serve(config, share, threads));
     // Whatever blocks still (a long query) must not hold up the end.
     runtime.shutdown_background();
+    log::finish();
     result
 }
 
 async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
     let started = Instant::now();
+    tokio::spawn(log::keep());
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;
@@ -175,6 +177,7 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
         tracing::warn!("stopped at once by a second signal");
+        log::finish();
         std::process::exit(1);
     }
 }

@@ -49,6 +49,7 @@ use clap::ArgMatches;
 
 use crate::config;
 use crate::failure::Failure;
+use crate::log;
 use output::Output;
 
 /// The whole program, from the arguments of the process to its exit code.
@@ -61,10 +62,19 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if output::is_reader_gone(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where stderr is closed, too, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            report(&failure, matches.subcommand_name() == Some("serve"));
             failure.exit_code()
         }
+    }
+}
+
+/// Writes a failure to standard error. It may hold texts of a server, a database or the configuration. If it cannot be
+/// written, the exit code still tells; a server does not wait for its reader either.
+fn report(failure: &Failure, is_server: bool) {
+    let text = failure.to_string();
+    match is_server {
+        true => log::print(&text),
+        false => drop(writeln!(std::io::stderr(), "{}", text::lines(&text))),
     }
 }
 

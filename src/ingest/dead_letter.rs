@@ -1,19 +1,66 @@
 //! Inputs that are no records become records that say so: stored, counted and found like any other, with the reason
 //! and the first of their bytes.
+//!
+//! A few bytes of input become a hundred times as many on disk, so there is a ceiling for each connection and each source
+//! ([`Allowance`]); beyond it inputs are only counted, by source and reason. See `Source::reject`.
+
+use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::attributes::Attributes;
 use super::{Arrival, Rejection};
-use crate::limits::DEAD_LETTER_BYTES_MAX;
+use crate::limits::{DEAD_LETTER_BYTES_MAX, DEAD_LETTERS_INTERVAL_SECONDS};
 use crate::record::{Batch, Origin, RecordRef, severity};
 
 /// The event name of dead letters: `event_name:logboom.dead_letter` finds them.
 pub const EVENT_NAME: &str = "logboom.dead_letter";
 
+/// How many dead letters a connection or a source may still make.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    /// When the interval began.
+    since: Option<Instant>,
+    /// Made since then, and the bytes of inputs that they keep.
+    letters: u32,
+    bytes: usize,
+}
+
+impl Allowance {
+    /// Whether an input may become a dead letter now, as one of `letters_max` that keep `bytes_max` in an interval.
+    pub(super) fn admits(
+        &mut self,
+        now: Instant,
+        input: &[u8],
+        (letters_max, bytes_max): (u32, usize),
+    ) -> bool {
+        let interval = Duration::from_secs(DEAD_LETTERS_INTERVAL_SECONDS);
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= interval) {
+            *self = Allowance { since: Some(now), ..Allowance::default() };
+        }
+        let bytes = self.bytes.saturating_add(kept_bytes(input));
+        let is_admitted = self.letters < letters_max && bytes <= bytes_max;
+        if is_admitted {
+            self.letters += 1;
+            self.bytes = bytes;
+        }
+        is_admitted
+    }
+}
+
+fn kept_bytes(input: &[u8]) -> usize {
+    input.len().min(DEAD_LETTER_BYTES_MAX)
+}
+
 /// Pushes a dead letter: `input` from `source` was rejected.
-pub fn push(batch: &mut Batch, arrival: &Arrival<'_>, source: &str, rejection: &Rejection, input: &[u8]) {
-    let kept = &input[..input.len().min(DEAD_LETTER_BYTES_MAX)];
+pub(super) fn push(
+    batch: &mut Batch,
+    arrival: &Arrival<'_>,
+    source: &str,
+    rejection: &Rejection,
+    input: &[u8],
+) {
+    let kept = &input[..kept_bytes(input)];
     let mut attributes = Attributes::default();
     attributes.start(arrival.labels);
     attributes.text("dead_letter.reason", rejection.reason);
@@ -38,4 +85,24 @@ pub fn push(batch: &mut Batch, arrival: &Arrival<'_>, source: &str, rejection: &
         attributes: attributes.finish(),
         ..RecordRef::default()
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_has_so_many_letters_and_bytes() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(DEAD_LETTERS_INTERVAL_SECONDS);
+        let admitted = |input: &[u8], max| {
+            let mut allowance = Allowance::default();
+            let mut count = |now| (0..1000).filter(|_| allowance.admits(now, input, max)).count();
+            [count(start), count(start), count(later)]
+        };
+        assert_eq!(admitted(b"", (10, 1000)), [10, 0, 10]);
+        assert_eq!(admitted(b"a", (1000, 20)), [20, 0, 20]);
+        let large = vec![0; 1 << 20];
+        assert_eq!(admitted(&large, (1000, 3 * DEAD_LETTER_BYTES_MAX)), [3, 0, 3], "what is kept counts");
+    }
 }

@@ -1,13 +1,18 @@
 //! What every listener needs besides its protocol: its labels, its counters, and the way into the spool.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::Arrival;
+use super::dead_letter::{self, Allowance};
+use super::{Arrival, Rejection};
 use crate::config::{Listener, WhenFull};
-use crate::limits::FULL_RETRY_MILLISECONDS;
+use crate::limits::{
+    DEAD_LETTERS_BYTES_PER_SOURCE_MAX, DEAD_LETTERS_PER_CONNECTION_MAX, DEAD_LETTERS_PER_SOURCE_MAX,
+    FULL_RETRY_MILLISECONDS,
+};
+use crate::log;
 use crate::metrics::SourceCounters;
 use crate::record::{Batch, json, time};
 use crate::spool::{AppendError, Receipt, Spool, Witness};
@@ -21,6 +26,8 @@ pub struct Source {
     /// For those who try again when the spool is full: what it refuses is not lost.
     patient_witness: Arc<dyn Witness>,
     when_full: WhenFull,
+    /// What is left of its dead letters.
+    letters: Mutex<Allowance>,
     service: String,
     host: Option<String>,
     labels: String,
@@ -71,6 +78,7 @@ impl Source {
             counters,
             spool,
             when_full,
+            letters: Mutex::default(),
             service: label("service").unwrap_or_default(),
             host: label("host"),
             labels: members(&listener.labels),
@@ -97,6 +105,38 @@ impl Source {
             process_id,
             labels: &self.labels,
         }
+    }
+
+    /// Counts an input of a client that cannot be told, and makes a dead letter of it unless its connection or the source
+    /// has made too many.
+    pub fn reject(
+        &self,
+        batch: &mut Batch,
+        arrival: &Arrival<'_>,
+        rejection: &Rejection,
+        input: &[u8],
+        connection: &mut Allowance,
+    ) {
+        self.counters.rejected.add(rejection.reason, 1);
+        let now = Instant::now();
+        let of_connection = (DEAD_LETTERS_PER_CONNECTION_MAX, DEAD_LETTERS_BYTES_PER_SOURCE_MAX);
+        if connection.admits(now, input, of_connection) && self.admits_letter(now, input) {
+            return dead_letter::push(batch, arrival, &self.counters.source, rejection, input);
+        }
+        self.counters.not_kept.add(rejection.reason, 1);
+        if log::admits(log::Kind::RejectedInput) {
+            tracing::warn!(
+                source = self.counters.source,
+                peer = arrival.host,
+                reason = rejection.reason,
+                "a rejected input is only counted: there are too many of them for a dead letter of each"
+            );
+        }
+    }
+
+    fn admits_letter(&self, now: Instant, input: &[u8]) -> bool {
+        let max = (DEAD_LETTERS_PER_SOURCE_MAX, DEAD_LETTERS_BYTES_PER_SOURCE_MAX);
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner).admits(now, input, max)
     }
 
     /// Appends for a client that waits to be told; fails where the records cannot become durable soon.

@@ -20,6 +20,7 @@ use crate::ingest::python::datagram::{self, Datagrams};
 use crate::ingest::python::stream::{self, Bounds, Stream};
 use crate::ingest::source::Source;
 use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_SECONDS, LISTEN_BACKLOG};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::server::{self, Server, Turns};
 use crate::spool::Spool;
@@ -254,7 +255,9 @@ async fn accept(
             Err(error) => {
                 // Usually too many open files: it passes when connections end.
                 source.counters.rejected.add("not_accepted", 1);
-                tracing::warn!(%error, source = source.counters.source, "a connection could not be accepted");
+                if log::admits(log::Kind::NotAccepted) {
+                    tracing::warn!(%error, source = source.counters.source, "a connection could not be accepted");
+                }
                 tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MILLISECONDS)).await;
             }
         }

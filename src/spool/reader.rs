@@ -8,7 +8,8 @@ use std::sync::atomic::fence;
 use super::frame::{self, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::Segment;
 use super::{ReaderState, Spool, lock};
-use crate::record::{EncodedRecord, RecordId, Records};
+use crate::log;
+use crate::record::{DecodeError, EncodedRecord, RecordId, Records};
 
 /// Follows the spool.
 pub struct Reader {
@@ -57,9 +58,7 @@ impl Chunk {
     /// The records with their ids. What cannot be decoded ends the walk: it has passed its checksum, so this is a defect
     /// of the program and not of the disk.
     pub fn records(&self) -> impl Iterator<Item = (RecordId, EncodedRecord<'_>)> {
-        let whole = Records::new(&self.bytes).map_while(|record| {
-            record.inspect_err(|error| tracing::error!(%error, "a stored record cannot be decoded")).ok()
-        });
+        let whole = Records::new(&self.bytes).map_while(|record| record.inspect_err(report_undecodable).ok());
         // In this order no id is made for a record that is not there: the last of all ids has none after it.
         whole.skip(self.skip).zip(self.first_id..).map(|(record, id)| (id, record))
     }
@@ -223,5 +222,11 @@ impl Reader {
         tracing::error!(from = self.position, to = id - 1, lost, "records are missing from the spool");
         self.position = id;
         (chunk.first_id, chunk.end_id) = (id, id);
+    }
+}
+
+fn report_undecodable(error: &DecodeError) {
+    if log::admits(log::Kind::UndecodableRecord) {
+        tracing::error!(%error, "a stored record cannot be decoded");
     }
 }

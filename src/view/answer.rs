@@ -19,6 +19,7 @@ use super::export::Table;
 use super::scan::{Scan, Sink};
 use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
+use crate::log;
 use crate::record::{RecordId, RecordRef, json};
 use crate::server::stream::{Sender, stream};
 use crate::server::{Body, HangUp};
@@ -201,7 +202,9 @@ impl Answer {
             Some(Outcome::Whole) => sender.end(),
             Some(Outcome::Gone | Outcome::BrokenOff) => {}
             None => {
-                tracing::info!("the answer to a query was not read in time: its connection is closed");
+                if log::admits(log::Kind::UnreadAnswer) {
+                    tracing::info!("the answer to a query was not read in time: its connection is closed");
+                }
                 open.hang_up.now();
             }
         }
@@ -214,7 +217,9 @@ impl Answer {
                 if !self.records.form.is_stream() {
                     break;
                 }
-                tracing::info!("a query ran out of time: its answer is broken off");
+                if log::admits(log::Kind::LateAnswer) {
+                    tracing::info!("a query ran out of time: its answer is broken off");
+                }
                 return Some(Outcome::BrokenOff);
             }
             let read_until = self.read_until();

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::View;
 use crate::limits::FLUSH_SECONDS_MAX;
+use crate::log;
 use crate::metrics::{SourceCounters, memory_bytes};
 use crate::record::RecordId;
 use crate::server::{self, Body, problem};
@@ -25,6 +26,7 @@ impl View {
             "ready": problems.is_empty(),
             "problems": problems,
             "memory_bytes": memory_bytes(),
+            "log_lost_lines": log::lost_lines(),
             "spool": {
                 "oldest_id": spool.oldest_id,
                 "durable_id": spool.durable_id,
@@ -67,6 +69,7 @@ impl View {
         for (name, value) in [
             ("ready", u64::from(problems.is_empty())),
             ("memory_bytes", memory_bytes()),
+            ("log_lost_lines", log::lost_lines()),
             ("spool_bytes", spool.bytes),
             ("spool_bytes_max", spool.bytes_max),
             ("spool_quarantined_bytes", spool.quarantined_bytes),
@@ -123,6 +126,7 @@ fn source_status(source: &SourceCounters) -> Value {
         "received": source.received.get(),
         "accepted": source.accepted.get(),
         "rejected": source.rejected.counts(),
+        "not_kept": source.not_kept.counts(),
         "shed": source.shed.counts(),
         "truncated": source.truncated.get(),
         "connections": source.connections.get(),

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -72,14 +74,15 @@ impl Setup {
         command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
-        let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        let lines = Arc::clone(&log);
+        let filler = open_writing_end(&stderr);
+        let log: Arc<Log> = Arc::default();
+        let kept = Arc::clone(&log);
         let logging = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
+                kept.take(line);
             }
         });
-        Server { child, log, logging: Some(logging) }
+        Server { child, log, filler: Some(filler), logging: Some(logging) }
     }
 
     fn command(&self) -> Command {
@@ -91,10 +94,54 @@ impl Setup {
     }
 }
 
+/// What a server has said.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    reading: Mutex<Reading>,
+    changed: Condvar,
+}
+
+/// Whether its reader goes on.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Reading {
+    #[default]
+    On,
+    ToBlock,
+    Blocked,
+}
+
+impl Log {
+    fn take(&self, line: String) {
+        if !line.is_empty() {
+            self.lines.lock().unwrap().push(line);
+        }
+        let mut reading = self.reading.lock().unwrap();
+        if *reading == Reading::ToBlock {
+            *reading = Reading::Blocked;
+        }
+        drop(self.changed.wait_while(reading, |reading| *reading == Reading::Blocked).unwrap());
+    }
+
+    fn set(&self, reading: Reading) {
+        *self.reading.lock().unwrap() = reading;
+        self.changed.notify_all();
+    }
+}
+
+/// The other end of a pipe that this process reads from, without waiting.
+fn open_writing_end(reader: &impl AsRawFd) -> std::fs::File {
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    std::fs::File::options().write(true).custom_flags(nonblocking).open(path).unwrap()
+}
+
 /// A running server; killed when it is dropped.
 pub struct Server {
     pub child: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Log>,
+    /// Fills the pipe of its standard error.
+    filler: Option<std::fs::File>,
     /// Reads the log to its end.
     logging: Option<JoinHandle<()>>,
 }
@@ -120,7 +167,7 @@ impl Server {
             Ok(Some(status)) => format!("had ended with {status}"),
             _ => "was running".into(),
         };
-        let log = self.log.lock().unwrap();
+        let log = self.log.lines.lock().unwrap();
         let last = log[log.len().saturating_sub(20)..].join("\n");
         eprintln!("the server {state}; it said last:\n{last}");
     }
@@ -136,7 +183,7 @@ impl Server {
 
     /// What it has said on standard error so far; all of it, once it was killed or has ended in [`Server::exit_code`].
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.log.lines.lock().unwrap().join("\n")
     }
 
     /// The first line of its log with this text in its message.
@@ -145,7 +192,7 @@ impl Server {
     }
 
     fn find_line(&self, is_wanted: impl Fn(&Value) -> bool) -> Option<Value> {
-        let lines = self.log.lock().unwrap();
+        let lines = self.log.lines.lock().unwrap();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(is_wanted)
     }
 
@@ -172,8 +219,28 @@ impl Server {
         status.code()
     }
 
+    /// From now on nobody reads its standard error, and the pipe is full.
+    pub fn block_log(&mut self) {
+        self.log.set(Reading::ToBlock);
+        let filler = self.filler.as_mut().unwrap();
+        eventually("the reader stops", || {
+            let _ = filler.write(b"\n"); // it sees that with its next line
+            (*self.log.reading.lock().unwrap() == Reading::Blocked).then_some(())
+        });
+        for length in [4096, 1] {
+            while filler.write(&vec![b'\n'; length]).is_ok() {}
+        }
+    }
+
+    /// Reads it again.
+    pub fn unblock_log(&self) {
+        self.log.set(Reading::On);
+    }
+
     /// It says nothing more.
     fn read_log(&mut self) {
+        self.filler = None;
+        self.log.set(Reading::On);
         if let Some(logging) = self.logging.take() {
             let _ = logging.join();
         }

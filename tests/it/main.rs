@@ -26,6 +26,7 @@ mod lifecycle;
 mod load;
 mod load_2017;
 mod locked;
+mod log;
 mod postgres;
 mod python;
 mod torture;

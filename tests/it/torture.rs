@@ -102,6 +102,10 @@ impl Torture {
         }
         let mut server = self.setup.start(&self.places.data);
         self.check(&server);
+        if self.random.below(3) == 0 {
+            server.block_log();
+            *self.kills.entry("(log blocked)".into()).or_default() += 1;
+        }
         let aim = self.random.of(&Aim::ALL);
         let clients = self.load(&server, round);
         self.wait_for(aim);

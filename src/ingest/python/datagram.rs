@@ -10,9 +10,11 @@ use tokio::sync::watch;
 
 use super::stream::Bounds;
 use super::{Scratch, decode, frames};
+use crate::ingest::dead_letter::Allowance;
 use crate::ingest::source::Source;
-use crate::ingest::{Arrival, Rejection, dead_letter};
+use crate::ingest::{Arrival, Rejection};
 use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_BATCH_MAX, DROPPED_DATAGRAMS_SECONDS};
+use crate::log;
 use crate::record::Batch;
 
 /// A datagram socket of either kind.
@@ -111,11 +113,13 @@ impl Receiver {
             self.dropped = dropped;
             self.source.counters.received.inc_by(new);
             self.source.counters.shed.add("socket_buffer", new);
-            tracing::warn!(
-                source = self.source.counters.source,
-                datagrams = new,
-                "datagrams came faster than they could be read"
-            );
+            if log::admits(log::Kind::DroppedDatagrams) {
+                tracing::warn!(
+                    source = self.source.counters.source,
+                    datagrams = new,
+                    "datagrams came faster than they could be read"
+                );
+            }
         }
     }
 
@@ -153,8 +157,8 @@ impl Receiver {
             }
         };
         if let Err(rejection) = result {
-            counters.rejected.add(rejection.reason, 1);
-            dead_letter::push(batch, &arrival, &counters.source, &rejection, datagram);
+            // There are no connections that could have a ceiling of their own.
+            self.source.reject(batch, &arrival, &rejection, datagram, &mut Allowance::default());
         }
     }
 }

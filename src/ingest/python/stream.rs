@@ -19,11 +19,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Scratch, decode, frames};
+use crate::ingest::dead_letter::Allowance;
 use crate::ingest::source::Source;
-use crate::ingest::{Arrival, Rejection, dead_letter};
+use crate::ingest::{Arrival, Rejection};
 use crate::limits::{
     PARTIAL_FRAME_BYTES_FREE, PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES, STALLED_FRAME_DURATION,
 };
+use crate::log;
 use crate::record::Batch;
 
 /// What all connections of the listeners for Python share.
@@ -142,6 +144,8 @@ struct Connection {
     unfinished_since: Option<Instant>,
     /// Records of this round, not counted in yet.
     received: u64,
+    /// What is left of its dead letters.
+    letters: Allowance,
 }
 
 /// What one round of reading came to.
@@ -182,6 +186,7 @@ pub async fn serve(
         skip: 0,
         unfinished_since: None,
         received: 0,
+        letters: Allowance::default(),
     };
     loop {
         let stopping = *stop.borrow();
@@ -345,15 +350,13 @@ impl Connection {
     fn take(&mut self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut Scratch, batch: &mut Batch) {
         self.received += 1;
         if let Err(rejection) = decode(pickle, arrival, scratch, batch) {
-            self.source.counters.rejected.add(rejection.reason, 1);
-            dead_letter::push(batch, arrival, &self.source.counters.source, &rejection, pickle);
+            self.source.reject(batch, arrival, &rejection, pickle, &mut self.letters);
         }
     }
 
     fn reject(&mut self, rejection: &Rejection, bytes: &[u8], arrival: &Arrival<'_>, batch: &mut Batch) {
         self.received += 1;
-        self.source.counters.rejected.add(rejection.reason, 1);
-        dead_letter::push(batch, arrival, &self.source.counters.source, rejection, bytes);
+        self.source.reject(batch, arrival, rejection, bytes, &mut self.letters);
     }
 
     /// Keeps the beginning of a frame, unless unfinished frames take too much memory already.
@@ -390,12 +393,14 @@ impl Connection {
             End::Closed => self.count_unfinished("truncated"),
             End::Stranger => {
                 self.source.counters.rejected.add("not_python", 1);
-                tracing::warn!(
-                    source = self.source.counters.source,
-                    peer = self.host,
-                    start = %self.rest[..self.rest.len().min(16)].escape_ascii(),
-                    "closed a connection that does not speak Python's SocketHandler; HTTP has a port of its own"
-                );
+                if log::admits(log::Kind::Stranger) {
+                    tracing::warn!(
+                        source = self.source.counters.source,
+                        peer = self.host,
+                        start = %self.rest[..self.rest.len().min(16)].escape_ascii(),
+                        "closed a connection that does not speak Python's SocketHandler; HTTP has a port of its own"
+                    );
+                }
             }
         }
     }
@@ -403,12 +408,14 @@ impl Connection {
     fn count_unfinished(&self, reason: &'static str) {
         if !self.rest.is_empty() || self.skip > 0 {
             self.source.counters.truncated.inc();
-            tracing::debug!(
-                source = self.source.counters.source,
-                peer = self.host,
-                reason,
-                "a frame was left unfinished"
-            );
+            if log::admits(log::Kind::UnfinishedFrame) {
+                tracing::debug!(
+                    source = self.source.counters.source,
+                    peer = self.host,
+                    reason,
+                    "a frame was left unfinished"
+                );
+            }
         }
     }
 }

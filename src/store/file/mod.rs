@@ -53,6 +53,7 @@ pub use format::{DEFAULT_LINE_FORMAT, LineFormat};
 use super::{Store, StoreError, Written};
 use crate::disk::Disk;
 use crate::limits::LOG_FILE_WRITE_BYTES;
+use crate::log::{Kind, admits};
 use crate::record::{Origin, RecordId, RecordRef, origin_of, time};
 use crate::spool::Chunk;
 use line::LineWriter;
@@ -257,7 +258,9 @@ impl<'a> Origins<'a> {
         if !std::ptr::eq(self.encoded, encoded) {
             self.encoded = encoded;
             self.decoded = origin_of(encoded).unwrap_or_else(|error| {
-                tracing::error!(%error, "the origin of a stored record cannot be decoded");
+                if admits(Kind::UndecodableRecord) {
+                    tracing::error!(%error, "the origin of a stored record cannot be decoded");
+                }
                 Origin::default()
             });
         }

@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::rows::{COPY, Rows};
 use super::session::Session;
 use crate::limits::POSTGRES_PIECE_BYTES;
+use crate::log;
 use crate::record::{RecordId, json, time};
 use crate::spool::Chunk;
 use crate::store::Written;
@@ -118,7 +119,9 @@ impl Writer {
         };
         self.position = chunk.end_id();
         let dead_letters = letters.len() as u64;
-        if let Some((id, reason)) = letters.first() {
+        if let Some((id, reason)) = letters.first()
+            && log::admits(log::Kind::RefusedRecord)
+        {
             let more = dead_letters - 1;
             tracing::warn!(
                 id,

@@ -4,6 +4,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, params};
 
 use super::null_if_empty;
 use crate::limits::SQLITE_STATEMENT_ROWS;
+use crate::log;
 use crate::record::{EncodedRecord, RecordId, json, time};
 use crate::store::Written;
 
@@ -138,7 +139,9 @@ fn put_aside(connection: &Connection, row: &Row<'_>, reason: &rusqlite::Error) -
     let Row { id, record, .. } = row;
     let mut text = Vec::new();
     json::write(*id, &record.record().unwrap_or(record.body), &mut text);
-    tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
+    if log::admits(log::Kind::RefusedRecord) {
+        tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
+    }
     connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?.execute(
         params![*id as i64, time::format(time::now()), reason.to_string(), String::from_utf8_lossy(&text)],
     )?;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Seat;
 use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
+use crate::log;
 use crate::server::HangUp;
 use crate::server::stream::Sender;
 
@@ -65,7 +66,9 @@ impl Relay {
         match sent {
             Some(is_wanted) => is_wanted,
             None => {
-                tracing::info!("a tail was not read: its connection is closed");
+                if log::admits(log::Kind::UnreadTail) {
+                    tracing::info!("a tail was not read: its connection is closed");
+                }
                 self.hang_up.now();
                 false
             }

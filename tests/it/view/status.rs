@@ -17,8 +17,17 @@ fn the_status_tells_what_was_received_and_stored() {
     assert_eq!(server.post("oops\n{\"message\":\"m\"}").status, 200);
     server.flush();
     let status = server.status();
-    let expected =
-        ["memory_bytes", "problems", "ready", "sources", "spool", "stores", "uptime_seconds", "version"];
+    let expected = [
+        "log_lost_lines",
+        "memory_bytes",
+        "problems",
+        "ready",
+        "sources",
+        "spool",
+        "stores",
+        "uptime_seconds",
+        "version",
+    ];
     assert_eq!(keys(&status), expected);
     assert_eq!(
         (&status["ready"], &status["problems"], &status["version"]),

@@ -1,0 +1,143 @@
+//! The way to a file that may take nothing: a bounded buffer of whole lines, written as far as that needs no waiting.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+
+use super::{LOST, note_of_lost};
+use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_WRITE_BYTES_MAX};
+
+/// Lines on their way to a file.
+pub(super) struct Sink<F> {
+    file: F,
+    /// What the file has not taken yet; its first line may be one of which the file has the beginning.
+    waiting: VecDeque<u8>,
+    /// Lines that found no room since this was last said.
+    lost: u64,
+}
+
+impl<F: AsFd> Sink<F> {
+    pub(super) const fn new(file: F) -> Sink<F> {
+        Sink { file, waiting: VecDeque::new(), lost: 0 }
+    }
+
+    /// Takes a line, and writes what can be written now. An error when something waits after that: the file's.
+    pub(super) fn push(&mut self, line: &[u8]) -> io::Result<()> {
+        let before = self.write();
+        // Once lines were left out, none goes in before the note that says so.
+        if self.lost > 0 || self.waiting.len() + line.len() > LOG_BUFFER_BYTES_MAX {
+            self.lost += 1;
+            LOST.fetch_add(1, Relaxed);
+            return before;
+        }
+        self.waiting.extend(line);
+        if before.is_ok() { self.write() } else { before }
+    }
+
+    /// Writes what can be written now. An error when something waits after that: the file's.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        self.write_waiting()?;
+        if self.lost > 0 {
+            let note = note_of_lost(std::mem::take(&mut self.lost));
+            self.waiting.extend(note.as_bytes());
+            self.write_waiting()?;
+        }
+        Ok(())
+    }
+
+    fn write_waiting(&mut self) -> io::Result<()> {
+        while !self.waiting.is_empty() {
+            if !self.is_writable()? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let (part, _) = self.waiting.as_slices();
+            let part = &part[..part.len().min(LOG_WRITE_BYTES_MAX)];
+            // Whole lines, where they are short enough: others may write to the same file.
+            let end = memchr::memrchr(b'\n', part).map_or(part.len(), |at| at + 1);
+            let written = rustix::io::write(&self.file, &part[..end])?;
+            self.waiting.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Also of a file whose writes would wait: one that is writable takes so much without.
+    fn is_writable(&self) -> io::Result<bool> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Where it fails or is closed, the write says so.
+        Ok(poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&now))? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use rustix::fd::OwnedFd;
+
+    use super::*;
+
+    fn line(number: usize) -> String {
+        format!("{number} {}\n", "x".repeat(100))
+    }
+
+    /// A pipe whose writing end waits when it is full, as a parent gives it to a child.
+    fn pipe() -> (std::io::PipeReader, Sink<OwnedFd>) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (reader, Sink::new(writer.into()))
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_nothing_up() {
+        let (mut reader, mut sink) = pipe();
+        let mut pushed = 0;
+        while sink.lost < 100 {
+            let _ = sink.push(line(pushed).as_bytes());
+            pushed += 1;
+        }
+        assert!(sink.waiting.len() <= LOG_BUFFER_BYTES_MAX);
+        assert_eq!(sink.write().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+        let reading = std::thread::spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            text
+        });
+        while sink.write().is_err() {
+            std::thread::yield_now();
+        }
+        sink.push(line(pushed).as_bytes()).unwrap();
+        drop(sink);
+        let text = reading.join().unwrap();
+        let lines: Vec<_> = text.split_inclusive('\n').collect();
+        let (kept, last) = lines.split_at(pushed - 100);
+        assert!(kept.iter().enumerate().all(|(number, kept)| *kept == line(number)), "in order, and whole");
+        assert_eq!(last.len(), 2);
+        assert!(last[0].ends_with("lines=100\n"), "{last:?}");
+        assert_eq!(last[1], line(pushed));
+    }
+
+    #[test]
+    fn a_file_that_fails_is_tried_again() {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut sink = Sink::new(OwnedFd::from(full));
+        assert_eq!(sink.push(b"kept\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let mut healed = tempfile::tempfile().unwrap();
+        sink.file = healed.try_clone().unwrap().into();
+        sink.push(b"next\n").unwrap();
+        io::Seek::rewind(&mut healed).unwrap();
+        assert_eq!(io::read_to_string(healed).unwrap(), "kept\nnext\n");
+    }
+
+    #[test]
+    fn a_closed_pipe_costs_no_more_than_the_buffer() {
+        let (reader, mut sink) = pipe();
+        drop(reader);
+        while sink.lost == 0 {
+            assert_eq!(sink.push(line(0).as_bytes()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+        assert!(sink.waiting.len() <= LOG_BUFFER_BYTES_MAX);
+    }
+}
