@@ -1,11 +1,18 @@
 //! The one seam between code that blocks and the sockets: with several threads it gets threads of its own, with one
 //! thread it runs there, in slices that its authors keep short. Nothing else in the program knows how many there are.
+//!
+//! All threads are started at the start of the program. So a moment in which the system has no threads to give stops
+//! nothing that runs. (tokio's own pool starts threads when they are needed. If it gets none, a call stays in its queue
+//! until some later call gets one, or it panics.)
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::limits::BLOCKING_THREADS_MAX;
 
@@ -28,16 +35,19 @@ impl Threads {
         }
     }
 
-    /// The runtime that the program runs on.
+    /// The runtime that the program runs on. Its threads, and those of [`Threads::call`], are started.
     pub fn runtime(self) -> io::Result<Runtime> {
         match self {
             Threads::One => Builder::new_current_thread().enable_all().build(),
-            Threads::Many(count) => Builder::new_multi_thread()
-                .worker_threads(count)
-                .max_blocking_threads(BLOCKING_THREADS_MAX)
-                .thread_name("network")
-                .enable_all()
-                .build(),
+            Threads::Many(count) => {
+                workers()?;
+                try_threads(count)?;
+                let mut builder = Builder::new_multi_thread();
+                builder.worker_threads(count).max_blocking_threads(1).thread_name("network").enable_all();
+                // It panics where the system gives no thread, which may have changed since the attempt above.
+                catch_unwind(AssertUnwindSafe(|| builder.build()))
+                    .unwrap_or_else(|_| Err(io::Error::other("the system gives no threads")))
+            }
         }
     }
 
@@ -103,9 +113,81 @@ impl Threads {
                 tokio::task::yield_now().await;
                 Some(result)
             }
-            Threads::Many(_) => tokio::task::spawn_blocking(work).await.ok(),
+            Threads::Many(_) => call(work).await,
         }
     }
+}
+
+/// Runs one piece of work that blocks on one of the threads for that; others wait until one is free. `None` where it
+/// panicked, or there are no such threads.
+pub async fn call<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    workers().ok()?.run(work).await
+}
+
+/// The threads for what blocks.
+struct Workers {
+    /// One permit for each; the work that a thread does has it.
+    free: Arc<Semaphore>,
+    work: SyncSender<Work>,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+static WORKERS: OnceLock<Workers> = OnceLock::new();
+
+/// The threads, which are started at the first call and never end.
+fn workers() -> io::Result<&'static Workers> {
+    match WORKERS.get() {
+        Some(workers) => Ok(workers),
+        None => {
+            let started = Workers::start()?;
+            Ok(WORKERS.get_or_init(|| started)) // those of a second one end at once
+        }
+    }
+}
+
+impl Workers {
+    /// Starts all, or none: where one cannot be started the others end.
+    fn start() -> io::Result<Workers> {
+        // There is never more work than permits.
+        let (work, queue) = sync_channel(BLOCKING_THREADS_MAX);
+        let queue: Arc<Mutex<Receiver<Work>>> = Arc::new(Mutex::new(queue));
+        for _ in 0..BLOCKING_THREADS_MAX {
+            let queue = Arc::clone(&queue);
+            std::thread::Builder::new().name("query".to_owned()).spawn(move || do_work(&queue))?;
+        }
+        Ok(Workers { free: Arc::new(Semaphore::new(BLOCKING_THREADS_MAX)), work })
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        let (result, when_done) = oneshot::channel();
+        let work = move || {
+            let _permit = permit; // whoever asked may have gone
+            let _ = result.send(work());
+        };
+        self.work.try_send(Box::new(work)).ok()?;
+        when_done.await.ok()
+    }
+}
+
+fn do_work(queue: &Mutex<Receiver<Work>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        // The panic was reported; whoever waits sees that no result comes.
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+}
+
+/// Fails where the system does not give so many threads at once.
+fn try_threads(count: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        let _closed = gate.lock();
+        let wait = || drop(gate.lock());
+        (0..count).try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop))
+    })
 }
 
 fn watched(
@@ -117,4 +199,37 @@ fn watched(
         let _ = ended.send(()); // nobody may be waiting any more
     };
     (task, when_ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_costs_no_thread() {
+        for _ in 0..2 * BLOCKING_THREADS_MAX {
+            assert_eq!(call(|| panic!("on purpose")).await, None::<()>);
+        }
+        assert_eq!(call(|| 1).await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_keeps_its_turn_until_it_ends() {
+        let workers = Workers::start().unwrap();
+        let (keep, end) = sync_channel::<()>(0);
+        let end = Arc::new(Mutex::new(end));
+        for _ in 0..BLOCKING_THREADS_MAX {
+            let end = Arc::clone(&end);
+            let work = workers.run(move || drop(end.lock().map(|end| end.recv())));
+            assert!(tokio::time::timeout(Duration::from_millis(1), work).await.is_err());
+        }
+        assert_eq!(workers.free.available_permits(), 0);
+        drop(keep);
+        assert_eq!(workers.run(|| 1).await, Some(1));
+    }
+
+    #[test]
+    fn threads_that_are_there_are_told_from_those_that_are_not() {
+        assert!(try_threads(10).is_ok());
+    }
 }

@@ -10,6 +10,7 @@ mod descriptors;
 mod listen;
 mod stores;
 
+use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -37,13 +38,18 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     log::start(config);
     let share = descriptors::share(config)?;
     let threads = Threads::of(config.threads);
-    let runtime =
-        threads.runtime().map_err(|error| Failure::new("cannot start the network threads").because(error))?;
+    let runtime = threads.runtime().map_err(no_thread)?;
     let result = runtime.block_on(serve(config, share, threads));
     // Whatever blocks still (a long query) must not hold up the end.
     runtime.shutdown_background();
     log::finish();
     result
+}
+
+fn no_thread(error: io::Error) -> Failure {
+    Failure::new("cannot start the server's threads").because(error).hint(
+        "raise the limit of threads (`ulimit -u`, TasksMax= of systemd, pids.max of a container), or run on one thread: --threads 1",
+    )
 }
 
 async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
@@ -60,7 +66,6 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let floor = stores.furthest_position().await;
     let (spool, writer) =
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
-    let no_thread = |error| Failure::new("cannot start a thread").because(error);
     // The writer, and behind it the shippers.
     let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {

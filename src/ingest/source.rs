@@ -117,21 +117,22 @@ impl Source {
         input: &[u8],
         connection: &mut Allowance,
     ) {
-        self.counters.rejected.add(rejection.reason, 1);
         let now = Instant::now();
         let of_connection = (DEAD_LETTERS_PER_CONNECTION_MAX, DEAD_LETTERS_BYTES_PER_SOURCE_MAX);
         if connection.admits(now, input, of_connection) && self.admits_letter(now, input) {
-            return dead_letter::push(batch, arrival, &self.counters.source, rejection, input);
+            dead_letter::push(batch, arrival, &self.counters.source, rejection, input);
+        } else {
+            self.counters.not_kept.add(rejection.reason, 1);
+            if log::admits(log::Kind::RejectedInput) {
+                tracing::warn!(
+                    source = self.counters.source,
+                    peer = arrival.host,
+                    reason = rejection.reason,
+                    "a rejected input is only counted: there are too many of them for a dead letter of each"
+                );
+            }
         }
-        self.counters.not_kept.add(rejection.reason, 1);
-        if log::admits(log::Kind::RejectedInput) {
-            tracing::warn!(
-                source = self.counters.source,
-                peer = arrival.host,
-                reason = rejection.reason,
-                "a rejected input is only counted: there are too many of them for a dead letter of each"
-            );
-        }
+        self.counters.rejected.add(rejection.reason, 1);
     }
 
     fn admits_letter(&self, now: Instant, input: &[u8]) -> bool {

@@ -1,8 +1,9 @@
 //! Input that means harm, or is broken, on the port for Python.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 
+use logboom::limits::{DEAD_LETTERS_PER_CONNECTION_MAX, DEAD_LETTERS_PER_SOURCE_MAX};
 use tempfile::TempDir;
 
 use crate::harness::{Server, eventually, python};
@@ -222,4 +223,62 @@ fn a_frame_that_is_cut_off_is_counted() {
     }
     eventually("they are counted", || (server.source("python")["truncated"] == 4).then_some(()));
     wait_for_messages(&server, "good", 4);
+}
+
+/// A few bytes of input would become a hundred times as many on disk.
+#[test]
+fn rejected_inputs_beyond_a_ceiling_are_only_counted() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let counted = |protocol: &str, sent: u64| {
+        eventually("all are rejected", || {
+            (server.source(protocol)["rejected"]["truncated"].as_u64() >= Some(sent)).then_some(())
+        });
+        let source = server.source(protocol);
+        let not_kept = source["not_kept"]["truncated"].as_u64().unwrap_or_default();
+        server.wait_for_accepted(protocol, sent - not_kept);
+        server.flush();
+        let letters = server.value(&format!(
+            "select count(*) from logs where attributes ->> '$.\"dead_letter.source\"' = '{}'",
+            source["source"].as_str().unwrap()
+        ));
+        assert_eq!(letters, sent - not_kept, "{source}");
+        letters.as_u64().unwrap()
+    };
+    // A minute may end meanwhile, and another begin: so no number is exact.
+    let zero = b"\0\0\0\0".repeat(1000);
+    let mut stream = TcpStream::connect(server.address("python")).unwrap();
+    stream.write_all(&zero).unwrap();
+    let letters = counted("python", 1000);
+    assert!((u64::from(DEAD_LETTERS_PER_CONNECTION_MAX)..500).contains(&letters), "{letters}");
+    // A connection has as many of its own, until its source has none left.
+    for connections in 2..=20 {
+        let mut stream = TcpStream::connect(server.address("python")).unwrap();
+        stream.write_all(&zero).unwrap();
+        drop(stream);
+        let letters = counted("python", 1000 * connections);
+        assert!(letters >= u64::from(DEAD_LETTERS_PER_CONNECTION_MAX), "{letters}");
+    }
+    let letters = counted("python", 20_000);
+    assert!((u64::from(DEAD_LETTERS_PER_SOURCE_MAX)..5000).contains(&letters), "{letters}");
+    assert!(server.log_line("a rejected input is only counted").is_some());
+    let metrics = server.get("/metrics").text();
+    let source = server.source("python");
+    let sample = format!(
+        "logboom_rejected_records_not_kept_total{{source=\"{}\",reason=\"truncated\"}} {}\n",
+        source["source"].as_str().unwrap(),
+        source["not_kept"]["truncated"]
+    );
+    assert!(metrics.contains(&sample), "{metrics}");
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server.address("python-udp")).unwrap();
+    for sent in 1..=1000 {
+        socket.send(b"").unwrap();
+        if sent % 100 == 0 {
+            counted("python-udp", sent); // no more than the socket's buffer holds
+        }
+    }
+    let letters = counted("python-udp", 1000);
+    assert!((u64::from(DEAD_LETTERS_PER_SOURCE_MAX)..900).contains(&letters), "{letters}");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, timeout};
 
@@ -109,7 +109,12 @@ impl Socket {
 async fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => (name, port).to_socket_addrs()?.collect(),
-        _ => lookup_host((name, port)).await?.collect(),
+        _ => {
+            let name = name.to_owned();
+            let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
+            let no_thread = || Err(io::Error::other("there is no thread for it"));
+            crate::blocking::call(look_up).await.unwrap_or_else(no_thread)?
+        }
     };
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{name}` has no address")));
