@@ -1,9 +1,9 @@
 //! The one seam between code that blocks and the sockets: with several threads it gets threads of its own, with one
 //! thread it runs there, in slices that its authors keep short. Nothing else in the program knows how many there are.
 //!
-//! All threads are started at the start of the program. So a moment in which the system has no threads to give stops
-//! nothing that runs. (tokio's own pool starts threads when they are needed. If it gets none, a call stays in its queue
-//! until some later call gets one, or it panics.)
+//! The threads of this module are all started with the program. So a moment in which the system has no threads to give
+//! stops nothing that runs. (tokio's own pool starts threads when they are needed. If it gets none, a call stays in its
+//! queue until some later call gets one, or it panics.)
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,9 +80,18 @@ impl Threads {
         if self == Threads::One {
             return self.start(name, task);
         }
-        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (task, when_ended) = watched(task);
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(task))?;
+        // Made there: where there is no thread, it could not be dropped here, on a thread of another runtime.
+        let (built, when_built) = sync_channel(1);
+        let run = move || match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                let _ = built.send(Ok(())); // it is waited for
+                runtime.block_on(task);
+            }
+            Err(error) => drop(built.send(Err(error))),
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        when_built.recv().map_err(io::Error::other)??;
         Ok(when_ended)
     }
 

@@ -1,11 +1,11 @@
 //! How the server is: `/api/v1/status`, `/readyz`, `/metrics`, and `/api/v1/flush`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::View;
 use crate::limits::FLUSH_SECONDS_MAX;
@@ -98,26 +98,71 @@ impl View {
 
     /// Returns once everything that was accepted before the call is in every store.
     pub async fn flush(&self) -> Response<Body> {
+        let end = Instant::now() + Duration::from_secs(FLUSH_SECONDS_MAX);
+        if timeout_at(end.into(), self.spool.committed()).await.is_err() {
+            let why = self.spool.state().err().map(|refusal| format!(": {refusal}")).unwrap_or_default();
+            return late(&format!("the spool has not written what was accepted{why}"));
+        }
+        let (position, start) = (self.spool.durable_id(), Instant::now());
+        let stores: Vec<_> = self.stores.iter().map(|store| (store, store.position())).collect();
+        let wants: Vec<_> = self.stores.iter().map(|store| store.want(position)).collect();
+        self.spool.wake_readers();
         let everywhere = async {
-            self.spool.committed().await;
-            let position = self.spool.durable_id();
-            let wants: Vec<_> = self.stores.iter().map(|store| store.want(position)).collect();
-            self.spool.wake_readers();
             for want in wants {
                 want.await;
             }
-            position
         };
-        match timeout(Duration::from_secs(FLUSH_SECONDS_MAX), everywhere).await {
-            Ok(position) => server::json(StatusCode::OK, json!({ "position": position }).to_string()),
-            Err(_) => problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not every store is there yet",
-                &self.problems().join("; "),
-                Some("/api/v1/status tells how far each store is; what was accepted stays in the spool"),
-            ),
+        if timeout_at(end.into(), everywhere).await.is_ok() {
+            return server::json(StatusCode::OK, json!({ "position": position }).to_string());
         }
+        let behind = stores.into_iter().filter_map(|(store, from)| {
+            let reached = store.position();
+            (reached < position).then(|| behind(store, from, reached, position, start.elapsed()))
+        });
+        late(&behind.collect::<Vec<_>>().join("; "))
     }
+}
+
+fn late(detail: &str) -> Response<Body> {
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not every store is there yet",
+        detail,
+        Some(
+            "what was accepted stays in the spool, and a store goes on by itself: ask again, or see /api/v1/status",
+        ),
+    )
+}
+
+/// How far a store is that was to reach a position, and at what pace it went on from another one.
+fn behind(
+    store: &Progress,
+    from: RecordId,
+    reached: RecordId,
+    position: RecordId,
+    elapsed: Duration,
+) -> String {
+    let mut words = match reached {
+        0 => format!("store {} has not told its position yet", store.name),
+        _ => {
+            let (rest, written) = (position - reached, reached.saturating_sub(from.max(1)));
+            let pace = written as f64 / elapsed.as_secs_f64().max(0.001);
+            let seconds = if written > 0 {
+                format!(", {:.0} s to go", (rest as f64 / pace).ceil())
+            } else {
+                String::new()
+            };
+            let name = &store.name;
+            format!(
+                "store {name} is at {reached} of {position}: {rest} records behind, {pace:.1} records/s{seconds}"
+            )
+        }
+    };
+    if let Some(error) = store.last_error() {
+        words.push_str(": ");
+        words.push_str(&error);
+    }
+    words
 }
 
 fn source_status(source: &SourceCounters) -> Value {
@@ -150,4 +195,22 @@ fn store_status(store: &Progress, durable_id: RecordId) -> Value {
 
 fn lag(store: &Progress, durable_id: RecordId) -> u64 {
     durable_id.saturating_sub(store.position().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_behind_says_how_far_and_how_fast() {
+        let store = Progress::new("archive", "file");
+        let words = |from, reached| behind(&store, from, reached, 1001, Duration::from_secs(10));
+        assert_eq!(
+            words(1, 501),
+            "store archive is at 501 of 1001: 500 records behind, 50.0 records/s, 10 s to go"
+        );
+        assert_eq!(words(501, 501), "store archive is at 501 of 1001: 500 records behind, 0.0 records/s");
+        assert_eq!(words(0, 0), "store archive has not told its position yet");
+        assert_eq!(words(601, 501), words(501, 501), "a store that went back");
+    }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::audit::{self, Trail};
-use crate::harness::{Server, Setup, eventually};
+use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Ledger, PythonLoad, record};
+use crate::postgres::server::Server as Postgres;
 
 /// A clock that is ahead of the system's by so many days.
 struct FalseClock(PathBuf);
@@ -129,3 +130,74 @@ fn a_clock_that_steps_breaks_nothing() {
         .sum();
     assert_eq!(lines, trail.len(), "every record is in one of the log files");
 }
+
+/// Before 1970, and beyond what ns since then, or four digits of a year, can tell.
+#[test]
+fn a_clock_beyond_all_bounds_breaks_nothing() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let clock = FalseClock::new(folder.path());
+    let postgres = Postgres::shared().database();
+    let setup = clock.given_to(
+        Setup::new()
+            .argument("--retention-age=30d")
+            .argument("--rotate-daily")
+            .argument("--store=sqlite")
+            .argument(format!("--store={}", postgres.url()))
+            .argument(format!("--log-file={}", folder.path().join("out/all.log").display())),
+    );
+    let days_of = |year: i64| (year - 2026) * 365;
+    let mut server = setup.start(&data);
+    let mut keys = Vec::new();
+    for (year, date) in
+        [(2026, "20"), (1950, "1970"), (1600, "1970"), (2300, "2300"), (12_000, "9999"), (2026, "20")]
+    {
+        clock.set(days_of(year));
+        for restarted in [false, true] {
+            if restarted {
+                server = setup.start(&data);
+            }
+            let key = format!("{year}-{restarted}-{}", keys.len());
+            let answer = server.post(record(&key));
+            assert_eq!(answer.status, 200, "{year}: {}", answer.text());
+            let header = answer.head.lines().find(|line| line.starts_with("date: ")).unwrap();
+            assert!(header.ends_with(" gmt"), "{year}: {header}");
+            // A header is kept until the clock goes on beyond it.
+            assert!(!restarted || header.contains(date), "{year}: {header}");
+            python(SEND, &[&server.address("python"), &format!("python-{key}")]);
+            server.wait_for_accepted("python", 1);
+            keys.extend([format!("python-{key}"), key]);
+            server.flush();
+            for path in [
+                "/api/v1/records?limit=2",
+                "/api/v1/records?since=1h",
+                "/api/v1/histogram",
+                "/api/v1/histogram?since=1000d",
+                "/api/v1/fields",
+                "/api/v1/errors",
+                "/api/v1/status",
+                "/metrics",
+            ] {
+                let answer = server.get(path);
+                assert_eq!(answer.status, 200, "{year} {path}: {}", answer.text());
+            }
+            assert_eq!(server.get("/readyz").status, 200);
+            assert_eq!(server.stop(), 0);
+            let log = server.log();
+            assert!(!log.contains("panicked") && !log.contains("\"ERROR\""), "{year}: {log}");
+        }
+        server = setup.start(&data);
+    }
+    assert_eq!(server.stop(), 0);
+    audit::database(&data.join("logboom.db")).check("the database", &keys);
+    assert_eq!(postgres.value("SELECT count(DISTINCT trace_id) FROM logs"), keys.len().to_string());
+}
+
+const SEND: &str = r#"
+import logging.handlers, sys
+host, port = sys.argv[1].rsplit(":", 1)
+handler = logging.handlers.SocketHandler(host, int(port))
+logging.getLogger().addHandler(handler)
+logging.warning("in whichever year", extra={"trace_id": sys.argv[2]})
+handler.close()
+"#;

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -22,12 +23,23 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     /// The limit of open files.
     descriptors: Option<u64>,
+    /// Another user, and the program where that user can execute it.
+    user: Option<(u32, PathBuf)>,
+    /// The limit of threads.
+    threads: Option<u64>,
 }
 
 impl Setup {
     pub fn new() -> Setup {
         let listen = ["python", "python-udp", "http"].map(|name| format!("{name}=127.0.0.1:0"));
-        Setup { arguments: Vec::new(), listen: listen.into(), environment: Vec::new(), descriptors: None }
+        Setup {
+            arguments: Vec::new(),
+            listen: listen.into(),
+            environment: Vec::new(),
+            descriptors: None,
+            user: None,
+            threads: None,
+        }
     }
 
     pub fn argument(mut self, argument: impl Into<String>) -> Setup {
@@ -43,6 +55,24 @@ impl Setup {
     /// The limit of open files, which the server cannot raise.
     pub fn descriptors(mut self, limit: u64) -> Setup {
         self.descriptors = Some(limit);
+        self
+    }
+
+    /// Runs as another user, on whom limits are imposed; the data folders are to be in `folder`. (Only root can; anybody else is
+    /// such a user.)
+    pub fn user(mut self, user: u32, folder: &Path) -> Setup {
+        if rustix::process::geteuid().is_root() {
+            let program = folder.join("logboom");
+            std::fs::copy(env!("CARGO_BIN_EXE_logboom"), &program).unwrap();
+            std::os::unix::fs::chown(folder, Some(user), None).unwrap();
+            self.user = Some((user, program));
+        }
+        self
+    }
+
+    /// The limit of threads of that user, the program's own among them.
+    pub fn threads_max(mut self, limit: u64) -> Setup {
+        self.threads = Some(limit);
         self
     }
 
@@ -86,10 +116,20 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_logboom");
-        let Some(limit) = self.descriptors else { return Command::new(program) };
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), program]);
+        let own = Path::new(env!("CARGO_BIN_EXE_logboom"));
+        let program = self.user.as_ref().map_or(own, |(_, program)| program);
+        let limit = match (self.descriptors, self.threads) {
+            (Some(limit), _) => format!("-n {limit}"),
+            (None, Some(limit)) => format!("-u {limit}"),
+            (None, None) => String::new(),
+        };
+        let mut command = Command::new(if limit.is_empty() { program } else { Path::new("bash") });
+        if !limit.is_empty() {
+            command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(program);
+        }
+        if let Some((user, _)) = self.user {
+            command.uid(user);
+        }
         command
     }
 }

@@ -29,5 +29,6 @@ mod locked;
 mod log;
 mod postgres;
 mod python;
+mod threads;
 mod torture;
 mod view;

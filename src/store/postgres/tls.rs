@@ -5,6 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -12,6 +13,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
@@ -19,6 +21,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use super::channel;
 use super::endpoint::{Endpoint, SYSTEM, SslMode};
 use super::socket::Socket;
+use crate::record::time;
 
 /// Makes TLS of a socket.
 pub(super) struct Tls {
@@ -34,7 +37,7 @@ impl Tls {
     pub(super) fn new(endpoint: &Endpoint, server: &str) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier = verifier(endpoint, &provider)?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be used: {error}"))?
             .dangerous() // rustls's word for a verifier of one's own
@@ -52,6 +55,17 @@ impl Tls {
         let server = ServerName::try_from(server.to_owned())
             .map_err(|_| format!("`{server}` is not a name that a certificate can have"))?;
         Ok(Tls { config: Arc::new(config), server })
+    }
+}
+
+/// The clock by which certificates are valid or not. (That of rustls panics before 1970.)
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(time::now() / time::SECOND).unwrap_or(0);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn span(text: &str, now: i64) -> Option<(i64, i64)> {
         return Some((start, start.checked_add(DAY - 1)?));
     }
     let instant = match parse_ago(text) {
-        Some(ago) => now.checked_sub(ago)?,
+        Some(ago) => now.saturating_sub(ago),
         None => parse_instant(text)?,
     };
     Some((instant, instant))

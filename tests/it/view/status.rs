@@ -91,6 +91,29 @@ fn a_flush_waits_for_every_store() {
 }
 
 #[test]
+fn a_flush_that_takes_too_long_says_where_each_store_is() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("team.log");
+    let data = folder.path().join("data");
+    let server = Setup::new().argument(format!("--log-file={}", log.display())).start(&data);
+    assert_eq!(server.post("{\"message\":\"before\"}").status, 200);
+    server.flush();
+    let lock = lock(&data);
+    for _ in 0..10 {
+        assert_eq!(server.post("{\"message\":\"while it is locked\"}").status, 200);
+    }
+    let answer = server.request("POST", "/api/v1/flush", &[], b"");
+    assert_eq!(answer.status, 503);
+    let problem = answer.json();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("store sqlite is at 2 of 12: 10 records behind, 0.0 records/s: "), "{detail}");
+    assert!(detail.contains("locked"), "{detail}");
+    assert!(!detail.contains("store file"), "the other one has everything: {detail}");
+    drop(lock);
+    server.flush();
+}
+
+#[test]
 fn readiness_tells_what_is_wrong_and_when_it_is_over() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
