@@ -137,13 +137,19 @@ fn a_clock_beyond_all_bounds_breaks_nothing() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let clock = FalseClock::new(folder.path());
-    let postgres = Postgres::shared().database();
+    // TLS looks at the clock, too.
+    let postgres = Postgres::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
+    let database = postgres.database();
     let setup = clock.given_to(
         Setup::new()
             .argument("--retention-age=30d")
             .argument("--rotate-daily")
             .argument("--store=sqlite")
-            .argument(format!("--store={}", postgres.url()))
+            .argument(format!(
+                "--store=postgres://postgres@127.0.0.1:{}/{}?sslmode=require",
+                postgres.port(),
+                database.name
+            ))
             .argument(format!("--log-file={}", folder.path().join("out/all.log").display())),
     );
     let days_of = |year: i64| (year - 2026) * 365;
@@ -190,7 +196,7 @@ fn a_clock_beyond_all_bounds_breaks_nothing() {
     }
     assert_eq!(server.stop(), 0);
     audit::database(&data.join("logboom.db")).check("the database", &keys);
-    assert_eq!(postgres.value("SELECT count(DISTINCT trace_id) FROM logs"), keys.len().to_string());
+    assert_eq!(database.value("SELECT count(DISTINCT trace_id) FROM logs"), keys.len().to_string());
 }
 
 const SEND: &str = r#"
