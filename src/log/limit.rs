@@ -83,15 +83,12 @@ pub(super) fn tell_now() {
 
 fn tell(take: impl Fn(&Window) -> u64) {
     for ((_, level, kind), window) in KINDS.iter().zip(&WINDOWS) {
-        match take(window) {
-            0 => {}
-            lines if *level == Level::DEBUG => {
-                tracing::debug!(kind, lines, "further lines of a kind were left out")
-            }
-            lines if *level == Level::INFO => {
-                tracing::info!(kind, lines, "further lines of a kind were left out")
-            }
-            lines => tracing::warn!(kind, lines, "further lines of a kind were left out"),
+        let lines = take(window);
+        match *level {
+            _ if lines == 0 => {}
+            Level::DEBUG => tracing::debug!(kind, lines, "further lines of a kind were left out"),
+            Level::INFO => tracing::info!(kind, lines, "further lines of a kind were left out"),
+            _ => tracing::warn!(kind, lines, "further lines of a kind were left out"),
         }
     }
 }

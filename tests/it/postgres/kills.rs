@@ -117,7 +117,11 @@ impl Kills {
 
     fn start(&mut self) -> Running {
         self.starts += 1;
-        let server = self.setup.start(self.folder.path());
+        let mut server = self.setup.start(self.folder.path());
+        if self.random.below(3) == 0 {
+            server.block_log();
+            *self.kills.entry("(log blocked)".into()).or_default() += 1;
+        }
         let name = self.starts;
         let clients = [(1, 0), (50, 0), (50, 1000)].map(|(batch, padding)| {
             let name = format!("http-{name}-{batch}-{padding}");
