@@ -1,9 +1,9 @@
 //! The one seam between code that blocks and the sockets: with several threads it gets threads of its own, with one
 //! thread it runs there, in slices that its authors keep short. Nothing else in the program knows how many there are.
 //!
-//! The threads of this module are all started with the program. So a moment in which the system has no threads to give
-//! stops nothing that runs. (tokio's own pool starts threads when they are needed. If it gets none, a call stays in its
-//! queue until some later call gets one, or it panics.)
+//! All threads of this module are started with the program, so a later shortage of threads does not
+//! stop it. (tokio's blocking pool starts threads on demand. If that fails, the call stays in its
+//! queue until a later call succeeds in starting one, or it panics.)
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,7 @@ impl Threads {
         }
     }
 
-    /// The runtime that the program runs on. Its threads, and those of [`Threads::call`], are started.
+    /// Starts the program's runtime and the threads of [`Threads::call`].
     pub fn runtime(self) -> io::Result<Runtime> {
         match self {
             Threads::One => Builder::new_current_thread().enable_all().build(),
@@ -44,9 +44,9 @@ impl Threads {
                 try_threads(count)?;
                 let mut builder = Builder::new_multi_thread();
                 builder.worker_threads(count).max_blocking_threads(1).thread_name("network").enable_all();
-                // It panics where the system gives no thread, which may have changed since the attempt above.
+                // It panics if it cannot start a thread, which the attempt above makes unlikely.
                 catch_unwind(AssertUnwindSafe(|| builder.build()))
-                    .unwrap_or_else(|_| Err(io::Error::other("the system gives no threads")))
+                    .unwrap_or_else(|_| Err(io::Error::other("the system refuses new threads")))
             }
         }
     }
@@ -81,11 +81,12 @@ impl Threads {
             return self.start(name, task);
         }
         let (task, when_ended) = watched(task);
-        // Made there: where there is no thread, it could not be dropped here, on a thread of another runtime.
+        // Built on its own thread: if that thread cannot be started, a runtime could not be dropped
+        // here, in the context of another one.
         let (built, when_built) = sync_channel(1);
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                let _ = built.send(Ok(())); // it is waited for
+                let _ = built.send(Ok(())); // the receiver waits below
                 runtime.block_on(task);
             }
             Err(error) => drop(built.send(Err(error))),
@@ -127,15 +128,15 @@ impl Threads {
     }
 }
 
-/// Runs one piece of work that blocks on one of the threads for that; others wait until one is free. `None` where it
-/// panicked, or there are no such threads.
+/// Runs blocking work on one of the worker threads, as soon as one is free. Returns `None` if it
+/// panicked or there are no workers.
 pub async fn call<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     workers().ok()?.run(work).await
 }
 
-/// The threads for what blocks.
+/// Threads for blocking work.
 struct Workers {
-    /// One permit for each; the work that a thread does has it.
+    /// One permit per thread, held by its work.
     free: Arc<Semaphore>,
     work: SyncSender<Work>,
 }
@@ -144,21 +145,21 @@ type Work = Box<dyn FnOnce() + Send>;
 
 static WORKERS: OnceLock<Workers> = OnceLock::new();
 
-/// The threads, which are started at the first call and never end.
+/// Returns the workers, which are started by the first call and never end.
 fn workers() -> io::Result<&'static Workers> {
     match WORKERS.get() {
         Some(workers) => Ok(workers),
         None => {
             let started = Workers::start()?;
-            Ok(WORKERS.get_or_init(|| started)) // those of a second one end at once
+            Ok(WORKERS.get_or_init(|| started)) // if another thread was faster, these end
         }
     }
 }
 
 impl Workers {
-    /// Starts all, or none: where one cannot be started the others end.
+    /// Starts all threads. If one cannot be started, the others end.
     fn start() -> io::Result<Workers> {
-        // There is never more work than permits.
+        // There is never more work than there are permits.
         let (work, queue) = sync_channel(BLOCKING_THREADS_MAX);
         let queue: Arc<Mutex<Receiver<Work>>> = Arc::new(Mutex::new(queue));
         for _ in 0..BLOCKING_THREADS_MAX {
@@ -172,7 +173,7 @@ impl Workers {
         let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
         let (result, when_done) = oneshot::channel();
         let work = move || {
-            let _permit = permit; // whoever asked may have gone
+            let _permit = permit; // held until the work ends, even if the caller has gone
             let _ = result.send(work());
         };
         self.work.try_send(Box::new(work)).ok()?;
@@ -184,12 +185,12 @@ fn do_work(queue: &Mutex<Receiver<Work>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(work) = next else { return };
-        // The panic was reported; whoever waits sees that no result comes.
+        // The hook has reported a panic; the caller gets `None`.
         let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 
-/// Fails where the system does not give so many threads at once.
+/// Returns an error if the system refuses this many threads at once.
 fn try_threads(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {

@@ -1,21 +1,22 @@
-//! Makes the texts of strangers harmless for terminals and line-oriented files: control characters are shown, never sent.
+//! Escapes control characters in untrusted texts, for terminals and log lines.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a terminal might act on it or hide text with it: C0 and C1 controls, DEL, and Unicode's direction and
-/// line controls ("Trojan Source", CVE-2021-42574).
+/// Returns true if a terminal might interpret the character or hide text with it: C0 and C1
+/// controls, DEL, and Unicode's direction and line controls ("Trojan Source", CVE-2021-42574).
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The text on one line: every control character escaped, also tab and line feed.
+/// Returns the text on one line: all control characters are escaped, also tab and line feed.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// The text with its lines and tabs kept, and all other control characters escaped. `\r\n` is a line end.
+/// Returns the text with all control characters escaped except tab and line feed. `\r\n` is a line
+/// end.
 pub fn lines(text: &str) -> Cow<'_, str> {
     match text.contains("\r\n") {
         true => Cow::Owned(escape(&text.replace("\r\n", "\n"), is_layout).into_owned()),
@@ -50,8 +51,8 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// JSON text on one line. Its strings may hold control characters beyond ASCII as they are: they are escaped as JSON does,
-/// so that it stays the same JSON.
+/// Returns JSON text on one line. Control characters beyond ASCII in its strings are escaped as
+/// `\uXXXX`, so that the value stays the same.
 pub fn json(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);

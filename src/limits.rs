@@ -32,27 +32,29 @@ pub const ATTRIBUTES_MAX: usize = 1024;
 
 // log
 
-/// Lines of the program's own log that wait for standard error: as much as four full pipes hold, a burst at the start of a
-/// large deployment. Further lines are counted.
+/// Lines of the program's own log that wait for standard error: the content of four full pipes,
+/// enough for a burst. Further lines are dropped and counted.
 pub const LOG_BUFFER_BYTES_MAX: usize = 256 << 10;
 
-/// Written to standard error at once: what POSIX guarantees (`PIPE_BUF` of Linux) to fit into a pipe that is writable.
+/// The largest single write to standard error: `PIPE_BUF` of Linux. A pipe that poll reports as
+/// writable accepts this much without blocking.
 pub const LOG_WRITE_BYTES_MAX: usize = 4096;
 
-/// One line: an error text of a database may be as long as the database likes.
+/// One line. Error texts of databases have no limit of their own.
 pub const LOG_LINE_BYTES_MAX: usize = 32 << 10;
 
-/// How long until standard error is tried again after it has taken nothing.
+/// How long until a blocked standard error is tried again.
 pub const LOG_RETRY_MILLISECONDS: u64 = 250;
 
-/// How long the end of the program waits for a standard error that takes nothing.
+/// How long the program waits for a blocked standard error before it exits.
 pub const LOG_END_MILLISECONDS_MAX: u64 = 500;
 
-/// Lines of one kind that clients can cause (see [`crate::log::Kind`]) in one interval: enough to see what is wrong. A
-/// stranger that connects 10,000 times a second wrote 1.1 MB/s without it.
+/// Lines of one kind that clients can cause (see [`crate::log::Kind`]) in one interval: enough to
+/// see what is wrong. Without a limit, connections of another protocol can cause 1.1 MB of log per
+/// second.
 pub const LOG_LINES_PER_INTERVAL_MAX: u32 = 10;
 
-/// That interval; after it one line says how many were left out.
+/// That interval. At its end one line reports how many were suppressed.
 pub const LOG_INTERVAL_SECONDS: u64 = 60;
 
 // ingest
@@ -60,17 +62,18 @@ pub const LOG_INTERVAL_SECONDS: u64 = 60;
 /// What a dead letter keeps of the input.
 pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
 
-/// Dead letters of one connection in a minute. A frame of 4 bytes becomes some 500 bytes of database, and a client sends
-/// a million frames a second; one a second shows what it sends. Further inputs are only counted.
+/// Dead letters of one connection per interval. A frame of 4 bytes becomes some 500 bytes of
+/// database, and a client can send a million frames per second. Further inputs are only counted.
 pub const DEAD_LETTERS_PER_CONNECTION_MAX: u32 = 60;
 
-/// Dead letters of one source in a minute, however many connections it has: less than 1 GB a day in a database.
+/// Dead letters of one source per interval, over all connections: at most 1 GB of database per day.
 pub const DEAD_LETTERS_PER_SOURCE_MAX: u32 = 300;
 
-/// Bytes of inputs that the dead letters of one source keep in a minute: more than as many ordinary records have.
+/// Bytes of input in the dead letters of one source per interval: 1.7 KiB for each, more than an
+/// ordinary record has.
 pub const DEAD_LETTERS_BYTES_PER_SOURCE_MAX: usize = 512 << 10;
 
-/// The minute of these ceilings.
+/// The interval of these limits.
 pub const DEAD_LETTERS_INTERVAL_SECONDS: u64 = 60;
 
 /// The labels of a listener, which each of its records repeats.
@@ -565,7 +568,7 @@ pub const ERROR_BUCKETS_MAX: u64 = 24;
 /// Queries that run at once; others wait.
 pub const QUERIES_MAX: usize = 4;
 
-/// Threads for what blocks beside those of the spool and the stores: queries.
+/// Threads for queries, beside those of the spool and the stores. They exist all the time.
 pub const BLOCKING_THREADS_MAX: usize = QUERIES_MAX;
 
 /// Bytes of an answer that is one JSON document.

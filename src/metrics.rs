@@ -17,7 +17,7 @@ pub struct Metrics {
     received: Family<SourceLabel, Counter>,
     accepted: Family<SourceLabel, Counter>,
     rejected: Family<ReasonLabel, Counter>,
-    not_kept: Family<ReasonLabel, Counter>,
+    suppressed: Family<ReasonLabel, Counter>,
     shed: Family<ReasonLabel, Counter>,
     truncated: Family<SourceLabel, Counter>,
     connections: Family<SourceLabel, Gauge>,
@@ -46,7 +46,7 @@ const GAUGES: [(&str, &str); 18] = [
     ("ready", "1 while records are accepted and every store goes on"),
     (PROBLEM, "1 for each thing that is wrong now, in words"),
     ("memory_bytes", "Resident memory of the process"),
-    ("log_lost_lines", "Lines of the program's own log that standard error did not take, since the start"),
+    ("log_lines_dropped", "Lines of the program's own log dropped because standard error was blocked"),
     ("spool_bytes", "Bytes of the spool's segment files"),
     ("spool_bytes_max", "The ceiling of the spool's segment files"),
     ("spool_quarantined_bytes", "Bytes of damaged stretches set aside"),
@@ -77,7 +77,7 @@ impl Metrics {
             received: Family::default(),
             accepted: Family::default(),
             rejected: Family::default(),
-            not_kept: Family::default(),
+            suppressed: Family::default(),
             shed: Family::default(),
             truncated: Family::default(),
             connections: Family::default(),
@@ -93,9 +93,9 @@ impl Metrics {
             metrics.rejected.clone(),
         );
         registry.register(
-            "rejected_records_not_kept",
-            "Rejected inputs beyond the ceiling of dead letters",
-            metrics.not_kept.clone(),
+            "dead_letters_suppressed",
+            "Rejected inputs for which no dead letter was made, because there were too many",
+            metrics.suppressed.clone(),
         );
         registry.register("shed_records", "Records that could not be made durable", metrics.shed.clone());
         registry.register(
@@ -123,7 +123,7 @@ impl Metrics {
             received: self.received.get_or_create(&label).clone(),
             accepted: self.accepted.get_or_create(&label).clone(),
             rejected: Reasons::new(name, &self.rejected),
-            not_kept: Reasons::new(name, &self.not_kept),
+            suppressed: Reasons::new(name, &self.suppressed),
             shed: Reasons::new(name, &self.shed),
             truncated: self.truncated.get_or_create(&label).clone(),
             connections: self.connections.get_or_create(&label).clone(),
@@ -174,8 +174,8 @@ pub struct SourceCounters {
     pub accepted: Counter,
     /// Inputs that were not taken as records.
     pub rejected: Reasons,
-    /// Those of them that would have become dead letters, had there not been too many.
-    pub not_kept: Reasons,
+    /// Rejected inputs for which no dead letter was made, because there were too many.
+    pub suppressed: Reasons,
     /// Records that could not be made durable.
     pub shed: Reasons,
     /// Frames cut off by their connection's end.

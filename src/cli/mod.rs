@@ -68,8 +68,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Writes a failure to standard error. It may hold texts of a server, a database or the configuration. If it cannot be
-/// written, the exit code still tells; a server does not wait for its reader either.
+/// Writes a failure to standard error, with control characters escaped. Errors are ignored: the
+/// exit code remains. A server must not block here either.
 fn report(failure: &Failure, is_server: bool) {
     let text = failure.to_string();
     match is_server {

@@ -56,11 +56,11 @@ fn write_problems(status: &Value, output: &mut Output) -> io::Result<()> {
     for problem in list(&status["problems"]) {
         writeln!(output, "{} {}", output.paint.text(Style::Red, "problem:"), text(problem))?;
     }
-    match status["log_lost_lines"].as_u64() {
+    match status["log_lines_dropped"].as_u64() {
         None | Some(0) => Ok(()),
         Some(lines) => {
             let lost = format!(
-                "{} of the server's own log left out: standard error took nothing",
+                "{} of the server's own log dropped: standard error was blocked",
                 counted(lines, "line")
             );
             writeln!(output, "{}", output.paint.text(Style::Yellow, &lost))
@@ -111,9 +111,11 @@ fn write_sources(sources: &[Value], output: &mut Output) -> io::Result<()> {
     }
     table.write(output)?;
     for source in sources {
-        for (kind, words) in
-            [("rejected", "rejected"), ("not_kept", "rejected without a dead letter"), ("shed", "shed")]
-        {
+        for (kind, words) in [
+            ("rejected", "rejected"),
+            ("dead_letters_suppressed", "dead letters suppressed"),
+            ("shed", "shed"),
+        ] {
             write_reasons(&text(&source["source"]), words, &source[kind], output)?;
         }
     }
@@ -231,10 +233,10 @@ mod tests {
     use crate::cli::paint::Paint;
     use crate::cli::server::Server;
 
-    const STATUS: &str = r#"{"version":"0.1.0","uptime_seconds":93784,"log_lost_lines":7,"ready":false,"problems":["disk full \u001b"],
+    const STATUS: &str = r#"{"version":"0.1.0","uptime_seconds":93784,"log_lines_dropped":7,"ready":false,"problems":["disk full \u001b"],
         "memory_bytes":15000000,"spool":{"durable_id":1234568,"oldest_id":1,"bytes":1610612736,
         "bytes_max":4294967296,"segments":96,"quarantined_bytes":512},"sources":[{"source":"python 127.0.0.1:9020",
-        "received":1000,"accepted":996,"rejected":{"malformed":3,"too_large":1},"not_kept":{"malformed":2},"shed":{"full":0},"truncated":2,
+        "received":1000,"accepted":996,"rejected":{"malformed":3,"too_large":1},"dead_letters_suppressed":{"malformed":2},"shed":{"full":0},"truncated":2,
         "connections":5,"connections_total":70}],"stores":[{"name":"sqlite","kind":"sqlite","position":1234568,
         "lag_records":0,"stored":1234567,"dead_letters":0,"last_error":null},{"name":"file","kind":"file","position":5,
         "lag_records":9,"stored":5,"dead_letters":1,"last_error":"no space\nleft"}]}"#;
@@ -251,7 +253,7 @@ mod tests {
         let expected = "\
 logboom 0.1.0  NOT READY  up 1 d 2 h  memory 14.3 MiB
 problem: disk full \\x1b
-7 lines of the server's own log left out: standard error took nothing
+7 lines of the server's own log dropped: standard error was blocked
 
 -- spool --
 1.5 GiB of 4.0 GiB (37.5 %) in 96 segments
@@ -262,7 +264,7 @@ records from 1 on; the next durable one gets 1,234,568
 source                 received  accepted  rejected  shed  truncated  connections  ever
 python 127.0.0.1:9020     1,000       996         4     0          2            5    70
 rejected by python 127.0.0.1:9020: 3 malformed, 1 too_large
-rejected without a dead letter by python 127.0.0.1:9020: 2 malformed
+dead letters suppressed by python 127.0.0.1:9020: 2 malformed
 
 -- stores --
 store   kind     position  behind     stored  dead letters

@@ -1,8 +1,9 @@
 //! Inputs that are no records become records that say so: stored, counted and found like any other, with the reason
 //! and the first of their bytes.
 //!
-//! A few bytes of input become a hundred times as many on disk, so there is a ceiling for each connection and each source
-//! ([`Allowance`]); beyond it inputs are only counted, by source and reason. See `Source::reject`.
+//! A dead letter takes up to a hundred times the disk space of its input, so an [`Allowance`]
+//! limits those of each connection and each source. Further inputs are only counted, by source and
+//! reason; see `Source::reject`.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +17,19 @@ use crate::record::{Batch, Origin, RecordRef, severity};
 /// The event name of dead letters: `event_name:logboom.dead_letter` finds them.
 pub const EVENT_NAME: &str = "logboom.dead_letter";
 
-/// How many dead letters a connection or a source may still make.
+/// Limits the dead letters of a connection or a source per interval.
 #[derive(Debug, Default)]
 pub struct Allowance {
-    /// When the interval began.
+    /// Start of the interval.
     since: Option<Instant>,
-    /// Made since then, and the bytes of inputs that they keep.
+    /// Dead letters made since then, and the bytes of input in them.
     letters: u32,
     bytes: usize,
 }
 
 impl Allowance {
-    /// Whether an input may become a dead letter now, as one of `letters_max` that keep `bytes_max` in an interval.
+    /// Returns true, and counts the input, if it may become a dead letter now. An interval has at
+    /// most `letters_max` of them with `bytes_max` of input.
     pub(super) fn admits(
         &mut self,
         now: Instant,

@@ -26,7 +26,7 @@ pub struct Source {
     /// For those who try again when the spool is full: what it refuses is not lost.
     patient_witness: Arc<dyn Witness>,
     when_full: WhenFull,
-    /// What is left of its dead letters.
+    /// Limits its dead letters.
     letters: Mutex<Allowance>,
     service: String,
     host: Option<String>,
@@ -107,8 +107,8 @@ impl Source {
         }
     }
 
-    /// Counts an input of a client that cannot be told, and makes a dead letter of it unless its connection or the source
-    /// has made too many.
+    /// Counts a rejected input of a client that cannot be answered, and makes a dead letter of it
+    /// unless the connection or the source has reached its limit.
     pub fn reject(
         &self,
         batch: &mut Batch,
@@ -122,13 +122,13 @@ impl Source {
         if connection.admits(now, input, of_connection) && self.admits_letter(now, input) {
             dead_letter::push(batch, arrival, &self.counters.source, rejection, input);
         } else {
-            self.counters.not_kept.add(rejection.reason, 1);
+            self.counters.suppressed.add(rejection.reason, 1);
             if log::admits(log::Kind::RejectedInput) {
                 tracing::warn!(
                     source = self.counters.source,
                     peer = arrival.host,
                     reason = rejection.reason,
-                    "a rejected input is only counted: there are too many of them for a dead letter of each"
+                    "too many rejected inputs: no dead letter was made"
                 );
             }
         }

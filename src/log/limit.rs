@@ -1,4 +1,5 @@
-//! Limits log lines that clients can cause: a few of each kind in a minute, and then one that says how many were left out.
+//! Limits the log lines that clients can cause: a few of each kind per interval. Further ones are
+//! suppressed, and one line reports their number.
 //!
 //! ```ignore
 //! if log::admits(Kind::Stranger) {
@@ -15,7 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::UNFINISHED;
 use crate::limits::{LOG_INTERVAL_SECONDS, LOG_LINES_PER_INTERVAL_MAX};
 
-/// A kind of lines that clients, or the records of clients, can cause any number of.
+/// A kind of lines that clients or their records can cause in any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A connection of another protocol.
@@ -24,13 +25,13 @@ pub enum Kind {
     UnfinishedFrame,
     /// A connection that could not be accepted.
     NotAccepted,
-    /// Datagrams that came too fast.
+    /// Datagrams that the system dropped.
     DroppedDatagrams,
-    /// A rejected input beyond the ceiling of dead letters.
+    /// A rejected input for which no dead letter was made.
     RejectedInput,
     /// An answer that its client does not read.
     UnreadAnswer,
-    /// An answer whose time was over.
+    /// An answer whose time limit was reached.
     LateAnswer,
     /// A tail that its client does not read.
     UnreadTail,
@@ -38,10 +39,12 @@ pub enum Kind {
     RefusedRecord,
     /// A stored record that cannot be decoded.
     UndecodableRecord,
+    /// A commit that a full spool refuses.
+    FullSpool,
 }
 
-/// The kinds, in their order, with the level of their lines and what they are called.
-const KINDS: [(Kind, Level, &str); 10] = [
+/// The kinds in their order, with the level of their lines and a description.
+const KINDS: [(Kind, Level, &str); 11] = [
     (Kind::Stranger, Level::WARN, "connections of another protocol"),
     (Kind::UnfinishedFrame, Level::DEBUG, "unfinished frames"),
     (Kind::NotAccepted, Level::WARN, "connections that could not be accepted"),
@@ -52,15 +55,17 @@ const KINDS: [(Kind, Level, &str); 10] = [
     (Kind::UnreadTail, Level::INFO, "tails that were not read"),
     (Kind::RefusedRecord, Level::WARN, "records that a database refuses"),
     (Kind::UndecodableRecord, Level::ERROR, "stored records that cannot be decoded"),
+    (Kind::FullSpool, Level::ERROR, "commits refused by a full spool"),
 ];
 
 static WINDOWS: [Window; KINDS.len()] = [const { Window::new() }; KINDS.len()];
 
-/// Whether a line of this kind is to be written now. If not it is counted, and said later.
+/// Returns true if a line of this kind may be written now. If not, it is counted and reported
+/// later.
 pub fn admits(kind: Kind) -> bool {
     let (_, level, _) = KINDS[kind as usize];
     if LevelFilter::current() < level {
-        return false; // nobody would see it
+        return false; // the level is not shown
     }
     let is_admitted = WINDOWS[kind as usize].admit(Instant::now());
     if !is_admitted {
@@ -69,42 +74,43 @@ pub fn admits(kind: Kind) -> bool {
     is_admitted
 }
 
-/// Says what was left out in intervals that are over. Whether nothing is left to say.
-pub(super) fn tell_when_due() -> bool {
+/// Reports what was suppressed in intervals that are over. Returns true if nothing is left to
+/// report.
+pub(super) fn report_due() -> bool {
     let now = Instant::now();
-    tell(|window| window.take_due(now));
-    WINDOWS.iter().all(|window| window.lock().left_out == 0)
+    report(|window| window.take_due(now));
+    WINDOWS.iter().all(|window| window.lock().suppressed == 0)
 }
 
-/// Says what was left out so far.
-pub(super) fn tell_now() {
-    tell(|window| std::mem::take(&mut window.lock().left_out));
+/// Reports what was suppressed so far.
+pub(super) fn report_all() {
+    report(|window| std::mem::take(&mut window.lock().suppressed));
 }
 
-fn tell(take: impl Fn(&Window) -> u64) {
+fn report(take: impl Fn(&Window) -> u64) {
     for ((_, level, kind), window) in KINDS.iter().zip(&WINDOWS) {
         let lines = take(window);
         match *level {
             _ if lines == 0 => {}
-            Level::DEBUG => tracing::debug!(kind, lines, "further lines of a kind were left out"),
-            Level::INFO => tracing::info!(kind, lines, "further lines of a kind were left out"),
-            _ => tracing::warn!(kind, lines, "further lines of a kind were left out"),
+            Level::DEBUG => tracing::debug!(kind, lines, "further messages of this kind were suppressed"),
+            Level::INFO => tracing::info!(kind, lines, "further messages of this kind were suppressed"),
+            _ => tracing::warn!(kind, lines, "further messages of this kind were suppressed"),
         }
     }
 }
 
-/// How many lines of one kind were written, and not, since an interval began.
+/// The interval of one kind.
 struct Window(Mutex<Counts>);
 
 struct Counts {
     since: Option<Instant>,
     written: u32,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl Window {
     const fn new() -> Window {
-        Window(Mutex::new(Counts { since: None, written: 0, left_out: 0 }))
+        Window(Mutex::new(Counts { since: None, written: 0, suppressed: 0 }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -120,14 +126,14 @@ impl Window {
             counts.written += 1;
             return true;
         }
-        counts.left_out += 1;
+        counts.suppressed += 1;
         false
     }
 
-    /// What was left out, once the interval is over.
+    /// Returns, once, the number of suppressed lines if the interval is over.
     fn take_due(&self, now: Instant) -> u64 {
         let mut counts = self.lock();
-        if counts.is_over(now) { std::mem::take(&mut counts.left_out) } else { 0 }
+        if counts.is_over(now) { std::mem::take(&mut counts.suppressed) } else { 0 }
     }
 }
 
@@ -143,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_stand_in_their_order() {
+    fn kinds_are_in_their_order() {
         assert!(KINDS.iter().enumerate().all(|(index, (kind, ..))| *kind as usize == index));
     }
 
     #[test]
-    fn a_few_lines_pass_and_the_rest_is_counted() {
+    fn a_few_lines_are_admitted_and_the_rest_counted() {
         let window = Window::new();
         let start = Instant::now();
         let passed = (0..1000).filter(|_| window.admit(start)).count();
@@ -156,7 +162,7 @@ mod tests {
         assert_eq!(window.take_due(start), 0, "not yet");
         let later = start + Duration::from_secs(LOG_INTERVAL_SECONDS);
         assert!(window.admit(later));
-        assert_eq!(window.lock().left_out, 1000 - passed as u64, "still to be said");
+        assert_eq!(window.lock().suppressed, 1000 - passed as u64, "not reported yet");
         let later = later + Duration::from_secs(LOG_INTERVAL_SECONDS);
         assert_eq!(window.take_due(later), 1000 - passed as u64);
         assert_eq!(window.take_due(later), 0, "once");

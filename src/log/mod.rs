@@ -1,12 +1,13 @@
 //! The program's own log, on standard error.
 //!
-//! Nobody may read standard error, and it may not take anything (a full pipe, a full disk, a closed pipe, a stopped
-//! terminal). Neither holds up or ends the server: lines go through a bounded buffer (`sink.rs`) that is written without
-//! blocking by the thread that logs; what the buffer has no room for is counted, and said once it has room again. There is
-//! no thread for it, so that `threads = 1` stays one thread; [`keep`] is a task that tries again.
+//! Standard error may be blocked or fail: a pipe that is not read, a closed pipe, a full disk, a
+//! stopped terminal. None of these blocks or ends the server. Lines go through a bounded buffer
+//! (`sink.rs`), which the logging thread writes without blocking. Lines that do not fit are dropped
+//! and counted, and the count is reported as soon as lines are accepted again. No thread is needed,
+//! so that `threads = 1` stays one thread; the task [`keep`] retries.
 //!
-//! Every line is escaped as a whole just before it is written: no text of a client, a database or the configuration
-//! reaches a terminal as a control character, whatever the line is made of.
+//! Each line is escaped as a whole before it is written, so no text of a client, a database or the
+//! configuration reaches a terminal with control characters.
 //!
 //! Lines that clients can cause are limited by kind (`limit.rs`).
 
@@ -43,16 +44,16 @@ use sink::Sink;
 
 static SINK: Mutex<Sink<BorrowedFd<'static>>> = Mutex::new(Sink::new(stderr()));
 
-/// Lines that were left out since the start.
-static LOST: AtomicU64 = AtomicU64::new(0);
+/// Lines dropped since the start.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Whether lines are JSON, for those that do not come from `tracing`.
+/// Lines are JSON; read where a line does not come from `tracing`.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// Wakes [`keep`].
+/// Wakes [`keep`]: lines wait, or suppressed ones are to be reported.
 static UNFINISHED: Notify = Notify::const_new();
 
-/// Starts it, and reports panics through it. A second start (in a test) changes nothing.
+/// Starts the log, and reports panics through it. A second start (in a test) changes nothing.
 pub fn start(config: &Config) {
     let level = match config.log_level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -78,21 +79,22 @@ pub fn start(config: &Config) {
     }
 }
 
-/// Opens standard error anew for this process, so that no write to it blocks, of whatever part of the program or of a
-/// library. (`O_NONBLOCK` belongs to the open file, which a terminal or a pipe shares with other processes.) A socket cannot
-/// be opened anew, and a regular file does not block and would lose its place: both stay as they are.
+/// Reopens standard error without blocking mode, so that no write of any part of the process to it
+/// blocks. Setting `O_NONBLOCK` on the inherited file description would affect other processes,
+/// such as the shell of the same terminal. Sockets cannot be reopened, and a reopened regular file
+/// would lose its offset; for these, only the log's own writes are guarded (`sink.rs`).
 fn unblock_stderr() {
     let is_shared = rustix::fs::fstat(stderr()).is_ok_and(|data| {
         matches!(FileType::from_raw_mode(data.st_mode), FileType::Fifo | FileType::CharacterDevice)
     });
     if is_shared {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        // It may belong to another user, or have no reader: then it stays as it is.
+        // This fails if the pipe has no reader or belongs to another user: then it stays as it is.
         let _ = rustix::fs::open("/proc/self/fd/2", flags, Mode::empty()).and_then(dup2_stderr);
     }
 }
 
-/// Replaces the hook of std, which writes to standard error itself and would wait there.
+/// Replaces the hook of std, whose writes to standard error may block.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
@@ -107,20 +109,19 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Writes text to standard error as it is, though without control characters; also before the log was started. The end of
-/// the text may be left out where standard error takes nothing.
+/// Writes text to standard error with control characters escaped, also before the log was started.
+/// If standard error is blocked, the end of the text is lost after a short wait.
 pub fn print(text: &str) {
     push(escape::lines(text.trim_end_matches('\n')).into_owned());
     finish();
 }
 
-/// Lines that were left out since the start.
-pub fn lost_lines() -> u64 {
-    LOST.load(Relaxed)
+/// Returns the number of lines dropped since the start.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Relaxed)
 }
 
-/// Writes what standard error did not take at first, and says how many lines of each kind were left out, for as long as
-/// the program runs.
+/// Retries blocked writes and reports suppressed lines, as long as the program runs.
 pub async fn keep() {
     loop {
         UNFINISHED.notified().await;
@@ -130,15 +131,16 @@ pub async fn keep() {
     }
 }
 
-/// One try. Whether nothing is left to do.
+/// Tries once, and returns true if nothing is left to do.
 fn is_finished() -> bool {
-    let is_told = limit::tell_when_due();
-    lock().write().is_ok() && is_told
+    let is_reported = limit::report_due();
+    lock().write().is_ok() && is_reported
 }
 
-/// Writes what is left at the end of the program, as far as standard error takes it within a short time.
+/// Writes what is left before the program exits, as far as standard error accepts it within a short
+/// time.
 pub fn finish() {
-    limit::tell_now();
+    limit::report_all();
     let end = Instant::now() + Duration::from_millis(LOG_END_MILLISECONDS_MAX);
     loop {
         let written = lock().write();
@@ -146,7 +148,7 @@ pub fn finish() {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !left.is_zero() => {
                 let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
-                // An error comes up at the next try.
+                // The next attempt reports an error.
                 let _ = poll(&mut [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)], Some(&left));
             }
             _ => return,
@@ -158,7 +160,7 @@ fn lock() -> MutexGuard<'static, Sink<BorrowedFd<'static>>> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes one line (or several), without the last line feed.
+/// Writes one line (or several), without the last line feed.
 fn push(mut line: String) {
     if line.len() > LOG_LINE_BYTES_MAX {
         line.truncate(line.floor_char_boundary(LOG_LINE_BYTES_MAX));
@@ -169,9 +171,10 @@ fn push(mut line: String) {
     }
 }
 
-/// Says that lines were left out, in the form of the log. Not by `tracing`, for the sink is locked.
-fn note_of_lost(lines: u64) -> String {
-    let message = "log lines were left out: standard error took nothing";
+/// Returns the line that reports dropped ones, in the log's format. It is not made by `tracing`,
+/// because the sink is locked.
+fn note_of_dropped(lines: u64) -> String {
+    let message = "log lines were dropped because standard error was blocked";
     let now = now();
     match IS_JSON.load(Relaxed) {
         true => format!(
@@ -181,12 +184,12 @@ fn note_of_lost(lines: u64) -> String {
     }
 }
 
-/// This moment for a line.
+/// Returns the current time in the form of a line.
 fn now() -> String {
     format!("{:.6}", Timestamp::from_nanosecond(time::now().into()).unwrap_or_default())
 }
 
-/// The time of a line, within what the calendar has.
+/// The clock of `tracing`'s lines.
 struct Clock;
 
 impl FormatTime for Clock {
@@ -198,13 +201,14 @@ impl FormatTime for Clock {
 /// Makes a writer for each line.
 struct Lines {
     is_json: bool,
-    /// A terminal shows it in colour.
+    /// Lines are coloured, for a terminal.
     is_painted: bool,
 }
 
-/// Takes a whole line at once, as `tracing` hands it over.
+/// Writes one line, which `tracing` passes as a whole.
 struct Line {
     is_json: bool,
+    /// Present if the line is to be coloured.
     level: Option<Level>,
 }
 
@@ -242,18 +246,20 @@ impl Line {
     }
 }
 
-/// A line that is too long would not be JSON any more once it is cut.
+/// Escapes a line of JSON. One that is too long is replaced, because cutting it would not leave
+/// JSON.
 fn escape_json(line: &str) -> Cow<'_, str> {
     let line = escape::json(line);
     if line.len() <= LOG_LINE_BYTES_MAX {
         return line;
     }
     let start = &line[..line.floor_char_boundary(LOG_LINE_BYTES_MAX / 2)];
-    let message = serde_json::json!({ "timestamp": now(), "level": "WARN", "message": "a log line was too long", "start": start });
-    Cow::Owned(message.to_string())
+    let message = "a log line was too long";
+    let line = serde_json::json!({ "timestamp": now(), "level": "WARN", "message": message, "start": start });
+    Cow::Owned(line.to_string())
 }
 
-/// Colours the level, and makes the time faint.
+/// Colours the level and dims the time.
 fn paint(line: &str, level: Level) -> String {
     let colour = match level {
         Level::ERROR => 31,

@@ -1,4 +1,4 @@
-//! The way to a file that may take nothing: a bounded buffer of whole lines, written as far as that needs no waiting.
+//! A bounded buffer of lines in front of a file, written without blocking.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,41 +7,42 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 
-use super::{LOST, note_of_lost};
+use super::{DROPPED, note_of_dropped};
 use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_WRITE_BYTES_MAX};
 
-/// Lines on their way to a file.
+/// Lines that are to be written to a file.
 pub(super) struct Sink<F> {
     file: F,
-    /// What the file has not taken yet; its first line may be one of which the file has the beginning.
+    /// Not written yet. The beginning of the first line may be written already.
     waiting: VecDeque<u8>,
-    /// Lines that found no room since this was last said.
-    lost: u64,
+    /// Lines dropped since this was last reported.
+    dropped: u64,
 }
 
 impl<F: AsFd> Sink<F> {
     pub(super) const fn new(file: F) -> Sink<F> {
-        Sink { file, waiting: VecDeque::new(), lost: 0 }
+        Sink { file, waiting: VecDeque::new(), dropped: 0 }
     }
 
-    /// Takes a line, and writes what can be written now. An error when something waits after that: the file's.
+    /// Adds a line, and writes as much as possible without blocking. Returns the file's error if
+    /// anything remains to be written.
     pub(super) fn push(&mut self, line: &[u8]) -> io::Result<()> {
         let before = self.write();
-        // Once lines were left out, none goes in before the note that says so.
-        if self.lost > 0 || self.waiting.len() + line.len() > LOG_BUFFER_BYTES_MAX {
-            self.lost += 1;
-            LOST.fetch_add(1, Relaxed);
+        // After a dropped line, none is added before the note that reports it.
+        if self.dropped > 0 || self.waiting.len() + line.len() > LOG_BUFFER_BYTES_MAX {
+            self.dropped += 1;
+            DROPPED.fetch_add(1, Relaxed);
             return before;
         }
         self.waiting.extend(line);
         if before.is_ok() { self.write() } else { before }
     }
 
-    /// Writes what can be written now. An error when something waits after that: the file's.
+    /// Writes as much as possible without blocking. Returns the file's error if anything remains.
     pub(super) fn write(&mut self) -> io::Result<()> {
         self.write_waiting()?;
-        if self.lost > 0 {
-            let note = note_of_lost(std::mem::take(&mut self.lost));
+        if self.dropped > 0 {
+            let note = note_of_dropped(std::mem::take(&mut self.dropped));
             self.waiting.extend(note.as_bytes());
             self.write_waiting()?;
         }
@@ -55,7 +56,7 @@ impl<F: AsFd> Sink<F> {
             }
             let (part, _) = self.waiting.as_slices();
             let part = &part[..part.len().min(LOG_WRITE_BYTES_MAX)];
-            // Whole lines, where they are short enough: others may write to the same file.
+            // Whole lines if possible: other processes may write to the same file.
             let end = memchr::memrchr(b'\n', part).map_or(part.len(), |at| at + 1);
             let written = rustix::io::write(&self.file, &part[..end])?;
             self.waiting.drain(..written);
@@ -63,10 +64,11 @@ impl<F: AsFd> Sink<F> {
         Ok(())
     }
 
-    /// Also of a file whose writes would wait: one that is writable takes so much without.
+    /// Returns true if a write of [`LOG_WRITE_BYTES_MAX`] does not block, also of a file in
+    /// blocking mode.
     fn is_writable(&self) -> io::Result<bool> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Where it fails or is closed, the write says so.
+        // After an error or a hang-up the write reports it.
         Ok(poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&now))? > 0)
     }
 }
@@ -83,17 +85,17 @@ mod tests {
         format!("{number} {}\n", "x".repeat(100))
     }
 
-    /// A pipe whose writing end waits when it is full, as a parent gives it to a child.
+    /// A pipe in blocking mode, as a parent passes it to a child.
     fn pipe() -> (std::io::PipeReader, Sink<OwnedFd>) {
         let (reader, writer) = std::io::pipe().unwrap();
         (reader, Sink::new(writer.into()))
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_holds_nothing_up() {
+    fn a_pipe_that_is_not_read_does_not_block() {
         let (mut reader, mut sink) = pipe();
         let mut pushed = 0;
-        while sink.lost < 100 {
+        while sink.dropped < 100 {
             let _ = sink.push(line(pushed).as_bytes());
             pushed += 1;
         }
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_fails_is_tried_again() {
+    fn a_file_that_fails_is_retried() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut sink = Sink::new(OwnedFd::from(full));
         assert_eq!(sink.push(b"kept\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
@@ -132,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_costs_no_more_than_the_buffer() {
+    fn a_closed_pipe_leaves_the_buffer_bounded() {
         let (reader, mut sink) = pipe();
         drop(reader);
-        while sink.lost == 0 {
+        while sink.dropped == 0 {
             assert_eq!(sink.push(line(0).as_bytes()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
         assert!(sink.waiting.len() <= LOG_BUFFER_BYTES_MAX);

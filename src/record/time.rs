@@ -7,8 +7,8 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
 
-/// This moment, in ns since the Unix epoch. A clock beyond what these can tell (1677 to 2262) stands still at the border.
-/// The only place that reads the system's clock: what libraries make of it panics before 1970 or after 9999.
+/// The current time in ns since the Unix epoch, limited to the range of an `i64` (1677 to 2262).
+/// All code uses this function: conversions of the system's clock in libraries panic before 1970.
 pub fn now() -> i64 {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),

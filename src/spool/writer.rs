@@ -12,6 +12,7 @@ use super::{AppendError, Commit, Place, Spool, SpoolSizes, Witness, lock};
 use crate::blocking::Threads;
 use crate::disk::Disk;
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
+use crate::log;
 use crate::record::RecordId;
 
 /// Commits what is appended. There is one a spool.
@@ -175,7 +176,9 @@ impl Writer {
             }
             Err(refusal) => {
                 lock(&self.spool.open).refuse(refusal.clone());
-                tracing::error!(records = pending.count, "{refusal}");
+                if !matches!(refusal, AppendError::Full(_)) || log::admits(log::Kind::FullSpool) {
+                    tracing::error!(records = pending.count, "{refusal}");
+                }
             }
         }
         for (witness, records) in &pending.witnesses {

@@ -26,7 +26,7 @@ impl View {
             "ready": problems.is_empty(),
             "problems": problems,
             "memory_bytes": memory_bytes(),
-            "log_lost_lines": log::lost_lines(),
+            "log_lines_dropped": log::dropped_lines(),
             "spool": {
                 "oldest_id": spool.oldest_id,
                 "durable_id": spool.durable_id,
@@ -69,7 +69,7 @@ impl View {
         for (name, value) in [
             ("ready", u64::from(problems.is_empty())),
             ("memory_bytes", memory_bytes()),
-            ("log_lost_lines", log::lost_lines()),
+            ("log_lines_dropped", log::dropped_lines()),
             ("spool_bytes", spool.bytes),
             ("spool_bytes_max", spool.bytes_max),
             ("spool_quarantined_bytes", spool.quarantined_bytes),
@@ -134,7 +134,8 @@ fn late(detail: &str) -> Response<Body> {
     )
 }
 
-/// How far a store is that was to reach a position, and at what pace it went on from another one.
+/// Describes how far a store is from the position that it was to reach, and the rate at which it
+/// advanced since it was at `from`.
 fn behind(
     store: &Progress,
     from: RecordId,
@@ -171,7 +172,7 @@ fn source_status(source: &SourceCounters) -> Value {
         "received": source.received.get(),
         "accepted": source.accepted.get(),
         "rejected": source.rejected.counts(),
-        "not_kept": source.not_kept.counts(),
+        "dead_letters_suppressed": source.suppressed.counts(),
         "shed": source.shed.counts(),
         "truncated": source.truncated.get(),
         "connections": source.connections.get(),

@@ -131,9 +131,9 @@ fn a_clock_that_steps_breaks_nothing() {
     assert_eq!(lines, trail.len(), "every record is in one of the log files");
 }
 
-/// Before 1970, and beyond what ns since then, or four digits of a year, can tell.
+/// Before 1970, and after the last year of an `i64` of ns and of the header `Date`.
 #[test]
-fn a_clock_beyond_all_bounds_breaks_nothing() {
+fn a_clock_out_of_range_breaks_nothing() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let clock = FalseClock::new(folder.path());
@@ -168,7 +168,7 @@ fn a_clock_beyond_all_bounds_breaks_nothing() {
             assert_eq!(answer.status, 200, "{year}: {}", answer.text());
             let header = answer.head.lines().find(|line| line.starts_with("date: ")).unwrap();
             assert!(header.ends_with(" gmt"), "{year}: {header}");
-            // A header is kept until the clock goes on beyond it.
+            // Each thread keeps the header until the clock is past it.
             assert!(!restarted || header.contains(date), "{year}: {header}");
             python(SEND, &[&server.address("python"), &format!("python-{key}")]);
             server.wait_for_accepted("python", 1);

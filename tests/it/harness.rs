@@ -23,7 +23,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     /// The limit of open files.
     descriptors: Option<u64>,
-    /// Another user, and the program where that user can execute it.
+    /// Another user, and a copy of the program that this user can execute.
     user: Option<(u32, PathBuf)>,
     /// The limit of threads.
     threads: Option<u64>,
@@ -58,8 +58,8 @@ impl Setup {
         self
     }
 
-    /// Runs as another user, on whom limits are imposed; the data folders are to be in `folder`. (Only root can; anybody else is
-    /// such a user.)
+    /// Runs as another user, since limits do not hold for root; data folders must be in `folder`.
+    /// Without root's rights the tests' own user is kept.
     pub fn user(mut self, user: u32, folder: &Path) -> Setup {
         if rustix::process::geteuid().is_root() {
             let program = folder.join("logboom");
@@ -70,7 +70,7 @@ impl Setup {
         self
     }
 
-    /// The limit of threads of that user, the program's own among them.
+    /// The limit of that user's threads.
     pub fn threads_max(mut self, limit: u64) -> Setup {
         self.threads = Some(limit);
         self
@@ -142,7 +142,7 @@ struct Log {
     changed: Condvar,
 }
 
-/// Whether its reader goes on.
+/// State of the log's reader.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Reading {
     #[default]
@@ -169,7 +169,7 @@ impl Log {
     }
 }
 
-/// The other end of a pipe that this process reads from, without waiting.
+/// Opens the writing end of a pipe that this process reads from, in non-blocking mode.
 fn open_writing_end(reader: &impl AsRawFd) -> std::fs::File {
     let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
@@ -259,12 +259,12 @@ impl Server {
         status.code()
     }
 
-    /// From now on nobody reads its standard error, and the pipe is full.
+    /// Stops reading the server's standard error, and fills its pipe.
     pub fn block_log(&mut self) {
         self.log.set(Reading::ToBlock);
         let filler = self.filler.as_mut().unwrap();
         eventually("the reader stops", || {
-            let _ = filler.write(b"\n"); // it sees that with its next line
+            let _ = filler.write(b"\n"); // it stops after its next line
             (*self.log.reading.lock().unwrap() == Reading::Blocked).then_some(())
         });
         for length in [4096, 1] {

@@ -1,4 +1,5 @@
-//! The program's own log, on a standard error that takes nothing, or is shown on a terminal.
+//! The program's own log: standard error that is blocked or fails, floods of lines, control
+//! characters.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -14,12 +15,12 @@ use crate::harness::{PATIENCE, Server, Setup, eventually};
 use crate::load::record;
 use crate::locked::Locked;
 
-fn lost_lines(server: &Server) -> u64 {
-    server.status()["log_lost_lines"].as_u64().unwrap()
+fn dropped_lines(server: &Server) -> u64 {
+    server.status()["log_lines_dropped"].as_u64().unwrap()
 }
 
 #[test]
-fn a_blocked_log_holds_nothing_up_and_says_what_it_lost() {
+fn a_blocked_log_blocks_nothing_and_counts_what_it_drops() {
     for threads in ["0", "1"] {
         let folder = TempDir::new().unwrap();
         let setup = Setup::new()
@@ -39,17 +40,17 @@ fn a_blocked_log_holds_nothing_up_and_says_what_it_lost() {
                 server.signal(Signal::HUP); // makes it log a line, unless one is still to come
                 std::thread::yield_now();
             }
-            (lost_lines(&server) > 0).then_some(())
+            (dropped_lines(&server) > 0).then_some(())
         });
         assert_eq!(server.post(record("still blocked")).status, 200);
 
         server.unblock_log();
-        let line = eventually("it says so", || server.log_line("log lines were left out"));
+        let line = eventually("it says so", || server.log_line("log lines were dropped"));
         let lost = line["lines"].as_u64().unwrap();
-        assert!(lost > 0 && lost <= lost_lines(&server), "{line}");
+        assert!(lost > 0 && lost <= dropped_lines(&server), "{line}");
         let metrics = server.get("/metrics").text();
         assert!(
-            metrics.contains(&format!("\nlogboom_log_lost_lines{{}} {}\n", lost_lines(&server))),
+            metrics.contains(&format!("\nlogboom_log_lines_dropped{{}} {}\n", dropped_lines(&server))),
             "{metrics}"
         );
 
@@ -63,7 +64,7 @@ fn a_blocked_log_holds_nothing_up_and_says_what_it_lost() {
     }
 }
 
-/// Runs a server with this standard error until a signal; gives its exit code.
+/// Runs a server with this standard error until a signal, and returns its exit code.
 fn serve_on(stderr: impl Into<Stdio>, threads: &str, also: impl FnOnce()) -> Option<i32> {
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("python.sock");
@@ -109,7 +110,7 @@ fn a_standard_error_that_fails_does_not_end_the_server() {
     }
 }
 
-/// A start that fails says why, and does not wait for somebody who reads that.
+/// A start that fails reports the reason, and does not block if nobody reads it.
 #[test]
 fn a_failing_start_ends_whatever_standard_error_is() {
     let command = || {
@@ -151,7 +152,7 @@ fn strangers_write_a_few_lines_into_the_log() {
     assert_eq!(server.stop(), 0);
     let log = server.log();
     let lines = log.matches("does not speak Python's SocketHandler").count() as u64;
-    let rest = server.log_line("further lines of a kind were left out").unwrap();
+    let rest = server.log_line("further messages of this kind were suppressed").unwrap();
     // An interval may have ended meanwhile.
     assert!(lines >= u64::from(LOG_LINES_PER_INTERVAL_MAX) && lines < strangers, "{log}");
     assert_eq!(rest["kind"], "connections of another protocol");

@@ -1,4 +1,4 @@
-//! Moments in which the system gives no new threads.
+//! A shortage of threads.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::harness::{Server, Setup};
 use crate::load::record;
 
-/// Users who have no other process.
+/// Users without other processes.
 const USERS: [u32; 2] = [64_901, 64_902];
 
 /// Sets the limit of all threads of the server's user.
@@ -18,7 +18,7 @@ fn limit_threads(server: &Server, limit: &str) {
     let mut command = Command::new("prlimit");
     command.arg(format!("--pid={}", server.child.id())).arg(format!("--nproc={limit}:"));
     if rustix::process::geteuid().is_root() {
-        command.uid(USERS[0]); // even root has no right to, in many a container
+        command.uid(USERS[0]); // in a container even root may not
     }
     assert!(command.status().unwrap().success());
 }
@@ -28,7 +28,7 @@ fn records(from: usize) -> String {
 }
 
 #[test]
-fn a_moment_without_new_threads_stops_nothing() {
+fn a_shortage_of_threads_stops_nothing_that_runs() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new().argument("--threads=2").user(USERS[0], folder.path());
     let mut server = setup.start(&folder.path().join("data"));
@@ -62,10 +62,10 @@ fn a_moment_without_new_threads_stops_nothing() {
 }
 
 #[test]
-fn a_start_without_threads_fails_in_words() {
+fn a_start_without_threads_fails_with_a_message() {
     let folder = TempDir::new().unwrap();
-    // The program itself is one; with its four for queries, two for the network, those of the spool, the store and the tails
-    // it would be ten.
+    // The program needs ten: the main thread, four for queries, two for the network, one each for
+    // the spool, the store and the tails.
     for threads in 1..=9 {
         let setup = Setup::new().argument("--threads=2").threads_max(threads).user(USERS[1], folder.path());
         let mut server = setup.spawn(&folder.path().join("data"));

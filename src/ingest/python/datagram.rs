@@ -157,7 +157,7 @@ impl Receiver {
             }
         };
         if let Err(rejection) = result {
-            // There are no connections that could have a ceiling of their own.
+            // There are no connections, so only the limit of the source holds.
             self.source.reject(batch, &arrival, &rejection, datagram, &mut Allowance::default());
         }
     }

@@ -144,7 +144,7 @@ struct Connection {
     unfinished_since: Option<Instant>,
     /// Records of this round, not counted in yet.
     received: u64,
-    /// What is left of its dead letters.
+    /// Limits its dead letters.
     letters: Allowance,
 }
 

@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-/// The clock by which certificates are valid or not. (That of rustls panics before 1970.)
+/// The clock for the validity of certificates. (The default of rustls panics before 1970.)
 #[derive(Debug)]
 struct Clock;
 

@@ -113,8 +113,8 @@ function Sources({ samples, status }) {
       ${sum(status.sources, (source) => counted(source.rejected)) > 0 && html`
         <p class="dim">Rejected inputs of senders that cannot be told are kept:${' '}
           <button type="button" class="link" onClick=${() => go({ view: 'search', q: 'event_name:logboom.dead_letter', since: '', until: '' })}>
-            show them</button>${sum(status.sources, (source) => counted(source.not_kept ?? {})) > 0
-            && `. ${count(sum(status.sources, (source) => counted(source.not_kept ?? {})))} of them are only counted: there were too many.`}</p>`}
+            show them</button>${sum(status.sources, (source) => counted(source.dead_letters_suppressed ?? {})) > 0
+            && `. ${count(sum(status.sources, (source) => counted(source.dead_letters_suppressed ?? {})))} of them were only counted, because there were too many.`}</p>`}
     </section>
   `;
 }

@@ -18,7 +18,7 @@ fn the_status_tells_what_was_received_and_stored() {
     server.flush();
     let status = server.status();
     let expected = [
-        "log_lost_lines",
+        "log_lines_dropped",
         "memory_bytes",
         "problems",
         "ready",
@@ -91,7 +91,7 @@ fn a_flush_waits_for_every_store() {
 }
 
 #[test]
-fn a_flush_that_takes_too_long_says_where_each_store_is() {
+fn a_flush_that_times_out_names_stores_and_positions() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("team.log");
     let data = folder.path().join("data");

@@ -1,8 +1,9 @@
-//! The header `Date`, in the place of the crate of this name on crates.io.
+//! The header `Date`; replaces the crate of this name from crates.io.
 //!
-//! hyper makes the value of `Date` of the system's clock whenever it looks at a connection, even where it does not send the
-//! header. The original panics where the clock stands before 1970 or after 9999 (a dead battery, a wrong leap), so that
-//! no request would be answered. This one takes the nearest time that the form can show. It has what hyper uses, and no more.
+//! hyper formats the system's time whenever it polls a connection, even if it does not send the
+//! header. The original crate panics if the clock is before 1970 or after 9999, so that no request
+//! is answered. This one uses the nearest time that the format can express. It has only what hyper
+//! uses.
 
 #![forbid(unsafe_code)]
 
@@ -47,8 +48,8 @@ impl fmt::Display for HttpDate {
     }
 }
 
-/// The date that so many days come before, since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-/// `civil_from_days`).
+/// Returns the date of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level
+/// Date Algorithms", `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // since 0000-03-01
     let (era, day_of_era) = (days / 146_097, days % 146_097);
