@@ -1,14 +1,17 @@
-//! All file I/O of the spool and the file store, as eight calls: small enough that a simulated disk can take
+//! All file I/O of the spool and the file store, as eleven calls: small enough that a simulated disk can take
 //! their place and be as cruel as a real one. And where files stand that belong to another.
 
 #[cfg(test)]
 pub(crate) mod cruel;
+mod lock;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use lock::FolderLock;
 
 /// One folder of files.
 pub trait Disk: Send + Sync {
@@ -21,6 +24,34 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Durable on return.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Which file has the name now; `None` if there is none.
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>>;
+    /// Fails while this process may not write to the folder, because its lock does not cover what is at the path now.
+    fn check_lock(&self) -> io::Result<()>;
+}
+
+/// Which file it is, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    /// The device and the inode number: no other file has them as long as this one is open.
+    pub device: u64,
+    /// See above.
+    pub inode: u64,
+    /// The length.
+    pub bytes: u64,
+}
+
+impl FileStat {
+    /// Whether both are of one file.
+    pub fn is_same_file(&self, other: &FileStat) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl From<fs::Metadata> for FileStat {
+    fn from(data: fs::Metadata) -> FileStat {
+        FileStat { device: data.dev(), inode: data.ino(), bytes: data.len() }
+    }
 }
 
 /// One file of a folder, as [`Disk::list`] found it.
@@ -45,6 +76,8 @@ pub trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Cuts the file to a length, or grows it with zeros whose space on the disk is reserved.
     fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Which file this is, whatever its name is now.
+    fn stat(&self) -> io::Result<FileStat>;
 }
 
 /// A folder of the operating system.
@@ -52,19 +85,27 @@ pub trait DiskFile: Send + Sync {
 pub struct Folder {
     path: PathBuf,
     is_read_only: bool,
+    /// The lock of the folder above it.
+    lock: Option<Arc<FolderLock>>,
 }
 
 impl Folder {
     /// Opens a folder, creating it when it is not there.
     pub fn open(path: &Path) -> io::Result<Folder> {
         create_folder(path)?;
-        Ok(Folder { path: path.to_owned(), is_read_only: false })
+        Ok(Folder { path: path.to_owned(), is_read_only: false, lock: None })
+    }
+
+    /// The same folder, written only while a lock is held.
+    #[must_use]
+    pub fn under_lock(self, lock: Arc<FolderLock>) -> Folder {
+        Folder { lock: Some(lock), ..self }
     }
 
     /// A folder of which nothing can be changed: files that are not there cannot be opened.
     pub fn open_read_only(path: &Path) -> io::Result<Folder> {
         fs::read_dir(path)?;
-        Ok(Folder { path: path.to_owned(), is_read_only: true })
+        Ok(Folder { path: path.to_owned(), is_read_only: true, lock: None })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -90,15 +131,16 @@ impl Disk for Folder {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.path.join(name);
-        if self.is_read_only {
-            return Ok(Arc::new(OpenFile(File::open(path)?)));
-        }
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        match options.open(&path) {
+        options.read(true);
+        if self.is_read_only {
+            return Ok(Arc::new(OpenFile(open_regular(&mut options, &path)?)));
+        }
+        options.write(true).create(true).truncate(false);
+        match open_regular(&mut options, &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
-                Ok(Arc::new(OpenFile(options.open(&path)?)))
+                create_folder(path.parent().unwrap_or(&self.path))?;
+                Ok(Arc::new(OpenFile(open_regular(&mut options, &path)?)))
             }
             result => Ok(Arc::new(OpenFile(result?))),
         }
@@ -113,6 +155,51 @@ impl Disk for Folder {
         fs::remove_file(self.path.join(name))?;
         self.sync()
     }
+
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        stat(&self.path.join(name))
+    }
+
+    fn check_lock(&self) -> io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check())
+    }
+}
+
+/// Which file is at a path; `None` if there is none.
+pub(crate) fn stat(path: &Path) -> io::Result<Option<FileStat>> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(Some(data.into())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file that must be a regular one. A FIFO without a reader or a device does not block the call.
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits();
+    let file = options.custom_flags(no_wait as i32).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Fails if there is something at a path that is not a regular file. Opens nothing, so that a FIFO does not block.
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(data) if !data.is_file() => Err(not_regular()),
+        _ => Ok(()), // whoever opens it learns what else is wrong
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+/// Whether an error means that a file may not grow now: the disk or a quota is full, or a limit on the size of files is
+/// reached. It passes when there is room again.
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Creates a folder, and those above it, where they are not there. Durable on return, or what is in it would be in vain.
@@ -171,6 +258,10 @@ impl DiskFile for OpenFile {
             reserve(&self.0, length)?;
         }
         if length == current { Ok(()) } else { self.0.set_len(length) }
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        Ok(self.0.metadata()?.into())
     }
 }
 

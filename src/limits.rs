@@ -270,6 +270,16 @@ pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 /// Damaged stretches that are remembered, so that each is set aside and counted once however many stores read past it.
 pub const DAMAGES_MAX: usize = 4096;
 
+/// How often a place of the spool that the disk cannot read is tried before the records in it count as damaged. The pauses
+/// between the tries are those of [`STORE_RETRY_MILLISECONDS_MIN`] and the next ones: four seconds in all.
+pub const SPOOL_READ_TRIES_MAX: u32 = 9;
+
+/// How often one page is read at once, without a pause: where nothing can wait, as at the start.
+pub const PAGE_READ_TRIES_MAX: u32 = 3;
+
+/// How often the spool's files are looked at while nothing is written to them: whether they still are where they were.
+pub const SPOOL_LOOK_MILLISECONDS: u64 = 500;
+
 /// A commit that takes longer than this while the next buffer is full: the disk stands still. Python's `SocketHandler` gives
 /// up after 1 s without progress, and drops its connection with all that is under way.
 pub const STALLED_DISK_MILLISECONDS: u64 = 500;

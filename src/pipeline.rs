@@ -21,9 +21,8 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::blocking::Threads;
 use crate::config::Config;
-use crate::disk::Folder;
 use crate::failure::Failure;
-use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX};
+use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILLISECONDS};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
@@ -62,7 +61,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
 
     let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
-    let disk = Folder::open(&data_dir.spool()).map_err(|error| cannot_open().because(error))?;
+    let disk = data_dir.spool_folder().map_err(|error| cannot_open().because(error))?;
     let floor = stores.furthest_position().await;
     let (spool, writer) =
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
@@ -71,6 +70,8 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     for (name, shipper) in stores.ship(&spool) {
         tasks.push(threads.start_with_sockets(&name, shipper).map_err(no_thread)?);
     }
+
+    tokio::spawn(look_after(Arc::clone(&spool)));
 
     let (stop, when_stopping) = watch::channel(false);
     let tails = Tails::new(&spool, when_stopping.clone());
@@ -116,6 +117,14 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     Ok(())
 }
 
+/// Has the spool look after its files, also while nothing is written to them.
+async fn look_after(spool: Arc<Spool>) {
+    loop {
+        sleep(Duration::from_millis(SPOOL_LOOK_MILLISECONDS)).await;
+        spool.look_soon();
+    }
+}
+
 /// A long-lived task.
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -157,6 +166,9 @@ impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::new("cannot receive signals").because(error));
+        // Its default would end the process where a file reaches the limit on the size of files. Once it has been listened to
+        // the write fails instead, which is handled like a full disk.
+        drop(listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -56,7 +56,7 @@ impl Witness for Accounting {
 fn reason(refusal: &AppendError) -> &'static str {
     match refusal {
         AppendError::Full(_) => "full",
-        AppendError::Poisoned(_) => "disk_error",
+        AppendError::Failing(_) | AppendError::Poisoned(_) => "disk_error",
         AppendError::Closed => "stopping",
     }
 }
@@ -170,7 +170,9 @@ impl Source {
                 Err(refusal) => Err(refusal),
             };
             match result {
-                Err(AppendError::Full(_)) => sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await,
+                Err(refusal) if refusal.may_pass() => {
+                    sleep(Duration::from_millis(FULL_RETRY_MILLISECONDS)).await;
+                }
                 result => return result,
             }
         }

@@ -4,16 +4,16 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::disk::{create_folder, keep_name};
+use crate::disk::{Folder, FolderLock, check_regular, create_folder, keep_name};
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
 
 /// A data folder that this process holds.
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// Locked while it is open; the system lets go of it however the process ends.
-    _lock: File,
+    lock: Arc<FolderLock>,
 }
 
 impl DataDir {
@@ -21,18 +21,14 @@ impl DataDir {
     pub(crate) fn open(path: &Path) -> Result<DataDir, Failure> {
         let failed = || Failure::new(format!("cannot use the data folder {}", path.display()));
         create_folder(path).map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .map_err(|error| failed().because(error).hint("this user must be able to write to it"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: lock }),
+        match FolderLock::take(path) {
+            Ok(lock) => Ok(DataDir { path: path.to_owned(), lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(failed()
                 .because("another process is using it")
                 .hint("stop the other server, or give this one a folder of its own with --data-dir")),
-            Err(TryLockError::Error(error)) => Err(failed().because(error)),
+            Err(TryLockError::Error(error)) => Err(failed()
+                .because(error)
+                .hint("this user must be able to write to it, and to its file `lock`")),
         }
     }
 
@@ -45,6 +41,11 @@ impl DataDir {
         self.path.join("spool")
     }
 
+    /// The spool's folder, created when it is not there.
+    pub(super) fn spool_folder(&self) -> io::Result<Folder> {
+        Ok(Folder::open(&self.spool())?.under_lock(Arc::clone(&self.lock)))
+    }
+
     /// The name of this folder among all that write into one database: random, made once, and kept in the file `node`.
     pub(super) fn node(&self) -> Result<String, Failure> {
         let path = self.path.join("node");
@@ -54,6 +55,7 @@ impl DataDir {
                 .because(error)
                 .hint("it holds the name under which a shared database knows this server")
         };
+        check_regular(&path).map_err(failed)?;
         match fs::read_to_string(&path) {
             Ok(text) if is_node(text.trim()) => {
                 // Whoever made it was perhaps killed before its name was durable.

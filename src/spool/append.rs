@@ -16,8 +16,10 @@ use crate::limits::{
 };
 use crate::record::{Batch, RecordId};
 
-/// How [`AppendError::Poisoned`] begins to be told.
+/// The first words of [`AppendError::Poisoned`].
 pub const DISK_ERROR: &str = "the spool has stopped after a disk error";
+/// The first words of [`AppendError::Failing`].
+pub const DISK_FAILING: &str = "the spool cannot make records durable now";
 
 /// Why records were not made durable. Those of the batch in question are not stored, not even in part; but
 /// where a disk has failed, a restart may find them all the same.
@@ -26,12 +28,22 @@ pub enum AppendError {
     /// The ceiling is reached or the disk is full; it may pass.
     #[error("the spool is full: {0}")]
     Full(Arc<str>),
+    /// The files are not where they were, or a sync found the disk full; it may pass.
+    #[error("{DISK_FAILING}: {0}", DISK_FAILING = DISK_FAILING)]
+    Failing(Arc<str>),
     /// A write failed; only a restart helps.
     #[error("{DISK_ERROR}: {0}", DISK_ERROR = DISK_ERROR)]
     Poisoned(Arc<str>),
     /// The program is stopping.
     #[error("the server is stopping")]
     Closed,
+}
+
+impl AppendError {
+    /// Whether the next try may succeed without a restart.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, AppendError::Full(_) | AppendError::Failing(_))
+    }
 }
 
 /// Whoever appended, and wants to count what became of its records without waiting for a receipt.
@@ -233,13 +245,18 @@ impl Open {
     }
 
     pub(super) fn refuse(&mut self, refusal: AppendError) {
-        let until = matches!(refusal, AppendError::Full(_))
-            .then(|| Instant::now() + Duration::from_millis(FULL_RETRY_MILLISECONDS));
+        let until =
+            refusal.may_pass().then(|| Instant::now() + Duration::from_millis(FULL_RETRY_MILLISECONDS));
         self.refusal = Some((refusal, until));
     }
 
-    /// A full spool has room again.
+    /// What was in the way has passed.
     pub(super) fn admit_again(&mut self) {
-        self.refusal.take_if(|(_, until)| until.is_some());
+        self.refusal.take_if(|(refusal, _)| refusal.may_pass());
+    }
+
+    /// A full spool has room again.
+    pub(super) fn admit_if_full(&mut self) {
+        self.refusal.take_if(|(refusal, _)| matches!(refusal, AppendError::Full(_)));
     }
 }

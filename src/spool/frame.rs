@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use crate::disk::DiskFile;
-use crate::limits::{COMMIT_BYTES_MAX, RECORD_ID_MAX, SPOOL_SEGMENT_BYTES_MIN};
+use crate::limits::{COMMIT_BYTES_MAX, PAGE_READ_TRIES_MAX, RECORD_ID_MAX, SPOOL_SEGMENT_BYTES_MIN};
 use crate::record::{RECORD_BYTES_MIN, RECORD_ENCODING, RecordId};
 
 /// Where the first frame of a segment starts.
@@ -115,11 +115,26 @@ pub(super) fn read_frame(
     read_frame_by(|buffer, offset| read_past_damage(file, buffer, offset), salt, offset, out)
 }
 
+/// The same, but fails where the disk cannot read.
+pub(super) fn read_frame_strictly(
+    file: &dyn DiskFile,
+    salt: u64,
+    offset: u64,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<FrameHeader>> {
+    let start = out.len();
+    let result = read_frame_by(|buffer, offset| file.read_at(buffer, offset), salt, offset, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
 /// Whether a frame was begun at an offset: a whole one, one that is not whole, or one of which that cannot be told since
 /// something of it cannot be read.
 pub(super) fn begun_frame(file: &dyn DiskFile, salt: u64, offset: u64) -> io::Result<Begun> {
     let mut found = [0; 8];
-    let read_at = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
+    let read_at = |buffer: &mut [u8], offset| read_with_retries(file, buffer, offset);
     match read_at(&mut found, offset).and_then(|_| read_frame_by(read_at, salt, offset, &mut Vec::new())) {
         Ok(Some(_)) => Ok(Begun::Whole),
         Ok(None) if found == salt.to_le_bytes() => Ok(Begun::Torn),
@@ -173,11 +188,13 @@ fn read_frame_by(
     Ok(None)
 }
 
-/// Finds the next place at or after `offset` where a whole frame with this salt stands: the way past damage.
+/// Finds the next place at or after `offset` where a whole frame with this salt stands: the way past damage. A frame whose
+/// ids do not lie below `end_id` does not count: it belongs to a commit that failed.
 pub(super) fn find_frame(
     file: &dyn DiskFile,
     salt: u64,
     mut offset: u64,
+    end_id: RecordId,
 ) -> io::Result<Option<(u64, FrameHeader)>> {
     const WINDOW_BYTES: usize = 64 << 10;
     offset = offset.next_multiple_of(ALIGNMENT);
@@ -188,7 +205,9 @@ pub(super) fn find_frame(
             if word == salt.to_le_bytes() {
                 let candidate = offset + place as u64 * ALIGNMENT;
                 payload.clear();
-                if let Some(header) = read_frame(file, salt, candidate, &mut payload)? {
+                if let Some(header) = read_frame(file, salt, candidate, &mut payload)?
+                    && header.first_id < end_id
+                {
                     return Ok(Some((candidate, header)));
                 }
             }
@@ -209,6 +228,17 @@ pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u
     }
 }
 
+/// Reads as [`DiskFile::read_at`] does, and again where the disk cannot: some errors are over at once.
+fn read_with_retries(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut tries = 1;
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if is_damage(&error) && tries < PAGE_READ_TRIES_MAX => tries += 1,
+            result => return result,
+        }
+    }
+}
+
 fn read_page_by_page(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     const PAGE_BYTES: u64 = 4096;
     let mut done = 0;
@@ -216,7 +246,7 @@ fn read_page_by_page(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io:
         let start = offset + done as u64;
         let end = buffer.len().min(done + (PAGE_BYTES - start % PAGE_BYTES) as usize);
         let page = &mut buffer[done..end];
-        let read = match file.read_at(page, start) {
+        let read = match read_with_retries(file, page, start) {
             Err(error) if is_damage(&error) => {
                 page.fill(0);
                 page.len()
@@ -231,7 +261,8 @@ fn read_page_by_page(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io:
     Ok(done)
 }
 
-fn is_damage(error: &io::Error) -> bool {
+/// Whether the disk could not read.
+pub(super) fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 

@@ -52,6 +52,18 @@
 //!   been killed before a sync, or a sync may have failed.
 //! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have dropped what it could not
 //!   write, so a retry could claim what is not there. Nothing is acknowledged until a restart has read what is durable.
+//!   Errors that mean that there is no space (of the disk, a quota, or a limit on the size of files) are the exception:
+//!   * After a failed *write* the start of the frame is overwritten, durably, unless nothing of it was written. The commit is
+//!     refused, and the next frame goes to the same place.
+//!   * After a failed *sync* the segment is left: nothing more is written to it, and nothing is acknowledged before a new
+//!     segment is durable, which begins with the id that the failed frame would have had.
+//! * **Where a segment begins, the ids of the one before it end.** A frame with further ids stands there only after a commit
+//!   that failed, and is never read. (If there is no next segment yet, a restart may find it, whole and in its place.)
+//! * Before a commit is acknowledged, after its sync, the name of its segment still leads to the open file, in its full
+//!   length. If not, somebody has moved, removed, replaced or cut it: the segment is left as above, and the frame is written
+//!   again to a new one.
+//! * Other segments whose files are gone stay readable through their open files. They are copied to new files, one at a time.
+//! * Nothing is acknowledged while the lock of the data folder does not cover what is at its path.
 //! * Ids are given at the commit, so a refused commit leaves no gap.
 //! * Where the end of the last segment cannot be read, or the whole of it, nothing is written over it, and ids go on behind
 //!   all that it may have given. They are counted as lost, though most were never given.
@@ -79,14 +91,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-pub use append::{AppendError, DISK_ERROR, Receipt, Witness};
+pub use append::{AppendError, DISK_ERROR, DISK_FAILING, Receipt, Witness};
 pub use reader::{Chunk, Reader};
 pub use spectator::{Place, Span, Spectator};
 pub use writer::Writer;
@@ -95,7 +107,7 @@ use crate::disk::Disk;
 use crate::limits::DAMAGES_MAX;
 use crate::record::RecordId;
 use append::{Commit, Open};
-use segments::{Released, Segment, Segments};
+use segments::{Released, Segment, Segments, Standing};
 
 /// The sizes of a spool.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +134,12 @@ pub struct Spool {
     /// Segments that do not begin behind this id are not to be kept once they are released; see [`Spool::forget`]. One that begins
     /// here may have been made of an emptied file just before.
     forget_below: AtomicU64,
+    /// The writer is to look whether all files are where they were.
+    look_due: AtomicBool,
+    /// Segments whose files were removed or replaced, as the last look found them.
+    displaced: AtomicUsize,
+    /// How many of those were copied to new files since the start.
+    restored: AtomicU64,
     /// The writer has ended: nothing more becomes durable.
     finished: AtomicBool,
     /// What damage has cost: the first id after each hole, and how many are missing before it.
@@ -165,6 +183,10 @@ pub struct SpoolStatus {
     pub quarantined_bytes: u64,
     /// Records that damage has cost since the start.
     pub lost_records: u64,
+    /// Segments whose files were removed or replaced: their records can be read as long as this process lives.
+    pub displaced_segments: usize,
+    /// How many of those were copied to new files since the start.
+    pub restored_segments: u64,
     /// Commits since the start.
     pub commits: u64,
 }
@@ -187,6 +209,9 @@ impl Spool {
             durable_bytes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             forget_below: AtomicU64::new(0),
+            look_due: AtomicBool::new(false),
+            displaced: AtomicUsize::new(0),
+            restored: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             lost: Mutex::default(),
             filled: Notify::new(),
@@ -239,6 +264,7 @@ impl Spool {
     /// Has what is released leave the disk: emptied files are removed at once, and the segments that there are as soon as they
     /// are released, instead of being kept to be written again. The next commit begins a new one.
     pub fn forget(&self) -> io::Result<()> {
+        self.disk.check_lock()?; // else the files may be another server's
         self.forget_below.fetch_max(self.durable_id(), Relaxed);
         self.remove_free()
     }
@@ -247,11 +273,21 @@ impl Spool {
         loop {
             let free = lock(&self.segments).take_any_free();
             let Some((name, bytes)) = free else { return Ok(()) };
-            if let Err(error) = self.disk.remove(&name) {
-                lock(&self.segments).give_free(name, bytes);
-                return Err(error);
+            match self.disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    lock(&self.segments).give_free(name, bytes);
+                    return Err(error);
+                }
+                _ => {}
             }
         }
+    }
+
+    /// Has the writer look soon whether all files are where they were. Somebody asks for it now and then, so that a loss is
+    /// noticed while nothing is written.
+    pub fn look_soon(&self) {
+        self.look_due.store(true, Relaxed);
+        self.filled.notify_one();
     }
 
     /// Figures for status and metrics.
@@ -265,6 +301,8 @@ impl Spool {
             segments: segments.count(),
             quarantined_bytes: segments.quarantined_bytes(),
             lost_records: lock(&self.lost).values().sum(),
+            displaced_segments: self.displaced.load(Relaxed),
+            restored_segments: self.restored.load(Relaxed),
             commits: self.commits.load(Relaxed),
         }
     }
@@ -281,21 +319,28 @@ impl Spool {
                 tracing::warn!(%error, "an emptied spool segment could not be given up; the next start will");
                 return;
             }
-            lock(&self.open).admit_again();
+            lock(&self.open).admit_if_full();
         }
     }
 
     fn give_up(&self, released: Released, forget_below: RecordId) -> io::Result<()> {
-        let Released { name, free_name, bytes } = released;
-        let Some(free_name) = free_name else { return self.disk.remove(&name) };
-        self.disk.rename(&name, &free_name)?;
-        lock(&self.segments).give_free(free_name, bytes);
+        let Released { segment, free_name } = released;
+        if segment.standing(&*self.disk)? == Standing::Gone {
+            return Ok(()); // what has the name now is not of this spool
+        }
+        let Some(free_name) = free_name else { return self.disk.remove(&segment.name()) };
+        self.disk.rename(&segment.name(), &free_name)?;
+        lock(&self.segments).give_free(free_name, segment.bytes());
         // Whoever has had all forgotten since this was decided did not find this file.
         if self.forget_below.load(Relaxed) == forget_below { Ok(()) } else { self.remove_free() }
     }
 
     /// Sets a damaged stretch of a segment aside, if that was not done before.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
+        let to = segment.file.stat().map_or(to, |now| to.min(now.bytes));
+        if to <= from {
+            return; // the file was cut short: nothing is left to set aside
+        }
         let name = segments::quarantine_name(segment, from);
         let Some(room) = lock(&self.segments).reserve_quarantine(&name, to - from) else { return };
         tracing::error!(
@@ -307,7 +352,11 @@ impl Spool {
         if room == 0 {
             return;
         }
-        if let Err(error) = segments::quarantine(&*self.disk, &name, segment, from, from + room) {
+        let copied = self
+            .disk
+            .check_lock()
+            .and_then(|()| segments::quarantine(&*self.disk, &name, segment, from, from + room));
+        if let Err(error) = copied {
             tracing::error!(%error, "the damaged stretch could not be copied to quarantine");
         }
     }

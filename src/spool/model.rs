@@ -20,6 +20,7 @@ use crate::disk::cruel::{
     CHANGES, Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Random, Stop,
     seeds::{self, Tally},
 };
+use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::record::{Batch, RecordRef};
 
 /// A record: its number among all that were ever made, and the length of its message.
@@ -55,6 +56,8 @@ struct Weather {
     crashes: bool,
     faults: bool,
     damage: bool,
+    /// Other people remove, replace or cut files, or the lock is lost.
+    others: bool,
 }
 
 struct Model {
@@ -65,12 +68,20 @@ struct Model {
     /// What was made durable, or found whole after a crash; the id is the place, counted from 1. `None` for ids that were
     /// passed over because nobody can know whether they were given.
     records: Vec<Option<Content>>,
-    /// The commit whose write or sync failed, or that a crash cut short.
-    in_doubt: Vec<Content>,
+    /// The commits since the last one that went well whose write or sync failed, or that a crash cut short: one of them may
+    /// be found by a restart.
+    in_doubt: Vec<Vec<Content>>,
+    /// Records of such commits, by the ids that they would have had. Where damage costs the whole segment that has other
+    /// records with these ids, they may be found in the one before it.
+    ghosts: Vec<(RecordId, Content)>,
     /// Ids of records whose bytes were damaged.
     suspects: BTreeSet<RecordId>,
     /// The last segment has damage where its end is, so that nobody can know which ids it gave.
     end_is_damaged: bool,
+    /// Somebody has cut these segments: from which id on their records are gone.
+    cut: BTreeMap<RecordId, RecordId>,
+    /// The last segments are gone, or cut, so that a restart knows nothing of ids from this one on.
+    end_is_lost: Option<RecordId>,
     /// Which of a segment's header, its copy and its first frame are damaged.
     heads: BTreeMap<RecordId, [bool; 3]>,
     made: u64,
@@ -111,8 +122,11 @@ impl Model {
             sizes,
             records: Vec::new(),
             in_doubt: Vec::new(),
+            ghosts: Vec::new(),
             suspects: BTreeSet::new(),
             end_is_damaged: false,
+            cut: BTreeMap::new(),
+            end_is_lost: None,
             heads: BTreeMap::new(),
             made: 0,
             stores,
@@ -125,8 +139,11 @@ impl Model {
         let mut random = Random::new(!seed);
         let segment_bytes = *random.pick(&[4 << 10, 12 << 10, 32 << 10]);
         let sizes = SpoolSizes { segment_bytes, bytes_max: segment_bytes * (3 + random.below(6)) };
-        let weather =
-            Weather { crashes: !random.one_in(4), faults: random.one_in(2), damage: random.one_in(3) };
+        let crashes = !random.one_in(4);
+        let weather = match random.below(4) {
+            0 => Weather { others: true, crashes, ..CALM },
+            _ => Weather { crashes, faults: random.one_in(2), damage: random.one_in(3), others: false },
+        };
         Model::new(seed, weather, sizes)
     }
 
@@ -187,7 +204,7 @@ impl Model {
                 life.open_bytes += batch.bytes().len();
                 life.appended.push((contents, Box::pin(receipt.durable())));
             }
-            Err(AppendError::Full(_)) => {}
+            Err(refusal) if refusal.may_pass() => {}
             Err(refusal) => assert!(life.poisoned, "{refusal}"),
         }
     }
@@ -218,14 +235,20 @@ impl Model {
             Some(Ok(_)) => {
                 assert!(!life.poisoned && !disk_was_down, "acknowledged after the disk had failed");
                 self.records.extend(committed.into_iter().map(Some));
+                self.in_doubt.clear();
                 assert_eq!(self.life().spool.durable_id(), self.next_id());
             }
             Some(Err(AppendError::Poisoned(why))) => {
                 assert!(is_troubled, "poisoned for no reason: {why}");
                 if !life.poisoned {
                     life.poisoned = true;
-                    self.in_doubt = committed;
+                    self.in_doubt.push(committed);
                 }
+            }
+            Some(Err(AppendError::Failing(why))) => {
+                assert!(is_troubled, "failing for no reason: {why}");
+                self.ghosts.extend((first_id..).zip(committed.iter().copied()));
+                self.in_doubt.push(committed);
             }
             Some(Err(AppendError::Full(why))) => {
                 assert!(is_troubled || at_ceiling, "full for no reason: {why}");
@@ -248,8 +271,7 @@ impl Model {
         let life = self.life.as_mut().unwrap();
         match life.readers[store].read(&mut chunk, rows, bytes as usize) {
             Ok(()) => {}
-            Err(error) if life.is_troubled => return drop(error),
-            Err(error) => panic!("{error}"),
+            Err(error) => return assert!(life.is_troubled || self.weather.damage, "{error}"),
         }
         let from = self.stores[store].read;
         self.check(from, &chunk);
@@ -269,7 +291,12 @@ impl Model {
             assert_eq!(id, next, "a gap within a chunk");
             let content = self.records.get(id as usize - 1).copied().flatten();
             let expected = content.map(message);
-            assert_eq!(expected.as_deref(), Some(record.body.message), "record {id}");
+            let is_ghost = |&(ghost, content): &(RecordId, Content)| {
+                ghost == id && self.suspects.contains(&id) && message(content) == record.body.message
+            };
+            if !self.ghosts.iter().any(is_ghost) {
+                assert_eq!(expected.as_deref(), Some(record.body.message), "record {id}");
+            }
             next += 1;
         }
         assert_eq!(next, chunk.end_id());
@@ -297,9 +324,13 @@ impl Model {
     fn verify(&mut self) {
         let from = self.released();
         let mut reader = self.life().spool.reader(from);
-        let (mut position, mut chunk, mut missing) = (from, Chunk::default(), 0);
+        let (mut position, mut chunk, mut missing, mut tries) = (from, Chunk::default(), 0, 0);
         while reader.pending() > 0 {
-            reader.read(&mut chunk, 100, 1 << 20).unwrap();
+            if let Err(error) = reader.read(&mut chunk, 100, 1 << 20) {
+                tries += 1;
+                assert!(tries < SPOOL_READ_TRIES_MAX * 100, "{error}");
+                continue; // it is patient with what cannot be read
+            }
             missing += self.check(position, &chunk).len() as u64;
             assert!(reader.position() > position, "nothing is read at {position}");
             missing += self.check_hole(chunk.end_id(), reader.position());
@@ -309,7 +340,7 @@ impl Model {
         reader.release(RecordId::MAX);
         let status = self.life().spool.status();
         assert!(status.lost_records >= missing, "{missing} are missing, {} are told", status.lost_records);
-        if missing > 0 && !self.life().is_troubled {
+        if missing > 0 && !self.life().is_troubled && !self.weather.others {
             assert!(status.quarantined_bytes > 0, "what is damaged was not set aside");
         }
         if self.suspects.is_empty() && !self.end_is_damaged {
@@ -333,13 +364,110 @@ impl Model {
             &[Call::Rename],
             &[Call::SetLength],
             &[Call::Remove],
+            &[Call::Read],
+            &[Call::Stat],
         ]);
         let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
-        let times = if self.random.one_in(3) { u64::MAX } else { 1 + self.random.below(3) };
+        // What cannot be read for ever is damaged, which is for `damage` to do.
+        let may_last = calls != [Call::Read] && self.random.one_in(3);
+        let times = if may_last { u64::MAX } else { 1 + self.random.below(3) };
         let after = self.random.below(6);
         self.disk.set_fault(Some(Fault { calls, error, after, times }));
         self.life().is_troubled = true;
         self.tally.faults += 1;
+    }
+
+    /// Other people do something to files that are open.
+    fn meddle(&mut self) {
+        if self.disk.is_down() {
+            return;
+        }
+        self.life().is_troubled = true;
+        self.tally.damages += 1;
+        let segments: Vec<_> = lock(&self.life().spool.segments).iter().cloned().collect();
+        let is_folder = self.random.one_in(3);
+        let one = self.random.below(segments.len() as u64) as usize;
+        for (place, segment) in segments.iter().enumerate() {
+            let name = segment.name();
+            if !(is_folder || place == one) || !self.disk.names().contains(&name) {
+                continue;
+            }
+            match self.random.below(4) {
+                _ if is_folder => self.disk.others_remove(&name),
+                0 => {
+                    let copy = self.disk.read(&name);
+                    self.disk.others_replace(&name, &copy);
+                }
+                1 => self.disk.others_replace(&name, b"something else"),
+                2 if self.disk.holds(&name, segment.stat) => self.cut(segment, &name),
+                _ => self.disk.others_remove(&name),
+            }
+        }
+        if self.random.one_in(2) {
+            self.look();
+        }
+    }
+
+    fn cut(&mut self, segment: &Segment, name: &str) {
+        let length = self.random.below(segment.bytes());
+        let gone = frames_of(segment).into_iter().filter(|(at, _)| at.end > length);
+        let gone: Vec<_> = gone.flat_map(|(_, header)| header.first_id..header.end_id()).collect();
+        if let Some(first) = gone.first() {
+            let from = self.cut.entry(segment.header.first_id).or_insert(*first);
+            *from = (*from).min(*first);
+        }
+        self.suspects.extend(gone);
+        self.disk.others_cut(name, length);
+    }
+
+    /// The writer looks after the files: after that all are there again, as far as nothing is in the way.
+    fn look(&mut self) {
+        self.commit();
+        let life = self.life.as_mut().unwrap();
+        life.spool.look_soon();
+        let segments = lock(&life.spool.segments).count();
+        for _ in 0..2 * segments + 4 {
+            assert!(poll(&mut life.writer).is_pending());
+        }
+        if self.weather.others && !self.disk.is_down() && life.spool.state().is_ok() {
+            assert_eq!(life.spool.status().displaced_segments, 0);
+            let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
+            assert!(segments.iter().all(|segment| self.disk.holds(&segment.name(), segment.stat)));
+        }
+    }
+
+    /// While the lock is lost nothing is acknowledged.
+    fn lose_lock(&mut self) {
+        self.commit();
+        self.life().is_troubled = true;
+        self.disk.set_locked(false);
+        self.look();
+        let next_id = self.next_id();
+        self.append_one((self.made, 10));
+        self.commit();
+        assert_eq!(self.next_id(), next_id, "acknowledged without the lock");
+        assert!(self.disk.is_down() || self.life().spool.state().is_err());
+        self.disk.set_locked(true);
+        self.look();
+    }
+
+    /// What a crash at this moment costs: the records of segments whose files are gone.
+    fn note_lost_files(&mut self) {
+        let segments: Vec<_> = lock(&self.life().spool.segments).iter().cloned().collect();
+        let (mut end_id, mut is_end) = (self.next_id(), true);
+        for segment in segments.iter().rev() {
+            let first_id = segment.header.first_id;
+            let is_gone = !self.disk.holds(&segment.name(), segment.stat);
+            if is_gone {
+                self.suspects.extend(first_id..end_id);
+            }
+            let lost_from = if is_gone { Some(first_id) } else { self.cut.get(&first_id).copied() };
+            if is_end && let Some(from) = lost_from {
+                self.end_is_lost = Some(from);
+            }
+            is_end &= is_gone;
+            end_id = first_id;
+        }
     }
 
     fn arm_stop(&mut self) {
@@ -354,7 +482,7 @@ impl Model {
     /// Turns a bit of what is durable, or makes a page unreadable.
     fn damage(&mut self) {
         let life = self.life.as_ref().unwrap();
-        if life.poisoned || !life.appended.is_empty() || self.disk.is_down() {
+        if life.poisoned || !life.appended.is_empty() || !self.in_doubt.is_empty() || self.disk.is_down() {
             return;
         }
         let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
@@ -437,16 +565,22 @@ impl Model {
             self.arm_stop();
             self.commit();
         }
+        if self.weather.others {
+            self.note_lost_files();
+        }
         self.life = None;
         self.disk.restart(crash);
     }
 
     fn close(&mut self) {
         self.commit();
-        let mut life = self.life.take().unwrap();
+        let life = self.life();
         life.spool.close();
         while poll(&mut life.writer).is_pending() {}
-        drop(life);
+        if self.weather.others {
+            self.note_lost_files();
+        }
+        self.life = None;
         self.disk.restart(Crash::Kill);
     }
 
@@ -455,7 +589,7 @@ impl Model {
             if self.weather.crashes && self.random.one_in(4) {
                 self.arm_stop();
             }
-            let floor = if self.random.one_in(2) {
+            let floor = if self.end_is_lost.is_some() || self.random.one_in(2) {
                 self.stores.iter().map(|store| store.read).max().unwrap()
             } else {
                 1
@@ -476,15 +610,20 @@ impl Model {
 
     fn begin(&mut self, spool: Arc<Spool>, writer: Writer) {
         let found = spool.durable_id();
-        let whole = self.next_id() + self.in_doubt.len() as u64;
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        if found == whole {
-            self.records.extend(in_doubt.into_iter().map(Some));
+        let next_id = self.next_id();
+        if let Some(from) = self.end_is_lost.take() {
+            assert!(found >= from && found <= next_id + self.sizes.segment_bytes, "{found} after {from}");
+            self.records.resize(found as usize - 1, None);
+            self.suspects.retain(|id| *id < found);
+        } else if let Some(whole) = in_doubt.iter().find(|whole| is_at(&spool, next_id, whole)) {
+            assert_eq!(found, next_id + whole.len() as u64);
+            self.records.extend(whole.iter().copied().map(Some));
         } else if self.end_is_damaged && found > self.next_id() {
             assert!(found - self.next_id() <= self.sizes.segment_bytes, "too many ids are passed over");
             self.records.resize(found as usize - 1, None);
         } else {
-            assert_eq!(found, self.next_id(), "or {whole}");
+            assert_eq!(found, next_id, "or one of {in_doubt:?}");
         }
         // A store has what it has synced, and perhaps what it has read.
         for store in &mut self.stores {
@@ -530,9 +669,12 @@ impl Model {
 
     fn step(&mut self) {
         self.tally.operations += 1;
-        let Weather { crashes, faults, damage } = self.weather;
+        let Weather { crashes, faults, damage, others } = self.weather;
         let weight = |on: bool, weight: u64| if on { weight } else { 0 };
-        let operations: [Operation; 10] = [
+        let operations: [Operation; 13] = [
+            (1, Model::look),
+            (weight(others, 2), Model::meddle),
+            (weight(others, 1), Model::lose_lock),
             (40, Model::append),
             (25, Model::commit),
             (20, Model::read),
@@ -550,6 +692,7 @@ impl Model {
         ];
         let operation = self.random.weighted(&operations);
         operation(self);
+
         if self.disk.is_down() || (self.life().poisoned && self.random.one_in(8)) {
             self.crash_and_start();
         }
@@ -590,11 +733,21 @@ type Frames = [Frame];
 
 fn frames_of(segment: &Segment) -> Vec<Frame> {
     let (mut frames, mut offset) = (Vec::new(), SEGMENT_HEADER_BYTES as u64);
-    while let Ok(Some((found, header))) = frame::find_frame(&*segment.file, segment.header.salt, offset) {
+    while let Ok(Some((found, header))) =
+        frame::find_frame(&*segment.file, segment.header.salt, offset, RecordId::MAX)
+    {
         offset = found + header.size();
         frames.push((found..offset, header));
     }
     frames
+}
+
+/// Whether these records, and no others, are from an id on.
+fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
+    let mut chunk = Chunk::default();
+    let read = spool.spectator().read(Place::at(id), &mut chunk, 1 << 20);
+    let found: Vec<_> = chunk.records().map(|(_, record)| record.body.message.to_owned()).collect();
+    read.is_ok() && chunk.first_id() == id && contents.iter().map(|content| message(*content)).eq(found)
 }
 
 #[test]
@@ -602,7 +755,7 @@ fn whatever_happens_what_was_acknowledged_is_there_once() {
     seeds::run("spool::model", 150, |seed| Model::of(seed).run(500));
 }
 
-const CALM: Weather = Weather { crashes: false, faults: false, damage: false };
+const CALM: Weather = Weather { crashes: false, faults: false, damage: false, others: false };
 
 /// A fixed run over several segments, which are released and written again, until the disk stops.
 fn fixed_run(model: &mut Model) {

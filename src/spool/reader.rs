@@ -8,6 +8,7 @@ use std::sync::atomic::fence;
 use super::frame::{self, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::Segment;
 use super::{ReaderState, Spool, lock};
+use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::log;
 use crate::record::{DecodeError, EncodedRecord, RecordId, Records};
 
@@ -19,6 +20,10 @@ pub struct Reader {
     position: RecordId,
     /// Where the frame that holds it should be.
     place: Option<(Segment, u64)>,
+    /// How often in a row the disk could not read there.
+    failed_tries: u32,
+    /// The first id of a segment in which no further place is tried again that the disk cannot read.
+    impatient_in: Option<RecordId>,
     /// Payload bytes read, in the terms of [`Spool`]'s `durable_bytes`.
     bytes: u64,
 }
@@ -72,7 +77,7 @@ impl Chunk {
 impl Reader {
     pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>, position: RecordId) -> Reader {
         let bytes = spool.durable_bytes.load(Relaxed);
-        Reader { spool, state, position, place: None, bytes }
+        Reader { spool, state, position, place: None, failed_tries: 0, impatient_in: None, bytes }
     }
 
     /// The next id that it reads.
@@ -119,14 +124,17 @@ impl Reader {
         self.pending() >= rows || pending_bytes >= bytes
     }
 
-    /// Reads whole frames until there are so many records or bytes, or no more; the chunk is then empty or consecutive.
+    /// Reads whole frames until there are so many records or bytes, or no more; the chunk is then empty or consecutive. Fails
+    /// where the disk cannot read, and takes what is there for damaged only after several calls.
     pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
         chunk.bytes.clear();
         chunk.skip = 0;
         (chunk.first_id, chunk.end_id) = (self.position, self.position);
         while chunk.len() < rows && chunk.bytes.len() < bytes && self.pending() > 0 {
-            if !self.read_frame(chunk)? {
-                break;
+            match self.read_frame(chunk) {
+                Ok(true) => {}
+                Err(error) if chunk.is_empty() => return Err(error),
+                Ok(false) | Err(_) => break, // the next call fails again
             }
         }
         self.bytes += chunk.bytes.len() as u64;
@@ -151,11 +159,15 @@ impl Reader {
 
     /// Adds the next frame to the chunk; `false` when the chunk has to end before it.
     fn read_frame(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
-        let Some((segment, offset)) = self.place.take().or_else(|| self.find_segment()) else {
-            return Ok(false);
-        };
+        let Some((segment, offset)) = self.find_place() else { return Ok(false) };
         let start = chunk.bytes.len();
-        let header = frame::read_frame(&*segment.file, segment.header.salt, offset, &mut chunk.bytes)?;
+        let salt = segment.header.salt;
+        let header = match frame::read_frame_strictly(&*segment.file, salt, offset, &mut chunk.bytes) {
+            Err(error) if frame::is_damage(&error) && !self.is_patient(&segment) => {
+                frame::read_frame(&*segment.file, salt, offset, &mut chunk.bytes)?
+            }
+            result => result?,
+        };
         let Some(header) = header else { return self.step_over(segment, offset, chunk) };
         let next_place = (segment.clone(), offset + header.size());
         if header.end_id() <= self.position {
@@ -182,26 +194,44 @@ impl Reader {
         }
         self.position = header.end_id();
         chunk.end_id = self.position;
+        self.failed_tries = 0;
+    }
+
+    /// Whether a place that the disk cannot read is to be tried again later. Once in a segment: where much cannot be read,
+    /// what can be is not to wait for each place.
+    fn is_patient(&mut self, segment: &Segment) -> bool {
+        let first_id = segment.header.first_id;
+        if self.impatient_in == Some(first_id) {
+            return false;
+        }
+        self.failed_tries += 1;
+        if self.failed_tries < SPOOL_READ_TRIES_MAX {
+            return true;
+        }
+        self.failed_tries = 0;
+        self.impatient_in = Some(first_id);
+        false
     }
 
     /// No whole frame stands where one should be: the segment ends, or is damaged.
     fn step_over(&mut self, segment: Segment, offset: u64, chunk: &mut Chunk) -> io::Result<bool> {
-        if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset)? {
-            self.spool.quarantine(&segment, offset, found);
+        let durable_id = self.spool.durable_id(); // first: what becomes durable from here on may be in a new segment
+        let following = lock(&self.spool.segments).following(segment.header.first_id).cloned();
+        let end_id = following.as_ref().map_or(durable_id, |next| next.header.first_id);
+        if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, end_id)? {
+            if found > offset {
+                self.spool.quarantine(&segment, offset, found);
+            } // else it can be read by now
             self.place = Some((segment, found));
             return Ok(true);
         }
-        let following = lock(&self.spool.segments).following(segment.header.first_id).cloned();
-        let go_on_at = following.as_ref().map_or(self.spool.durable_id(), |next| next.header.first_id);
-        if go_on_at > self.position {
+        if end_id > self.position {
             if !chunk.is_empty() {
                 self.place = Some((segment, offset));
                 return Ok(false);
             }
-            if offset < segment.bytes() {
-                self.spool.quarantine(&segment, offset, segment.bytes());
-            } // else the file was cut short, and nothing is left to set aside
-            self.lose_until(go_on_at, chunk);
+            self.spool.quarantine(&segment, offset, segment.bytes());
+            self.lose_until(end_id, chunk);
         }
         self.place = Some(match following {
             Some(next) => (next, SEGMENT_HEADER_BYTES as u64),
@@ -210,9 +240,13 @@ impl Reader {
         Ok(!chunk.is_empty() || self.pending() > 0)
     }
 
-    fn find_segment(&self) -> Option<(Segment, u64)> {
+    /// The segment that holds the position, and where to look in it. The place that is remembered counts as long as that
+    /// segment is the one to read: the next one may have begun before its end, after a commit that failed.
+    fn find_place(&mut self) -> Option<(Segment, u64)> {
         let segments = lock(&self.spool.segments);
-        segments.holding(self.position).map(|segment| (segment.clone(), SEGMENT_HEADER_BYTES as u64))
+        let segment = segments.holding(self.position)?;
+        let known = self.place.take().filter(|(known, _)| known.header == segment.header);
+        Some((segment.clone(), known.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset)))
     }
 
     /// Goes on at an id beyond the position, with a chunk that is empty still.

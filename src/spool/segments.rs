@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, Begun, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::disk::{Disk, DiskFile, Entry};
-use crate::limits::{DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX, RECORD_ID_MAX};
+use crate::disk::{Disk, DiskFile, Entry, FileStat};
+use crate::limits::{COPY_PIECE_BYTES, DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX, RECORD_ID_MAX};
 use crate::record::RecordId;
 
 /// One segment that holds, or is about to hold, records.
@@ -14,7 +14,20 @@ use crate::record::RecordId;
 pub(super) struct Segment {
     pub(super) header: SegmentHeader,
     pub(super) file: Arc<dyn DiskFile>,
+    /// Which file that is.
+    pub(super) stat: FileStat,
     bytes: u64,
+}
+
+/// What is at the name of a segment that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its file.
+    InPlace,
+    /// Its file, which somebody has cut.
+    Cut,
+    /// Nothing, or another file: what is in the segment is there only as long as it is open.
+    Gone,
 }
 
 /// All files of the spool. Its lock is never held while a file is touched.
@@ -86,7 +99,10 @@ impl Segments {
             file => file?,
         };
         match find_header(&*file, first_id, bytes)? {
-            Some(header) => self.live.push_back(Segment { header, file, bytes }),
+            Some(header) => {
+                let stat = file.stat()?;
+                self.live.push_back(Segment { header, file, stat, bytes });
+            }
             None if may_change => {
                 self.quarantine_file(disk, name, bytes)?;
                 self.set_aside.push((first_id, bytes));
@@ -99,11 +115,16 @@ impl Segments {
     }
 
     fn quarantine_file(&mut self, disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
-        let target = format!("{name}.quarantine");
+        let target = whole_quarantine_name(name);
         tracing::error!(file = target, bytes, "a spool segment has no readable header: it is set aside");
         disk.rename(name, &target)?;
         self.quarantined.insert(target, bytes);
         Ok(())
+    }
+
+    /// Notes a file that was set aside as a whole.
+    pub(super) fn add_quarantined(&mut self, name: String, bytes: u64) {
+        self.quarantined.insert(name, bytes);
     }
 
     /// A file to make a new segment of, and its size (0 if it is yet to be created). Fails where the ceiling leaves no
@@ -129,9 +150,17 @@ impl Segments {
         self.free.push((name, bytes));
     }
 
-    /// A segment that [`prepare`] made becomes the last.
+    /// A segment that [`prepare`] made becomes the last. It takes the place of one that begins at the same id: no record is in
+    /// that one.
     pub(super) fn push(&mut self, segment: Segment) {
+        self.live.pop_back_if(|last| last.header.first_id == segment.header.first_id);
         self.live.push_back(segment);
+    }
+
+    /// Has a copy take the place of the segment that it was made of, unless that was released meanwhile.
+    pub(super) fn replace(&mut self, copy: Segment) -> bool {
+        let original = self.live.iter_mut().find(|segment| segment.header == copy.header);
+        original.map(|segment| *segment = copy).is_some()
     }
 
     /// The segment that holds an id: the last one that does not start after it, else the oldest.
@@ -188,11 +217,7 @@ impl Segments {
         let oldest = self.live.pop_front()?;
         self.freed += 1;
         let keep = self.free.len() < FREE_SEGMENTS_MAX && oldest.header.first_id > forget_below;
-        Some(Released {
-            name: live_name(oldest.header.first_id),
-            free_name: keep.then(|| format!("{}.free", self.freed)),
-            bytes: oldest.bytes,
-        })
+        Some(Released { free_name: keep.then(|| format!("{}.free", self.freed)), segment: oldest })
     }
 
     /// Notes a stretch that is about to be set aside, and tells for how many of its bytes there is room; `None` if it was
@@ -226,10 +251,9 @@ impl Segments {
 
 /// A segment that is no longer needed, and what becomes of its file.
 pub(super) struct Released {
-    pub(super) name: String,
+    pub(super) segment: Segment,
     /// The name under which it waits to be written again; `None` if it is to be removed.
     pub(super) free_name: Option<String>,
-    pub(super) bytes: u64,
 }
 
 /// Makes a segment of a free file (or a new one), for records from `first_id` on. Durable on return.
@@ -241,7 +265,35 @@ pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u6
     file.write_at(&header.encode(), copy_offset(bytes))?;
     file.sync()?;
     disk.rename(name, &live_name(first_id))?;
-    Ok(Segment { header, file, bytes })
+    let stat = file.stat()?;
+    Ok(Segment { header, file, stat, bytes })
+}
+
+/// Makes a free file (or a new one) a copy of a segment whose own file is gone. Durable on return.
+pub(super) fn copy(disk: &dyn Disk, name: &str, segment: &Segment) -> io::Result<Segment> {
+    let file = disk.open(name)?;
+    file.set_length(segment.bytes)?;
+    copy_stretch(segment, 0, segment.bytes, &*file)?;
+    file.sync()?;
+    disk.rename(name, &segment.name())?;
+    let stat = file.stat()?;
+    Ok(Segment { file, stat, ..segment.clone() })
+}
+
+/// Copies a stretch of a segment to the start of a file, with zeros for what cannot be read.
+fn copy_stretch(segment: &Segment, from: u64, to: u64, target: &dyn DiskFile) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_PIECE_BYTES];
+    let mut offset = from;
+    while offset < to {
+        let wanted = buffer.len().min((to - offset) as usize);
+        let read = frame::read_past_damage(&*segment.file, &mut buffer[..wanted], offset)?;
+        if read == 0 {
+            break;
+        }
+        target.write_at(&buffer[..read], offset - from)?;
+        offset += read as u64;
+    }
+    Ok(())
 }
 
 /// The header of a segment, wherever it is still to be read: a damaged one need not cost the segment.
@@ -271,6 +323,11 @@ fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Resul
         .map(|_| SegmentHeader { salt, first_id }))
 }
 
+/// The file for something that is set aside as a whole.
+pub(super) fn whole_quarantine_name(name: &str) -> String {
+    format!("{name}.quarantine")
+}
+
 /// The file for a damaged stretch of a segment.
 pub(super) fn quarantine_name(segment: &Segment, from: u64) -> String {
     format!("{:020}-{from}.quarantine", segment.header.first_id)
@@ -285,17 +342,7 @@ pub(super) fn quarantine(
     to: u64,
 ) -> io::Result<()> {
     let target = disk.open(name)?;
-    let mut buffer = vec![0; 64 << 10];
-    let mut offset = from;
-    while offset < to {
-        let wanted = buffer.len().min((to - offset) as usize);
-        let read = frame::read_past_damage(&*segment.file, &mut buffer[..wanted], offset)?;
-        if read == 0 {
-            break;
-        }
-        target.write_at(&buffer[..read], offset - from)?;
-        offset += read as u64;
-    }
+    copy_stretch(segment, from, to, &*target)?;
     target.sync()
 }
 
@@ -357,7 +404,9 @@ impl Segment {
         if let Some(header) = frame::read_frame(&*self.file, salt, offset, payload)? {
             return Ok(Some((offset, header)));
         }
-        let Some(found) = frame::find_frame(&*self.file, salt, offset)? else { return Ok(None) };
+        let Some(found) = frame::find_frame(&*self.file, salt, offset, RecordId::MAX)? else {
+            return Ok(None);
+        };
         // A server may have written while this process looked: what comes before a whole frame is whole by now, or damaged.
         let header = frame::read_frame(&*self.file, salt, offset, payload)?;
         Ok(Some(header.map_or(found, |header| (offset, header))))
@@ -380,6 +429,21 @@ impl Segment {
         self.file.sync()?;
         let name = live_name(self.header.first_id);
         disk.rename(&name, &name)
+    }
+
+    /// The name of its file.
+    pub(super) fn name(&self) -> String {
+        live_name(self.header.first_id)
+    }
+
+    /// What is at its name now.
+    pub(super) fn standing(&self, disk: &dyn Disk) -> io::Result<Standing> {
+        Ok(match disk.stat(&self.name())? {
+            Some(now) if !now.is_same_file(&self.stat) => Standing::Gone,
+            Some(now) if now.bytes < self.bytes => Standing::Cut,
+            Some(_) => Standing::InPlace,
+            None => Standing::Gone,
+        })
     }
 
     /// The size of the file.

@@ -142,12 +142,13 @@ impl Spectator {
     /// whether there is another place to go on at.
     fn step_over(&self, segment: &Segment, offset: u64, place: &mut Place) -> io::Result<bool> {
         let first_id = segment.header.first_id;
-        if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset)? {
+        let durable_id = self.durable_id(); // first: what becomes durable from here on may be in a new segment
+        let following = lock(&self.spool.segments).following(first_id).map(|next| next.header.first_id);
+        let go_on_at = following.unwrap_or(durable_id);
+        if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, go_on_at)? {
             place.frame = Some((first_id, found));
             return Ok(true);
         }
-        let following = lock(&self.spool.segments).following(first_id).map(|next| next.header.first_id);
-        let go_on_at = following.unwrap_or_else(|| self.durable_id());
         let is_further = go_on_at > place.id;
         *place = Place::at(go_on_at.max(place.id));
         Ok(is_further)

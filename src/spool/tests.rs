@@ -8,8 +8,8 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::*;
 use crate::blocking::Threads;
 use crate::disk::cruel::{Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Stop};
-use crate::disk::{DiskFile, Entry, Folder};
-use crate::limits::STALLED_DISK_MILLISECONDS;
+use crate::disk::{DiskFile, Entry, FileStat, Folder};
+use crate::limits::{SPOOL_READ_TRIES_MAX, STALLED_DISK_MILLISECONDS};
 use crate::record::{Batch, RecordRef};
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
@@ -68,11 +68,20 @@ impl Harness {
 fn read_all(reader: &mut Reader) -> Vec<(RecordId, String)> {
     let (mut all, mut chunk) = (Vec::new(), Chunk::default());
     while reader.pending() > 0 {
-        reader.read(&mut chunk, 1, 1).unwrap();
+        read_patiently(reader, &mut chunk);
         all.extend(chunk.records().map(|(id, record)| (id, record.body.message.to_owned())));
         assert_eq!(all.last().map_or(chunk.end_id(), |(id, _)| id + 1), chunk.end_id());
     }
     all
+}
+
+/// As shippers read: what cannot be read is tried again.
+fn read_patiently(reader: &mut Reader, chunk: &mut Chunk) {
+    let mut tries = 1;
+    while let Err(error) = reader.read(chunk, 1, 1) {
+        assert!(tries < SPOOL_READ_TRIES_MAX, "{error}");
+        tries += 1;
+    }
 }
 
 fn numbered(from: u64, to: u64) -> Vec<(RecordId, String)> {
@@ -319,6 +328,12 @@ impl Disk for BadSectors {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.folder.remove(name)
     }
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        self.folder.stat(name)
+    }
+    fn check_lock(&self) -> io::Result<()> {
+        self.folder.check_lock()
+    }
 }
 
 impl DiskFile for BadFile {
@@ -334,6 +349,9 @@ impl DiskFile for BadFile {
     }
     fn set_length(&self, length: u64) -> io::Result<()> {
         self.0.set_length(length)
+    }
+    fn stat(&self) -> io::Result<FileStat> {
+        self.0.stat()
     }
 }
 
@@ -471,6 +489,12 @@ impl Disk for Meddled {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.folder.remove(name)
     }
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        self.folder.stat(name)
+    }
+    fn check_lock(&self) -> io::Result<()> {
+        self.folder.check_lock()
+    }
 }
 
 #[test]
@@ -578,6 +602,12 @@ impl Disk for Failing {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.folder.remove(name)
     }
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        self.folder.stat(name)
+    }
+    fn check_lock(&self) -> io::Result<()> {
+        self.folder.check_lock()
+    }
 }
 
 impl DiskFile for FailingFile {
@@ -595,6 +625,9 @@ impl DiskFile for FailingFile {
     }
     fn set_length(&self, length: u64) -> io::Result<()> {
         self.0.set_length(length)
+    }
+    fn stat(&self) -> io::Result<FileStat> {
+        self.0.stat()
     }
 }
 

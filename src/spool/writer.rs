@@ -7,10 +7,10 @@ use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
-use super::segments::{self, Segment, Segments};
+use super::segments::{self, Segment, Segments, Standing};
 use super::{AppendError, Commit, Place, Spool, SpoolSizes, Witness, lock};
 use crate::blocking::Threads;
-use crate::disk::Disk;
+use crate::disk::{Disk, is_out_of_space};
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
 use crate::log;
 use crate::record::RecordId;
@@ -20,9 +20,11 @@ pub struct Writer {
     spool: Arc<Spool>,
     /// The id that the next record gets.
     next_id: RecordId,
-    /// The segment written to, and where its next frame goes; `None` after a new one could not be made.
+    /// The segment written to, and where its next frame goes; `None` after it was left, or a new one could not be made.
     segment: Option<Segment>,
     end: u64,
+    /// Why nothing may be written now, as the last look found it.
+    barred: Option<Arc<str>>,
     /// The buffer that is not open, kept for its memory.
     spare: Vec<u8>,
 }
@@ -108,7 +110,8 @@ fn add(
 impl Writer {
     pub(super) fn new(spool: Arc<Spool>, end: u64) -> Writer {
         let segment = lock(&spool.segments).last().cloned();
-        let writer = Writer { next_id: spool.durable_id(), segment, end, spare: Vec::new(), spool };
+        let writer =
+            Writer { next_id: spool.durable_id(), segment, end, barred: None, spare: Vec::new(), spool };
         writer.tell_end();
         writer
     }
@@ -124,6 +127,9 @@ impl Writer {
     pub async fn run(mut self, threads: Threads) {
         let mut last = Instant::now();
         loop {
+            if self.spool.look_due.swap(false, Relaxed) {
+                self.look();
+            }
             let mut batches = 0;
             match self.take() {
                 Taken::Batches(pending) => {
@@ -192,32 +198,101 @@ impl Writer {
         });
     }
 
-    /// Writes one frame durably, and gives the id of its first record.
+    /// Writes one frame durably, and returns the id of its first record.
     fn write(&mut self, pending: &mut Pending) -> Result<RecordId, AppendError> {
         if let Some((refusal @ AppendError::Poisoned(_), _)) = &lock(&self.spool.open).refusal {
             return Err(refusal.clone());
         }
-        let mut header = FrameHeader {
+        if let Some(why) = &self.barred {
+            return Err(AppendError::Failing(Arc::clone(why)));
+        }
+        let header = FrameHeader {
             salt: 0,
             first_id: self.next_id,
             length: (pending.frame.len() - FRAME_HEADER_BYTES) as u32, // at most COMMIT_BYTES_MAX
             count: pending.count,
         };
-        let segment = self.segment_for(header.size()).map_err(|error| self.full(&error))?;
-        header.salt = segment.header.salt;
-        header.seal(&mut pending.frame);
-        segment
-            .file
-            .write_at(&pending.frame, self.end)
-            .and_then(|()| segment.file.sync())
-            .map_err(|error| AppendError::Poisoned(error.to_string().into()))?;
+        // Once more, in a new segment, when that of the first try is not where it was.
+        let is_written = self.write_frame(header, pending)? || self.write_frame(header, pending)?;
+        if !is_written {
+            return Err(AppendError::Failing(
+                "the files of the spool are removed while they are written".into(),
+            ));
+        }
         self.end += header.size();
         self.next_id = header.end_id();
         Ok(header.first_id)
     }
 
+    /// Writes one frame durably to the segment that has room for it. Returns false where that is not at its name any more.
+    fn write_frame(&mut self, header: FrameHeader, pending: &mut Pending) -> Result<bool, AppendError> {
+        let segment = self.segment_for(header.size())?;
+        pending.frame.truncate(FRAME_HEADER_BYTES + header.length as usize);
+        FrameHeader { salt: segment.header.salt, ..header }.seal(&mut pending.frame);
+        if let Err(error) = segment.file.write_at(&pending.frame, self.end) {
+            return Err(self.write_failed(&segment, &error));
+        }
+        if let Err(error) = segment.file.sync() {
+            return Err(self.sync_failed(&segment, &error));
+        }
+        match segment.standing(&*self.spool.disk) {
+            Ok(Standing::InPlace) => Ok(true),
+            Ok(standing) => {
+                let _ = self.take_back(&segment); // whoever puts the file back is not to find the frame twice
+                self.leave(&segment, standing);
+                Ok(false)
+            }
+            Err(error) => {
+                let _ = self.take_back(&segment);
+                Err(AppendError::Failing(error.to_string().into()))
+            }
+        }
+    }
+
+    fn write_failed(&mut self, segment: &Segment, error: &io::Error) -> AppendError {
+        if !is_out_of_space(error) {
+            return AppendError::Poisoned(error.to_string().into());
+        }
+        match self.take_back(segment) {
+            Ok(()) => self.full(error),
+            Err(error) => self.sync_failed(segment, &error),
+        }
+    }
+
+    /// Nothing is known of what was written since the last sync; what was synced before is durable as it was.
+    fn sync_failed(&mut self, segment: &Segment, error: &io::Error) -> AppendError {
+        if !is_out_of_space(error) {
+            return AppendError::Poisoned(error.to_string().into());
+        }
+        let _ = self.take_back(segment); // as far as that is possible: a restart is better off without the frame
+        self.segment = None;
+        AppendError::Failing(error.to_string().into())
+    }
+
+    /// Takes the frame that was begun at the end of a segment back, durably, as far as anything of it was written.
+    fn take_back(&self, segment: &Segment) -> io::Result<()> {
+        let mut salt = [0; 8];
+        segment.file.read_at(&mut salt, self.end)?;
+        if salt != segment.header.salt.to_le_bytes() {
+            return Ok(()); // a frame is written from its start on
+        }
+        segment.file.write_at(&[0; 8], self.end)?;
+        segment.file.sync()
+    }
+
+    /// Leaves a segment that is not where it was: the next commit begins another.
+    fn leave(&mut self, segment: &Segment, standing: Standing) {
+        tracing::error!(
+            segment = segment.name(),
+            next_id = self.next_id,
+            "the spool's segment was {} while it was written: a new one is begun",
+            if standing == Standing::Cut { "cut" } else { "moved, removed or replaced" },
+        );
+        self.segment = None;
+    }
+
     /// The segment that has room for a frame: the current one, else a new one.
-    fn segment_for(&mut self, size: u64) -> io::Result<Segment> {
+    fn segment_for(&mut self, size: u64) -> Result<Segment, AppendError> {
         let is_kept = |segment: &&Segment| {
             // What is to be forgotten is left behind, unless it has no record yet: its name is taken.
             let first_id = segment.header.first_id;
@@ -231,7 +306,17 @@ impl Writer {
         if let Some(segment) = current.filter(|_| !self.has_room_for_another()) {
             return Ok(segment.clone());
         }
-        let segment = self.new_segment()?;
+        self.begin_segment()
+    }
+
+    fn begin_segment(&mut self) -> Result<Segment, AppendError> {
+        self.check_lock()?;
+        let segment = self.new_segment().map_err(|error| self.full(&error))?;
+        // Again: another server's folder may have come in the place of this one meanwhile.
+        if let Err(refusal) = self.check_lock() {
+            let _ = self.spool.disk.remove(&segment.name());
+            return Err(refusal);
+        }
         lock(&self.spool.segments).push(segment.clone());
         self.end = SEGMENT_HEADER_BYTES as u64;
         self.segment = Some(segment.clone());
@@ -260,11 +345,119 @@ impl Writer {
 
     fn full(&self, error: &io::Error) -> AppendError {
         AppendError::Full(match error.kind() {
-            io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::QuotaExceeded if error.raw_os_error().is_none() => {
                 format!("it holds its ceiling of {} bytes", self.spool.sizes.bytes_max).into()
+            }
+            io::ErrorKind::FileTooLarge => {
+                format!("{error}; a limit on the size of files is in force (ulimit -f)").into()
             }
             _ => error.to_string().into(),
         })
+    }
+
+    /// Looks whether all files are where they were, and does what can be done where they are not.
+    fn look(&mut self) {
+        if let Some((AppendError::Poisoned(_), _)) = lock(&self.spool.open).refusal {
+            return;
+        }
+        let disk = Arc::clone(&self.spool.disk);
+        let was_barred = self.barred.is_some();
+        if let Err(refusal) = self.check_lock() {
+            return self.refuse(refusal);
+        }
+        if was_barred {
+            tracing::info!("the data folder is where it was: records are taken again");
+            lock(&self.spool.open).admit_again();
+        }
+        if let Some(segment) = self.segment.clone() {
+            match segment.standing(&*disk) {
+                Ok(Standing::InPlace) => {}
+                Ok(standing) => self.leave(&segment, standing),
+                Err(error) => return self.refuse(AppendError::Failing(error.to_string().into())),
+            }
+        }
+        if self.segment.is_none() {
+            match self.begin_segment() {
+                Ok(_) => lock(&self.spool.open).admit_again(),
+                Err(refusal) => return self.refuse(refusal),
+            }
+        }
+        self.restore_one(&*disk);
+    }
+
+    /// Whether the lock is as it should be; nothing is written until it is.
+    fn check_lock(&mut self) -> Result<(), AppendError> {
+        let before = self.barred.take();
+        let Err(error) = self.spool.disk.check_lock() else { return Ok(()) };
+        let why: Arc<str> = error.to_string().into();
+        if before.as_ref() != Some(&why) {
+            tracing::error!("no records are taken: {why}");
+        }
+        self.barred = Some(Arc::clone(&why));
+        Err(AppendError::Failing(why))
+    }
+
+    fn refuse(&self, refusal: AppendError) {
+        lock(&self.spool.open).refuse(refusal);
+    }
+
+    /// Copies one segment whose file is gone to a new file. One at a time: commits go on between them.
+    fn restore_one(&self, disk: &dyn Disk) {
+        let written = self.segment.as_ref().map(|segment| segment.header);
+        let segments: Vec<_> = lock(&self.spool.segments).iter().cloned().collect();
+        let is_gone = |segment: &&Segment| {
+            Some(segment.header) != written && matches!(segment.standing(disk), Ok(Standing::Gone))
+        };
+        let mut gone = segments.iter().filter(is_gone);
+        let first = gone.next();
+        let others = gone.count();
+        let displaced = usize::from(first.is_some()) + others;
+        let before = self.spool.displaced.swap(displaced, Relaxed);
+        let Some(first) = first else { return };
+        if before == 0 {
+            tracing::error!(
+                segments = displaced,
+                "segments of the spool were moved, removed or replaced: their records can be read only as long as this \
+                 process lives, and are copied to new files"
+            );
+        }
+        match self.restore(disk, first) {
+            Ok(()) => {
+                self.spool.displaced.store(others, Relaxed);
+                if others > 0 {
+                    self.spool.look_soon();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, segment = first.name(), "the segment could not be copied: it is tried again");
+            }
+        }
+    }
+
+    fn restore(&self, disk: &dyn Disk, segment: &Segment) -> io::Result<()> {
+        let name = segment.name();
+        if let Some(other) = disk.stat(&name)? {
+            let aside = segments::whole_quarantine_name(&name);
+            disk.rename(&name, &aside)?;
+            lock(&self.spool.segments).add_quarantined(aside, other.bytes);
+        }
+        // The ceiling does not count: the original takes its space until it is closed, and counts as long.
+        let (free, size) = lock(&self.spool.segments).take_free(segment.bytes(), u64::MAX)?;
+        let copy = match segments::copy(disk, &free, segment) {
+            Ok(copy) => copy,
+            Err(error) => {
+                if disk.remove(&free).is_err() {
+                    lock(&self.spool.segments).give_free(free, size);
+                }
+                return Err(error);
+            }
+        };
+        if !lock(&self.spool.segments).replace(copy) {
+            disk.remove(&name)?; // it was released meanwhile
+        }
+        self.spool.restored.fetch_add(1, Relaxed);
+        tracing::info!(segment = name, "the segment was copied to a new file");
+        Ok(())
     }
 
     fn publish(&self, payload_bytes: u64) {

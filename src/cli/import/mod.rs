@@ -24,7 +24,7 @@ use crate::ingest::http::EXPORTED;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX,
 };
-use crate::spool::DISK_ERROR;
+use crate::spool::{DISK_ERROR, DISK_FAILING};
 
 /// Sends what an export wrote.
 pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
@@ -152,7 +152,8 @@ impl Import {
             let Reply { status, retry_after, body } = reply;
             let verdict: Verdict =
                 serde_json::from_slice(&body).map_err(|error| unsure(client::not_understood(error)))?;
-            let is_in_doubt = verdict.errors.iter().any(|error| error.error.contains(DISK_ERROR));
+            let tells_doubt = |error: &str| error.contains(DISK_ERROR) || error.contains(DISK_FAILING);
+            let is_in_doubt = verdict.errors.iter().any(|error| tells_doubt(&error.error));
             let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0 && !is_in_doubt;
             if !is_busy {
                 if !matches!(status, 200 | 400) {

@@ -101,6 +101,13 @@ impl Image {
         self.live.clone_from(&self.durable);
     }
 
+    /// Cuts it, on the disk and in the cache.
+    pub(super) fn cut(&mut self, length: u64) {
+        self.pending.clear();
+        self.live.truncate(length as usize);
+        self.durable.truncate(length as usize);
+    }
+
     /// Turns a bit, on the disk and in the cache.
     pub(super) fn flip(&mut self, offset: u64, bit: u32) {
         for bytes in [&mut self.live, &mut self.durable] {

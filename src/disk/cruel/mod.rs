@@ -8,6 +8,7 @@
 //!   a rename that fails may have happened. After a sync that failed nothing is known of what it should have written, and
 //!   the next sync says that all is well, as Linux's does.
 //! * **Damage**: bits turn, places cannot be read.
+//! * **Other people**: files are removed, replaced or cut while they are open, and the folder's lock is lost.
 //!
 //! An inode number is given to another file as soon as its file is gone.
 
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, Entry};
+use super::{Disk, DiskFile, Entry, FileStat};
 use image::Image;
 pub(crate) use image::PAGE_BYTES;
 pub(crate) use random::Random;
@@ -39,6 +40,7 @@ pub(crate) enum Call {
     Write,
     SetLength,
     Sync,
+    Stat,
 }
 
 /// The calls that change something on the disk.
@@ -98,6 +100,7 @@ struct State {
     fault: Option<Fault>,
     stop: Option<Stop>,
     is_down: bool,
+    is_locked: bool,
     /// Handles of an earlier life are of no use.
     life: u64,
     calls: u64,
@@ -139,6 +142,7 @@ impl CruelDisk {
             fault: None,
             stop: None,
             is_down: false,
+            is_locked: true,
             life: 0,
             calls: 0,
         })))
@@ -172,6 +176,7 @@ impl CruelDisk {
         state.is_down = false;
         state.life += 1;
         (state.fault, state.stop) = (None, None);
+        state.is_locked = true;
         for image in state.files.values_mut() {
             image.handles = 0;
             match crash {
@@ -216,6 +221,44 @@ impl CruelDisk {
         self.state().image(name).live.clone()
     }
 
+    /// Somebody removes a file. Whoever has it open still has it.
+    pub(crate) fn others_remove(&self, name: &str) {
+        let state = &mut *self.state();
+        state.take_name(name);
+        state.forget_unused();
+    }
+
+    /// Somebody puts another file in the place of one.
+    pub(crate) fn others_replace(&self, name: &str, content: &[u8]) {
+        let state = &mut *self.state();
+        state.take_name(name);
+        let file = state.next_file;
+        state.next_file += 1;
+        let mut image = Image::new(state.free_identity());
+        image.live = content.to_vec();
+        image.durable = content.to_vec();
+        state.files.insert(file, image);
+        state.names.insert(name.to_owned(), file);
+        state.durable_names.insert(name.to_owned(), file);
+        state.forget_unused();
+    }
+
+    /// Somebody cuts a file.
+    pub(crate) fn others_cut(&self, name: &str, length: u64) {
+        self.state().image(name).cut(length);
+    }
+
+    /// Another folder comes in the place of this one, or another process, as [`Disk::check_lock`] tells; or it is over.
+    pub(crate) fn set_locked(&self, is_locked: bool) {
+        self.state().is_locked = is_locked;
+    }
+
+    /// Whether a name, as far as it is durable, leads to this file.
+    pub(crate) fn holds(&self, name: &str, file: FileStat) -> bool {
+        let state = self.state();
+        state.durable_names.get(name).is_some_and(|named| state.stat(*named).is_same_file(&file))
+    }
+
     /// The names of all files.
     pub(crate) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
@@ -231,6 +274,18 @@ impl State {
     fn image(&mut self, name: &str) -> &mut Image {
         let file = self.names[name];
         self.files.get_mut(&file).unwrap()
+    }
+
+    fn stat(&self, file: u64) -> FileStat {
+        FileStat { device: 0, inode: file, bytes: self.files[&file].live.len() as u64 }
+    }
+
+    /// Takes a name away, durably, and with it what the file was called before.
+    fn take_name(&mut self, name: &str) {
+        let State { names, durable_names, renames, .. } = self;
+        let file = names.remove(name);
+        durable_names.retain(|name, named| Some(*named) != file || names.contains_key(name));
+        renames.retain(|rename| !rename.is_of(name));
     }
 
     /// Counts a call, and says what becomes of it.
@@ -425,6 +480,16 @@ impl Disk for CruelDisk {
         }
         state.rename(Call::Remove, Rename::Removed(name.to_owned()), name)
     }
+
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        let state = &mut *self.state();
+        state.judge(Call::Stat)?.result()?;
+        Ok(state.names.get(name).map(|file| state.stat(*file)))
+    }
+
+    fn check_lock(&self) -> io::Result<()> {
+        if self.state().is_locked { Ok(()) } else { Err(io::Error::other("the lock is lost")) }
+    }
 }
 
 impl CruelFile {
@@ -493,6 +558,12 @@ impl DiskFile for CruelFile {
             }
             Ok(())
         })
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        let state = &mut *self.disk.state();
+        state.judge(Call::Stat)?.result()?;
+        Ok(state.stat(self.file))
     }
 }
 

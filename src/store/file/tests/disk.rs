@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::disk::{Disk, DiskFile, Entry};
+use crate::disk::{Disk, DiskFile, Entry, FileStat};
 
 /// What a crash leaves of what was not made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,10 @@ impl Content {
         *self.names.entry(name.to_owned()).or_insert(unused)
     }
 
+    fn stat(&self, inode: u64) -> FileStat {
+        FileStat { device: 0, inode, bytes: self.files[&inode].live.len() as u64 }
+    }
+
     fn room(&self) -> usize {
         let used: usize = self.files.values().map(|bytes| bytes.live.len()).sum();
         self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
@@ -164,6 +168,15 @@ impl Disk for MemoryDisk {
         content.durable_names.remove(name);
         Ok(())
     }
+
+    fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        let content = self.content();
+        Ok(content.names.get(name).map(|inode| content.stat(*inode)))
+    }
+
+    fn check_lock(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl DiskFile for MemoryFile {
@@ -206,5 +219,9 @@ impl DiskFile for MemoryFile {
         content.change()?;
         content.files.get_mut(&self.identity).unwrap().live.resize(length as usize, 0);
         Ok(())
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        Ok(self.disk.content().stat(self.identity))
     }
 }
