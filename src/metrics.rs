@@ -42,7 +42,7 @@ type StoreLabel = Vec<(&'static str, String)>;
 const PROBLEM: &str = "problem";
 
 /// Gauges that are set at each scrape: name, and help.
-const GAUGES: [(&str, &str); 18] = [
+const GAUGES: [(&str, &str); 20] = [
     ("ready", "1 while records are accepted and every store goes on"),
     (PROBLEM, "1 for each thing that is wrong now, in words"),
     ("memory_bytes", "Resident memory of the process"),
@@ -51,6 +51,11 @@ const GAUGES: [(&str, &str); 18] = [
     ("spool_bytes_max", "The ceiling of the spool's segment files"),
     ("spool_quarantined_bytes", "Bytes of damaged stretches set aside"),
     ("spool_lost_records", "Records that damage of the spool has cost since the start"),
+    (
+        "spool_displaced_segments",
+        "Segments of the spool whose files were removed or replaced under the server",
+    ),
+    ("spool_restored_segments", "Such segments that were copied to new files since the start"),
     ("spool_commits", "Commits of the spool since the start"),
     ("spool_durable_id", "The id that the next durable record gets"),
     ("store_position", "The id of the first record that the store does not have yet"),

@@ -10,10 +10,11 @@ use super::table::Table;
 use crate::config::{self, Loaded, Values};
 use crate::failure::Failure;
 
-/// Reads the file, and the environment as `serve` would, and prints what comes of it.
+/// Reads the file, and the environment as `serve` would, looks at the paths, and prints what comes of it.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let file = matches.get_one::<String>("file").map(Path::new);
     let loaded = config::load(file, std::env::vars_os(), Values::default())?;
+    config::check_paths(&loaded.config)?;
     print(&loaded, output).map_err(output::failed)?;
     output.finish()
 }

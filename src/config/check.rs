@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::listen::{ListenAddress, Listener};
 use super::store::{StoreConfig, StoreUrl};
 use super::{Config, SpoolConfig};
+use crate::disk::{beside, check_regular};
 use crate::failure::Failure;
 use crate::limits::{
     FRAME_BYTES_LIMIT, LABELS_BYTES_MAX, RETENTION_SERVICES_MAX, SPOOL_SEGMENT_BYTES_MIN, SPOOL_SEGMENTS_MIN,
@@ -159,6 +160,36 @@ fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Fails with the first path at which something stands that can never be used: what `check-config` tells beforehand. A server
+/// starts all the same, for its spool takes records until the path is free.
+pub fn check_paths(config: &Config) -> Result<(), Failure> {
+    if config.data_dir.exists() && !config.data_dir.is_dir() {
+        return Err(Failure::usage(format!("`data_dir` is {}", config.data_dir.display()))
+            .because("it is not a folder")
+            .hint("name a folder, or a path at which there is nothing yet"));
+    }
+    check_file(&config.data_dir.join("lock"), "the data folder")?;
+    for store in &config.stores {
+        let Some(path) = store.url.path() else { continue };
+        let beside_it: &[&str] = match store.url {
+            StoreUrl::File(_) => &[".position"],
+            _ => &["-wal", "-shm"],
+        };
+        for suffix in [""].iter().chain(beside_it) {
+            check_file(&beside(path, suffix), &format!("the store `{}`", store.name))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_file(path: &Path, whose: &str) -> Result<(), Failure> {
+    check_regular(path).map_err(|error| {
+        Failure::usage(format!("{whose} cannot use {}", path.display()))
+            .because(error)
+            .hint("name a regular file, or a path at which there is nothing yet")
+    })
 }
 
 /// The path from the root, without `.`; what does not exist yet has no other normal form.

@@ -25,6 +25,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+pub use check::check_paths;
 pub use flags::{argument, arguments, read as flags};
 pub use listen::{ListenAddress, Listener, Protocol};
 pub use log::{LogFormat, LogLevel};

@@ -429,7 +429,7 @@ impl Model {
         for _ in 0..2 * segments + 4 {
             assert!(poll(&mut life.writer).is_pending());
         }
-        if self.weather.others && !self.disk.is_down() && life.spool.state().is_ok() {
+        if self.weather.others && !self.disk.is_down() && self.disk.handle().check_lock().is_ok() {
             assert_eq!(life.spool.status().displaced_segments, 0);
             let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
             assert!(segments.iter().all(|segment| self.disk.holds(&segment.name(), segment.stat)));
@@ -613,6 +613,7 @@ impl Model {
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let next_id = self.next_id();
         if let Some(from) = self.end_is_lost.take() {
+            let from = self.stores.iter().map(|store| store.read).fold(from, RecordId::min);
             assert!(found >= from && found <= next_id + self.sizes.segment_bytes, "{found} after {from}");
             self.records.resize(found as usize - 1, None);
             self.suspects.retain(|id| *id < found);

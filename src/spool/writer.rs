@@ -379,7 +379,7 @@ impl Writer {
         if self.segment.is_none() {
             match self.begin_segment() {
                 Ok(_) => lock(&self.spool.open).admit_again(),
-                Err(refusal) => return self.refuse(refusal),
+                Err(refusal) => self.refuse(refusal),
             }
         }
         self.restore_one(&*disk);

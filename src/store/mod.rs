@@ -110,12 +110,20 @@ pub struct StoreError {
     pub what: String,
     /// What a person can do.
     pub hint: Option<String>,
+    /// It lasts until somebody changes something, so that a stop does not wait for it to pass.
+    pub is_lasting: bool,
 }
 
 impl StoreError {
     /// An error without advice.
     pub fn new(what: impl Into<String>) -> StoreError {
-        StoreError { what: what.into(), hint: None }
+        StoreError { what: what.into(), hint: None, is_lasting: false }
+    }
+
+    /// Says that it lasts until somebody changes something.
+    #[must_use]
+    pub fn lasting(self) -> StoreError {
+        StoreError { is_lasting: true, ..self }
     }
 
     /// Adds advice.

@@ -154,12 +154,23 @@ impl<S: Store> Shipper<S> {
         }
     }
 
-    /// Ships until the spool is finished and everything is stored, however often the store fails meanwhile.
+    /// Ships until the spool is finished and everything is stored, however often the store fails meanwhile; unless it fails with
+    /// an error that lasts once the spool is finished.
     pub async fn run(mut self) {
         while !self.is_done() {
             match self.round().await {
                 Ok(()) => self.progress.set_error(None),
-                Err(error) => self.recover(error).await,
+                Err(error) => {
+                    let is_lasting = error.is_lasting;
+                    self.recover(error).await;
+                    if is_lasting && self.reader.is_finished() {
+                        tracing::warn!(
+                            store = self.progress.name,
+                            "the store cannot take what is left: it stays in the spool, the next start goes on from there"
+                        );
+                        break;
+                    }
+                }
             }
             // On a shared thread the sources get their turn between two transactions.
             tokio::task::yield_now().await;

@@ -35,6 +35,8 @@ impl View {
                 "segments": spool.segments,
                 "quarantined_bytes": spool.quarantined_bytes,
                 "lost_records": spool.lost_records,
+                "displaced_segments": spool.displaced_segments,
+                "restored_segments": spool.restored_segments,
                 "commits": spool.commits,
             },
             "sources": self.sources.iter().map(|source| source_status(source)).collect::<Vec<_>>(),
@@ -55,10 +57,17 @@ impl View {
     /// What is wrong now, in words.
     fn problems(&self) -> Vec<String> {
         let spool = self.spool.state().err().map(|refusal| refusal.to_string());
+        let displaced = match self.spool.status().displaced_segments {
+            0 => None,
+            segments => Some(format!(
+                "the files of {segments} segments of the spool were moved, removed or replaced: their records can be read \
+                 only as long as this process lives; do not stop it before they are copied to new files or stored"
+            )),
+        };
         let store = |store: &std::sync::Arc<Progress>| {
             store.last_error().map(|error| format!("store {}: {error}", store.name))
         };
-        spool.into_iter().chain(self.stores.iter().filter_map(store)).collect()
+        spool.into_iter().chain(displaced).chain(self.stores.iter().filter_map(store)).collect()
     }
 
     /// All figures for Prometheus.
@@ -74,6 +83,8 @@ impl View {
             ("spool_bytes_max", spool.bytes_max),
             ("spool_quarantined_bytes", spool.quarantined_bytes),
             ("spool_lost_records", spool.lost_records),
+            ("spool_displaced_segments", spool.displaced_segments as u64),
+            ("spool_restored_segments", spool.restored_segments),
             ("spool_commits", spool.commits),
             ("spool_durable_id", spool.durable_id),
             ("tails", self.tails.open() as u64),

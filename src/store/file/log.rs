@@ -146,6 +146,11 @@ impl Log {
         self.begin_anew(today)
     }
 
+    /// Closes the gap that a crash in the middle of a rotation by size left in the numbers.
+    pub(super) fn close_gap(&self) -> io::Result<()> {
+        rotation::close_gap(&*self.place.disk, &self.place.name)
+    }
+
     /// Removes the oldest file beyond `keep`, and tells whether there are more.
     pub(super) fn prune(&self, keep: u32, by_day: bool) -> io::Result<bool> {
         rotation::prune(&*self.place.disk, &self.place.name, keep, by_day)

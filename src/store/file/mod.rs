@@ -21,8 +21,8 @@
 //! # Rotation, and others who rotate
 //!
 //! A rotation renames the file, makes it durable, and begins a new one. After a crash between these steps the recorded file
-//! is found under its new name by its inode number, and a new one is begun: no step needs to be recorded before it is
-//! done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few seconds
+//! is found under its new name by its inode number, and a new one is begun; a number that it left free is filled (see
+//! `rotation.rs`): no step needs to be recorded before it is done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few seconds
 //! without it, the name is looked at, and if it is another file's or no one's, lines go on there. (With logrotate's
 //! `compress` use `delaycompress`: lines still go to the renamed file until then.)
 //!
@@ -144,6 +144,9 @@ impl FileStore {
             (None, None) => Place::open(&self.options.path)?,
         };
         let log = Log::open(place.clone(), self.today())?;
+        if self.options.rotate_bytes.is_some() && !self.options.rotate_daily {
+            log.close_gap()?;
+        }
         self.place = Some(place);
         Ok(log)
     }
@@ -208,7 +211,8 @@ impl FileStore {
 
     fn explain(&self, error: &io::Error) -> StoreError {
         let path = self.options.path.display();
-        let explained = StoreError::new(format!("the log file {path} cannot be written: {error}"));
+        let mut explained = StoreError::new(format!("the log file {path} cannot be written: {error}"));
+        explained.is_lasting = is_lasting(error);
         match hint(error) {
             Some(hint) => explained.hint(hint),
             None => explained,
@@ -268,11 +272,32 @@ impl<'a> Origins<'a> {
     }
 }
 
+/// Whether only a person can help.
+fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        InvalidFilename, InvalidInput, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
+        Unsupported,
+    };
+    matches!(
+        error.kind(),
+        InvalidInput
+            | InvalidFilename
+            | IsADirectory
+            | NotADirectory
+            | PermissionDenied
+            | ReadOnlyFilesystem
+            | Unsupported
+    )
+}
+
 fn hint(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind as Kind;
     Some(match error.kind() {
         Kind::StorageFull | Kind::QuotaExceeded => {
             "free some space on its disk; the spool keeps the records until then"
+        }
+        Kind::FileTooLarge => {
+            "raise the limit on the size of files (ulimit -f), or rotate the file before (`rotate_bytes`)"
         }
         Kind::PermissionDenied => {
             "give the user that runs logboom the right to write to the folder and to the files in it: rotation renames \

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::sidecar::{self, Sidecar};
-use crate::disk::{Disk, Entry, Folder};
+use crate::disk::{Disk, Entry, Folder, open_regular};
 
 /// The folder and the name of a log file.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 /// `None` where the file system knows no locks.
 fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = File::options().write(true).open(path)?;
+    let file = open_regular(File::options().write(true), path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => {

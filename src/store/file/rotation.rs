@@ -1,7 +1,8 @@
 //! Moves a full log file away and removes the oldest ones, with the names of Python's `logging.handlers`.
 //!
 //! * By size (`RotatingFileHandler`): `app.log.1` is the newest, `app.log.2` the one before. At each rotation every number
-//!   grows by one, up to the first that is free: so what a crash left half-way is completed by the next rotation.
+//!   grows by one, the largest first, up to the first that is free. A crash in between leaves one number free in the middle;
+//!   the next start closes this gap, so that all files can be read in their order.
 //! * By day (`TimedRotatingFileHandler`): `app.log.2026-11-21`, for the day on which the file was begun; a further file of
 //!   the same day is `app.log.2026-11-21.1`, then `.2`.
 //!
@@ -23,6 +24,21 @@ pub(super) fn move_away(disk: &dyn Disk, name: &str, day: Option<i32>) -> io::Re
         Some(day) => free_name_of_day(disk, name, day)?,
     };
     disk.rename(name, &target)
+}
+
+/// Takes back what a crash left of a rotation by size: where exactly one number is free and the next one is in use, the files
+/// behind it move down. A crash in between leaves the gap further up, where the next call finds it.
+pub(super) fn close_gap(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    let used = numbers(disk, name)?;
+    let gap = chain(&used) + 1;
+    for number in (gap + 1..u32::MAX).take_while(|number| used.contains(number)) {
+        tracing::info!(
+            from = numbered(name, number),
+            "a rotation was cut short: an earlier file gets its number back"
+        );
+        disk.rename(&numbered(name, number), &numbered(name, number - 1))?;
+    }
+    Ok(())
 }
 
 /// Removes the oldest file if there are more than `keep`, and tells whether there are still more.
@@ -47,10 +63,14 @@ fn suffixes(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
     Ok(entries.iter().filter_map(suffix).collect())
 }
 
-/// The numbers in use, from 1 to the first that is free: what stands beyond is not ours (`app.log.2024` may be anything).
-fn chain(disk: &dyn Disk, name: &str) -> io::Result<u32> {
-    let used: BTreeSet<u32> = suffixes(disk, name)?.iter().filter_map(|suffix| number_of(suffix)).collect();
-    Ok((1..u32::MAX).take_while(|number| used.contains(number)).last().unwrap_or(0))
+/// The numbers of all files that have one.
+fn numbers(disk: &dyn Disk, name: &str) -> io::Result<BTreeSet<u32>> {
+    Ok(suffixes(disk, name)?.iter().filter_map(|suffix| number_of(suffix)).collect())
+}
+
+/// The last number in use before the first that is free: what is beyond is not ours (`app.log.2024` may be anything).
+fn chain(used: &BTreeSet<u32>) -> u32 {
+    (1..u32::MAX).take_while(|number| used.contains(number)).last().unwrap_or(0)
 }
 
 /// A number as we write it, without a sign or zeros before it.
@@ -59,14 +79,14 @@ fn number_of(text: &str) -> Option<u32> {
 }
 
 fn make_room(disk: &dyn Disk, name: &str) -> io::Result<()> {
-    for number in (1..=chain(disk, name)?).rev() {
+    for number in (1..=chain(&numbers(disk, name)?)).rev() {
         disk.rename(&numbered(name, number), &numbered(name, number + 1))?;
     }
     Ok(())
 }
 
 fn names_by_number(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
-    Ok((1..=chain(disk, name)?).map(|number| numbered(name, number)).collect())
+    Ok((1..=chain(&numbers(disk, name)?)).map(|number| numbered(name, number)).collect())
 }
 
 /// The day in a suffix, and its number within the day.

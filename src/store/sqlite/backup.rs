@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::io_error;
-use super::schema::SCHEMA_VERSION;
+use super::schema::{SCHEMA_VERSION, check_regular};
 use crate::disk::beside;
 use crate::limits::{BACKUP_STEP_PAGES, BACKUP_WAIT_MILLISECONDS};
 use crate::record::RecordId;
@@ -53,6 +53,7 @@ impl From<io::Error> for BackupError {
 /// Copies a database as it is at this moment to a file that is empty or not there yet, durably. Writers go on meanwhile; their
 /// write-ahead log cannot be emptied until it is done. `progress` is told pages that are done, and all pages.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Figures, BackupError> {
+    check_regular(from)?;
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     source.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
     // One moment for all of it: else the copy would begin anew with each transaction of a writer.
@@ -81,6 +82,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
 
 /// The id of the first record that a database does not have yet, while others write to it.
 pub fn position(path: &Path) -> Result<RecordId, BackupError> {
+    check_regular(path)?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
     let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
@@ -97,6 +99,7 @@ pub fn verify(path: &Path) -> Result<Figures, BackupError> {
             )));
         }
     }
+    check_regular(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(path), flags)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -312,7 +312,7 @@ pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
              has, and `sqlite3 OLD .recover` saves what can be saved from the old one"
         )),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            failed.hint("check that the folder exists and that this user may write to it")
+            failed.lasting().hint("check that it is a regular file, that the folder exists, and that this user may write to both")
         }
         _ => failed,
     }

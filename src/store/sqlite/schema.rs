@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::disk;
+
 /// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
 pub(super) const SCHEMA_VERSION: i64 = 2;
 
@@ -72,6 +74,7 @@ CREATE TABLE block_counts ( -- whoever deletes a row deletes the counts of its b
 
 /// Opens the database for the one that writes, and creates or migrates its tables.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    check_regular(path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -112,6 +115,11 @@ fn refused(code: i32, why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(why))
 }
 
+/// Fails for what is not a regular file, before SQLite opens it: a FIFO would block, a device would keep nothing.
+pub(super) fn check_regular(path: &Path) -> rusqlite::Result<()> {
+    disk::check_regular(path).map_err(|error| refused(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string()))
+}
+
 /// Brings the tables to this version, all or nothing.
 fn change(connection: &Connection, statements: &[&str]) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
@@ -128,6 +136,7 @@ pub(super) fn has_index(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Opens the database for one that only reads, and can do nothing else.
 pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+    check_regular(path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,

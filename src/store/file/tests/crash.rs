@@ -107,6 +107,22 @@ fn every_line_is_there_once_after_a_crash_at_any_step() {
     }
 }
 
+/// Whoever reads `app.log.1`, `app.log.2` and so on, up to the first that is not there, reads everything.
+#[test]
+fn numbers_have_no_gap_after_a_start_whatever_came_before() {
+    for changes in 0..120 {
+        let disk = MemoryDisk::default();
+        disk.crash_after(changes);
+        let _ = RUNS[2].write_all(&disk, &mut 1);
+        disk.restart(Loss::Nothing);
+        done(RUNS[2].open(&disk).position()).unwrap();
+        let names = disk.names();
+        let numbers: Vec<u32> =
+            names.iter().filter_map(|name| name.strip_prefix("app.log.")?.parse().ok()).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>(), "after {changes} changes");
+    }
+}
+
 #[test]
 fn a_crash_during_recovery_costs_nothing_either() {
     for run in RUNS {

@@ -51,6 +51,41 @@ fn a_file_below_the_size_is_not_rotated() {
 }
 
 #[test]
+fn rotation_cut_short_anywhere_is_taken_back_at_the_start() {
+    for (left, closed) in [
+        (&["app.log", "app.log.2", "app.log.3"][..], &["app.log", "app.log.1", "app.log.2"][..]),
+        (&["app.log", "app.log.1", "app.log.3"], &["app.log", "app.log.1", "app.log.2"]),
+        (&["app.log", "app.log.2"], &["app.log", "app.log.1"]),
+        // These were not left by a rotation.
+        (&["app.log", "app.log.1", "app.log.4"], &["app.log", "app.log.1", "app.log.4"]),
+        (&["app.log", "app.log.2024"], &["app.log", "app.log.2024"]),
+    ] {
+        let case = Rotated::new(Some(50), false, None);
+        for name in left {
+            std::fs::write(case.folder.path().join(name), format!("{name}\n")).unwrap();
+        }
+        done(case.open().position()).unwrap();
+        assert_eq!(case.names(), closed);
+        let contents: Vec<_> = closed.iter().map(|name| case.read(name)).collect();
+        assert_eq!(
+            contents,
+            left.iter().map(|name| format!("{name}\n")).collect::<Vec<_>>(),
+            "in their order"
+        );
+    }
+}
+
+#[test]
+fn gap_in_the_numbers_is_left_alone_by_who_does_not_rotate() {
+    for (rotate_bytes, rotate_daily) in [(None, false), (None, true), (Some(50), true)] {
+        let case = Rotated::new(rotate_bytes, rotate_daily, None);
+        std::fs::write(case.folder.path().join("app.log.2"), "theirs").unwrap();
+        done(case.open().position()).unwrap();
+        assert_eq!(case.names(), ["app.log", "app.log.2"]);
+    }
+}
+
+#[test]
 fn only_so_many_are_kept_and_files_of_others_are_left_alone() {
     let case = Rotated::new(Some(1), false, Some(2));
     std::fs::write(case.folder.path().join("app.log.2024"), "not ours").unwrap();
