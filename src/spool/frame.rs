@@ -229,7 +229,7 @@ pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u
 }
 
 /// Reads as [`DiskFile::read_at`] does, and again where the disk cannot: some errors are over at once.
-fn read_with_retries(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_with_retries(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut tries = 1;
     loop {
         match file.read_at(buffer, offset) {

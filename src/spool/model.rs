@@ -486,6 +486,7 @@ impl Model {
             return;
         }
         let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
+        self.disk.set_fault(None); // else what is in the segment could not be told
         let segment = self.random.pick(&segments).clone();
         let is_last = segment.header.first_id == segments.last().unwrap().header.first_id;
         let frames = frames_of(&segment);

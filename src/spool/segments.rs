@@ -423,7 +423,7 @@ impl Segment {
     pub(super) fn confirm(&self, disk: &dyn Disk, scan: &Scan) -> io::Result<()> {
         if scan.frames > 0 {
             let mut bytes = vec![0; (scan.end - scan.last) as usize];
-            self.file.read_at(&mut bytes, scan.last)?;
+            frame::read_with_retries(&*self.file, &mut bytes, scan.last)?;
             self.file.write_at(&bytes, scan.last)?;
         }
         self.file.sync()?;

@@ -59,6 +59,16 @@ impl Harness {
         self.runtime.block_on(async { self.spool.append(&batch(messages), &nobody()).await?.durable().await })
     }
 
+    /// Lets the writer look after its files, while nothing is appended.
+    fn look(&self) {
+        self.spool.look_soon();
+        self.runtime.block_on(async {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     fn close(mut self) {
         self.spool.close();
         self.runtime.block_on(self.writer.take().unwrap()).unwrap();
@@ -852,6 +862,186 @@ fn every_segment_ends_with_a_copy_of_its_header_however_full_it_is() {
     for segment in segments.iter() {
         let copy = frame::SegmentHeader::read(&*segment.file, segment.bytes() - 64).unwrap();
         assert_eq!(copy, Some(segment.header));
+    }
+}
+
+const FIRST: &str = "00000000000000000001.segment";
+
+fn segments_of(disk: &CruelDisk) -> Vec<String> {
+    disk.names().into_iter().filter(|name| name.ends_with(".segment")).collect()
+}
+
+#[test]
+fn commit_to_a_removed_segment_goes_to_a_new_one() {
+    for seed in 0..10 {
+        let disk = CruelDisk::new(seed);
+        let harness = Harness::open(disk.handle(), 1);
+        fill(&harness, 1, 3);
+        let mut reader = harness.spool.reader(1);
+        disk.others_remove(FIRST);
+        fill(&harness, 4, 6);
+        assert_eq!(segments_of(&disk), ["00000000000000000004.segment"]);
+        assert_eq!(read_all(&mut reader), numbered(1, 6), "the removed file is read through its handle");
+        disk.restart(Crash::PowerAndCache);
+        let harness = Harness::open(disk.handle(), 4);
+        assert_eq!(read_all(&mut harness.spool.reader(4)), numbered(4, 6));
+    }
+}
+
+#[test]
+fn segments_removed_while_idle_are_copied_from_the_open_files() {
+    for seed in 0..10 {
+        let disk = CruelDisk::new(seed);
+        let harness = Harness::open(disk.handle(), 1);
+        fill(&harness, 1, 100);
+        let before = segments_of(&disk);
+        assert!(before.len() > 2);
+        before.iter().for_each(|name| disk.others_remove(name));
+        harness.look();
+        let status = harness.spool.status();
+        assert_eq!((status.displaced_segments, status.restored_segments), (0, before.len() as u64));
+        assert_eq!(segments_of(&disk)[..before.len()], before);
+        disk.restart(Crash::PowerAndCache);
+        let harness = Harness::open(disk.handle(), 1);
+        assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 100));
+        assert_eq!(harness.spool.status().lost_records, 0);
+        assert_eq!(harness.append(&["after"]), Ok(101));
+    }
+}
+
+#[test]
+fn segment_replaced_by_another_file_is_copied_and_that_set_aside() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    fill(&harness, 1, 100);
+    disk.others_replace(FIRST, b"theirs");
+    harness.look();
+    assert_eq!(disk.read("00000000000000000001.segment.quarantine"), b"theirs");
+    disk.restart(Crash::PowerAndCache);
+    assert_eq!(read_all(&mut Harness::open(disk.handle(), 1).spool.reader(1)), numbered(1, 100));
+}
+
+#[test]
+fn removed_segment_without_room_for_a_copy_is_counted_and_read() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    fill(&harness, 1, 100);
+    let mut reader = harness.spool.reader(1);
+    disk.others_remove(FIRST);
+    disk.set_fault(Some(Fault { calls: &[Call::SetLength], error: Errno::NOSPC, after: 0, times: u64::MAX }));
+    harness.look();
+    assert_eq!(harness.spool.status().displaced_segments, 1);
+    assert_eq!(read_all(&mut reader), numbered(1, 100));
+    disk.set_fault(None);
+    harness.look();
+    assert_eq!(harness.spool.status().displaced_segments, 0);
+}
+
+#[test]
+fn segment_that_was_cut_is_left_and_its_loss_counted() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    fill(&harness, 1, 4);
+    disk.others_cut(FIRST, 200);
+    fill(&harness, 5, 6);
+    let read = read_all(&mut harness.spool.reader(1));
+    assert_eq!(read[read.len() - 2..], numbered(5, 6));
+    let lost = harness.spool.status().lost_records;
+    assert!(lost > 0 && lost + read.len() as u64 == 6, "{lost} lost, {read:?}");
+}
+
+#[test]
+fn lost_lock_acknowledges_nothing_until_it_is_back() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    fill(&harness, 1, 3);
+    disk.set_locked(false);
+    harness.look();
+    assert_eq!(harness.spool.state(), Err(AppendError::Failing("the lock is lost".into())));
+    assert!(harness.append(&["refused"]).is_err());
+    disk.others_remove(FIRST);
+    harness.look();
+    assert!(segments_of(&disk).is_empty(), "nothing is made in a folder that may be another server's");
+    disk.set_locked(true);
+    harness.look();
+    fill(&harness, 4, 5);
+    assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 5));
+}
+
+#[test]
+fn write_without_space_heals_without_a_restart() {
+    for seed in 0..50 {
+        for error in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            let disk = CruelDisk::new(seed);
+            let harness = Harness::open(disk.handle(), 1);
+            fill(&harness, 1, 2);
+            disk.set_fault(Some(Fault { calls: &[Call::Write], error, after: 0, times: 1 }));
+            let refusal = harness.append(&["refused"]).unwrap_err();
+            assert!(matches!(refusal, AppendError::Full(_)), "{refusal:?}");
+            let was_killed = seed % 2 == 0;
+            if was_killed {
+                disk.restart(Crash::Kill);
+            } else {
+                lock(&harness.spool.open).admit_again();
+                fill(&harness, 3, 4);
+                disk.restart(Crash::PowerAndCache);
+            }
+            let harness = Harness::open(disk.handle(), 1);
+            let expected = numbered(1, if was_killed { 2 } else { 4 });
+            assert_eq!(read_all(&mut harness.spool.reader(1)), expected, "seed {seed}");
+        }
+    }
+}
+
+/// Where space is given to what is written only when it is synced.
+#[test]
+fn sync_without_space_goes_on_in_a_new_segment() {
+    for seed in 0..50 {
+        let disk = CruelDisk::new(seed);
+        let harness = Harness::open(disk.handle(), 1);
+        fill(&harness, 1, 2);
+        disk.set_fault(Some(Fault { calls: &[Call::Sync], error: Errno::NOSPC, after: 0, times: 2 }));
+        let refusal = harness.append(&["refused"]).unwrap_err();
+        assert!(matches!(refusal, AppendError::Failing(_)), "{refusal:?}");
+        lock(&harness.spool.open).admit_again();
+        fill(&harness, 3, 4);
+        assert_eq!(segments_of(&disk), [FIRST, "00000000000000000003.segment"]);
+        disk.evict();
+        assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 4));
+        disk.restart(Crash::PowerAndCache);
+        assert_eq!(read_all(&mut Harness::open(disk.handle(), 1).spool.reader(1)), numbered(1, 4));
+    }
+}
+
+#[test]
+fn read_error_that_passes_is_not_damage() {
+    for tries in 1..8 {
+        let disk = CruelDisk::new(tries);
+        let harness = Harness::open(disk.handle(), 1);
+        fill(&harness, 1, 100);
+        for after in 0..10 {
+            disk.set_fault(Some(Fault { calls: &[Call::Read], error: Errno::IO, after, times: tries }));
+            assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 100));
+        }
+        let status = harness.spool.status();
+        assert_eq!((status.lost_records, status.quarantined_bytes), (0, 0));
+        assert!(disk.names().iter().all(|name| !name.ends_with(".quarantine")), "{:?}", disk.names());
+    }
+}
+
+#[test]
+fn read_error_at_the_start_that_passes_sets_nothing_aside() {
+    for after in 0..40 {
+        let disk = CruelDisk::new(after);
+        fill(&Harness::open(disk.handle(), 1), 1, 100);
+        disk.restart(Crash::Power);
+        disk.set_fault(Some(Fault { calls: &[Call::Read], error: Errno::IO, after, times: 2 }));
+        let harness = Harness::open(disk.handle(), 1);
+        disk.set_fault(None);
+        assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 100));
+        assert_eq!(harness.append(&["after"]), Ok(101));
+        let status = harness.spool.status();
+        assert_eq!((status.lost_records, status.quarantined_bytes), (0, 0));
     }
 }
 
