@@ -613,14 +613,15 @@ impl Model {
         let found = spool.durable_id();
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let next_id = self.next_id();
-        if let Some(from) = self.end_is_lost.take() {
+        let end_is_lost = self.end_is_lost.take();
+        if let Some(whole) = in_doubt.iter().find(|whole| is_at(&spool, next_id, whole)) {
+            assert_eq!(found, next_id + whole.len() as u64);
+            self.records.extend(whole.iter().copied().map(Some));
+        } else if let Some(from) = end_is_lost {
             let from = self.stores.iter().map(|store| store.read).fold(from, RecordId::min);
             assert!(found >= from && found <= next_id + self.sizes.segment_bytes, "{found} after {from}");
             self.records.resize(found as usize - 1, None);
             self.suspects.retain(|id| *id < found);
-        } else if let Some(whole) = in_doubt.iter().find(|whole| is_at(&spool, next_id, whole)) {
-            assert_eq!(found, next_id + whole.len() as u64);
-            self.records.extend(whole.iter().copied().map(Some));
         } else if self.end_is_damaged && found > self.next_id() {
             assert!(found - self.next_id() <= self.sizes.segment_bytes, "too many ids are passed over");
             self.records.resize(found as usize - 1, None);

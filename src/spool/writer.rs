@@ -23,6 +23,8 @@ pub struct Writer {
     /// The segment written to, and where its next frame goes; `None` after it was left, or a new one could not be made.
     segment: Option<Segment>,
     end: u64,
+    /// The size of a frame that could not be written for want of space.
+    refused_bytes: usize,
     /// Why nothing may be written now, as the last look found it.
     barred: Option<Arc<str>>,
     /// The buffer that is not open, kept for its memory.
@@ -110,8 +112,15 @@ fn add(
 impl Writer {
     pub(super) fn new(spool: Arc<Spool>, end: u64) -> Writer {
         let segment = lock(&spool.segments).last().cloned();
-        let writer =
-            Writer { next_id: spool.durable_id(), segment, end, barred: None, spare: Vec::new(), spool };
+        let writer = Writer {
+            next_id: spool.durable_id(),
+            segment,
+            end,
+            refused_bytes: 0,
+            barred: None,
+            spare: Vec::new(),
+            spool,
+        };
         writer.tell_end();
         writer
     }
@@ -230,8 +239,10 @@ impl Writer {
         pending.frame.truncate(FRAME_HEADER_BYTES + header.length as usize);
         FrameHeader { salt: segment.header.salt, ..header }.seal(&mut pending.frame);
         if let Err(error) = segment.file.write_at(&pending.frame, self.end) {
+            self.refused_bytes = pending.frame.len();
             return Err(self.write_failed(&segment, &error));
         }
+        self.refused_bytes = 0;
         if let Err(error) = segment.file.sync() {
             return Err(self.sync_failed(&segment, &error));
         }
@@ -371,7 +382,7 @@ impl Writer {
         }
         if let Some(segment) = self.segment.clone() {
             match segment.standing(&*disk) {
-                Ok(Standing::InPlace) => {}
+                Ok(Standing::InPlace) => self.try_again(&segment),
                 Ok(standing) => self.leave(&segment, standing),
                 Err(error) => return self.refuse(AppendError::Failing(error.to_string().into())),
             }
@@ -383,6 +394,22 @@ impl Writer {
             }
         }
         self.restore_one(&*disk);
+    }
+
+    /// After a frame found no space: looks whether zeros in its place do, so that the server is ready again before somebody sends.
+    fn try_again(&mut self, segment: &Segment) {
+        if self.refused_bytes == 0 {
+            return;
+        }
+        let zeros = vec![0; self.refused_bytes];
+        let written = segment.file.write_at(&zeros, self.end);
+        match written.map_err(|error| self.write_failed(segment, &error)) {
+            Ok(()) => {
+                self.refused_bytes = 0;
+                lock(&self.spool.open).admit_again();
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
     }
 
     /// Whether the lock is as it should be; nothing is written until it is.

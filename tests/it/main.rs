@@ -17,6 +17,7 @@ mod clock;
 mod crowd;
 mod descriptors;
 mod disk;
+mod displaced;
 mod failures;
 mod harness;
 mod hostile;

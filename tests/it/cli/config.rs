@@ -85,3 +85,29 @@ fn help_is_data() {
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""));
     assert!(err(&output).contains("Usage: logboom"), "{}", err(&output));
 }
+
+/// Beforehand, for a server would start and keep everything in its spool.
+#[test]
+fn paths_that_can_never_be_used_are_reported() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let fifo = |name: &str| {
+        let fifo = folder.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    };
+    fifo("fifo");
+    fifo("all.log.position");
+    std::fs::create_dir(folder.path().join("directory")).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for (text, said) in [
+        (format!("[[store]]\nurl = 'file:{}'", path("fifo")), "it is not a regular file"),
+        (format!("[[store]]\nurl = 'sqlite:{}'", path("fifo")), "it is not a regular file"),
+        (format!("[[store]]\nurl = 'file:{}'", path("directory")), "it is not a regular file"),
+        ("[[store]]\nurl = 'sqlite:/dev/null'".to_owned(), "it is not a regular file"),
+        (format!("[[store]]\nurl = 'file:{}'", path("all.log")), "all.log.position"),
+        (format!("data_dir = '{}'", path("file")), "it is not a folder"),
+    ] {
+        assert_fails(&check(&text), 2, &[said, "hint: "]);
+    }
+    assert_eq!(check(&format!("[[store]]\nurl = 'file:{}'", path("none"))).status.code(), Some(0));
+}
