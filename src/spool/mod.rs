@@ -48,8 +48,8 @@
 //! * A segment's header is durable before the file gets its name, and its name before its first frame is written.
 //! * Once a segment was to be made, nothing is written to the one before, even if that failed: it may have its name, and a
 //!   restart looks for the next ids in the last segment alone.
-//! * A start makes the last segment's name and last frame durable again, for both may be in memory only: the program may have
-//!   been killed before a sync, or a sync may have failed.
+//! * A start makes the last segment's name and last frame durable again, and that nothing follows: all of it may be in memory
+//!   only. The program may have been killed before a sync, or a sync may have failed.
 //! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have dropped what it could not
 //!   write, so a retry could claim what is not there. Nothing is acknowledged until a restart has read what is durable.
 //!   Errors that mean that there is no space (of the disk, a quota, or a limit on the size of files) are the exception:

@@ -426,6 +426,10 @@ impl Segment {
             frame::read_with_retries(&*self.file, &mut bytes, scan.last)?;
             self.file.write_at(&bytes, scan.last)?;
         }
+        if matches!(scan.tail, Begun::Nothing | Begun::Torn) && scan.end < self.frames_end() {
+            // What is taken back is gone in memory, and may still be on the disk after a failed sync.
+            self.file.write_at(&[0; 8], scan.end)?;
+        }
         self.file.sync()?;
         let name = live_name(self.header.first_id);
         disk.rename(&name, &name)

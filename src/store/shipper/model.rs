@@ -18,7 +18,7 @@ use crate::disk::cruel::{
     seeds::{self, Tally},
 };
 use crate::record::{Batch, RecordRef, time};
-use crate::spool::{AppendError, Spool, SpoolSizes, Witness};
+use crate::spool::{AppendError, Place, Spool, SpoolSizes, Witness};
 use crate::store::file::{FileOptions, FileStore, LineFormat};
 
 const LOG: &str = "app.log";
@@ -70,8 +70,8 @@ struct Model {
     has_faults: bool,
     /// The numbers of the records in the order of their ids, from 1 on.
     records: Vec<u64>,
-    /// Those of the commit that was cut short.
-    in_doubt: Vec<u64>,
+    /// Those of the commits since the last one that went well that failed or were cut short: a restart may find one of them.
+    in_doubt: Vec<Vec<u64>>,
     made: u64,
     life: Option<Life>,
     tally: Tally,
@@ -155,12 +155,17 @@ impl Model {
         match outcome {
             Some(Ok(last)) => {
                 self.records.extend(committed);
+                self.in_doubt.clear();
                 assert_eq!(last, self.records.len() as u64);
             }
             Some(Err(AppendError::Poisoned(_))) if !life.is_poisoned => {
                 assert!(life.is_troubled);
                 life.is_poisoned = true;
-                self.in_doubt = committed;
+                self.in_doubt.push(committed);
+            }
+            Some(Err(AppendError::Failing(_))) => {
+                assert!(life.is_troubled);
+                self.in_doubt.push(committed);
             }
             _ => {}
         }
@@ -294,7 +299,10 @@ impl Model {
     fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: impl Future<Output = ()> + 'static) {
         let in_doubt = std::mem::take(&mut self.in_doubt);
         if spool.durable_id() > self.records.len() as u64 + 1 {
-            self.records.extend(in_doubt);
+            let found = lines_from(&spool, self.records.len() as u64 + 1);
+            let is_it =
+                |numbers: &&Vec<u64>| numbers.iter().map(|number| line(*number)).eq(found.iter().cloned());
+            self.records.extend(in_doubt.iter().find(is_it).expect("what is found was sent"));
         }
         assert_eq!(spool.durable_id(), self.records.len() as u64 + 1);
         let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
@@ -359,6 +367,13 @@ impl Model {
         }
         self.finish()
     }
+}
+
+/// The messages from an id on.
+fn lines_from(spool: &Arc<Spool>, id: RecordId) -> Vec<String> {
+    let mut chunk = Chunk::default();
+    spool.spectator().read(Place::at(id), &mut chunk, 1 << 20).unwrap();
+    chunk.records().map(|(_, record)| record.body.message.to_owned()).collect()
 }
 
 /// Sorts log files from the oldest to the newest.
