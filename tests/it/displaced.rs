@@ -23,7 +23,8 @@ fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
     keys
 }
 
-fn segments(spool: &Path) -> Vec<PathBuf> {
+/// The files of the segments that a folder has.
+pub fn segments(spool: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(spool) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::aim::{Aim, Places};
 use crate::audit::{self, Trail};
+use crate::displaced;
 use crate::harness::{Server, Setup, eventually};
 use crate::load::{Ledger, PythonLoad};
 
@@ -108,10 +109,39 @@ impl Torture {
         }
         let aim = self.random.of(&Aim::ALL);
         let clients = self.load(&server, round);
+        let theft = self.random.of(&Theft::ALL);
+        self.steal(&server, theft);
         self.wait_for(aim);
         server.kill();
         clients.into_iter().for_each(|client| client.join().unwrap());
-        check_log(&server);
+        check_log(&server, theft);
+    }
+
+    /// Takes files away under the server, in the middle of the load, and waits until it has what it needs again: what a kill
+    /// before that costs is lost for good.
+    fn steal(&mut self, server: &Server, theft: Theft) {
+        let spool = self.places.data.join("spool");
+        match theft {
+            Theft::Nothing => return,
+            Theft::LockFile => {
+                let lock = self.places.data.join("lock");
+                std::fs::remove_file(&lock).unwrap();
+                eventually("the lock file is made again", || lock.exists().then_some(()));
+            }
+            Theft::Segment => {
+                let all = displaced::segments(&spool);
+                // The server may just have released it.
+                let _ = std::fs::remove_file(&all[self.random.below(all.len() as u64) as usize]);
+            }
+            Theft::SpoolFolder => {
+                let away = self.places.data.join("away");
+                std::fs::rename(&spool, &away).unwrap();
+                displaced::wait_until_restored(server, &spool);
+                std::fs::remove_dir_all(away).unwrap();
+            }
+        }
+        displaced::wait_until_restored(server, &spool);
+        *self.kills.entry(format!("after the theft of {theft:?}")).or_default() += 1;
     }
 
     /// A server that is killed before it has served: in the middle of recovering what the last kill left.
@@ -127,7 +157,7 @@ impl Torture {
             self.wait_microseconds(START_MICROSECONDS);
         }
         server.kill();
-        check_log(&server);
+        check_log(&server, Theft::Nothing);
         let when = if server.log_line("ready").is_some() { "just started" } else { "while starting" };
         *self.kills.entry(when.into()).or_default() += 1;
     }
@@ -205,7 +235,7 @@ impl Torture {
         let spool = server.status()["spool"].clone();
         assert_eq!((&spool["lost_records"], &spool["quarantined_bytes"]), (&0.into(), &0.into()));
         assert_eq!(server.stop(), 0);
-        check_log(&server);
+        check_log(&server, Theft::Nothing);
 
         let acknowledged = self.ledger.acknowledged();
         self.seen.follow_database(&self.places.database());
@@ -227,9 +257,25 @@ impl Torture {
     }
 }
 
-fn check_log(server: &Server) {
+/// What is taken away under a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theft {
+    Nothing,
+    LockFile,
+    Segment,
+    SpoolFolder,
+}
+
+impl Theft {
+    const ALL: [Theft; 6] =
+        [Theft::Nothing, Theft::Nothing, Theft::Nothing, Theft::LockFile, Theft::Segment, Theft::SpoolFolder];
+}
+
+fn check_log(server: &Server, theft: Theft) {
     let log = server.log();
-    assert!(!log.contains("panicked") && !log.contains("\"ERROR\""), "{log}");
+    let mut errors = log.lines().filter(|line| line.contains("\"ERROR\""));
+    let may_err = |line: &str| theft != Theft::Nothing && line.contains("moved, removed or replaced");
+    assert!(!log.contains("panicked") && errors.all(may_err), "{log}");
 }
 
 #[test]
