@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod record;
 pub mod server;
+pub mod slots;
 pub mod spool;
 pub mod store;
 pub mod view;

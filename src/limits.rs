@@ -230,24 +230,48 @@ pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
 /// SQLite stops at 1000 levels, PostgreSQL at its stack, many parsers at 128.
 pub const JSON_DEPTH_MAX: usize = 64;
 
-/// What HTTP/1 reads at once; also the longest request head.
+/// What HTTP/1 reads at once of a body.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
+
+/// The longest request head: a query of 4 KiB, percent-encoded, and the cookies of everything else on `localhost` fit.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// A connection whose buffer has grown beyond this gives it back between two requests.
+pub const HTTP_BUFFER_BYTES_KEPT_MAX: usize = 32 << 10;
 
 /// HTTP connections that keep their memory while they rest, some 20 KiB each: more than a team's services have.
 pub const HTTP_TURNS_ENDLESS_MAX: usize = 384;
 
-/// Of the others, those that have memory at once: from the first byte of a request to the last of its answer.
+/// Of the others, those that have memory at once: from the whole head of a request to the last byte of its answer.
 pub const HTTP_TURNS_SHORT_MAX: usize = 256;
 
-/// How long one of them waits for that while it is given to few; then it has memory all the same, so that slow clients hold nobody up.
-pub const HTTP_TURN_WAIT_SECONDS_MAX: u64 = 5;
+/// Requests at once that wait for queries, for stores or for a deletion; half of the slots stay free for records and health checks.
+pub const HTTP_LONG_REQUESTS_MAX: usize = HTTP_TURNS_SHORT_MAX / 2;
 
-/// As long as so many are given it within that time, those who have it are not slow but many, and the wait goes on: else all of a
-/// crowd would have memory at once just where the machine is too slow for it.
-pub const HTTP_TURNS_QUICK_MIN: u64 = 4 * HTTP_TURNS_SHORT_MAX as u64;
+/// Unfinished request heads of all connections that wait for a slot, together: 4,000 ordinary ones.
+pub const HTTP_HEADS_BYTES_MAX: usize = 4 << 20;
+
+/// This much of each is kept even beyond that, so that ordinary clients do not suffer from others.
+pub const HTTP_HEAD_BYTES_FREE: usize = 1 << 10;
+
+/// This much of a request is looked at in the socket for the end of its head: nearly all heads end within.
+pub const HTTP_PEEK_BYTES: usize = 4 << 10;
 
 /// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
+
+/// A client that has taken nothing for this long, though there was something to send, loses its connection. The same as for tails.
+pub const HTTP_WRITE_STALL_SECONDS_MAX: u64 = TAIL_STALL_SECONDS_MAX;
+
+/// While others wait for what a client holds, the client may keep the server waiting this long. A packet that is lost twice comes
+/// within.
+pub const CLIENT_PATIENCE_MILLISECONDS: u64 = 1000;
+
+/// Each byte that moves gives back that time at this pace: slower than any network that is in use.
+pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 8 << 10;
+
+/// A wait for a client is counted in pieces of at most this length, of which few pass while the machine stands still.
+pub const STALL_PIECE_MILLISECONDS: u64 = 250;
 
 // spool
 

@@ -1,44 +1,39 @@
 //! The HTTP server: connections, and which path is answered by what.
-//!
-//! There is nothing here for pages of other sites: a request that a browser says to come from one (`Origin` other than
-//! `Host`, or `Sec-Fetch-Site: cross-site`) is refused, so that no page that somebody opens can write records or read them.
-//! Only the web page itself, which holds no records, is given to who follows a link.
 
+mod head;
+mod site;
 pub mod stream;
 mod turn;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
 
 use crate::ingest::http;
 use crate::ingest::python::stream::Stream;
 use crate::ingest::source::Source;
 use crate::limits::{
-    HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_SECONDS_MAX, HTTP_TURN_WAIT_SECONDS_MAX, HTTP_TURNS_ENDLESS_MAX,
-    HTTP_TURNS_QUICK_MIN, HTTP_TURNS_SHORT_MAX,
+    DELETE_BYTES_MAX, HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX,
 };
 use crate::record::json;
+use crate::slots::Slots;
 use crate::view::{self, Ask, View, page};
-use turn::{Answer, Exchange, Turn};
+use turn::{Answer, Exchange, IDLE_MAX, Turn};
+
+pub use turn::Turns;
 
 /// The body of an answer: whole, or streamed.
 pub type Body = Either<Full<Bytes>, stream::Stream>;
@@ -80,25 +75,26 @@ impl HangUp {
     }
 }
 
-/// How long an idle connection stays open, and a request head may take.
-const IDLE_MAX: Duration = Duration::from_secs(HTTP_HEAD_SECONDS_MAX);
-
-/// How long a connection waits for its turn at a time.
-const TURN_WAIT: Duration = Duration::from_secs(1);
-
 /// What the requests of one connection share.
 struct Client {
     server: Arc<Server>,
     /// The name that its records get for a host.
     host: String,
+    /// The connection shares slots with others.
+    is_short: bool,
     hang_up: HangUp,
     _open: watch::Sender<()>,
 }
 
 impl Client {
-    fn new(server: Arc<Server>, host: String) -> Client {
+    fn new(server: Arc<Server>, host: String, is_short: bool) -> Client {
         let (sender, open) = watch::channel(());
-        Client { server, host, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
+        Client { server, host, is_short, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
+    }
+
+    /// The slots that the connection has one of while a request is in flight.
+    fn slots(&self) -> Option<&Slots> {
+        self.is_short.then_some(&self.server.turns.short)
     }
 }
 
@@ -133,7 +129,7 @@ type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
 /// What the view answers to a request.
 macro_rules! view {
     ($answer:ident) => {
-        |call| Box::pin(async move { call.view().$answer(call.ask()).await })
+        |call| Box::pin(long(call.client, async move { call.view().$answer(call.ask()).await }))
     };
 }
 
@@ -152,7 +148,7 @@ static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
     (Method::POST, "/api/v1/delete", |call| Box::pin(post_delete(call))),
     (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
-    (Method::POST, "/api/v1/flush", |call| Box::pin(async move { call.view().flush().await })),
+    (Method::POST, "/api/v1/flush", |call| Box::pin(long(call.client, call.client.server.view.flush()))),
     (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
     (Method::GET, "/healthz", |_| Box::pin(async { text("ok\n") })),
     (Method::GET, "/readyz", |call| Box::pin(async move { call.view().ready() })),
@@ -168,60 +164,26 @@ fn name_in(path: &str, route: &str) -> Option<String> {
     is_one_part.then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
 }
 
-/// How many connections have memory at once: see `turn`.
-pub struct Turns {
-    /// One for each of the first connections, which keep it as long as they are open.
-    endless: Arc<Semaphore>,
-    /// One for each of the others that are being answered.
-    short: Semaphore,
-    /// How many of these were given so far.
-    given: AtomicU64,
-}
-
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns {
-            endless: Arc::new(Semaphore::new(HTTP_TURNS_ENDLESS_MAX)),
-            short: Semaphore::new(HTTP_TURNS_SHORT_MAX),
-            given: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Turns {
-    /// Waits for a turn. Slow clients may have all of them: whoever has waited long, and seen few given meanwhile, goes without.
-    async fn wait(&self) -> Option<SemaphorePermit<'_>> {
-        let mut turn = pin!(self.short.acquire());
-        loop {
-            let before = self.given.load(Relaxed);
-            // In pieces, of which few pass while the machine stands still.
-            for _ in 0..HTTP_TURN_WAIT_SECONDS_MAX {
-                if let Ok(turn) = timeout(TURN_WAIT, turn.as_mut()).await {
-                    self.given.fetch_add(1, Relaxed);
-                    return turn.ok();
-                }
-            }
-            if self.given.load(Relaxed) - before < HTTP_TURNS_QUICK_MIN {
-                return None;
-            }
-        }
-    }
-}
-
 /// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
 pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: watch::Receiver<bool>) {
-    let endless = Arc::clone(&server.turns.endless).try_acquire_owned().ok();
-    let mut turn = Turn::new(stream, endless.is_some());
-    let client = Arc::new(Client::new(server, host));
+    let turns = Arc::clone(&server.turns);
+    let endless = Arc::clone(&turns.endless).try_acquire_owned().ok();
+    let is_short = endless.is_none();
+    let mut turn = Turn::new(stream, is_short.then(|| Arc::clone(&turns)));
+    let client = Arc::new(Client::new(server, host, is_short));
     loop {
-        // A connection takes no memory before it says something.
+        // A connection takes no memory before there is a request.
         tokio::select! {
-            spoken = timeout(IDLE_MAX, turn.spoken()) => if !matches!(spoken, Ok(Ok(()))) { return },
+            is_there = turn.request() => if !is_there { return },
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let permit = match endless {
-            Some(_) => None,
-            None => client.server.turns.wait().await,
+        let permit = match is_short {
+            false => None,
+            true => tokio::select! {
+                biased;
+                permit = turns.short.acquire(1) => permit,
+                _ = stop.wait_for(|stop| *stop) => return,
+            },
         };
         match Box::pin(take(turn, &client, &mut stop)).await {
             Some(next) => turn = next,
@@ -248,6 +210,7 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_MAX)
         .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .max_header_size(HTTP_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(turn), service);
     let stopping = tokio::select! {
         biased; // it has most to do
@@ -274,17 +237,12 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
 }
 
 async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange) -> Response<Body> {
-    let is_page = page::is_path(request.uri().path());
-    let is_link = is_page && request.method() == Method::GET;
-    if is_foreign(request.headers()) && !is_link || client.server.is_local && is_renamed(request.headers()) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "requests from pages of other sites are refused",
-            "the header Origin or Sec-Fetch-Site names another site than Host, or Host is no name of this machine",
-            Some("on this machine it is reached as localhost, by address, or by a name without a dot"),
-        );
-    }
     let path = request.uri().path();
+    let is_page = page::is_path(path);
+    let is_link = is_page && request.method() == Method::GET;
+    if let Err(refusal) = site::check(&request, is_link, client.server.is_local) {
+        return refusal.answer();
+    }
     if is_page {
         let file = || page::get(path, request.headers()).unwrap_or_else(|| nothing_at(path));
         return if is_link { file() } else { not_allowed(path, &HeaderValue::from_static("GET")) };
@@ -297,6 +255,21 @@ async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange
         }
     }
     not_answered(path)
+}
+
+/// What waits for queries, stores or deletions. Only so much does at once, so that it never takes all slots.
+async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+    if let Ok(_permit) = client.server.turns.long.try_acquire() {
+        return answer.await;
+    }
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many requests wait",
+        &format!("{HTTP_LONG_REQUESTS_MAX} requests wait for queries, for stores or for deletions"),
+        Some("try again later"),
+    );
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
 }
 
 /// The answer where there is no route, at least not for this method.
@@ -323,31 +296,10 @@ fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
     answer
 }
 
-/// Whether a browser sends it for a page of another site.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let is_cross_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
-    let is_other = |origin: &HeaderValue| {
-        let origin = origin.as_bytes();
-        let at = memchr::memmem::find(origin, b"://").map_or(0, |at| at + 3);
-        !origin[at..].eq_ignore_ascii_case(host)
-    };
-    is_cross_site || headers.get(ORIGIN).is_some_and(is_other)
-}
-
-/// Whether a client on this machine calls it by the name of another site: a page can have its own name point to loopback (DNS
-/// rebinding), and would be asked from under that name.
-fn is_renamed(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
-    let is_address = name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
-    name.contains('.') && !is_address
-}
-
 async fn post_records(call: Call<'_>) -> Response<Body> {
-    let Call { request, client: Client { server, host, .. }, exchange, .. } = call;
-    let outcome = http::post(request, &server.source, &server.bounds, host).await;
+    let Call { request, client, exchange, .. } = call;
+    let server = &client.server;
+    let outcome = http::post(request, &server.source, &server.bounds, client.slots(), &client.host).await;
     if outcome.failure.is_none() {
         exchange.body_read();
     }
@@ -359,20 +311,46 @@ async fn post_records(call: Call<'_>) -> Response<Body> {
     answer
 }
 
-async fn post_sql(call: Call<'_>) -> Response<Body> {
-    let answer = call.view().sql(call.request).await;
-    if answer.status().is_success() {
-        call.exchange.body_read();
+/// Reads the body of a request that is not about records.
+async fn read_body(
+    body: Incoming,
+    bytes_max: usize,
+    client: &Client,
+    exchange: &Exchange,
+) -> Result<Vec<u8>, Response<Body>> {
+    let read = http::read_whole(body, bytes_max, &client.server.bounds, client.slots()).await;
+    let failure = match read {
+        Ok(body) => {
+            exchange.body_read();
+            return Ok(body);
+        }
+        Err(failure) => failure,
+    };
+    let mut answer = problem(failure.status(), "the body was not taken", &failure.to_string(), None);
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    answer
+    Err(answer)
+}
+
+async fn post_sql(call: Call<'_>) -> Response<Body> {
+    let Call { request, client, exchange, .. } = call;
+    match read_body(request.into_body(), SQL_BYTES_MAX, client, exchange).await {
+        Ok(body) => long(client, client.server.view.sql(&body)).await,
+        Err(answer) => answer,
+    }
 }
 
 async fn post_delete(call: Call<'_>) -> Response<Body> {
-    let answer = call.view().delete(call.request, call.client.server.is_on_machine).await;
-    if answer.status().is_success() {
-        call.exchange.body_read();
+    let Call { request, client, exchange, .. } = call;
+    let (parts, body) = request.into_parts();
+    match read_body(body, DELETE_BYTES_MAX, client, exchange).await {
+        Ok(body) => {
+            let Server { view, is_on_machine, .. } = &*client.server;
+            long(client, view.delete(&parts.headers, &body, *is_on_machine)).await
+        }
+        Err(answer) => answer,
     }
-    answer
 }
 
 /// An answer of plain text.

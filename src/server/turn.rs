@@ -1,20 +1,63 @@
-//! A connection takes turns: it has memory only while it is being answered.
+//! Bounds the memory of connections: beyond the first few, a connection has memory only while a request is in flight.
 //!
 //! hyper keeps some 20 KiB for every open connection. Where many are open, those that rest are better off without: once
 //! an answer has been sent and nothing more has arrived, hyper is told that the client has ended, and lets go. The socket
-//! stays open, and the next turn begins when the client says more. What hyper had already read goes to that turn.
+//! stays open, and the next turn begins when the next request has come. What hyper had already read goes to that turn.
+//!
+//! Such a turn takes a slot, and never more than [`Turns::short`] are taken. So that slots come back whatever clients do,
+//! a client gets one when the head of its request is whole ([`super::head`]); while others wait it loses its connection if
+//! it does not take its answer; and after so many pipelined requests as hyper reads at once, others are next.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
+use super::head::{Charge, Head, Heads, Look};
 use crate::ingest::python::stream::Stream;
+use crate::limits::{
+    HTTP_BUFFER_BYTES_KEPT_MAX, HTTP_HEAD_SECONDS_MAX, HTTP_LONG_REQUESTS_MAX, HTTP_TURNS_ENDLESS_MAX,
+    HTTP_TURNS_SHORT_MAX, HTTP_WRITE_STALL_SECONDS_MAX,
+};
+use crate::slots::{Slots, Stall};
+
+/// How long an idle connection stays open, and a request head may take.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(HTTP_HEAD_SECONDS_MAX);
+
+/// How long a client may take nothing of an answer.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(HTTP_WRITE_STALL_SECONDS_MAX);
+
+/// The bounds of connections, shared by all listeners.
+#[derive(Debug)]
+pub struct Turns {
+    /// One for each of the first connections, which keep it as long as they are open.
+    pub(super) endless: Arc<Semaphore>,
+    /// One for each of the others that are being answered.
+    pub(super) short: Slots,
+    /// One for each request that waits for something else than its client.
+    pub(super) long: Semaphore,
+    heads: Arc<Heads>,
+}
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            endless: Arc::new(Semaphore::new(HTTP_TURNS_ENDLESS_MAX)),
+            short: Slots::new(HTTP_TURNS_SHORT_MAX),
+            long: Semaphore::new(HTTP_LONG_REQUESTS_MAX),
+            heads: Arc::default(),
+        }
+    }
+}
 
 /// How far the request of a turn is that came last; hyper takes one after the other.
 #[derive(Debug, Default)]
@@ -44,21 +87,37 @@ impl Exchange {
 /// The socket as hyper sees it for one turn.
 pub(super) struct Turn {
     stream: Stream,
-    /// Read in the turn before, but not used.
+    /// Read before this turn, but not used.
     rest: Bytes,
+    /// What `rest` takes of the memory for heads.
+    charge: Option<Charge>,
     exchange: Arc<Exchange>,
-    /// The turn lasts as long as the connection.
-    is_endless: bool,
+    /// Where the slot of this turn comes from; nothing if the turn may last as long as the connection.
+    shared: Option<Arc<Turns>>,
+    /// The time that the client has not taken what was to be written.
+    stall: Stall,
     /// The last write found no room: part of an answer may be yet to be written.
     is_blocked: bool,
     /// hyper was told that the client has ended.
     is_over: bool,
+    /// The largest buffer that hyper had.
+    buffer_bytes: usize,
 }
 
 impl Turn {
-    pub(super) fn new(stream: Stream, is_endless: bool) -> Turn {
-        let (rest, exchange) = (Bytes::new(), Arc::default());
-        Turn { stream, rest, exchange, is_endless, is_blocked: false, is_over: false }
+    /// The first turn of a connection. `shared` has the slots that it is to take one of.
+    pub(super) fn new(stream: Stream, shared: Option<Arc<Turns>>) -> Turn {
+        Turn {
+            stream,
+            rest: Bytes::new(),
+            charge: None,
+            exchange: Arc::default(),
+            shared,
+            stall: Stall::new(WRITE_STALL_MAX),
+            is_blocked: false,
+            is_over: false,
+            buffer_bytes: 0,
+        }
     }
 
     pub(super) fn exchange(&self) -> Arc<Exchange> {
@@ -73,12 +132,80 @@ impl Turn {
     /// The turn that follows, with what hyper had read and not used.
     pub(super) fn next(self, rest: &[u8]) -> Turn {
         // A copy: even an empty part of hyper's buffer keeps all of it.
-        Turn { rest: Bytes::copy_from_slice(rest), ..Turn::new(self.stream, self.is_endless) }
+        Turn { rest: Bytes::copy_from_slice(rest), ..Turn::new(self.stream, self.shared) }
     }
 
-    /// Returns once there is something to read, or the end.
-    pub(super) async fn spoken(&self) -> io::Result<()> {
-        if self.rest.is_empty() { self.stream.spoken().await } else { Ok(()) }
+    /// Returns true once there is a request to be read. A turn that takes a slot is given whole heads only.
+    pub(super) async fn request(&mut self) -> bool {
+        match &self.shared {
+            None => self.spoken().await,
+            Some(turns) => {
+                let heads = Arc::clone(&turns.heads);
+                self.head(&heads).await
+            }
+        }
+    }
+
+    /// Returns once there is something to read, or the end. (Readiness alone says little: a new socket's is a guess.)
+    async fn spoken(&self) -> bool {
+        let spoken = async {
+            while self.rest.is_empty() {
+                self.stream.readable().await?;
+                match self.stream.try_peek(&mut [0]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result.map(|_| ()),
+                }
+            }
+            Ok(())
+        };
+        matches!(timeout(IDLE_MAX, spoken).await, Ok(Ok(())))
+    }
+
+    async fn head(&mut self, heads: &Arc<Heads>) -> bool {
+        let mut head = Head::new(heads, &std::mem::take(&mut self.rest));
+        let mut stall = Stall::new(IDLE_MAX);
+        let mut begun = (!head.is_empty()).then(Instant::now);
+        let is_whole = loop {
+            match head.look(&self.stream) {
+                Look::Whole => break true,
+                Look::End => break false,
+                Look::Part(bytes) => {
+                    stall.moved(bytes);
+                    begun.get_or_insert_with(Instant::now);
+                }
+                Look::Nothing => {}
+            }
+            let is_readable = match begun {
+                None => matches!(timeout(IDLE_MAX, self.stream.readable()).await, Ok(Ok(()))),
+                Some(begun) => begun.elapsed() < IDLE_MAX && self.readable(&mut stall, heads).await,
+            };
+            if !is_readable {
+                break false;
+            }
+        };
+        let (rest, charge) = head.into_parts();
+        (self.rest, self.charge) = (rest, Some(charge));
+        is_whole
+    }
+
+    /// Waits for more of a head. `false` when the client has taken too long.
+    async fn readable(&self, stall: &mut Stall, heads: &Heads) -> bool {
+        let mut readable = pin!(self.stream.readable());
+        poll_fn(|context| match readable.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => stall.poll_over(context, heads.is_scarce()).map(|()| false),
+        })
+        .await
+    }
+
+    /// Others wait for the slot of this turn.
+    fn is_wanted(&self) -> bool {
+        self.shared.as_ref().is_some_and(|turns| turns.short.is_scarce())
+    }
+
+    /// Whether the memory of this turn is better given back while the client asks nothing.
+    fn is_costly(&self) -> bool {
+        self.shared.is_some() || self.buffer_bytes > HTTP_BUFFER_BYTES_KEPT_MAX
     }
 
     fn socket(&mut self) -> Pin<&mut (dyn Socket + Unpin)> {
@@ -86,6 +213,26 @@ impl Turn {
             Stream::Tcp(stream) => Pin::new(stream),
             Stream::Unix(stream) => Pin::new(stream),
         }
+    }
+
+    /// Looks after what a write came to: a client that takes nothing is not waited for without end.
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.is_blocked = result.is_pending();
+        match &result {
+            Poll::Pending => {
+                let is_wanted = self.is_wanted();
+                if self.stall.poll_over(context, is_wanted).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            Poll::Ready(Ok(bytes)) => self.stall.moved(*bytes),
+            Poll::Ready(Err(_)) => {}
+        }
+        result
     }
 }
 
@@ -103,8 +250,14 @@ impl AsyncRead for Turn {
             buffer.put_slice(&self.rest.split_to(length));
             return Poll::Ready(Ok(()));
         }
-        let result = self.socket().poll_read(context, buffer);
-        if result.is_pending() && !self.is_endless && !self.is_blocked && self.exchange.is_at_rest() {
+        self.charge = None;
+        self.buffer_bytes = self.buffer_bytes.max(buffer.remaining());
+        let is_at_rest = !self.is_blocked && self.exchange.is_at_rest();
+        let result = match is_at_rest && self.is_wanted() {
+            true => Poll::Pending, // however much this client has still to ask
+            false => self.socket().poll_read(context, buffer),
+        };
+        if result.is_pending() && is_at_rest && self.is_costly() {
             self.is_over = true;
             return Poll::Ready(Ok(())); // nothing read: the end
         }
@@ -119,8 +272,7 @@ impl AsyncWrite for Turn {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = self.socket().poll_write(context, bytes);
-        self.is_blocked = result.is_pending();
-        result
+        self.written(context, result)
     }
 
     fn poll_write_vectored(
@@ -129,8 +281,7 @@ impl AsyncWrite for Turn {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = self.socket().poll_write_vectored(context, parts);
-        self.is_blocked = result.is_pending();
-        result
+        self.written(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -18,10 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -32,8 +31,8 @@ use super::scan::{Scan, Sink};
 use super::{Refusal, View, bad};
 use crate::blocking::Threads;
 use crate::limits::{
-    DELETE_BYTES_MAX, DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES,
-    DELETE_SLICE_RECORDS, DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
+    DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS,
+    DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
 };
 use crate::record::{RecordId, RecordRef, json::Written, time};
 use crate::server::{self, Body, problem};
@@ -116,20 +115,19 @@ impl Tally {
 
 impl View {
     /// Deletes, or counts what would be deleted.
-    pub async fn delete(&self, request: Request<Incoming>, is_on_machine: bool) -> Response<Body> {
-        self.try_delete(request, is_on_machine).await.unwrap_or_else(|refusal| *refusal)
+    pub async fn delete(&self, headers: &HeaderMap, body: &[u8], is_on_machine: bool) -> Response<Body> {
+        self.try_delete(headers, body, is_on_machine).await.unwrap_or_else(|refusal| *refusal)
     }
 
     async fn try_delete(
         &self,
-        request: Request<Incoming>,
+        headers: &HeaderMap,
+        body: &[u8],
         is_on_machine: bool,
     ) -> Result<Response<Body>, Refusal> {
-        self.check_allowed(request.headers(), is_on_machine)?;
+        self.check_allowed(headers, is_on_machine)?;
         self.database()?;
-        let body = Limited::new(request.into_body(), DELETE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| bad(&error.to_string(), "it has at most 64 KiB"))?.to_bytes();
-        let order = read_order(&body)?;
+        let order = read_order(body)?;
         let deadline = Instant::now() + self.query_duration_max;
         let known = order.cursor.as_deref().map(read_cursor).transpose()?;
         let now = known.map_or_else(time::now, |place| place.now);

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use tempfile::TempDir;
 
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, Setup, eventually, meanwhile};
 
 /// Connections that send a request's head and the beginning of its body, and no more.
 fn stall(server: &Server, connections: usize, headers: &str, beginning: &str) -> Vec<TcpStream> {
@@ -23,20 +23,38 @@ fn large() -> String {
     "{\"message\":\"large\"}\n".repeat(5000)
 }
 
+/// They have all the memory for large bodies.
 #[test]
-fn stalled_large_bodies_do_not_hold_small_ones_up() {
+fn stalled_large_bodies_give_way() {
     let folder = TempDir::new().unwrap();
-    let server = Server::start(folder.path());
-    let mut stalled = Vec::new();
-    let refused = eventually("large bodies are refused", || {
-        // They give way after a while, which may be over before the next one comes.
-        stalled = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
-        Some(server.post(large())).filter(|answer| answer.status == 503)
+    let server = Setup::new().argument("--frame-seconds-max=3600").start(folder.path());
+    let mut stalled = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
+    assert_eq!(server.post("{\"message\":\"small\"}").status, 200);
+    eventually("large bodies are taken", || Some(()).filter(|()| server.post(large()).status == 200));
+    let mut answer = [0; 12];
+    stalled[0].read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+}
+
+#[test]
+fn large_bodies_on_their_way_keep_their_memory() {
+    let folder = TempDir::new().unwrap();
+    let server = Setup::new().argument("--frame-seconds-max=3600").start(folder.path());
+    let mut sending = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
+    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    let send = || {
+        for stream in &mut sending {
+            let _ = stream.write_all(chunk.as_bytes());
+        }
+    };
+    let refused = meanwhile(send, || {
+        let refused = eventually("another large body is refused", || {
+            Some(server.post(large())).filter(|answer| answer.status == 503)
+        });
+        assert_eq!(server.post("{\"message\":\"small\"}").status, 200);
+        refused
     });
     assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
-    assert_eq!(server.post("{\"message\":\"small\"}").status, 200);
-    // They give way in the end.
-    eventually("large bodies are taken", || Some(()).filter(|()| server.post(large()).status == 200));
 }
 
 #[test]

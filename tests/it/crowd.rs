@@ -152,6 +152,25 @@ fn thousands_of_unfinished_frames_harm_nobody() {
 }
 
 #[test]
+fn thousands_of_unfinished_heads_harm_nobody() {
+    let (_alone, count) = alone();
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    neighbours_work(&server);
+    let before = server.memory_kib();
+    // 30 KiB each: some 290 MiB in all, were they kept.
+    let crowd = connect(&server, "http", count);
+    let beginning = format!("GET /healthz HTTP/1.1\r\nhost: x\r\ncookie: {}", "x".repeat(30 << 10));
+    for mut stream in &crowd {
+        let _ = stream.write_all(beginning.as_bytes()); // the server may have closed it
+    }
+    neighbours_work(&server);
+    check_memory(&server, before);
+    eventually("those that hold the memory give it back", || crowd.iter().any(is_closed).then_some(()));
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[test]
 fn only_unfinished_frames_are_timed_out() {
     let (_alone, count) = alone();
     let folder = TempDir::new().unwrap();

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -468,6 +469,30 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Runs `work` again and again on a thread of its own, while `test` runs.
+pub fn meanwhile<T>(mut work: impl FnMut() + Send, test: impl FnOnce() -> T) -> T {
+    /// Says that it is over, however the test ends.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = Over(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(SeqCst) {
+                work();
+                std::thread::park_timeout(Duration::from_millis(50)); // the machine has other things to do
+            }
+        });
+        let result = test();
+        drop(over);
+        result
+    })
 }
 
 /// Whether a command of the command line says that its statement had too little time.

@@ -6,6 +6,8 @@ mod connections;
 mod durability;
 mod encodings;
 mod full;
+mod patience;
+mod site;
 
 use std::io::Write;
 

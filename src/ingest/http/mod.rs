@@ -18,11 +18,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -36,6 +36,7 @@ use crate::limits::{
     BODY_SMALL_MEMORY_KIB_MAX, BODY_WAIT_SECONDS_MAX,
 };
 use crate::record::Batch;
+use crate::slots::{Slots, Stall};
 use crate::spool::{AppendError, Receipt};
 
 /// What all requests of a listener share.
@@ -46,8 +47,16 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// The longest that a body may take to arrive.
     pub duration_max: Duration,
-    memory: Semaphore,
-    memory_small: Semaphore,
+    /// For large bodies, in KiB.
+    memory: Slots,
+    /// For small ones.
+    memory_small: Slots,
+}
+
+/// Memory that a body has, in KiB.
+struct Share<'a> {
+    memory: &'a Slots,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Bounds {
@@ -57,13 +66,13 @@ impl Bounds {
             compressed_bytes_max,
             bytes_max,
             duration_max,
-            memory: Semaphore::new(BODY_MEMORY_KIB_MAX as usize),
-            memory_small: Semaphore::new(BODY_SMALL_MEMORY_KIB_MAX as usize),
+            memory: Slots::new(BODY_MEMORY_KIB_MAX as usize),
+            memory_small: Slots::new(BODY_SMALL_MEMORY_KIB_MAX as usize),
         }
     }
 
     /// Waits a little until there is memory for a body.
-    async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<SemaphorePermit<'_>, Failure> {
+    async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<Share<'_>, Failure> {
         let (memory, kib) = match length {
             Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => {
                 (&self.memory_small, (length >> 10) as u32 + 1)
@@ -73,8 +82,15 @@ impl Bounds {
             }
             _ => (&self.memory, BODY_KIB_MAX + inflater.memory_kib()),
         };
-        let wait = within(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire_many(kib));
-        wait.await.ok_or(Failure::Busy)?.map_err(|_| Failure::Busy)
+        Share::wait(memory, kib).await
+    }
+}
+
+impl Share<'_> {
+    async fn wait(memory: &Slots, kib: u32) -> Result<Share<'_>, Failure> {
+        let wait = within(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire(kib));
+        let permit = wait.await.flatten().ok_or(Failure::Busy)?;
+        Ok(Share { memory, _permit: permit })
     }
 }
 
@@ -145,6 +161,18 @@ impl Failure {
     fn broken(error: impl std::fmt::Display) -> Failure {
         Failure::Broken(error.to_string())
     }
+
+    /// The status that tells it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Failure::TooLarge(..) => StatusCode::PAYLOAD_TOO_LARGE,
+            Failure::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Failure::Broken(_) => StatusCode::BAD_REQUEST,
+            Failure::Slow => StatusCode::REQUEST_TIMEOUT,
+            Failure::Spool(AppendError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::Busy | Failure::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 impl Outcome {
@@ -154,12 +182,7 @@ impl Outcome {
             None if self.accepted > 0 || self.rejected == 0 => StatusCode::OK,
             Some(Failure::Broken(_)) if self.accepted > 0 => StatusCode::OK,
             None => StatusCode::BAD_REQUEST,
-            Some(Failure::TooLarge(..)) => StatusCode::PAYLOAD_TOO_LARGE,
-            Some(Failure::Encoding(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Some(Failure::Broken(_)) => StatusCode::BAD_REQUEST,
-            Some(Failure::Slow) => StatusCode::REQUEST_TIMEOUT,
-            Some(Failure::Spool(AppendError::Full(_))) => StatusCode::TOO_MANY_REQUESTS,
-            Some(Failure::Busy | Failure::Spool(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(failure) => failure.status(),
         }
     }
 
@@ -189,8 +212,14 @@ impl Outcome {
 /// The content type of what `logboom export` writes: lines of records that are taken for exactly what they are.
 pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
 
-/// Reads a request's body to its end and makes its records durable.
-pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bounds, host: &str) -> Outcome {
+/// Reads a request's body to its end and makes its records durable. `slots` are those that the connection has one of.
+pub async fn post(
+    request: Request<Incoming>,
+    source: &Arc<Source>,
+    bounds: &Bounds,
+    slots: Option<&Slots>,
+    host: &str,
+) -> Outcome {
     let (parts, body) = request.into_parts();
     let mut upload = Upload {
         source: Arc::clone(source),
@@ -204,10 +233,36 @@ pub async fn post(request: Request<Incoming>, source: &Arc<Source>, bounds: &Bou
         bytes_left: bounds.bytes_max,
         memory: None,
     };
+    let body = Body::new(body, slots);
     if let Err(failure) = upload.run(&parts, body).await {
         upload.outcome.failure = Some(failure);
     }
     upload.finish().await
+}
+
+/// Reads a body that is to be had whole, such as a statement, and is a small one.
+pub async fn read_whole(
+    body: Incoming,
+    bytes_max: usize,
+    bounds: &Bounds,
+    slots: Option<&Slots>,
+) -> Result<Vec<u8>, Failure> {
+    debug_assert!(bytes_max as u64 <= BODY_SMALL_BYTES_MAX);
+    let mut body = Body::new(body, slots);
+    let read = async {
+        let (mut bytes, mut share) = (Vec::new(), None);
+        while let Some(piece) = body.next(share.as_ref()).await? {
+            if share.is_none() {
+                share = Some(Share::wait(&bounds.memory_small, (bytes_max >> 10) as u32).await?);
+            }
+            if bytes.len() + piece.len() > bytes_max {
+                return Err(Failure::TooLarge(bytes_max, ""));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    };
+    within(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
 }
 
 fn is_exported(parts: &Parts) -> bool {
@@ -241,17 +296,53 @@ async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     }
 }
 
-/// The next bytes of a body, or nothing at its end. A client that pauses for long gives way to others.
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-    let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
-    loop {
-        let frame = within(pause_max, body.frame()).await.ok_or(Failure::Slow)?;
-        let Some(frame) = frame else { return Ok(None) };
-        match frame.map_err(Failure::broken)?.into_data() {
-            Ok(bytes) if bytes.is_empty() => {}
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(_trailers) => {}
+/// A body that arrives at the pace of its client, which gives way to others where it stalls.
+struct Body<'a> {
+    incoming: Incoming,
+    stall: Stall,
+    /// The slots that the connection has one of.
+    slots: Option<&'a Slots>,
+}
+
+impl<'a> Body<'a> {
+    fn new(incoming: Incoming, slots: Option<&'a Slots>) -> Body<'a> {
+        Body { incoming, stall: Stall::new(Duration::from_secs(BODY_PAUSE_SECONDS_MAX)), slots }
+    }
+
+    /// The next bytes, or nothing at the end.
+    async fn next(&mut self, share: Option<&Share<'_>>) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = self.frame(share).await.ok_or(Failure::Slow)?;
+            let Some(frame) = frame else { return Ok(None) };
+            match frame.map_err(Failure::broken)?.into_data() {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => {
+                    self.stall.moved(bytes.len());
+                    return Ok(Some(bytes));
+                }
+                Err(_trailers) => {}
+            }
         }
+    }
+
+    /// Nothing where the client takes too long. A frame that comes as soon as others have had their turn costs no timer.
+    async fn frame(&mut self, share: Option<&Share<'_>>) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
+        let Body { incoming, stall, slots } = self;
+        let mut frame = pin!(incoming.frame());
+        let mut is_first = true;
+        poll_fn(|context| {
+            if let Poll::Ready(frame) = frame.as_mut().poll(context) {
+                return Poll::Ready(Some(frame));
+            }
+            if std::mem::take(&mut is_first) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let is_scarce =
+                slots.is_some_and(Slots::is_scarce) || share.is_some_and(|share| share.memory.is_scarce());
+            stall.poll_over(context, is_scarce).map(|()| None)
+        })
+        .await
     }
 }
 
@@ -269,11 +360,11 @@ struct Upload<'a> {
     outcome: Outcome,
     bytes_left: usize,
     /// What it may take of the memory for bodies; nothing before its first bytes are here.
-    memory: Option<SemaphorePermit<'a>>,
+    memory: Option<Share<'a>>,
 }
 
 impl Upload<'_> {
-    async fn run(&mut self, parts: &Parts, body: Incoming) -> Result<(), Failure> {
+    async fn run(&mut self, parts: &Parts, body: Body<'_>) -> Result<(), Failure> {
         let bounds = self.bounds;
         let length =
             parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -286,13 +377,13 @@ impl Upload<'_> {
 
     async fn read(
         &mut self,
-        mut body: Incoming,
+        mut body: Body<'_>,
         mut inflater: Inflater,
         length: Option<u64>,
     ) -> Result<(), Failure> {
         let compressed_bytes_max = self.bounds.compressed_bytes_max;
         let mut compressed_left = compressed_bytes_max;
-        while let Some(bytes) = next_piece(&mut body).await? {
+        while let Some(bytes) = body.next(self.memory.as_ref()).await? {
             if self.memory.is_none() {
                 inflater.sniff(&bytes)?;
                 self.memory = Some(self.bounds.admit(length, &inflater).await?);

@@ -7,11 +7,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -64,30 +65,17 @@ impl Stream {
         }
     }
 
-    /// Returns once the peer has sent something, or its end. (Readiness alone says little: a new socket's is a guess.)
-    pub async fn spoken(&self) -> io::Result<()> {
-        loop {
-            self.readable().await?;
-            match self.try_peek() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result.map(|_| ()),
-            }
-        }
-    }
-
-    fn try_peek(&self) -> io::Result<usize> {
-        let mut byte = [MaybeUninit::uninit()];
+    /// Copies what can be read now, which stays there to be read.
+    pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut peek = |socket: BorrowedFd<'_>| Ok(recv(socket, &mut *buffer, RecvFlags::PEEK)?.0);
         match self {
-            Stream::Tcp(stream) => {
-                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
-            }
-            Stream::Unix(stream) => {
-                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
-            }
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
         }
     }
 
-    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    /// Reads what can be read now, as far as the buffer has room.
+    pub fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(buffer),
             Stream::Unix(stream) => stream.try_read_buf(buffer),

@@ -10,17 +10,15 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 
 use tokio::time::timeout;
 
 use super::scan::Abandoned;
 use super::{Refusal, View};
 use crate::blocking::Threads;
-use crate::limits::{PAGE_BYTES_MAX, SQL_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
+use crate::limits::{PAGE_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
 use crate::record::json;
 use crate::server::{self, Body, problem};
 use crate::store::Database;
@@ -34,17 +32,14 @@ struct Statements {
 }
 
 impl View {
-    /// Answers with the rows of a statement.
-    pub async fn sql(&self, request: Request<Incoming>) -> Response<Body> {
-        self.try_sql(request).await.unwrap_or_else(|refusal| *refusal)
+    /// Answers with the rows of a statement, which the body of the request has.
+    pub async fn sql(&self, body: &[u8]) -> Response<Body> {
+        self.try_sql(body).await.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn try_sql(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn try_sql(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
         let database = self.database()?;
-        let body = Limited::new(request.into_body(), SQL_BYTES_MAX).collect().await;
-        let body =
-            body.map_err(|error| bad(&error.to_string(), "a statement has at most 64 KiB"))?.to_bytes();
-        let Statements { sql, limit } = serde_json::from_slice(&body).map_err(|error| {
+        let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
         })?;
         let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);

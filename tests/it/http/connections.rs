@@ -11,22 +11,22 @@ use super::{accepted, assert_without_gaps, count, lines, messages};
 use crate::harness::{PATIENCE, Server, Setup, eventually};
 
 /// A connection for several requests.
-struct Connection(BufReader<TcpStream>);
+pub(super) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(server: &Server) -> Connection {
+    pub(super) fn open(server: &Server) -> Connection {
         let stream = TcpStream::connect(server.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Connection(BufReader::new(stream))
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
     /// Status and body of the next answer.
-    fn answer(&mut self) -> (u16, String) {
+    pub(super) fn answer(&mut self) -> (u16, String) {
         let (mut head, mut length) = (String::new(), 0);
         while !head.ends_with("\r\n\r\n") {
             let start = head.len();
@@ -40,14 +40,14 @@ impl Connection {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
     }
 
-    fn json(&mut self) -> serde_json::Value {
+    pub(super) fn json(&mut self) -> serde_json::Value {
         let (status, body) = self.answer();
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 }
 
-fn head(length: usize) -> String {
+pub(super) fn head(length: usize) -> String {
     format!("POST /api/v1/records HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
 }
 
@@ -192,7 +192,7 @@ fn a_large_body_is_stored_whole_and_in_order() {
 }
 
 /// The first connections keep their memory; these come after them.
-fn first(server: &Server) -> Vec<Connection> {
+pub(super) fn first(server: &Server) -> Vec<Connection> {
     let first: Vec<_> = (0..HTTP_TURNS_ENDLESS_MAX).map(|_| Connection::open(server)).collect();
     eventually("all are open", || {
         (server.source("http")["connections"].as_u64() >= Some(first.len() as u64)).then_some(())
@@ -200,7 +200,7 @@ fn first(server: &Server) -> Vec<Connection> {
     first
 }
 
-fn request(message: &str) -> Vec<u8> {
+pub(super) fn request(message: &str) -> Vec<u8> {
     let body = json!({ "message": message }).to_string();
     format!("{}{body}", head(body.len())).into_bytes()
 }
