@@ -226,6 +226,7 @@ impl Turn {
             Poll::Pending => {
                 let is_wanted = self.is_wanted();
                 if self.stall.poll_over(context, is_wanted).is_ready() {
+                    self.stream.reset_at_close(); // what the client does not take must not stay in the system either
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }

@@ -95,10 +95,10 @@ impl Stream {
         result
     }
 
-    /// Closes so that the client notices at its very next record: a reset costs it one record, an orderly end two.
-    fn reset(self) {
+    /// Has the connection reset once it is closed, and what is in its buffers dropped.
+    pub fn reset_at_close(&self) {
         if let Stream::Tcp(stream) = self {
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -198,7 +198,8 @@ pub async fn serve(
         }
     }
     if *stop.borrow() {
-        stream.reset();
+        // So the client notices at its very next record: a reset costs it one record, an orderly end two.
+        stream.reset_at_close();
     }
 }
 
