@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
-use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
 
 use super::endpoint::Place;
 use super::rows;
@@ -33,6 +33,8 @@ pub(super) enum Fault {
     Moved(RecordId),
     /// Another process has taken this node's identity.
     Fenced,
+    /// Rows do not arrive in a table, or are not shown; `by` names what may be the cause, as far as that is known.
+    KeptOut { what: String, by: String },
     /// The spool and the database do not fit together.
     Gap { position: RecordId, first_id: RecordId },
 }
@@ -104,6 +106,18 @@ impl Fault {
         })
     }
 
+    /// Row-level security refuses the statement. The server's words may be in any language; the routines have one name.
+    fn is_about_row_security(&self) -> bool {
+        let Fault::Database(error) = self else { return false };
+        error.as_db_error().is_some_and(|refusal| match refusal.routine() {
+            Some("check_enable_rls" | "ExecWithCheckOptions") => {
+                *refusal.code() == SqlState::INSUFFICIENT_PRIVILEGE
+            }
+            Some("DoCopy") => *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED,
+            _ => false,
+        })
+    }
+
     /// What the server says, as the reason of a dead letter.
     pub(super) fn reason(&self) -> String {
         let Fault::Database(error) = self else { return self.what() };
@@ -142,13 +156,16 @@ impl Fault {
                 format!("its position of this node is no longer {position}: somebody else has changed it")
             }
             Fault::Fenced => "another logboom has taken over the name of this node".into(),
+            Fault::KeptOut { what, by } if by.is_empty() => what.clone(),
+            Fault::KeptOut { what, by } => format!("{what}: {by} is in the way"),
             Fault::Gap { position, first_id } => {
                 format!("its position is {position}, and it was given records from {first_id} on")
             }
         }
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    /// What a person can do about it.
+    pub(super) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::Unreachable(_) => "check that the server runs, and host and port; it goes on by itself",
             // A standby is as it should be where there are others.
@@ -166,15 +183,26 @@ impl Fault {
             Fault::Fenced => {
                 "give each its own data folder, or its own `node`; then restart this one (its records are in its spool)"
             }
-            Fault::Schema(_) | Fault::Gap { .. } => return None,
+            Fault::KeptOut { .. } => {
+                "a BEFORE trigger must return NEW, no rule may replace a statement, and row-level security must not apply to this \
+                 role (NO FORCE ROW LEVEL SECURITY, or BYPASSRLS): change what was added; it goes on by itself"
+            }
+            Fault::Schema(_) => {
+                "run the version of logboom that made or migrated the tables last, or a newer one"
+            }
+            Fault::Gap { .. } => return None,
             Fault::Database(_) if self.is_about_an_added_column() => {
                 "give the column that was added to `logs` a default; it goes on by itself"
+            }
+            Fault::Database(_) if self.is_about_row_security() => {
+                "row-level security applies to this role: ALTER TABLE .. NO FORCE ROW LEVEL SECURITY if the role owns the table, \
+                 else ALTER ROLE .. BYPASSRLS; it goes on by itself"
             }
             Fault::Database(error) => match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
                     "the positions are gone: operating.md, \"When something breaks\", tells how to make them from the records"
                 }
-                Some(code) => hint_for(code)?,
+                Some(code) => hint_for(code),
                 None if tell(error).contains("password missing") => {
                     "the server asks for a password: give it by PGPASSWORD, ~/.pgpass, or in the URL"
                 }
@@ -198,40 +226,95 @@ fn is_own_class(class: &str) -> bool {
     is_free && !matches!(class, "53" | "54" | "55" | "57" | "58" | "72" | "P0" | "XX")
 }
 
-fn hint_for(code: &SqlState) -> Option<&'static str> {
-    let class = code.code().get(..2).unwrap_or_default();
-    Some(match code.code() {
+/// What to do about a refusal that is not about a row. Every code has something: the store waits until its cause is gone.
+fn hint_for(code: &SqlState) -> &'static str {
+    match code.code() {
+        "22003" => {
+            "a number in `logs_node` is at the end of its range: set `epoch` to 0 in the row of this node, and start logboom anew"
+        }
+        "22023" | "42704" => {
+            "the server does not know a setting, or its value: check `options` in the URL, and triggers on logboom's tables"
+        }
+        "25006" => "the server, or this role, is read-only now; it goes on by itself when that ends",
+        "26000" | "42P05" | "08P01" => {
+            "a pooler stands between that gives each transaction another connection: have it pool by session, or name the server itself"
+        }
         "28P01" | "28000" => "check user and password, and the server's pg_hba.conf",
         "3D000" => "create the database, or name another one in the URL",
+        "3F000" => "create the schema that search_path names, or let the role create in `public`",
         "42501" => {
             "the role must own its schema or the tables in it; or let their owner run what `logboom schema --store postgres` prints"
         }
-        "42P01" | "42703" | "42804" => {
-            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there; or \
-             a trigger names what is not there"
+        "42883" => {
+            "a function is missing, or may not be found by search_path: look at triggers and defaults of logboom's tables"
         }
         "42P07" => {
             "there are tables without logboom's `logs_version`, or something else has a name of logboom's: give logboom a schema \
              of its own (options=-c%20search_path%3DNAME)"
         }
-        "3F000" => "create the schema that search_path names, or let the role create in `public`",
         "53100" => "make room on the server's disk; it goes on by itself",
         "53300" => "the server has no connection left (max_connections); it goes on by itself",
-        "25006" => "the server, or this role, is read-only now; it goes on by itself when that ends",
-        "57P01" | "57P02" | "57P03" => "the server is stopping or starting; it goes on by itself",
         "55P03" => {
             "somebody holds a lock on a table (see pg_locks, and long transactions in pg_stat_activity); it goes on by itself"
         }
-        "26000" | "42P05" | "08P01" => {
-            "a pooler stands between that gives each transaction another connection: have it pool by session, or name the server itself"
+        "57014" => "somebody, or a time limit, has cancelled the statement; it is tried again by itself",
+        "57P04" => "the database was dropped: create it, or name another one in the URL",
+        other => hint_for_class(other.get(..2).unwrap_or_default()),
+    }
+}
+
+/// See [`hint_for`]; the classes are those of the standard and of PostgreSQL.
+fn hint_for_class(class: &str) -> &'static str {
+    match class {
+        "08" => "the connection broke; it goes on by itself",
+        "0A" => {
+            "logboom's tables have something that its statements do not get along with, such as a rule or a foreign table: \
+             `logboom schema --store postgres` shows what must be there"
         }
-        "40001" | "40P01" => "it is tried again by itself",
-        _ if class == "53" => "the server has not enough of something; it goes on by itself",
-        _ if class == "58" || class == "XX" => {
-            "look at the server's log: its disk or its data may be damaged"
+        "21" | "22" | "23" | "44" | "09" | "2F" | "38" | "39" | "P0" => {
+            "a constraint or trigger that was added to one of logboom's own tables refuses the statement: change or drop it; it \
+             goes on by itself"
         }
-        _ => return None,
-    })
+        "25" | "40" => "it is tried again by itself",
+        "28" | "0L" | "0P" => "check the role in the URL, and what it may do",
+        "42" => {
+            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there; or \
+             a trigger names what is not there"
+        }
+        "53" => "the server has not enough of something; it goes on by itself",
+        "54" => {
+            "a limit of the server is reached, as by a trigger that calls itself: change or drop it; it goes on by itself"
+        }
+        "55" => {
+            "a table is not in the state that the statement needs: the server's log tells more; it goes on by itself"
+        }
+        "57" => "the server is stopping or starting; it goes on by itself",
+        "58" | "XX" => "look at the server's log: its disk or its data may be damaged",
+        "F0" => "the server's configuration is wrong: its log tells more",
+        "HV" => {
+            "a foreign table is among the partitions of `logs`, and its server refuses or is not there; it goes on by itself"
+        }
+        class if is_own_class(class) => {
+            "a trigger that was added to one of logboom's own tables refuses the statement: change or drop it; it goes on by itself"
+        }
+        _ => "the server's log may tell more; it goes on by itself once the server takes the statement",
+    }
+}
+
+/// What may keep rows out of a table without an error, in words; empty if there is nothing like that. Statements that find
+/// fewer rows than they must ask for it.
+pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Error> {
+    let obstacles = "SELECT coalesce(string_agg(what, ', '), '') FROM (
+        SELECT format('the trigger %I of %s', tgname, tgrelid::regclass) AS what FROM pg_trigger
+            WHERE tgrelid IN (SELECT relid FROM pg_partition_tree($1::text::regclass) UNION SELECT $1::text::regclass)
+                AND NOT tgisinternal AND tgparentid = 0 AND tgenabled <> 'D'
+                AND tgtype & 1 <> 0 AND tgtype & 66 <> 0 -- for each row, before it or instead of it
+        UNION ALL SELECT format('the rule %I of %s', rulename, ev_class::regclass) FROM pg_rewrite
+            WHERE ev_class = $1::text::regclass AND rulename <> '_RETURN'
+        UNION ALL SELECT format('row-level security of %s', $1::text) WHERE row_security_active($1::text)
+        LIMIT 5
+    ) AS found";
+    client.query_one(obstacles, &[&table]).await?.try_get(0)
 }
 
 /// An error with its causes; the server's own words where it has said something.
@@ -246,4 +329,26 @@ fn tell(error: &Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The classes of PostgreSQL 18, and one of a user's own.
+    #[test]
+    fn every_class_of_refusals_has_a_hint() {
+        let classes = "00 01 02 03 08 09 0A 0B 0F 0L 0P 0Z 10 20 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 \
+                       53 54 55 57 58 72 F0 HV P0 XX LO";
+        for class in classes.split_ascii_whitespace() {
+            for code in ["000", "001", "006", "P01", "P02", "P05"] {
+                let hint = hint_for(&SqlState::from_code(&format!("{class}{code}")));
+                assert!(hint.len() > 20, "{class}{code}: {hint}");
+            }
+        }
+        let of_triggers = ["21000", "22012", "23514", "38001", "39001", "P0001", "LOG01"];
+        for code in of_triggers {
+            assert!(hint_for(&SqlState::from_code(code)).contains("trigger"), "{code}");
+        }
+    }
 }

@@ -130,7 +130,13 @@ impl PostgresStore {
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
             let taken = line.drive(node::take(client, node, self.process, self.epoch)).await?;
-            let (position, epoch) = taken.ok_or(Fault::Fenced)?;
+            let (position, epoch) = match taken {
+                Some(taken) => taken,
+                None => {
+                    let why = node::explain_untaken(client, node, self.process, self.epoch);
+                    return Err(line.drive(why).await?);
+                }
+            };
             self.epoch = epoch;
             self.writer = Some(Writer::new(session, days, node, (position, epoch)).await?);
         }

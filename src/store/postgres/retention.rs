@@ -48,7 +48,12 @@ impl PostgresStore {
         tracing::debug!(reason, "housekeeping of the database waits");
         let passes = fault.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
         if !passes && self.told.replace(reason.clone()).as_ref() != Some(&reason) {
-            tracing::warn!(reason, "housekeeping of the database is refused: retention deletes nothing");
+            let hint = fault.hint().unwrap_or_default();
+            tracing::warn!(
+                reason,
+                hint,
+                "housekeeping of the database is refused: retention deletes nothing"
+            );
         }
         Ok(false)
     }

@@ -5,7 +5,7 @@
 
 use tokio_postgres::Client;
 
-use super::fault::Fault;
+use super::fault::{Fault, obstacles};
 use super::session::Session;
 use crate::limits::POSTGRES_DEFINITION_SECONDS_MAX;
 
@@ -29,13 +29,17 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
     }
     match version {
         Some(SCHEMA_VERSION) => Ok(()),
+        Some(0) | None => {
+            let by = line.drive(obstacles(client, "logs_version")).await?;
+            Err(Fault::KeptOut { what: "`logs_version` shows no version".into(), by })
+        }
         Some(other) => Err(Fault::Schema(format!(
             "its tables are of version {other}, this program knows version {SCHEMA_VERSION}"
         ))),
-        None => Err(Fault::Schema("its tables cannot be made: logs_version is empty".into())),
     }
 }
 
+/// The version of the tables; 0 if `logs_version` shows none, nothing if it is not there.
 async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
     // `to_regclass` would go by what this connection knew before it waited for the lock.
     let is_there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -43,10 +47,7 @@ async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> 
     if !client.query_one(is_there, &[]).await?.try_get(0)? {
         return Ok(None);
     }
-    client
-        .query_opt("SELECT max(version) FROM logs_version", &[])
-        .await?
-        .map_or(Ok(None), |row| row.try_get(0))
+    client.query_one("SELECT coalesce(max(version), 0) FROM logs_version", &[]).await?.try_get(0).map(Some)
 }
 
 async fn create(client: &Client) -> Result<(), tokio_postgres::Error> {

@@ -328,6 +328,152 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
     }
 }
 
+/// A function for triggers that returns NULL for some messages, and for another one raises an error.
+const SWALLOW: &str = "CREATE FUNCTION swallow() RETURNS trigger AS 'BEGIN
+    IF NEW.message = ''100'' THEN RAISE EXCEPTION ''not this''; END IF;
+    IF NEW.message IN (''3'', ''70'', ''200'') THEN RETURN NULL; END IF; RETURN NEW; END' LANGUAGE plpgsql;";
+
+#[test]
+fn rows_that_a_trigger_returns_null_for_are_put_aside() {
+    for table in ["logs", "logs_default", "logs_19700101"] {
+        for count in [99, 300] {
+            let database = Server::shared().database();
+            let mut store = database.open();
+            block_on(store.position()).unwrap();
+            database.execute(
+                "CREATE TABLE logs_19700101 PARTITION OF logs FOR VALUES FROM ('1970-01-01') TO ('1970-01-02')",
+            );
+            database.execute(&format!(
+                "{SWALLOW} CREATE TRIGGER greedy BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()"
+            ));
+            let timestamp = if table == "logs_default" { -1 } else { 1 };
+            let messages: Vec<_> = (1..=count).map(|id| id.to_string()).collect();
+            let all = messages.iter().map(|message| RecordRef { message, timestamp, ..RecordRef::default() });
+            let (dead, aside) = if count == 300 { (4, "3 70 100 200") } else { (2, "3 70") };
+            assert_eq!(write(&mut store, all), Written { stored: count - dead, dead_letters: dead });
+            let [kept, letters] = [
+                "count(*) FROM logs",
+                "string_agg(record::json->>'message', ' ' ORDER BY id) FROM logs_dead_letter",
+            ]
+            .map(|what| database.value(&format!("SELECT {what}")));
+            assert_eq!((kept, letters.as_str()), ((count - dead).to_string(), aside), "{table}");
+            let reason = database.value("SELECT reason FROM logs_dead_letter WHERE id = 3");
+            assert_eq!(
+                reason,
+                format!("the row did not arrive in `logs`: the trigger greedy of {table} kept it out")
+            );
+            assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
+        }
+    }
+}
+
+#[test]
+fn rows_that_vanish_and_cannot_be_told_are_an_error() {
+    let database = Server::shared().database();
+    let role = format!("{}_writer", database.name);
+    database.execute(SCHEMA);
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON logs_version, logs_node TO {role};
+         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role};
+         {SWALLOW} CREATE TRIGGER greedy BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION swallow()"
+    ));
+    let mut store = store(&database.url_as(&role));
+    let records = ["1", "2", "3", "4"].map(|message| RecordRef { message, ..RecordRef::default() });
+    let (batch, count) = self::records(records);
+    let mut attempt = || {
+        block_on(async {
+            let position = store.position().await.unwrap();
+            assert_eq!(position, 1);
+            store.write(&Chunk::of(position, batch.bytes(), count)).await
+        })
+    };
+    let error = attempt().unwrap_err();
+    let told = format!("{} ({})", error.what, error.hint.unwrap_or_default());
+    for words in
+        ["1 of 4 rows do not arrive in `logs`", "42501", "the trigger greedy of logs", "must return NEW"]
+    {
+        assert!(told.contains(words), "{told}");
+    }
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "0");
+    database.execute(&format!("GRANT SELECT ON logs TO {role}"));
+    assert_eq!(attempt().unwrap(), Written { stored: 3, dead_letters: 1 });
+}
+
+#[test]
+fn letters_that_vanish_are_an_error() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "CREATE FUNCTION nothing() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql;
+         CREATE TRIGGER deaf BEFORE INSERT ON logs_dead_letter FOR EACH ROW EXECUTE FUNCTION nothing()",
+    );
+    let (batch, count) = records([RecordRef { message: "\0", ..RecordRef::default() }, RecordRef::default()]);
+    let chunk = Chunk::of(1, batch.bytes(), count);
+    let error = block_on(store.write(&chunk)).unwrap_err();
+    assert!(
+        error.what.contains("1 of 1 rows do not arrive in `logs_dead_letter`: the trigger deaf"),
+        "{error:?}"
+    );
+    assert!(error.hint.unwrap().contains("must return NEW"));
+    assert_eq!(block_on(store.position()).unwrap(), 1);
+    // A letter that is there from a time when the position was further stays as it is.
+    database.execute(
+        "ALTER TABLE logs_dead_letter DISABLE TRIGGER deaf;
+         INSERT INTO logs_dead_letter VALUES ('test', 1, now(), 'earlier', '{}');
+         ALTER TABLE logs_dead_letter ENABLE TRIGGER deaf",
+    );
+    assert_eq!(block_on(store.write(&chunk)).unwrap(), Written { stored: 1, dead_letters: 1 });
+    assert_eq!(database.value("SELECT string_agg(reason, ' ') FROM logs_dead_letter"), "earlier");
+}
+
+/// Rows that the owner's triggers delete are the owner's: they were stored before.
+#[test]
+fn what_a_trigger_deletes_later_is_missing_and_no_letter() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(store.position()).unwrap();
+    database.execute(
+        "CREATE FUNCTION move() RETURNS trigger AS 'BEGIN DELETE FROM logs WHERE id = 2; RETURN NULL; END' LANGUAGE plpgsql;
+         CREATE TRIGGER move AFTER INSERT ON logs FOR EACH ROW EXECUTE FUNCTION move()",
+    );
+    assert_eq!(write(&mut store, [RecordRef::default(); 3]), Written { stored: 3, dead_letters: 0 });
+    assert_eq!(database.value("SELECT missing FROM logs_accounted"), "1");
+}
+
+#[test]
+fn what_keeps_a_position_from_moving_is_named() {
+    let database = Server::shared().database();
+    let mut store = database.open();
+    block_on(async {
+        store.position().await.unwrap();
+        store.write(&chunk(1, 11)).await.unwrap();
+        database.execute(
+            "CREATE FUNCTION nothing() RETURNS trigger AS 'BEGIN IF TG_ARGV[0] = ''all'' OR NEW.epoch = OLD.epoch THEN
+                 RETURN NULL; END IF; RETURN NEW; END' LANGUAGE plpgsql;
+             CREATE TRIGGER deaf BEFORE UPDATE ON logs_node FOR EACH ROW EXECUTE FUNCTION nothing('some')",
+        );
+        let is_told = |error: StoreError| {
+            let hint = error.hint.unwrap_or_default();
+            assert!(error.what.contains("the trigger deaf of logs_node"), "{}", error.what);
+            assert!(hint.contains("must return NEW"), "{hint}");
+        };
+        is_told(store.write(&chunk(11, 21)).await.unwrap_err());
+        assert_eq!(store.position().await.unwrap(), 11);
+        is_told(store.sync().await.unwrap_err());
+        database.execute(
+            "DROP TRIGGER deaf ON logs_node;
+             CREATE TRIGGER deaf BEFORE UPDATE ON logs_node FOR EACH ROW EXECUTE FUNCTION nothing('all')",
+        );
+        is_told(store.position().await.unwrap_err());
+        is_told(self::store(&database.url()).position().await.unwrap_err());
+        database.execute("DROP TRIGGER deaf ON logs_node");
+        assert_eq!(store.position().await.unwrap(), 11);
+        store.write(&chunk(11, 21)).await.unwrap();
+    });
+    assert_eq!(database.read(1).len(), 20);
+}
+
 #[test]
 fn a_chunk_of_nothing_but_refused_rows_is_put_aside() {
     let database = Server::shared().database();

@@ -1,7 +1,12 @@
 //! One transaction a chunk: a COPY of its rows, then the new position.
 //!
-//! Two answers are waited for: that the COPY may begin, and what became of everything behind it. COMMIT is sent together with
-//! the end of the COPY and with the statement that moves the position; should one of these fail, it rolls back.
+//! Three answers are waited for: that the COPY may begin, how many rows it has written, and what became of everything behind
+//! it. COMMIT is sent together with the statement that moves the position; should that fail, it rolls back.
+//!
+//! The COPY counts the rows that it has written, which leaves out those that a trigger returned NULL for. Every record of a
+//! chunk becomes a row or a dead letter before the position moves: records that vanished are looked for in `logs` by their
+//! ids, and put aside. Where they cannot be told from the others, nothing is committed, and the store says why. What a trigger
+//! deletes after the row was written is deleted by the database's owner, like by any other statement.
 //!
 //! The position moves from where this process left it, under the epoch of this connection, or the transaction fails. So
 //! whatever an earlier connection, which everybody took for dead, still gets through to the server later is not committed.
@@ -18,7 +23,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Error, Statement};
 
 use super::days::{Day, Days, day_of};
-use super::fault::Fault;
+use super::fault::{Fault, obstacles};
 use super::rows::{COPY, Rows};
 use super::session::Session;
 use crate::limits::POSTGRES_PIECE_BYTES;
@@ -66,6 +71,8 @@ enum End {
     Refused(Error),
     /// The position was not where it should be.
     Moved,
+    /// Rows did not arrive, and which ones cannot be told.
+    Vanished(Fault),
 }
 
 /// The node, its epoch, its position and where that goes.
@@ -151,7 +158,25 @@ impl Writer {
                 Ok(updated)
             })
             .await?;
-        if outcome == 0 { Err(Fault::Moved(self.position)) } else { Ok(self.position) }
+        if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.position) }
+    }
+
+    /// Ends the transaction, and returns why the position could not be changed: it is not where it should be, or something
+    /// keeps the change out.
+    async fn explain_unmoved(&mut self) -> Result<Fault, Fault> {
+        let Session { client, line } = &mut self.session;
+        let ours = "SELECT EXISTS (SELECT FROM logs_node WHERE node = $1 AND epoch = $2 AND position = $3)";
+        let position = self.position as i64;
+        let place: [&(dyn ToSql + Sync); 3] = [&self.node, &self.epoch, &position];
+        let explain = async {
+            client.batch_execute("ROLLBACK").await?; // unless COMMIT has done so
+            if !client.query_one(ours, &place).await?.try_get(0)? {
+                return Ok(Fault::Moved(self.position));
+            }
+            let by = obstacles(client, "logs_node").await?;
+            Ok(Fault::KeptOut { what: "a change of the position does not arrive in `logs_node`".into(), by })
+        };
+        line.drive(explain).await
     }
 
     async fn make_partitions(&mut self, chunk: &Chunk) -> Result<(), Fault> {
@@ -176,19 +201,16 @@ impl Writer {
             begun?;
             let mut sink = pin!(sink?);
             send(rows, chunk, 0..chunk.len(), &mut letters, sink.as_mut()).await?;
-            if letters.is_empty() {
-                let (copied, end) = join!(sink.finish(), commit(client, advance, moving));
-                return if let Err(error) = copied { Ok(End::Refused(error)) } else { end };
-            }
-            if let Err(error) = sink.finish().await {
-                return Ok(End::Refused(error));
-            }
-            write_letters(client, put_aside, node, chunk, &letters, *is_utf8).await?;
-            commit(client, advance, moving).await
+            let copied = match sink.finish().await {
+                Ok(copied) => copied,
+                Err(error) => return Ok(End::Refused(error)),
+            };
+            settle(client, (put_aside, advance), moving, chunk, copied, &mut letters, *is_utf8).await
         };
         match line.drive(transaction).await? {
             End::Committed => return Ok(Some(letters)),
-            End::Moved => return Err(Fault::Moved(self.position)),
+            End::Moved => return Err(self.explain_unmoved().await?),
+            End::Vanished(fault) => return Err(fault),
             End::Refused(error) => about_a_row(error)?,
         };
         line.drive(client.batch_execute("ROLLBACK")).await?; // unless COMMIT has done so
@@ -203,15 +225,19 @@ impl Writer {
         let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
         let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
         line.drive(client.batch_execute(&begin)).await?;
-        let (mut at, mut step) = (0, chunk.len().div_ceil(2));
+        let (mut at, mut step, mut copied) = (0, chunk.len().div_ceil(2), 0);
         while at < chunk.len() {
             let end = chunk.len().min(at + step);
             let known = letters.len();
-            let refusal =
+            let piece =
                 line.drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters)).await?;
-            let Some(refusal) = refusal else {
-                (at, step) = (end, step * 2);
-                continue;
+            let refusal = match piece {
+                Ok(rows) => {
+                    copied += rows;
+                    (at, step) = (end, step * 2);
+                    continue;
+                }
+                Err(refusal) => refusal,
             };
             let fault = about_a_row(refusal)?;
             letters.truncate(known);
@@ -222,10 +248,12 @@ impl Writer {
                 at = end;
             }
         }
-        line.drive(write_letters(client, put_aside, node, chunk, &letters, *is_utf8)).await?;
-        match line.drive(commit(client, advance, moving)).await? {
+        let statements = (&*put_aside, &*advance);
+        let end = settle(client, statements, moving, chunk, copied, &mut letters, *is_utf8);
+        match line.drive(end).await? {
             End::Committed => Ok(letters),
-            End::Moved => Err(Fault::Moved(self.position)),
+            End::Moved => Err(self.explain_unmoved().await?),
+            End::Vanished(fault) => Err(fault),
             End::Refused(error) => Err(error.into()),
         }
     }
@@ -235,6 +263,71 @@ impl Writer {
 fn about_a_row(error: Error) -> Result<Fault, Fault> {
     let fault = Fault::from(error);
     if fault.is_about_a_row() { Ok(fault) } else { Err(fault) }
+}
+
+/// Accounts for every record of the chunk, moves the position and commits. `copied` rows were written, for all records that
+/// have no letter yet.
+async fn settle(
+    client: &Client,
+    (put_aside, advance): (&Statement, &Statement),
+    moving: Move<'_>,
+    chunk: &Chunk,
+    copied: u64,
+    letters: &mut Letters,
+    is_utf8: bool,
+) -> Result<End, Error> {
+    let (node, ..) = moving;
+    let sent = chunk.len() - letters.len() as u64;
+    if copied < sent
+        && let Err(fault) = find_vanished(client, node, chunk, sent - copied, letters).await?
+    {
+        return Ok(End::Vanished(fault));
+    }
+    if !letters.is_empty()
+        && let Err(fault) = write_letters(client, put_aside, node, chunk, letters, is_utf8).await?
+    {
+        return Ok(End::Vanished(fault));
+    }
+    commit(client, advance, moving).await
+}
+
+/// Adds a letter for each record that has none and is not in `logs`: this many, or it cannot be told which ones vanished.
+async fn find_vanished(
+    client: &Client,
+    node: &str,
+    chunk: &Chunk,
+    vanished: u64,
+    letters: &mut Letters,
+) -> Result<Result<(), Fault>, Error> {
+    let by = obstacles(client, "logs").await?;
+    let what = format!("{vanished} of {} rows do not arrive in `logs`", chunk.len() - letters.len() as u64);
+    let ids = "SELECT id FROM logs WHERE node = $1 AND id >= $2 AND id < $3";
+    let range = (chunk.first_id() as i64, chunk.end_id() as i64);
+    let arrived = match client.query(ids, &[&node, &range.0, &range.1]).await {
+        Ok(arrived) => arrived,
+        Err(error) if error.as_db_error().is_some() => {
+            let why = Fault::from(error).reason();
+            let what = format!("{what}, and which ones cannot be told ({why})");
+            return Ok(Err(Fault::KeptOut { what, by }));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut accounted: BTreeSet<RecordId> = letters.iter().map(|(id, _)| *id).collect();
+    for row in arrived {
+        accounted.insert(row.try_get::<_, i64>(0)? as u64);
+    }
+    let missing = (chunk.first_id()..chunk.end_id()).filter(|id| !accounted.contains(id));
+    let missing: Vec<RecordId> = missing.collect();
+    if missing.len() as u64 != vanished {
+        let what = format!("{what}, and which ones cannot be told by their ids");
+        return Ok(Err(Fault::KeptOut { what, by }));
+    }
+    let reason = match by.as_str() {
+        "" => "the row did not arrive in `logs`".to_owned(),
+        by => format!("the row did not arrive in `logs`: {by} kept it out"),
+    };
+    letters.extend(missing.into_iter().map(|id| (id, reason.clone())));
+    Ok(Ok(()))
 }
 
 /// Moves the position and commits.
@@ -252,7 +345,7 @@ async fn commit(
     }
 }
 
-/// Copies some rows; if one of them is refused it is as if none had been.
+/// Copies some rows, and returns how many were written; if one of them is refused it is as if none had been.
 async fn copy_between_savepoints(
     client: &Client,
     copy: &Statement,
@@ -260,15 +353,15 @@ async fn copy_between_savepoints(
     chunk: &Chunk,
     range: Range<u64>,
     letters: &mut Letters,
-) -> Result<Option<Error>, Error> {
+) -> Result<Result<u64, Error>, Error> {
     let (begun, sink) = join!(client.batch_execute("SAVEPOINT rows"), client.copy_in(copy));
     begun?;
     let mut sink = pin!(sink?);
     send(rows, chunk, range, letters, sink.as_mut()).await?;
     match sink.finish().await {
-        Ok(_) => client.batch_execute("RELEASE rows").await.map(|()| None),
+        Ok(copied) => client.batch_execute("RELEASE rows").await.map(|()| Ok(copied)),
         Err(error) if error.as_db_error().is_some() => {
-            client.batch_execute("ROLLBACK TO rows; RELEASE rows").await.map(|()| Some(error))
+            client.batch_execute("ROLLBACK TO rows; RELEASE rows").await.map(|()| Err(error))
         }
         Err(error) => Err(error),
     }
@@ -295,6 +388,7 @@ async fn send(
 }
 
 /// Puts the records of these letters aside, with the reasons: many at once, or a sender of bad ones would slow all others down.
+/// A letter that is there already, from a time when the position was further, stays as it is.
 async fn write_letters(
     client: &Client,
     put_aside: &Statement,
@@ -302,10 +396,11 @@ async fn write_letters(
     chunk: &Chunk,
     letters: &Letters,
     is_utf8: bool,
-) -> Result<(), Error> {
+) -> Result<Result<(), Fault>, Error> {
     let reasons: BTreeMap<RecordId, &str> =
         letters.iter().map(|(id, reason)| (*id, reason.as_str())).collect();
     let (mut ids, mut whys, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut written = 0;
     for (id, record) in chunk.records() {
         let Some(reason) = reasons.get(&id) else { continue };
         let mut text = Vec::new();
@@ -317,11 +412,24 @@ async fn write_letters(
         whys.push(*reason);
         texts.push(text);
         if bytes >= POSTGRES_PIECE_BYTES {
-            client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
+            written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
             (ids, whys, texts, bytes) = Default::default();
         }
     }
-    client.execute(put_aside, &[&node, &ids, &whys, &texts]).await.map(|_| ()) // perhaps none
+    written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?; // perhaps none
+    if written == reasons.len() as u64 {
+        return Ok(Ok(()));
+    }
+    let by = obstacles(client, "logs_dead_letter").await?;
+    if by.is_empty() {
+        return Ok(Ok(())); // the rest is there already
+    }
+    let ids: Vec<i64> = reasons.keys().map(|id| *id as i64).collect();
+    let there = "SELECT count(*) FROM logs_dead_letter WHERE node = $1 AND id = ANY ($2)";
+    let there: i64 = client.query_one(there, &[&node, &ids]).await?.try_get(0)?;
+    let what =
+        format!("{} of {} rows do not arrive in `logs_dead_letter`", ids.len() as i64 - there, ids.len());
+    Ok(if there == ids.len() as i64 { Ok(()) } else { Err(Fault::KeptOut { what, by }) })
 }
 
 /// A JSON text with escapes for all that is not ASCII, which stands in strings alone.

@@ -322,3 +322,136 @@ fn a_trigger_that_raises_puts_its_records_aside() {
     let stored: Vec<_> = stored.into_iter().map(|row| row[0].clone().unwrap()).collect();
     assert_eq!(stored, subject.keys);
 }
+
+/// What is done to the tables, as the role that owns them; what the store says then; and how it is undone.
+const OBSTACLES: &[(&str, &[&str], &str)] = &[
+    (
+        "ALTER TABLE logs_node ENABLE ROW LEVEL SECURITY; ALTER TABLE logs_node FORCE ROW LEVEL SECURITY",
+        &["row-level security", "BYPASSRLS"],
+        "ALTER TABLE logs_node DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "ALTER TABLE logs ENABLE ROW LEVEL SECURITY; ALTER TABLE logs FORCE ROW LEVEL SECURITY",
+        &["0A000", "BYPASSRLS"],
+        "ALTER TABLE logs DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "ALTER TABLE logs_version ENABLE ROW LEVEL SECURITY; ALTER TABLE logs_version FORCE ROW LEVEL SECURITY",
+        &["row-level security of logs_version", "BYPASSRLS"],
+        "ALTER TABLE logs_version DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "CREATE POLICY seen ON logs_node FOR SELECT USING (true); ALTER TABLE logs_node ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE logs_node FORCE ROW LEVEL SECURITY",
+        &["row-level security", "BYPASSRLS"],
+        "ALTER TABLE logs_node DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "UPDATE logs_node SET epoch = 9223372036854775807",
+        &["22003", "set `epoch` to 0"],
+        "UPDATE logs_node SET epoch = 0",
+    ),
+    (
+        "ALTER TABLE logs_node ADD CONSTRAINT small CHECK (position < 15) NOT VALID",
+        &["23514", "a constraint or trigger that was added"],
+        "ALTER TABLE logs_node DROP CONSTRAINT small",
+    ),
+    (
+        "CREATE RULE deaf AS ON UPDATE TO logs_node DO INSTEAD NOTHING",
+        &["0A000", "such as a rule"],
+        "DROP RULE deaf ON logs_node",
+    ),
+    (
+        "CREATE FUNCTION stop() RETURNS trigger AS 'BEGIN RAISE EXCEPTION ''no''; END' LANGUAGE plpgsql;
+         CREATE TRIGGER stop BEFORE UPDATE ON logs_node FOR EACH ROW EXECUTE FUNCTION stop()",
+        &["P0001", "a constraint or trigger that was added"],
+        "DROP TRIGGER stop ON logs_node",
+    ),
+    (
+        "CREATE FUNCTION lost() RETURNS trigger AS 'BEGIN PERFORM nowhere(1); RETURN NEW; END' LANGUAGE plpgsql;
+         CREATE TRIGGER lost BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION lost()",
+        &["42883", "a function is missing"],
+        "DROP TRIGGER lost ON logs",
+    ),
+    (
+        "REVOKE INSERT ON logs FROM CURRENT_USER",
+        &["42501", "`logboom schema --store postgres`"],
+        "GRANT INSERT ON logs TO CURRENT_USER",
+    ),
+    (
+        "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on",
+        &["25006", "read-only"],
+        "SET default_transaction_read_only = off; ALTER ROLE CURRENT_USER RESET default_transaction_read_only",
+    ),
+];
+
+#[test]
+fn whatever_holds_the_store_up_is_told_with_a_way_out() {
+    let database = Postgres::shared().database();
+    let role = format!("{}_owner", database.name);
+    database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
+    let mut subject = Subject::start_on(database.clone(), &database.url_as(&role), &[]);
+    for (obstacle, words, end) in OBSTACLES {
+        subject.change(&format!("SET ROLE {role}; {obstacle}"));
+        disconnect(&subject.database);
+        subject.fails(words);
+        subject.change(&format!("SET ROLE {role}; {end}"));
+        subject.server.flush();
+    }
+    subject.recovers();
+}
+
+#[test]
+fn a_dead_letter_that_row_security_refuses_is_told() {
+    let database = Postgres::shared().database();
+    let role = format!("{}_owner", database.name);
+    database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
+    let subject = Subject::start_on(database.clone(), &database.url_as(&role), &[]);
+    subject.change(&format!(
+        "SET ROLE {role}; ALTER TABLE logs_dead_letter ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE logs_dead_letter FORCE ROW LEVEL SECURITY"
+    ));
+    assert_eq!(subject.server.post(r#"{"message":"a\u0000b"}"#).status, 200);
+    let error = eventually("it says why", || last_error(&subject.server));
+    assert!(error.contains("42501") && error.contains("BYPASSRLS"), "{error}");
+    subject.change("ALTER TABLE logs_dead_letter DISABLE ROW LEVEL SECURITY");
+    subject.server.flush();
+    assert_eq!(subject.database.value("SELECT count(*) FROM logs_dead_letter"), "1");
+}
+
+/// Housekeeping goes on later, and says why it cannot now and what to do.
+#[test]
+fn housekeeping_that_is_refused_says_what_to_do() {
+    let database = Postgres::shared().database();
+    let role = format!("{}_writer", database.name);
+    database.execute(SCHEMA);
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON logs_version, logs_node TO {role};
+         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role}"
+    ));
+    let subject = Subject::start_on(database.clone(), &database.url_as(&role), &["--retention-age=3d"]);
+    let told =
+        eventually("it says why", || subject.server.log_line("housekeeping of the database is refused"));
+    assert!(told["reason"].as_str().unwrap().contains("42501"), "{told}");
+    assert!(told["hint"].as_str().unwrap().contains("`logboom schema --store postgres`"), "{told}");
+}
+
+#[test]
+fn records_that_a_trigger_keeps_out_are_put_aside() {
+    let mut subject = Subject::start();
+    subject.database.execute(
+        "CREATE FUNCTION swallow() RETURNS trigger AS 'BEGIN IF NEW.trace_id LIKE ''%-3'' THEN RETURN NULL; END IF;
+             RETURN NEW; END' LANGUAGE plpgsql;
+         CREATE TRIGGER greedy BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION swallow()",
+    );
+    subject.keys.extend(post(&subject.server, "during", 10));
+    subject.server.flush();
+    let store = subject.server.status()["stores"][0].clone();
+    assert_eq!((&store["stored"], &store["dead_letters"]), (&19.into(), &1.into()), "{store}");
+    assert_eq!(subject.server.stop(), 0);
+    assert_eq!(
+        subject.database.value("SELECT id || ' ' || reason FROM logs_dead_letter"),
+        "14 the row did not arrive in `logs`: the trigger greedy of logs kept it out"
+    );
+    assert_eq!(subject.database.value("SELECT kept + dead_letters FROM logs_accounted"), "20");
+}
