@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use super::errand::{Errand, Errands, Request};
 use super::{Doomed, Names, Store, StoreError};
 use crate::limits::{
-    STORE_MAINTAIN_SECONDS, STORE_RETRY_MILLISECONDS_MAX, STORE_RETRY_MILLISECONDS_MIN,
-    STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
+    STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
+    STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
 };
 use crate::record::RecordId;
 use crate::spool::{Chunk, Reader};
@@ -191,8 +191,9 @@ impl<S: Store> Shipper<S> {
             self.connect().await?;
         }
         self.wait().await;
+        let mut shipped = 0;
         if self.reader.pending() > 0 && self.is_due() {
-            self.ship().await?;
+            shipped = self.ship().await?;
         }
         self.run_errand().await;
         if !self.connected {
@@ -203,11 +204,22 @@ impl<S: Store> Shipper<S> {
             self.sync().await?;
         }
         if now >= self.maintain_at {
-            self.maintain_at = now + Duration::from_secs(STORE_MAINTAIN_SECONDS);
-            if self.store.maintain().await? {
-                self.maintain_at = now;
-            }
+            self.maintain(now, shipped).await?;
         }
+        Ok(())
+    }
+
+    /// Housekeeping keeps pace with what comes: one slice, and one more for as many records as retention deletes in one.
+    async fn maintain(&mut self, now: Instant, shipped: u64) -> Result<(), StoreError> {
+        self.maintain_at = now + Duration::from_secs(STORE_MAINTAIN_SECONDS);
+        for _ in 0..=shipped.div_ceil(STORE_MAINTAIN_SLICE_ROWS) {
+            if !self.store.maintain().await? {
+                return Ok(());
+            }
+            self.expect_sync(1);
+            tokio::task::yield_now().await;
+        }
+        self.maintain_at = now;
         Ok(())
     }
 
@@ -306,26 +318,32 @@ impl<S: Store> Shipper<S> {
             || self.reader.is_finished()
     }
 
-    async fn ship(&mut self) -> Result<(), StoreError> {
+    /// Ships a chunk, and returns how many records it had.
+    async fn ship(&mut self) -> Result<u64, StoreError> {
         self.reader
             .read(&mut self.chunk, self.flush.rows, self.flush.bytes as usize)
             .map_err(|error| StoreError::new(format!("the spool cannot be read: {error}")))?;
         if self.chunk.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let written = self.store.write(&self.chunk).await?;
         self.waiting_since = None;
-        if self.unsynced_rows == 0 {
-            self.sync_at = Instant::now() + Duration::from_millis(STORE_SYNC_MILLISECONDS);
-        }
-        self.unsynced_rows += self.chunk.len();
+        self.expect_sync(self.chunk.len());
         self.retry = Duration::from_millis(STORE_RETRY_MILLISECONDS_MIN);
         self.progress.stored.fetch_add(written.stored, Relaxed);
         self.progress.dead_letters.fetch_add(written.dead_letters, Relaxed);
         self.progress.transactions.fetch_add(1, Relaxed);
         self.progress.set_error(None); // first, for whoever waits for the position looks at it next
         self.progress.position.send_replace(self.chunk.end_id());
-        Ok(())
+        Ok(self.chunk.len())
+    }
+
+    /// Counts what was written and is not synced yet: records, or a slice of housekeeping, be there no record for hours.
+    fn expect_sync(&mut self, rows: u64) {
+        if self.unsynced_rows == 0 {
+            self.sync_at = Instant::now() + Duration::from_millis(STORE_SYNC_MILLISECONDS);
+        }
+        self.unsynced_rows += rows;
     }
 
     /// Whoever asked is told what went wrong: nothing of that is about shipping, but the store begins anew after it.
@@ -438,6 +456,8 @@ mod tests {
     struct Deleting {
         calls: Arc<Mutex<Vec<&'static str>>>,
         failing_syncs: u32,
+        /// Slices of housekeeping that there are.
+        slices: u32,
     }
 
     impl Deleting {
@@ -465,7 +485,9 @@ mod tests {
         }
 
         async fn maintain(&mut self) -> Result<bool, StoreError> {
-            Ok(false)
+            let has_slice = self.slices > 0;
+            self.slices -= u32::from(has_slice);
+            Ok(has_slice)
         }
 
         async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
@@ -485,13 +507,89 @@ mod tests {
             let (spool, _writer) = Spool::open(disk, sizes, 1).unwrap();
             let progress = Progress::new("deleting", "test");
             let calls = Arc::new(Mutex::new(Vec::new()));
-            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1 };
+            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1, slices: 0 };
             let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
             tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
             let doomed = |ids: &[RecordId]| Doomed { ids: ids.to_vec(), times: Some((0, 0)) };
             assert_eq!(progress.delete(doomed(&[1, 2, 3])).await.unwrap().unwrap(), 3);
             assert_eq!(progress.delete(doomed(&[4])).await.unwrap().unwrap(), 1);
             assert_eq!(calls.lock().unwrap()[..3], ["delete", "sync", "delete"]);
+        });
+    }
+
+    #[test]
+    fn what_housekeeping_wrote_is_synced_though_no_record_comes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
+            let (spool, _writer) = Spool::open(disk, sizes, 1).unwrap();
+            let progress = Progress::new("cleaning", "test");
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 0, slices: 3 };
+            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+            tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
+            let is_synced = async {
+                while calls.lock().unwrap().is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), is_synced).await.expect("it is never synced");
+            assert_eq!(calls.lock().unwrap()[..], ["sync"]);
+        });
+    }
+
+    /// Takes any number of records, and always has something to clean up; keeps what it was called for.
+    struct Growing {
+        calls: Arc<Mutex<Vec<&'static str>>>,
+        position: RecordId,
+    }
+
+    impl Store for Growing {
+        async fn position(&mut self) -> Result<RecordId, StoreError> {
+            Ok(self.position)
+        }
+
+        async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+            self.calls.lock().unwrap().push("write");
+            self.position = chunk.end_id();
+            Ok(Written { stored: chunk.len(), dead_letters: 0 })
+        }
+
+        async fn sync(&mut self) -> Result<RecordId, StoreError> {
+            Ok(self.position)
+        }
+
+        async fn maintain(&mut self) -> Result<bool, StoreError> {
+            self.calls.lock().unwrap().push("maintain");
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn housekeeping_keeps_pace_with_what_is_shipped() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let disk = Arc::new(Folder::open(folder.path()).unwrap());
+            let sizes = SpoolSizes { segment_bytes: 4 << 20, bytes_max: 32 << 20 };
+            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
+            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+            for _ in 0..8 {
+                let mut batch = Batch::new();
+                (0..STORE_MAINTAIN_SLICE_ROWS).for_each(|_| batch.push(&RecordRef::default()));
+                drop(spool.append(&batch, &nobody).await.unwrap());
+            }
+            spool.close();
+            writer.run(crate::blocking::Threads::One).await;
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let store = Growing { calls: Arc::clone(&calls), position: 1 };
+            let flush =
+                Flush { rows: 4 * STORE_MAINTAIN_SLICE_ROWS, bytes: 1 << 30, interval: Duration::ZERO };
+            Shipper::new(store, spool.reader(1), flush, Progress::new("growing", "test")).run().await;
+            let calls = calls.lock().unwrap();
+            assert!(calls.iter().filter(|call| **call == "maintain").count() >= 8, "{calls:?}");
         });
     }
 
