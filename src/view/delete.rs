@@ -12,7 +12,7 @@
 //!
 //! Log files cannot be rewritten: `not_searched` names such stores.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::limits::{
 };
 use crate::record::{RecordId, RecordRef, json::Written, time};
 use crate::server::{self, Body, problem};
-use crate::store::sqlite::read::SqliteReader;
+use crate::store::sqlite::read::{OriginIds, SqliteReader};
 use crate::store::{self, Database, Doomed, Fields, Names, Progress, Search, StoreError};
 
 /// The body of a request.
@@ -423,7 +423,7 @@ impl Deletion<'_> {
     async fn delete_names(&self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
         let Database::Sqlite(path) = database else { return Ok(()) };
         let limit = Instant::now() + Duration::from_secs(DELETE_NAMES_SECONDS_MAX);
-        let mut names = None;
+        let (mut names, mut first) = (None, i64::MIN);
         loop {
             let (path, known) = (path.clone(), names.take());
             let rows = match self.view.threads {
@@ -433,29 +433,41 @@ impl Deletion<'_> {
             let permit = Arc::clone(&self.view.queries.running).acquire_owned().await;
             let work = move || {
                 let _permit = permit;
-                unused_names(&path, known, rows).map_err(|error| store::sqlite::describe(&path, &error))
+                unused_names(&path, known, first, rows)
+                    .map_err(|error| store::sqlite::describe(&path, &error))
             };
             let ended = || Err(StoreError::new("the thread of the deletion has ended"));
             let found = self.view.threads.call(work).await.unwrap_or_else(ended);
-            let (reader, left, ids) = found.map_err(|error| Box::new(super::store_problem(&error)))?;
-            if left.ids.is_empty() || ids.is_empty() {
+            let found = found.map_err(|error| Box::new(super::store_problem(&error)))?;
+            let Some((reader, left, ids)) = found else { return Ok(()) };
+            let is_looked_through = left.ids.is_empty() || ids.is_empty();
+            if is_looked_through {
                 drop(reader);
-                let mut origins: Vec<i64> = left.ids.into_iter().collect();
-                origins.sort_unstable();
-                for ids in origins.chunks(DELETE_SLICE_RECORDS) {
-                    let names = Names { ids: ids.to_vec(), end: left.end };
-                    self.ask(progress, || progress.delete_names(names.clone())).await?;
-                }
-                return Ok(());
+                self.delete_unused(progress, &left).await?;
+                first = left.ids.end();
+            } else {
+                names = Some((reader, left, ids));
             }
-            if Instant::now() >= limit {
+            if names.is_some() && Instant::now() >= limit {
                 tracing::warn!(
                     store = progress.name,
                     "names of deleted records may still stand in the table `origin`: it takes too long to look"
                 );
                 return Ok(());
             }
-            names = Some((reader, left, ids));
+        }
+    }
+
+    /// Has the store delete those names, some at a time.
+    async fn delete_unused(&self, progress: &Progress, unused: &Unused) -> Result<(), Refusal> {
+        let mut origins = unused.ids.iter();
+        loop {
+            let ids: Vec<i64> = origins.by_ref().take(DELETE_SLICE_RECORDS).collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let names = Names { ids, end: unused.end };
+            self.ask(progress, || progress.delete_names(names.clone())).await?;
         }
     }
 
@@ -513,7 +525,7 @@ impl Deletion<'_> {
 
 /// Origins that may have no record any more.
 struct Unused {
-    ids: HashSet<i64>,
+    ids: OriginIds,
     /// The first id that is not looked at.
     end: RecordId,
 }
@@ -521,20 +533,25 @@ struct Unused {
 /// A look for them on its way, and the ids that are yet to be looked at.
 type Looking = (SqliteReader, Unused, Range<RecordId>);
 
-/// Looks at the next records.
-fn unused_names(path: &Path, looking: Option<Looking>, rows: u64) -> rusqlite::Result<Looking> {
+/// Looks at the next records, for the names that it is about or for those with ids from `first` on; nothing if there are none.
+fn unused_names(
+    path: &Path,
+    looking: Option<Looking>,
+    first: i64,
+    rows: u64,
+) -> rusqlite::Result<Option<Looking>> {
     let (reader, mut left, ids) = match looking {
         Some(looking) => looking,
         None => {
             let reader = SqliteReader::open(path)?;
             // In this order: an origin that is not known yet is left alone.
-            let ids = reader.origins()?;
+            let Some(ids) = reader.origins(first)? else { return Ok(None) };
             let end = reader.position()?;
             (reader, Unused { ids, end }, 0..end)
         }
     };
     let rest = reader.remove_used(&ids, rows, &mut left.ids)?;
-    Ok((reader, left, rest))
+    Ok(Some((reader, left, rest)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Stores and folders that fail while records come in.
 
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -84,6 +85,66 @@ fn a_corrupted_database_is_replaced_by_moving_it_away() {
     assert_eq!(server.stop(), 0);
     // The spool still had everything, and the ids went on.
     audit::database(&database).check("the database", &keys);
+}
+
+/// As `> logboom.db` in a shell does it: readers fail, while the writer could go on with what it has in memory.
+#[test]
+fn a_database_cut_short_under_the_server_is_told_and_replaced() {
+    for suffix in ["", "-wal"] {
+        let folder = TempDir::new().unwrap();
+        let database = folder.path().join("logboom.db");
+        let mut server = Server::start(folder.path());
+        let mut keys = post(&server, "before", 10);
+        server.flush();
+        let cut = File::options().write(true).open(format!("{}{suffix}", database.display())).unwrap();
+        cut.set_len(0).unwrap();
+        // No record comes: housekeeping notices.
+        let ready = eventually("it is not ready", || {
+            let answer = server.get("/readyz");
+            (answer.status == 503).then_some(answer)
+        });
+        assert!(ready.text().contains("was cut short while it was open"), "{}", ready.text());
+        assert!(
+            ready.text().contains("move ") && ready.text().contains("`logboom restore`"),
+            "{}",
+            ready.text()
+        );
+        keys.extend(post(&server, "after", 10));
+        move_away(&database, &folder.path().join("broken.db"));
+        server.flush();
+        assert_eq!(server.get("/readyz").status, 200);
+        assert_eq!(server.stop(), 0);
+        // The spool still had everything.
+        audit::database(&database).check("the database", &keys);
+    }
+}
+
+#[test]
+fn a_database_with_bad_text_goes_on_and_one_without_a_table_is_told() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("logboom.db");
+    let mut server = Server::start(folder.path());
+    let mut keys = post(&server, "before", 10);
+    server.flush();
+    assert_eq!(server.stop(), 0);
+    let change = |sql: &str| rusqlite::Connection::open(&database).unwrap().execute_batch(sql).unwrap();
+    change("UPDATE record SET message = CAST(x'ff' AS TEXT); UPDATE origin SET logger = CAST(x'ff' AS TEXT)");
+    let mut server = Server::start(folder.path());
+    keys.extend(post(&server, "after", 10));
+    server.flush();
+    assert_eq!(server.get("/readyz").status, 200);
+    let found = server.get("/api/v1/records?limit=100").json();
+    assert_eq!(found["records"].as_array().unwrap().len(), 20, "{found}");
+    assert_eq!(server.stop(), 0);
+    audit::database(&database).check("the database", &keys);
+    change("DROP TABLE origin");
+    let server = Server::start(folder.path());
+    let ready = eventually("it is not ready", || {
+        let answer = server.get("/readyz");
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(ready.text().contains("no such table: origin"), "{}", ready.text());
+    assert!(ready.text().contains("move ") && ready.text().contains("`logboom restore`"), "{}", ready.text());
 }
 
 #[test]

@@ -70,14 +70,13 @@ impl Blocks {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(block) = &self.last else { return Ok(()) };
         let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)")?;
-        insert.execute(params![
+        super::expect_row(insert.execute(params![
             block.first_id as i64,
             block.end_id as i64,
             block.timestamp_min,
             block.timestamp_max,
             block.observed_max
-        ])?;
-        Ok(())
+        ])?)
     }
 
     /// Whether a block is the one that is still growing.

@@ -51,11 +51,12 @@ impl<'c, 'a> Rows<'c, 'a> {
             None => self.many.insert(Insert::new(self.connection, SQLITE_STATEMENT_ROWS)?),
         };
         match insert.execute(&self.rows) {
-            Ok(()) => {
-                self.written.stored += self.rows.len() as u64;
+            Ok(inserted) if inserted == self.rows.len() => {
+                self.written.stored += inserted as u64;
                 self.rows.clear();
                 Ok(())
             }
+            Ok(_) => self.put_missing_aside(),
             Err(error) if self.is_about_a_row(&error) => {
                 // A trigger's `RAISE(FAIL)` leaves the rows before it.
                 let ids = params![self.rows[0].id as i64, row.id as i64];
@@ -81,9 +82,13 @@ impl<'c, 'a> Rows<'c, 'a> {
                 None => self.one.insert(Insert::new(self.connection, 1)?),
             };
             match insert.execute(std::slice::from_ref(row)) {
-                Ok(()) => self.written.stored += 1,
+                Ok(1..) => self.written.stored += 1,
+                Ok(0) => {
+                    put_aside(self.connection, row, &vanished(self.connection)?)?;
+                    self.written.dead_letters += 1;
+                }
                 Err(error) if self.is_about_a_row(&error) => {
-                    put_aside(self.connection, row, &error)?;
+                    put_aside(self.connection, row, &error.to_string())?;
                     self.written.dead_letters += 1;
                 }
                 Err(error) => return Err(error),
@@ -91,6 +96,22 @@ impl<'c, 'a> Rows<'c, 'a> {
         }
         rows.clear();
         self.rows = rows;
+        Ok(())
+    }
+
+    /// Puts those of the rows aside that a trigger's `RAISE(IGNORE)` has kept out; the others are there.
+    fn put_missing_aside(&mut self) -> rusqlite::Result<()> {
+        let reason = vanished(self.connection)?;
+        let mut is_there =
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE id = ?)")?;
+        for row in self.rows.drain(..) {
+            if is_there.query_row([row.id as i64], |row| row.get(0))? {
+                self.written.stored += 1;
+            } else {
+                put_aside(self.connection, &row, &reason)?;
+                self.written.dead_letters += 1;
+            }
+        }
         Ok(())
     }
 
@@ -113,8 +134,8 @@ impl<'c> Insert<'c> {
         Ok(Insert { statement, nulls: vec![true; rows * COLUMNS] })
     }
 
-    /// Inserts as many rows as the statement is for.
-    fn execute(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+    /// Inserts as many rows as the statement is for, and returns how many were written.
+    fn execute(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
         for (row, first) in rows.iter().zip((1..).step_by(COLUMNS)) {
             let Row { id, origin_id, record } = row;
             let record = &record.body;
@@ -131,19 +152,30 @@ impl<'c> Insert<'c> {
                 }
             }
         }
-        self.statement.raw_execute().map(|_| ())
+        self.statement.raw_execute()
     }
 }
 
-fn put_aside(connection: &Connection, row: &Row<'_>, reason: &rusqlite::Error) -> rusqlite::Result<()> {
+/// Why a row is not there though no error was raised.
+fn vanished(connection: &Connection) -> rusqlite::Result<String> {
+    let triggers =
+        "SELECT group_concat(name, ', ') FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'record'";
+    let triggers: Option<String> = connection.query_row(triggers, [], |row| row.get(0))?;
+    Ok(match triggers {
+        Some(names) => format!("the row did not arrive in `record`: a trigger kept it out ({names})"),
+        None => "the row did not arrive in `record`".into(),
+    })
+}
+
+fn put_aside(connection: &Connection, row: &Row<'_>, reason: &str) -> rusqlite::Result<()> {
     let Row { id, record, .. } = row;
     let mut text = Vec::new();
     json::write(*id, &record.record().unwrap_or(record.body), &mut text);
     if log::admits(log::Kind::RefusedRecord) {
-        tracing::warn!(id, %reason, "the database refuses a record: it is put into logs_dead_letter");
+        tracing::warn!(id, reason, "the database refuses a record: it is put into logs_dead_letter");
     }
-    connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?.execute(
-        params![*id as i64, time::format(time::now()), reason.to_string(), String::from_utf8_lossy(&text)],
-    )?;
-    Ok(())
+    let mut insert =
+        connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?;
+    let letter = params![*id as i64, time::format(time::now()), reason, String::from_utf8_lossy(&text)];
+    super::expect_row(insert.execute(letter)?)
 }

@@ -9,6 +9,7 @@ pub mod backup;
 mod blocks;
 mod counts;
 mod delete;
+mod extent;
 mod filter;
 pub mod histogram;
 mod index;
@@ -30,6 +31,7 @@ use std::thread::Builder;
 use rusqlite::{Connection, ErrorCode};
 
 use self::blocks::Blocks;
+use self::extent::Extent;
 use self::index::Index;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
@@ -52,6 +54,14 @@ pub struct SqliteStore {
     database: Option<Database>,
     /// A write or a sync has failed: the system may have forgotten what it could not write, and tells only one who syncs.
     is_doubtful: bool,
+    damage: Option<Damage>,
+}
+
+/// A file that was cut short. It is not opened again: what is written into it would hide what is missing.
+struct Damage {
+    /// Of the database. Once another file is at the path, all is well.
+    identity: Option<(u64, u64)>,
+    what: String,
 }
 
 /// An open database, as far as everything has gone well with it.
@@ -67,6 +77,10 @@ struct Database {
     identity: Option<(u64, u64)>,
     /// The same for the files beside it.
     companions: [Option<(u64, u64)>; 2],
+    page_bytes: u64,
+    extent: Option<Extent>,
+    /// It was said that a reader keeps the write-ahead log from being emptied.
+    is_held_told: bool,
 }
 
 impl SqliteStore {
@@ -80,6 +94,7 @@ impl SqliteStore {
             services: Vec::new(),
             database: None,
             is_doubtful: false,
+            damage: None,
         }
     }
 
@@ -91,32 +106,69 @@ impl SqliteStore {
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
         if self.database.is_none() {
+            self.check_damage()?;
             let database = Database::open(&self.path).map_err(|error| describe(&self.path, &error))?;
             self.database = Some(database);
         }
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
     }
 
-    /// Fails, and has the database opened anew, when someone took a file away under the open connection: what that writes is
-    /// on its way to nowhere.
+    /// Fails, and has the database opened anew, when someone took a file away under the open connection, or cut it short: what
+    /// that writes is on its way to nowhere.
     fn check_files(&mut self) -> Result<(), StoreError> {
         let Some(database) = &self.database else { return Ok(()) };
-        let path = self.path.display();
         if database.identity != identity(&self.path) {
             self.database = None;
+            let path = self.path.display();
             return Err(StoreError::new(format!("the database {path} was moved or deleted while it was open"))
                 .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
         }
+        self.check_lengths()?;
+        let Some(database) = &self.database else { return Ok(()) };
         if database.companions == companions(&database.path) {
             return Ok(());
         }
         // The connection still has the log, and is the last that has. Until it is saved the connection stays.
         database.checkpoint(true).map_err(|error| describe(&self.path, &error))?;
+        let path = self.path.display();
         let what =
             format!("the -wal or -shm file of the database {path} was moved or deleted while it was open");
         self.database = None;
         Err(StoreError::new(what)
             .hint("what it held was saved into the database; leave these files alone while the server runs"))
+    }
+
+    /// One slice of retention; tells whether there was one.
+    fn clean_up(&mut self) -> Result<bool, StoreError> {
+        let (retention, mut clock) = (self.retention, self.clock);
+        let result = self.step(|database| database.delete_oldest(retention, &mut clock));
+        self.clock = clock;
+        if result? {
+            return Ok(true);
+        }
+        self.expire()
+    }
+
+    /// Fails as long as the file that was cut short is still there.
+    fn check_damage(&mut self) -> Result<(), StoreError> {
+        self.damage.take_if(|damage| damage.identity != identity(&self.path));
+        match &self.damage {
+            Some(damage) => Err(damaged(&self.path, &damage.what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails when a file was cut short under the open connection.
+    fn check_lengths(&mut self) -> Result<(), StoreError> {
+        if self.database.is_none() {
+            return Ok(());
+        }
+        let Some(what) = self.step(Database::find_cut)? else { return Ok(()) };
+        self.damage = Some(Damage { identity: identity(&self.path), what });
+        if let Some(database) = self.database.take() {
+            database.abandon();
+        }
+        self.check_damage()
     }
 
     /// Runs one step on the open database; after any error it is opened anew, so that nothing half-done stays behind.
@@ -136,6 +188,7 @@ impl Store for SqliteStore {
     }
 
     async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        self.check_lengths()?;
         let threads = self.threads;
         self.step(|database| database.write(chunk, threads))
     }
@@ -154,13 +207,17 @@ impl Store for SqliteStore {
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
         self.check_files()?;
-        let (retention, mut clock) = (self.retention, self.clock);
-        let result = self.step(|database| database.delete_oldest(retention, &mut clock));
-        self.clock = clock;
-        if result? {
+        // What housekeeping writes is moved as it goes on, whether or not records come.
+        let is_held = self.step(|database| {
+            database.checkpoint(false)?;
+            database.is_log_held()
+        })?;
+        if !is_held && self.clean_up()? {
             return Ok(true);
         }
-        self.expire()
+        let path = &self.path;
+        extent::probe(path).map_err(|error| describe(path, &error)).inspect_err(|_| self.database = None)?;
+        Ok(false)
     }
 
     async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
@@ -185,11 +242,13 @@ impl Database {
             create_folder(folder).map_err(|error| io_error(&error))?;
         }
         let connection = schema::open(path)?;
+        extent::probe(path)?;
+        let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
         let blocks = Blocks::open(&connection)?;
         let index = Index::open(&connection, position as u64)?;
         let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
-        Ok(Database {
+        let mut database = Database {
             position: position as u64,
             origins: Origins::default(),
             blocks,
@@ -197,8 +256,13 @@ impl Database {
             identity: identity(path),
             companions: companions(&real_path), // they are there since something was read
             path: real_path,
+            page_bytes: page_bytes.unsigned_abs(),
+            extent: None,
+            is_held_told: false,
             connection,
-        })
+        };
+        database.extent = Some(database.measure()?);
+        Ok(database)
     }
 
     fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
@@ -242,8 +306,7 @@ impl Database {
             let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
             return if is_busy { Err(rusqlite::Error::SqliteFailure(busy, None)) } else { Ok(()) };
         }
-        let bytes = std::fs::metadata(write_ahead_log(&self.path)).map_or(0, |data| data.len());
-        if bytes < SQLITE_WAL_BYTES_TARGET {
+        if self.unmoved_bytes()? < SQLITE_WAL_BYTES_TARGET {
             return Ok(());
         }
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
@@ -266,6 +329,11 @@ fn insert_rows(
     }
     blocks.write(connection)?;
     rows.finish()
+}
+
+/// Fails where a trigger has kept a row of ours out.
+fn expect_row(written: usize) -> rusqlite::Result<()> {
+    if written == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(written)) }
 }
 
 fn null_if_empty(text: &str) -> Option<&str> {
@@ -298,22 +366,56 @@ fn io_error(error: &io::Error) -> rusqlite::Error {
     )
 }
 
-/// What a person needs to know about an error of the database.
+/// What a person needs to know about an error of the database. Every error has a hint: the store waits until its cause is gone.
 pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let path = path.display();
-    let failed = StoreError::new(format!("the database {path} does not take records: {error}"));
-    match error.sqlite_error_code() {
+    let what = format!("the database {} does not take records: {error}", path.display());
+    let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            failed.hint("another process holds a lock on it; it goes on by itself when the lock is gone")
+            "another process holds a lock on it; it goes on by itself when the lock is gone"
         }
-        Some(ErrorCode::DiskFull) => failed.hint("make room on the disk; it goes on by itself"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => failed.hint(format!(
-            "move {path} (with its -wal and -shm files) away: a new database is begun at once with what the spool still \
-             has, and `sqlite3 OLD .recover` saves what can be saved from the old one"
-        )),
+        Some(ErrorCode::DiskFull) => "make room on the disk; it goes on by itself",
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            failed.lasting().hint("check that it is a regular file, that the folder exists, and that this user may write to both")
+            return StoreError::new(what).lasting().hint(
+                "check that it is a regular file, that the folder exists, and that this user may write to both",
+            );
         }
-        _ => failed,
-    }
+        Some(ErrorCode::SystemIoFailure) => {
+            "look at the disk, and at the system's log; it is tried again by itself"
+        }
+        Some(ErrorCode::OutOfMemory) => "there is not enough memory; it is tried again by itself",
+        Some(ErrorCode::ConstraintViolation) => {
+            "a constraint or trigger that was added to one of logboom's own tables refuses it: change or drop that; it goes on by \
+             itself"
+        }
+        Some(ErrorCode::OperationInterrupted | ErrorCode::OperationAborted) => "it is tried again by itself",
+        _ if matches!(error, rusqlite::Error::StatementChangedRows(_)) => {
+            "a trigger that was added to one of logboom's own tables keeps a row out: change or drop it; it goes on by itself"
+        }
+        Some(ErrorCode::FileLockingProtocolFailed) => {
+            "put it on a file system of this machine: those of a network lack what a write-ahead log needs"
+        }
+        Some(ErrorCode::TypeMismatch) => "run the version of logboom that wrote it last, or a newer one",
+        // A part is missing, or is not what it should be.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
+            return StoreError::new(what).hint(replace_hint(path));
+        }
+        Some(_) => "it is tried again by itself",
+    };
+    StoreError::new(what).hint(hint)
+}
+
+/// A database of which a part is gone.
+fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::new(format!("the database {} does not take records: {what}", path.display()))
+        .hint(replace_hint(path))
+}
+
+/// The ways out of damage.
+fn replace_hint(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "move {path} (with its -wal and -shm files) away: a new database is begun at once with what the spool still has, and \
+         `sqlite3 OLD .recover` saves what can be saved from the old one; or stop the server and bring back a copy with \
+         `logboom restore`"
+    )
 }

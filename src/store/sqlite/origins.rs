@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::filter::number_of;
 use super::null_if_empty;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_ORIGIN_LEASE_IDS, SQLITE_ORIGINS_CACHE_BYTES_MAX};
 use crate::record::{RecordId, origin_of};
@@ -24,6 +25,8 @@ struct Interned {
     id: i64,
     /// The row says that records below this id may have it.
     used_until: RecordId,
+    /// For how many ids that was said last.
+    lease_ids: u64,
 }
 
 impl Origins {
@@ -47,7 +50,8 @@ impl Origins {
         Ok(interned.id)
     }
 
-    /// Finds or makes the row, and extends its use far beyond this record, so that this is seldom needed.
+    /// Finds or makes the row, and extends its use beyond this record: at first to the end of the record's block, so that an
+    /// origin that does not come again goes with its block; then for as long again as the origin has been in use.
     #[cold]
     fn look_up(
         &mut self,
@@ -55,19 +59,30 @@ impl Origins {
         key: &[u8],
         record: RecordId,
     ) -> rusqlite::Result<Interned> {
-        let used_until = record + SQLITE_ORIGIN_LEASE_IDS;
-        let mut extend =
-            connection.prepare_cached("UPDATE origin SET used_until = ? WHERE key = ? RETURNING id")?;
-        let id = match extend.query_row(params![used_until as i64, key], |row| row.get(0)).optional()? {
-            Some(id) => id,
-            None => insert(connection, key, used_until)?,
+        let block_end = number_of(record) * SQLITE_BLOCK_ROWS + SQLITE_BLOCK_ROWS + 1;
+        let mut select = connection.prepare_cached("SELECT id, used_until FROM origin WHERE key = ?")?;
+        let found = select.query_row([key], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let interned = match found {
+            None => Interned { id: insert(connection, key, block_end)?, used_until: block_end, lease_ids: 0 },
+            Some((id, used_until)) if record < used_until as u64 => {
+                Interned { id, used_until: used_until as u64, lease_ids: 0 }
+            }
+            Some((id, used_until)) => {
+                let known = self.known.get(key).map_or(0, |known| known.lease_ids);
+                let unused = record - used_until as u64;
+                let lease_ids = (2 * known.max(unused)).clamp(SQLITE_BLOCK_ROWS, SQLITE_ORIGIN_LEASE_IDS);
+                let used_until = block_end.max(record + lease_ids);
+                connection
+                    .prepare_cached("UPDATE origin SET used_until = ? WHERE id = ?")?
+                    .execute([used_until as i64, id])?;
+                Interned { id, used_until, lease_ids }
+            }
         };
         const ENTRY_BYTES: usize = 64; // what the map takes beside the key
         if self.bytes + key.len() + ENTRY_BYTES > SQLITE_ORIGINS_CACHE_BYTES_MAX {
             self.known = HashMap::default();
             self.bytes = 0;
         }
-        let interned = Interned { id, used_until };
         if self.known.insert(key.into(), interned).is_none() {
             self.bytes += key.len() + ENTRY_BYTES;
         }

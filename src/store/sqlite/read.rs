@@ -1,6 +1,5 @@
 //! Reading records back, slice by slice, so that a long search can be stopped and shares its thread.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::filter::Sieve;
 use super::schema;
-use crate::limits::SQLITE_FILTER_LOOKUPS_MAX;
+use crate::limits::{DELETE_NAMES_IDS, SQLITE_FILTER_LOOKUPS_MAX};
 use crate::record::{Origin, RecordId, RecordRef};
 use crate::store::{Fields, Search};
 use crate::view::query::tokens::{self, Requirement};
@@ -42,6 +41,53 @@ const COLUMNS: [(&str, Fields, &str); 17] = [
     ("r.event_name", Fields::of_column(Column::EventName), "NULL"),
     ("r.attributes", Fields::ATTRIBUTES, "NULL"),
 ];
+
+/// A set of origins whose ids lie in a range: a bit for each id of it, for there may be as many origins as records.
+#[derive(Debug)]
+pub struct OriginIds {
+    range: Range<i64>,
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl OriginIds {
+    fn new(range: Range<i64>) -> OriginIds {
+        let words = range.start.abs_diff(range.end).div_ceil(64) as usize; // at most DELETE_NAMES_IDS bits
+        OriginIds { range, bits: vec![0; words], count: 0 }
+    }
+
+    /// The first id that is not in its range.
+    pub fn end(&self) -> i64 {
+        self.range.end
+    }
+
+    /// True if no origin is left.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The ids in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = i64> {
+        self.range.clone().filter(|id| self.place(*id).is_some_and(|(word, bit)| self.bits[word] & bit != 0))
+    }
+
+    fn place(&self, id: i64) -> Option<(usize, u64)> {
+        let offset = self.range.contains(&id).then(|| self.range.start.abs_diff(id))?;
+        Some(((offset / 64) as usize, 1 << (offset % 64)))
+    }
+
+    fn insert(&mut self, id: i64) {
+        let Some((word, bit)) = self.place(id) else { return };
+        self.count += usize::from(self.bits[word] & bit == 0);
+        self.bits[word] |= bit;
+    }
+
+    fn remove(&mut self, id: i64) {
+        let Some((word, bit)) = self.place(id) else { return };
+        self.count -= usize::from(self.bits[word] & bit != 0);
+        self.bits[word] &= !bit;
+    }
+}
 
 /// Steps of SQLite's machine between two looks at the clock, and at whether anyone still waits: a few rows, which may be long.
 const STEPS_BETWEEN_LOOKS: i32 = 200;
@@ -174,10 +220,24 @@ impl SqliteReader {
         self.connection.query_row("SELECT position FROM shipped", [], |row| Ok(row.get::<_, i64>(0)? as u64))
     }
 
-    /// All origins.
-    pub fn origins(&self) -> rusqlite::Result<HashSet<i64>> {
-        let mut select = self.connection.prepare("SELECT id FROM origin")?;
-        select.query_map([], |row| row.get(0))?.collect()
+    /// The origins with ids from `from` on, as many as are looked at together; nothing if there are none.
+    pub fn origins(&self, from: i64) -> rusqlite::Result<Option<OriginIds>> {
+        // (SQLite never gives the last id of all.)
+        let first = "SELECT min(id) FROM origin WHERE id >= ? AND id < 9223372036854775807";
+        let first: Option<i64> = self.connection.query_row(first, [from], |row| row.get(0))?;
+        let Some(first) = first else { return Ok(None) };
+        let end = first.saturating_add(DELETE_NAMES_IDS);
+        let last = "SELECT max(id) FROM origin WHERE id < ?";
+        let last: i64 = self.connection.query_row(last, [end], |row| row.get(0))?;
+        let mut origins = OriginIds::new(first..last.saturating_add(1));
+        let mut select = self.connection.prepare("SELECT id FROM origin WHERE id BETWEEN ? AND ?")?;
+        let mut ids = select.query([first, last])?;
+        while let Some(row) = ids.next()? {
+            origins.insert(row.get(0)?);
+        }
+        drop(ids);
+        drop(select);
+        Ok(Some(origins))
     }
 
     /// Takes the origins of about `rows` records, from the highest of some ids on, out of a set. Gives the ids that are yet to be
@@ -186,15 +246,14 @@ impl SqliteReader {
         &self,
         ids: &Range<RecordId>,
         rows: u64,
-        origins: &mut HashSet<i64>,
+        origins: &mut OriginIds,
     ) -> rusqlite::Result<Range<RecordId>> {
         let from = ids.start.max(ids.end.saturating_sub(rows));
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT DISTINCT origin_id FROM record WHERE id >= ? AND id < ?")?;
+        let mut select =
+            self.connection.prepare_cached("SELECT origin_id FROM record WHERE id >= ? AND id < ?")?;
         let mut used = select.query([from as i64, ids.end as i64])?;
         while let Some(row) = used.next()? {
-            origins.remove(&row.get(0)?);
+            origins.remove(row.get(0)?);
         }
         Ok(ids.start..from)
     }
@@ -205,7 +264,8 @@ impl SqliteReader {
     }
 }
 
-/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells whether it had all.
+/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells whether it had all. A
+/// damaged row ends it.
 pub(super) fn each_from(
     connection: &Connection,
     first: RecordId,
@@ -217,16 +277,28 @@ pub(super) fn each_from(
     ))?;
     let mut rows = select.query([first as i64])?;
     while let Some(row) = rows.next()? {
-        let (id, record) = from_row(row)?;
-        if !found(id, row.get_ref(17)?.as_blob()?, &record) {
+        let (Ok((id, record)), Ok(origin)) = (from_row(row), row.get_ref(17)?.as_blob()) else {
+            return Ok(false);
+        };
+        if !found(id, origin, &record) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
+/// A text, up to where a damaged disk or another program has left what is no UTF-8: one such record keeps no query from the
+/// others.
+fn valid_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_else(|error| {
+        let (valid, _) = bytes.split_at(error.valid_up_to());
+        std::str::from_utf8(valid).unwrap_or_default()
+    })
+}
+
 fn from_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<(RecordId, RecordRef<'a>)> {
-    let text = |index| Ok::<_, rusqlite::Error>(row.get_ref(index)?.as_str_or_null()?.unwrap_or_default());
+    let text =
+        |index| Ok::<_, rusqlite::Error>(row.get_ref(index)?.as_bytes_or_null()?.map_or("", valid_text));
     let number = |index| row.get::<_, Option<u32>>(index).map(Option::unwrap_or_default);
     let record = RecordRef {
         timestamp: row.get(1)?,

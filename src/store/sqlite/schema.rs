@@ -44,7 +44,10 @@ CREATE TABLE block (
 CREATE TABLE logs_dead_letter (id INTEGER PRIMARY KEY, time TEXT NOT NULL, reason TEXT NOT NULL, record TEXT) STRICT;
 CREATE TABLE shipped (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL) STRICT;
 INSERT INTO shipped VALUES (1, 1);
-CREATE VIEW logs AS SELECT
+";
+
+/// Made again if somebody has dropped it.
+pub(super) const VIEW: &str = "CREATE VIEW IF NOT EXISTS logs AS SELECT
     r.id,
     strftime('%Y-%m-%dT%H:%M:%S', (r.timestamp - (r.timestamp % 1000000000 + 1000000000) % 1000000000) / 1000000000, 'unixepoch')
         || printf('.%09dZ', (r.timestamp % 1000000000 + 1000000000) % 1000000000) AS time,
@@ -107,6 +110,7 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
             return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
         }
     }
+    connection.execute_batch(VIEW)?;
     connection.execute_batch(super::delete::TABLES)?;
     Ok(connection)
 }

@@ -132,6 +132,49 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
     }
 }
 
+/// `RAISE(IGNORE)` is no error.
+#[test]
+fn rows_that_a_trigger_ignores_are_put_aside() {
+    let subject = SqliteSubject::new();
+    block_on(subject.open().position()).unwrap();
+    let ignore = "CREATE TRIGGER greedy BEFORE INSERT ON record WHEN new.message IN ('message 3', 'message 70', 'message 200')
+         BEGIN SELECT raise(IGNORE); END";
+    Connection::open(subject.path()).unwrap().execute_batch(ignore).unwrap();
+    let written = block_on(subject.open().write(&chunk(1, 201))).unwrap();
+    assert_eq!(written, Written { stored: 197, dead_letters: 3 });
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 197);
+    let dead: String =
+        subject.query("SELECT group_concat(json_extract(record, '$.message'), ', ') FROM logs_dead_letter");
+    assert_eq!(dead, "message 3, message 70, message 200");
+    let reason: String = subject.query("SELECT DISTINCT reason FROM logs_dead_letter");
+    assert_eq!(reason, "the row did not arrive in `record`: a trigger kept it out (greedy)");
+    assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
+}
+
+#[test]
+fn a_trigger_that_ignores_rows_of_other_tables_is_told() {
+    for table in ["origin", "block", "logs_dead_letter"] {
+        let subject = SqliteSubject::new();
+        block_on(subject.open().position()).unwrap();
+        let connection = Connection::open(subject.path()).unwrap();
+        connection
+            .execute_batch(&format!(
+                "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message = 'message 3'
+                     BEGIN SELECT raise(ABORT, 'not this'); END;
+                 CREATE TRIGGER deaf BEFORE INSERT ON {table} BEGIN SELECT raise(IGNORE); END"
+            ))
+            .unwrap();
+        let mut store = subject.open();
+        let error = block_on(store.write(&chunk(1, 5))).unwrap_err();
+        assert!(error.hint.unwrap().contains("a trigger that was added"), "{table}: {}", error.what);
+        assert_eq!(block_on(store.position()).unwrap(), 1);
+        assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), 0);
+        connection.execute_batch("DROP TRIGGER deaf").unwrap();
+        let written = block_on(store.write(&chunk(1, 5))).unwrap();
+        assert_eq!(written, Written { stored: 3, dead_letters: 1 });
+    }
+}
+
 #[test]
 fn what_a_row_lacks_is_not_taken_from_the_row_before() {
     let subject = SqliteSubject::new();
@@ -175,6 +218,137 @@ fn a_database_that_is_none_says_what_to_do_and_moving_it_away_helps() {
     assert!(error.hint.unwrap().contains("move"));
     std::fs::remove_file(subject.path()).unwrap();
     assert_eq!(block_on(store.position()).unwrap(), 1);
+}
+
+/// A database with two blocks, and a part of a third.
+fn filled() -> SqliteSubject {
+    let subject = SqliteSubject::new();
+    block_on(subject.open().write(&chunk(1, 9001))).unwrap();
+    subject
+}
+
+#[test]
+fn text_that_is_no_utf8_keeps_no_other_record_away() {
+    let subject = filled();
+    let spoil = "UPDATE record SET message = CAST(x'6f6b20ff' AS TEXT) WHERE id = 9000;
+        UPDATE record SET attributes = CAST(x'ff' AS TEXT) WHERE id = 100;
+        UPDATE origin SET service = CAST(x'fe' AS TEXT)";
+    Connection::open(subject.path()).unwrap().execute_batch(spoil).unwrap();
+    let mut store = subject.open();
+    assert_eq!(block_on(store.position()).unwrap(), 9001);
+    block_on(store.write(&chunk(9001, 9101))).unwrap();
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(searched(&subject, "8999").0, [8999], "the block goes without a filter");
+    assert_eq!(searched(&subject, "9050").0, [9050]);
+    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let mut messages = Vec::new();
+    let search = crate::store::Search {
+        query: crate::view::query::Query::parse("", 0).unwrap(),
+        ids: 9000..9002,
+        time_min: i64::MIN,
+        time_max: i64::MAX,
+        descending: false,
+        fields: crate::store::Fields::ALL,
+    };
+    let slice = reader.slice(&search, 10, |_, record| {
+        messages.push(record.message.to_owned());
+        true
+    });
+    slice.unwrap();
+    assert_eq!(messages, ["ok ", "message 9001"]);
+}
+
+#[test]
+fn a_database_that_lacks_a_part_says_what_to_do() {
+    for damage in ["DROP TABLE block", "DROP TABLE origin", "DELETE FROM shipped", "DROP TABLE shipped"] {
+        let subject = filled();
+        Connection::open(subject.path()).unwrap().execute_batch(damage).unwrap();
+        let mut store = subject.open();
+        for _ in 0..2 {
+            let error = block_on(store.position()).unwrap_err();
+            let hint = error.hint.unwrap_or_default();
+            assert!(hint.contains("move ") && hint.contains("`logboom restore`"), "{damage}: {}", error.what);
+        }
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(&subject.path(), suffix));
+        }
+        assert_eq!(block_on(store.position()).unwrap(), 1, "a new one");
+    }
+}
+
+#[test]
+fn a_view_that_was_dropped_is_made_again() {
+    let subject = filled();
+    let mut store = subject.open();
+    block_on(store.position()).unwrap();
+    Connection::open(subject.path()).unwrap().execute_batch("DROP VIEW logs").unwrap();
+    assert!(block_on(store.maintain()).unwrap_err().what.contains("no such table: logs"));
+    assert!(!block_on(store.maintain()).unwrap());
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9000);
+}
+
+/// As `> logboom.db` in a shell does it.
+#[test]
+fn a_file_that_is_cut_short_is_noticed_and_not_written_to() {
+    let cut = |subject: &SqliteSubject, suffix: &str, part: u64| {
+        let file = File::options().write(true).open(beside(&subject.path(), suffix)).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 4 * part).unwrap();
+        file.metadata().unwrap().len()
+    };
+    type Call = fn(&mut SqliteStore) -> Result<(), StoreError>;
+    let calls: [Call; 3] = [
+        |store| block_on(store.write(&chunk(9101, 9102))).map(|_| ()),
+        |store| block_on(store.sync()).map(|_| ()),
+        |store| block_on(store.maintain()).map(|_| ()),
+    ];
+    for (suffix, part) in [("", 0), ("", 3), ("-wal", 0), ("-wal", 3)] {
+        for call in calls {
+            let subject = filled();
+            let mut store = subject.open();
+            block_on(store.write(&chunk(9001, 9101))).unwrap();
+            let bytes = cut(&subject, suffix, part);
+            for _ in 0..3 {
+                let error = call(&mut store).unwrap_err();
+                let hint = error.hint.unwrap_or_default();
+                assert!(error.what.contains("was cut short"), "{suffix} {part}: {}", error.what);
+                assert!(hint.contains("move ") && hint.contains("`logboom restore`"), "{hint}");
+                assert!(block_on(store.position()).is_err(), "it is not opened again");
+            }
+            let data = std::fs::metadata(beside(&subject.path(), suffix)).unwrap();
+            assert_eq!(data.len(), bytes, "nothing hides what is missing");
+            for suffix in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(beside(&subject.path(), suffix));
+            }
+            assert_eq!(block_on(store.position()).unwrap(), 1);
+            block_on(store.write(&chunk(1, 11))).unwrap();
+            assert_eq!(block_on(store.sync()).unwrap(), 11);
+        }
+    }
+}
+
+/// Others may do that while the server runs.
+#[test]
+fn a_database_that_others_make_smaller_is_whole() {
+    let subject = filled();
+    let mut store = subject.open();
+    block_on(store.write(&chunk(9001, 9002))).unwrap();
+    block_on(store.sync()).unwrap();
+    let other = Connection::open(subject.path()).unwrap();
+    let checkpoint = |mode: &str| {
+        let checkpoint = format!("PRAGMA wal_checkpoint({mode})");
+        other.query_row(&checkpoint, [], |row| row.get::<_, bool>(0)).unwrap()
+    };
+    other.execute_batch("DELETE FROM record WHERE id < 8000").unwrap();
+    assert!(!checkpoint("TRUNCATE"));
+    block_on(store.write(&chunk(9002, 9003))).unwrap();
+    other.execute_batch("VACUUM").unwrap();
+    assert!(!checkpoint("TRUNCATE"));
+    block_on(store.write(&chunk(9003, 12_003))).unwrap();
+    assert_eq!(block_on(store.sync()).unwrap(), 12_003);
+    assert!(!checkpoint("RESTART"));
+    assert!(!block_on(store.maintain()).unwrap());
+    block_on(store.write(&chunk(12_003, 12_004))).unwrap();
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), 12_003 - 7999);
 }
 
 #[test]
@@ -584,6 +758,158 @@ fn a_damaged_copy_is_told_from_a_whole_one() {
     assert!(backup::verify(Path::new("/nowhere")).is_err());
 }
 
+/// As many origins as records, and a bound that all of them do not fit into.
+#[test]
+fn retention_by_size_frees_origins_before_it_deletes_more_records() {
+    const BYTES_MAX: u64 = 6 << 20;
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: None, bytes: Some(BYTES_MAX) });
+    let mut last_kept = 0;
+    for from in (1..90_001).step_by(10_000) {
+        let mut batch = Batch::new();
+        for id in from..from + 10_000 {
+            let (thread, now) = (name(id), time::now());
+            let origin = Origin { thread: &thread, service: "s", ..Origin::default() };
+            batch.push(&RecordRef { origin, message: "m", observed_timestamp: now, ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 10_000))).unwrap();
+        maintain_all(&mut store);
+        let kept: u64 = subject.query::<i64>("SELECT count(*) FROM logs").unsigned_abs();
+        if from > 40_000 {
+            assert!(kept > 12_000, "{kept} records are left of {from}");
+        }
+        last_kept = kept;
+    }
+    let used = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    assert!(subject.query::<i64>(used).unsigned_abs() <= BYTES_MAX);
+    let origins: u64 = subject.query::<i64>("SELECT count(*) FROM origin").unsigned_abs();
+    assert!(origins <= last_kept + SQLITE_BLOCK_ROWS, "{origins} for {last_kept}");
+    assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
+}
+
+/// However seldom each comes, its row is there as long as a record has it, and not much longer.
+#[test]
+fn origins_stay_as_long_as_records_have_them() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.with(Retention { age: None, bytes: Some(2 << 20) });
+    let periods = [1, 7, 4096, 5000, 30_000];
+    for from in (1..120_001).step_by(5000) {
+        let mut batch = Batch::new();
+        for id in from..from + 5000 {
+            let period = periods.iter().rev().find(|period| id % **period == 0).unwrap();
+            let thread = if id % 2 == 0 { format!("every {period}") } else { format!("once {id}") };
+            let origin = Origin { thread: &thread, ..Origin::default() };
+            batch.push(&RecordRef { origin, message: "m", ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 5000))).unwrap();
+        maintain_all(&mut store);
+        let lost = "SELECT count(*) FROM record WHERE origin_id NOT IN (SELECT id FROM origin)";
+        assert_eq!(subject.query::<i64>(lost), 0, "{from}");
+        if from % 20_000 == 1 {
+            store = subject.with(Retention { age: None, bytes: Some(2 << 20) });
+        }
+    }
+    let first: i64 = subject.query("SELECT min(id) FROM record");
+    assert!(first > 50_000, "{first}");
+    let left = "SELECT count(*) FROM origin WHERE thread LIKE 'once %'
+        AND id NOT IN (SELECT origin_id FROM record)";
+    assert!(subject.query::<i64>(left) <= SQLITE_BLOCK_ROWS as i64);
+}
+
+fn log_bytes(subject: &SqliteSubject) -> u64 {
+    std::fs::metadata(beside(&subject.path(), "-wal")).map_or(0, |data| data.len())
+}
+
+/// Records of two services in turns, so that deleting those of one rewrites all pages.
+fn two_services(subject: &SqliteSubject, blocks: u64) {
+    let mut store = subject.open();
+    let message = "x".repeat(900);
+    for from in (1..1 + blocks * SQLITE_BLOCK_ROWS).step_by(1024) {
+        let mut batch = Batch::new();
+        for id in from..from + 1024 {
+            let service = if id % 2 == 0 { "noise" } else { "shop" };
+            let origin = Origin { service, ..Origin::default() };
+            batch.push(&RecordRef { origin, message: &message, ..RecordRef::default() });
+        }
+        block_on(store.write(&Chunk::of(from, batch.bytes(), 1024))).unwrap();
+        block_on(store.sync()).unwrap();
+    }
+    block_on(store.scrub()).unwrap();
+}
+
+#[test]
+fn the_write_ahead_log_stays_small_however_much_expires() {
+    let subject = SqliteSubject::new();
+    two_services(&subject, 16);
+    let noise = ServiceRetention { service: "noise".into(), age: Duration::from_millis(1) };
+    let mut store = subject.open().with_services(&[noise]);
+    let (mut slices, mut bytes_max) = (0, 0);
+    while slices < 16 {
+        slices += u32::from(block_on(store.maintain()).unwrap());
+        bytes_max = log_bytes(&subject).max(bytes_max);
+    }
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 16 * 2048);
+    assert!(bytes_max < SQLITE_WAL_BYTES_TARGET * 3 / 2, "{bytes_max}");
+}
+
+#[test]
+fn retention_waits_while_a_reader_holds_the_write_ahead_log() {
+    let subject = SqliteSubject::new();
+    two_services(&subject, 4);
+    let reader = Connection::open(subject.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM record LIMIT 1").unwrap();
+    let mut store = subject.with(Retention { age: None, bytes: Some(1) });
+    let message = "x".repeat(500 << 10);
+    for id in 16_385..16_385 + 2 * SQLITE_WAL_BYTES_TARGET / message.len() as u64 {
+        let mut batch = Batch::new();
+        batch.push(&RecordRef { message: &message, ..RecordRef::default() });
+        block_on(store.write(&Chunk::of(id, batch.bytes(), 1))).unwrap();
+    }
+    assert!(!block_on(store.maintain()).unwrap(), "it would only lengthen the log");
+    assert_eq!(subject.query::<i64>("SELECT min(id) FROM record"), 1);
+    reader.execute_batch("COMMIT").unwrap();
+    block_on(store.sync()).unwrap();
+    while block_on(store.maintain()).unwrap() {}
+    assert!(subject.query::<i64>("SELECT coalesce(min(id), 99999) FROM record") > 16_384);
+}
+
+/// There may be as many as records: a bit for each is held, and of no more than so many at once.
+#[test]
+fn origins_are_looked_through_in_parts() {
+    let subject = SqliteSubject::new();
+    let mut batch = Batch::new();
+    for id in 1..=3000 {
+        let thread = name(id);
+        batch.push(&RecordRef {
+            origin: Origin { thread: &thread, ..Origin::default() },
+            message: "m",
+            ..RecordRef::default()
+        });
+    }
+    block_on(subject.open().write(&Chunk::of(1, batch.bytes(), 3000))).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "DELETE FROM record WHERE id % 3 = 0; DELETE FROM origin WHERE id BETWEEN 1000 AND 2500",
+        )
+        .unwrap();
+    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let (mut first, mut parts, mut unused) = (i64::MIN, 0, Vec::new());
+    while let Some(mut origins) = reader.origins(first).unwrap() {
+        let mut ids = 0..3001;
+        while !ids.is_empty() {
+            ids = reader.remove_used(&ids, 500, &mut origins).unwrap();
+        }
+        assert_eq!(origins.is_empty(), origins.iter().next().is_none());
+        unused.extend(origins.iter());
+        first = origins.end();
+        parts += 1;
+    }
+    assert_eq!(parts, 2);
+    let expected: Vec<i64> = (1..=3000).filter(|id| id % 3 == 0 && !(1000..=2500).contains(id)).collect();
+    assert_eq!(unused, expected);
+}
+
 #[test]
 fn retention_by_size_leaves_the_block_that_is_growing() {
     let subject = SqliteSubject::new();
@@ -616,6 +942,7 @@ fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
 fn database_of_version_1(path: &Path) {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(schema::TABLES).unwrap();
+    connection.execute_batch(schema::VIEW).unwrap();
     connection
         .execute_batch(
             "PRAGMA user_version = 1;

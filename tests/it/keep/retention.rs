@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Kept;
-use crate::harness::eventually;
+use crate::harness::{Setup, eventually};
 
 /// A configuration that names one such service.
 fn arguments(age: &str) -> [String; 1] {
@@ -27,6 +27,42 @@ fn noise_goes_and_the_rest_stays_in_sqlite() {
     kept.fill((0..10).map(line));
     assert_eq!(kept.value("SELECT max(id) FROM logs"), 5010);
     kept.check_accounts();
+}
+
+/// Deleting every other record rewrites all pages, 40 MB of them; no record comes meanwhile, or later.
+#[test]
+fn the_write_ahead_log_of_an_idle_server_stays_small() {
+    const RECORDS: usize = 40 * 1024;
+    let padding = "x".repeat(900);
+    let mut kept = Kept::sqlite(&[]);
+    kept.fill((0..RECORDS).map(|n| json!({ "service": service(n), "message": padding })));
+    assert_eq!(kept.server.stop(), 0);
+    let [argument] = arguments("1s");
+    kept.server = Setup::new().argument(argument).start(kept.folder.path());
+    eventually("the noise is gone", || (kept.count() == RECORDS as u64 / 2).then_some(()));
+    let bytes = std::fs::metadata(kept.folder.path().join("logboom.db-wal")).unwrap().len();
+    assert!(bytes < 24 << 20, "{bytes} bytes of write-ahead log");
+    kept.check_accounts();
+}
+
+/// Each record has a thread of its own: what a database keeps of it goes with the record.
+#[test]
+fn a_bound_on_bytes_keeps_records_however_many_names_there_are() {
+    let kept = Kept::sqlite(&["--retention-bytes=8MiB"]);
+    let record = |n: usize| json!({ "service": "shop", "message": "event", "thread": format!("{n:032x}") });
+    for part in 0..8 {
+        kept.fill((part * 10_240..(part + 1) * 10_240).map(record));
+    }
+    eventually("the oldest are gone", || (kept.value("SELECT min(id) FROM logs") > 40_000).then_some(()));
+    let used = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let database = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
+    eventually("they fit", || {
+        database
+            .query_row(used, [], |row| row.get::<_, i64>(0))
+            .is_ok_and(|bytes| bytes <= 8 << 20)
+            .then_some(())
+    });
+    assert!(kept.count() > 12_000, "{} records are left", kept.count());
 }
 
 #[test]

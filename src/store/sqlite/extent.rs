@@ -1,0 +1,154 @@
+//! Noticing that a file was cut short in place while it was open, and that readers cannot read it.
+//!
+//! The writer would go on with what it has in memory, and what it appends would leave a hole in a file that was cut. So
+//! lengths are compared with what must be there before anything is written, before a sync counts, and by housekeeping:
+//! - the write-ahead log has at least the frames that its index counts;
+//! - the database has at least the pages that it had when the log was last empty or moved as a whole. Only VACUUM makes a
+//!   database smaller, and raises the version of its schema.
+//!
+//! Housekeeping also reads a few rows over a connection of its own, as every query does: what only the writer has in memory
+//! is missed there.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
+
+use super::{Database, schema, write_ahead_log};
+use crate::limits::SQLITE_WAL_BYTES_HELD_MAX;
+
+/// The header of a write-ahead log, and of each frame before its page.
+const LOG_HEADER_BYTES: u64 = 32;
+const FRAME_HEADER_BYTES: u64 = 24;
+
+/// What the database file had when everything was in it last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    bytes: u64,
+    schema_version: i64,
+}
+
+/// The frames of the write-ahead log, and how many of them were moved into the database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frames {
+    written: u64,
+    moved: u64,
+}
+
+impl Database {
+    /// What is missing at the end of a file, in words.
+    pub(super) fn find_cut(&mut self) -> rusqlite::Result<Option<String>> {
+        let Some(frames) = self.frames()? else { return Ok(None) };
+        let log_bytes = match frames.written {
+            0 => 0,
+            written => LOG_HEADER_BYTES + written * (FRAME_HEADER_BYTES + self.page_bytes),
+        };
+        let [log_identity, _] = self.companions;
+        let log = write_ahead_log(&self.path);
+        if let Some(cut) = describe_cut("its -wal file", &log, log_identity, log_bytes) {
+            return Ok(Some(cut));
+        }
+        let now = self.extent_of_pages()?;
+        if frames.moved == frames.written {
+            self.extent = Some(now);
+        }
+        let known = self.extent.filter(|known| known.schema_version == now.schema_version);
+        Ok(known.and_then(|extent| describe_cut("its file", &self.path, self.identity, extent.bytes)))
+    }
+
+    /// What the file has for certain when it is opened.
+    pub(super) fn measure(&self) -> rusqlite::Result<Extent> {
+        let extent = self.extent_of_pages()?;
+        let bytes = std::fs::metadata(&self.path).map_or(0, |data| data.len());
+        Ok(Extent { bytes: bytes.min(extent.bytes), ..extent })
+    }
+
+    fn extent_of_pages(&self) -> rusqlite::Result<Extent> {
+        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let bytes = number("page_count")?.unsigned_abs().saturating_mul(self.page_bytes);
+        Ok(Extent { bytes, schema_version: number("schema_version")? })
+    }
+
+    /// The frames of the write-ahead log; nothing when that cannot be told now.
+    fn frames(&self) -> rusqlite::Result<Option<Frames>> {
+        self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+            let (is_busy, written, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let is_known = !is_busy && written >= 0 && moved >= 0;
+            Ok(is_known.then_some(Frames { written: written.unsigned_abs(), moved: moved.unsigned_abs() }))
+        })
+    }
+
+    /// Bytes of the write-ahead log that are not in the database yet.
+    pub(super) fn unmoved_bytes(&self) -> rusqlite::Result<u64> {
+        let frames = self.frames()?;
+        Ok(frames.map_or(0, |frames| frames.written.saturating_sub(frames.moved) * self.page_bytes))
+    }
+
+    /// Whether a reader keeps so much in the write-ahead log that more should not be written without need.
+    pub(super) fn is_log_held(&mut self) -> rusqlite::Result<bool> {
+        let bytes = self.unmoved_bytes()?;
+        let is_held = bytes > SQLITE_WAL_BYTES_HELD_MAX;
+        if is_held && !self.is_held_told {
+            tracing::warn!(
+                database = %self.path.display(),
+                bytes,
+                "a program that reads the database keeps its write-ahead log from being emptied: retention waits; end that \
+                 program, or its transaction"
+            );
+        }
+        self.is_held_told = is_held;
+        Ok(is_held)
+    }
+
+    /// Ends the connection without moving anything into a file of which a part is gone.
+    pub(super) fn abandon(self) {
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+}
+
+/// In words, if a file has fewer bytes than it must have. One that is gone, or another one, is not cut.
+fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected: u64) -> Option<String> {
+    let data = std::fs::metadata(path).ok().filter(|data| Some((data.dev(), data.ino())) == identity)?;
+    let bytes = data.len();
+    (bytes < expected)
+        .then(|| format!("{file} was cut short while it was open: it has {bytes} bytes of {expected}"))
+}
+
+/// Reads the ends of each table as a query does. What is damaged in between is found by whoever reads it.
+pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
+    let result = schema::open_read_only(path).and_then(|connection| {
+        connection.busy_timeout(Duration::ZERO)?; // the writer never waits for a lock
+        for (table, key) in [("record", "id"), ("origin", "id"), ("block", "first_id"), ("shipped", "one")] {
+            for order in ["ASC", "DESC"] {
+                read(&connection, &format!("SELECT * FROM {table} ORDER BY {key} {order} LIMIT 1"))?;
+            }
+        }
+        read(&connection, "SELECT * FROM logs LIMIT 0")
+    });
+    match result {
+        // Descriptors, locks and memory are not the database's: a query may have them again, and the writer goes on.
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::CannotOpen
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::OutOfMemory
+                )
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn read(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
