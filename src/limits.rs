@@ -337,8 +337,8 @@ pub const STORE_SYNC_ROWS: u64 = 200_000;
 /// Pause between two looks at whether retention or rotation has something to do.
 pub const STORE_MAINTAIN_SECONDS: u64 = 5;
 
-/// Records for which one more slice of housekeeping is done once they are stored: as many as retention deletes in one, so that a
-/// database does not grow while much comes.
+/// Records for which one more slice of housekeeping is done once they are stored: as many as
+/// retention deletes in one, so that a database does not grow while much comes.
 pub const STORE_MAINTAIN_SLICE_ROWS: u64 = SQLITE_BLOCK_ROWS;
 
 /// For so long the clock must have been seen to run evenly before records are deleted for their age: time for a person to
@@ -354,7 +354,8 @@ pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
 /// The write-ahead log is moved into the database once it is larger than this.
 pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
 
-/// With so much in the write-ahead log because a reader holds it, retention waits: what it deletes would only lengthen the log.
+/// With so much in the write-ahead log because a reader holds it, retention waits: what it deletes
+/// would only lengthen the log.
 pub const SQLITE_WAL_BYTES_HELD_MAX: u64 = if cfg!(test) { 1 } else { 4 } * SQLITE_WAL_BYTES_TARGET;
 
 /// Rows that one statement inserts: it costs a fifth less than one each, and more rows gain little.
@@ -404,8 +405,9 @@ pub const SQLITE_INDEX_BESIDE_ROWS_MIN: u64 = 512;
 /// What the counts of a block cost a slice of a query, in rows.
 pub const SQLITE_COUNTS_ROWS: u64 = 64;
 
-/// The row of an origin says up to which id records may have it. It is raised by as much as the origin has been in use, but by no
-/// more than this: so it is rewritten seldom, and an origin does not stay for long after its last record.
+/// The row of an origin says up to which id records may have it. It is raised by as much as the
+/// origin has been in use, but by no more than this: so it is rewritten seldom, and an origin does
+/// not stay for long after its last record.
 pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
 
 /// How long connecting to a PostgreSQL server may take, unless `connect_timeout` says otherwise.
@@ -550,7 +552,8 @@ pub const DELETE_BYTES_MAX: usize = 64 << 10;
 /// How long a deletion looks for names that no record has any more: less than a command waits for an answer.
 pub const DELETE_NAMES_SECONDS_MAX: u64 = 240;
 
-/// Ids of names that it looks for at once, a bit each: 2 MiB. Where a database has more, all records are looked at again for them.
+/// Ids of names that it looks for at once, a bit each: 2 MiB. Where a database has more, all
+/// records are looked at again for them.
 pub const DELETE_NAMES_IDS: i64 = if cfg!(test) { 1 << 10 } else { 1 << 24 };
 
 /// How often a store that fails is asked again before a deletion stops, with a second between.

@@ -42,8 +42,9 @@ pub trait Store: Send + 'static {
     /// Makes what is stored survive a loss of power, and gives the position that does.
     fn sync(&mut self) -> impl Future<Output = Result<RecordId, StoreError>> + Send;
 
-    /// Does one bounded slice of housekeeping (retention, rotation), and tells whether there is more to do at once. What a slice
-    /// writes is synced soon, like records; the store itself keeps what it takes on the way there within bounds.
+    /// Does one bounded slice of housekeeping (retention, rotation), and tells whether there is
+    /// more to do at once. What a slice writes is synced soon, like records; the store itself keeps
+    /// what it takes on the way there within bounds.
     fn maintain(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Deletes records and dead letters in one transaction, which also notes in `logs_deleted` how many; those that are not

@@ -209,7 +209,8 @@ impl<S: Store> Shipper<S> {
         Ok(())
     }
 
-    /// Housekeeping keeps pace with what comes: one slice, and one more for as many records as retention deletes in one.
+    /// Housekeeping keeps pace with what comes: one slice, and one more for as many records as
+    /// retention deletes in one.
     async fn maintain(&mut self, now: Instant, shipped: u64) -> Result<(), StoreError> {
         self.maintain_at = now + Duration::from_secs(STORE_MAINTAIN_SECONDS);
         for _ in 0..=shipped.div_ceil(STORE_MAINTAIN_SLICE_ROWS) {
@@ -338,7 +339,8 @@ impl<S: Store> Shipper<S> {
         Ok(self.chunk.len())
     }
 
-    /// Counts what was written and is not synced yet: records, or a slice of housekeeping, be there no record for hours.
+    /// Counts what was written and is not synced yet: records, or a slice of housekeeping, be there
+    /// no record for hours.
     fn expect_sync(&mut self, rows: u64) {
         if self.unsynced_rows == 0 {
             self.sync_at = Instant::now() + Duration::from_millis(STORE_SYNC_MILLISECONDS);
@@ -540,7 +542,8 @@ mod tests {
         });
     }
 
-    /// Takes any number of records, and always has something to clean up; keeps what it was called for.
+    /// Takes any number of records, and always has something to clean up; keeps what it was called
+    /// for.
     struct Growing {
         calls: Arc<Mutex<Vec<&'static str>>>,
         position: RecordId,

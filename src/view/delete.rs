@@ -533,7 +533,8 @@ struct Unused {
 /// A look for them on its way, and the ids that are yet to be looked at.
 type Looking = (SqliteReader, Unused, Range<RecordId>);
 
-/// Looks at the next records, for the names that it is about or for those with ids from `first` on; nothing if there are none.
+/// Looks at the next records, for the names that it is about or for those with ids from `first` on;
+/// nothing if there are none.
 fn unused_names(
     path: &Path,
     looking: Option<Looking>,

@@ -87,7 +87,8 @@ fn a_corrupted_database_is_replaced_by_moving_it_away() {
     audit::database(&database).check("the database", &keys);
 }
 
-/// As `> logboom.db` in a shell does it: readers fail, while the writer could go on with what it has in memory.
+/// As `> logboom.db` in a shell does it: readers fail, while the writer could go on with what it
+/// has in memory.
 #[test]
 fn a_database_cut_short_under_the_server_is_told_and_replaced() {
     for suffix in ["", "-wal"] {
@@ -120,7 +121,7 @@ fn a_database_cut_short_under_the_server_is_told_and_replaced() {
 }
 
 #[test]
-fn a_database_with_bad_text_goes_on_and_one_without_a_table_is_told() {
+fn a_database_with_bad_text_goes_on_without_a_table_it_tells() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("logboom.db");
     let mut server = Server::start(folder.path());

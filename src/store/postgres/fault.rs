@@ -33,7 +33,8 @@ pub(super) enum Fault {
     Moved(RecordId),
     /// Another process has taken this node's identity.
     Fenced,
-    /// Rows do not arrive in a table, or are not shown; `by` names what may be the cause, as far as that is known.
+    /// Rows do not arrive in a table, or are not shown; `by` names what may be the cause, as far as
+    /// that is known.
     KeptOut { what: String, by: String },
     /// The spool and the database do not fit together.
     Gap { position: RecordId, first_id: RecordId },
@@ -106,7 +107,8 @@ impl Fault {
         })
     }
 
-    /// Row-level security refuses the statement. The server's words may be in any language; the routines have one name.
+    /// Row-level security refuses the statement. The server's words may be in any language; the
+    /// routines have one name.
     fn is_about_row_security(&self) -> bool {
         let Fault::Database(error) = self else { return false };
         error.as_db_error().is_some_and(|refusal| match refusal.routine() {
@@ -226,7 +228,8 @@ fn is_own_class(class: &str) -> bool {
     is_free && !matches!(class, "53" | "54" | "55" | "57" | "58" | "72" | "P0" | "XX")
 }
 
-/// What to do about a refusal that is not about a row. Every code has something: the store waits until its cause is gone.
+/// What to do about a refusal that is not about a row. Every code has something: the store waits
+/// until its cause is gone.
 fn hint_for(code: &SqlState) -> &'static str {
     match code.code() {
         "22003" => {
@@ -301,8 +304,8 @@ fn hint_for_class(class: &str) -> &'static str {
     }
 }
 
-/// What may keep rows out of a table without an error, in words; empty if there is nothing like that. Statements that find
-/// fewer rows than they must ask for it.
+/// What may keep rows out of a table without an error, in words; empty if there is nothing like
+/// that. Statements that find fewer rows than they must ask for it.
 pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Error> {
     let obstacles = "SELECT coalesce(string_agg(what, ', '), '') FROM (
         SELECT format('the trigger %I of %s', tgname, tgrelid::regclass) AS what FROM pg_trigger

@@ -24,7 +24,8 @@ pub(super) async fn take(
     Ok(Some((position as u64, row.try_get(1)?)))
 }
 
-/// Why [`take`] returned nothing: another process has the name, or something keeps the change of `logs_node` out.
+/// Why [`take`] returned nothing: another process has the name, or something keeps the change of
+/// `logs_node` out.
 pub(super) async fn explain_untaken(
     client: &Client,
     node: &str,

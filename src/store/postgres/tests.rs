@@ -328,7 +328,8 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
     }
 }
 
-/// A function for triggers that returns NULL for some messages, and for another one raises an error.
+/// A function for triggers that returns NULL for some messages, and for another one raises an
+/// error.
 const SWALLOW: &str = "CREATE FUNCTION swallow() RETURNS trigger AS 'BEGIN
     IF NEW.message = ''100'' THEN RAISE EXCEPTION ''not this''; END IF;
     IF NEW.message IN (''3'', ''70'', ''200'') THEN RETURN NULL; END IF; RETURN NEW; END' LANGUAGE plpgsql;";

@@ -1,12 +1,14 @@
 //! One transaction a chunk: a COPY of its rows, then the new position.
 //!
-//! Three answers are waited for: that the COPY may begin, how many rows it has written, and what became of everything behind
-//! it. COMMIT is sent together with the statement that moves the position; should that fail, it rolls back.
+//! Three answers are waited for: that the COPY may begin, how many rows it has written, and what
+//! became of everything behind it. COMMIT is sent together with the statement that moves the
+//! position; should that fail, it rolls back.
 //!
-//! The COPY counts the rows that it has written, which leaves out those that a trigger returned NULL for. Every record of a
-//! chunk becomes a row or a dead letter before the position moves: records that vanished are looked for in `logs` by their
-//! ids, and put aside. Where they cannot be told from the others, nothing is committed, and the store says why. What a trigger
-//! deletes after the row was written is deleted by the database's owner, like by any other statement.
+//! The COPY counts the rows that it has written, which leaves out those that a trigger returned
+//! NULL for. Every record of a chunk becomes a row or a dead letter before the position moves:
+//! records that vanished are looked for in `logs` by their ids, and put aside. Where they cannot be
+//! told from the others, nothing is committed, and the store says why. What a trigger deletes after
+//! the row was written is deleted by the database's owner, like by any other statement.
 //!
 //! The position moves from where this process left it, under the epoch of this connection, or the transaction fails. So
 //! whatever an earlier connection, which everybody took for dead, still gets through to the server later is not committed.
@@ -161,8 +163,8 @@ impl Writer {
         if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.position) }
     }
 
-    /// Ends the transaction, and returns why the position could not be changed: it is not where it should be, or something
-    /// keeps the change out.
+    /// Ends the transaction, and returns why the position could not be changed: it is not where it
+    /// should be, or something keeps the change out.
     async fn explain_unmoved(&mut self) -> Result<Fault, Fault> {
         let Session { client, line } = &mut self.session;
         let ours = "SELECT EXISTS (SELECT FROM logs_node WHERE node = $1 AND epoch = $2 AND position = $3)";
@@ -265,8 +267,8 @@ fn about_a_row(error: Error) -> Result<Fault, Fault> {
     if fault.is_about_a_row() { Ok(fault) } else { Err(fault) }
 }
 
-/// Accounts for every record of the chunk, moves the position and commits. `copied` rows were written, for all records that
-/// have no letter yet.
+/// Accounts for every record of the chunk, moves the position and commits. `copied` rows were
+/// written, for all records that have no letter yet.
 async fn settle(
     client: &Client,
     (put_aside, advance): (&Statement, &Statement),
@@ -291,7 +293,8 @@ async fn settle(
     commit(client, advance, moving).await
 }
 
-/// Adds a letter for each record that has none and is not in `logs`: this many, or it cannot be told which ones vanished.
+/// Adds a letter for each record that has none and is not in `logs`: this many, or it cannot be
+/// told which ones vanished.
 async fn find_vanished(
     client: &Client,
     node: &str,
@@ -345,7 +348,8 @@ async fn commit(
     }
 }
 
-/// Copies some rows, and returns how many were written; if one of them is refused it is as if none had been.
+/// Copies some rows, and returns how many were written; if one of them is refused it is as if none
+/// had been.
 async fn copy_between_savepoints(
     client: &Client,
     copy: &Statement,

@@ -1,13 +1,14 @@
 //! Noticing that a file was cut short in place while it was open, and that readers cannot read it.
 //!
-//! The writer would go on with what it has in memory, and what it appends would leave a hole in a file that was cut. So
-//! lengths are compared with what must be there before anything is written, before a sync counts, and by housekeeping:
+//! The writer would go on with what it has in memory, and what it appends would leave a hole in a
+//! file that was cut. So lengths are compared with what must be there before anything is written,
+//! before a sync counts, and by housekeeping:
 //! - the write-ahead log has at least the frames that its index counts;
-//! - the database has at least the pages that it had when the log was last empty or moved as a whole. Only VACUUM makes a
-//!   database smaller, and raises the version of its schema.
+//! - the database has at least the pages that it had when the log was last empty or moved as a
+//!   whole. Only VACUUM makes a database smaller, and raises the version of its schema.
 //!
-//! Housekeeping also reads a few rows over a connection of its own, as every query does: what only the writer has in memory
-//! is missed there.
+//! Housekeeping also reads a few rows over a connection of its own, as every query does: what only
+//! the writer has in memory is missed there.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -86,7 +87,8 @@ impl Database {
         Ok(frames.map_or(0, |frames| frames.written.saturating_sub(frames.moved) * self.page_bytes))
     }
 
-    /// Whether a reader keeps so much in the write-ahead log that more should not be written without need.
+    /// Whether a reader keeps so much in the write-ahead log that more should not be written
+    /// without need.
     pub(super) fn is_log_held(&mut self) -> rusqlite::Result<bool> {
         let bytes = self.unmoved_bytes()?;
         let is_held = bytes > SQLITE_WAL_BYTES_HELD_MAX;
@@ -108,7 +110,8 @@ impl Database {
     }
 }
 
-/// In words, if a file has fewer bytes than it must have. One that is gone, or another one, is not cut.
+/// In words, if a file has fewer bytes than it must have. One that is gone, or another one, is not
+/// cut.
 fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected: u64) -> Option<String> {
     let data = std::fs::metadata(path).ok().filter(|data| Some((data.dev(), data.ino())) == identity)?;
     let bytes = data.len();
@@ -116,7 +119,8 @@ fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected:
         .then(|| format!("{file} was cut short while it was open: it has {bytes} bytes of {expected}"))
 }
 
-/// Reads the ends of each table as a query does. What is damaged in between is found by whoever reads it.
+/// Reads the ends of each table as a query does. What is damaged in between is found by whoever
+/// reads it.
 pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
     let result = schema::open_read_only(path).and_then(|connection| {
         connection.busy_timeout(Duration::ZERO)?; // the writer never waits for a lock
@@ -128,7 +132,8 @@ pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
         read(&connection, "SELECT * FROM logs LIMIT 0")
     });
     match result {
-        // Descriptors, locks and memory are not the database's: a query may have them again, and the writer goes on.
+        // Descriptors, locks and memory are not the database's: a query may have them again, and
+        // the writer goes on.
         Err(error)
             if matches!(
                 error.sqlite_error_code(),

@@ -99,7 +99,8 @@ impl<'c, 'a> Rows<'c, 'a> {
         Ok(())
     }
 
-    /// Puts those of the rows aside that a trigger's `RAISE(IGNORE)` has kept out; the others are there.
+    /// Puts those of the rows aside that a trigger's `RAISE(IGNORE)` has kept out; the others are
+    /// there.
     fn put_missing_aside(&mut self) -> rusqlite::Result<()> {
         let reason = vanished(self.connection)?;
         let mut is_there =

@@ -57,7 +57,8 @@ pub struct SqliteStore {
     damage: Option<Damage>,
 }
 
-/// A file that was cut short. It is not opened again: what is written into it would hide what is missing.
+/// A file that was cut short. It is not opened again: what is written into it would hide what is
+/// missing.
 struct Damage {
     /// Of the database. Once another file is at the path, all is well.
     identity: Option<(u64, u64)>,
@@ -113,8 +114,8 @@ impl SqliteStore {
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
     }
 
-    /// Fails, and has the database opened anew, when someone took a file away under the open connection, or cut it short: what
-    /// that writes is on its way to nowhere.
+    /// Fails, and has the database opened anew, when someone took a file away under the open
+    /// connection, or cut it short: what that writes is on its way to nowhere.
     fn check_files(&mut self) -> Result<(), StoreError> {
         let Some(database) = &self.database else { return Ok(()) };
         if database.identity != identity(&self.path) {
@@ -366,7 +367,8 @@ fn io_error(error: &io::Error) -> rusqlite::Error {
     )
 }
 
-/// What a person needs to know about an error of the database. Every error has a hint: the store waits until its cause is gone.
+/// What a person needs to know about an error of the database. Every error has a hint: the store
+/// waits until its cause is gone.
 pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
     let what = format!("the database {} does not take records: {error}", path.display());
     let hint = match error.sqlite_error_code() {

@@ -50,8 +50,9 @@ impl Origins {
         Ok(interned.id)
     }
 
-    /// Finds or makes the row, and extends its use beyond this record: at first to the end of the record's block, so that an
-    /// origin that does not come again goes with its block; then for as long again as the origin has been in use.
+    /// Finds or makes the row, and extends its use beyond this record: at first to the end of the
+    /// record's block, so that an origin that does not come again goes with its block; then for as
+    /// long again as the origin has been in use.
     #[cold]
     fn look_up(
         &mut self,

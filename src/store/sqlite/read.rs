@@ -42,7 +42,8 @@ const COLUMNS: [(&str, Fields, &str); 17] = [
     ("r.attributes", Fields::ATTRIBUTES, "NULL"),
 ];
 
-/// A set of origins whose ids lie in a range: a bit for each id of it, for there may be as many origins as records.
+/// A set of origins whose ids lie in a range: a bit for each id of it, for there may be as many
+/// origins as records.
 #[derive(Debug)]
 pub struct OriginIds {
     range: Range<i64>,
@@ -220,7 +221,8 @@ impl SqliteReader {
         self.connection.query_row("SELECT position FROM shipped", [], |row| Ok(row.get::<_, i64>(0)? as u64))
     }
 
-    /// The origins with ids from `from` on, as many as are looked at together; nothing if there are none.
+    /// The origins with ids from `from` on, as many as are looked at together; nothing if there are
+    /// none.
     pub fn origins(&self, from: i64) -> rusqlite::Result<Option<OriginIds>> {
         // (SQLite never gives the last id of all.)
         let first = "SELECT min(id) FROM origin WHERE id >= ? AND id < 9223372036854775807";
@@ -264,8 +266,8 @@ impl SqliteReader {
     }
 }
 
-/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells whether it had all. A
-/// damaged row ends it.
+/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells
+/// whether it had all. A damaged row ends it.
 pub(super) fn each_from(
     connection: &Connection,
     first: RecordId,
@@ -287,8 +289,8 @@ pub(super) fn each_from(
     Ok(true)
 }
 
-/// A text, up to where a damaged disk or another program has left what is no UTF-8: one such record keeps no query from the
-/// others.
+/// A text, up to where a damaged disk or another program has left what is no UTF-8: one such record
+/// keeps no query from the others.
 fn valid_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_else(|error| {
         let (valid, _) = bytes.split_at(error.valid_up_to());

@@ -32,7 +32,8 @@ impl Database {
             return Ok(false);
         }
         let Some(oldest) = blocks::oldest(&self.connection, i64::MAX)? else { return Ok(false) };
-        // What no record needs any more goes first: room that it gives back need not be taken from records.
+        // What no record needs any more goes first: room that it gives back need not be taken from
+        // records.
         if origins::delete_unused(&self.connection, oldest.first_id)? > 0 {
             return Ok(true);
         }

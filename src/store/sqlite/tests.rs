@@ -760,7 +760,7 @@ fn a_damaged_copy_is_told_from_a_whole_one() {
 
 /// As many origins as records, and a bound that all of them do not fit into.
 #[test]
-fn retention_by_size_frees_origins_before_it_deletes_more_records() {
+fn retention_by_size_frees_origins_before_more_records() {
     const BYTES_MAX: u64 = 6 << 20;
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: None, bytes: Some(BYTES_MAX) });

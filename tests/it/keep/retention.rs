@@ -29,7 +29,8 @@ fn noise_goes_and_the_rest_stays_in_sqlite() {
     kept.check_accounts();
 }
 
-/// Deleting every other record rewrites all pages, 40 MB of them; no record comes meanwhile, or later.
+/// Deleting every other record rewrites all pages, 40 MB of them; no record comes meanwhile, or
+/// later.
 #[test]
 fn the_write_ahead_log_of_an_idle_server_stays_small() {
     const RECORDS: usize = 40 * 1024;

@@ -323,7 +323,8 @@ fn a_trigger_that_raises_puts_its_records_aside() {
     assert_eq!(stored, subject.keys);
 }
 
-/// What is done to the tables, as the role that owns them; what the store says then; and how it is undone.
+/// What is done to the tables, as the role that owns them; what the store says then; and how it is
+/// undone.
 const OBSTACLES: &[(&str, &[&str], &str)] = &[
     (
         "ALTER TABLE logs_node ENABLE ROW LEVEL SECURITY; ALTER TABLE logs_node FORCE ROW LEVEL SECURITY",
