@@ -255,6 +255,11 @@ impl Open {
         self.refusal.take_if(|(refusal, _)| refusal.may_pass());
     }
 
+    /// The files are where they were.
+    pub(super) fn admit_if_failing(&mut self) {
+        self.refusal.take_if(|(refusal, _)| matches!(refusal, AppendError::Failing(_)));
+    }
+
     /// A full spool has room again.
     pub(super) fn admit_if_full(&mut self) {
         self.refusal.take_if(|(refusal, _)| matches!(refusal, AppendError::Full(_)));

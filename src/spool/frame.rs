@@ -189,7 +189,7 @@ fn read_frame_by(
 }
 
 /// Finds the next place at or after `offset` where a whole frame with this salt stands: the way past damage. A frame whose
-/// ids do not lie below `end_id` does not count: it belongs to a commit that failed.
+/// ids do not all lie below `end_id` does not count: it belongs to a commit that failed.
 pub(super) fn find_frame(
     file: &dyn DiskFile,
     salt: u64,
@@ -206,7 +206,7 @@ pub(super) fn find_frame(
                 let candidate = offset + place as u64 * ALIGNMENT;
                 payload.clear();
                 if let Some(header) = read_frame(file, salt, candidate, &mut payload)?
-                    && header.first_id < end_id
+                    && header.end_id() <= end_id
                 {
                     return Ok(Some((candidate, header)));
                 }

@@ -28,6 +28,15 @@ pub struct Reader {
     bytes: u64,
 }
 
+/// A place in the spool where a frame should be.
+#[derive(Clone)]
+struct FramePlace {
+    segment: Segment,
+    offset: u64,
+    /// The id that all frames of the segment lie below, as far as they count.
+    end_id: RecordId,
+}
+
 /// Consecutive records as they stand in the spool.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
@@ -159,7 +168,8 @@ impl Reader {
 
     /// Adds the next frame to the chunk; `false` when the chunk has to end before it.
     fn read_frame(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
-        let Some((segment, offset)) = self.find_place() else { return Ok(false) };
+        let Some(place) = self.find_place() else { return Ok(false) };
+        let FramePlace { segment, offset, end_id } = place.clone();
         let start = chunk.bytes.len();
         let salt = segment.header.salt;
         let header = match frame::read_frame_strictly(&*segment.file, salt, offset, &mut chunk.bytes) {
@@ -168,7 +178,10 @@ impl Reader {
             }
             result => result?,
         };
-        let Some(header) = header else { return self.step_over(segment, offset, chunk) };
+        let Some(header) = header.filter(|header| header.end_id() <= end_id) else {
+            chunk.bytes.truncate(start);
+            return self.step_over(place, chunk);
+        };
         let next_place = (segment.clone(), offset + header.size());
         if header.end_id() <= self.position {
             chunk.bytes.truncate(start);
@@ -214,10 +227,8 @@ impl Reader {
     }
 
     /// No whole frame stands where one should be: the segment ends, or is damaged.
-    fn step_over(&mut self, segment: Segment, offset: u64, chunk: &mut Chunk) -> io::Result<bool> {
-        let durable_id = self.spool.durable_id(); // first: what becomes durable from here on may be in a new segment
-        let following = lock(&self.spool.segments).following(segment.header.first_id).cloned();
-        let end_id = following.as_ref().map_or(durable_id, |next| next.header.first_id);
+    fn step_over(&mut self, place: FramePlace, chunk: &mut Chunk) -> io::Result<bool> {
+        let FramePlace { segment, offset, end_id } = place;
         if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, end_id)? {
             if found > offset {
                 self.spool.quarantine(&segment, offset, found);
@@ -233,20 +244,23 @@ impl Reader {
             self.spool.quarantine(&segment, offset, segment.bytes());
             self.lose_until(end_id, chunk);
         }
-        self.place = Some(match following {
-            Some(next) => (next, SEGMENT_HEADER_BYTES as u64),
-            None => (segment, offset),
-        });
+        self.place = Some((segment, offset));
         Ok(!chunk.is_empty() || self.pending() > 0)
     }
 
-    /// The segment that holds the position, and where to look in it. The place that is remembered counts as long as that
-    /// segment is the one to read: the next one may have begun before its end, after a commit that failed.
-    fn find_place(&mut self) -> Option<(Segment, u64)> {
+    /// Where to look for the position. The place that is remembered counts as long as its segment is the one that holds the
+    /// position: the next one may have begun before its end, after a commit that failed.
+    fn find_place(&mut self) -> Option<FramePlace> {
+        let durable_id = self.spool.durable_id(); // first: what becomes durable from here on may be in a new segment
         let segments = lock(&self.spool.segments);
-        let segment = segments.holding(self.position)?;
+        let segment = segments.holding(self.position)?.clone();
         let known = self.place.take().filter(|(known, _)| known.header == segment.header);
-        Some((segment.clone(), known.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset)))
+        let following = segments.following(segment.header.first_id);
+        Some(FramePlace {
+            offset: known.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset),
+            end_id: following.map_or(durable_id, |next| next.header.first_id),
+            segment,
+        })
     }
 
     /// Goes on at an id beyond the position, with a chunk that is empty still.

@@ -94,11 +94,12 @@ impl Spectator {
         let (mut start, mut end) = (place, place);
         let mut passed = 0;
         while chunk.bytes.len() < bytes && passed < bytes as u64 && end.id < self.durable_id() {
-            let Some((segment, offset)) = self.find(end) else { break };
+            let Some((segment, offset, end_id)) = self.find(end) else { break };
             let before = chunk.bytes.len();
             let header = frame::read_frame(&*segment.file, segment.header.salt, offset, &mut chunk.bytes)?;
-            let Some(header) = header else {
-                if !chunk.is_empty() || !self.step_over(&segment, offset, &mut end)? {
+            let Some(header) = header.filter(|header| header.end_id() <= end_id) else {
+                chunk.bytes.truncate(before);
+                if !chunk.is_empty() || !self.step_over(&segment, offset, end_id, &mut end)? {
                     break;
                 }
                 chunk.clear(end.id);
@@ -130,21 +131,27 @@ impl Spectator {
         Ok(Span { start, end })
     }
 
-    /// The segment that holds the id now, and where to look in it.
-    fn find(&self, place: Place) -> Option<(Segment, u64)> {
+    /// The segment that holds the id now, where to look in it, and the id that its frames lie below.
+    fn find(&self, place: Place) -> Option<(Segment, u64, RecordId)> {
+        let durable_id = self.durable_id(); // first: what becomes durable from here on may be in a new segment
         let segments = lock(&self.spool.segments);
         let segment = segments.holding(place.id)?;
         let offset = place.frame.filter(|(first_id, _)| *first_id == segment.header.first_id);
-        Some((segment.clone(), offset.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset)))
+        let following = segments.following(segment.header.first_id);
+        let end_id = following.map_or(durable_id, |next| next.header.first_id);
+        Some((segment.clone(), offset.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset), end_id))
     }
 
     /// No whole frame stands where one should be: there is damage, or the segment was given up since it was found. Says
     /// whether there is another place to go on at.
-    fn step_over(&self, segment: &Segment, offset: u64, place: &mut Place) -> io::Result<bool> {
+    fn step_over(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        go_on_at: RecordId,
+        place: &mut Place,
+    ) -> io::Result<bool> {
         let first_id = segment.header.first_id;
-        let durable_id = self.durable_id(); // first: what becomes durable from here on may be in a new segment
-        let following = lock(&self.spool.segments).following(first_id).map(|next| next.header.first_id);
-        let go_on_at = following.unwrap_or(durable_id);
         if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, go_on_at)? {
             place.frame = Some((first_id, found));
             return Ok(true);

@@ -910,7 +910,7 @@ fn segments_removed_while_idle_are_copied_from_the_open_files() {
 }
 
 #[test]
-fn segment_replaced_by_another_file_is_copied_and_that_set_aside() {
+fn segment_replaced_by_another_file_is_copied_and_put_back() {
     let disk = CruelDisk::new(1);
     let harness = Harness::open(disk.handle(), 1);
     fill(&harness, 1, 100);

@@ -399,7 +399,7 @@ impl Writer {
     /// After a frame found no space: looks whether zeros in its place do, so that the server is ready again before somebody sends.
     fn try_again(&mut self, segment: &Segment) {
         if self.refused_bytes == 0 {
-            return;
+            return lock(&self.spool.open).admit_if_failing(); // its file could not be found, and now it is
         }
         let zeros = vec![0; self.refused_bytes];
         let written = segment.file.write_at(&zeros, self.end);

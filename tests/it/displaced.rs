@@ -268,7 +268,7 @@ fn obstacles(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn store_that_is_no_regular_file_is_told_and_the_stop_does_not_wait() {
+fn store_that_is_no_regular_file_does_not_hold_up_the_stop() {
     let above = TempDir::new().unwrap();
     for (number, path) in obstacles(above.path()).iter().enumerate() {
         for kind in ["file", "sqlite"] {

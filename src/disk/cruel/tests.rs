@@ -113,6 +113,27 @@ fn the_number_of_a_removed_file_is_given_again_once_nobody_has_it_open() {
 }
 
 #[test]
+fn file_removed_or_replaced_by_others_stays_readable_while_open() {
+    for crash in [Crash::Kill, Crash::Power, Crash::PowerAndCache] {
+        for replaced in [false, true] {
+            let disk = CruelDisk::new(1);
+            let file = written(&disk);
+            let stat = file.stat().unwrap();
+            if replaced {
+                disk.others_replace("file", &[3]);
+            } else {
+                disk.others_remove("file");
+            }
+            assert!(!disk.holds("file", stat));
+            assert_eq!(disk.handle().stat("file").unwrap().is_some(), replaced);
+            assert_eq!(file.read_at(&mut [0; 2000], 0).unwrap(), 2000);
+            disk.restart(crash);
+            assert_eq!(disk.names(), if replaced { vec!["file".to_owned()] } else { vec![] });
+        }
+    }
+}
+
+#[test]
 fn an_unreadable_page_heals_when_it_is_written() {
     let disk = CruelDisk::new(1);
     let file = written(&disk);
