@@ -260,8 +260,9 @@ pub const HTTP_PEEK_BYTES: usize = 4 << 10;
 /// How long a request head may take to arrive once the connection has sent something, or an idle connection stays open.
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 60;
 
-/// A client that has taken nothing for this long, though there was something to send, loses its connection. The same as for tails.
-pub const HTTP_WRITE_STALL_SECONDS_MAX: u64 = TAIL_STALL_SECONDS_MAX;
+/// A client that has taken nothing for this long, though there was something to send, loses its connection. Answers that have limits
+/// of their own (tails, records) reach those first, and say so in the log.
+pub const HTTP_WRITE_STALL_SECONDS_MAX: u64 = 45;
 
 /// While others wait for what a client holds, the client may keep the server waiting this long. A packet that is lost twice comes
 /// within.
@@ -780,4 +781,7 @@ const _: () = assert!(BATCH_BYTES_MAX as u64 + 1024 <= SPOOL_SEGMENT_BYTES_MIN);
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);
+const _: () = assert!(TAIL_STALL_SECONDS_MAX < HTTP_WRITE_STALL_SECONDS_MAX);
+const _: () =
+    assert!(SQL_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX && DELETE_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_BYTES + IMPORT_BATCH_RECORDS * 72 <= BATCH_BYTES_TARGET);

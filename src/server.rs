@@ -326,7 +326,14 @@ async fn read_body(
         }
         Err(failure) => failure,
     };
-    let mut answer = problem(failure.status(), "the body was not taken", &failure.to_string(), None);
+    let hint = match failure {
+        http::Failure::TooLarge(..) => {
+            "the body of such a request is a statement or a query, and little else"
+        }
+        http::Failure::Slow => "send the body without pauses",
+        _ => "try again",
+    };
+    let mut answer = problem(failure.status(), "the body was not taken", &failure.to_string(), Some(hint));
     if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -65,7 +65,9 @@ pub(super) struct Head {
 impl Head {
     /// A head that begins with what was read before.
     pub(super) fn new(heads: &Arc<Heads>, rest: &[u8]) -> Head {
-        let bytes = rest.to_vec();
+        // A request may have empty lines before it.
+        let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let bytes = rest[empty..].to_vec();
         let mut charge = Charge { heads: Arc::clone(heads), bytes: 0 };
         charge.set(bytes.capacity());
         Head { bytes, charge }
@@ -95,7 +97,7 @@ impl Head {
 
     fn judge(&mut self, stream: &Stream, window: &[u8], peeked: usize) -> Look {
         if self.is_empty() {
-            // A request may have empty lines before it, which take no memory.
+            // Empty lines take no memory.
             let empty = window.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if empty > 0 {
                 return match stream.try_read(&mut Vec::with_capacity(empty)) {

@@ -247,7 +247,6 @@ pub async fn read_whole(
     bounds: &Bounds,
     slots: Option<&Slots>,
 ) -> Result<Vec<u8>, Failure> {
-    debug_assert!(bytes_max as u64 <= BODY_SMALL_BYTES_MAX);
     let mut body = Body::new(body, slots);
     let read = async {
         let (mut bytes, mut share) = (Vec::new(), None);

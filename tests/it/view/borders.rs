@@ -92,7 +92,11 @@ fn numbers_go_to_their_borders_and_no_further() {
         let takes_range = !place.contains("trace") && !place.contains("context");
         let ask = |value: &str| {
             let range = if takes_range { vec![until] } else { vec![] };
-            both.answer(&format!("/api/v1/{place}"), &[&range[..], &[(name, value)]].concat()).status
+            let (place, parameters) = (format!("/api/v1/{place}"), [&range[..], &[(name, value)]].concat());
+            if (name, value) == ("seconds", "1") {
+                return both.status(&place, &parameters); // a busy machine may not find everything in a second
+            }
+            both.answer(&place, &parameters).status
         };
         for value in ["1", "18446744073709551615"] {
             assert_eq!(ask(value), 200, "{place} {name}={value}");

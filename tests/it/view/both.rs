@@ -53,6 +53,14 @@ impl Both {
         one
     }
 
+    /// The status with which both answer, perhaps with different documents.
+    pub fn status(&self, place: &str, parameters: &[(&str, &str)]) -> u16 {
+        let place = path(place, parameters);
+        let [one, other] = [&self.sqlite, &self.postgres].map(|server| server.get(&place));
+        assert_eq!(one.status, other.status, "{place}: {} {}", one.text(), other.text());
+        one.status
+    }
+
     /// The document with which both answer.
     pub fn get(&self, place: &str, parameters: &[(&str, &str)]) -> Value {
         let answer = self.answer(place, parameters);
