@@ -489,6 +489,19 @@ pub const PASSFILE_BYTES_MAX: u64 = 1 << 20;
 /// How long a store may take to tell its position before the server starts without it.
 pub const STORE_START_SECONDS_MAX: u64 = 5;
 
+/// The file in which a data folder remembers the stores that it has claimed: far more than the entries below take.
+pub const CLAIMS_BYTES_MAX: u64 = 1 << 20;
+
+/// Databases that a data folder remembers; the one claimed longest ago is forgotten first, and must then be adopted by hand.
+pub const CLAIMED_DATABASES_MAX: usize = 64;
+
+/// Claims that a data folder remembers of one database: an older state of the database (a backup, a standby) is recognised as this
+/// folder's if its claim is one of them. A server that restarts daily goes back by eight months.
+pub const CLAIMS_PER_DATABASE_MAX: usize = 256;
+
+/// Ended claims that PostgreSQL keeps of each node, so that a data folder that lost its name can go on under another one.
+pub const POSTGRES_ENDED_CLAIMS_MAX: i64 = 256;
+
 /// Width and precision of one value in a line of a log file: what is wider is a slip of the keyboard.
 pub const LINE_FORMAT_WIDTH_MAX: usize = 1000;
 

@@ -57,14 +57,17 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;
-    let mut stores = Stores::new(&config.stores, &data_dir, threads)?;
+    let claims = data_dir.claims(&config.stores)?;
+    let mut stores = Stores::new(&config.stores, &data_dir, &claims, threads)?;
 
     let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
     let disk = data_dir.spool_folder().map_err(|error| cannot_open().because(error))?;
-    let floor = stores.furthest_position().await;
+    let floor = stores.claim().await;
     let (spool, writer) =
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
+    claims.watch(&spool);
+    stores.note_unclaimed(&claims, spool.durable_id()).map_err(|error| data_dir.cannot_remember(error))?;
     // The writer, and behind it the shippers.
     let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {

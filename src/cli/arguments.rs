@@ -116,6 +116,15 @@ Examples:
   logboom backup /backup/logboom.db --data-dir /var/lib/logboom
   logboom restore /backup/logboom.db --data-dir /var/lib/new";
 
+const ADOPT_EXAMPLES: &str = "\
+A store belongs to the data folder that ships into it. This gives it to another one: if the data folder was lost, or the database was \
+moved here from another machine, or its position was damaged (it is then taken from the records). The start refuses if \
+the spool has records that would be skipped by that.
+
+Examples:
+  logboom store adopt sqlite --data-dir /var/lib/logboom
+  logboom store adopt postgres";
+
 const EXPORT_EXAMPLES: &str = "\
 Examples:
   logboom export --since 2026-11-01 --until 2026-12-01 -o november.ndjson.zst
@@ -133,7 +142,7 @@ pub(super) fn command() -> Command {
         .max_term_width(110)
         .subcommands([serve(), query(), tail(), stats(), sql(), status()])
         .subcommands([delete(), backup(), restore(), export(), import()])
-        .subcommands([check_config(), schema(), spool(), completions(), man()])
+        .subcommands([check_config(), schema(), spool(), store(), completions(), man()])
 }
 
 fn serve() -> Command {
@@ -360,6 +369,21 @@ fn spool() -> Command {
         .subcommand(Command::new("verify").about("Reads all of it and checks every checksum").arg(data_dir()))
 }
 
+fn store() -> Command {
+    Command::new("store")
+        .about("Changes which data folder a store belongs to")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            Command::new("adopt")
+                .about("Has the next start take a store as it is, once, and go on from its position; no server may run there")
+                .after_help(ADOPT_EXAMPLES)
+                .arg(Arg::new("name").value_name("NAME").required(true).help("The name of the store in the configuration"))
+                .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>)),
+        )
+}
+
 fn completions() -> Command {
     Command::new("completions")
         .about("Prints what a shell needs to complete this program's commands and flags")
@@ -469,6 +493,7 @@ mod tests {
             ["logboom", "query", "--format=xml"],
             ["logboom", "serve", "--data-dri=x"],
             ["logboom", "spool", "repair"],
+            ["logboom", "store", "adopt"],
         ] {
             assert!(message(&words).use_stderr(), "{words:?}");
         }
@@ -485,7 +510,7 @@ mod tests {
             |line: &&str| line.starts_with("  logboom ") && !line.contains("sql") && !line.contains("  what");
         let plain_texts =
             [SERVE_EXAMPLES, QUERY_EXAMPLES, TAIL_EXAMPLES, STATS_EXAMPLES, COMPLETIONS_EXAMPLES];
-        let keeping = [DELETE_EXAMPLES, BACKUP_EXAMPLES, EXPORT_EXAMPLES];
+        let keeping = [DELETE_EXAMPLES, BACKUP_EXAMPLES, ADOPT_EXAMPLES, EXPORT_EXAMPLES];
         for line in plain_texts.iter().chain(&keeping).flat_map(|text| text.lines()).filter(plain) {
             let line = line.split(" > ").next().unwrap();
             assert!(line.len() < 80, "{line}");

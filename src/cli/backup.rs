@@ -23,6 +23,7 @@ use crate::limits::{BACKUP_SPOOL_SECONDS_MAX, BACKUP_WAIT_MILLISECONDS, COPY_PIE
 use crate::pipeline::DataDir;
 use crate::record::RecordId;
 use crate::spool;
+use crate::store::DEFAULT_DATABASE;
 use crate::store::sqlite::backup::{self, BackupError, Figures};
 
 /// Copies the database of a data folder, and checks the copy.
@@ -84,7 +85,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let to = data_dir.join(DATABASE);
     let failed = || Failure::new(format!("cannot restore {} to {}", from.display(), to.display()));
     let expected = backup::verify(&from).map_err(|error| told(failed(), error))?;
-    let _held = DataDir::open(&data_dir)?; // no server runs there meanwhile
+    let held = DataDir::open(&data_dir)?; // no server runs there meanwhile
     for path in ["", "-wal", "-shm", "-journal"].map(|suffix| beside(&to, suffix)) {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(failed()
@@ -96,6 +97,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     copy(&from, &draft.file).map_err(|error| failed().because(error))?;
     let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
+    held.adopt(DEFAULT_DATABASE)?; // the backup may be that of another data folder
     draft.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "restored", &figures, &to).map_err(output::failed)?;
     output.finish()

@@ -1,7 +1,7 @@
 //! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
 //!
 //! `query`, `tail`, `stats`, `sql`, `status`, `delete`, `export` and `import` ask a running server over HTTP; `serve` is that server.
-//! `backup` and `restore` work on the files of one.
+//! `backup`, `restore` and `store` work on the files of one.
 
 mod arguments;
 mod backup;
@@ -31,6 +31,7 @@ mod spool;
 mod sql;
 mod stats;
 mod status;
+mod store;
 mod table;
 mod tail;
 mod terminal;
@@ -103,6 +104,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "import" => import::import(matches, &mut Output::stdout(matches)),
         "check-config" => check_config::run(matches, &mut Output::stdout(matches)),
         "spool" => read_spool(matches),
+        "store" => change_store(matches),
         "completions" => documents::print_completions(matches, &mut Output::stdout(matches)),
         "man" => documents::write_manual(matches),
         "schema" => print_schema(matches, &mut Output::stdout(matches)),
@@ -115,6 +117,13 @@ fn serve(matches: &ArgMatches) -> Result<(), Failure> {
     let file = matches.get_one::<String>("config").map(OsString::from).or_else(variable);
     let loaded = config::load(file.as_deref().map(Path::new), std::env::vars_os(), config::flags(matches))?;
     crate::pipeline::run(&loaded.config)
+}
+
+fn change_store(matches: &ArgMatches) -> Result<(), Failure> {
+    match matches.subcommand() {
+        Some(("adopt", matches)) => store::adopt(matches, &mut Output::stdout(matches)),
+        _ => Err(Failure::usage("no command").hint("logboom store --help lists them")),
+    }
 }
 
 /// For those who make tables by hand; there is one kind of store whose tables somebody else may have to make.

@@ -34,7 +34,7 @@ pub(crate) use options::DATA_DIR;
 pub use reference::text as reference;
 pub use shape::duration;
 pub use spool::{SpoolConfig, WhenFull};
-pub use store::{StoreConfig, StoreUrl};
+pub use store::{StoreConfig, StoreUrl, is_store_name};
 pub use values::Values;
 
 /// Everything that can be set; `options` says what each is for.

@@ -155,11 +155,13 @@ impl fmt::Display for StoreUrl {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
+    if is_store_name(text) { Ok(text.into()) } else { Err("is not a name".into()) }
+}
+
+/// Whether a store can have this name.
+pub fn is_store_name(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if text.is_empty() || text.len() > STORE_NAME_BYTES_MAX || !text.bytes().all(is_fine) {
-        return Err("is not a name".into());
-    }
-    Ok(text.into())
+    !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)
 }
 
 /// All stores: those of `store`, or else of the `[[store]]` tables, and that of `log_file`.

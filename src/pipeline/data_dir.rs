@@ -6,9 +6,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::config::StoreConfig;
 use crate::disk::{Folder, FolderLock, check_regular, create_folder, keep_name};
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
+use crate::spool::inspect;
+use crate::store::{self, Claims};
 
 /// A data folder that this process holds.
 pub(crate) struct DataDir {
@@ -44,6 +47,44 @@ impl DataDir {
     /// The spool's folder, created when it is not there.
     pub(super) fn spool_folder(&self) -> io::Result<Folder> {
         Ok(Folder::open(&self.spool())?.under_lock(Arc::clone(&self.lock)))
+    }
+
+    /// What the folder remembers of the stores that it ships into, and what its spool holds.
+    pub(super) fn claims(&self, stores: &[StoreConfig]) -> Result<Arc<Claims>, Failure> {
+        let spool = self.spool();
+        let spool = match spool.is_dir() {
+            true => Folder::open_read_only(&spool).and_then(|disk| inspect::extent(&disk)),
+            false => Ok(None),
+        };
+        let spool = spool.map_err(|error| {
+            Failure::new(format!("cannot open the spool in {}", self.spool().display())).because(error)
+        })?;
+        let names = stores.iter().map(|store| store.name.clone()).collect();
+        let disk = Folder::open(&self.path).map_err(|error| self.cannot_remember(error))?;
+        let claims =
+            Claims::open(Arc::new(disk), spool, names).map_err(|error| self.cannot_remember(error))?;
+        for name in claims.adoptions_of_others() {
+            tracing::warn!(store = name, "a store that is to be adopted is not in the configuration");
+        }
+        Ok(claims)
+    }
+
+    /// Has the next start take a store as it is; see [`store::adopt`].
+    pub(crate) fn adopt(&self, store: &str) -> Result<(), Failure> {
+        let disk = Folder::open(&self.path).map_err(|error| self.cannot_remember(error))?;
+        store::adopt(&disk, store).map_err(|error| self.cannot_remember(error))
+    }
+
+    pub(super) fn cannot_remember(&self, error: io::Error) -> Failure {
+        Failure::new(format!("cannot use {}", self.path.join("claims").display())).because(error).hint(
+            "it holds which stores are this data folder's; if it is lost for good, remove it and have each store adopted: `logboom store \
+             adopt NAME`",
+        )
+    }
+
+    /// Where the default database is.
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("logboom.db")
     }
 
     /// The name of this folder among all that write into one database: random, made once, and kept in the file `node`.

@@ -1,5 +1,7 @@
 //! The configured stores: each with a shipper and a pace of its own.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use crate::spool::Spool;
 use crate::store::file::{FileOptions, FileStore, LineFormat};
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Database, Flush, Progress, Retention, Shipper, Store};
+use crate::store::{Claimant, Claims, Database, Flush, Progress, Retention, Shipper, Store};
 
 /// All stores, before and while they ship.
 pub(super) struct Stores {
@@ -27,6 +29,17 @@ pub(super) struct Stores {
     databases: Vec<(Arc<Progress>, Database)>,
     /// Set to have a log file reopened.
     reopen: Vec<Arc<AtomicBool>>,
+    /// The names of the stores that were not claimed at the start.
+    unclaimed: Vec<String>,
+}
+
+/// Whether two paths lead to one place; what is not there yet is in the same folder under the same name.
+fn is_same_file(one: &Path, two: &Path) -> bool {
+    let folders = one
+        .parent()
+        .zip(two.parent())
+        .map(|folders| (std::fs::canonicalize(folders.0).ok(), std::fs::canonicalize(folders.1).ok()));
+    one.file_name() == two.file_name() && folders.is_some_and(|(one, two)| one.is_some() && one == two)
 }
 
 struct Configured {
@@ -45,18 +58,22 @@ impl Stores {
     pub(super) fn new(
         configs: &[StoreConfig],
         data_dir: &DataDir,
+        claims: &Arc<Claims>,
         threads: Threads,
     ) -> Result<Stores, Failure> {
+        let node = data_dir.node()?;
         let mut stores = Stores {
             threads,
             waiting: Vec::new(),
             progress: Vec::new(),
             databases: Vec::new(),
             reopen: Vec::new(),
+            unclaimed: Vec::new(),
         };
         for config in configs {
             let progress = Progress::new(&config.name, config.url.kind());
-            let store = stores.open(config, data_dir, &progress)?;
+            let claimant = Claimant::new(claims, &config.name, config.node.as_deref().unwrap_or(&node));
+            let store = stores.open(config, data_dir, claimant, &progress)?;
             let flush = Flush {
                 rows: config.flush_rows as u64,
                 bytes: config.flush_bytes as u64,
@@ -72,13 +89,17 @@ impl Stores {
         &mut self,
         config: &StoreConfig,
         data_dir: &DataDir,
+        claimant: Claimant,
         progress: &Arc<Progress>,
     ) -> Result<AnyStore, Failure> {
         let retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
         match &config.url {
             StoreUrl::Sqlite(path) => {
                 self.databases.push((Arc::clone(progress), Database::Sqlite(path.clone())));
+                let is_default = is_same_file(path, &data_dir.database());
+                let claimant = if is_default { claimant.of_default_database() } else { claimant };
                 let store = SqliteStore::new(path.clone(), retention)
+                    .with_claimant(claimant)
                     .with_threads(self.threads)
                     .with_services(&config.retention);
                 Ok(AnyStore::Sqlite(Box::new(store)))
@@ -94,16 +115,18 @@ impl Stores {
                     rotate_bytes: config.rotate_bytes,
                     rotate_daily: config.rotate_daily,
                     rotate_keep: config.rotate_keep,
-                });
+                })
+                .with_claimant(claimant);
                 self.reopen.push(store.reopen_handle());
                 Ok(AnyStore::File(Box::new(store)))
             }
             StoreUrl::Postgres(url) => {
-                let node = config.node.clone().map_or_else(|| data_dir.node(), Ok)?;
+                let node = claimant.node().to_owned();
                 let variable = |name: &str| std::env::var(name).ok();
                 let store = PostgresStore::new(url, variable, &node, retention).map_err(|error| {
                     Failure::usage(format!("the store {} cannot be reached", config.name)).because(error)
                 })?;
+                let store = store.with_claimant(claimant);
                 tracing::info!(store = config.name, node, "writing as this node");
                 self.databases.push((Arc::clone(progress), Database::Postgres(store.database())));
                 Ok(AnyStore::Postgres(Box::new(store.with_services(&config.retention))))
@@ -111,10 +134,10 @@ impl Stores {
         }
     }
 
-    /// The furthest position of the stores that can be asked now: ids go on from there.
-    pub(super) async fn furthest_position(&mut self) -> RecordId {
+    /// Claims all stores that can be asked now, and returns the furthest position of those that are this folder's: ids go on from there.
+    pub(super) async fn claim(&mut self) -> RecordId {
         let mut furthest = 1;
-        for Configured { store, .. } in &mut self.waiting {
+        for (Configured { store, .. }, progress) in self.waiting.iter_mut().zip(&self.progress) {
             let position = async {
                 match store {
                     AnyStore::Sqlite(store) => store.position().await,
@@ -123,14 +146,20 @@ impl Stores {
                 }
             };
             let position = timeout(Duration::from_secs(STORE_START_SECONDS_MAX), position).await;
-            if let Ok(Ok(position)) = position {
-                furthest = furthest.max(position); // else its shipper tells what is wrong
+            match position {
+                Ok(Ok(position)) => furthest = furthest.max(position),
+                _ => self.unclaimed.push(progress.name.clone()), // its shipper tells what is wrong
             }
             if let AnyStore::Postgres(store) = store {
                 store.disconnect(); // its thread, which is another one, connects for itself
             }
         }
         furthest
+    }
+
+    /// Notes durably that ids from `end` on are given without the word of the stores that could not be claimed.
+    pub(super) fn note_unclaimed(&mut self, claims: &Claims, end: RecordId) -> io::Result<()> {
+        claims.note_unconfirmed(&std::mem::take(&mut self.unclaimed), end)
     }
 
     /// The task of each store's shipper, with a name.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::frame::Begun;
 use super::segments::Segments;
-use crate::disk::Folder;
+use crate::disk::{Disk, Folder};
 use crate::record::RecordId;
 
 /// What one segment holds.
@@ -81,6 +81,13 @@ pub fn end(folder: &Path) -> io::Result<Option<RecordId>> {
     }
     let segments = Segments::open_read_only(&Folder::open_read_only(folder)?)?;
     segments.iter().last().map(|segment| segment.scan(|_| {}).map(|scan| scan.end_id)).transpose()
+}
+
+/// The first and the next id of a spool that nobody writes; `None` where there is no segment.
+pub fn extent(disk: &dyn Disk) -> io::Result<Option<(RecordId, RecordId)>> {
+    let segments = Segments::open_read_only(disk)?;
+    let ends = segments.iter().next().zip(segments.iter().last());
+    ends.map(|(first, last)| Ok((first.header.first_id, last.scan(|_| {})?.end_id))).transpose()
 }
 
 /// A segment of which neither the header nor the first frame can be read.

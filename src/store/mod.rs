@@ -1,5 +1,6 @@
 //! Ships what is durable in the spool into databases and files: one file a store, one shipper for all.
 
+mod claim;
 mod clock;
 mod errand;
 pub mod file;
@@ -11,6 +12,7 @@ pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod contract;
 
+pub use claim::{Claimant, Claims, DEFAULT_DATABASE, adopt};
 pub use errand::{Doomed, Names};
 pub use search::{Fields, Search};
 pub use shipper::{Flush, Progress, Shipper};
@@ -30,6 +32,8 @@ use crate::spool::Chunk;
 ///   with the reason; the others of its chunk are stored.
 /// * After an error the store may be called again at any time; it then begins anew, reconnecting as needed, and the caller
 ///   asks for the position first.
+/// * `position` claims the store for the data folder, or fails: see `claim`. Whatever is written afterwards is written only if the claim
+///   and the position are still what this process has left there.
 /// * No call waits for another party's lock or answer without giving the thread back; none blocks it for longer than
 ///   one chunk or one slice of housekeeping takes.
 pub trait Store: Send + 'static {
@@ -105,7 +109,7 @@ pub struct ServiceRetention {
 }
 
 /// Why a store does not take anything now. The shipper tries again, for ever; the spool keeps the records meanwhile.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct StoreError {
     /// What failed and why.
@@ -126,6 +130,11 @@ impl StoreError {
     #[must_use]
     pub fn lasting(self) -> StoreError {
         StoreError { is_lasting: true, ..self }
+    }
+
+    /// Says what the error is about, where it says only why.
+    pub(crate) fn about(self, subject: impl std::fmt::Display) -> StoreError {
+        StoreError { what: format!("{subject} is not written to: {}", self.what), ..self }
     }
 
     /// Adds advice.

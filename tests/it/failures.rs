@@ -242,6 +242,8 @@ fn ids_go_on_from_the_database_when_the_data_folder_was_lost() {
     assert_eq!(server.stop(), 0);
     std::fs::remove_dir_all(&data).unwrap();
 
+    // The new folder is another one; a person says that the database is to be its.
+    assert!(crate::claims::adopt("sqlite", &data).status.success());
     let mut server = setup.start(&data);
     keys.extend(post(&server, "after", 10));
     server.flush();

@@ -12,6 +12,7 @@ mod aim;
 mod audit;
 mod bounds;
 mod ceiling;
+mod claims;
 mod cli;
 mod clock;
 mod crowd;

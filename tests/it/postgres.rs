@@ -6,6 +6,7 @@ pub mod server;
 
 mod absence;
 mod changes;
+mod claims;
 mod kills;
 mod room;
 mod several;
@@ -122,7 +123,7 @@ fn two_write_into_one_database_at_once() {
 }
 
 #[test]
-fn a_copied_data_folder_stops_the_one_and_loses_nothing_of_the_other() {
+fn a_copied_name_does_not_take_the_position_over() {
     let database = Postgres::shared().database();
     let (folder, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut one = setup(&database.url()).start(folder.path());
@@ -130,16 +131,17 @@ fn a_copied_data_folder_stops_the_one_and_loses_nothing_of_the_other() {
     one.flush();
     std::fs::copy(folder.path().join("node"), copy.path().join("node")).unwrap();
     let mut two = setup(&database.url()).start(copy.path());
-    keys.extend(post(&two, "two", 10));
-    two.flush();
-    post(&one, "kept", 10);
+    post(&two, "kept", 10);
     let error =
-        eventually("it says why", || last_error(&one).filter(|error| error.contains("has taken over")));
-    assert!(error.contains("its own data folder"), "{error}");
-    assert_eq!(one.status()["stores"][0]["lag_records"], 10);
-    one.kill();
-    assert_eq!(two.stop(), 0);
+        eventually("it says why", || last_error(&two).filter(|error| error.contains("of the same name")));
+    assert!(error.contains("another `node`"), "{error}");
+    keys.extend(post(&one, "more", 10));
+    one.flush();
+    assert_eq!(one.get("/readyz").status, 200);
+    two.kill();
+    assert_eq!(one.stop(), 0);
     check(&database, &keys);
+    assert_eq!(database.value("SELECT count(*) FROM logs"), "20");
 }
 
 #[test]
@@ -262,11 +264,14 @@ fn an_older_state_is_told_and_filled_from_the_spool() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let mut server = setup(&database.url()).start(folder.path());
-    let mut keys = post(&server, "before", 100);
+    let mut keys = post(&server, "before", 60);
+    server.flush();
+    database.execute("CREATE TABLE saved AS SELECT * FROM logs_node");
+    keys.extend(post(&server, "later", 40));
     server.flush();
     // As a standby that took over and had not got everything.
     database.execute(
-        "DELETE FROM logs WHERE id > 60; UPDATE logs_node SET position = 61, epoch = epoch - 1;
+        "DELETE FROM logs WHERE id > 60; DELETE FROM logs_node; INSERT INTO logs_node SELECT * FROM saved;
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'logboom' AND datname = current_database()",
     );
     keys.extend(post(&server, "after", 100));

@@ -98,6 +98,9 @@ impl Torture {
     }
 
     fn round(&mut self, round: u64) {
+        if self.random.below(5) == 0 {
+            self.move_position(round);
+        }
         for _ in 0..self.random.of(&[0, 0, 0, 1, 2, 4]) {
             self.kill_while_starting();
         }
@@ -160,6 +163,37 @@ impl Torture {
         check_log(&server, Theft::Nothing);
         let when = if server.log_line("ready").is_some() { "just started" } else { "while starting" };
         *self.kills.entry(when.into()).or_default() += 1;
+    }
+
+    /// Somebody moves the position in the database. Records are taken all the same, and nothing is written there until it is back.
+    fn move_position(&mut self, round: u64) {
+        let open = || rusqlite::Connection::open(self.places.database()).unwrap();
+        if !self.places.database().exists() {
+            return;
+        }
+        let before: Result<i64, _> = open().query_row("SELECT position FROM shipped", [], |row| row.get(0));
+        let Ok(before) = before else { return }; // it was killed before there was any
+        let moved = match self.random.below(5) {
+            0 => -5,
+            1 => i64::MAX,
+            2 => before + 1000,
+            3 => before + 1,
+            _ => before - 1000,
+        };
+        let set = |position: i64| open().execute("UPDATE shipped SET position = ?", [position]).unwrap();
+        set(moved);
+        let mut server = self.setup.start(&self.places.data);
+        let client = self.ledger.post_on(&server.address("http"), &format!("moved-{round}"), 10);
+        eventually("the position is not believed", || {
+            let told = server.status()["stores"][0]["last_error"].to_string();
+            told.contains("cannot be trusted").then_some(())
+        });
+        let answers = self.ledger.answers() + 20;
+        eventually("answers come", || (self.ledger.answers() >= answers).then_some(()));
+        server.kill();
+        client.join().unwrap();
+        set(before);
+        *self.kills.entry("position moved".into()).or_default() += 1;
     }
 
     fn load(&mut self, server: &Server, round: u64) -> Vec<JoinHandle<()>> {

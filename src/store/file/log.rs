@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::beginning::Beginning;
 use super::place::Place;
 use super::rotation;
-use super::sidecar::{Extent, Sidecar, State};
+use super::sidecar::{Extent, LogOwner, Sidecar, State};
 use crate::disk::{DiskFile, Entry};
 use crate::record::RecordId;
+use crate::store::StoreError;
+use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, random_number};
 
 /// A log file that lines are appended to.
 pub(super) struct Log {
@@ -25,8 +27,9 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the log file of a place as the sidecar says, and cuts off what a crash left behind the recorded end.
-    pub(super) fn open(place: Place, today: i32) -> io::Result<Log> {
-        let (sidecar, recorded) = Sidecar::open(&*place.disk, &place.name)?;
+    pub(super) fn open(place: Place, today: i32, claimant: &mut Claimant) -> io::Result<Log> {
+        let (mut sidecar, recorded) = Sidecar::open(&*place.disk, &place.name)?;
+        let is_taken = claim(&mut sidecar, recorded, claimant)?;
         let recovered = match recorded {
             Some(recorded) => recover(&place, recorded)?,
             None => None,
@@ -38,6 +41,9 @@ impl Log {
         // What was read may stand in the page cache alone, after a sync that failed: it is made durable again.
         let mut log = Log { place, sidecar, file, written: state.extent, state, durable: None };
         log.sync()?;
+        if is_taken {
+            claimant.confirm(log.position()).map_err(refused)?;
+        }
         Ok(log)
     }
 
@@ -184,6 +190,30 @@ impl Log {
         self.sync()?;
         Ok(())
     }
+}
+
+/// Claims the log file for the claimant's data folder before anything is changed: the next record of the sidecar says so. Returns
+/// false if this process has claimed it before.
+fn claim(sidecar: &mut Sidecar, recorded: Option<State>, claimant: &mut Claimant) -> io::Result<bool> {
+    let LogOwner { identity, claim: number, node } = sidecar.owner.clone();
+    // What nobody has claimed yet gets its identity now.
+    let identity = if identity == 0 { random_number() as u64 } else { identity };
+    let owner = match recorded {
+        None => OwnerRow::Free { position: 1 },
+        Some(State { position, .. }) if number == 0 => OwnerRow::Free { position },
+        Some(State { position, .. }) => OwnerRow::Claimed { node, number, position },
+    };
+    let found = Found { database: format!("{identity:016x}"), owner, ..Found::default() };
+    let verdict = claimant.judge(&found).map_err(refused)?;
+    if let Verdict::Take { number, .. } = verdict {
+        sidecar.owner = LogOwner { identity, claim: number, node: claimant.node().into() };
+    }
+    Ok(matches!(verdict, Verdict::Take { .. }))
+}
+
+/// A refusal keeps its words; see `FileStore::explain`.
+fn refused(refusal: StoreError) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, refusal)
 }
 
 /// Finds the recorded file and cuts it to its recorded length. `None` if it is not at its path any more.

@@ -49,11 +49,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use jiff::tz::TimeZone;
 
 pub use format::{DEFAULT_LINE_FORMAT, LineFormat};
+#[cfg(test)]
+pub(crate) use sidecar::move_position;
 
+use super::claim::{Claimant, Kind};
 use super::{Store, StoreError, Written};
 use crate::disk::Disk;
 use crate::limits::LOG_FILE_WRITE_BYTES;
-use crate::log::{Kind, admits};
+use crate::log::{Kind as LogKind, admits};
 use crate::record::{Origin, RecordId, RecordRef, origin_of, time};
 use crate::spool::Chunk;
 use line::LineWriter;
@@ -87,6 +90,7 @@ pub struct FileStore {
     place: Option<Place>,
     /// `None` until the first call, and after what failed may have left the file in doubt.
     log: Option<Log>,
+    claimant: Claimant,
     /// The clock, in ns since the Unix epoch.
     now: fn() -> i64,
 }
@@ -103,6 +107,7 @@ impl FileStore {
             disk: None,
             place: None,
             log: None,
+            claimant: Claimant::detached("none").of_kind(Kind::File),
             now: time::now,
         }
     }
@@ -110,6 +115,12 @@ impl FileStore {
     /// The same on a disk that stands for the folder of the path; other processes are not locked out.
     pub fn with_disk(options: FileOptions, disk: Arc<dyn Disk>) -> FileStore {
         FileStore { disk: Some(disk), ..FileStore::new(options) }
+    }
+
+    /// Ships for a data folder, and only into a log file that is this folder's.
+    #[must_use]
+    pub fn with_claimant(self, claimant: Claimant) -> FileStore {
+        FileStore { claimant: claimant.of_kind(Kind::File), ..self }
     }
 
     /// The same by another clock.
@@ -143,7 +154,7 @@ impl FileStore {
             (None, Some(disk)) => Place::on(Arc::clone(disk), &self.options.path)?,
             (None, None) => Place::open(&self.options.path)?,
         };
-        let log = Log::open(place.clone(), self.today())?;
+        let log = Log::open(place.clone(), self.today(), &mut self.claimant)?;
         if self.options.rotate_bytes.is_some() && !self.options.rotate_daily {
             log.close_gap()?;
         }
@@ -211,6 +222,9 @@ impl FileStore {
 
     fn explain(&self, error: &io::Error) -> StoreError {
         let path = self.options.path.display();
+        if let Some(refusal) = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()) {
+            return refusal.clone().about(format!("the log file {path}"));
+        }
         let mut explained = StoreError::new(format!("the log file {path} cannot be written: {error}"));
         explained.is_lasting = is_lasting(error);
         match hint(error) {
@@ -262,7 +276,7 @@ impl<'a> Origins<'a> {
         if !std::ptr::eq(self.encoded, encoded) {
             self.encoded = encoded;
             self.decoded = origin_of(encoded).unwrap_or_else(|error| {
-                if admits(Kind::UndecodableRecord) {
+                if admits(LogKind::UndecodableRecord) {
                     tracing::error!(%error, "the origin of a stored record cannot be decoded");
                 }
                 Origin::default()

@@ -5,7 +5,7 @@
 //!
 //! | offset | size | what |
 //! |---|---|---|
-//! | 0 | 8 | `LOGLINE` and the format version, 1 |
+//! | 0 | 8 | `LOGLINE` and the format version, 2 |
 //! | 8 | 8 | sequence: one more at each write |
 //! | 16 | 8 | position: the id of the first record that is not in the log file |
 //! | 24 | 8 | identity of the log file: its inode number |
@@ -15,20 +15,29 @@
 //! | 48 | 4 | local day on which the log file was begun, counted from the Unix epoch's (signed) |
 //! | 52 | 4 | CRC32C of the bytes before |
 //! | 56 | 64 | at length 0: how the log file will begin (`beginning.rs`), then zeros |
+//! | 120 | 8 | identity of the pair of files: random, drawn when the `.position` file was first written |
+//! | 128 | 8 | number of the claim under which the log file is written (`store::claim`) |
+//! | 136 | 64 | node of the data folder that writes it, in UTF-8, then zeros |
+//! | 200 | 8 | zeros |
+//! | 208 | 4 | CRC32C of all bytes before |
 //!
-//! Every format keeps the version and the checksum where they are, so that a damaged version is told from a newer one.
+//! Version 1 ended after 120 bytes: nobody had claimed the log file. Every format keeps the version and the checksum where they are, so that a damaged version is told from a newer one.
 
 use std::io;
 use std::sync::Arc;
 
 use super::beginning::{BEGINNING_BYTES_MAX, Beginning};
 use crate::disk::{Disk, DiskFile};
-use crate::limits::LOG_FILE_TAIL_BYTES;
+use crate::limits::{LOG_FILE_TAIL_BYTES, STORE_NAME_BYTES_MAX};
 use crate::record::RecordId;
+use crate::store::claim::position_of;
 
-const MAGIC: &[u8; 8] = b"LOGLINE\x01";
-const SLOT_BYTES: usize = BEGINNING_OFFSET + BEGINNING_BYTES_MAX;
+const MAGIC: &[u8; 8] = b"LOGLINE\x02";
 const BEGINNING_OFFSET: usize = 56;
+const OWNER_OFFSET: usize = BEGINNING_OFFSET + BEGINNING_BYTES_MAX;
+const NODE_OFFSET: usize = OWNER_OFFSET + 16;
+const CHECKSUM_OFFSET: usize = 208;
+const SLOT_BYTES: usize = CHECKSUM_OFFSET + 4;
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 
 /// The name of the file beside a log file.
@@ -48,6 +57,17 @@ pub(super) struct State {
     pub(super) beginning: Beginning,
     /// The local day on which it was begun.
     pub(super) day: i32,
+}
+
+/// Who writes a log file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogOwner {
+    /// The identity of log file and `.position` file; 0 for what version 1 has written.
+    pub(super) identity: u64,
+    /// The number of the claim.
+    pub(super) claim: i64,
+    /// The node of the data folder.
+    pub(super) node: String,
 }
 
 /// How long a log file is, and how it ends: by this it is known again before anything is cut off.
@@ -110,6 +130,10 @@ fn read_exactly(file: &dyn DiskFile, offset: u64, bytes: usize) -> io::Result<Op
 pub(super) struct Sidecar {
     file: Arc<dyn DiskFile>,
     sequence: u64,
+    /// Is written with every state.
+    pub(super) owner: LogOwner,
+    /// A write of the next sequence has failed, and may be there all the same.
+    is_next_in_doubt: bool,
 }
 
 impl Sidecar {
@@ -125,23 +149,72 @@ impl Sidecar {
     pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<State>)> {
         let file = disk.open(&name_of(log))?;
         let slots = [read_slot(&*file, SLOT_OFFSETS[0])?, read_slot(&*file, SLOT_OFFSETS[1])?];
-        let newest = slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
-        let sequence = newest.map_or(0, |(sequence, _)| sequence);
-        Ok((Sidecar { file, sequence }, newest.map(|(_, state)| state)))
+        let newest = slots.into_iter().flatten().max_by_key(|slot| slot.sequence);
+        let Some(Slot { sequence, state, owner }) = newest else {
+            let owner = LogOwner::default();
+            return Ok((Sidecar { file, sequence: 0, owner, is_next_in_doubt: false }, None));
+        };
+        Ok((Sidecar { file, sequence, owner, is_next_in_doubt: false }, Some(state)))
     }
 
-    /// Records a state durably.
+    /// Records a state durably, unless somebody else has recorded one: where the file system has locks nobody can.
     pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
+        self.check_last()?;
+        self.is_next_in_doubt = true;
         let sequence = self.sequence.wrapping_add(1); // a damaged file may hold any number
         let offset = SLOT_OFFSETS[(sequence % 2) as usize];
-        self.file.write_at(&encode(sequence, state), offset)?;
+        self.file.write_at(&encode(sequence, state, &self.owner), offset)?;
         self.file.sync()?;
         self.sequence = sequence;
+        self.is_next_in_doubt = false;
         Ok(())
+    }
+
+    /// Fails if the newest slot is not the one that this process has read or written last.
+    fn check_last(&self) -> io::Result<()> {
+        let slots = [read_slot(&*self.file, SLOT_OFFSETS[0])?, read_slot(&*self.file, SLOT_OFFSETS[1])?];
+        let newest = slots.into_iter().flatten().map(|slot| slot.sequence).max();
+        let is_ours = |sequence| {
+            sequence == self.sequence || self.is_next_in_doubt && sequence == self.sequence.wrapping_add(1)
+        };
+        match newest.is_none_or(is_ours) {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process has written its .position file",
+            )),
+        }
     }
 }
 
-fn encode(sequence: u64, state: &State) -> [u8; SLOT_BYTES] {
+/// Moves the position that a `.position` file tells, as somebody else who has claimed the log file would. Returns the bytes of before;
+/// `None` if there was no position to move.
+#[cfg(test)]
+pub(crate) fn move_position(disk: &dyn Disk, log: &str, by: i64) -> io::Result<Option<Vec<u8>>> {
+    let file = disk.open(&name_of(log))?;
+    let mut bytes = vec![0; SLOT_OFFSETS[1] as usize + SLOT_BYTES];
+    let length = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(length);
+    let mut is_moved = false;
+    for offset in SLOT_OFFSETS {
+        let Some(Slot { sequence, state, mut owner }) = read_slot(&*file, offset)? else { continue };
+        let position = state.position.saturating_add_signed(by).max(1);
+        owner.claim ^= 1;
+        file.write_at(&encode(sequence, &State { position, ..state }, &owner), offset)?;
+        is_moved = true;
+    }
+    file.sync()?;
+    Ok(is_moved.then_some(bytes))
+}
+
+/// What a slot holds.
+struct Slot {
+    sequence: u64,
+    state: State,
+    owner: LogOwner,
+}
+
+fn encode(sequence: u64, state: &State, owner: &LogOwner) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(MAGIC);
     let words = [sequence, state.position, state.identity, state.extent.length];
@@ -159,10 +232,17 @@ fn encode(sequence: u64, state: &State) -> [u8; SLOT_BYTES] {
     slot[48..52].copy_from_slice(&state.day.to_le_bytes());
     let checksum = crc32c::crc32c(&slot[..52]);
     slot[52..56].copy_from_slice(&checksum.to_le_bytes());
+    slot[OWNER_OFFSET..][..8].copy_from_slice(&owner.identity.to_le_bytes());
+    slot[OWNER_OFFSET + 8..][..8].copy_from_slice(&owner.claim.to_le_bytes());
+    let node = owner.node.as_bytes();
+    let node = &node[..node.len().min(STORE_NAME_BYTES_MAX)]; // names are no longer
+    slot[NODE_OFFSET..][..node.len()].copy_from_slice(node);
+    let checksum = crc32c::crc32c(&slot[..CHECKSUM_OFFSET]);
+    slot[CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
     slot
 }
 
-fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<(u64, State)>> {
+fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<Slot>> {
     let mut slot = [0; SLOT_BYTES];
     file.read_at(&mut slot, offset)?;
     if slot[..7] != MAGIC[..7] || crc32c::crc32c(&slot[..52]) != u32_at(&slot, 52) {
@@ -173,14 +253,29 @@ fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<(u64, State)
             format!("its .position file has format {}, this program knows format {}", slot[7], MAGIC[7]);
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
+    let is_whole = slot[7] == 1 || crc32c::crc32c(&slot[..CHECKSUM_OFFSET]) == u32_at(&slot, CHECKSUM_OFFSET);
+    let Some(position) = position_of(u64_at(&slot, 16) as i64).filter(|_| is_whole) else { return Ok(None) };
+    let owner = match slot[7] {
+        1 => LogOwner::default(),
+        _ => LogOwner {
+            identity: u64_at(&slot, OWNER_OFFSET),
+            claim: u64_at(&slot, OWNER_OFFSET + 8) as i64, // the same bits
+            node: node_of(&slot[NODE_OFFSET..][..STORE_NAME_BYTES_MAX]),
+        },
+    };
     let state = ends_of(&slot).map(|(extent, beginning)| State {
-        position: u64_at(&slot, 16),
+        position,
         identity: u64_at(&slot, 24),
         extent,
         beginning,
         day: u32_at(&slot, 48) as i32, // the same bits
     });
-    Ok(state.map(|state| (u64_at(&slot, 8), state)))
+    Ok(state.map(|state| Slot { sequence: u64_at(&slot, 8), state, owner }))
+}
+
+fn node_of(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 /// How the log file ends, or how it will begin; `None` if that cannot be.

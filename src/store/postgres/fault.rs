@@ -31,8 +31,8 @@ pub(super) enum Fault {
     Schema(String),
     /// The position is not where this process left it.
     Moved(RecordId),
-    /// Another process has taken this node's identity.
-    Fenced,
+    /// The node is not this data folder's, or its position cannot be trusted.
+    Refused(StoreError),
     /// Rows do not arrive in a table, or are not shown; `by` names what may be the cause, as far as
     /// that is known.
     KeptOut { what: String, by: String },
@@ -134,6 +134,9 @@ impl Fault {
 
     /// An error of a database which does not do what it should.
     pub(super) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
+        if let Fault::Refused(refusal) = self {
+            return refusal.clone().about(format!("the database {database}"));
+        }
         let error = StoreError::new(format!("the database {database} does not {does_not}: {}", self.what()));
         match self.hint() {
             Some(hint) => error.hint(hint),
@@ -157,7 +160,7 @@ impl Fault {
             Fault::Moved(position) => {
                 format!("its position of this node is no longer {position}: somebody else has changed it")
             }
-            Fault::Fenced => "another logboom has taken over the name of this node".into(),
+            Fault::Refused(refusal) => refusal.what.clone(),
             Fault::KeptOut { what, by } if by.is_empty() => what.clone(),
             Fault::KeptOut { what, by } => format!("{what}: {by} is in the way"),
             Fault::Gap { position, first_id } => {
@@ -181,10 +184,7 @@ impl Fault {
             Fault::Silent(_) => {
                 "the server hangs, or the network swallows what is sent; it goes on by itself"
             }
-            Fault::Moved(_) => "it goes on from there; no two processes may write under one `node`",
-            Fault::Fenced => {
-                "give each its own data folder, or its own `node`; then restart this one (its records are in its spool)"
-            }
+            Fault::Moved(_) => "it is looked at again",
             Fault::KeptOut { .. } => {
                 "a BEFORE trigger must return NEW, no rule may replace a statement, and row-level security must not apply to this \
                  role (NO FORCE ROW LEVEL SECURITY, or BYPASSRLS): change what was added; it goes on by itself"
@@ -192,7 +192,7 @@ impl Fault {
             Fault::Schema(_) => {
                 "run the version of logboom that made or migrated the tables last, or a newer one"
             }
-            Fault::Gap { .. } => return None,
+            Fault::Refused(_) | Fault::Gap { .. } => return None,
             Fault::Database(_) if self.is_about_an_added_column() => {
                 "give the column that was added to `logs` a default; it goes on by itself"
             }

@@ -2,12 +2,13 @@
 //!
 //! # How it is exactly once
 //!
-//! Each data folder is a *node* with a row in `logs_node`: the position, moved in the transaction that brings the rows. Its
-//! epoch is raised by each connection, and only the newest can commit; see `write.rs`. A COMMIT whose answer never came is
-//! no question: the next connection asks for the position, and what the old one had under way is void from then on.
+//! Each data folder is a *node* with a row in `logs_node`: the position, moved in the transaction that brings the rows. Its epoch is
+//! the number of the claim of the process that ships (`store::claim`); a transaction is committed only if epoch and position are
+//! still those that this process left there; see `write.rs`. A COMMIT whose answer never came is no question: the next
+//! connection asks for the position, and what the old one had under way is void once that has moved.
 //!
-//! A second process under one name (a data folder that was copied) takes the name over, and the first one stops with an error,
-//! rather than both skipping what the other has stored.
+//! Of two processes under one name (a data folder that was copied) the first one that claims it goes on, and the other one stops with an
+//! error. Under another name it goes on from where its own records ended, which `logs_claim` knows.
 //!
 //! # What is durable
 //!
@@ -47,8 +48,6 @@ pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher, RandomState};
-
 pub use schema::SCHEMA;
 pub use url::PostgresUrl;
 
@@ -60,6 +59,7 @@ use self::rows::Rows;
 use self::services::Rule;
 use self::session::Session;
 use self::write::Writer;
+use super::claim::{Claimant, Kind};
 use super::clock::Clock;
 use super::{Doomed, Retention, ServiceRetention, Store, StoreError, Written};
 use crate::record::RecordId;
@@ -73,10 +73,7 @@ pub struct PostgresStore {
     clock: Clock,
     services: Vec<Rule>,
     rows: Rows,
-    /// By which this process knows itself again; see `node.rs`.
-    process: i64,
-    /// The epoch of our last connection; 0 before the first.
-    epoch: i64,
+    claimant: Claimant,
     writer: Option<Writer>,
     /// What was said last of housekeeping that the server refuses.
     told: Option<String>,
@@ -97,11 +94,16 @@ impl PostgresStore {
             clock: Clock::new(),
             services: Vec::new(),
             rows: Rows::new(node),
-            process: RandomState::new().hash_one(()).cast_signed(),
-            epoch: 0,
+            claimant: Claimant::detached(node).of_kind(Kind::Postgres),
             writer: None,
             told: None,
         })
+    }
+
+    /// Ships for a data folder, and only as a node that is this folder's. The claimant names the node, too.
+    #[must_use]
+    pub fn with_claimant(self, claimant: Claimant) -> PostgresStore {
+        PostgresStore { claimant: claimant.of_kind(Kind::Postgres), ..self }
     }
 
     /// Keeps the records of these services for a shorter time.
@@ -123,22 +125,13 @@ impl PostgresStore {
 
     async fn connect(&mut self) -> Result<&mut Writer, Fault> {
         if self.writer.is_none() {
-            let PostgresDatabase { endpoint, node } = &self.database;
-            let mut session = Session::open(endpoint).await?;
+            let mut session = Session::open(&self.database.endpoint).await?;
             schema::ensure(&mut session).await?;
             let mut days = Days::default();
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
-            let taken = line.drive(node::take(client, node, self.process, self.epoch)).await?;
-            let (position, epoch) = match taken {
-                Some(taken) => taken,
-                None => {
-                    let why = node::explain_untaken(client, node, self.process, self.epoch);
-                    return Err(line.drive(why).await?);
-                }
-            };
-            self.epoch = epoch;
-            self.writer = Some(Writer::new(session, days, node, (position, epoch)).await?);
+            let claimed = node::claim(client, line, &mut self.claimant).await?;
+            self.writer = Some(Writer::new(session, days, claimed).await?);
         }
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
     }
@@ -162,7 +155,7 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     async fn position(&mut self) -> Result<RecordId, StoreError> {
-        let result = self.connect().await.map(|writer| writer.position);
+        let result = self.connect().await.map(|writer| writer.claimed.position);
         self.conclude(result)
     }
 

@@ -20,6 +20,7 @@ use super::session::Session;
 use super::socket::Activity;
 use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::record::{Origin, RecordId, RecordRef};
+use crate::store::claim::position_of;
 use crate::store::{Fields, Search, StoreError};
 use crate::view::query::{self, Column, postgres, sql::Value};
 
@@ -103,7 +104,7 @@ impl PostgresReader {
         let row = line.drive(client.query_opt(position, &[&self.database.node])).await;
         let row = row.map_err(|fault| self.database.explain(&fault))?;
         let position: Option<i64> = row.and_then(|row| row.try_get(0).ok());
-        Ok(position.unwrap_or(1).max(1).cast_unsigned())
+        Ok(position.and_then(position_of).unwrap_or(1))
     }
 
     /// The earliest time of all records, in ns since the Unix epoch.

@@ -10,10 +10,13 @@ use super::session::Session;
 use crate::limits::POSTGRES_DEFINITION_SECONDS_MAX;
 
 /// Raised with every change of the tables. A database of an older version is migrated, one of a newer is refused.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The statements that make everything.
 pub const SCHEMA: &str = concat!(include_str!("schema.sql"), "\n", include_str!("deleted.sql"));
+
+/// Brings tables of version 1 to version 2.
+const CLAIMS: &str = include_str!("claims.sql");
 
 /// Taken in the transaction of every change of a table: one lock for each schema, for locks are of the whole database.
 pub(super) const LOCK: &str =
@@ -25,6 +28,10 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
     let mut version = line.drive(version(client)).await?;
     if version.is_none() {
         line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, create(client)).await?;
+        version = line.drive(self::version(client)).await?;
+    }
+    if version == Some(1) {
+        line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, migrate(client)).await?;
         version = line.drive(self::version(client)).await?;
     }
     match version {
@@ -48,6 +55,15 @@ async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> 
         return Ok(None);
     }
     client.query_one("SELECT coalesce(max(version), 0) FROM logs_version", &[]).await?.try_get(0).map(Some)
+}
+
+/// Another one may do the same at the same time: the statements can be repeated.
+async fn migrate(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let result = client.batch_execute(&format!("BEGIN; {LOCK}; {CLAIMS} COMMIT;")).await;
+    if result.is_err() {
+        client.batch_execute("ROLLBACK").await?;
+    }
+    result
 }
 
 async fn create(client: &Client) -> Result<(), tokio_postgres::Error> {

@@ -43,9 +43,20 @@ CREATE TABLE logs_node (
     node text PRIMARY KEY,
     position bigint NOT NULL, -- the first record that is not stored yet
     synced bigint NOT NULL, -- the first that may not be durable yet
-    epoch bigint NOT NULL, -- raised by each connection: an older one can write no more
-    process bigint NOT NULL DEFAULT 0 -- that has raised it: a random number of its own
+    epoch bigint NOT NULL, -- the claim of the data folder that ships as this node, a random number: any other can write no more
+    checksum bigint -- of database, node, epoch and position; NULL: no data folder has claimed the node yet
 ) WITH (fillfactor = 10); -- so that a row can be written anew within its page
 
-CREATE TABLE logs_version (version integer NOT NULL);
-INSERT INTO logs_version VALUES (1);
+-- Where earlier claims ended: a data folder that lost its node to another one goes on from there under a new name.
+CREATE TABLE logs_claim (
+    epoch bigint PRIMARY KEY,
+    node text NOT NULL,
+    position bigint NOT NULL,
+    ended timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE logs_version (
+    version integer NOT NULL,
+    database text NOT NULL DEFAULT md5(random()::text || clock_timestamp()::text || txid_current()::text) -- which one this is
+);
+INSERT INTO logs_version VALUES (2);

@@ -693,7 +693,8 @@ fn a_role_that_may_only_write_does_so_in_tables_that_others_made() {
     database.execute(SCHEMA);
     database.execute(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON logs_version, logs_node TO {role};
-         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role}"
+         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role};
+         GRANT SELECT, INSERT, DELETE ON logs_claim TO {role}"
     ));
     let mut store = store(&database.url_as(&role));
     let good = RecordRef { timestamp: time::now(), ..RecordRef::default() };
@@ -740,7 +741,7 @@ fn the_newest_process_of_a_name_wins_and_the_other_stops() {
         assert!(moved.what.contains("somebody else has changed it"), "{}", moved.what);
         for _ in 0..2 {
             let fenced = one.position().await.unwrap_err();
-            assert!(fenced.what.contains("has taken over"), "{}", fenced.what);
+            assert!(fenced.what.contains("has taken it over"), "{}", fenced.what);
         }
         two.write(&chunk(11, 16)).await.unwrap();
         assert_eq!(two.position().await.unwrap(), 16);
@@ -748,9 +749,9 @@ fn the_newest_process_of_a_name_wins_and_the_other_stops() {
     assert_eq!(database.read(1).len(), 15);
 }
 
-/// What an earlier connection of a process still gets through to the server must not be committed.
+/// What an earlier connection of a process still gets through to the server is committed once or not at all.
 #[test]
-fn a_transaction_of_an_earlier_connection_is_void() {
+fn a_transaction_of_an_earlier_connection_is_not_doubled() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -758,11 +759,17 @@ fn a_transaction_of_an_earlier_connection_is_void() {
         store.write(&chunk(1, 11)).await.unwrap();
         let mut earlier = store.writer.take().unwrap();
         assert_eq!(store.position().await.unwrap(), 11);
+        store.write(&chunk(11, 31)).await.unwrap();
         let late = earlier.write(&mut Rows::new("test"), &chunk(11, 21)).await;
         assert!(matches!(late, Err(Fault::Moved(11))), "{late:?}");
-        store.write(&chunk(11, 31)).await.unwrap();
+        let mut earlier = store.writer.take().unwrap();
+        assert_eq!(store.position().await.unwrap(), 31);
+        earlier.write(&mut Rows::new("test"), &chunk(31, 36)).await.unwrap();
+        let late = store.write(&chunk(31, 41)).await.unwrap_err();
+        assert!(late.what.contains("no longer 31"), "{}", late.what);
+        assert_eq!(store.position().await.unwrap(), 36);
     });
-    assert_eq!(database.read(1).len(), 30);
+    assert_eq!(database.read(1).len(), 35);
 }
 
 #[test]
@@ -771,16 +778,20 @@ fn a_database_of_an_older_state_is_taken_as_it_is() {
     let mut store = database.open();
     block_on(async {
         store.position().await.unwrap();
-        store.write(&chunk(1, 31)).await.unwrap();
+        store.write(&chunk(1, 21)).await.unwrap();
+        database.execute("CREATE TABLE saved AS SELECT * FROM logs_node");
+        store.write(&chunk(21, 31)).await.unwrap();
         store.disconnect();
         // As a standby that had not got everything yet.
-        database
-            .execute("DELETE FROM logs WHERE id > 20; UPDATE logs_node SET position = 21, epoch = epoch - 1");
+        database.execute(
+            "DELETE FROM logs WHERE id > 20; DELETE FROM logs_node; INSERT INTO logs_node SELECT * FROM saved",
+        );
         assert_eq!(store.position().await.unwrap(), 21);
         store.write(&chunk(21, 41)).await.unwrap();
         store.disconnect();
-        database
-            .execute("DROP VIEW logs_accounted; DROP TABLE logs, logs_dead_letter, logs_node, logs_version");
+        database.execute(
+            "DROP VIEW logs_accounted; DROP TABLE logs, logs_dead_letter, logs_node, logs_claim, logs_version",
+        );
         assert_eq!(store.position().await.unwrap(), 1);
         store.write(&chunk(35, 41)).await.unwrap();
     });
@@ -788,23 +799,53 @@ fn a_database_of_an_older_state_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_position_that_somebody_changed_is_not_overwritten() {
-    let database = Server::shared().database();
-    let mut store = database.open();
-    block_on(async {
-        store.position().await.unwrap();
-        store.write(&chunk(1, 11)).await.unwrap();
-        database.execute("UPDATE logs_node SET position = 6; DELETE FROM logs WHERE id > 5");
-        for moved in [store.write(&chunk(11, 21)).await.map(|_| ()), store.sync().await.map(|_| ())] {
-            // The second finds the new position, and is content.
-            if let Err(error) = moved {
-                assert!(error.what.contains("no longer 11"), "{}", error.what);
+fn a_position_that_somebody_changed_is_not_believed() {
+    for change in
+        ["position = 6", "position = -5", "position = 1011", "epoch = 9223372036854775807", "checksum = 7"]
+    {
+        let database = Server::shared().database();
+        let mut store = database.open();
+        block_on(async {
+            store.position().await.unwrap();
+            store.write(&chunk(1, 11)).await.unwrap();
+            database.execute("CREATE TABLE saved AS SELECT * FROM logs_node");
+            database.execute(&format!("UPDATE logs_node SET {change}"));
+            store.disconnect();
+            let folder = tempfile::TempDir::new().unwrap();
+            let other = database.open().with_claimant(Claimant::in_folder(folder.path(), "test"));
+            for mut store in [store, other] {
+                let error = store.write(&chunk(11, 21)).await.unwrap_err();
+                assert!(
+                    error.what.contains("cannot be trusted") && error.hint.is_some(),
+                    "{change}: {error}"
+                );
+                assert!(store.sync().await.is_err(), "{change}");
             }
-        }
-        assert_eq!(store.position().await.unwrap(), 6);
-        store.write(&chunk(6, 21)).await.unwrap();
-    });
-    assert_eq!(database.read(1).len(), 20);
+            assert_eq!(database.read(1).len(), 10, "{change}");
+            database.execute("DELETE FROM logs_node; INSERT INTO logs_node SELECT * FROM saved");
+            let mut store = database.open();
+            assert_eq!(store.position().await.unwrap(), 11, "{change}");
+            store.write(&chunk(11, 21)).await.unwrap();
+        });
+        assert_eq!(database.read(1).len(), 20, "{change}");
+    }
+}
+
+/// The tables of version 1, as far as claims have changed them.
+#[test]
+fn tables_of_version_1_are_migrated_with_their_positions() {
+    let database = Server::shared().database();
+    write(&mut database.open(), (0..10).map(|_| at("2026-11-20T00:00:00Z")));
+    database.execute(
+        "DROP TABLE logs_claim; ALTER TABLE logs_node DROP COLUMN checksum, ADD COLUMN process bigint NOT NULL DEFAULT 0;
+         ALTER TABLE logs_version DROP COLUMN database; UPDATE logs_version SET version = 1; UPDATE logs_node SET epoch = 17",
+    );
+    let mut store = database.open();
+    assert_eq!(block_on(store.position()).unwrap(), 11);
+    assert_eq!(write(&mut store, [at("2026-11-20T00:00:00Z")]).stored, 1);
+    assert_eq!(database.value("SELECT version || ' ' || length(database) FROM logs_version"), "2 32");
+    assert_eq!(database.value("SELECT position FROM logs_node WHERE checksum IS NOT NULL"), "12");
+    assert_eq!(block_on(database.open().position()).unwrap(), 12);
 }
 
 /// Whatever the database is used to.
@@ -833,7 +874,7 @@ fn a_newer_schema_is_refused() {
     block_on(database.open().position()).unwrap();
     database.execute("UPDATE logs_version SET version = 99");
     let error = block_on(database.open().position()).unwrap_err();
-    assert!(error.what.contains("tables are of version 99, this program knows version 1"), "{}", error.what);
+    assert!(error.what.contains("tables are of version 99, this program knows version 2"), "{}", error.what);
 }
 
 #[test]
@@ -1043,24 +1084,6 @@ async fn a_lock_is_waited_for(database: &Database) {
 /// the machine takes longer.
 fn in_time(attempt: impl Fn() -> bool) {
     assert!((0..20).any(|_| attempt()));
-}
-
-/// The answer to the statement that takes the node can be lost like any other.
-#[test]
-fn a_node_that_was_taken_without_an_answer_is_still_ours() {
-    let database = Server::shared().database();
-    let mut store = database.open();
-    block_on(async {
-        store.position().await.unwrap();
-        store.write(&chunk(1, 11)).await.unwrap();
-        let (process, epoch) = (store.process, store.epoch);
-        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
-        line.drive(node::take(client, "test", process, epoch)).await.unwrap();
-        store.disconnect();
-        assert_eq!(store.position().await.unwrap(), 11);
-        store.write(&chunk(11, 21)).await.unwrap();
-    });
-    assert_eq!(database.read(1).len(), 20);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use tokio_postgres::{Client, CopyInSink, Error, Statement};
 
 use super::days::{Day, Days, day_of};
 use super::fault::{Fault, obstacles};
+use super::node::Claimed;
 use super::rows::{COPY, Rows};
 use super::session::Session;
 use crate::limits::POSTGRES_PIECE_BYTES;
@@ -39,7 +40,7 @@ const BEGIN: &str = "BEGIN READ WRITE; SET LOCAL synchronous_commit = off";
 
 /// Divides by zero where it finds nothing to move, which makes the COMMIT behind it a ROLLBACK.
 const ADVANCE: &str = "WITH moved AS (
-    UPDATE logs_node SET position = $4 WHERE node = $1 AND epoch = $2 AND position = $3 RETURNING 1
+    UPDATE logs_node SET position = $4, checksum = $5 WHERE node = $1 AND epoch = $2 AND position = $3 RETURNING 1
 ) SELECT 1 / count(*) FROM moved";
 
 /// Durable as the server's owner wants it, on standbys too if they say so; but durable.
@@ -55,9 +56,8 @@ const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record)
 pub(super) struct Writer {
     pub(super) session: Session,
     pub(super) days: Days,
-    pub(super) position: RecordId,
-    node: String,
-    epoch: i64,
+    /// What this process has claimed; its position moves with every chunk.
+    pub(super) claimed: Claimed,
     /// Whether the database can hold any text.
     is_utf8: bool,
     copy: Statement,
@@ -77,19 +77,14 @@ enum End {
     Vanished(Fault),
 }
 
-/// The node, its epoch, its position and where that goes.
-type Move<'a> = (&'a str, i64, i64, i64);
+/// The node, its epoch, its position, where that goes, and the checksum there.
+type Move<'a> = (&'a str, i64, i64, i64, i64);
 
 /// Records that are put aside, and why.
 type Letters = Vec<(RecordId, String)>;
 
 impl Writer {
-    pub(super) async fn new(
-        mut session: Session,
-        days: Days,
-        node: &str,
-        (position, epoch): (RecordId, i64),
-    ) -> Result<Writer, Fault> {
+    pub(super) async fn new(mut session: Session, days: Days, claimed: Claimed) -> Result<Writer, Fault> {
         let Session { client, line } = &mut session;
         let prepare = async {
             try_join!(
@@ -102,31 +97,20 @@ impl Writer {
         };
         let (copy, advance, sync, put_aside, encoding) = line.drive(prepare).await?;
         let is_utf8 = encoding.try_get(0)?;
-        Ok(Writer {
-            session,
-            days,
-            position,
-            node: node.into(),
-            epoch,
-            is_utf8,
-            copy,
-            advance,
-            sync,
-            put_aside,
-        })
+        Ok(Writer { session, days, claimed, is_utf8, copy, advance, sync, put_aside })
     }
 
     /// Stores a chunk and moves the position to its end.
     pub(super) async fn write(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Written, Fault> {
-        if chunk.first_id() < self.position {
-            return Err(Fault::Gap { position: self.position, first_id: chunk.first_id() });
+        if chunk.first_id() < self.claimed.position {
+            return Err(Fault::Gap { position: self.claimed.position, first_id: chunk.first_id() });
         }
         self.make_partitions(chunk).await?;
         let letters = match self.write_whole(rows, chunk).await? {
             Some(letters) => letters,
             None => self.write_apart(rows, chunk).await?,
         };
-        self.position = chunk.end_id();
+        self.claimed.position = chunk.end_id();
         let dead_letters = letters.len() as u64;
         if let Some((id, reason)) = letters.first()
             && log::admits(log::Kind::RefusedRecord)
@@ -145,8 +129,8 @@ impl Writer {
     /// Makes what is stored durable. A commit that waits for the log waits for all commits before it: one is enough for many.
     pub(super) async fn sync(&mut self) -> Result<RecordId, Fault> {
         let Session { client, line } = &mut self.session;
-        let position = self.position as i64;
-        let place: [&(dyn ToSql + Sync); 3] = [&self.node, &self.epoch, &position];
+        let position = self.claimed.position as i64;
+        let place: [&(dyn ToSql + Sync); 3] = [&self.claimed.node, &self.claimed.epoch, &position];
         let outcome = line
             .drive(async {
                 let (begun, updated, committed) = join!(
@@ -160,20 +144,21 @@ impl Writer {
                 Ok(updated)
             })
             .await?;
-        if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.position) }
+        if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.claimed.position) }
     }
 
     /// Ends the transaction, and returns why the position could not be changed: it is not where it
     /// should be, or something keeps the change out.
     async fn explain_unmoved(&mut self) -> Result<Fault, Fault> {
         let Session { client, line } = &mut self.session;
+        let Claimed { node, epoch, position, .. } = &self.claimed;
         let ours = "SELECT EXISTS (SELECT FROM logs_node WHERE node = $1 AND epoch = $2 AND position = $3)";
-        let position = self.position as i64;
-        let place: [&(dyn ToSql + Sync); 3] = [&self.node, &self.epoch, &position];
+        let signed_position = *position as i64;
+        let place: [&(dyn ToSql + Sync); 3] = [node, epoch, &signed_position];
         let explain = async {
             client.batch_execute("ROLLBACK").await?; // unless COMMIT has done so
             if !client.query_one(ours, &place).await?.try_get(0)? {
-                return Ok(Fault::Moved(self.position));
+                return Ok(Fault::Moved(*position));
             }
             let by = obstacles(client, "logs_node").await?;
             Ok(Fault::KeptOut { what: "a change of the position does not arrive in `logs_node`".into(), by })
@@ -196,8 +181,9 @@ impl Writer {
     /// The usual way: everything at once. `None` when the database refuses one of the rows, and nothing has happened.
     async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<Letters>, Fault> {
         let mut letters = Letters::new();
-        let Writer { session: Session { client, line }, node, copy, advance, put_aside, is_utf8, .. } = self;
-        let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
+        let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
+            self;
+        let moving = claimed.moving(chunk.end_id());
         let transaction = async {
             let (begun, sink) = join!(client.batch_execute(BEGIN), client.copy_in(copy));
             begun?;
@@ -223,8 +209,9 @@ impl Writer {
     /// many where they do not, until a bad one is alone and put aside. All of it is one transaction still.
     async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Letters, Fault> {
         let mut letters = Letters::new();
-        let Writer { session: Session { client, line }, node, copy, advance, put_aside, is_utf8, .. } = self;
-        let moving: Move<'_> = (node, self.epoch, self.position as i64, chunk.end_id() as i64);
+        let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
+            self;
+        let moving = claimed.moving(chunk.end_id());
         let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
         line.drive(client.batch_execute(&begin)).await?;
         let (mut at, mut step, mut copied) = (0, chunk.len().div_ceil(2), 0);
@@ -258,6 +245,12 @@ impl Writer {
             End::Vanished(fault) => Err(fault),
             End::Refused(error) => Err(error.into()),
         }
+    }
+}
+
+impl Claimed {
+    fn moving(&self, to: RecordId) -> Move<'_> {
+        (&self.node, self.epoch, self.position as i64, to as i64, self.checksum(to))
     }
 }
 
@@ -337,9 +330,9 @@ async fn find_vanished(
 async fn commit(
     client: &Client,
     advance: &Statement,
-    (node, epoch, from, to): Move<'_>,
+    (node, epoch, from, to, checksum): Move<'_>,
 ) -> Result<End, Error> {
-    let parameters: [&(dyn ToSql + Sync); 4] = [&node, &epoch, &from, &to];
+    let parameters: [&(dyn ToSql + Sync); 5] = [&node, &epoch, &from, &to, &checksum];
     let (advanced, committed) = join!(client.execute(advance, &parameters), client.batch_execute("COMMIT"));
     match advanced {
         Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(End::Moved),

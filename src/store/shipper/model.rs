@@ -1,6 +1,8 @@
 //! From the receipt to the line in the log file, on one cruel disk, stopped all at once: every record whose receipt said
 //! that it is durable becomes one line, in its place, and no other line is there.
 //!
+//! Now and then somebody else moves the position while nothing runs: then nothing may be written until it is back.
+//!
 //! The rounds of the shipper are called one by one; its waiting and its pauses are left out.
 
 use std::cell::Cell;
@@ -18,8 +20,10 @@ use crate::disk::cruel::{
     seeds::{self, Tally},
 };
 use crate::record::{Batch, RecordRef, time};
-use crate::spool::{AppendError, Place, Spool, SpoolSizes, Witness};
-use crate::store::file::{FileOptions, FileStore, LineFormat};
+use crate::spool::inspect::extent;
+use crate::spool::{AppendError, Place, Spool, SpoolSizes, Witness, Writer};
+use crate::store::file::{FileOptions, FileStore, LineFormat, move_position};
+use crate::store::{Claimant, Claims};
 
 const LOG: &str = "app.log";
 
@@ -73,6 +77,8 @@ struct Model {
     /// Those of the commits since the last one that went well that failed or were cut short: a restart may find one of them.
     in_doubt: Vec<Vec<u64>>,
     made: u64,
+    /// The `.position` file as it was before somebody else moved the position.
+    moved: Option<Vec<u8>>,
     life: Option<Life>,
     tally: Tally,
 }
@@ -101,6 +107,7 @@ impl Model {
             records: Vec::new(),
             in_doubt: Vec::new(),
             made: 0,
+            moved: None,
             life: None,
             tally: Tally::default(),
             random,
@@ -111,7 +118,7 @@ impl Model {
         self.life.as_mut().unwrap()
     }
 
-    fn store(&self) -> FileStore {
+    fn store(&self, claims: &Arc<Claims>) -> FileStore {
         let options = FileOptions {
             path: PathBuf::from(LOG),
             line_format: LineFormat::parse("%(message)s").unwrap(),
@@ -119,7 +126,8 @@ impl Model {
             rotate_daily: self.rotate_daily,
             rotate_keep: None,
         };
-        FileStore::with_disk(options, self.disk.handle()).with_clock(noon)
+        let claimant = Claimant::new(claims, "log", "node");
+        FileStore::with_disk(options, self.disk.handle()).with_clock(noon).with_claimant(claimant)
     }
 
     // The operations.
@@ -190,9 +198,10 @@ impl Model {
             return;
         };
         if let Err(error) = result {
-            assert!(life.is_troubled, "{error}");
+            assert!(life.is_troubled || self.moved.is_some(), "{error}");
             shipper.connected = false; // and tried again, as `recover` does
         } else if is_connecting || self.random.one_in(4) {
+            assert!(self.moved.is_none(), "it writes from a position that somebody else has moved");
             self.verify();
         }
     }
@@ -270,7 +279,22 @@ impl Model {
         if self.random.one_in(2) {
             self.disk.evict();
         }
+        self.move_position();
         self.start();
+    }
+
+    /// Somebody else claims the log file, or gives it back as it was.
+    fn move_position(&mut self) {
+        let disk = self.disk.handle();
+        self.disk.set_fault(None);
+        self.disk.stop_at(None);
+        if let Some(bytes) = self.moved.take() {
+            let file = disk.open(&format!("{LOG}.position")).unwrap();
+            file.write_at(&bytes, 0).and_then(|()| file.sync()).unwrap();
+        } else if self.has_faults && self.random.one_in(4) {
+            let by = *self.random.pick(&[-1000, -3, 0, 3, 1000]);
+            self.moved = move_position(&*disk, LOG, by).unwrap();
+        }
     }
 
     fn start(&mut self) {
@@ -278,11 +302,8 @@ impl Model {
             if self.random.one_in(4) {
                 self.arm_stop();
             }
-            let mut store = self.store();
-            let position = if self.random.one_in(2) { done(store.position()).unwrap_or(1) } else { 1 };
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 24 << 10 };
-            match Spool::open(self.disk.handle(), sizes, position) {
-                Ok((spool, writer)) if !self.disk.is_down() => {
+            match self.open() {
+                Ok((store, spool, writer)) if !self.disk.is_down() => {
                     self.disk.stop_at(None);
                     return self.begin(store, spool, writer.run(crate::blocking::Threads::One));
                 }
@@ -294,6 +315,22 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// As the program starts.
+    fn open(&mut self) -> std::io::Result<(FileStore, Arc<Spool>, Writer)> {
+        let disk = self.disk.handle();
+        let claims = Claims::open(disk.clone(), extent(&*disk)?, vec!["log".into()])?;
+        let mut store = self.store(&claims);
+        // A store may take too long to tell its position.
+        let position = if self.random.one_in(2) { done(store.position()).ok() } else { None };
+        let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 24 << 10 };
+        let (spool, writer) = Spool::open(disk, sizes, position.unwrap_or(1))?;
+        claims.watch(&spool);
+        if position.is_none() {
+            claims.note_unconfirmed(&["log".into()], spool.durable_id())?;
+        }
+        Ok((store, spool, writer))
     }
 
     fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: impl Future<Output = ()> + 'static) {
@@ -343,6 +380,7 @@ impl Model {
 
     /// After all trouble every line is there.
     fn finish(mut self) -> Tally {
+        self.has_faults = false;
         self.crash();
         for _ in 0..10_000 {
             let shipper = &self.life().shipper;

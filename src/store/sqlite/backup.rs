@@ -8,8 +8,8 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::io_error;
 use super::schema::{SCHEMA_VERSION, check_regular};
+use super::{io_error, owner};
 use crate::disk::beside;
 use crate::limits::{BACKUP_STEP_PAGES, BACKUP_WAIT_MILLISECONDS};
 use crate::record::RecordId;
@@ -85,8 +85,7 @@ pub fn position(path: &Path) -> Result<RecordId, BackupError> {
     check_regular(path)?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
-    let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
-    Ok(position as u64)
+    Ok(owner::position(&connection)?)
 }
 
 /// Reads all of a database that nobody writes to: whether its pages are sound, and what it holds.
@@ -141,11 +140,9 @@ fn figures(connection: &Connection) -> Result<Figures, BackupError> {
                     SELECT coalesce(min(id), 0) AS first_id, coalesce(max(id), 0) AS last_id, count(*) AS kept FROM record))"
         }
     };
-    let (position, end_id): (i64, Option<i64>) =
-        connection.query_row("SELECT position, (SELECT max(end_id) FROM block) FROM shipped", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    if end_id.is_some_and(|end_id| end_id != position) {
+    let position = owner::position(connection)?;
+    let end_id: Option<i64> = connection.query_row("SELECT max(end_id) FROM block", [], |row| row.get(0))?;
+    if end_id.is_some_and(|end_id| end_id != position as i64) {
         return Err(BackupError::Unsound(format!(
             "its position is {position}, and its records end before {}",
             end_id.unwrap_or_default()
@@ -160,7 +157,7 @@ fn figures(connection: &Connection) -> Result<Figures, BackupError> {
             deleted: number(3)?,
             dead_letters: number(4)?,
             missing: number(5)?,
-            position: position as u64,
+            position,
         })
     })?;
     Ok(figures)

@@ -1,6 +1,7 @@
 //! The default store: one SQLite database.
 //!
-//! The writer's position is a row of the same database, set in the transaction that inserts the rows. The database runs
+//! The writer's position is a row of the same database, set in the transaction that inserts the rows, and only from where this process
+//! left it (`owner.rs`). The database runs
 //! in WAL mode with `synchronous=NORMAL`, so a commit costs no sync; [`Store::sync`] syncs the write-ahead log, which
 //! is all that SQLite itself would do with `synchronous=FULL`, only once for many commits. Until then the spool keeps
 //! the records.
@@ -15,6 +16,7 @@ pub mod histogram;
 mod index;
 mod insert;
 mod origins;
+mod owner;
 pub mod read;
 mod retention;
 mod schema;
@@ -35,7 +37,9 @@ use self::extent::Extent;
 use self::index::Index;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
+use self::owner::{ClaimError, Owner};
 use self::services::Rule;
+use super::claim::{Claimant, Kind};
 use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
@@ -47,6 +51,7 @@ use crate::spool::Chunk;
 /// Ships into a SQLite database.
 pub struct SqliteStore {
     path: PathBuf,
+    claimant: Claimant,
     retention: Retention,
     threads: Threads,
     clock: Clock,
@@ -70,6 +75,7 @@ struct Database {
     connection: Connection,
     /// The file itself, behind all links: the write-ahead log is beside it.
     path: PathBuf,
+    owner: Owner,
     position: RecordId,
     origins: Origins,
     blocks: Blocks,
@@ -89,6 +95,7 @@ impl SqliteStore {
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
         SqliteStore {
             path,
+            claimant: Claimant::detached("none").of_kind(Kind::Sqlite),
             retention,
             threads: Threads::One,
             clock: Clock::new(),
@@ -97,6 +104,12 @@ impl SqliteStore {
             is_doubtful: false,
             damage: None,
         }
+    }
+
+    /// Ships for a data folder, and only into a database that is this folder's.
+    #[must_use]
+    pub fn with_claimant(self, claimant: Claimant) -> SqliteStore {
+        SqliteStore { claimant: claimant.of_kind(Kind::Sqlite), ..self }
     }
 
     /// Takes a second thread where there is much to write, unless the program has but one.
@@ -108,8 +121,13 @@ impl SqliteStore {
     fn database(&mut self) -> Result<&mut Database, StoreError> {
         if self.database.is_none() {
             self.check_damage()?;
-            let database = Database::open(&self.path).map_err(|error| describe(&self.path, &error))?;
-            self.database = Some(database);
+            let opened = Database::open(&self.path, &mut self.claimant);
+            self.database = Some(opened.map_err(|error| match error {
+                ClaimError::Database(error) => describe(&self.path, &error),
+                ClaimError::Refused(refusal) => {
+                    refusal.about(format!("the database {}", self.path.display()))
+                }
+            })?);
         }
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
     }
@@ -127,7 +145,7 @@ impl SqliteStore {
         self.check_lengths()?;
         let Some(database) = &self.database else { return Ok(()) };
         if database.companions == companions(&database.path) {
-            return Ok(());
+            return self.step(|database| database.owner.check(&database.connection));
         }
         // The connection still has the log, and is the last that has. Until it is saved the connection stays.
         database.checkpoint(true).map_err(|error| describe(&self.path, &error))?;
@@ -238,19 +256,20 @@ impl Store for SqliteStore {
 }
 
 impl Database {
-    fn open(path: &Path) -> rusqlite::Result<Database> {
+    fn open(path: &Path, claimant: &mut Claimant) -> Result<Database, ClaimError> {
         if let Some(folder) = path.parent() {
             create_folder(folder).map_err(|error| io_error(&error))?;
         }
         let connection = schema::open(path)?;
         extent::probe(path)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
+        let (owner, position) = Owner::claim(&connection, claimant)?;
         let blocks = Blocks::open(&connection)?;
-        let index = Index::open(&connection, position as u64)?;
+        let index = Index::open(&connection, position)?;
         let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
         let mut database = Database {
-            position: position as u64,
+            owner,
+            position,
             origins: Origins::default(),
             blocks,
             index,
@@ -269,9 +288,7 @@ impl Database {
     fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let written = self.insert(chunk, threads)?;
-        self.connection
-            .prepare_cached("UPDATE shipped SET position = ?")?
-            .execute([chunk.end_id() as i64])?;
+        self.owner.advance(&self.connection, self.position, chunk.end_id())?;
         self.connection.execute_batch("COMMIT")?;
         self.position = chunk.end_id();
         Ok(written)

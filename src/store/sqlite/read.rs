@@ -218,7 +218,7 @@ impl SqliteReader {
 
     /// The first id that the store does not have.
     pub fn position(&self) -> rusqlite::Result<RecordId> {
-        self.connection.query_row("SELECT position FROM shipped", [], |row| Ok(row.get::<_, i64>(0)? as u64))
+        super::owner::position(&self.connection)
     }
 
     /// The origins with ids from `from` on, as many as are looked at together; nothing if there are

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::disk;
 
 /// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// From this version on there are filters and counts.
 const INDEX_SINCE: i64 = 2;
@@ -75,6 +75,15 @@ CREATE TABLE block_counts ( -- whoever deletes a row deletes the counts of its b
 ) STRICT;
 ";
 
+/// Who ships into the database; see `store::claim`. From version 3 on.
+const OWNER: &str = "
+ALTER TABLE shipped ADD COLUMN node TEXT; -- the data folder that ships into it
+ALTER TABLE shipped ADD COLUMN claim INTEGER NOT NULL DEFAULT 0; -- the number of its claim: any other can write no more
+ALTER TABLE shipped ADD COLUMN checksum INTEGER; -- of database, node, claim and position; NULL: nobody has claimed it yet
+ALTER TABLE shipped ADD COLUMN database TEXT; -- random
+UPDATE shipped SET database = lower(hex(randomblob(16)));
+";
+
 /// Opens the database for the one that writes, and creates or migrates its tables.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
@@ -102,8 +111,9 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(32);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
-        0 => change(&connection, &[TABLES, INDEX])?,
-        1 => change(&connection, &[INDEX])?,
+        0 => change(&connection, &[TABLES, INDEX, OWNER])?,
+        1 => change(&connection, &[INDEX, OWNER])?,
+        2 => change(&connection, &[OWNER])?,
         SCHEMA_VERSION => {}
         _ => {
             let why = format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}");

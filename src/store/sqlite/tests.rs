@@ -957,6 +957,66 @@ fn database_of_version_1(path: &Path) {
 }
 
 #[test]
+fn a_database_of_version_2_is_migrated_with_its_position() {
+    let subject = SqliteSubject::new();
+    block_on(subject.open().write(&chunk(1, 101))).unwrap();
+    Connection::open(subject.path())
+        .unwrap()
+        .execute_batch(
+            "ALTER TABLE shipped DROP COLUMN node; ALTER TABLE shipped DROP COLUMN claim;
+             ALTER TABLE shipped DROP COLUMN checksum; ALTER TABLE shipped DROP COLUMN database; PRAGMA user_version = 2",
+        )
+        .unwrap();
+    let mut store = subject.open();
+    assert_eq!(block_on(store.position()).unwrap(), 101);
+    block_on(store.write(&chunk(101, 111))).unwrap();
+    assert_eq!(subject.query::<i64>("SELECT position FROM shipped WHERE checksum IS NOT NULL"), 111);
+    assert_eq!(block_on(subject.open().position()).unwrap(), 111);
+}
+
+#[test]
+fn a_position_that_somebody_changed_is_not_believed() {
+    for position in [-5, 0, 1, i64::MAX, 1101, 51] {
+        let subject = SqliteSubject::new();
+        let mut store = subject.open();
+        block_on(store.write(&chunk(1, 101))).unwrap();
+        let set = |position: i64| {
+            let sql = format!("UPDATE shipped SET position = {position}");
+            Connection::open(subject.path()).unwrap().execute_batch(&sql).unwrap();
+        };
+        set(position);
+        // The one that has it open, and one that begins.
+        let other = subject.open().with_claimant(Claimant::in_folder(subject.0.path(), "other"));
+        for mut store in [store, other] {
+            for _ in 0..2 {
+                let error = block_on(store.write(&chunk(101, 111))).unwrap_err();
+                assert!(error.hint.is_some(), "{position}: {error}");
+            }
+            let error = block_on(store.position()).unwrap_err();
+            assert!(error.what.contains("cannot be trusted"), "{position}: {error}");
+        }
+        set(101);
+        let mut store = subject.open();
+        block_on(store.write(&chunk(101, 111))).unwrap();
+        assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 110);
+    }
+}
+
+#[test]
+fn a_database_that_another_took_over_is_written_no_more() {
+    let subject = SqliteSubject::new();
+    let (mut one, mut two) = (subject.open(), subject.open());
+    block_on(one.write(&chunk(1, 11))).unwrap();
+    assert_eq!(block_on(two.position()).unwrap(), 11);
+    assert!(block_on(one.write(&chunk(11, 21))).is_err());
+    assert!(block_on(one.maintain()).is_err());
+    let refusal = block_on(one.position()).unwrap_err();
+    assert!(refusal.what.contains("ships into it"), "{refusal}");
+    block_on(two.write(&chunk(11, 16))).unwrap();
+    assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 15);
+}
+
+#[test]
 fn a_database_of_the_version_before_is_searched_before_and_after_it_is_migrated() {
     let subject = SqliteSubject::new();
     database_of_version_1(&subject.path());

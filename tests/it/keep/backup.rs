@@ -235,7 +235,7 @@ fn what_is_cut_short_is_no_backup_and_can_be_repeated() {
     let _ = fs::remove_file(new.join("logboom.db")); // it was faster
     fs::write(&draft, "the beginning of one").unwrap();
     succeeded(&restore(&backup, &new));
-    assert_eq!(files(&new), ["lock", "logboom.db"]);
+    assert_eq!(files(&new), ["claims", "lock", "logboom.db"]);
     let server = Server::start(&new);
     assert_eq!(server.value("SELECT count(*) FROM logs"), 30_000);
 }

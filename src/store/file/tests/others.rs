@@ -248,19 +248,74 @@ fn one_damaged_slot_leaves_the_other() {
     assert_eq!(positions, [6, 8]);
 }
 
+/// Version 1 ended after 120 bytes, and nobody had claimed the log file.
+#[test]
+fn a_position_file_of_version_1_is_read_and_upgraded() {
+    let case = Shared::new();
+    let mut store = case.open();
+    fill(&mut store, 4);
+    done(store.sync()).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(case.position_file()).unwrap();
+    bytes.resize(4096 + 212, 0);
+    for slot in [0, 4096] {
+        if bytes[slot] == 0 {
+            continue; // it was not written yet
+        }
+        bytes[slot + 7] = 1;
+        let checksum = crc32c::crc32c(&bytes[slot..slot + 52]);
+        bytes[slot + 52..slot + 56].copy_from_slice(&checksum.to_le_bytes());
+        bytes[slot + 120..slot + 212].fill(0);
+    }
+    std::fs::write(case.position_file(), &bytes).unwrap();
+    let mut store = case.open();
+    assert_eq!(done(store.position()).unwrap(), 4);
+    for end in [6, 7] {
+        fill(&mut store, end);
+        done(store.sync()).unwrap();
+    }
+    drop(store);
+    assert_eq!(read(&case.path), messages(1, 7));
+    let bytes = std::fs::read(case.position_file()).unwrap();
+    assert_eq!((bytes[7], bytes[4096 + 7]), (2, 2));
+    assert_eq!(done(case.open().position()).unwrap(), 7);
+}
+
+#[test]
+fn a_log_file_of_another_folder_is_left_as_it_is() {
+    let case = Shared::new();
+    let mut store = case.open();
+    fill(&mut store, 4);
+    done(store.sync()).unwrap();
+    drop(store);
+    let mut text = std::fs::read_to_string(&case.path).unwrap();
+    text.push_str("what a crash left behind");
+    std::fs::write(&case.path, &text).unwrap();
+    let position = std::fs::read(case.position_file()).unwrap();
+    let folder = TempDir::new().unwrap();
+    let mut other = case.open().with_claimant(crate::store::Claimant::in_folder(folder.path(), "other"));
+    for _ in 0..2 {
+        let error = done(other.position()).unwrap_err();
+        assert!(error.what.contains("another data folder (node none)"), "{error}");
+        assert!(error.hint.unwrap().contains("a log file of its own"));
+    }
+    assert_eq!(std::fs::read_to_string(&case.path).unwrap(), text);
+    assert_eq!(std::fs::read(case.position_file()).unwrap(), position);
+}
+
 #[test]
 fn a_newer_format_is_refused_and_not_written_over() {
     let case = Shared::new();
     fill(&mut case.open(), 4);
     let mut bytes = std::fs::read(case.position_file()).unwrap();
     for slot in [0, 4096] {
-        bytes[slot + 7] = 2;
+        bytes[slot + 7] = 3;
         let checksum = crc32c::crc32c(&bytes[slot..slot + 52]);
         bytes[slot + 52..slot + 56].copy_from_slice(&checksum.to_le_bytes());
     }
     std::fs::write(case.position_file(), &bytes).unwrap();
     let error = done(case.open().position()).unwrap_err();
-    assert!(error.what.contains("format 2"), "{}", error.what);
+    assert!(error.what.contains("format 3"), "{}", error.what);
     assert_eq!(std::fs::read(case.position_file()).unwrap(), bytes);
 }
 

@@ -111,7 +111,7 @@ fn one_line_alike_is_not_enough_to_be_cut() {
 fn taking_lines_back_from_a_file_that_was_emptied_leaves_no_zeros() {
     let disk = MemoryDisk::default();
     let place = Place::on(Arc::new(disk.clone()), Path::new("app.log")).unwrap();
-    let mut log = Log::open(place, 0).unwrap();
+    let mut log = Log::open(place, 0, &mut crate::store::Claimant::detached("test")).unwrap();
     log.append(b"one\n").unwrap();
     log.commit(2);
     log.append(b"two\n").unwrap();

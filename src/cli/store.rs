@@ -1,0 +1,29 @@
+//! `logboom store adopt`: gives a store to a data folder.
+
+use std::io::Write;
+
+use clap::ArgMatches;
+
+use super::output::{Output, failed};
+use crate::config;
+use crate::failure::Failure;
+use crate::pipeline::DataDir;
+
+/// Has the next start on a data folder take a store as it is.
+pub(super) fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let name = matches.get_one::<String>("name").map_or("", String::as_str);
+    if !config::is_store_name(name) {
+        return Err(Failure::usage("this is not the name of a store")
+            .hint("`logboom status` lists the stores and their names"));
+    }
+    let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);
+    let path = values.one(&config::DATA_DIR)?;
+    DataDir::open(&path)?.adopt(name)?; // fails while a server runs there
+    let place = path.display();
+    writeln!(
+        output,
+        "the next start on {place} takes the store `{name}` as it is, and goes on from its position"
+    )
+    .map_err(failed)?;
+    output.finish()
+}

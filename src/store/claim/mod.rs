@@ -1,0 +1,366 @@
+//! Whose position a store has: a store is shipped into by one data folder, and only from where that folder left it.
+//!
+//! Each process that ships into a store **claims** it first: it draws a random number, notes the number durably in the memory of its
+//! data folder (`memory.rs`), and sets it in the store in place of the number that it found there. Every later write compares the
+//! number and the position before it. So:
+//!
+//! * A store belongs to a data folder if the number in the store is one that this folder has noted. Two folders never draw the same
+//!   number, and a copy of a folder does not know the numbers that the other copy has drawn since. The first of two copies that
+//!   claims goes on; the other one is refused, also after a restart.
+//! * A crash between any two steps leaves a number in the store that the folder has noted.
+//! * A store that went back to an older state (a backup, a standby that took over) has an older number of the same folder. It is
+//!   claimed again, if the spool still has every record from its position on.
+//! * The number, the position and the identity of the database are covered by a checksum in the store, so that a position
+//!   that was edited or damaged is not believed.
+//!
+//! Ids are a second way to skip a record: where the spool's folder was lost, ids go on from the furthest position of the stores. A
+//! store that cannot be asked at that start may be ahead of the ids that are then given. So the first such id is remembered
+//! until the store has been claimed, and a store that is ahead of it is refused.
+
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
+
+pub use memory::{Claims, DEFAULT_DATABASE, adopt};
+
+use self::memory::{ClaimedDatabase, SpoolExtent};
+use super::StoreError;
+use crate::limits::RECORD_ID_MAX;
+use crate::record::RecordId;
+
+/// Claims one store for a data folder.
+pub struct Claimant {
+    claims: Arc<Claims>,
+    store: String,
+    kind: Kind,
+    /// Another name under which the store may have been marked for adoption.
+    alias: Option<&'static str>,
+    node: String,
+    /// The database that is claimed by this process, and the number of the claim.
+    current: Option<(String, i64)>,
+    /// Whether the memory knows that the store has taken that claim.
+    is_confirmed: bool,
+}
+
+/// What a refused folder can do depends on the kind of the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sqlite,
+    Postgres,
+    File,
+}
+
+/// What a store holds about the one that ships into it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The random identity that the database got when it was made.
+    pub(super) database: String,
+    pub(super) owner: OwnerRow,
+    /// Where claims of this folder are, or have ended, in the same database: number and position.
+    pub(super) elsewhere: Vec<(i64, RecordId)>,
+    /// The position that the records themselves show; looked for only if the row is damaged or gone and the store is adopted.
+    pub(super) recovered: Option<RecordId>,
+}
+
+/// The row that has the position.
+#[derive(Debug, Default)]
+pub(super) enum OwnerRow {
+    /// There is none for this node.
+    #[default]
+    Absent,
+    /// Nobody has claimed it: the database is new, or of a version before there were claims.
+    Free { position: RecordId },
+    /// Claimed under this number.
+    Claimed { node: String, number: i64, position: RecordId },
+    /// Not what this program has written.
+    Damaged(String),
+}
+
+/// What a store that may be shipped into does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has the claim of this process.
+    Held(RecordId),
+    /// It sets this number, and this position, in place of what it has found.
+    Take { number: i64, position: RecordId },
+}
+
+impl Claimant {
+    /// For a store of the configuration, and a node of this data folder.
+    pub fn new(claims: &Arc<Claims>, store: &str, node: &str) -> Claimant {
+        Claimant {
+            claims: Arc::clone(claims),
+            store: store.into(),
+            kind: Kind::Sqlite,
+            alias: None,
+            node: node.into(),
+            current: None,
+            is_confirmed: false,
+        }
+    }
+
+    /// For a store without a data folder, whose first state is taken as it is.
+    pub(super) fn detached(node: &str) -> Claimant {
+        Claimant::new(&Claims::detached(), "", node)
+    }
+
+    /// For a store of the data folder at a path, whose spool is empty.
+    #[cfg(test)]
+    pub(super) fn in_folder(folder: &std::path::Path, node: &str) -> Claimant {
+        let disk = Arc::new(crate::disk::Folder::open(folder).unwrap());
+        Claimant::new(&Claims::open(disk, None, vec!["db".into()]).unwrap(), "db", node)
+    }
+
+    /// The same for the database `logboom.db` of the data folder.
+    #[must_use]
+    pub fn of_default_database(self) -> Claimant {
+        Claimant { alias: Some(DEFAULT_DATABASE), ..self }
+    }
+
+    /// The same for a store of another kind.
+    #[must_use]
+    pub(super) fn of_kind(self, kind: Kind) -> Claimant {
+        Claimant { kind, ..self }
+    }
+
+    /// The node that a claim is made for.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The number of this process's claim; 0, which is none, before there is one.
+    pub(super) fn number(&self) -> i64 {
+        self.current.as_ref().map_or(0, |(_, number)| *number)
+    }
+
+    /// Whether the store is to be taken as it is, because a person wants that.
+    pub(super) fn is_adopting(&self) -> bool {
+        let state = self.claims.state();
+        state.adopt.iter().any(|name| *name == self.store || Some(name.as_str()) == self.alias)
+    }
+
+    /// Whether the position is to be taken from the records where the row of it is damaged or gone.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.is_adopting() && !self.claims.is_detached()
+    }
+
+    /// The numbers of all claims that this folder has made in a database.
+    pub(super) fn issued(&self, database: &str) -> Vec<i64> {
+        self.claims.database(database, &self.store).map(|known| known.issued).unwrap_or_default()
+    }
+
+    /// Decides whether this folder may ship into a store, and from which position on. Notes a new claim durably.
+    pub(super) fn judge(&mut self, found: &Found) -> Result<Verdict, StoreError> {
+        let known = self.claims.database(&found.database, &self.store).unwrap_or_default();
+        if let OwnerRow::Claimed { number, position, .. } = found.owner
+            && self.current.as_ref().is_some_and(|current| *current == (found.database.clone(), number))
+        {
+            self.check_spool(position, &known)?;
+            if !self.is_confirmed {
+                self.confirm(position)?; // the answer to the claim, or a write to the memory, was lost
+            }
+            return Ok(Verdict::Held(position));
+        }
+        let position = self.place(found, &known)?;
+        self.check_spool(position, &known)?;
+        self.is_confirmed = false;
+        let number = match &self.current {
+            Some((database, number)) if *database == found.database => *number,
+            _ => {
+                let number = random_number();
+                self.claims
+                    .issue(&found.database, &self.store, number)
+                    .map_err(|error| cannot_note(&error))?;
+                self.current = Some((found.database.clone(), number));
+                number
+            }
+        };
+        Ok(Verdict::Take { number, position })
+    }
+
+    /// Notes durably that the store has taken the claim.
+    pub(super) fn confirm(&mut self, position: RecordId) -> Result<(), StoreError> {
+        let Some((database, _)) = &self.current else { return Ok(()) };
+        let names = (self.store.as_str(), self.alias);
+        let confirmed = self.claims.confirm(database, names, &self.node, position);
+        self.is_confirmed = confirmed.is_ok();
+        confirmed.map_err(|error| cannot_note(&error))
+    }
+
+    /// From where this folder goes on.
+    fn place(&self, found: &Found, known: &ClaimedDatabase) -> Result<RecordId, StoreError> {
+        let age = |number: i64| known.issued.iter().position(|issued| *issued == number);
+        let is_known = known.node.is_some();
+        let here = match &found.owner {
+            OwnerRow::Claimed { number, position, .. } => match age(*number) {
+                Some(age) => Some((age, *position)),
+                None if self.is_adopting() => return self.adopted(*position),
+                None => return Err(self.refused(found, known)),
+            },
+            OwnerRow::Damaged(why) => return self.recovered(found, known, why),
+            OwnerRow::Free { position } if !is_known => return Ok(*position),
+            OwnerRow::Absent if !is_known => return found.recovered.map_or(Ok(1), |end| self.adopted(end)),
+            OwnerRow::Free { .. } | OwnerRow::Absent => None,
+        };
+        let elsewhere = found.elsewhere.iter().filter_map(|(number, at)| age(*number).map(|age| (age, *at)));
+        let newest = elsewhere.chain(here).max();
+        let is_renamed = known.node.as_ref().is_some_and(|node| *node != self.node);
+        match (newest, &found.owner) {
+            (Some((_, position)), _) if newest == here => Ok(position),
+            // Under another name. What was given since the database could last be asked is in the spool only: it was not taken there.
+            (Some((_, position)), _) if is_renamed || here.is_some() => {
+                Ok(self.unconfirmed().map_or(position, |first| position.min(first)))
+            }
+            (_, OwnerRow::Free { position }) => Ok(*position),
+            _ if self.is_adopting() => Ok(found.recovered.unwrap_or(1)),
+            _ => Err(self.lost_row(is_renamed)),
+        }
+    }
+
+    /// The position of a damaged row as the records show it, if a person wants that.
+    fn recovered(&self, found: &Found, known: &ClaimedDatabase, why: &str) -> Result<RecordId, StoreError> {
+        if !self.is_recovering() {
+            return Err(StoreError::new(format!("its position cannot be trusted: {why}")).hint(format!(
+                "restore it, or stop the server and have the position taken from the records: {}",
+                self.adopt_command()
+            )));
+        }
+        let recovered = found.recovered.ok_or_else(|| {
+            StoreError::new(format!("its position cannot be trusted ({why}), and the records do not show it"))
+                .hint("move the store away: a new one begins with what the spool still has")
+        })?;
+        if known.node.is_some() { Ok(recovered) } else { self.adopted(recovered) }
+    }
+
+    /// The position of a store that a person has given to this folder, unless records of the spool would be skipped by that.
+    fn adopted(&self, position: RecordId) -> Result<RecordId, StoreError> {
+        match self.claims.spool() {
+            Some(SpoolExtent { first, end, .. }) if first < end.min(position) => {
+                let last = end.min(position) - 1;
+                Err(StoreError::new(format!(
+                    "it cannot be adopted: it goes on with id {position}, and the spool has other records with ids from {first} to {last}"
+                ))
+                .hint(format!(
+                    "ship those into a store of their own first (another `--store`), stop, move the folder `spool` away, and adopt \
+                     this one again, whose ids then go on: {}",
+                    self.adopt_command()
+                )))
+            }
+            _ => Ok(position),
+        }
+    }
+
+    fn adopt_command(&self) -> String {
+        format!("`logboom store adopt {}`, then start", self.store)
+    }
+
+    fn unconfirmed(&self) -> Option<RecordId> {
+        self.claims.state().unconfirmed.get(&self.store).copied()
+    }
+
+    /// Whether every record of the spool that the store lacks can get there, each under its id.
+    fn check_spool(&self, position: RecordId, known: &ClaimedDatabase) -> Result<(), StoreError> {
+        let Some(SpoolExtent { first, end, is_starting }) = self.claims.spool() else { return Ok(()) };
+        if let Some(given) = self.unconfirmed().filter(|given| *given < end.min(position)) {
+            let last = end.min(position) - 1;
+            return Err(StoreError::new(format!(
+                "the ids {given} to {last} were given twice: the store has such records, and the spool has other ones, accepted while \
+                 the store could not be asked"
+            ))
+            .hint(match self.kind {
+                Kind::Postgres => "give this data folder another `node`: the spool's records are then stored under that name",
+                _ => "give the spool's records a store of their own (another `--store`)",
+            }));
+        }
+        if position > end && !is_starting {
+            return Err(StoreError::new(format!(
+                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while the store could \
+                 not be asked",
+                position - 1,
+                end - 1
+            ))
+            .hint("start again while the store can be reached: ids then go on from the store's"));
+        }
+        let is_accepted = position == 1 || known.accepted == Some(position) || self.is_adopting();
+        if position < first && !is_accepted {
+            return Err(StoreError::new(format!(
+                "the store lacks records from id {position} on, and the spool has none before {first}: {} ids would be skipped",
+                first - position
+            ))
+            .hint(format!(
+                "the store went back to an older state, or the spool lost its beginning: bring back the newer state, or stop the \
+                 server and have it go on without these records: {}",
+                self.adopt_command()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Somebody else ships into the store.
+    fn refused(&self, found: &Found, known: &ClaimedDatabase) -> StoreError {
+        let OwnerRow::Claimed { node, .. } = &found.owner else { return self.lost_row(false) };
+        let is_twin = *node == self.node;
+        let what = match (is_twin, known.node.is_some()) {
+            (true, true) => {
+                format!("a copy of this data folder (node {node}) has taken it over and ships into it")
+            }
+            (true, false) => format!("another data folder of the same name (node {node}) ships into it"),
+            (false, true) => format!("another data folder (node {node}) has taken it over and ships into it"),
+            (false, false) => format!("another data folder (node {node}) ships into it"),
+        };
+        let way_out = match self.kind {
+            Kind::Postgres => {
+                "give this data folder another `node`: it then goes on where its own records ended"
+            }
+            Kind::Sqlite => "give this data folder a database of its own (another `--store`)",
+            Kind::File => "give this data folder a log file of its own",
+        };
+        StoreError::new(what).hint(format!(
+            "{way_out}; its records stay in the spool until then. If the other folder is gone for good, stop the server and take the \
+             store over: {}",
+            self.adopt_command()
+        ))
+    }
+
+    fn lost_row(&self, is_renamed: bool) -> StoreError {
+        if is_renamed {
+            return StoreError::new(
+                "the database does not know any more where the records of this node's old name ended",
+            )
+            .hint("go back to the old `node`, or choose a database or a schema of its own");
+        }
+        StoreError::new("the position of this node is gone from `logs_node`").hint(format!(
+            "restore it, or stop the server and have it taken from the records: {}",
+            self.adopt_command()
+        ))
+    }
+}
+
+/// What guards a position in a store: a change of any of these shows. Never negative.
+pub(super) fn checksum(database: &str, node: &str, number: i64, position: RecordId) -> i64 {
+    let mut checksum = crc32c::crc32c(database.as_bytes());
+    checksum = crc32c::crc32c_append(checksum, &(node.len() as u64).to_le_bytes());
+    checksum = crc32c::crc32c_append(checksum, node.as_bytes());
+    checksum = crc32c::crc32c_append(checksum, &number.to_le_bytes());
+    i64::from(crc32c::crc32c_append(checksum, &position.to_le_bytes()))
+}
+
+/// The position as a database tells it, if it can be one.
+pub(super) fn position_of(stored: i64) -> Option<RecordId> {
+    u64::try_from(stored).ok().filter(|position| (1..=RECORD_ID_MAX).contains(position))
+}
+
+/// A number that no other claim has: 63 random bits, never 0.
+pub(super) fn random_number() -> i64 {
+    ((RandomState::new().hash_one(()) >> 1) as i64).max(1)
+}
+
+fn cannot_note(error: &io::Error) -> StoreError {
+    StoreError::new(format!("the claim cannot be noted in the data folder: {error}")).hint(
+        "make room on the disk of the data folder and check that it can be written to; it goes on by itself",
+    )
+}
