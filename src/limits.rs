@@ -349,8 +349,11 @@ pub const RETENTION_EVIDENCE_SECONDS_MAX: u64 = 86_400;
 /// Services that are kept for a shorter time than the rest; each is looked for in every record once.
 pub const RETENTION_SERVICES_MAX: usize = 64;
 
-/// The page cache of each connection to a SQLite database.
+/// The page cache of the connection that writes to a SQLite database.
 pub const SQLITE_CACHE_KIB_MAX: u64 = 4096;
+
+/// The page cache of a connection that reads: a slice of a query reads most pages once.
+pub const SQLITE_READER_CACHE_KIB_MAX: u64 = 1024;
 
 /// The write-ahead log is moved into the database once it is larger than this.
 pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
@@ -573,6 +576,13 @@ pub const DELETE_NAMES_IDS: i64 = if cfg!(test) { 1 << 10 } else { 1 << 24 };
 /// How often a store that fails is asked again before a deletion stops, with a second between.
 pub const DELETE_TRIES_MAX: u32 = 5;
 
+/// An answer that was made as a whole and is longer than this is sent in pieces, and takes part in the bounds of answers until it
+/// is read. A shorter one fits into the buffers of a connection.
+pub const ANSWER_SHORT_BYTES_MAX: usize = 16 << 10;
+
+/// The pieces in which such an answer is made and sent: memory for it is taken and given back with each.
+pub const ANSWER_PIECE_BYTES: usize = 64 << 10;
+
 /// A slice of an answer is sent once it holds so much.
 pub const QUERY_SLICE_BYTES: usize = 128 << 10;
 
@@ -585,11 +595,12 @@ pub const CONTEXT_RECORDS_MAX: u64 = 1000;
 /// Fields of one row of CSV.
 pub const CSV_FIELDS_MAX: usize = 100;
 
-/// Histograms, lists of fields and the like that are made at once; others wait. Each keeps counts while it looks at records.
-pub const COUNTS_MAX: usize = QUERIES_MAX;
+/// Queries that take much memory and run at once; others wait: statements of `sql`, and histograms, lists of fields and the like, which
+/// keep counts while they look at records. They leave room for the others of [`QUERIES_MAX`].
+pub const QUERIES_HEAVY_MAX: usize = 2;
 
-/// Texts that one of them keeps to count them, with what goes with each. (Counters of a histogram are apart.)
-pub const COUNTED_BYTES_MAX: usize = 16 << 20;
+/// Texts that a histogram or the like keeps to count them, with what goes with each. (Counters of a histogram are apart.)
+pub const COUNTED_BYTES_MAX: usize = 5 << 20;
 
 /// A longer value is not told apart from others.
 pub const COUNTED_VALUE_BYTES_MAX: usize = 1 << 10;
@@ -636,18 +647,76 @@ pub const BLOCKING_THREADS_MAX: usize = QUERIES_MAX;
 /// Bytes of an answer that is one JSON document.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
+/// What a tail takes for as long as it is open: its mailbox, and what is on its way to the client. (The last records that it may begin
+/// with are sent at once.)
+pub const TAIL_MEMORY_KIB: usize = 256;
+
+/// What an answer takes for as long as it is open: two pieces of it, and a connection to the database.
+pub const ANSWER_MEMORY_KIB: usize = 320;
+
+/// What a slice of a query takes while it runs: a page cache, and what it makes.
+pub const QUERY_MEMORY_KIB: usize = 2 << 10;
+
+/// What a statement of `sql` takes while it runs, with [`SQL_MEMORY_BYTES_MAX`]; and what counts, with [`COUNTED_BYTES_MAX`].
+pub const QUERY_HEAVY_MEMORY_KIB: usize = 8 << 10;
+
+/// The memory for everything that is read back: tails, answers and queries. Each kind has a bound in number, and each of a kind one in
+/// bytes; this is the sum. With what ingestion and a store take under full load it makes 64 MB, for not all of it is in use at once.
+pub const READING_MEMORY_KIB_MAX: usize = TAILS_MAX * TAIL_MEMORY_KIB
+    + ANSWERS_MAX * ANSWER_MEMORY_KIB
+    + QUERIES_HEAVY_MAX * QUERY_HEAVY_MEMORY_KIB
+    + (QUERIES_MAX - QUERIES_HEAVY_MAX) * QUERY_MEMORY_KIB
+    + SQL_ANSWERS_KIB_MAX;
+
+/// Answers of `sql` that are made or read, all together, in KiB: the largest of them fits.
+pub const SQL_ANSWERS_KIB_MAX: usize = (PAGE_BYTES_MAX >> 10) + 512;
+
+/// What SQLite may allocate for one statement of `sql`, whatever its text: a few of the longest values, a page cache, and the
+/// beginning of a sort, the rest of which goes into temporary files.
+pub const SQL_MEMORY_BYTES_MAX: i64 = 7 << 20;
+
+/// The page cache of a statement of `sql`, and of each temporary table of it.
+pub const SQL_CACHE_KIB_MAX: u64 = 512;
+
+/// Statements of `sql` whose memory is accounted for at once; more than run.
+pub const SQL_ACCOUNTS_MAX: usize = 4 * QUERIES_MAX;
+
+/// Temporary files of one statement of `sql`: a sort of some millions of records.
+pub const SQL_TEMPORARY_BYTES_MAX: i64 = 512 << 20;
+
+/// Temporary files of all of them.
+pub const SQL_TEMPORARY_TOTAL_BYTES_MAX: i64 = 1 << 30;
+
+/// What temporary files leave free on their disk, on which the spool and the store may be too: they need it for what comes next.
+pub const SQL_TEMPORARY_FREE_BYTES_MIN: u64 = 256 << 20;
+
+/// After so many bytes of memory or temporary files a statement of `sql` looks at the clock: a function that makes so many takes some
+/// ten microseconds.
+pub const SQL_CLOCK_BYTES: i64 = 64 << 10;
+
+/// Steps of SQLite's machine after which a statement of `sql` looks at the clock; it does so only where the machine jumps.
+pub const SQL_CLOCK_STEPS: i32 = 100;
+
 /// The longest value or row that a statement of `sql` may read or make: twice the largest record.
 pub const SQL_VALUE_BYTES_MAX: i32 = 2 * RECORD_BYTES_MAX as i32;
+
+/// The same when one thread does everything: the largest record.
+pub const SQL_INLINE_VALUE_BYTES_MAX: i32 = RECORD_BYTES_MAX as i32 + RECORD_OVERHEAD_BYTES_MAX as i32;
 
 /// Columns of a row that a statement of `sql` makes: each may be a longest value. The view `logs` has fewer than 32.
 pub const SQL_COLUMNS_MAX: i32 = 64;
 
-/// The longest pattern of LIKE and GLOB in `sql`, in bytes. Matching takes the product of text and pattern, inside one
-/// step of SQLite's machine, where no clock is looked at.
-pub const SQL_PATTERN_BYTES_MAX: i32 = 256;
+/// The longest pattern of LIKE and GLOB in `sql`, in bytes.
+pub const SQL_PATTERN_BYTES_MAX: usize = 256;
 
-/// Patterns in a statement of `sql`: their steps may stand side by side, where no clock is looked at either.
-pub const SQL_PATTERNS_MAX: usize = 16;
+/// Different characters that `trim` removes in `sql`.
+pub const SQL_TRIMMED_CHARACTERS_MAX: usize = 1000;
+
+/// Arguments of a function in `sql`: functions of JSON take some time for each.
+pub const SQL_FUNCTION_ARGUMENTS_MAX: i32 = 100;
+
+/// The same when one thread does everything.
+pub const SQL_INLINE_FUNCTION_ARGUMENTS_MAX: i32 = 16;
 
 /// Levels of an expression in `sql`; SQLite recurses over them.
 pub const SQL_DEPTH_MAX: i32 = 200;
@@ -657,6 +726,13 @@ pub const SQL_COMPOUND_MAX: i32 = 64;
 
 /// Steps of the program that a statement of `sql` becomes: a list of 10,000 ids fits.
 pub const SQL_OPERATIONS_MAX: i32 = 250_000;
+
+/// Steps of it that look at whole values and may stand side by side, where no clock is looked at: each takes up to 4 ms for a longest
+/// value. The view `logs` needs some 60.
+pub const SQL_LONG_OPERATIONS_MAX: usize = 4000;
+
+/// The same when one thread does everything: each takes up to 2 ms.
+pub const SQL_INLINE_LONG_OPERATIONS_MAX: usize = 400;
 
 /// The longest that a statement of `sql` runs when one thread does everything, for nothing else goes on meanwhile.
 pub const SQL_INLINE_MILLISECONDS_MAX: u64 = 250;
@@ -677,13 +753,13 @@ pub const ANSWERS_MAX: usize = 32;
 pub const TAILS_MAX: usize = 32;
 
 /// A tail that has so much to send takes no more before its client reads: it waits at its place in the spool.
-pub const TAIL_BUFFER_BYTES: usize = 256 << 10;
+pub const TAIL_BUFFER_BYTES: usize = 32 << 10;
 
 /// So much of the spool is read for tails at once. (A larger commit is read whole.)
 pub const TAIL_READ_BYTES: usize = 256 << 10;
 
 /// After so many bytes of records what was found is handed over, and others get their turn.
-pub const TAIL_PIECE_BYTES: usize = 64 << 10;
+pub const TAIL_PIECE_BYTES: usize = 16 << 10;
 
 /// Pause between two looks at records that come without a pause: it keeps what is sent from going in very small parts.
 pub const TAIL_GATHER_MILLISECONDS: u64 = 10;
@@ -798,3 +874,6 @@ const _: () = assert!(TAIL_STALL_SECONDS_MAX < HTTP_WRITE_STALL_SECONDS_MAX);
 const _: () =
     assert!(SQL_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX && DELETE_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_BYTES + IMPORT_BATCH_RECORDS * 72 <= BATCH_BYTES_TARGET);
+const _: () = assert!(SQL_MEMORY_BYTES_MAX as usize + (512 << 10) < QUERY_HEAVY_MEMORY_KIB << 10);
+const _: () = assert!(COUNTED_BYTES_MAX + (QUERY_MEMORY_KIB << 10) < QUERY_HEAVY_MEMORY_KIB << 10);
+const _: () = assert!(READING_MEMORY_KIB_MAX <= 48 << 10);

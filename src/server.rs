@@ -343,7 +343,7 @@ async fn read_body(
 async fn post_sql(call: Call<'_>) -> Response<Body> {
     let Call { request, client, exchange, .. } = call;
     match read_body(request.into_body(), SQL_BYTES_MAX, client, exchange).await {
-        Ok(body) => long(client, client.server.view.sql(&body)).await,
+        Ok(body) => long(client, client.server.view.sql(&body, &client.hang_up)).await,
         Err(answer) => answer,
     }
 }

@@ -34,6 +34,11 @@ pub fn stream() -> (Sender, Stream) {
 }
 
 impl Sender {
+    /// Waits until there is room: whoever makes pieces only then holds one less. Says whether there is still somebody who wants them.
+    pub async fn ready(&self) -> bool {
+        self.pieces.reserve().await.is_ok()
+    }
+
     /// Sends a piece once there is room. Says whether there is still somebody who wants it.
     pub async fn send(&self, piece: Bytes) -> bool {
         self.pieces.send(piece).await.is_ok()

@@ -5,7 +5,7 @@
 //! so that it cannot be taken for whole. No answer keeps more than a few slices.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Either;
 use hyper::Response;
@@ -18,7 +18,7 @@ use super::cursor::Cursor;
 use super::export::Table;
 use super::scan::{Scan, Sink};
 use super::{Refusal, View, busy};
-use crate::limits::{ANSWER_READ_SECONDS_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
+use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::log;
 use crate::record::{RecordId, RecordRef, json};
 use crate::server::stream::{Sender, stream};
@@ -70,6 +70,13 @@ pub(super) struct Open {
     _permit: OwnedSemaphorePermit,
 }
 
+/// A piece of an answer that was made as a whole.
+pub(super) struct Piece {
+    pub(super) bytes: Bytes,
+    /// Its memory, where it has some of its own.
+    pub(super) share: Option<OwnedSemaphorePermit>,
+}
+
 /// What became of an answer.
 enum Outcome {
     Whole,
@@ -84,6 +91,61 @@ impl View {
         let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
         Ok(Open { hang_up: hang_up.clone(), _permit: permit })
     }
+}
+
+impl Open {
+    /// Answers with JSON that was made as a whole. A long one takes part in the bounds of answers until it is read.
+    pub(super) fn respond(self, pieces: Vec<Piece>, deadline: Instant) -> Response<Body> {
+        let mut answer = Response::new(());
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Form::Document.content_type()));
+        if pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() <= ANSWER_SHORT_BYTES_MAX {
+            let bytes: Vec<u8> = pieces.iter().flat_map(|piece| &piece.bytes).copied().collect();
+            return answer.map(|()| Either::Left(bytes.into()));
+        }
+        let (sender, body) = stream();
+        tokio::spawn(async move {
+            let outcome = self.unless_gone(send_all(pieces, read_until(deadline), &sender)).await;
+            self.finish(outcome, sender);
+        });
+        answer.map(|()| Either::Right(body))
+    }
+
+    /// Sends at the pace of the client. Once the client has gone, this ends at once.
+    async fn unless_gone(&self, sending: impl Future<Output = Option<Outcome>>) -> Option<Outcome> {
+        let mut hang_up = self.hang_up.clone();
+        tokio::select! {
+            outcome = sending => outcome,
+            () = hang_up.gone() => Some(Outcome::Gone),
+        }
+    }
+
+    fn finish(self, outcome: Option<Outcome>, sender: Sender) {
+        match outcome {
+            Some(Outcome::Whole) => sender.end(),
+            Some(Outcome::Gone | Outcome::BrokenOff) => {}
+            None => {
+                if log::admits(log::Kind::UnreadAnswer) {
+                    tracing::info!("the answer to a query was not read in time: its connection is closed");
+                }
+                self.hang_up.now();
+            }
+        }
+    }
+}
+
+/// Nothing where the client does not read.
+async fn send_all(pieces: Vec<Piece>, read_until: tokio::time::Instant, sender: &Sender) -> Option<Outcome> {
+    for Piece { bytes, share } in pieces {
+        if !timeout_at(read_until, sender.send(bytes)).await.ok()? {
+            return Some(Outcome::Gone);
+        }
+        drop(share);
+    }
+    Some(Outcome::Whole)
+}
+
+fn read_until(deadline: Instant) -> tokio::time::Instant {
+    (deadline + Duration::from_secs(ANSWER_READ_SECONDS_MAX)).into()
 }
 
 impl Form {
@@ -191,23 +253,10 @@ impl Answer {
         piece.into()
     }
 
-    /// Sends the rest of the answer, at the pace of the client, within bounds. Once the client has gone, the search ends at once.
+    /// Sends the rest of the answer, at the pace of the client, within bounds.
     async fn send(self, sender: Sender, open: Open) {
-        let mut hang_up = open.hang_up.clone();
-        let outcome = tokio::select! {
-            outcome = self.send_rest(&sender) => outcome,
-            () = hang_up.gone() => Some(Outcome::Gone),
-        };
-        match outcome {
-            Some(Outcome::Whole) => sender.end(),
-            Some(Outcome::Gone | Outcome::BrokenOff) => {}
-            None => {
-                if log::admits(log::Kind::UnreadAnswer) {
-                    tracing::info!("the answer to a query was not read in time: its connection is closed");
-                }
-                open.hang_up.now();
-            }
-        }
+        let outcome = open.unless_gone(self.send_rest(&sender)).await;
+        open.finish(outcome, sender);
     }
 
     /// Nothing where the client does not read.
@@ -222,7 +271,10 @@ impl Answer {
                 }
                 return Some(Outcome::BrokenOff);
             }
-            let read_until = self.read_until();
+            let read_until = read_until(self.scan.deadline);
+            if !timeout_at(read_until, sender.ready()).await.ok()? {
+                return Some(Outcome::Gone);
+            }
             let Ok(slice) = timeout_at(read_until, self.slice()).await.ok()? else {
                 return Some(Outcome::BrokenOff);
             };
@@ -239,13 +291,9 @@ impl Answer {
             }
         }
         if !self.records.form.is_stream() {
-            timeout_at(self.read_until(), sender.send(self.end().into())).await.ok()?; // the client may have gone
+            timeout_at(read_until(self.scan.deadline), sender.send(self.end().into())).await.ok()?; // the client may have gone
         }
         Some(Outcome::Whole)
-    }
-
-    fn read_until(&self) -> tokio::time::Instant {
-        (self.scan.deadline + Duration::from_secs(ANSWER_READ_SECONDS_MAX)).into()
     }
 
     /// The end of a document.

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use hyper::{Response, StatusCode};
+use hyper::Response;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
-use super::answer::Open;
+use super::answer::{Open, Piece};
 use super::scan::Scan;
 use super::{Ask, Refusal, View};
 use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_MAX};
-use crate::server::{self, Body};
+use crate::server::Body;
 use crate::store::Search;
 
 /// What a map needs for an entry beside its text.
@@ -91,7 +91,7 @@ pub(super) fn most_frequent<V>(
 /// What whoever counts holds meanwhile: there is memory for a few of them only.
 pub(super) struct Counting {
     pub(super) scan: Scan,
-    _open: Open,
+    pub(super) open: Open,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -109,15 +109,16 @@ impl View {
             scan.limit(Duration::from_secs(seconds));
         }
         // Whose turn does not come in time counts nothing, for which it needs no memory.
-        let turn = Arc::clone(&self.queries.counts).acquire_owned();
+        let turn = Arc::clone(&self.queries.heavy).acquire_owned();
         let permit = timeout_at(scan.deadline.into(), turn).await.ok().and_then(Result::ok);
-        Ok(Counting { scan, _open: open, _permit: permit })
+        Ok(Counting { scan, open, _permit: permit })
     }
 }
 
-/// The answer with a document.
-pub(super) fn document(document: &Value) -> Result<Response<Body>, Refusal> {
-    Ok(server::json(StatusCode::OK, document.to_string()))
+/// The answer with a document, which may be long.
+pub(super) fn document(document: &Value, open: Open, deadline: Instant) -> Result<Response<Body>, Refusal> {
+    let piece = Piece { bytes: document.to_string().into(), share: None };
+    Ok(open.respond(vec![piece], deadline))
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ impl View {
         let timeline;
         (counting.scan, timeline) = timeline_of(counting.scan, ERROR_BUCKETS_MAX).await?;
         let (scan, groups) = counting.scan.fold(Groups::new(timeline)).await?;
-        document(&groups.shown(usize::try_from(limit).unwrap_or(usize::MAX), !scan.is_done()))
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        document(&groups.shown(limit, !scan.is_done()), counting.open, scan.deadline)
     }
 }
 

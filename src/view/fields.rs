@@ -38,7 +38,7 @@ impl View {
         search.fields = survey.fields();
         let counting = self.counting(ask, search, seconds).await?;
         let (scan, survey) = counting.scan.fold(survey).await?;
-        document(&survey.shown(values, !scan.is_done()))
+        document(&survey.shown(values, !scan.is_done()), counting.open, scan.deadline)
     }
 
     /// Answers with the values of one field.
@@ -58,14 +58,15 @@ impl View {
         let counting = self.counting(ask, search, seconds).await?;
         let values = Values { field, prefix, tally: Tally::default(), room: Room::default(), missing: 0 };
         let (scan, values) = counting.scan.fold(values).await?;
-        document(&json!({
+        let answer = json!({
             "name": ask.name,
             "distinct": values.tally.distinct(),
             "distinct_capped": values.tally.is_capped,
             "values": values.tally.top(limit),
             "missing": values.missing,
             "partial": !scan.is_done(),
-        }))
+        });
+        document(&answer, counting.open, scan.deadline)
     }
 }
 

@@ -39,8 +39,9 @@ impl View {
         let mut counting = self.counting(ask, search, seconds).await?;
         let timeline;
         (counting.scan, timeline) = timeline_of(counting.scan, buckets.min(HISTOGRAM_BUCKETS_MAX)).await?;
+        let deadline = counting.scan.deadline;
         let (counts, is_partial) = count(counting.scan, Counts::new(by, timeline)).await?;
-        document(&counts.shown(&name, is_partial))
+        document(&counts.shown(&name, is_partial), counting.open, deadline)
     }
 }
 

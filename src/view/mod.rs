@@ -30,7 +30,7 @@ use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::blocking::Threads;
-use crate::limits::{ANSWERS_MAX, COUNTS_MAX, QUERIES_MAX};
+use crate::limits::{ANSWERS_MAX, QUERIES_HEAVY_MAX, QUERIES_MAX, SQL_ANSWERS_KIB_MAX};
 use crate::metrics::{Metrics, Sources};
 use crate::server::{Body, HangUp, problem};
 use crate::spool::Spool;
@@ -89,7 +89,10 @@ type Refusal = Box<Response<Body>>;
 pub struct Queries {
     running: Arc<Semaphore>,
     answers: Arc<Semaphore>,
-    counts: Arc<Semaphore>,
+    /// Those that take much memory.
+    heavy: Arc<Semaphore>,
+    /// In KiB: answers of `sql`, which are made as a whole.
+    sql_answers: Arc<Semaphore>,
 }
 
 impl View {
@@ -98,7 +101,8 @@ impl View {
         Queries {
             running: Arc::new(Semaphore::new(QUERIES_MAX)),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
-            counts: Arc::new(Semaphore::new(COUNTS_MAX)),
+            heavy: Arc::new(Semaphore::new(QUERIES_HEAVY_MAX)),
+            sql_answers: Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)),
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod backup;
 mod blocks;
+pub(crate) mod confine;
 mod counts;
 mod delete;
 mod extent;

@@ -260,9 +260,11 @@ impl SqliteReader {
         Ok(ids.start..from)
     }
 
-    /// The connection, for statements that readers write themselves.
-    pub fn into_connection(self) -> Connection {
-        self.connection
+    /// A connection for statements that readers write themselves, which run in a [`super::confine::Confinement`].
+    pub fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
+        let connection = schema::open_confined(path)?;
+        sqlite::register(&connection)?;
+        Ok(connection)
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::confine;
 use crate::disk;
 
 /// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
@@ -87,6 +88,7 @@ UPDATE shipped SET database = lower(hex(randomblob(16)));
 /// Opens the database for the one that writes, and creates or migrates its tables.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
+    confine::install();
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -151,12 +153,30 @@ pub(super) fn has_index(connection: &Connection) -> rusqlite::Result<bool> {
 /// Opens the database for one that only reads, and can do nothing else.
 pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    confine::install();
+    let connection = Connection::open_with_flags(path, READ_ONLY)?;
+    set_read_only(&connection, crate::limits::SQLITE_READER_CACHE_KIB_MAX)?;
+    Ok(connection)
+}
+
+/// The same for a statement whose memory, temporary files and time have bounds.
+pub(super) fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
+    if !confine::install() {
+        return Err(refused(
+            rusqlite::ffi::SQLITE_MISUSE,
+            "SQLite was in use before its memory had a bound".into(),
+        ));
+    }
+    check_regular(path)?;
+    let connection = Connection::open_with_flags_and_vfs(path, READ_ONLY, confine::FILE_SYSTEM)?;
+    set_read_only(&connection, crate::limits::SQL_CACHE_KIB_MAX)?;
+    Ok(connection)
+}
+
+const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn set_read_only(connection: &Connection, cache_kib: u64) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(250))?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
-    Ok(connection)
+    connection.pragma_update(None, "cache_size", -(cache_kib as i64))
 }

@@ -1,26 +1,28 @@
 //! `POST /api/v1/sql`: one statement that reads, with `{"sql": "select ..", "limit": 100}` as its body.
 //!
 //! The answer is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement is one of the database's own dialect, runs on a
-//! connection that can only read, and has its time.
+//! connection that can only read, and has bounds on its time, its memory and its temporary files. The answer is made as a whole,
+//! since a statement cannot be held up by a client that reads slowly; what all such answers take together has a bound, too.
 
 mod postgres;
 mod sqlite;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 
-use tokio::time::timeout;
-
+use super::answer::Piece;
 use super::scan::Abandoned;
 use super::{Refusal, View};
 use crate::blocking::Threads;
-use crate::limits::{PAGE_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
+use crate::limits::{ANSWER_PIECE_BYTES, PAGE_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
 use crate::record::json;
-use crate::server::{self, Body, problem};
+use crate::server::{Body, HangUp, problem};
 use crate::store::Database;
 
 /// The body of a request.
@@ -33,21 +35,28 @@ struct Statements {
 
 impl View {
     /// Answers with the rows of a statement, which the body of the request has.
-    pub async fn sql(&self, body: &[u8]) -> Response<Body> {
-        self.try_sql(body).await.unwrap_or_else(|refusal| *refusal)
+    pub async fn sql(&self, body: &[u8], hang_up: &HangUp) -> Response<Body> {
+        self.try_sql(body, hang_up).await.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn try_sql(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    async fn try_sql(&self, body: &[u8], hang_up: &HangUp) -> Result<Response<Body>, Refusal> {
         let database = self.database()?;
         let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
         })?;
+        let open = self.open(hang_up)?;
         let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
-        let turn = Arc::clone(&self.queries.running).acquire_owned();
-        let permit = timeout(self.query_duration_max, turn).await.map_err(|_| others_run())?;
+        let deadline = Instant::now() + self.query_duration_max;
+        let turn = async {
+            let heavy = Arc::clone(&self.queries.heavy).acquire_owned().await.ok()?;
+            Some((heavy, Arc::clone(&self.queries.running).acquire_owned().await.ok()?))
+        };
+        let turn = timeout_at(deadline.into(), turn).await.ok().flatten().ok_or_else(others_run)?;
+        let answer = Answer::new(rows_max, &self.queries.sql_answers);
         let answer = match database {
             Database::Postgres(database) => {
-                postgres::run(&database, &sql, rows_max, self.query_duration_max).await?
+                let _turn = turn;
+                postgres::run(&database, &sql, answer, self.query_duration_max).await?
             }
             Database::Sqlite(path) => {
                 let threads = self.threads;
@@ -61,13 +70,14 @@ impl View {
                 let abandoned = Abandoned::default();
                 let is_abandoned = Arc::clone(&abandoned.0);
                 let answer = threads.call(move || {
-                    let _permit = permit;
-                    sqlite::run(&path, &sql, rows_max, duration_max, is_abandoned)
+                    let _turn = turn;
+                    sqlite::run(&path, &sql, answer, threads, duration_max, is_abandoned)
                 });
                 answer.await.ok_or_else(|| Box::new(thread_has_ended()))??
             }
         };
-        Ok(server::json(StatusCode::OK, answer))
+        // It may be read for as long as if it had taken all its time.
+        Ok(open.respond(answer.finish()?, Instant::now() + self.query_duration_max))
     }
 }
 
@@ -85,15 +95,11 @@ fn stopped(duration_max: Duration) -> Refusal {
 }
 
 fn others_run() -> Refusal {
-    not_begun("other queries ran for as long as it may take")
+    not_begun_or_ended("the statement was not begun", "other queries ran for as long as it may take")
 }
 
-fn thread_is_missing() -> Refusal {
-    not_begun("no thread can be started that would end it in time")
-}
-
-fn not_begun(detail: &str) -> Refusal {
-    let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "the statement was not begun", detail, None);
+fn not_begun_or_ended(title: &str, detail: &str) -> Refusal {
+    let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, title, detail, Some("try again"));
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     Box::new(answer)
 }
@@ -104,47 +110,106 @@ fn thread_has_ended() -> Response<Body> {
 
 /// An answer being written, within its bounds.
 struct Answer {
+    pieces: Vec<Piece>,
+    bytes: usize,
+    /// The last piece.
     out: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+    /// Where shares come from.
+    memory: Arc<Semaphore>,
+    /// There was no memory for all of it.
+    is_crowded: bool,
     rows: usize,
     rows_max: usize,
     is_truncated: bool,
 }
 
 impl Answer {
-    fn new<'a>(columns: impl IntoIterator<Item = &'a str>, rows_max: usize) -> Answer {
-        let mut out = b"{\"columns\":[".to_vec();
-        for (index, name) in columns.into_iter().enumerate() {
-            separate(&mut out, index);
-            json::string(&mut out, name);
+    fn new(rows_max: usize, memory: &Arc<Semaphore>) -> Answer {
+        Answer {
+            pieces: Vec::new(),
+            bytes: 0,
+            out: Vec::new(),
+            share: None,
+            memory: Arc::clone(memory),
+            is_crowded: false,
+            rows: 0,
+            rows_max,
+            is_truncated: false,
         }
-        out.extend_from_slice(b"],\"rows\":[");
-        Answer { out, rows: 0, rows_max, is_truncated: false }
     }
 
-    /// Adds a row of values that `write` appends as JSON. Gives `false`, and the row is not there, once the answer is too large.
-    fn row(&mut self, columns: usize, mut write: impl FnMut(usize, &mut Vec<u8>)) -> bool {
+    /// Begins with the names of the columns.
+    fn begin<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) {
+        self.out.extend_from_slice(b"{\"columns\":[");
+        for (index, name) in columns.into_iter().enumerate() {
+            separate(&mut self.out, index);
+            json::string(&mut self.out, name);
+        }
+        self.out.extend_from_slice(b"],\"rows\":[");
+    }
+
+    /// Adds a row of values that `write` appends as JSON; it returns `false` for one that has more bytes than its last argument.
+    /// Returns `false`, and the row is not there, once the answer is too large.
+    fn row(&mut self, columns: usize, mut write: impl FnMut(usize, &mut Vec<u8>, usize) -> bool) -> bool {
         let length = self.out.len();
         self.is_truncated = self.rows >= self.rows_max;
         separate(&mut self.out, self.rows);
         self.out.push(b'[');
         for column in 0..columns {
-            self.is_truncated |= self.out.len() >= PAGE_BYTES_MAX;
-            if !self.is_truncated {
-                separate(&mut self.out, column);
-                write(column, &mut self.out);
+            let left = PAGE_BYTES_MAX.saturating_sub(self.bytes + self.out.len());
+            self.is_truncated |= left == 0;
+            if self.is_truncated || self.is_crowded {
+                break;
             }
+            separate(&mut self.out, column);
+            self.is_truncated |= !write(column, &mut self.out, left);
+            self.take_share();
         }
         self.out.push(b']');
         self.rows += 1;
         if self.is_truncated {
             self.out.truncate(length);
         }
-        !self.is_truncated
+        if self.out.len() >= ANSWER_PIECE_BYTES {
+            self.end_piece();
+        }
+        !self.is_truncated && !self.is_crowded
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// Takes memory for the last piece, as far as it has grown.
+    fn take_share(&mut self) {
+        let has = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = (self.out.len() >> 10).saturating_sub(has);
+        if missing == 0 {
+            return;
+        }
+        match Arc::clone(&self.memory).try_acquire_many_owned(missing as u32) {
+            Ok(more) => match &mut self.share {
+                Some(share) => share.merge(more),
+                None => self.share = Some(more),
+            },
+            Err(_) => self.is_crowded = true,
+        }
+    }
+
+    fn end_piece(&mut self) {
+        let mut piece = std::mem::take(&mut self.out);
+        piece.shrink_to_fit(); // it stays until the client reads it
+        self.bytes += piece.len();
+        self.pieces.push(Piece { bytes: piece.into(), share: self.share.take() });
+    }
+
+    fn finish(mut self) -> Result<Vec<Piece>, Refusal> {
+        if self.is_crowded {
+            return Err(not_begun_or_ended(
+                "the statement was stopped",
+                "the answers to other statements, which are being read, take the memory for this one",
+            ));
+        }
         let _ = write!(self.out, "],\"truncated\":{}}}", self.is_truncated); // a Vec takes any text
-        self.out
+        self.end_piece();
+        Ok(self.pieces)
     }
 }
 
@@ -152,4 +217,26 @@ fn separate(out: &mut Vec<u8>, index: usize) {
     if index > 0 {
         out.push(b',');
     }
+}
+
+/// The most bytes that a text has as JSON.
+fn json_bytes_max(text: &[u8]) -> usize {
+    // A control character has six bytes, what is not UTF-8 becomes a character of three, quotes have two.
+    let more = |byte: &u8| match byte {
+        0..0x20 | 0x7f => 5,
+        0x80.. => 2,
+        b'"' | b'\\' => 1,
+        _ => 0,
+    };
+    text.len() + 2 + text.iter().map(more).sum::<usize>()
+}
+
+/// Appends a text; `false` if it has more bytes than this.
+fn write_text(out: &mut Vec<u8>, text: &[u8], bytes_max: usize) -> bool {
+    // Most are short, and need no look at each byte.
+    let fits = 6 * text.len() + 2 <= bytes_max || json_bytes_max(text) <= bytes_max;
+    if fits {
+        json::string(out, &String::from_utf8_lossy(text));
+    }
+    fits
 }

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Column, SimpleQueryRow};
 
-use super::{Answer, Refusal, bad, stopped};
+use super::{Answer, Refusal, bad, stopped, write_text};
 use crate::record::json;
 use crate::server::problem;
 use crate::store::postgres::read::PostgresDatabase;
@@ -17,11 +17,11 @@ use crate::view::store_problem;
 pub(super) async fn run(
     database: &PostgresDatabase,
     sql: &str,
-    rows_max: usize,
+    answer: Answer,
     duration_max: Duration,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Answer, Refusal> {
     let reader = database.reader().await.map_err(|error| Box::new(store_problem(&error)))?;
-    let mut rows = Rows { kinds: Vec::new(), answer: Answer::new([], rows_max), is_text: true };
+    let mut rows = Rows { kinds: Vec::new(), answer, is_text: true };
     reader.statement(sql, duration_max, &mut rows).await.map_err(|error| describe(error, duration_max))?;
     if !rows.is_text {
         return Err(bad(
@@ -29,7 +29,7 @@ pub(super) async fn run(
             "leave `client_encoding` as it is; of text that is stored so, select encode(convert_to(.., 'SQL_ASCII'), 'hex')",
         ));
     }
-    Ok(rows.answer.finish())
+    Ok(rows.answer)
 }
 
 struct Rows {
@@ -42,22 +42,28 @@ struct Rows {
 impl Table for Rows {
     fn begin(&mut self, columns: &[Column]) {
         self.kinds = columns.iter().map(|column| column.type_().clone()).collect();
-        self.answer = Answer::new(columns.iter().map(Column::name), self.answer.rows_max);
+        self.answer.begin(columns.iter().map(Column::name));
     }
 
     fn take(&mut self, row: &SimpleQueryRow) -> bool {
         let Rows { kinds, answer, is_text } = self;
-        let is_whole = answer.row(kinds.len(), |column, out| match row.try_get(column) {
-            Ok(value) => write_value(&kinds[column], value, out),
-            Err(_) => *is_text = false,
+        let is_whole = answer.row(kinds.len(), |column, out, bytes_max| match row.try_get(column) {
+            Ok(value) => write_value(&kinds[column], value, out, bytes_max),
+            Err(_) => {
+                *is_text = false;
+                true
+            }
         });
         is_whole && *is_text
     }
 }
 
 /// Numbers and truth values stay what they are, a time looks as in every other answer, all else is the text that PostgreSQL shows.
-fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>) {
-    let Some(text) = text else { return out.extend_from_slice(b"null") };
+fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+    let Some(text) = text else {
+        out.extend_from_slice(b"null");
+        return true;
+    };
     match *kind {
         Type::BOOL => out.extend_from_slice(if text == "t" { b"true" } else { b"false" }),
         Type::INT2 | Type::INT4 | Type::INT8 | Type::OID => out.extend_from_slice(text.as_bytes()),
@@ -65,8 +71,9 @@ fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>) {
             out.extend_from_slice(text.as_bytes());
         }
         Type::TIMESTAMPTZ => json::string(out, &moment(text)),
-        _ => json::string(out, text),
+        _ => return write_text(out, text.as_bytes(), bytes_max),
     }
+    true
 }
 
 /// `2026-11-21 10:00:00.5+00` as `2026-11-21T10:00:00.500000000Z`; other texts (`infinity`, years before Christ) stay.
@@ -117,7 +124,7 @@ mod tests {
     fn only_what_json_takes_for_a_number_is_one() {
         let shown = |kind: Type, text| {
             let mut out = Vec::new();
-            write_value(&kind, Some(text), &mut out);
+            assert!(write_value(&kind, Some(text), &mut out, usize::MAX));
             String::from_utf8(out).unwrap()
         };
         for number in ["0", "-1.50", "1e+300", "12345678901234567890123.5"] {

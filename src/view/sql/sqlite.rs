@@ -1,113 +1,202 @@
 //! Statements of SQLite.
 //!
-//! An authorizer refuses whatever is not reading; and a time limit stops a statement in the middle of its work.
+//! An authorizer refuses whatever is not reading. Memory, temporary files and time have bounds that hold whatever the statement is
+//! (`store/sqlite/confine.rs`); what is refused there ends the statement with an error of SQLite, and the reason is told.
 //!
-//! A thread that sleeps meanwhile interrupts the statement when its time is over. SQLite sees that whenever its machine jumps (once a row at
-//! least), and while it counts a table, but not within a function, nor among functions that stand side by side. What these take is
-//! bounded: by the longest value, in whose length they are linear (`functions.rs`), and by the length and the number of patterns.
+//! The clock is looked at on the statement's own thread: by a progress handler, which SQLite calls where its machine jumps (once a row
+//! at least) and while it prepares a statement; whenever much is allocated, read or written; and in functions of ours that take
+//! long (`functions.rs`). What is left are steps that look at whole values without allocating any (comparisons, arithmetic on texts)
+//! and stand side by side: their number has a bound, for which the statement is explained before it runs.
 
 mod functions;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, Statement};
+use rusqlite::{Connection, Error, ErrorCode, Statement};
 
-use super::{Answer, Refusal, bad, stopped, thread_is_missing};
+use super::{Answer, Refusal, bad, not_begun_or_ended, others_run, stopped, write_text};
+use crate::blocking::Threads;
 use crate::limits::{
-    SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX, SQL_OPERATIONS_MAX, SQL_PATTERN_BYTES_MAX,
-    SQL_PATTERNS_MAX, SQL_VALUE_BYTES_MAX,
+    SQL_CLOCK_STEPS, SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX, SQL_FUNCTION_ARGUMENTS_MAX,
+    SQL_INLINE_FUNCTION_ARGUMENTS_MAX, SQL_INLINE_LONG_OPERATIONS_MAX, SQL_INLINE_VALUE_BYTES_MAX,
+    SQL_LONG_OPERATIONS_MAX, SQL_MEMORY_BYTES_MAX, SQL_OPERATIONS_MAX, SQL_TEMPORARY_BYTES_MAX,
+    SQL_VALUE_BYTES_MAX,
 };
-use crate::record::json;
+use crate::server::problem;
+use crate::store::sqlite::confine::{self, Confinement, Refused};
 use crate::store::sqlite::read::SqliteReader;
 use crate::view::store_problem;
 
-/// Virtual machine steps between two looks at whether anyone still waits.
-const STEPS_BETWEEN_LOOKS: i32 = 1000;
-
 /// Functions that are refused: one loads code, the others take the product of two long values.
 const REFUSED: [&str; 3] = ["load_extension", "json_patch", "jsonb_patch"];
-
-/// Functions that compare with a pattern, also where they are written as operators.
-const PATTERNS: [&str; 2] = ["like", "glob"];
 
 /// A table of SQLite's own which reads the whole file in one step.
 const WHOLE_FILE: &str = "dbstat";
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-const LIMITS: [(Limit, i32); 7] = [
-    (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX),
-    (Limit::SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, SQL_PATTERN_BYTES_MAX),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, SQL_DEPTH_MAX),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, SQL_COMPOUND_MAX),
-    (Limit::SQLITE_LIMIT_VDBE_OP, SQL_OPERATIONS_MAX),
+/// Steps of SQLite's machine that look at whole values and need not allocate.
+const LONG_OPERATIONS: [&str; 29] = [
+    "Add",
+    "Affinity",
+    "AggStep",
+    "AggStep1",
+    "And",
+    "BitAnd",
+    "BitNot",
+    "BitOr",
+    "Cast",
+    "Compare",
+    "Divide",
+    "Eq",
+    "Function",
+    "Ge",
+    "Gt",
+    "If",
+    "IfNot",
+    "IsTrue",
+    "Le",
+    "Lt",
+    "Multiply",
+    "MustBeInt",
+    "Ne",
+    "Not",
+    "Or",
+    "PureFunc",
+    "Remainder",
+    "ShiftLeft",
+    "Subtract",
 ];
+
+/// What differs between the modes: with one thread nothing else goes on meanwhile.
+struct Bounds {
+    value_bytes: i32,
+    function_arguments: i32,
+    long_operations: usize,
+}
+
+impl Bounds {
+    fn of(threads: Threads) -> Bounds {
+        match threads {
+            Threads::One => Bounds {
+                value_bytes: SQL_INLINE_VALUE_BYTES_MAX,
+                function_arguments: SQL_INLINE_FUNCTION_ARGUMENTS_MAX,
+                long_operations: SQL_INLINE_LONG_OPERATIONS_MAX,
+            },
+            Threads::Many(_) => Bounds {
+                value_bytes: SQL_VALUE_BYTES_MAX,
+                function_arguments: SQL_FUNCTION_ARGUMENTS_MAX,
+                long_operations: SQL_LONG_OPERATIONS_MAX,
+            },
+        }
+    }
+
+    fn limits(&self) -> [(Limit, i32); 8] {
+        [
+            (Limit::SQLITE_LIMIT_ATTACHED, 0),
+            (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+            (Limit::SQLITE_LIMIT_LENGTH, self.value_bytes),
+            (Limit::SQLITE_LIMIT_FUNCTION_ARG, self.function_arguments),
+            (Limit::SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX),
+            (Limit::SQLITE_LIMIT_EXPR_DEPTH, SQL_DEPTH_MAX),
+            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, SQL_COMPOUND_MAX),
+            (Limit::SQLITE_LIMIT_VDBE_OP, SQL_OPERATIONS_MAX),
+        ]
+    }
+}
+
+/// Why a statement has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// Steps that may take long and stand side by side.
+    #[error("{0} operations")]
+    LongOperations(usize),
+}
 
 /// Blocks until the statement has given its rows or its time is over.
 pub(super) fn run(
     path: &Path,
     sql: &str,
-    rows_max: usize,
+    answer: Answer,
+    threads: Threads,
     duration_max: Duration,
     is_abandoned: Arc<AtomicBool>,
-) -> Result<Vec<u8>, Refusal> {
-    let failed =
-        |error: rusqlite::Error| Box::new(store_problem(&crate::store::sqlite::describe(path, &error)));
-    let mut connection = SqliteReader::open(path).map_err(failed)?.into_connection();
-    confine(&mut connection, is_abandoned).map_err(failed)?;
-    let answer = in_time(&connection, duration_max, || {
-        connection.prepare(sql).and_then(|mut statement| collect(&mut statement, rows_max))
-    });
-    answer.map_err(|_| thread_is_missing())?.map_err(|error| describe(&error, duration_max))
+) -> Result<Answer, Refusal> {
+    let failed = |error: Error| Box::new(store_problem(&crate::store::sqlite::describe(path, &error)));
+    let confinement = Confinement::new().ok_or_else(others_run)?;
+    let mut connection = SqliteReader::open_confined(path).map_err(failed)?;
+    let bounds = Bounds::of(threads);
+    confine(&mut connection, &bounds, is_abandoned).map_err(failed)?;
+    let deadline = Instant::now() + duration_max;
+    let (answer, refused) = confinement.run(deadline, || answer_to(&connection, sql, &bounds, answer));
+    drop(connection); // before its account is another's
+    answer.map_err(|error| describe(&error, refused, &bounds, duration_max))
 }
 
 /// Leaves the connection nothing but reading, as long as anyone waits.
-fn confine(connection: &mut Connection, is_abandoned: Arc<AtomicBool>) -> rusqlite::Result<()> {
-    for (limit, value) in LIMITS {
+fn confine(
+    connection: &mut Connection,
+    bounds: &Bounds,
+    is_abandoned: Arc<AtomicBool>,
+) -> rusqlite::Result<()> {
+    for (limit, value) in bounds.limits() {
         connection.set_limit(limit, value)?;
     }
     functions::register(connection)?;
-    let patterns = AtomicUsize::new(0);
-    connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context, &patterns)))?;
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || is_abandoned.load(Relaxed)))
+    connection.authorizer(Some(|context: AuthContext<'_>| authorize(&context)))?;
+    let is_over = move || is_abandoned.load(Relaxed) || confine::is_late();
+    connection.progress_handler(SQL_CLOCK_STEPS, Some(is_over))
 }
 
-/// Does some work on the connection, which is interrupted when its time is over. Fails where there can be no thread to do that.
-fn in_time<T>(connection: &Connection, duration_max: Duration, work: impl FnOnce() -> T) -> io::Result<T> {
-    let interrupt = connection.get_interrupt_handle();
-    let (ended, end) = channel::<()>();
-    thread::scope(|scope| {
-        let watch = move || {
-            if end.recv_timeout(duration_max) == Err(RecvTimeoutError::Timeout) {
-                interrupt.interrupt();
-            }
-        };
-        thread::Builder::new().name("sql clock".to_owned()).spawn_scoped(scope, watch)?;
-        let result = work();
-        drop(ended);
-        Ok(result)
-    })
+fn answer_to(
+    connection: &Connection,
+    sql: &str,
+    bounds: &Bounds,
+    mut answer: Answer,
+) -> Result<Answer, Failed> {
+    let mut statement = connection.prepare(sql)?;
+    if statement.is_explain() == 0 {
+        let long_operations = long_operations(connection, sql)?;
+        if long_operations > bounds.long_operations {
+            return Err(Failed::LongOperations(long_operations));
+        }
+    }
+    collect(&mut statement, &mut answer)?;
+    Ok(answer)
 }
 
-fn authorize(context: &AuthContext<'_>, patterns: &AtomicUsize) -> Authorization {
+/// How many steps of the statement's program may take long.
+fn long_operations(connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
+    let mut program = connection.prepare(&format!("EXPLAIN {sql}"))?;
+    let mut rows = program.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let name = confine::with_reserve(|| row.get_ref(1)).ok_or_else(no_memory)??;
+        count += usize::from(name.as_str().is_ok_and(|name| LONG_OPERATIONS.contains(&name)));
+    }
+    Ok(count)
+}
+
+fn no_memory() -> Error {
+    Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
+}
+
+fn authorize(context: &AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Read { table_name: WHOLE_FILE, .. } => Authorization::Deny,
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
         AuthAction::Function { function_name: name } => {
-            let is_one_of = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-            let is_too_many = is_one_of(&PATTERNS) && patterns.fetch_add(1, Relaxed) >= SQL_PATTERNS_MAX;
-            match is_too_many || is_one_of(&REFUSED) {
+            match REFUSED.iter().any(|other| name.eq_ignore_ascii_case(other)) {
                 true => Authorization::Deny,
                 false => Authorization::Allow,
             }
@@ -120,30 +209,41 @@ fn authorize(context: &AuthContext<'_>, patterns: &AtomicUsize) -> Authorization
     }
 }
 
-fn collect(statement: &mut Statement<'_>, rows_max: usize) -> rusqlite::Result<Vec<u8>> {
-    let mut answer = Answer::new(statement.column_names(), rows_max);
+fn collect(statement: &mut Statement<'_>, answer: &mut Answer) -> rusqlite::Result<()> {
+    answer.begin(statement.column_names());
     let columns = statement.column_count();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        // Columns that there are can be looked at.
-        if !answer.row(columns, |column, out| write_value(out, row.get_ref(column).unwrap_or(ValueRef::Null)))
-        {
+        let mut has_failed = false;
+        let is_whole = answer.row(columns, |column, out, bytes_max| {
+            let Some(value) = confine::with_reserve(|| row.get_ref(column)) else {
+                has_failed = true;
+                return true;
+            };
+            // Columns that there are can be looked at.
+            write_value(out, value.unwrap_or(ValueRef::Null), bytes_max)
+        });
+        if has_failed {
+            return Err(no_memory());
+        }
+        if !is_whole {
             break;
         }
     }
-    Ok(answer.finish())
+    Ok(())
 }
 
-/// Numbers stay numbers, blobs become hexadecimal text.
-fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+/// Numbers stay numbers, blobs become hexadecimal text. Returns `false` for what has more bytes than this.
+fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, bytes_max: usize) -> bool {
     match value {
         ValueRef::Null => out.extend_from_slice(b"null"),
         ValueRef::Integer(number) => drop(write!(out, "{number}")),
         ValueRef::Real(number) => match serde_json::Number::from_f64(number) {
             Some(number) => drop(write!(out, "{number}")),
-            None => json::string(out, &number.to_string()),
+            None => drop(write!(out, "\"{number}\"")),
         },
-        ValueRef::Text(text) => json::string(out, &String::from_utf8_lossy(text)),
+        ValueRef::Text(text) => return write_text(out, text, bytes_max),
+        ValueRef::Blob(bytes) if 2 * bytes.len() > bytes_max => return false,
         ValueRef::Blob(bytes) => {
             out.push(b'"');
             out.extend(
@@ -152,86 +252,63 @@ fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
             out.push(b'"');
         }
     }
+    true
 }
 
-fn describe(error: &rusqlite::Error, duration_max: Duration) -> Refusal {
+fn describe(failed: &Failed, refused: Option<Refused>, bounds: &Bounds, duration_max: Duration) -> Refusal {
+    match (failed, refused) {
+        (_, Some(reason)) => refusal(reason, duration_max),
+        (Failed::LongOperations(count), None) => too_much(
+            &format!(
+                "its program has {count} operations on values that may be long, at most {} can be stopped in time",
+                bounds.long_operations
+            ),
+            "compute less in one statement; a server with several threads takes more",
+        ),
+        (Failed::Database(error), None) => describe_error(error, duration_max),
+    }
+}
+
+fn describe_error(error: &Error, duration_max: Duration) -> Refusal {
     match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => stopped(duration_max),
-        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => bad(
-            &error.to_string(),
-            &format!(
-                "only statements that read are answered, with {SQL_PATTERNS_MAX} patterns of LIKE and GLOB at most"
-            ),
+        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {
+            bad(&error.to_string(), "only statements that read are answered")
+        }
+        Some(ErrorCode::OutOfMemory) => too_much(
+            &format!("its program has more than {SQL_OPERATIONS_MAX} operations"),
+            "make the statement shorter, or several of it",
         ),
         _ => bad(&error.to_string(), "`select * from logs limit 10` shows what there is"),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(sql: &str) -> rusqlite::Result<Vec<u8>> {
-        let mut connection = Connection::open_in_memory()?;
-        confine(&mut connection, Arc::default())?;
-        collect(&mut connection.prepare(sql)?, 10)
-    }
-
-    #[test]
-    fn a_row_of_many_long_values_is_not_answered() {
-        let sql = format!("select {}", ["zeroblob(2000000)"; 60].join(","));
-        let answer = answer(&sql).unwrap();
-        assert!(answer.len() < 1 << 20, "{}", answer.len());
-        assert!(answer.ends_with(b"\"rows\":[],\"truncated\":true}"));
-    }
-
-    #[test]
-    fn what_would_outgrow_memory_or_time_is_refused() {
-        let refused = [
-            format!("select {}", ["1"; 65].join(",")),
-            "select length(zeroblob(2097153))".to_owned(),
-            format!("select 'a' like '{}'", "a".repeat(257)),
-            format!("select 'a' glob '{}'", "a".repeat(257)),
-            format!("select 1{}", "+1".repeat(250)),
-            ["select 1"; 65].join(" union all "),
-        ];
-        for sql in refused {
-            assert!(answer(&sql).is_err(), "{sql}");
+fn refusal(reason: Refused, duration_max: Duration) -> Refusal {
+    const NARROW: &str = "narrow it by ids or times, select shorter parts of texts (`substr(message, 1, 200)`), or read a copy of \
+                          the database with `sqlite3` (`logboom backup` makes one), which has no such bound";
+    match reason {
+        Refused::Time => stopped(duration_max),
+        Refused::Memory => {
+            too_much(&format!("it needs more than {} MiB of memory", SQL_MEMORY_BYTES_MAX >> 20), NARROW)
         }
-        assert!(answer("select 'a' like '%a%'").is_ok());
-    }
-
-    #[test]
-    fn what_one_step_of_takes_long_is_refused() {
-        let likes = |count: usize| format!("select 1 where {}", vec!["'a' like 'b'"; count].join(" or "));
-        for sql in ["select JSON_patch('{}', '{}')", "select * from dbstat", &likes(SQL_PATTERNS_MAX + 1)] {
-            let error = answer(sql).unwrap_err().to_string();
-            assert!(
-                ["authorized", "prohibited"].iter().any(|reason| error.contains(reason)),
-                "{sql}: {error}"
-            );
-        }
-        assert!(answer(&likes(SQL_PATTERNS_MAX)).is_ok());
-    }
-
-    /// SQLite's own `instr` and `trim` need minutes for these.
-    #[test]
-    fn functions_of_two_long_values_are_quick() {
-        let (text, part) = ("hex(zeroblob(900000))", "hex(zeroblob(400000))||'1'");
-        for call in [format!("instr({text}, {part})"), format!("length(trim({text}||'2', {part}||'2'))")] {
-            let answer = answer(&format!("select {call}")).unwrap();
-            assert!(String::from_utf8(answer).unwrap().contains("\"rows\":[[0]]"), "{call}");
-        }
-    }
-
-    #[test]
-    fn the_clock_stops_what_has_begun() {
-        let endless = "with recursive c(n) as (select 1 union all select n + 1 from c) \
-                       select sum(length(hex(randomblob(1000000)))) from c";
-        let mut connection = Connection::open_in_memory().unwrap();
-        confine(&mut connection, Arc::default()).unwrap();
-        let work = || collect(&mut connection.prepare(endless)?, 10);
-        let error = in_time(&connection, Duration::from_millis(50), work).unwrap().unwrap_err();
-        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
+        Refused::TemporarySpace => too_much(
+            &format!("it needs more than {} MiB of temporary files", SQL_TEMPORARY_BYTES_MAX >> 20),
+            NARROW,
+        ),
+        Refused::TemporarySpaceOfAll => not_begun_or_ended(
+            "the statement was stopped",
+            "other statements use the space for temporary files that it needs",
+        ),
+        Refused::DiskSpace => not_begun_or_ended(
+            "the statement was stopped",
+            "the disk has no more room for temporary files: the rest is left for records",
+        ),
     }
 }
+
+fn too_much(detail: &str, hint: &str) -> Refusal {
+    Box::new(problem(StatusCode::BAD_REQUEST, "the statement takes too much", detail, Some(hint)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Reading from PostgreSQL: the same answers as from SQLite.
 
+use logboom::limits::QUERIES_HEAVY_MAX;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -242,7 +243,7 @@ fn a_statement_ends_when_its_client_goes_away() {
     let database = Postgres::shared().database();
     let server = setup(&database).argument("--query-seconds-max=1h").start(folder.path());
     let clients = asking(&server, ENDLESS, 8);
-    eventually("as many run as may", || (running(&database) == "4").then_some(()));
+    eventually("as many run as may", || (running(&database) == QUERIES_HEAVY_MAX.to_string()).then_some(()));
     drop(clients);
     eventually("none runs any more", || (running(&database) == "0").then_some(()));
     assert_eq!(server.value("select 1"), 1);

@@ -1,8 +1,13 @@
-//! SQLite's functions whose time grows with the product of their arguments' lengths, written anew so that it grows with their sum.
+//! SQLite's functions whose time grows with the product of their arguments' lengths, written anew: it grows with their sum, or the
+//! clock is looked at.
 //!
-//! No clock is looked at inside a function: `instr` of two texts of 1 MiB, as SQLite has it, runs for minutes. What these give is
-//! the same, but that numbers with a fraction have to be cast to text by whoever means their digits.
+//! SQLite looks at no clock inside a function: `instr` of two texts of 1 MiB, as SQLite has it, runs for minutes. What these return is
+//! the same, but that numbers with a fraction have to be cast to text by whoever means their digits, and that the character NUL ends
+//! no text.
 
+mod pattern;
+
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use memchr::memmem;
@@ -10,7 +15,9 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error};
 
-use crate::limits::SQL_VALUE_BYTES_MAX;
+use self::pattern::{Kind, Pattern};
+use crate::limits::{SQL_PATTERN_BYTES_MAX, SQL_TRIMMED_CHARACTERS_MAX, SQL_VALUE_BYTES_MAX};
+use crate::store::sqlite::confine;
 
 /// Puts them in the places of those that SQLite has.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
@@ -24,14 +31,20 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             connection.create_scalar_function(name, arguments, flags, trim)?;
         }
     }
+    for (name, kind, arguments) in [("like", Kind::Like, 2), ("like", Kind::Like, 3), ("glob", Kind::Glob, 2)]
+    {
+        let compare = move |context: &Context<'_>| compare(context, kind);
+        connection.create_scalar_function(name, arguments, flags, compare)?;
+    }
     Ok(())
 }
 
 /// The place of a text within another, in characters from 1, or in bytes if both are blobs; 0 if it is not there.
 fn instr(context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
-    let are_blobs = (0..2).all(|argument| matches!(context.get_raw(argument), ValueRef::Blob(_)));
-    let (Some(text), Some(part)) = (text(context, 0)?, text(context, 1)?) else { return Ok(None) };
-    let is_counted = |byte: &&u8| are_blobs || !is_continuation(**byte);
+    let (Some((text, is_blob)), Some((part, is_part_blob))) = (value(context, 0)?, value(context, 1)?) else {
+        return Ok(None);
+    };
+    let is_counted = |byte: &&u8| is_blob && is_part_blob || !is_continuation(**byte);
     let place = memmem::find(&text, &part).map(|at| text[..at].iter().filter(is_counted).count() + 1);
     Ok(Some(place.unwrap_or(0) as i64)) // it is within a value, which has far fewer bytes
 }
@@ -39,7 +52,7 @@ fn instr(context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
 fn replace(context: &Context<'_>) -> rusqlite::Result<Option<String>> {
     let (Some(text), Some(part)) = (text(context, 0)?, text(context, 1)?) else { return Ok(None) };
     if part.is_empty() {
-        return Ok(Some(shown(text)));
+        return Ok(Some(shown(text.into_owned())));
     }
     let Some(other) = self::text(context, 2)? else { return Ok(None) };
     let (mut out, mut rest) = (Vec::new(), 0);
@@ -58,15 +71,21 @@ fn replace(context: &Context<'_>) -> rusqlite::Result<Option<String>> {
 /// Without blanks, or any of the characters of the second argument, at these ends.
 fn trim(context: &Context<'_>, at_start: bool, at_end: bool) -> rusqlite::Result<Option<String>> {
     let Some(text) = text(context, 0)? else { return Ok(None) };
-    let characters = match context.len() {
-        1 => HashSet::from([' ']),
-        _ => match self::text(context, 1)? {
-            Some(characters) => String::from_utf8_lossy(&characters).chars().collect(),
-            None => return Ok(None),
-        },
-    };
-    let text = shown(text);
-    let mut rest = text.as_str();
+    let mut characters = HashSet::new();
+    match context.len() {
+        1 => drop(characters.insert(' ')),
+        _ => {
+            let Some(trimmed) = self::text(context, 1)? else { return Ok(None) };
+            for character in trimmed.utf8_chunks().flat_map(characters_of) {
+                characters.insert(character);
+                if characters.len() > SQL_TRIMMED_CHARACTERS_MAX {
+                    return Err(failed("trim removes 1000 different characters at most"));
+                }
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let mut rest = &*text;
     if at_start {
         rest = rest.trim_start_matches(|c| characters.contains(&c));
     }
@@ -76,13 +95,50 @@ fn trim(context: &Context<'_>, at_start: bool, at_end: bool) -> rusqlite::Result
     Ok(Some(rest.to_owned()))
 }
 
+/// What is not UTF-8 is one character.
+fn characters_of(chunk: std::str::Utf8Chunk<'_>) -> impl Iterator<Item = char> {
+    let invalid = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+    chunk.valid().chars().chain(invalid)
+}
+
+/// `text LIKE pattern` calls `like(pattern, text)`, and so does GLOB; with ESCAPE there is a third argument.
+fn compare(context: &Context<'_>, kind: Kind) -> rusqlite::Result<Option<bool>> {
+    let escape = match context.len() {
+        3 => {
+            let Some(escape) = text(context, 2)? else { return Ok(None) };
+            let escape = String::from_utf8_lossy(&escape);
+            let mut characters = escape.chars();
+            let (Some(escape), None) = (characters.next(), characters.next()) else {
+                return Err(failed("ESCAPE expression must be a single character"));
+            };
+            Some(escape)
+        }
+        _ => None,
+    };
+    let (Some(pattern), Some(text)) = (text(context, 0)?, text(context, 1)?) else { return Ok(None) };
+    if pattern.len() > SQL_PATTERN_BYTES_MAX {
+        return Err(failed("LIKE or GLOB pattern too complex: it has 256 bytes at most"));
+    }
+    let matches = Pattern::parse(&String::from_utf8_lossy(&pattern), kind, escape)
+        .matches(&String::from_utf8_lossy(&text), confine::is_late);
+    matches.map(Some).ok_or_else(|| failed("interrupted"))
+}
+
 /// An argument as text; nothing for NULL.
-fn text(context: &Context<'_>, argument: usize) -> rusqlite::Result<Option<Vec<u8>>> {
-    match context.get_raw(argument) {
+fn text<'a>(context: &'a Context<'_>, argument: usize) -> rusqlite::Result<Option<Cow<'a, [u8]>>> {
+    Ok(value(context, argument)?.map(|(bytes, _)| bytes))
+}
+
+/// The same, and whether it is a blob.
+fn value<'a>(context: &'a Context<'_>, argument: usize) -> rusqlite::Result<Option<(Cow<'a, [u8]>, bool)>> {
+    let value = confine::with_reserve(|| context.get_raw(argument)).ok_or_else(|| failed("out of memory"))?;
+    match value {
         ValueRef::Null => Ok(None),
-        ValueRef::Integer(number) => Ok(Some(number.to_string().into_bytes())),
-        ValueRef::Real(_) => Err(failed("instr, replace and trim take texts: cast(.. as text)")),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes.to_vec())),
+        ValueRef::Integer(number) => Ok(Some((number.to_string().into_bytes().into(), false))),
+        // SQLite has digits of its own for it.
+        ValueRef::Real(_) => Err(failed("instr, replace, trim, LIKE and GLOB take texts: cast(.. as text)")),
+        ValueRef::Text(bytes) => Ok(Some((bytes.into(), false))),
+        ValueRef::Blob(bytes) => Ok(Some((bytes.into(), true))),
     }
 }
 
@@ -106,6 +162,7 @@ mod tests {
 
     #[test]
     fn they_give_what_those_of_sqlite_give() {
+        confine::install();
         let (theirs, ours) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
         register(&ours).unwrap();
         let values = [
@@ -129,8 +186,10 @@ mod tests {
         for one in values {
             calls.extend(["trim", "ltrim", "rtrim"].map(|name| format!("{name}({one})")));
             for other in values {
-                calls
-                    .extend(["instr", "trim", "ltrim", "rtrim"].map(|name| format!("{name}({one},{other})")));
+                calls.extend(
+                    ["instr", "trim", "ltrim", "rtrim", "like", "glob"]
+                        .map(|name| format!("{name}({one},{other})")),
+                );
                 calls.extend(values.map(|third| format!("replace({one},{other},{third})")));
             }
         }
@@ -152,6 +211,7 @@ mod tests {
 
     #[test]
     fn what_would_become_too_long_is_refused() {
+        confine::install();
         let connection = Connection::open_in_memory().unwrap();
         register(&connection).unwrap();
         let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -159,7 +219,7 @@ mod tests {
         assert!(ask(&format!("select length({long})")).unwrap_err().to_string().contains("too big"));
         assert_eq!(
             ask("select instr(1.5, '.')").unwrap_err().to_string(),
-            "instr, replace and trim take texts: cast(.. as text)"
+            "instr, replace, trim, LIKE and GLOB take texts: cast(.. as text)"
         );
     }
 }

@@ -1,0 +1,226 @@
+//! Patterns of LIKE and GLOB, as SQLite understands them.
+
+use std::ops::ControlFlow;
+
+/// How a pattern is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `%` and `_`; ASCII letters are alike in either case.
+    Like,
+    /// `*`, `?` and `[a-z]`.
+    Glob,
+}
+
+/// A pattern, taken apart.
+pub(super) struct Pattern {
+    items: Vec<Item>,
+}
+
+enum Item {
+    /// Any characters, or none.
+    Any,
+    /// One character, whichever.
+    One,
+    /// This one; in lower case where case does not matter.
+    Character { character: char, ignores_case: bool },
+    /// One of these ranges, or of all others.
+    Set { ranges: Vec<(char, char)>, is_inverted: bool },
+    /// What no character is: the pattern ends within a set.
+    Never,
+}
+
+/// Characters that are compared between two looks at the clock.
+const STEPS_BETWEEN_LOOKS: u32 = 1 << 16;
+
+impl Item {
+    fn takes(&self, found: char) -> bool {
+        match self {
+            Item::Any | Item::Never => false,
+            Item::One => true,
+            Item::Character { character, ignores_case: true } => found.to_ascii_lowercase() == *character,
+            Item::Character { character, ignores_case: false } => found == *character,
+            Item::Set { ranges, is_inverted } => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&found)) != *is_inverted
+            }
+        }
+    }
+}
+
+impl Pattern {
+    /// Takes it apart.
+    pub(super) fn parse(pattern: &str, kind: Kind, escape: Option<char>) -> Pattern {
+        let mut items = Vec::new();
+        let mut rest = pattern.chars();
+        let literal = |character: char| match kind {
+            Kind::Like => Item::Character { character: character.to_ascii_lowercase(), ignores_case: true },
+            Kind::Glob => Item::Character { character, ignores_case: false },
+        };
+        while let Some(character) = rest.next() {
+            items.push(match (kind, character) {
+                (Kind::Like, _) if Some(character) == escape => rest.next().map_or(Item::Never, literal),
+                (Kind::Like, '%') | (Kind::Glob, '*') => Item::Any,
+                (Kind::Like, '_') | (Kind::Glob, '?') => Item::One,
+                (Kind::Glob, '[') => set(&mut rest),
+                _ => literal(character),
+            });
+        }
+        Pattern { items }
+    }
+
+    /// Whether it matches all of a text; nothing once `is_late` says so.
+    pub(super) fn matches(&self, text: &str, is_late: impl Fn() -> bool) -> Option<bool> {
+        let (mut item, mut at, mut steps) = (0, 0, 0u32);
+        // Behind the last `Any`: the item that comes next, and where in the text it is tried.
+        let mut retry: Option<(usize, usize)> = None;
+        loop {
+            steps += 1;
+            if steps.is_multiple_of(STEPS_BETWEEN_LOOKS) && is_late() {
+                return None;
+            }
+            match self.step(text, &mut item, &mut at, &mut retry) {
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(matches) => return Some(matches),
+            }
+        }
+    }
+
+    fn step(
+        &self,
+        text: &str,
+        item: &mut usize,
+        at: &mut usize,
+        retry: &mut Option<(usize, usize)>,
+    ) -> ControlFlow<bool> {
+        let found = text[*at..].chars().next();
+        match (self.items.get(*item), found) {
+            (Some(Item::Any), _) => {
+                *item += 1;
+                *retry = Some((*item, *at));
+                if *item == self.items.len() {
+                    return ControlFlow::Break(true);
+                }
+                return self.skip_to_candidate(text, *item, at, retry);
+            }
+            (Some(wanted), Some(found)) if wanted.takes(found) => {
+                *item += 1;
+                *at += found.len_utf8();
+                return ControlFlow::Continue(());
+            }
+            (None, None) => return ControlFlow::Break(true),
+            // Behind the end nothing more can match.
+            (Some(_), None) => return ControlFlow::Break(false),
+            _ => {}
+        }
+        let Some((next, from)) = *retry else { return ControlFlow::Break(false) };
+        let Some(skipped) = text[from..].chars().next() else { return ControlFlow::Break(false) };
+        (*item, *at) = (next, from + skipped.len_utf8());
+        *retry = Some((next, *at));
+        self.skip_to_candidate(text, next, at, retry)
+    }
+
+    /// Goes on to where the item can match at all: texts are long, and patterns mostly words.
+    fn skip_to_candidate(
+        &self,
+        text: &str,
+        item: usize,
+        at: &mut usize,
+        retry: &mut Option<(usize, usize)>,
+    ) -> ControlFlow<bool> {
+        let Some(Item::Character { character, ignores_case }) = self.items.get(item) else {
+            return ControlFlow::Continue(());
+        };
+        if !character.is_ascii() {
+            return ControlFlow::Continue(());
+        }
+        let other = if *ignores_case { character.to_ascii_uppercase() } else { *character };
+        let Some(skipped) = memchr::memchr2(*character as u8, other as u8, &text.as_bytes()[*at..]) else {
+            return ControlFlow::Break(false);
+        };
+        *at += skipped;
+        *retry = Some((item, *at));
+        ControlFlow::Continue(())
+    }
+}
+
+/// What stands behind `[`.
+fn set(rest: &mut std::str::Chars<'_>) -> Item {
+    let (mut ranges, mut before) = (Vec::new(), None);
+    let mut character = rest.next();
+    let is_inverted = character == Some('^');
+    if is_inverted {
+        character = rest.next();
+    }
+    if character == Some(']') {
+        ranges.push((']', ']'));
+        character = rest.next();
+    }
+    while let Some(found) = character.filter(|found| *found != ']') {
+        let end = rest.clone().next().filter(|end| *end != ']');
+        match (found, before, end) {
+            ('-', Some(first), Some(last)) => {
+                rest.next();
+                ranges.push((first, last));
+                before = None;
+            }
+            _ => {
+                ranges.push((found, found));
+                before = Some(found);
+            }
+        }
+        character = rest.next();
+    }
+    match character {
+        Some(_) => Item::Set { ranges, is_inverted },
+        None => Item::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::store::sqlite::confine;
+
+    /// All texts of a few characters, as long as this.
+    fn texts(alphabet: &[&str], length: usize) -> Vec<String> {
+        let mut texts = vec![String::new()];
+        let mut last = texts.clone();
+        for _ in 0..length {
+            last =
+                last.iter().flat_map(|text| alphabet.iter().map(move |one| format!("{text}{one}"))).collect();
+            texts.extend_from_slice(&last);
+        }
+        texts
+    }
+
+    #[test]
+    fn patterns_match_what_those_of_sqlite_match() {
+        confine::install();
+        let connection = Connection::open_in_memory().unwrap();
+        let check = |sql: &str, kind, escape, patterns: &[String], texts: &[String]| {
+            let mut select = connection.prepare(sql).unwrap();
+            for pattern in patterns {
+                let parsed = Pattern::parse(pattern, kind, escape);
+                for text in texts {
+                    let theirs: bool = select.query_row([text, pattern], |row| row.get(0)).unwrap();
+                    assert_eq!(parsed.matches(text, || false), Some(theirs), "{sql}: {text} {pattern}");
+                }
+            }
+        };
+        let texts_to_match = texts(&["a", "B", "\u{e4}", "]"], 3);
+        let like = texts(&["a", "b", "%", "_", "\u{e4}"], 4);
+        check("select ?1 like ?2", Kind::Like, None, &like, &texts_to_match);
+        let escaped = texts(&["a", "!", "%", "_"], 4);
+        check("select ?1 like ?2 escape '!'", Kind::Like, Some('!'), &escaped, &texts(&["a", "!", "%"], 3));
+        let glob = texts(&["a", "B", "*", "?", "[", "]", "-", "^"], 4);
+        check("select ?1 glob ?2", Kind::Glob, None, &glob, &texts_to_match);
+    }
+
+    #[test]
+    fn a_long_comparison_ends_when_it_is_late() {
+        let pattern = Pattern::parse(&format!("%{}b", "a".repeat(200)), Kind::Like, None);
+        assert_eq!(pattern.matches(&"a".repeat(1 << 20), || true), None);
+        assert_eq!(pattern.matches(&"a".repeat(1 << 10), || false), Some(false));
+    }
+}
