@@ -4,6 +4,8 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use logboom::limits::DRAIN_SECONDS_MAX;
@@ -310,36 +312,106 @@ line_format = "%(levelname)s|%(message)s"
 }
 
 /// One thread, no child: before, under and after load, with the stores shipping and a query running.
+/// Looks all the time at how many threads and child processes a server has.
+struct Census {
+    is_over: Arc<AtomicBool>,
+    looking: JoinHandle<Vec<String>>,
+}
+
+impl Census {
+    fn of(server: &Server) -> Census {
+        let process = format!("/proc/{}/task", server.child.id());
+        let is_over = Arc::<AtomicBool>::default();
+        let until = Arc::clone(&is_over);
+        let looking = std::thread::spawn(move || {
+            let mut strangers = Vec::new();
+            while !until.load(Relaxed) && strangers.len() < 10 {
+                let tasks = std::fs::read_dir(&process).into_iter().flatten().map_while(Result::ok);
+                for task in tasks.map(|task| task.path()) {
+                    let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+                    let is_main =
+                        process.ends_with(&format!("/{}/task", task.file_name().unwrap().display()));
+                    if !is_main {
+                        strangers.push(format!("thread {:?}", read("comm")));
+                    }
+                    if !read("children").is_empty() {
+                        strangers.push("a child process".into());
+                    }
+                }
+            }
+            strangers
+        });
+        Census { is_over, looking }
+    }
+
+    fn check(self) {
+        self.is_over.store(true, Relaxed);
+        assert_eq!(self.looking.join().unwrap(), [""; 0]);
+    }
+}
+
 #[test]
 fn one_thread_is_one_thread() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new()
         .argument("--threads=1")
+        .argument("--retention-age=1h")
         .argument(format!("--log-file={}", folder.path().join("all.log").display()));
     let mut server = setup.start(&folder.path().join("data"));
-    let process = format!("/proc/{}/task", server.child.id());
-    let check = || {
-        let tasks: Vec<_> = std::fs::read_dir(&process).unwrap().map(|task| task.unwrap().path()).collect();
-        assert_eq!(tasks.len(), 1, "{tasks:?}");
-        assert_eq!(std::fs::read_to_string(tasks[0].join("children")).unwrap(), "");
-    };
-    check();
+    let census = Census::of(&server);
     let ledger = Arc::new(Ledger::default());
     let clients = [1, 100].map(|batch| ledger.post_on(&server.address("http"), &format!("{batch}"), batch));
     let mut load = PythonLoad::start(5000);
     load.aim(&server.address("python"), "python");
-    eventually("load", || {
-        check();
-        (ledger.answers() >= 100).then_some(())
-    });
-    assert!(server.value("select count(*) from logs").is_u64());
-    check();
+    let mut tail = TcpStream::connect(server.address("http")).unwrap();
+    write!(tail, "GET /api/v1/tail?last=10 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    eventually("load", || (ledger.answers() >= 100).then_some(()));
+    server.flush();
+    everything_is_asked_for(&server);
     wait_for_key(&server, "python-4999");
     ledger.stop();
     clients.into_iter().for_each(|client| client.join().unwrap());
     server.flush();
-    check();
+    let backup = folder.path().join("backup");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"))
+        .args(["backup", "--data-dir"])
+        .args([&folder.path().join("data"), &backup])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.signal(Signal::HUP);
+    server.flush();
+    census.check();
     assert_eq!(server.stop(), 0);
     audit::database(&folder.path().join("data/logboom.db")).check("the database", &ledger.acknowledged());
     audit::log_file(&folder.path().join("all.log")).check("the log file", &ledger.acknowledged());
+}
+
+/// Statements that end and that are stopped, searches, counts, exports, a deletion of nothing, figures.
+fn everything_is_asked_for(server: &Server) {
+    assert!(server.value("select count(*) from logs").is_u64());
+    let endless = "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c";
+    let body = serde_json::json!({"sql": endless}).to_string();
+    assert_eq!(server.request("POST", "/api/v1/sql", &[], body.as_bytes()).status, 408);
+    for place in [
+        "records?q=nowhere",
+        "records?format=csv",
+        "records?format=ndjson&order=asc",
+        "records/1/context",
+        "histogram",
+        "histogram?by=logger",
+        "fields",
+        "fields/service",
+        "errors",
+        "status",
+    ] {
+        assert_eq!(server.get(&format!("/api/v1/{place}")).status, 200, "{place}");
+    }
+    for place in ["/metrics", "/", "/openapi.json"] {
+        assert_eq!(server.get(place).status, 200, "{place}");
+    }
+    let deletion = br#"{"query": "trace_id:none", "before": "2020-01-01"}"#;
+    let json = [("content-type", "application/json")];
+    let answer = server.request("POST", "/api/v1/delete", &json, deletion);
+    assert!(matches!(answer.status, 200 | 403), "{}", answer.text());
 }

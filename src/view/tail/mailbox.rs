@@ -90,6 +90,7 @@ impl Mailbox {
         if with_position || mail.is_closed {
             write_position(mail.position, &mut events);
         }
+        events.shrink_to_fit(); // it stays until the client reads it
         Taken { events, was_full, is_closed: mail.is_closed }
     }
 }

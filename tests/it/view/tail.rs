@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 
-use logboom::limits::TAILS_MAX;
+use logboom::limits::{ANSWERS_MAX, READING_MEMORY_KIB_MAX, TAILS_MAX};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -463,4 +463,31 @@ fn what_is_not_understood_is_refused() {
     assert_eq!(answer.status, 405);
     assert!(answer.head.contains("allow: get"), "{}", answer.head);
     assert_eq!(open_tails(&server), 0);
+}
+
+/// As many tails and answers as there may be, none of which is read, while records come.
+#[test]
+fn whoever_does_not_read_shares_little_memory() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    for first in (1..=20_000).step_by(1000) {
+        post_large(&server, first..=first + 999);
+    }
+    server.flush();
+    let before = server.peak_memory_kib();
+    let _tails: Vec<_> = (0..TAILS_MAX).map(|_| ask(&server, &[], "")).collect();
+    let export = path("/api/v1/records", &[("format", "ndjson"), ("order", "asc")]);
+    let _exports: Vec<_> = (0..ANSWERS_MAX)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address("http")).unwrap();
+            write!(stream, "GET {export} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    for first in (20_001..=40_000).step_by(1000) {
+        post_large(&server, first..=first + 999);
+    }
+    server.flush();
+    let grown = server.peak_memory_kib() - before;
+    assert!(grown < READING_MEMORY_KIB_MAX as u64, "{grown} KiB more");
 }
