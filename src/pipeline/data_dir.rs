@@ -76,10 +76,15 @@ impl DataDir {
     }
 
     pub(super) fn cannot_remember(&self, error: io::Error) -> Failure {
-        Failure::new(format!("cannot use {}", self.path.join("claims").display())).because(error).hint(
-            "it holds which stores are this data folder's; if it is lost for good, remove it and have each store adopted: `logboom store \
-             adopt NAME`",
-        )
+        let hint = match error.kind() {
+            io::ErrorKind::InvalidData => {
+                "it holds which stores are this data folder's: bring it back, or remove it and have each store adopted (`logboom store adopt \
+                 NAME`)"
+            }
+            io::ErrorKind::Unsupported => "use the newer program",
+            _ => "make room on its disk, and check that this user may write to the data folder",
+        };
+        Failure::new(format!("cannot use {}", self.path.join("claims").display())).because(error).hint(hint)
     }
 
     /// Where the default database is.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{assert_fails, err, out, run};
 
 /// Every command, and a flag that it has.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("serve", "--data-dir"),
     ("query", "--around"),
     ("tail", "--last"),
@@ -23,6 +23,8 @@ const COMMANDS: [(&str, &str); 17] = [
     ("schema", "--store"),
     ("spool", "--help"),
     ("spool-inspect", "--data-dir"),
+    ("store", "--help"),
+    ("store-adopt", "--data-dir"),
     ("completions", "--help"),
     ("man", "--help"),
 ];
