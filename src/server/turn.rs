@@ -335,3 +335,37 @@ impl<B: Body + Unpin> Body for Answer<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// What a turn reads whose last request was answered, and whose client has sent another one.
+    async fn read_at_rest(turns: &Arc<Turns>) -> (usize, bool) {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        client.write_all(b"GET").await.unwrap();
+        let mut turn = Turn::new(Stream::Unix(server), Some(Arc::clone(turns)));
+        turn.exchange.body_read();
+        turn.exchange.is_answered.store(true, Relaxed);
+        turn.stream.readable().await.unwrap();
+        let length = turn.read(&mut [0; 8]).await.unwrap();
+        (length, turn.is_over())
+    }
+
+    #[test]
+    fn turn_ends_at_rest_while_others_wait() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let turns = Arc::<Turns>::default();
+            let held = turns.short.acquire(HTTP_TURNS_SHORT_MAX as u32).await;
+            assert_eq!(read_at_rest(&turns).await, (3, false));
+            let mut waiting = Box::pin(turns.short.acquire(1));
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+            assert_eq!(read_at_rest(&turns).await, (0, true));
+            drop(held);
+        });
+    }
+}

@@ -151,36 +151,3 @@ fn connections_at_rest_keep_no_large_buffers() {
     assert!(grown < 16 << 10, "{grown} KiB more");
     drop((few, many));
 }
-
-/// Clients that always have another request in the socket, and read all answers.
-#[test]
-fn clients_that_never_pause_give_others_their_turn() {
-    let folder = TempDir::new().unwrap();
-    let server = Server::start(folder.path());
-    let _first = first(&server);
-    let mut busy: Vec<_> = (0..HTTP_TURNS_SHORT_MAX)
-        .map(|_| {
-            let stream = TcpStream::connect(server.address("http")).unwrap();
-            stream.set_nonblocking(true).unwrap();
-            (stream, 0)
-        })
-        .collect();
-    let requests = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
-    let mut answers = vec![0; 64 << 10];
-    let ask = || {
-        for (stream, sent) in &mut busy {
-            for _ in 0..100 {
-                let Ok(length) = stream.write(&requests.as_bytes()[*sent..]) else { break };
-                *sent = (*sent + length) % requests.len();
-                while stream.read(&mut answers).is_ok_and(|length| length > 0) {}
-            }
-        }
-    };
-    meanwhile(ask, || {
-        for _ in 0..3 {
-            let mut connection = Connection::open(&server);
-            connection.send(&request("served"));
-            assert_eq!(connection.json(), accepted(1));
-        }
-    });
-}
