@@ -31,6 +31,7 @@ mod locked;
 mod log;
 mod postgres;
 mod python;
+mod soak;
 mod threads;
 mod torture;
 mod view;
