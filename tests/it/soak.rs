@@ -148,6 +148,9 @@ impl Sender {
     }
 }
 
+/// What a reading client does until it is stopped or the server has gone.
+type Work = Box<dyn Fn(&str, &Counts) + Send>;
+
 /// Reads an endless or long answer until it is stopped or the server has gone; connects again when refused or at the end.
 fn read_on(
     address: &str,
@@ -350,7 +353,7 @@ impl Soak {
 
     fn start_readers(&self, server: &Server) -> Vec<JoinHandle<()>> {
         let address = server.address("http");
-        let start = |work: Box<dyn Fn(&str, &Counts) + Send>| {
+        let start = |work: Work| {
             let (address, counts) = (address.clone(), Arc::clone(&self.counts));
             std::thread::spawn(move || work(&address, &counts))
         };
