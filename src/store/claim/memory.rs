@@ -175,8 +175,15 @@ impl Claims {
         state.databases.iter().position(|known| std::ptr::eq(known, found))
     }
 
-    /// Notes a claim durably before it is made.
-    pub(super) fn issue(&self, database: &str, store: &str, number: i64) -> io::Result<()> {
+    /// Notes a claim durably before it is made. `held` is the claim that the database has now: it is not forgotten, however many are
+    /// noted in vain.
+    pub(super) fn issue(
+        &self,
+        database: &str,
+        store: &str,
+        number: i64,
+        held: Option<i64>,
+    ) -> io::Result<()> {
         self.change(|state| {
             let mut known = match self.find(state, database, store) {
                 Some(at) => state.databases.remove(at),
@@ -184,8 +191,11 @@ impl Claims {
             };
             known.store = store.into();
             known.issued.push(number);
-            let surplus = known.issued.len().saturating_sub(CLAIMS_PER_DATABASE_MAX);
-            known.issued.drain(..surplus);
+            if known.issued.len() > CLAIMS_PER_DATABASE_MAX
+                && let Some(oldest) = known.issued.iter().position(|issued| Some(*issued) != held)
+            {
+                known.issued.remove(oldest);
+            }
             state.databases.push(known);
             let surplus = state.databases.len().saturating_sub(CLAIMED_DATABASES_MAX);
             state.databases.drain(..surplus);

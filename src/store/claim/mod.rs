@@ -172,8 +172,12 @@ impl Claimant {
             Some((database, number)) if *database == found.database => *number,
             _ => {
                 let number = random_number();
+                let held = match found.owner {
+                    OwnerRow::Claimed { number, .. } => Some(number),
+                    _ => None,
+                };
                 self.claims
-                    .issue(&found.database, &self.store, number)
+                    .issue(&found.database, &self.store, number, held)
                     .map_err(|error| cannot_note(&error))?;
                 self.current = Some((found.database.clone(), number));
                 number

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::disk::{Disk, Folder};
+use crate::limits::CLAIMS_PER_DATABASE_MAX;
 
 /// A database with one row, as a store keeps it.
 struct FakeDatabase {
@@ -109,6 +110,20 @@ fn a_crash_between_any_two_steps_is_recognised() {
         let (_, mut claimant) = start(folder.path(), (1, 10));
         database.claim(&mut claimant).unwrap();
     }
+}
+
+/// As with a database that can be read and not written to, under a server that is started again and again.
+#[test]
+fn claims_noted_in_vain_push_out_no_claim_that_holds() {
+    let folder = TempDir::new().unwrap();
+    let mut database = FakeDatabase::new("a");
+    database.claim(&mut start(folder.path(), (1, 10)).1).unwrap();
+    for _ in 0..2 * CLAIMS_PER_DATABASE_MAX {
+        start(folder.path(), (1, 10)).1.judge(&database.found()).unwrap();
+    }
+    let (claims, mut claimant) = start(folder.path(), (1, 10));
+    assert_eq!(database.claim(&mut claimant).unwrap(), 1);
+    assert_eq!(claims.database("a", "db").unwrap().issued.len(), CLAIMS_PER_DATABASE_MAX);
 }
 
 /// The database has taken the claim, and the process never heard of it.
