@@ -39,6 +39,11 @@ fn the_list_of_commands_here_is_whole() {
     }
 }
 
+/// Whether a command belongs to another one, as `store adopt` does.
+fn is_nested(command: &str) -> bool {
+    ["spool-", "store-"].iter().any(|parent| command.starts_with(parent))
+}
+
 #[test]
 fn every_shell_completes_every_command() {
     for shell in ["bash", "zsh", "fish"] {
@@ -46,8 +51,7 @@ fn every_shell_completes_every_command() {
         assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
         let script = out(&output);
         for (command, flag) in COMMANDS {
-            let name =
-                command.rsplit('-').next().filter(|_| command.starts_with("spool-")).unwrap_or(command);
+            let name = command.rsplit('-').next().filter(|_| is_nested(command)).unwrap_or(command);
             let flag = if shell == "fish" { flag.trim_start_matches("--") } else { flag };
             assert!(script.contains(name) && script.contains(flag), "{shell}: {command} {flag}");
         }
@@ -88,8 +92,7 @@ fn every_command_has_a_manual_page() {
         assert!(text.contains(".TH logboom-") && text.contains(".SH DESCRIPTION"), "{text}");
         assert!(text.contains(&flag.replace('-', "\\-")), "{command}: {text}");
         assert!(
-            command.starts_with("spool-")
-                || overview.contains(&format!("logboom\\-{}", command.replace('-', "\\-")))
+            is_nested(command) || overview.contains(&format!("logboom\\-{}", command.replace('-', "\\-")))
         );
     }
     // Examples keep their lines.
