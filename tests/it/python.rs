@@ -81,11 +81,8 @@ fn two_hundred_processes_lose_nothing() {
     assert_eq!(server.value(exceptions), 600);
 
     let text = std::fs::read_to_string(&log_file).unwrap();
-    let line = text.lines().find(|line| line.contains("task 296 of 17")).unwrap();
-    assert!(
-        line.starts_with("D 20") && line.contains(" worker.17: ") && line.ends_with(" task 296 of 17"),
-        "{line}"
-    );
+    let line = text.lines().find(|line| line.ends_with(" task 296 of 17")).unwrap(); // not that of 170
+    assert!(line.starts_with("D 20") && line.contains(" worker.17: "), "{line}");
     let records = text.lines().filter(|line| line.starts_with("D 20") || line.starts_with("E 20"));
     assert_eq!(records.count(), 60_000);
     assert_eq!(text.lines().filter(|line| *line == "ValueError: failure 2").count(), 200);
