@@ -232,9 +232,6 @@ fn is_own_class(class: &str) -> bool {
 /// until its cause is gone.
 fn hint_for(code: &SqlState) -> &'static str {
     match code.code() {
-        "22003" => {
-            "a number in `logs_node` is at the end of its range: set `epoch` to 0 in the row of this node, and start logboom anew"
-        }
         "22023" | "42704" => {
             "the server does not know a setting, or its value: check `options` in the URL, and triggers on logboom's tables"
         }

@@ -41,6 +41,10 @@ pub(super) async fn claim(
     let database = line.drive(database(client)).await?;
     let issued = claimant.issued(&database);
     let (row, elsewhere) = line.drive(find(client, &node, &issued)).await?;
+    if row.is_none() && line.drive(is_hidden(client)).await? {
+        let by = "row-level security of logs_node".into();
+        return Err(Fault::KeptOut { what: "`logs_node` does not show the row of this node".into(), by });
+    }
     let owner = row.as_ref().map_or(OwnerRow::Absent, |row| row.owner(&database, &node));
     let is_unclear = matches!(owner, OwnerRow::Absent | OwnerRow::Damaged(_));
     let recovered = match is_unclear && claimant.is_recovering() {
@@ -92,6 +96,11 @@ async fn find(
         }
     }
     Ok((row.transpose()?, elsewhere))
+}
+
+/// Whether rows of `logs_node` may be there and not be shown.
+async fn is_hidden(client: &Client) -> Result<bool, Error> {
+    client.query_one("SELECT row_security_active('logs_node')", &[]).await?.try_get(0)
 }
 
 /// The id that follows the node's records. There may be many to look through.

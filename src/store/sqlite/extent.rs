@@ -18,7 +18,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{Database, schema, write_ahead_log};
-use crate::limits::SQLITE_WAL_BYTES_HELD_MAX;
+use crate::limits::{SQLITE_WAL_BYTES_HELD_MAX, SQLITE_WAL_BYTES_TARGET};
 
 /// The header of a write-ahead log, and of each frame before its page.
 const LOG_HEADER_BYTES: u64 = 32;
@@ -85,6 +85,15 @@ impl Database {
     pub(super) fn unmoved_bytes(&self) -> rusqlite::Result<u64> {
         let frames = self.frames()?;
         Ok(frames.map_or(0, |frames| frames.written.saturating_sub(frames.moved) * self.page_bytes))
+    }
+
+    /// Whether the write-ahead log is large and a part of it is not in the database yet. A log that was moved in part, because
+    /// somebody read then, is moved further at every look: it is written from its start again only once all of it was moved.
+    pub(super) fn is_log_due(&self) -> rusqlite::Result<bool> {
+        let is_due = |frames: Frames| {
+            frames.moved < frames.written && frames.written * self.page_bytes >= SQLITE_WAL_BYTES_TARGET
+        };
+        Ok(self.frames()?.is_some_and(is_due))
     }
 
     /// Whether a reader keeps so much in the write-ahead log that more should not be written

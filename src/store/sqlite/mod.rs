@@ -45,7 +45,7 @@ use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
-use crate::limits::{SQLITE_INDEX_BESIDE_ROWS_MIN, SQLITE_WAL_BYTES_TARGET};
+use crate::limits::SQLITE_INDEX_BESIDE_ROWS_MIN;
 use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
 
@@ -325,7 +325,7 @@ impl Database {
             let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
             return if is_busy { Err(rusqlite::Error::SqliteFailure(busy, None)) } else { Ok(()) };
         }
-        if self.unmoved_bytes()? < SQLITE_WAL_BYTES_TARGET {
+        if !self.is_log_due()? {
             return Ok(());
         }
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

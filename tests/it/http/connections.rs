@@ -27,17 +27,41 @@ impl Connection {
 
     /// Status and body of the next answer.
     pub(super) fn answer(&mut self) -> (u16, String) {
-        let (mut head, mut length) = (String::new(), 0);
+        let (mut head, mut length, mut is_chunked) = (String::new(), 0, false);
         while !head.ends_with("\r\n\r\n") {
-            let start = head.len();
-            assert!(self.0.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
-            if let Some(value) = head[start..].to_ascii_lowercase().strip_prefix("content-length:") {
+            let line = self.line().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
             }
+            is_chunked |= line.starts_with("transfer-encoding: chunked");
+            head.push_str(&line);
         }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).unwrap();
+        let body = if is_chunked { self.chunks() } else { self.bytes(length) };
         (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the connection ended");
+        line
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let length = usize::from_str_radix(self.line().trim_end(), 16).unwrap();
+            body.extend(self.bytes(length));
+            assert_eq!(self.line(), "\r\n");
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     pub(super) fn json(&mut self) -> serde_json::Value {

@@ -348,9 +348,9 @@ const OBSTACLES: &[(&str, &[&str], &str)] = &[
         "ALTER TABLE logs_node DISABLE ROW LEVEL SECURITY",
     ),
     (
-        "UPDATE logs_node SET epoch = 9223372036854775807",
-        &["22003", "set `epoch` to 0"],
-        "UPDATE logs_node SET epoch = 0",
+        "ALTER TABLE logs_node ADD COLUMN kept bigint; UPDATE logs_node SET kept = epoch, epoch = 9223372036854775807",
+        &["its position cannot be trusted", "`logboom store adopt postgres`"],
+        "UPDATE logs_node SET epoch = kept; ALTER TABLE logs_node DROP COLUMN kept",
     ),
     (
         "ALTER TABLE logs_node ADD CONSTRAINT small CHECK (position < 15) NOT VALID",
@@ -378,11 +378,6 @@ const OBSTACLES: &[(&str, &[&str], &str)] = &[
         "REVOKE INSERT ON logs FROM CURRENT_USER",
         &["42501", "`logboom schema --store postgres`"],
         "GRANT INSERT ON logs TO CURRENT_USER",
-    ),
-    (
-        "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on",
-        &["25006", "read-only"],
-        "SET default_transaction_read_only = off; ALTER ROLE CURRENT_USER RESET default_transaction_read_only",
     ),
 ];
 
@@ -428,7 +423,8 @@ fn housekeeping_that_is_refused_says_what_to_do() {
     database.execute(SCHEMA);
     database.execute(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON logs_version, logs_node TO {role};
-         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role}"
+         GRANT INSERT ON logs, logs_dead_letter, logs_node TO {role}; GRANT UPDATE ON logs_node TO {role};
+         GRANT SELECT, INSERT, DELETE ON logs_claim TO {role}"
     ));
     let subject = Subject::start_on(database.clone(), &database.url_as(&role), &["--retention-age=3d"]);
     let told =
