@@ -3,7 +3,7 @@ use tempfile::TempDir;
 use super::*;
 use std::time::Duration;
 
-use crate::limits::SQLITE_BLOCK_ROWS;
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_WAL_BYTES_TARGET};
 use crate::record::{Batch, Origin, RecordRef, time};
 use crate::store::ServiceRetention;
 use crate::store::contract::{self, Subject, chunk};
