@@ -407,9 +407,13 @@ impl Soak {
         self.look(&server);
         assert_eq!(server.stop(), 0);
         check_log(&server);
-        let (spool, sqlite) = (self.peaks.spool_bytes, self.peaks.sqlite_bytes);
-        assert!(spool <= SPOOL_BYTES, "the spool took {spool} bytes");
-        assert!(sqlite <= SQLITE_BYTES + SQLITE_BYTES_BESIDE, "SQLite took {sqlite} bytes");
+    }
+
+    fn check_bounds(&self) {
+        let Peaks { memory_kib, spool_bytes, sqlite_bytes } = self.peaks;
+        assert!(memory_kib <= MEMORY_KIB_MAX, "{memory_kib} KiB of resident memory at its peak");
+        assert!(spool_bytes <= SPOOL_BYTES, "the spool took {spool_bytes} bytes");
+        assert!(sqlite_bytes <= SQLITE_BYTES + SQLITE_BYTES_BESIDE, "SQLite took {sqlite_bytes} bytes");
     }
 
     fn summary(&self) -> String {
@@ -475,6 +479,5 @@ fn everything_at_once_stays_exact_and_within_its_bounds() {
         None => (0..SHORT_ROUNDS).for_each(|round| soak.round(round, round_of(SHORT_ROUND, &mut random))),
     }
     println!("{}", soak.summary());
-    let memory = soak.peaks.memory_kib;
-    assert!(memory <= MEMORY_KIB_MAX, "{memory} KiB of resident memory at its peak");
+    soak.check_bounds();
 }
