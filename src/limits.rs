@@ -358,6 +358,19 @@ pub const SQLITE_READER_CACHE_KIB_MAX: u64 = 1024;
 /// The write-ahead log is moved into the database once it is larger than this.
 pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
 
+/// Once the write-ahead log is this large no query begins until those that run have ended and the log is empty: where queries
+/// overlap without end it would grow without end. On top of this comes what arrives during the longest query.
+pub const SQLITE_WAL_BYTES_QUERIES_MAX: u64 = 256 << 20;
+
+/// Pause between two looks at the size of the log.
+pub const SQLITE_LOG_LOOK_MILLISECONDS: u64 = 1000;
+
+/// Queries wait no longer than this for the store to empty the log: the store may have failed.
+pub const SQLITE_LOG_EMPTY_SECONDS_MAX: u64 = 10;
+
+/// Pause after a log that could not be emptied, as where another program reads the database.
+pub const SQLITE_LOG_RETRY_SECONDS: u64 = 60;
+
 /// With so much in the write-ahead log because a reader holds it, retention waits: what it deletes
 /// would only lengthen the log.
 pub const SQLITE_WAL_BYTES_HELD_MAX: u64 = if cfg!(test) { 1 } else { 4 } * SQLITE_WAL_BYTES_TARGET;

@@ -26,7 +26,7 @@ use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILL
 use crate::log;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
-use crate::view::{Tails, View};
+use crate::view::{Tails, View, keep_logs_small};
 pub(crate) use data_dir::DataDir;
 use descriptors::Share;
 use listen::{Listeners, Sockets};
@@ -98,6 +98,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         tails,
         queries: View::queries(),
     });
+    tokio::spawn(keep_logs_small(Arc::clone(&view)));
     let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 

@@ -9,6 +9,7 @@ mod errors;
 mod export;
 mod fields;
 mod histogram;
+mod log_keeper;
 mod openapi;
 pub mod page;
 mod parameters;
@@ -20,6 +21,7 @@ mod status;
 mod tail;
 mod timeline;
 
+pub use log_keeper::keep_logs_small;
 pub use openapi::openapi;
 
 use std::sync::Arc;

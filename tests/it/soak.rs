@@ -48,8 +48,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 const SQLITE_BYTES: u64 = 2 << 30;
 const POSTGRES_BYTES: u64 = 4 << 30;
 const SPOOL_BYTES: u64 = 1 << 30;
-/// What may come on top of `SQLITE_BYTES`: the write-ahead log, and what arrives between two looks at retention.
-const SQLITE_BYTES_BESIDE: u64 = 512 << 20;
+/// What may come on top of `SQLITE_BYTES`: the write-ahead log at the size at which queries wait, and what arrives while the longest
+/// of them ends.
+const SQLITE_BYTES_BESIDE: u64 = 1536 << 20;
 /// The promise is 64 MB for the release build.
 const MEMORY_KIB_MAX: u64 = 64 << 10;
 

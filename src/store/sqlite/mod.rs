@@ -359,6 +359,12 @@ fn null_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The size of the write-ahead log of a database, which may be open.
+pub fn log_bytes(path: &Path) -> u64 {
+    let real_path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    std::fs::metadata(write_ahead_log(&real_path)).map_or(0, |data| data.len())
+}
+
 fn write_ahead_log(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
