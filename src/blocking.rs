@@ -6,8 +6,8 @@
 //! queue until a later call succeeds in starting one, or it panics.)
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,9 +44,7 @@ impl Threads {
                 try_threads(count)?;
                 let mut builder = Builder::new_multi_thread();
                 builder.worker_threads(count).max_blocking_threads(1).thread_name("network").enable_all();
-                // It panics if it cannot start a thread, which the attempt above makes unlikely.
-                catch_unwind(AssertUnwindSafe(|| builder.build()))
-                    .unwrap_or_else(|_| Err(io::Error::other("the system refuses new threads")))
+                build(builder)
             }
         }
     }
@@ -198,6 +196,29 @@ fn try_threads(count: usize) -> io::Result<()> {
         let wait = || drop(gate.lock());
         (0..count).try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop))
     })
+}
+
+/// Builds a runtime, which panics where the system refuses a thread: that may have changed since the attempt before. While such a
+/// panic unwinds, tokio waits for threads that never end. So the runtime is built on a thread of its own, which stays where it is
+/// when it panics.
+fn build(mut builder: Builder) -> io::Result<Runtime> {
+    let (sender, outcome) = channel();
+    let no_thread = || io::Error::other("the system refuses new threads");
+    let failed = sender.clone();
+    let usual_hook = take_hook();
+    set_hook(Box::new(move |_| {
+        let _ = failed.send(Err(no_thread()));
+        loop {
+            std::thread::park();
+        }
+    }));
+    let start = move || drop(sender.send(builder.build()));
+    let started = std::thread::Builder::new().name("start".to_owned()).spawn(start);
+    let result = started.and_then(|_| outcome.recv().unwrap_or_else(|_| Err(no_thread())));
+    if result.is_ok() {
+        set_hook(usual_hook); // not after a panic, whose hook has not returned: that would wait for the hook
+    }
+    result
 }
 
 fn watched(
