@@ -260,7 +260,7 @@ impl SqliteReader {
         Ok(ids.start..from)
     }
 
-    /// A connection for statements that readers write themselves, which run in a [`super::confine::Confinement`].
+    /// A connection for statements that readers write themselves, which run within the bounds of `confine.rs`.
     pub fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
         let connection = schema::open_confined(path)?;
         sqlite::register(&connection)?;
