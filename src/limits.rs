@@ -703,7 +703,7 @@ pub const SQL_TEMPORARY_TOTAL_BYTES_MAX: i64 = 1 << 30;
 /// What temporary files leave free on their disk, on which the spool and the store may be too: they need it for what comes next.
 pub const SQL_TEMPORARY_FREE_BYTES_MIN: u64 = 256 << 20;
 
-/// After so many bytes of memory or temporary files a statement of `sql` looks at the clock: a function that makes so many takes some
+/// A statement of `sql` looks at the clock after this many bytes of memory or temporary files: a function that makes this many takes some
 /// ten microseconds.
 pub const SQL_CLOCK_BYTES: i64 = 64 << 10;
 

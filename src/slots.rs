@@ -27,7 +27,7 @@ impl Slots {
         Slots { free: Semaphore::new(count), waiting: AtomicUsize::new(0) }
     }
 
-    /// Waits for so many at once. (`None` never comes: the slots are not closed.)
+    /// Waits for this many at once. (Never `None`: the slots are not closed.)
     pub async fn acquire(&self, count: u32) -> Option<SemaphorePermit<'_>> {
         if let Ok(permit) = self.free.try_acquire_many(count) {
             return Some(permit);

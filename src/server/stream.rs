@@ -34,7 +34,7 @@ pub fn stream() -> (Sender, Stream) {
 }
 
 impl Sender {
-    /// Waits until there is room: whoever makes pieces only then holds one less. Says whether there is still somebody who wants them.
+    /// Waits until there is room, so that a maker of pieces holds one piece less. Returns false if the client has gone.
     pub async fn ready(&self) -> bool {
         self.pieces.reserve().await.is_ok()
     }

@@ -133,7 +133,7 @@ impl Reader {
         self.pending() >= rows || pending_bytes >= bytes
     }
 
-    /// Reads whole frames until there are so many records or bytes, or no more; the chunk is then empty or consecutive. Fails
+    /// Reads whole frames until there are this many records or bytes, or no more; the chunk is then empty or consecutive. Fails
     /// where the disk cannot read, and takes what is there for damaged only after several calls.
     pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
         chunk.bytes.clear();

@@ -74,7 +74,7 @@ fn a_database_of_another_folder_is_not_shipped_into() {
     assert_eq!(other.status()["stores"][0]["lag_records"], 40);
     keys.extend(post(&owner, "one-more", 20));
     owner.flush();
-    // Whoever starts first after that, and whoever runs alone.
+    // The server that starts first after that, and a server that runs alone.
     for server in [&mut owner, &mut other] {
         server.kill();
     }

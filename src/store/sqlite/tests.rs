@@ -873,7 +873,7 @@ fn retention_waits_while_a_reader_holds_the_write_ahead_log() {
     assert!(subject.query::<i64>("SELECT coalesce(min(id), 99999) FROM record") > 16_384);
 }
 
-/// There may be as many as records: a bit for each is held, and of no more than so many at once.
+/// There may be as many as records: one bit is held for each, for at most this many at once.
 #[test]
 fn origins_are_looked_through_in_parts() {
     let subject = SqliteSubject::new();
