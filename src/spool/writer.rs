@@ -300,6 +300,10 @@ impl Writer {
             if standing == Standing::Cut { "cut" } else { "moved, removed or replaced" },
         );
         self.segment = None;
+        if standing == Standing::Gone {
+            self.spool.displaced.fetch_add(1, Relaxed);
+        }
+        self.spool.look_soon(); // what it holds is copied right after the next commit
     }
 
     /// The segment that has room for a frame: the current one, else a new one.
@@ -441,7 +445,7 @@ impl Writer {
         let displaced = usize::from(first.is_some()) + others;
         let before = self.spool.displaced.swap(displaced, Relaxed);
         let Some(first) = first else { return };
-        if before == 0 {
+        if displaced > before {
             tracing::error!(
                 segments = displaced,
                 "segments of the spool were moved, removed or replaced: their records can be read only as long as this \

@@ -32,13 +32,15 @@ pub fn segments(spool: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Waits until every segment has a file again.
-pub fn wait_until_restored(server: &Server, spool: &Path) {
-    eventually("every segment has a file again", || {
-        let status = server.status()["spool"].clone();
-        let has_all = status["segments"] == segments(spool).len();
-        (status["displaced_segments"] == 0 && has_all).then_some(())
-    });
+/// Waits until every segment that was taken away has a file again, or is not needed any more. Numbers of segments would not
+/// tell: while one is taken away another is begun.
+pub fn wait_until_restored(server: &Server, taken: &[PathBuf]) {
+    let is_restored = |path: &PathBuf| {
+        let first_id: u64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        path.exists() || server.status()["spool"]["oldest_id"].as_u64().unwrap() > first_id
+    };
+    eventually("every segment has a file again", || taken.iter().all(is_restored).then_some(()));
+    eventually("it is known", || (server.status()["spool"]["displaced_segments"] == 0).then_some(()));
 }
 
 /// Nothing is stored meanwhile, so that the spool alone has the records.
@@ -56,10 +58,11 @@ fn spool_folder_removed_costs_no_acknowledged_record() {
     let (mut server, locked) = start_with_locked_database(folder.path());
     let mut keys = post(&server, "before", 10);
     let spool = folder.path().join("spool");
+    let taken = segments(&spool);
     std::fs::remove_dir_all(&spool).unwrap();
     keys.extend(post(&server, "after", 200));
     eventually("it is logged", || server.log_line("moved, removed or replaced while it was written"));
-    wait_until_restored(&server, &spool);
+    wait_until_restored(&server, &taken);
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("logboom_spool_displaced_segments{} 0"), "{metrics}");
     assert!(metrics.contains("logboom_spool_restored_segments{} 1"), "{metrics}");
@@ -79,9 +82,10 @@ fn segments_removed_while_idle_are_copied_before_a_kill() {
     let (mut server, locked) = start_with_locked_database(folder.path());
     let keys = post(&server, "before", 20);
     let spool = folder.path().join("spool");
-    segments(&spool).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let taken = segments(&spool);
+    taken.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     eventually("a copy is made", || server.log_line("the segment was copied to a new file"));
-    wait_until_restored(&server, &spool);
+    wait_until_restored(&server, &taken);
     server.kill();
     locked.release();
     let mut server = Server::start(folder.path());

@@ -133,17 +133,20 @@ impl Torture {
             }
             Theft::Segment => {
                 let all = displaced::segments(&spool);
+                let taken = &all[self.random.below(all.len() as u64) as usize];
                 // The server may just have released it.
-                let _ = std::fs::remove_file(&all[self.random.below(all.len() as u64) as usize]);
+                let _ = std::fs::remove_file(taken);
+                displaced::wait_until_restored(server, std::slice::from_ref(taken));
             }
             Theft::SpoolFolder => {
                 let away = self.places.data.join("away");
                 std::fs::rename(&spool, &away).unwrap();
-                displaced::wait_until_restored(server, &spool);
+                let names = displaced::segments(&away);
+                let taken: Vec<_> = names.iter().map(|path| spool.join(path.file_name().unwrap())).collect();
+                displaced::wait_until_restored(server, &taken);
                 std::fs::remove_dir_all(away).unwrap();
             }
         }
-        displaced::wait_until_restored(server, &spool);
         *self.kills.entry(format!("after the theft of {theft:?}")).or_default() += 1;
     }
 
