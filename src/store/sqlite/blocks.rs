@@ -1,6 +1,6 @@
 //! Blocks: for each stretch of consecutive ids, the times that occur in it.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -116,10 +116,22 @@ pub(super) fn were_received(connection: &Connection, times: RangeInclusive<i64>)
     select.query_row([times.start(), times.end()], |row| row.get(0))
 }
 
+/// The ids of a block, from the first two columns of a row. Any that no block has are an error: what reads blocks counts from
+/// the first id to the last.
+pub(super) fn ids(row: &rusqlite::Row<'_>) -> rusqlite::Result<Range<RecordId>> {
+    let ids = row.get::<_, RecordId>(0)?..row.get::<_, RecordId>(1)?;
+    let is_possible = ids.end.checked_sub(ids.start).is_some_and(|rows| (1..=SQLITE_BLOCK_ROWS).contains(&rows));
+    if !is_possible || ids.start == 0 {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(1, ids.end.cast_signed()));
+    }
+    Ok(ids)
+}
+
 fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {
+    let ids = ids(row)?;
     Ok(Block {
-        first_id: row.get::<_, i64>(0)? as u64,
-        end_id: row.get::<_, i64>(1)? as u64,
+        first_id: ids.start,
+        end_id: ids.end,
         timestamp_min: row.get(2)?,
         timestamp_max: row.get(3)?,
         observed_max: row.get(4)?,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::index::Index;
 use super::origins::Origins;
-use super::{Database, sync_write_ahead_log};
+use super::{Database, blocks, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{Doomed, Names};
 
@@ -140,16 +140,16 @@ pub(super) fn note(connection: &Connection, reason: Reason, ids: &[RecordId]) ->
             .prepare_cached(
                 "SELECT first_id, end_id FROM block WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1",
             )?
-            .query_row([*first as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)? as u64)))
+            .query_row([*first as i64], blocks::ids)
             .optional()?;
-        let (of_block, others) = match block {
-            Some((_, end_id)) if *first < end_id => rest.split_at(rest.partition_point(|id| *id < end_id)),
+        let (of_block, others) = match &block {
+            Some(block) if *first < block.end => rest.split_at(rest.partition_point(|id| *id < block.end)),
             _ => rest.split_at(1),
         };
-        if let (Some((block, end_id)), Some(last)) = (block, of_block.last())
-            && *last < end_id
+        if let (Some(block), Some(last)) = (block, of_block.last())
+            && *last < block.end
         {
-            write_note(connection, reason, block, (*first, *last), of_block.len())?;
+            write_note(connection, reason, block.start, (*first, *last), of_block.len())?;
         }
         rest = others;
     }
@@ -160,7 +160,7 @@ pub(super) fn note(connection: &Connection, reason: Reason, ids: &[RecordId]) ->
 pub(super) fn write_note(
     connection: &Connection,
     reason: Reason,
-    block: i64,
+    block: RecordId,
     (first, last): (RecordId, RecordId),
     records: usize,
 ) -> rusqlite::Result<()> {
@@ -173,7 +173,7 @@ pub(super) fn write_note(
             first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id),
             records = records + excluded.records, time = excluded.time",
     )?;
-    let row = params![block, reason, first as i64, last as i64, records as i64, time::format(time::now())];
+    let row = params![block as i64, reason, first as i64, last as i64, records as i64, time::format(time::now())];
     insert.execute(row).map(|_| ())
 }
 

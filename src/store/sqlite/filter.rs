@@ -173,8 +173,8 @@ fn words(lines: &[Line]) -> impl Iterator<Item = &u64> {
 /// Turns the oldest group that has ended before a block, if one has not been turned yet.
 pub(super) fn turn_group(connection: &Connection, number: u64) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached("SELECT min(number) FROM filter")?;
-    let oldest: Option<i64> = select.query_row([], |row| row.get(0))?;
-    match oldest.map(|oldest| group_of(oldest as u64)) {
+    let oldest: Option<u64> = select.query_row([], |row| row.get(0))?;
+    match oldest.map(group_of) {
         Some(group) if group < group_of(number) => turn(connection, group),
         _ => Ok(()),
     }
@@ -186,7 +186,7 @@ fn turn(connection: &Connection, group: u64) -> rusqlite::Result<()> {
         connection.prepare_cached("SELECT number, bits FROM filter WHERE number BETWEEN ? AND ?")?;
     let filters = select
         .query_map(numbers, |row| {
-            Ok((row.get::<_, i64>(0)? as u64 % GROUP_BLOCKS, row.get::<_, Vec<u8>>(1)?))
+            Ok((row.get::<_, u64>(0)? % GROUP_BLOCKS, row.get::<_, Vec<u8>>(1)?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let lines = filters.first().map_or(0, |(_, bits)| bits.len() / LINE_BYTES);
@@ -293,7 +293,8 @@ impl<'c> Sieve<'c> {
         self.lookups += 1;
         let turned = |row: &rusqlite::Row<'_>| {
             let known = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(Group::Turned { number, lines: row.get::<_, i64>(0)? as usize, known })
+            let lines = row.get::<_, usize>(0)?.min(SQLITE_FILTER_LINES_MAX);
+            Ok(Group::Turned { number, lines, known })
         };
         let mut select =
             self.connection.prepare_cached("SELECT lines, known FROM filter_group WHERE number = ?")?;
@@ -378,10 +379,10 @@ impl<'c> Sieve<'c> {
         )?;
         let mut rows = select.query(params![offset as i64, length as i64, first as i64, last as i64])?;
         while let Some(row) = rows.next()? {
-            let number = row.get::<_, i64>(0)? as u64;
+            let number: u64 = row.get(0)?;
             found(
                 number % GROUP_BLOCKS,
-                row.get::<_, i64>(1)? as usize,
+                row.get(1)?,
                 row.get_ref(2)?.as_blob()?.as_chunks::<8>().0,
             );
         }

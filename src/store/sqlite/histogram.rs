@@ -102,8 +102,7 @@ impl<'a> Block<'a> {
             Some(slot_seconds) => counts::decode(row.get_ref(5)?.as_blob()?, slot_seconds),
             None => None,
         };
-        let ids = row.get::<_, i64>(0)? as u64..row.get::<_, i64>(1)? as u64;
-        Ok(Block { ids, times: (row.get(2)?, row.get(3)?), counts })
+        Ok(Block { ids: super::blocks::ids(row)?, times: (row.get(2)?, row.get(3)?), counts })
     }
 
     /// Its counts, if all of its ids are wanted, and each counts what lies in one step and is wanted, or is not.

@@ -62,15 +62,15 @@ impl Origins {
     ) -> rusqlite::Result<Interned> {
         let block_end = number_of(record) * SQLITE_BLOCK_ROWS + SQLITE_BLOCK_ROWS + 1;
         let mut select = connection.prepare_cached("SELECT id, used_until FROM origin WHERE key = ?")?;
-        let found = select.query_row([key], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let found = select.query_row([key], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?))).optional()?;
         let interned = match found {
             None => Interned { id: insert(connection, key, block_end)?, used_until: block_end, lease_ids: 0 },
-            Some((id, used_until)) if record < used_until as u64 => {
-                Interned { id, used_until: used_until as u64, lease_ids: 0 }
+            Some((id, used_until)) if record < used_until => {
+                Interned { id, used_until, lease_ids: 0 }
             }
             Some((id, used_until)) => {
                 let known = self.known.get(key).map_or(0, |known| known.lease_ids);
-                let unused = record - used_until as u64;
+                let unused = record - used_until;
                 let lease_ids = (2 * known.max(unused)).clamp(SQLITE_BLOCK_ROWS, SQLITE_ORIGIN_LEASE_IDS);
                 let used_until = block_end.max(record + lease_ids);
                 connection

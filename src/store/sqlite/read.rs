@@ -175,7 +175,7 @@ impl SqliteReader {
         let mut sieve = Sieve::new(&self.connection, &requirement);
         let mut ids: Option<Range<RecordId>> = None;
         while let Some(row) = blocks.next()? {
-            let block = row.get::<_, i64>(0)? as u64..row.get::<_, i64>(1)? as u64;
+            let block = super::blocks::ids(row)?;
             let joined = match ids {
                 None if sieve.lookups() >= SQLITE_FILTER_LOOKUPS_MAX => {
                     let reached = if search.descending { block.end } else { block.start };
@@ -212,7 +212,7 @@ impl SqliteReader {
             "SELECT id, coalesce(record, '') FROM logs_dead_letter WHERE id >= ? ORDER BY id LIMIT ?",
         )?;
         let rows = select
-            .query_map([from as i64, count as i64], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?;
+            .query_map([from as i64, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()
     }
 
@@ -325,5 +325,5 @@ fn from_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<(RecordId, Recor
         event_name: text(15)?,
         attributes: text(16)?,
     };
-    Ok((row.get::<_, i64>(0)? as u64, record))
+    Ok((row.get(0)?, record))
 }

@@ -74,8 +74,8 @@ impl Database {
 
     /// What rows take; deleted ones leave pages that are written again.
     fn used_bytes(&self) -> rusqlite::Result<u64> {
-        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-        let pages = number("page_count")? - number("freelist_count")?;
-        Ok((pages * number("page_size")?) as u64)
+        let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, u64>(0));
+        let pages = number("page_count")?.saturating_sub(number("freelist_count")?);
+        Ok(pages.saturating_mul(number("page_size")?))
     }
 }

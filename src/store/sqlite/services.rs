@@ -67,8 +67,8 @@ impl Database {
 
     fn looked_at_until(&self, service: &str) -> rusqlite::Result<RecordId> {
         let mut select = self.connection.prepare_cached("SELECT next_id FROM retention WHERE service = ?")?;
-        let next_id: Option<i64> = select.query_row([service], |row| row.get(0)).optional()?;
-        Ok(next_id.unwrap_or(1) as u64)
+        let next_id: Option<RecordId> = select.query_row([service], |row| row.get(0)).optional()?;
+        Ok(next_id.unwrap_or(1))
     }
 
     fn delete_service(&self, service: &str, from: RecordId, to: RecordId) -> rusqlite::Result<Vec<RecordId>> {
@@ -76,8 +76,8 @@ impl Database {
             "DELETE FROM record WHERE id >= ? AND id < ?
                 AND origin_id IN (SELECT id FROM origin WHERE service IS nullif(?, '')) RETURNING id",
         )?;
-        let ids = delete.query_map(params![from as i64, to as i64, service], |row| row.get::<_, i64>(0))?;
-        let mut ids = ids.map(|id| id.map(|id| id as u64)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let ids = delete.query_map(params![from as i64, to as i64, service], |row| row.get(0))?;
+        let mut ids = ids.collect::<rusqlite::Result<Vec<RecordId>>>()?;
         ids.sort_unstable();
         Ok(ids)
     }

@@ -277,6 +277,31 @@ fn a_database_that_lacks_a_part_says_what_to_do() {
 }
 
 #[test]
+fn numbers_that_no_block_has_are_an_error() {
+    for wrong in ["end_id = 9223372036854775807", "first_id = -4096"] {
+        let subject = filled();
+        let connection = Connection::open(subject.path()).unwrap();
+        connection.execute_batch(&format!("UPDATE block SET {wrong} WHERE first_id = 4097")).unwrap();
+        let reader = read::SqliteReader::open(&subject.path()).unwrap();
+        for word in ["", "8000"] {
+            let mut search = search_of(word);
+            let error = loop {
+                match reader.slice(&search, SQLITE_BLOCK_ROWS, |_, _| true) {
+                    Ok(rest) => search.ids = rest,
+                    Err(error) => break error,
+                }
+                assert!(!search.ids.is_empty(), "{wrong} is believed");
+            };
+            assert!(error.to_string().contains("out of range"), "{wrong}: {error}");
+        }
+    }
+    let subject = filled();
+    let connection = Connection::open(subject.path()).unwrap();
+    connection.execute_batch("UPDATE block SET end_id = -1 WHERE first_id = 8193").unwrap();
+    assert!(block_on(subject.open().position()).is_err(), "the last block");
+}
+
+#[test]
 fn a_view_that_was_dropped_is_made_again() {
     let subject = filled();
     let mut store = subject.open();
@@ -920,11 +945,15 @@ fn retention_by_size_leaves_the_block_that_is_growing() {
 }
 
 /// What a search for a word finds, and how many blocks it looks into.
-fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
+fn search_of(word: &str) -> crate::store::Search {
     let query = crate::view::query::Query::parse(word, 0).unwrap();
     let (time_min, time_max) = (i64::MIN, i64::MAX);
     let (ids, fields) = (0..i64::MAX as u64, crate::store::Fields::NONE);
-    let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
+    crate::store::Search { query, ids, time_min, time_max, descending: false, fields }
+}
+
+fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
+    let mut search = search_of(word);
     let reader = read::SqliteReader::open(&subject.path()).unwrap();
     let (mut found, mut slices) = (Vec::new(), 0);
     while !search.ids.is_empty() {
