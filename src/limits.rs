@@ -30,6 +30,14 @@ pub const ATTRIBUTES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// (OpenTelemetry's SDKs stop at 128.)
 pub const ATTRIBUTES_MAX: usize = 1024;
 
+// memory
+
+/// Arenas of the C library's allocator. Each keeps what was freed in it; threads share them.
+pub const ALLOCATOR_ARENAS_MAX: i32 = 2;
+
+/// A block from this size on is mapped for itself, and its memory is returned to the system when it is freed.
+pub const ALLOCATOR_MAPPED_BYTES_MIN: i32 = 256 << 10;
+
 // log
 
 /// Lines of the program's own log that wait for standard error: the content of four full pipes,

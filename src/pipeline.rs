@@ -26,6 +26,7 @@ use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILL
 use crate::log;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
+use crate::store::sqlite::confine;
 use crate::view::{Tails, View, keep_logs_small};
 pub(crate) use data_dir::DataDir;
 use descriptors::Share;
@@ -34,6 +35,7 @@ use stores::Stores;
 
 /// Serves until a signal says stop.
 pub fn run(config: &Config) -> Result<(), Failure> {
+    confine::bound_allocator(); // before the first thread
     log::start(config);
     let share = descriptors::share(config)?;
     let threads = Threads::of(config.threads);

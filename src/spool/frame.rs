@@ -179,6 +179,7 @@ fn read_frame_by(
         return Ok(None);
     }
     let start = out.len();
+    out.reserve_exact(header.length as usize); // the buffer is kept: to double it would not pay
     out.resize(start + header.length as usize, 0);
     let read = read_at(&mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
     if read == header.length as usize && checksum(&head[..28], &out[start..]) == u32_at(&head, 28) {

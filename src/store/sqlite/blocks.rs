@@ -120,7 +120,8 @@ pub(super) fn were_received(connection: &Connection, times: RangeInclusive<i64>)
 /// the first id to the last.
 pub(super) fn ids(row: &rusqlite::Row<'_>) -> rusqlite::Result<Range<RecordId>> {
     let ids = row.get::<_, RecordId>(0)?..row.get::<_, RecordId>(1)?;
-    let is_possible = ids.end.checked_sub(ids.start).is_some_and(|rows| (1..=SQLITE_BLOCK_ROWS).contains(&rows));
+    let is_possible =
+        ids.end.checked_sub(ids.start).is_some_and(|rows| (1..=SQLITE_BLOCK_ROWS).contains(&rows));
     if !is_possible || ids.start == 0 {
         return Err(rusqlite::Error::IntegralValueOutOfRange(1, ids.end.cast_signed()));
     }

@@ -12,8 +12,10 @@
 //!   account that paid for it.
 //! - Large allocations and writes also look at the clock: functions on long values allocate, but call no progress handler.
 //!
-//! This is the only module with `unsafe`: both tables are C structures with pointers to functions. What the code relies on is said
-//! beside each block.
+//! [`bound_allocator`] bounds what the C library's allocator keeps of the memory that the rest of the program has freed.
+//!
+//! This is the only module with `unsafe`: both tables are C structures with pointers to functions, and the allocator has a C
+//! function for its settings. What the code relies on is said beside each block.
 
 #![allow(unsafe_code, reason = "the allocator and the file system of SQLite are tables of C functions")]
 
@@ -29,6 +31,8 @@ use std::time::Instant;
 use rusqlite::ffi;
 use rustix::fs::{Access, access, statvfs};
 
+#[cfg(target_env = "gnu")]
+use crate::limits::{ALLOCATOR_ARENAS_MAX, ALLOCATOR_MAPPED_BYTES_MIN};
 use crate::limits::{
     SQL_ACCOUNTS_MAX, SQL_CLOCK_BYTES, SQL_MEMORY_BYTES_MAX, SQL_TEMPORARY_BYTES_MAX,
     SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_TOTAL_BYTES_MAX, SQL_VALUE_BYTES_MAX,
@@ -260,6 +264,31 @@ pub(crate) fn with_reserve<T>(read: impl FnOnce() -> T) -> Option<T> {
         current.deadline.set(deadline);
         Some(result)
     })
+}
+
+/// Bounds the memory that glibc's allocator keeps after it was freed; to be called before the first thread starts. By default each
+/// thread has an arena of its own, and the size from which a block is mapped (and unmapped when it is freed) rises with use up to
+/// 32 MiB: of 84 MiB that were resident under full load, 38 were in use. Other C libraries have no such settings.
+pub(crate) fn bound_allocator() {
+    #[cfg(target_env = "gnu")]
+    {
+        // As in `malloc.h`.
+        const M_TRIM_THRESHOLD: c_int = -1;
+        const M_MMAP_THRESHOLD: c_int = -3;
+        const M_ARENA_MAX: c_int = -8;
+        unsafe extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        let settings = [
+            (M_ARENA_MAX, ALLOCATOR_ARENAS_MAX),
+            (M_MMAP_THRESHOLD, ALLOCATOR_MAPPED_BYTES_MIN),
+            (M_TRIM_THRESHOLD, ALLOCATOR_MAPPED_BYTES_MIN),
+        ];
+        for (parameter, value) in settings {
+            // SAFETY: it takes two numbers, and locks what it changes. It refuses what it does not know, and all works without.
+            unsafe { mallopt(parameter, value) };
+        }
+    }
 }
 
 /// Puts both tables of functions in place: before SQLite is used for the first time. Returns false if it was too late for that.

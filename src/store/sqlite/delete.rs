@@ -173,7 +173,8 @@ pub(super) fn write_note(
             first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id),
             records = records + excluded.records, time = excluded.time",
     )?;
-    let row = params![block as i64, reason, first as i64, last as i64, records as i64, time::format(time::now())];
+    let row =
+        params![block as i64, reason, first as i64, last as i64, records as i64, time::format(time::now())];
     insert.execute(row).map(|_| ())
 }
 

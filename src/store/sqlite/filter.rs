@@ -185,9 +185,7 @@ fn turn(connection: &Connection, group: u64) -> rusqlite::Result<()> {
     let mut select =
         connection.prepare_cached("SELECT number, bits FROM filter WHERE number BETWEEN ? AND ?")?;
     let filters = select
-        .query_map(numbers, |row| {
-            Ok((row.get::<_, u64>(0)? % GROUP_BLOCKS, row.get::<_, Vec<u8>>(1)?))
-        })?
+        .query_map(numbers, |row| Ok((row.get::<_, u64>(0)? % GROUP_BLOCKS, row.get::<_, Vec<u8>>(1)?)))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let lines = filters.first().map_or(0, |(_, bits)| bits.len() / LINE_BYTES);
     let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO filter_line VALUES (?, ?)")?;
@@ -380,11 +378,7 @@ impl<'c> Sieve<'c> {
         let mut rows = select.query(params![offset as i64, length as i64, first as i64, last as i64])?;
         while let Some(row) = rows.next()? {
             let number: u64 = row.get(0)?;
-            found(
-                number % GROUP_BLOCKS,
-                row.get(1)?,
-                row.get_ref(2)?.as_blob()?.as_chunks::<8>().0,
-            );
+            found(number % GROUP_BLOCKS, row.get(1)?, row.get_ref(2)?.as_blob()?.as_chunks::<8>().0);
         }
         Ok(())
     }

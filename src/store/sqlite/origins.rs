@@ -65,9 +65,7 @@ impl Origins {
         let found = select.query_row([key], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?))).optional()?;
         let interned = match found {
             None => Interned { id: insert(connection, key, block_end)?, used_until: block_end, lease_ids: 0 },
-            Some((id, used_until)) if record < used_until => {
-                Interned { id, used_until, lease_ids: 0 }
-            }
+            Some((id, used_until)) if record < used_until => Interned { id, used_until, lease_ids: 0 },
             Some((id, used_until)) => {
                 let known = self.known.get(key).map_or(0, |known| known.lease_ids);
                 let unused = record - used_until;

@@ -211,8 +211,7 @@ impl SqliteReader {
         let mut select = self.connection.prepare_cached(
             "SELECT id, coalesce(record, '') FROM logs_dead_letter WHERE id >= ? ORDER BY id LIMIT ?",
         )?;
-        let rows = select
-            .query_map([from as i64, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = select.query_map([from as i64, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()
     }
 
