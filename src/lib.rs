@@ -11,6 +11,7 @@ pub mod failure;
 pub mod ingest;
 pub mod limits;
 pub mod log;
+mod memory;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;

@@ -38,6 +38,13 @@ pub const ALLOCATOR_ARENAS_MAX: i32 = 2;
 /// A block from this size on is mapped for itself, and its memory is returned to the system when it is freed.
 pub const ALLOCATOR_MAPPED_BYTES_MIN: i32 = 256 << 10;
 
+/// From this much resident memory on freed memory is returned to the system, at most once in
+/// [`MEMORY_LOOK_MILLISECONDS`]: the promise is 64 MiB.
+pub const MEMORY_TRIM_BYTES_MIN: u64 = 44 << 20;
+
+/// See above: it takes some milliseconds.
+pub const MEMORY_LOOK_MILLISECONDS: u64 = 250;
+
 // log
 
 /// Lines of the program's own log that wait for standard error: the content of four full pipes,

@@ -23,11 +23,10 @@ use crate::blocking::Threads;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILLISECONDS};
-use crate::log;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
-use crate::store::sqlite::confine;
 use crate::view::{Tails, View, keep_logs_small};
+use crate::{log, memory};
 pub(crate) use data_dir::DataDir;
 use descriptors::Share;
 use listen::{Listeners, Sockets};
@@ -35,7 +34,7 @@ use stores::Stores;
 
 /// Serves until a signal says stop.
 pub fn run(config: &Config) -> Result<(), Failure> {
-    confine::bound_allocator(); // before the first thread
+    memory::bound();
     log::start(config);
     let share = descriptors::share(config)?;
     let threads = Threads::of(config.threads);
@@ -56,6 +55,7 @@ fn no_thread(error: io::Error) -> Failure {
 async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
     let started = Instant::now();
     tokio::spawn(log::keep());
+    tokio::spawn(memory::keep_small());
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
     let sockets = Sockets::bind(&config.listen)?;

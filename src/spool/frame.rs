@@ -130,6 +130,13 @@ pub(super) fn read_frame_strictly(
     result
 }
 
+/// The payload's length of the frame that stands at an offset, as far as that can be told without reading it; else 0.
+pub(super) fn payload_bytes_at(file: &dyn DiskFile, salt: u64, offset: u64) -> usize {
+    let mut head = [0; 20];
+    let is_read = file.read_at(&mut head, offset).is_ok_and(|read| read == head.len());
+    if is_read && u64_at(&head, 0) == salt { u32_at(&head, 16) as usize } else { 0 }
+}
+
 /// Whether a frame was begun at an offset: a whole one, one that is not whole, or one of which that cannot be told since
 /// something of it cannot be read.
 pub(super) fn begun_frame(file: &dyn DiskFile, salt: u64, offset: u64) -> io::Result<Begun> {

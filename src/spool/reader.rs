@@ -133,14 +133,15 @@ impl Reader {
         self.pending() >= rows || pending_bytes >= bytes
     }
 
-    /// Reads whole frames until there are this many records or bytes, or no more; the chunk is then empty or consecutive. Fails
-    /// where the disk cannot read, and takes what is there for damaged only after several calls.
+    /// Reads whole frames as long as there are fewer than this many records, and no more than this many bytes (but one frame in
+    /// any case); the chunk is then empty or consecutive. Fails where the disk cannot read, and takes what is there for damaged
+    /// only after several calls.
     pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
         chunk.bytes.clear();
         chunk.skip = 0;
         (chunk.first_id, chunk.end_id) = (self.position, self.position);
-        while chunk.len() < rows && chunk.bytes.len() < bytes && self.pending() > 0 {
-            match self.read_frame(chunk) {
+        while chunk.len() < rows && self.pending() > 0 {
+            match self.read_frame(chunk, bytes) {
                 Ok(true) => {}
                 Err(error) if chunk.is_empty() => return Err(error),
                 Ok(false) | Err(_) => break, // the next call fails again
@@ -167,11 +168,15 @@ impl Reader {
     }
 
     /// Adds the next frame to the chunk; `false` when the chunk has to end before it.
-    fn read_frame(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
+    fn read_frame(&mut self, chunk: &mut Chunk, bytes_max: usize) -> io::Result<bool> {
         let Some(place) = self.find_place() else { return Ok(false) };
         let FramePlace { segment, offset, end_id } = place.clone();
         let start = chunk.bytes.len();
         let salt = segment.header.salt;
+        if !chunk.is_empty() && start + frame::payload_bytes_at(&*segment.file, salt, offset) > bytes_max {
+            self.place = Some((segment, offset));
+            return Ok(false);
+        }
         let header = match frame::read_frame_strictly(&*segment.file, salt, offset, &mut chunk.bytes) {
             Err(error) if frame::is_damage(&error) && !self.is_patient(&segment) => {
                 frame::read_frame(&*segment.file, salt, offset, &mut chunk.bytes)?

@@ -12,7 +12,8 @@
 //!   account that paid for it.
 //! - Large allocations and writes also look at the clock: functions on long values allocate, but call no progress handler.
 //!
-//! [`bound_allocator`] bounds what the C library's allocator keeps of the memory that the rest of the program has freed.
+//! [`bound_allocator`] and [`trim_allocator`] bound what the C library's allocator keeps of the memory that the rest of the program
+//! has freed.
 //!
 //! This is the only module with `unsafe`: both tables are C structures with pointers to functions, and the allocator has a C
 //! function for its settings. What the code relies on is said beside each block.
@@ -288,6 +289,18 @@ pub(crate) fn bound_allocator() {
             // SAFETY: it takes two numbers, and locks what it changes. It refuses what it does not know, and all works without.
             unsafe { mallopt(parameter, value) };
         }
+    }
+}
+
+/// Returns whole pages of freed memory to the system, in all arenas: some milliseconds in which other threads cannot allocate.
+pub(crate) fn trim_allocator() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(padding: usize) -> c_int;
+        }
+        // SAFETY: it takes a number, locks each arena while it works there, and touches only memory that is free.
+        unsafe { malloc_trim(0) };
     }
 }
 
