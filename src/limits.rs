@@ -357,6 +357,10 @@ pub const STORE_MAINTAIN_SECONDS: u64 = 5;
 /// retention deletes in one, so that a database does not grow while much comes.
 pub const STORE_MAINTAIN_SLICE_ROWS: u64 = SQLITE_BLOCK_ROWS;
 
+/// Retention deletes up to this many times as many records as arrive. With 1 a database that had grown beyond its bound would stay
+/// there for as long as records arrive.
+pub const STORE_MAINTAIN_PACE: u64 = 2;
+
 /// For so long the clock must have been seen to run evenly before records are deleted for their age: time for a person to
 /// notice a wrong clock.
 pub const RETENTION_EVIDENCE_SECONDS_MAX: u64 = 86_400;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::errand::{Errand, Errands, Request};
 use super::{Doomed, Names, Store, StoreError};
 use crate::limits::{
-    STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
+    STORE_MAINTAIN_PACE, STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
     STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
 };
 use crate::record::RecordId;
@@ -209,11 +209,11 @@ impl<S: Store> Shipper<S> {
         Ok(())
     }
 
-    /// Housekeeping keeps pace with what comes: one slice, and one more for as many records as
-    /// retention deletes in one.
+    /// Housekeeping keeps pace with the arriving records, and catches up: one slice, and
+    /// [`STORE_MAINTAIN_PACE`] more for as many records as retention deletes in one.
     async fn maintain(&mut self, now: Instant, shipped: u64) -> Result<(), StoreError> {
         self.maintain_at = now + Duration::from_secs(STORE_MAINTAIN_SECONDS);
-        for _ in 0..=shipped.div_ceil(STORE_MAINTAIN_SLICE_ROWS) {
+        for _ in 0..=STORE_MAINTAIN_PACE * shipped.div_ceil(STORE_MAINTAIN_SLICE_ROWS) {
             if !self.store.maintain().await? {
                 return Ok(());
             }

@@ -105,8 +105,8 @@ impl Database {
             tracing::warn!(
                 database = %self.path.display(),
                 bytes,
-                "a program that reads the database keeps its write-ahead log from being emptied: retention waits; end that \
-                 program, or its transaction"
+                "a program that reads the database keeps its write-ahead log from being emptied: retention deletes only \
+                 while records arrive; end that program, or its transaction"
             );
         }
         self.is_held_told = is_held;

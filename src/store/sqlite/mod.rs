@@ -45,7 +45,7 @@ use super::clock::Clock;
 use super::{Doomed, Names, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
-use crate::limits::SQLITE_INDEX_BESIDE_ROWS_MIN;
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_BESIDE_ROWS_MIN, STORE_MAINTAIN_PACE};
 use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
 
@@ -61,6 +61,8 @@ pub struct SqliteStore {
     /// A write or a sync has failed: the system may have forgotten what it could not write, and tells only one who syncs.
     is_doubtful: bool,
     damage: Option<Damage>,
+    /// Records written since retention deleted, while a reader kept the write-ahead log from being emptied.
+    rows_while_held: u64,
 }
 
 /// A file that was cut short. It is not opened again: what is written into it would hide what is
@@ -104,6 +106,7 @@ impl SqliteStore {
             database: None,
             is_doubtful: false,
             damage: None,
+            rows_while_held: 0,
         }
     }
 
@@ -210,7 +213,9 @@ impl Store for SqliteStore {
     async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
         self.check_lengths()?;
         let threads = self.threads;
-        self.step(|database| database.write(chunk, threads))
+        let written = self.step(|database| database.write(chunk, threads))?;
+        self.rows_while_held += chunk.len();
+        Ok(written)
     }
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
@@ -232,7 +237,14 @@ impl Store for SqliteStore {
             database.checkpoint(false)?;
             database.is_log_held()
         })?;
-        if !is_held && self.clean_up()? {
+        // While nothing else is written, deleting would only lengthen a log that cannot be emptied. While records arrive, the log
+        // grows anyway, and without deletions the database would grow with it.
+        let rows_of_slice = SQLITE_BLOCK_ROWS / STORE_MAINTAIN_PACE;
+        if !is_held {
+            self.rows_while_held = 0;
+        }
+        if (!is_held || self.rows_while_held >= rows_of_slice) && self.clean_up()? {
+            self.rows_while_held = self.rows_while_held.saturating_sub(rows_of_slice);
             return Ok(true);
         }
         let path = &self.path;

@@ -898,6 +898,26 @@ fn retention_waits_while_a_reader_holds_the_write_ahead_log() {
     assert!(subject.query::<i64>("SELECT coalesce(min(id), 99999) FROM record") > 16_384);
 }
 
+#[test]
+fn retention_keeps_pace_while_a_reader_holds_the_write_ahead_log() {
+    let subject = SqliteSubject::new();
+    two_services(&subject, 16);
+    let reader = Connection::open(subject.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM record LIMIT 1").unwrap();
+    let mut store = subject.with(Retention { age: None, bytes: Some(1) });
+    let message = "x".repeat(900);
+    let mut batch = Batch::new();
+    let rows = SQLITE_BLOCK_ROWS / 2;
+    (0..rows).for_each(|_| batch.push(&RecordRef { message: &message, ..RecordRef::default() }));
+    for number in 0..10 {
+        let first = 16 * SQLITE_BLOCK_ROWS + 1 + number * rows;
+        block_on(store.write(&Chunk::of(first, batch.bytes(), rows))).unwrap();
+    }
+    let deleted = (0..20).filter(|_| block_on(store.maintain()).unwrap()).count();
+    assert_eq!(deleted, 10, "twice the rows that were written");
+    reader.execute_batch("COMMIT").unwrap();
+}
+
 /// There may be as many as records: one bit is held for each, for at most this many at once.
 #[test]
 fn origins_are_looked_through_in_parts() {
