@@ -1,4 +1,5 @@
-//! A server that is away for long, under load over both doors: until the spool is full, and beyond.
+//! Property: while PostgreSQL is down under load over both protocols, until the spool is full and
+//! longer, no accepted record is lost or stored twice.
 
 use tempfile::TempDir;
 
@@ -32,11 +33,11 @@ fn away_until_the_spool_is_full(when_full: &str) {
 }
 
 #[test]
-fn an_absence_that_fills_the_spool_sheds_with_a_count_and_ends_exactly() {
+fn absence_that_fills_the_spool_sheds_and_ends_exactly() {
     away_until_the_spool_is_full("shed");
 }
 
 #[test]
-fn an_absence_that_fills_the_spool_slows_python_down_and_ends_exactly() {
+fn absence_that_fills_the_spool_blocks_and_ends_exactly() {
     away_until_the_spool_is_full("block");
 }

@@ -1,5 +1,5 @@
-//! What others do to the server and to the tables meanwhile: each is told in words, keeps nobody from sending, and costs
-//! nothing.
+//! Property: changes that other people make to the server or to the tables in the meantime are each
+//! reported in words, prevent no client from sending, and lose no record.
 
 use std::thread::JoinHandle;
 
@@ -10,7 +10,7 @@ use super::server::{Database, Server as Postgres};
 use super::{check, last_error, post, setup};
 use crate::harness::{Server, eventually};
 
-/// logboom on a database of its own, with ten records in it.
+/// logboom on a separate database, with ten records in it.
 struct Subject {
     _folder: TempDir,
     database: Database,
@@ -37,12 +37,13 @@ impl Subject {
         Subject { _folder: folder, database, server, keys }
     }
 
-    /// Changes a table, for which logboom must let go of its partitions.
+    /// Changes a table; retried until logboom has released its locks on the partitions.
     fn change(&self, sql: &str) {
         eventually("the change is made", || self.database.try_rows(sql).ok());
     }
 
-    /// Sends on, which always works, and waits until the store says why it does not.
+    /// Sends more records, which always succeeds, and waits until the store reports why it does not
+    /// accept them.
     fn fails(&mut self, words: &[&str]) {
         let before = self.keys.len();
         self.keys.extend(post(&self.server, &format!("during-{before}"), 10));
@@ -52,7 +53,7 @@ impl Subject {
         assert_eq!(self.server.get("/readyz").status, 503);
     }
 
-    /// Everything goes in, and only once.
+    /// Checks that everything is stored, exactly once.
     fn recovers(&mut self) {
         self.keys.extend(post(&self.server, "after", 10));
         self.server.flush();
@@ -66,7 +67,7 @@ impl Subject {
 }
 
 #[test]
-fn a_column_that_was_renamed_or_dropped_is_missed_until_it_is_back() {
+fn renamed_or_dropped_column_is_reported_until_restored() {
     let mut subject = Subject::start();
     let told = ["thread", "42703", "`logboom schema --store postgres` shows what must be there"];
     subject.change("ALTER TABLE logs RENAME thread TO threads");
@@ -78,7 +79,7 @@ fn a_column_that_was_renamed_or_dropped_is_missed_until_it_is_back() {
 }
 
 #[test]
-fn a_column_without_a_default_that_must_not_be_null_is_no_fault_of_the_records() {
+fn added_not_null_column_makes_no_dead_letters() {
     let mut subject = Subject::start();
     subject.database.execute("DELETE FROM logs");
     subject.change("ALTER TABLE logs ADD COLUMN team text NOT NULL");
@@ -90,7 +91,7 @@ fn a_column_without_a_default_that_must_not_be_null_is_no_fault_of_the_records()
 }
 
 #[test]
-fn tables_that_are_gone_are_missed_until_they_are_back() {
+fn missing_tables_are_reported_until_restored() {
     for (table, gone, back) in [
         ("logs", "ALTER TABLE logs RENAME TO hidden", "ALTER TABLE hidden RENAME TO logs"),
         (
@@ -120,9 +121,9 @@ fn disconnect(database: &Database) {
     );
 }
 
-/// As `docs/operating.md` tells it.
+/// Restores the positions as `docs/operating.md` describes.
 #[test]
-fn positions_that_are_gone_can_be_told_from_the_records() {
+fn lost_positions_can_be_restored_from_records() {
     let mut subject = Subject::start();
     let (_, definition) = SCHEMA.split_once("CREATE TABLE logs_node").unwrap();
     let (definition, _) = definition.split_once(") WITH").unwrap();
@@ -138,10 +139,11 @@ fn positions_that_are_gone_can_be_told_from_the_records() {
 }
 
 #[test]
-fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
+fn new_database_is_filled_from_spool_and_rest_counted() {
     let mut subject = Subject::start();
     let synced = "SELECT synced FROM logs_node";
-    // A full segment is released once it is durable there, so the spool does not begin at 1 any more.
+    // A full segment is released once it is durable in the database, so the spool no longer begins
+    // at id 1.
     let padding = "x".repeat(4000);
     let large = format!(r#"{{"message":"{padding}","trace_id":"large"}}"#);
     let body = vec![large; 2000].join("\n");
@@ -183,7 +185,7 @@ fn a_database_made_anew_gets_what_the_spool_has_and_the_rest_is_counted() {
     assert_eq!(subject.database.value("SELECT max(id) FROM logs"), (end + 9).to_string());
 }
 
-/// A session of somebody else's, until it is ended.
+/// A session of another user, until it is ended.
 struct Other {
     database: Database,
     name: String,
@@ -219,7 +221,7 @@ impl Other {
 }
 
 #[test]
-fn a_locked_table_is_waited_for() {
+fn store_waits_for_a_locked_table() {
     let mut subject = Subject::start();
     let lock = Other::begin(&subject.database, "lock", "LOCK TABLE logs IN ACCESS EXCLUSIVE MODE");
     subject.fails(&["55P03", "somebody holds a lock on a table"]);
@@ -227,9 +229,10 @@ fn a_locked_table_is_waited_for() {
     subject.recovers();
 }
 
-/// Somebody who packs an old day's partition: nothing is written there, and housekeeping can wait.
+/// Another session that compacts the partition of an old day: nothing is written there, and
+/// housekeeping can wait.
 #[test]
-fn a_locked_partition_of_another_day_holds_nothing_up() {
+fn locked_partition_of_another_day_delays_nothing() {
     let mut subject = Subject::start_with(&["--retention-age=3d", "--retention-bytes=1GiB"]);
     subject.database.execute(
         "CREATE TABLE logs_20010101 PARTITION OF logs FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
@@ -250,8 +253,9 @@ fn a_locked_partition_of_another_day_holds_nothing_up() {
 }
 
 #[test]
-fn a_server_without_a_free_connection_is_waited_for() {
-    // Four for all but superusers, who are enough for themselves also where a session that was left has not ended yet.
+fn store_waits_for_a_free_connection() {
+    // Four connections for all roles but superusers. The connections of superusers suffice for the
+    // tests themselves, even if an abandoned session has not ended yet.
     let postgres =
         Postgres::start(&["max_connections=24", "superuser_reserved_connections=20", "max_wal_senders=0"]);
     let database = postgres.database();
@@ -265,7 +269,7 @@ fn a_server_without_a_free_connection_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_recovers_and_a_standby_are_waited_for() {
+fn store_waits_for_recovery_and_for_a_promotion() {
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
     let mut subject = Subject::start_on(database.clone(), &database.url(), &[]);
@@ -284,7 +288,7 @@ fn a_server_that_recovers_and_a_standby_are_waited_for() {
 }
 
 #[test]
-fn a_trigger_that_names_what_is_not_there_is_no_fault_of_the_records() {
+fn trigger_with_missing_table_makes_no_dead_letters() {
     let mut subject = Subject::start();
     subject.database.execute(
         "CREATE FUNCTION copy() RETURNS trigger AS 'BEGIN INSERT INTO copies VALUES (NEW.id); RETURN NEW; END' LANGUAGE plpgsql;
@@ -297,7 +301,7 @@ fn a_trigger_that_names_what_is_not_there_is_no_fault_of_the_records() {
 }
 
 #[test]
-fn a_trigger_that_raises_puts_its_records_aside() {
+fn records_refused_by_a_trigger_become_dead_letters() {
     let mut subject = Subject::start();
     subject.database.execute(
         "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN IF NEW.trace_id LIKE ''%-3'' THEN
@@ -323,8 +327,8 @@ fn a_trigger_that_raises_puts_its_records_aside() {
     assert_eq!(stored, subject.keys);
 }
 
-/// What is done to the tables, as the role that owns them; what the store says then; and how it is
-/// undone.
+/// A change of the tables, made as the role that owns them; the words with which the store then
+/// reports it; and the statement that reverts it.
 const OBSTACLES: &[(&str, &[&str], &str)] = &[
     (
         "ALTER TABLE logs_node ENABLE ROW LEVEL SECURITY; ALTER TABLE logs_node FORCE ROW LEVEL SECURITY",
@@ -382,7 +386,7 @@ const OBSTACLES: &[(&str, &[&str], &str)] = &[
 ];
 
 #[test]
-fn whatever_holds_the_store_up_is_told_with_a_way_out() {
+fn every_obstacle_is_reported_with_a_remedy() {
     let database = Postgres::shared().database();
     let role = format!("{}_owner", database.name);
     database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
@@ -398,7 +402,7 @@ fn whatever_holds_the_store_up_is_told_with_a_way_out() {
 }
 
 #[test]
-fn a_dead_letter_that_row_security_refuses_is_told() {
+fn dead_letter_refused_by_row_security_is_reported() {
     let database = Postgres::shared().database();
     let role = format!("{}_owner", database.name);
     database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
@@ -415,9 +419,9 @@ fn a_dead_letter_that_row_security_refuses_is_told() {
     assert_eq!(subject.database.value("SELECT count(*) FROM logs_dead_letter"), "1");
 }
 
-/// Housekeeping goes on later, and says why it cannot now and what to do.
+/// Housekeeping continues later, and reports why it cannot run now and what to do.
 #[test]
-fn housekeeping_that_is_refused_says_what_to_do() {
+fn refused_housekeeping_is_reported_with_a_hint() {
     let database = Postgres::shared().database();
     let role = format!("{}_writer", database.name);
     database.execute(SCHEMA);
@@ -434,7 +438,7 @@ fn housekeeping_that_is_refused_says_what_to_do() {
 }
 
 #[test]
-fn records_that_a_trigger_keeps_out_are_put_aside() {
+fn records_dropped_by_a_trigger_become_dead_letters() {
     let mut subject = Subject::start();
     subject.database.execute(
         "CREATE FUNCTION swallow() RETURNS trigger AS 'BEGIN IF NEW.trace_id LIKE ''%-3'' THEN RETURN NULL; END IF;

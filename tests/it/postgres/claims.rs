@@ -1,4 +1,5 @@
-//! Copied data folders and positions that somebody has moved.
+//! Property: with copied data folders, and with positions that a person has changed, no record in
+//! PostgreSQL is skipped or stored twice.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use super::{check, post, setup};
 use crate::claims::{adopt, copy_folder, refusal, refused_for};
 use crate::harness::{Server, Setup};
 
-/// A database, and a role that can be shut out.
+/// A database, and a role whose login can be disabled.
 struct Shared {
     database: Database,
     role: String,
@@ -39,7 +40,7 @@ impl Shared {
         self.database.execute(&format!("ALTER ROLE {} LOGIN", self.role));
     }
 
-    /// Everything is there, once.
+    /// Checks that all keys are stored, exactly once.
     fn check(&self, keys: &[String]) {
         check(&self.database, keys);
         assert_eq!(self.database.value("SELECT count(*) FROM logs"), keys.len().to_string());
@@ -47,7 +48,7 @@ impl Shared {
 }
 
 #[test]
-fn a_copied_folder_used_after_the_other_skips_nothing() {
+fn copied_folder_used_later_skips_nothing() {
     let shared = Shared::new();
     let folder = TempDir::new().unwrap();
     let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
@@ -71,7 +72,7 @@ fn a_copied_folder_used_after_the_other_skips_nothing() {
         refused_for(&server, "postgres", &["copy of this data folder", "another `node`"]);
         server.kill();
     }
-    // As the hint says, and then back and forth.
+    // As the hint recommends, and then alternating between both folders.
     for round in 0..2 {
         let mut server = shared.setup().argument("--node=second").start(&one);
         keys.extend(post(&server, &format!("a3-{round}"), 5));
@@ -87,7 +88,7 @@ fn a_copied_folder_used_after_the_other_skips_nothing() {
 }
 
 #[test]
-fn a_copied_folder_used_at_once_skips_nothing() {
+fn copied_folder_used_concurrently_skips_nothing() {
     let shared = Shared::new();
     let folder = TempDir::new().unwrap();
     let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
@@ -100,7 +101,8 @@ fn a_copied_folder_used_at_once_skips_nothing() {
         keys.extend(post(&first, &format!("a2-{round}"), 5));
         keys.extend(post(&second, &format!("b2-{round}"), 5));
     }
-    // The one that began later has claimed it from the other's last number on.
+    // The server that started later has claimed the store, starting from the other server's last
+    // number.
     refused_for(&first, "postgres", &["copy of this data folder"]);
     second.flush();
     first.kill();
@@ -118,7 +120,7 @@ fn a_copied_folder_used_at_once_skips_nothing() {
 }
 
 #[test]
-fn a_folder_that_changes_its_name_goes_on_where_it_was() {
+fn folder_with_changed_node_name_continues() {
     let shared = Shared::new();
     let folder = TempDir::new().unwrap();
     let mut keys = Vec::new();
@@ -128,7 +130,7 @@ fn a_folder_that_changes_its_name_goes_on_where_it_was() {
         server.flush();
         server.kill();
     }
-    // Each name has the ids that were given while it was in use.
+    // Each name has the ids that were assigned while it was in use.
     let stored = shared.database.rows("SELECT trace_id FROM logs ORDER BY id");
     let stored: Vec<_> = stored.into_iter().map(|row| row[0].clone().unwrap()).collect();
     assert_eq!(stored, keys);
@@ -136,7 +138,7 @@ fn a_folder_that_changes_its_name_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_moved_position_is_told_and_found_again() {
+fn changed_position_is_reported_and_recovered() {
     let changes = [
         "UPDATE logs_node SET position = position - 1000",
         "UPDATE logs_node SET position = position + 1000",
@@ -178,7 +180,7 @@ fn a_moved_position_is_told_and_found_again() {
 }
 
 #[test]
-fn a_new_folder_of_an_old_name_is_refused_until_adopted() {
+fn new_folder_with_old_name_is_refused_until_adopted() {
     let shared = Shared::new();
     let folder = TempDir::new().unwrap();
     let [lost, new] = ["lost", "new"].map(|name| folder.path().join(name));

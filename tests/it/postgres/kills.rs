@@ -1,7 +1,9 @@
-//! `kill -9` of either side at random moments, again and again: of logboom, of the server's first process, of the one process
-//! that serves logboom; while they work, while they start, and while the other one is away.
+//! Property: `kill -9` of either side at random moments, repeatedly, loses no acknowledged record
+//! and stores none twice. It hits logboom, the first process of the server, or the one process that
+//! serves logboom; while they work, while they start, and while the other side is down.
 //!
-//! `POSTGRES_ROUNDS` is how often, `POSTGRES_SEED` repeats a run, as far as the machine lets it.
+//! `POSTGRES_ROUNDS` is the number of rounds. `POSTGRES_SEED` repeats a run, as far as the timing
+//! of the machine allows.
 
 #![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
 
@@ -20,30 +22,32 @@ use crate::load::{Ledger, PythonLoad};
 use crate::torture::{Random, variable};
 
 const ROUNDS: u64 = 6;
-/// What a Python process sends in one round, at most.
+/// The maximum number of records that a Python process sends in one round.
 const PYTHON_RECORDS_MAX: u64 = 2000;
-/// Some hundred milliseconds of work.
+/// The maximum number of answers before a kill: some hundred milliseconds of work.
 const ANSWERS_MAX: u64 = 200;
-/// A COPY takes some milliseconds.
+/// The maximum time between the last answer and a kill: a COPY takes some milliseconds.
 const AFTER_MICROSECONDS_MAX: u64 = 5000;
-/// Either side takes about so long to start.
+/// Either side takes about this long to start.
 const START_MICROSECONDS: u64 = 60_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Blow {
-    /// The process that serves logboom; the server notices, ends all others and recovers.
+    /// The process that serves logboom is killed; the server detects it, ends all other processes
+    /// and recovers.
     Backend,
-    /// The same when it has rows, and no end of them yet.
+    /// The process that serves logboom is killed when it has received rows, but not the end of the
+    /// COPY.
     BackendInCopy,
-    /// The connection is ended in good order, a few times in a row.
+    /// The connection is ended normally, a few times in a row.
     Connection,
-    /// The server's first process.
+    /// The first process of the server is killed.
     Postmaster,
-    /// The same, and again while it recovers.
+    /// The first process of the server is killed, and killed again while the server recovers.
     PostmasterWhileStarting,
-    /// The server is stopped in good order.
+    /// The server is stopped normally.
     Stop,
-    /// logboom is, while the server is away.
+    /// logboom is killed while the server is down.
     BothAtOnce,
 }
 
@@ -180,7 +184,8 @@ impl Kills {
                 self.postgres.restart();
             }
             Blow::Stop => {
-                self.postgres.wait(); // told to stop while it recovers from a crash, PostgreSQL 15 may hang for ever
+                // A stop while PostgreSQL 15 recovers from a crash may make it hang forever.
+                self.postgres.wait();
                 self.postgres.stop();
                 self.work();
                 self.postgres.restart();
@@ -198,20 +203,20 @@ impl Kills {
         running
     }
 
-    /// Waits for a random number of answers, and then for a moment.
+    /// Waits for a random number of answers, and then for a short random time.
     fn work(&mut self) {
         let wanted = self.ledger.answers() + self.random.below(ANSWERS_MAX);
         eventually("answers come", || (self.ledger.answers() >= wanted).then_some(()));
         self.wait_microseconds(AFTER_MICROSECONDS_MAX);
     }
 
-    /// Waits for a random time without giving the processor away, for that would take longer.
+    /// Waits for a random time without yielding the processor, because yielding would take longer.
     fn wait_microseconds(&mut self, end: u64) {
         let until = Instant::now() + Duration::from_micros(self.random.below(end));
         while Instant::now() < until {}
     }
 
-    /// The server itself looks, which is the quickest.
+    /// Waits for a COPY. The server itself checks for it, which is the fastest way.
     fn wait_for_copy(&self) -> bool {
         self.ask(
             "DO $$ BEGIN FOR look IN 1..20000 LOOP
@@ -222,15 +227,16 @@ impl Kills {
         self.ask("SELECT count(*) FROM pg_stat_progress_copy") != "0"
     }
 
-    /// Kills a process that the server names, if there is one now.
+    /// Kills a process that the server names, if it exists at the moment.
     fn kill_process(&self, which: &str) {
         let pid = self.ask(&format!("SELECT max(pid) FROM ({which}) AS found"));
         if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL); // it may have ended by itself meanwhile
+            // The process may have ended by itself in the meantime.
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 
-    /// A value, as soon as the server answers again.
+    /// Returns a value, as soon as the server answers again.
     fn ask(&self, sql: &str) -> String {
         let database = self.postgres.database_named("postgres");
         eventually("the server answers", || database.try_rows(sql).ok())
@@ -241,7 +247,7 @@ impl Kills {
 
     fn end(mut self) -> String {
         let mut server = self.setup.start(self.folder.path());
-        // Those of the rounds may all have been too slow.
+        // The Python processes of the rounds may all have been too slow.
         self.python.aim(&server.address("python"), "python-end");
         server.wait_for_accepted("python", 1);
         drop(self.python);
@@ -262,7 +268,8 @@ impl Kills {
     }
 }
 
-/// Whoever sends without being answered may lose what was under way at the end, but nothing in between.
+/// Checks the records of clients that send without waiting for answers: such a client may lose what
+/// was in flight at the end, but nothing in between.
 fn check_streams(database: &Database) {
     let gaps = "SELECT count(*) FROM (
         SELECT FROM logs WHERE trace_id LIKE 'python-%' GROUP BY substring(trace_id FROM '^(.*)-')
@@ -271,7 +278,7 @@ fn check_streams(database: &Database) {
 }
 
 #[test]
-fn kills_of_either_side_lose_nothing_and_double_nothing() {
+fn kills_of_either_side_lose_and_double_nothing() {
     let start = Instant::now();
     let rounds = variable("POSTGRES_ROUNDS").unwrap_or(ROUNDS);
     let mut kills = Kills::begin();

@@ -1,4 +1,5 @@
-//! No room on the server's disk.
+//! Property: a full disk of the PostgreSQL server is reported, delays no acknowledgement and loses
+//! no record.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use crate::disk::SmallDisk;
 use crate::harness::{Server, eventually};
 use crate::load::{PythonLoad, padded_record};
 
-/// Posts a few hundred KiB.
+/// Posts a few hundred KiB, and returns the keys.
 fn post_much(server: &Server, name: &str) -> Vec<String> {
     let keys: Vec<_> = (0..200).map(|number| format!("{name}-{number}")).collect();
     let lines: Vec<_> = keys.iter().map(|key| padded_record(key, 2000)).collect();
@@ -35,7 +36,7 @@ fn small_disk(postgres: &Postgres, size: &str) -> (SmallDisk, PathBuf) {
 }
 
 #[test]
-fn a_full_disk_of_the_server_is_told_and_holds_nothing_up() {
+fn full_disk_of_the_server_is_reported_and_delays_nothing() {
     let folder = TempDir::new().unwrap();
     let postgres = Postgres::start(&[]);
     let (disk, path) = small_disk(&postgres, "48m");
@@ -70,9 +71,9 @@ fn a_full_disk_of_the_server_is_told_and_holds_nothing_up() {
     assert_eq!(database.value("SELECT count(*) FROM logs_dead_letter"), "0");
 }
 
-/// A server without room for its log falls over, and over again, until somebody makes room.
+/// A server without space for its write-ahead log crashes repeatedly, until a person makes space.
 #[test]
-fn a_server_without_room_for_its_log_is_waited_for() {
+fn store_waits_for_a_server_without_space_for_its_log() {
     let folder = TempDir::new().unwrap();
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();

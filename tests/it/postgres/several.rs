@@ -1,4 +1,4 @@
-//! Several stores, each at its own pace.
+//! Property: each of several stores proceeds independently of the others.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn trail_of(database: &Database) -> Trail {
 }
 
 #[test]
-fn the_others_go_on_while_one_store_is_away() {
+fn other_stores_continue_while_one_is_down() {
     let folder = TempDir::new().unwrap();
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
@@ -90,7 +90,7 @@ fn the_others_go_on_while_one_store_is_away() {
     ] {
         assert!(metrics.contains(sample), "{sample}{metrics}");
     }
-    // The first of them is what is read.
+    // Queries read from the first store.
     assert_eq!(server.value("SELECT count(*) FROM logs"), 14_000);
     let spool = server.status()["spool"].clone();
     assert!(spool["oldest_id"].as_u64() <= Some(1001) && spool["segments"].as_u64() >= Some(4), "{spool}");

@@ -1,4 +1,5 @@
-//! With one thread there is one thread, and no process beside it: with a server that is there, and with one that is away.
+//! Property: with `--threads=1` there is one thread and no child process, whether the PostgreSQL
+//! server is up or down.
 
 use std::path::{Path, PathBuf};
 
@@ -19,12 +20,12 @@ fn is_alone(server: &Server) {
     assert_eq!(std::fs::read_to_string(tasks[0].join("children")).unwrap(), "", "child processes");
 }
 
-/// What epoll watches: the file, and for which events.
+/// Returns what epoll watches: each file, and its events.
 fn watched(server: &Server) -> Vec<(PathBuf, u32)> {
     let process = process(server);
     let mut watched = Vec::new();
     for entry in std::fs::read_dir(process.join("fd")).unwrap().map(|entry| entry.unwrap()) {
-        // A connection may have been closed meanwhile.
+        // A connection may have been closed in the meantime.
         if !std::fs::read_link(entry.path()).is_ok_and(|link| link.ends_with("anon_inode:[eventpoll]")) {
             continue;
         }
@@ -39,7 +40,8 @@ fn watched(server: &Server) -> Vec<(PathBuf, u32)> {
     watched
 }
 
-/// The kernel tells of what has changed, and not again and again of what is so.
+/// Checks that the kernel reports changes of state (edge-triggered), and does not report the same
+/// state repeatedly.
 fn is_edge_triggered(server: &Server) {
     const EPOLLET: u32 = 1 << 31;
     let watched = watched(server);
@@ -50,12 +52,12 @@ fn is_edge_triggered(server: &Server) {
 }
 
 #[test]
-fn with_one_thread_there_is_one_thread() {
+fn threads_1_runs_one_thread_and_no_child() {
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres");
     let mut postgres = Postgres::start_with_tls(files);
     let database = postgres.database();
     let port = postgres.port();
-    // The name is looked up, and TLS is asked for.
+    // The URL requires a name lookup and TLS.
     let url = format!(
         "postgres://postgres@localhost:{port}/{}?sslmode=verify-full&sslrootcert={files}/authority.crt",
         database.name
@@ -75,7 +77,7 @@ fn with_one_thread_there_is_one_thread() {
         is_alone(&server);
         (server.status()["stores"][0]["failures"].as_u64() >= Some(5)).then_some(())
     });
-    // The first of them may have met a server that was stopping.
+    // The first of these errors may have come from a server that was stopping.
     eventually("it says why", || {
         last_error(&server).filter(|error| error.contains("no connection to localhost"))
     });

@@ -1,11 +1,12 @@
-//! What stands at the border of what may be asked, alike for all that search and on either database.
+//! Property: boundary values of parameters have the same meaning for all search endpoints and on
+//! either database.
 
 use serde_json::{Value, json};
 
 use super::both::Both;
 use super::ids;
 
-/// How many records an endpoint has found.
+/// Returns the number of records that an endpoint has found.
 fn found(both: &Both, place: &str, parameters: &[(&str, &str)]) -> u64 {
     let answer = both.get(&format!("/api/v1/{place}"), parameters);
     let sum = |list: &Value| list.as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).sum();
@@ -21,7 +22,7 @@ fn found(both: &Both, place: &str, parameters: &[(&str, &str)]) -> u64 {
 const PLACES: [&str; 5] = ["records", "histogram", "fields", "fields/service", "errors"];
 
 #[test]
-fn a_range_has_its_first_moment_and_not_its_last_wherever_it_is_asked_for() {
+fn range_includes_its_start_and_excludes_its_end() {
     let both = Both::with(60);
     for (since, until) in [
         ("2026-11-21T00:03:00Z", "2026-11-21T00:07:00Z"),
@@ -52,7 +53,7 @@ fn a_range_has_its_first_moment_and_not_its_last_wherever_it_is_asked_for() {
 }
 
 #[test]
-fn an_empty_database_answers_everything() {
+fn empty_database_answers_every_request() {
     let both = Both::start();
     for place in PLACES {
         for until in ["", "2026-12-01"] {
@@ -72,7 +73,7 @@ fn an_empty_database_answers_everything() {
 }
 
 #[test]
-fn numbers_go_to_their_borders_and_no_further() {
+fn numbers_are_accepted_up_to_their_limits() {
     let both = Both::with(30);
     let until = ("until", "2026-12-01");
     let numbers = [
@@ -94,7 +95,8 @@ fn numbers_go_to_their_borders_and_no_further() {
             let range = if takes_range { vec![until] } else { vec![] };
             let (place, parameters) = (format!("/api/v1/{place}"), [&range[..], &[(name, value)]].concat());
             if (name, value) == ("seconds", "1") {
-                return both.status(&place, &parameters); // a busy machine may not find everything in a second
+                // A busy machine may not find everything within a second.
+                return both.status(&place, &parameters);
             }
             both.answer(&place, &parameters).status
         };
@@ -102,7 +104,8 @@ fn numbers_go_to_their_borders_and_no_further() {
             assert_eq!(ask(value), 200, "{place} {name}={value}");
         }
         if name != "seconds" {
-            assert_eq!(ask("0"), 200, "{place} {name}=0"); // in no time there is an answer too, but not always the same
+            // With 0 seconds there is an answer too, but not always the same.
+            assert_eq!(ask("0"), 200, "{place} {name}=0");
         }
         for value in ["-1", "18446744073709551616", "1.0", "0x1", " 1", "\u{661}", "1,000"] {
             assert_eq!(ask(value), 400, "{place} {name}={value}");
@@ -120,7 +123,7 @@ fn numbers_go_to_their_borders_and_no_further() {
 }
 
 #[test]
-fn of_a_parameter_that_is_given_twice_the_last_counts() {
+fn last_value_of_a_repeated_parameter_is_used() {
     let both = Both::with(10);
     let twice = [("limit", "7"), ("order", "desc"), ("limit", "2"), ("order", "asc"), ("q", "("), ("q", "")];
     assert_eq!(ids(&both.get("/api/v1/records", &twice)), [1, 2]);

@@ -1,4 +1,5 @@
-//! Two servers with the same records, one on each database: whatever they are asked, they must answer the same.
+//! Two servers with the same records, one on each kind of database: they must answer every request
+//! in the same way.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ impl Both {
         Both { sqlite, postgres, _database: database, _folders: folders }
     }
 
-    /// With so many records, as [`fill`] makes them, and those of [`rich`].
+    /// Starts both servers with this many records of [`fill`], and with the records of [`rich`].
     pub fn with(records: usize) -> Both {
         let both = Both::start();
         for server in [&both.sqlite, &both.postgres] {
@@ -40,7 +41,7 @@ impl Both {
         }
     }
 
-    /// The answer of both.
+    /// Returns the answer, which must be the same from both servers.
     pub fn answer(&self, place: &str, parameters: &[(&str, &str)]) -> Answer {
         let place = path(place, parameters);
         let [one, other] = [&self.sqlite, &self.postgres].map(|server| server.get(&place));
@@ -53,7 +54,7 @@ impl Both {
         one
     }
 
-    /// The status with which both answer, perhaps with different documents.
+    /// Returns the status, which must be the same from both servers; their documents may differ.
     pub fn status(&self, place: &str, parameters: &[(&str, &str)]) -> u16 {
         let place = path(place, parameters);
         let [one, other] = [&self.sqlite, &self.postgres].map(|server| server.get(&place));
@@ -61,7 +62,7 @@ impl Both {
         one.status
     }
 
-    /// The document with which both answer.
+    /// Returns the document, which must be the same from both servers.
     pub fn get(&self, place: &str, parameters: &[(&str, &str)]) -> Value {
         let answer = self.answer(place, parameters);
         assert_eq!(answer.status, 200, "{place} {parameters:?}: {}", answer.text());
@@ -69,7 +70,8 @@ impl Both {
     }
 }
 
-/// Records with errors, traces, attributes of every kind, and texts that are awkward.
+/// Returns records with errors, traces, attributes of every kind, and texts that are difficult to
+/// escape.
 pub fn rich() -> String {
     let at = |second: usize| format!("2026-11-25T10:00:{second:02}.5Z");
     let mut records = Vec::new();

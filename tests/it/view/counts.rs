@@ -1,4 +1,5 @@
-//! Histograms, fields and errors: counts of what matches, the same on both databases.
+//! Property: histograms, fields and errors count every matching record once, the same on both
+//! databases.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +17,14 @@ fn numbers(counts: &Value) -> Vec<u64> {
     counts.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect()
 }
 
-/// The value and the count of each in a list.
+/// Returns the value and the count of each entry of a list.
 fn counted(values: &Value) -> Vec<(&str, u64)> {
     let values = values.as_array().unwrap().iter();
     values.map(|value| (value["value"].as_str().unwrap(), value["count"].as_u64().unwrap())).collect()
 }
 
 #[test]
-fn a_histogram_counts_every_match_once() {
+fn histogram_counts_every_match_once() {
     let both = Both::with(3000);
     let day: &[_] = &[("since", "2026-11-21"), ("until", "2026-11-22")];
     let answer = both.get("/api/v1/histogram", &[day, &[("buckets", "24")]].concat());
@@ -40,7 +41,7 @@ fn a_histogram_counts_every_match_once() {
     for series in series {
         assert_eq!((numbers(&series["counts"]), &series["total"]), (vec![15; 24], &json!(360)));
     }
-    // Whatever it is by, and however fine: nothing is counted twice, and nothing is left out.
+    // For every field and any step: nothing is counted twice, and nothing is omitted.
     for by in ["severity", "service", "host", "n", "flag", "user.id", "severity_number", "time", "message"] {
         for buckets in ["1", "7", "60", "500", "100000"] {
             for query in ["", "service:billing", "\"of many\" n<100", "level:error OR flag:*"] {
@@ -70,15 +71,16 @@ fn a_histogram_counts_every_match_once() {
     }
 }
 
-/// Where SQLite has counts of whole blocks it reads none of their rows, and PostgreSQL, which has none, counts the same.
+/// SQLite reads no rows of whole blocks for which it has counts. PostgreSQL has no such counts, and
+/// must return the same numbers.
 #[test]
-fn a_histogram_over_whole_blocks_is_that_of_their_rows() {
+fn histogram_over_whole_blocks_equals_that_of_rows() {
     let both = Both::with(3 * SQLITE_BLOCK_ROWS as usize + 1000);
     let blocks = both.sqlite.value("SELECT count(*) FROM block_counts");
     assert_eq!(blocks, 3);
     for by in ["severity", "service"] {
         for query in ["", "service:billing", "level>=warn -service:billing"] {
-            // All blocks whole, and some cut.
+            // All blocks are whole, then some are cut by the range.
             for (since, until) in
                 [("2026-11-01", "2026-12-25"), ("2026-11-21T07:30:17", "2026-11-27T01:02:03")]
             {
@@ -93,7 +95,7 @@ fn a_histogram_over_whole_blocks_is_that_of_their_rows() {
 }
 
 #[test]
-fn a_histogram_by_a_field_shows_the_most_frequent_values_and_the_rest() {
+fn histogram_by_field_has_frequent_values_and_rest() {
     let both = Both::with(40);
     let until = ("until", "2026-12-01");
     let answer = both.get("/api/v1/histogram", &[until, ("by", "n"), ("q", "n:*")]);
@@ -121,9 +123,9 @@ fn a_histogram_by_a_field_shows_the_most_frequent_values_and_the_rest() {
 }
 
 #[test]
-fn a_histogram_without_a_range_covers_what_is_stored() {
+fn histogram_without_range_covers_stored_records() {
     let both = Both::with(100);
-    // Later than now, so that the range ends there on both.
+    // Later than now, so that the range ends there on both databases.
     both.post("{\"time\":\"2199-01-01T00:00:00Z\",\"message\":\"the future\"}\n{\"time\":\"1969-12-31T00:00:00Z\",\"message\":\"the past\"}");
     let answer = both.get("/api/v1/histogram", &[]);
     assert_eq!((&answer["total"], &answer["partial"]), (&json!(118), &json!(false)));
@@ -142,7 +144,7 @@ fn a_histogram_without_a_range_covers_what_is_stored() {
 }
 
 #[test]
-fn fields_tell_what_is_in_the_records() {
+fn fields_describe_the_matching_records() {
     let both = Both::with(300);
     let answer = both.get("/api/v1/fields", &[("values", "3")]);
     assert_eq!(
@@ -176,7 +178,7 @@ fn fields_tell_what_is_in_the_records() {
         assert_eq!(field(name)["type"], kind);
     }
     assert!(!fields.iter().any(|field| field["name"] == "message" || field["name"] == "id"));
-    // What is asked for by name may be anything.
+    // A field that is requested by name may be any field.
     let some = both
         .get("/api/v1/fields", &[("fields", "service,user.id,attributes.n,message,absent"), ("q", "user:*")]);
     let names: Vec<_> =
@@ -185,7 +187,7 @@ fn fields_tell_what_is_in_the_records() {
 }
 
 #[test]
-fn values_of_a_field_are_found_by_their_beginning() {
+fn field_values_are_found_by_prefix() {
     let both = Both::with(300);
     let values =
         |name: &str, parameters: &[(&str, &str)]| both.get(&format!("/api/v1/fields/{name}"), parameters);
@@ -214,7 +216,7 @@ fn values_of_a_field_are_found_by_their_beginning() {
 }
 
 #[test]
-fn errors_are_grouped_by_kind_and_place() {
+fn errors_are_grouped_by_type_and_location() {
     let both = Both::with(40);
     let answer = both.get("/api/v1/errors", &[("q", "-\"of many\""), ("until", "2026-12-01")]);
     let shown = |error: &Value| {
@@ -246,14 +248,14 @@ fn errors_are_grouped_by_kind_and_place() {
     assert_eq!(first["last_id"], 40 + 12);
     assert_eq!(numbers(&first["sparkline"]).iter().sum::<u64>(), 9);
     assert!(numbers(&first["sparkline"]).len() <= 24);
-    // Those of one service and severity, without a place, are one.
+    // Errors of one service and severity, without a location, form one group.
     let answer = both.get("/api/v1/errors", &[("q", "\"of many\""), ("limit", "2"), ("until", "2026-12-01")]);
     assert_eq!(answer["errors"].as_array().unwrap().len(), 2);
     assert_eq!(answer["errors"][0]["count"], 4);
 }
 
 #[test]
-fn counts_for_which_there_is_no_time_are_partial() {
+fn counts_without_enough_time_are_partial() {
     let folder = TempDir::new().unwrap();
     let server = server_with(1000, &folder);
     for place in ["/api/v1/histogram", "/api/v1/fields", "/api/v1/fields/service", "/api/v1/errors"] {
@@ -266,7 +268,7 @@ fn counts_for_which_there_is_no_time_are_partial() {
 }
 
 #[test]
-fn many_different_values_take_bounded_memory_and_the_answer_says_so() {
+fn many_distinct_values_take_bounded_memory() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for part in 0..4 {
@@ -297,7 +299,7 @@ fn many_different_values_take_bounded_memory_and_the_answer_says_so() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn invalid_parameters_are_refused() {
     let folder = TempDir::new().unwrap();
     let server = server_with(1, &folder);
     for place in [

@@ -1,4 +1,4 @@
-//! Records as CSV and as lines, in any number.
+//! Property: records are exported as CSV and as lines, in any number, with bounded memory.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use crate::harness::{Server, python};
 
 const RECORDS: &str = "/api/v1/records";
 
-/// What a reader of CSV makes of it.
+/// Parses CSV as a CSV reader does.
 fn parse(text: &str) -> Vec<Vec<String>> {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("logs.csv");
@@ -19,7 +19,7 @@ fn parse(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn csv_holds_what_the_records_hold() {
+fn csv_contains_the_fields_of_the_records() {
     let both = Both::with(20);
     let answer = both.answer(
         RECORDS,
@@ -44,11 +44,11 @@ fn csv_holds_what_the_records_hold() {
     );
     assert_eq!(rows[2][..5], ["2", "2026-11-21T00:01:00.000000000Z", "info", "shop", "event 1 of many"]);
     assert_eq!(rows[2][6..], ["1", "", "", ""]);
-    // What a spreadsheet would run is text.
+    // Text that a spreadsheet would run as a formula is escaped.
     assert_eq!(rows[34][4..], ["'=HYPERLINK(\"http://x\")", "'@web", "", "", "", "true"]);
     assert_eq!(rows[35][4], "two\r\nlines, \"quoted\" \u{1f600}");
     assert_eq!(rows[35][6..], ["12.5", "7", "'-x", ""]);
-    // All columns, and the attributes as JSON.
+    // All columns, with the attributes as JSON.
     let sheets = [&both.sqlite, &both.postgres].map(|server| {
         let answer = server.request("GET", RECORDS, &[("accept", "text/csv")], b"");
         assert_eq!((answer.status, answer.head.contains("content-disposition")), (200, false));
@@ -70,7 +70,7 @@ fn csv_holds_what_the_records_hold() {
 }
 
 #[test]
-fn the_form_is_chosen_by_header_or_by_parameter() {
+fn format_is_chosen_by_header_or_parameter() {
     let both = Both::with(150);
     let ask = |accept: &str, parameters: &[(&str, &str)]| {
         let answer = both.sqlite.request("GET", &path(RECORDS, parameters), &[("accept", accept)], b"");
@@ -94,7 +94,7 @@ fn the_form_is_chosen_by_header_or_by_parameter() {
 }
 
 #[test]
-fn an_export_of_any_size_takes_bounded_memory() {
+fn export_of_any_size_takes_bounded_memory() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let count = 200_000;

@@ -1,4 +1,4 @@
-//! Clients that go away: what was being done for them ends, on either database.
+//! Property: when a client disconnects, the work for its request ends, on either database.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,14 +10,15 @@ use super::{path, postgres};
 use crate::harness::{Server, eventually};
 use crate::postgres::server::Database;
 
-/// Asks, and does not wait for the answer.
+/// Sends a request, and does not wait for the answer.
 fn ask(server: &Server, place: &str, parameters: &[(&str, &str)]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address("http")).unwrap();
     write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path(place, parameters)).unwrap();
     stream
 }
 
-/// More than may run at once: if they went on, nobody else's turn would come.
+/// Sends more requests than may run at the same time: if these continued, no other request would
+/// ever run.
 fn ask_everything(server: &Server, query: &str) -> Vec<TcpStream> {
     let q = ("q", query);
     let places = ["histogram", "fields", "fields/service", "errors", "records"];
@@ -34,16 +35,16 @@ fn wait_until_closed(server: &Server) {
     eventually("their connections are closed", || (server.source("http")["connections"] == 1).then_some(()));
 }
 
-/// The time that all threads of the server have run, in ticks.
+/// Returns the processor time of all threads of the server, in ticks.
 fn processor_time(server: &Server) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Large attributes that are looked through for many names: minutes of work in all.
+/// Large attributes that are searched for many names: minutes of work in total.
 #[test]
-fn a_search_of_sqlite_ends_when_its_client_goes_away() {
+fn search_of_sqlite_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
     let server = crate::harness::Setup::new().argument("--query-seconds-max=1h").start(folder.path());
     let attributes: Vec<_> = (0..500).map(|n| format!("\"key_{n}\":\"a\\\\b\"")).collect();
@@ -51,7 +52,8 @@ fn a_search_of_sqlite_ends_when_its_client_goes_away() {
     for _ in 0..6 {
         assert_eq!(server.post(record.repeat(500)).status, 200);
     }
-    // The newest are looked through at once, so that the slices become large before it comes to the others.
+    // The newest records are searched quickly, so that the slices become large before the search
+    // reaches the others.
     assert_eq!(server.post("{\"message\":\"small\"}\n".repeat(20_000)).status, 200);
     server.flush();
     let names: Vec<_> = (0..60).map(|n| format!("absent_{n}:*")).collect();
@@ -69,14 +71,15 @@ fn a_search_of_sqlite_ends_when_its_client_goes_away() {
     assert_eq!(server.get("/api/v1/records?limit=1").status, 200);
 }
 
-/// Statements of ours that the server is busy with.
+/// Returns the number of statements of logboom that the server is executing.
 fn running(database: &Database) -> u64 {
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
                 AND pid <> pg_backend_pid() AND query LIKE '%FROM logs WHERE%'";
     database.value(busy).parse().unwrap()
 }
 
-/// Has every record up to an id take its reader a third of a second; the others come before that, one after the other.
+/// Makes the reading of every record up to an id take a third of a second. The other records are
+/// read before these, one after the other.
 fn slow_down(database: &Database, id: u64) {
     for setting in ["enable_seqscan", "enable_bitmapscan", "enable_sort"] {
         database.execute(&format!("ALTER DATABASE {} SET {setting} = off", database.name));
@@ -88,7 +91,7 @@ fn slow_down(database: &Database, id: u64) {
 }
 
 #[test]
-fn a_search_of_postgresql_ends_when_its_client_goes_away() {
+fn search_of_postgresql_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
     let (server, database) = postgres::postgres_with(3000, &folder);
     slow_down(&database, 3000);
@@ -101,9 +104,9 @@ fn a_search_of_postgresql_ends_when_its_client_goes_away() {
     assert_eq!(server.get("/api/v1/histogram?until=2026-12-01").json()["total"], 3000);
 }
 
-/// An answer that has begun is made by nobody who waits for it.
+/// Once a streamed answer has begun, no request handler waits for its search any more.
 #[test]
-fn a_stream_ends_when_its_client_goes_away() {
+fn stream_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
     let database = crate::postgres::server::Server::shared().database();
     let server = postgres::setup(&database).argument("--query-seconds-max=1h").start(folder.path());
@@ -121,15 +124,16 @@ fn a_stream_ends_when_its_client_goes_away() {
     eventually("it does not go on", || (running(&database) == 0).then_some(()));
 }
 
-/// And where its time is over, the answer is broken off, so that it cannot be taken for whole; a document says that it is partial.
+/// When the time of a search is over, a streamed answer is aborted, so that it cannot be mistaken
+/// for a complete one; a document reports that it is partial.
 #[test]
-fn an_answer_that_takes_too_long_says_so() {
+fn answer_that_takes_too_long_is_partial_or_aborted() {
     let folder = TempDir::new().unwrap();
     let database = crate::postgres::server::Server::shared().database();
     let server = postgres::setup(&database).argument("--query-seconds-max=3").start(folder.path());
     super::fill(&server, 3000);
     slow_down(&database, 1500);
-    // The quick ones take no time to speak of, but on a machine that stands still.
+    // The quick records take hardly any time, except on a machine that stalls.
     eventually("the quick ones are found", || {
         let page = server.get("/api/v1/records?limit=10000").json();
         assert_eq!(page["partial"], true);
@@ -145,10 +149,12 @@ fn an_answer_that_takes_too_long_says_so() {
         assert!(count["partial"] == true && scanned < 3000, "{count}");
         (scanned >= 1500).then_some(())
     });
-    let place = path("/api/v1/records", &[("format", "csv"), ("q", "nowhere")]); // what finds something goes on
+    // A search that finds something continues.
+    let place = path("/api/v1/records", &[("format", "csv"), ("q", "nowhere")]);
     let broken = crate::harness::request(&server.address("http"), "GET", &place, &[], b"");
     assert!(broken.is_err(), "{}", broken.unwrap().text().lines().count());
-    // Backwards it is the same: what was found in time is the page, and the ways on are known.
+    // The same applies backwards: the page contains what was found in time, and both cursors are
+    // known.
     let back = server.get("/api/v1/records?cursor=-100&limit=10000").json();
     assert_eq!(
         (&back["partial"], back["previous_cursor"].is_string(), back["next_cursor"].is_string()),

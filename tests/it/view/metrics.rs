@@ -1,4 +1,5 @@
-//! `/metrics`, read as strictly as Prometheus reads OpenMetrics.
+//! Property: `/metrics` is valid OpenMetrics, read as strictly as Prometheus reads it, and agrees
+//! with the status.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::harness::{Server, eventually};
 /// Samples by name and labels, such as `logboom_store_position{store="sqlite"}`.
 type Samples = BTreeMap<String, f64>;
 
-/// Reads the text format of OpenMetrics 1.0, as far as counters and gauges go; anything else is an error.
+/// Parses the text format of OpenMetrics 1.0, as far as counters and gauges are concerned; anything
+/// else is an error.
 fn parse(text: &str) -> Samples {
     let body = text.strip_suffix("# EOF\n").expect("it ends with its mark");
     let (mut samples, mut families) = (Samples::new(), Vec::new());

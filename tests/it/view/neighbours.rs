@@ -1,4 +1,5 @@
-//! One record, those around it, and those of a trace; the same on both databases.
+//! Property: one record, the records around it, and the records of a trace are the same on both
+//! databases.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use super::both::Both;
 use super::ids;
 
 #[test]
-fn one_record_is_found_by_its_id() {
+fn record_is_found_by_its_id() {
     let both = Both::with(100);
     let record = both.get("/api/v1/records/17", &[]);
     assert_eq!(
@@ -27,14 +28,14 @@ fn one_record_is_found_by_its_id() {
 }
 
 #[test]
-fn a_record_is_shown_among_those_around_it() {
+fn record_is_shown_with_surrounding_records() {
     let both = Both::with(100);
     let context = |id: u64, parameters: &[(&str, &str)]| {
         let answer = both.get(&format!("/api/v1/records/{id}/context"), parameters);
         assert_eq!(answer["partial"], false);
         ids(&answer)
     };
-    // Every third is of the same service.
+    // Every third record is of the same service.
     assert_eq!(context(50, &[("before", "2"), ("after", "3")]), [44, 47, 50, 53, 56, 59]);
     assert_eq!(
         context(50, &[("before", "2"), ("after", "3"), ("scope", "all")]),
@@ -45,13 +46,13 @@ fn a_record_is_shown_among_those_around_it() {
     assert_eq!(context(1, &[("before", "5"), ("after", "1")]), [1, 4]);
     assert_eq!(context(116, &[("before", "2"), ("after", "5"), ("scope", "all")]), [114, 115, 116]);
     assert_eq!(context(2, &[("before", "9999999"), ("after", "0"), ("scope", "all")]), [1, 2]);
-    // Those without a service are among their like.
+    // Records without a service are shown among other records without a service.
     assert_eq!(context(115, &[]), [113, 114, 115, 116]);
     assert_eq!(both.answer("/api/v1/records/1/context", &[("scope", "trace")]).status, 400);
 }
 
 #[test]
-fn a_trace_is_all_of_its_records_in_order() {
+fn trace_has_all_of_its_records_in_order() {
     let both = Both::with(10);
     let trace = both.get("/api/v1/traces/trace-1", &[]);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The server is what `/openapi.json` says: schemathesis asks it what the document allows, and what it does not.
+//! Property: the server conforms to `/openapi.json`: schemathesis sends requests that the document
+//! allows, and requests that it does not allow.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 use super::both::rich;
 use super::server_with;
 
-/// Where `./check` installs it.
+/// Returns the path at which `./check` installs schemathesis.
 fn schemathesis() -> std::path::PathBuf {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/schemathesis/bin/schemathesis");
     assert!(program.exists(), "{} is missing: ./check installs it", program.display());
@@ -16,7 +17,7 @@ fn schemathesis() -> std::path::PathBuf {
 }
 
 #[test]
-fn the_server_is_what_its_description_says() {
+fn server_conforms_to_its_openapi_document() {
     let folder = TempDir::new().unwrap();
     let server = server_with(50, &folder);
     assert_eq!(server.post(rich()).status, 200);
@@ -26,7 +27,8 @@ fn the_server_is_what_its_description_says() {
         .current_dir(work.path())
         .arg("run")
         .arg(format!("{}/openapi.json", server.url()))
-        // What `q` and times may be is more than a schema can say; and a tail does not end.
+        // A schema cannot fully describe the valid values of `q` and of times; and a tail does not
+        // end.
         .args(["--exclude-checks=positive_data_acceptance"])
         .args(["--exclude-path=/api/v1/tail"])
         .args(["--seed=1", "--generation-deterministic", "--max-examples=15", "--workers=1", "--no-color"])

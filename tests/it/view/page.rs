@@ -1,11 +1,12 @@
-//! The web page: what it may do, and who gets it. What it does is tested in `tests/browser`.
+//! Property: the web page may access only its own server, and is served to every site by link only.
+//! Its behaviour is tested in `tests/browser`.
 
 use tempfile::TempDir;
 
 use crate::harness::Server;
 
 #[test]
-fn the_page_may_run_and_reach_nothing_but_its_own_server() {
+fn page_may_access_only_its_own_server() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (path, content_type) in [
@@ -28,7 +29,7 @@ fn the_page_may_run_and_reach_nothing_but_its_own_server() {
 }
 
 #[test]
-fn a_browser_that_has_the_page_is_not_sent_it_again() {
+fn unchanged_page_is_not_sent_again() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let first = server.get("/assets/app.js");
@@ -38,7 +39,7 @@ fn a_browser_that_has_the_page_is_not_sent_it_again() {
 }
 
 #[test]
-fn a_link_on_another_site_leads_to_the_page_and_to_nothing_else() {
+fn link_on_another_site_may_open_only_the_page() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let get = |path, headers: &[(&str, &str)]| server.request("GET", path, headers, b"").status;

@@ -1,4 +1,4 @@
-//! Pages, forwards and backwards.
+//! Property: pages forwards and backwards contain every record once.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn cursor<'a>(page: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn pages_lead_back_the_way_they_came() {
+fn pages_are_the_same_backwards() {
     let both = Both::with(500);
     for (query, order, limit) in [
         ("", "desc", "100"),
@@ -35,16 +35,16 @@ fn pages_lead_back_the_way_they_came() {
         for at in (1..pages.len()).rev() {
             let back = get(cursor(&pages[at], "previous_cursor").unwrap());
             assert_eq!(ids(&back), ids(&pages[at - 1]), "{query} {order}");
-            // And there it goes on.
+            // From there, the next page is the same as before.
             let again = get(cursor(&back, "next_cursor").unwrap());
             assert_eq!(ids(&again), ids(&pages[at]), "{query} {order}");
         }
-        // Before the first there is nothing, and the way on is known.
+        // Before the first page there is nothing, and the cursor forwards is known.
         let before = get(cursor(&pages[0], "previous_cursor").unwrap());
         assert_eq!(ids(&before), [0; 0]);
         assert_eq!(ids(&get(cursor(&before, "next_cursor").unwrap())), ids(&pages[0]));
         assert_eq!(cursor(&before, "previous_cursor"), cursor(&pages[0], "previous_cursor"));
-        // Behind the last there is nothing, and the way back is known.
+        // After the last page there is nothing, and the cursor backwards is known.
         let last = *ids(pages.last().unwrap()).last().unwrap();
         let behind = get(&last.to_string());
         assert_eq!((ids(&behind), &behind["next_cursor"]), (vec![], &Value::Null));
@@ -54,7 +54,7 @@ fn pages_lead_back_the_way_they_came() {
 }
 
 #[test]
-fn the_page_before_the_newest_shows_what_has_come_since() {
+fn page_before_the_newest_shows_later_records() {
     let both = Both::with(30);
     let first = both.get("/api/v1/records", &[("limit", "10")]);
     let before = cursor(&first, "previous_cursor").unwrap();
@@ -65,7 +65,7 @@ fn the_page_before_the_newest_shows_what_has_come_since() {
 }
 
 #[test]
-fn an_answer_without_records_has_cursors_only_where_one_was_given() {
+fn empty_answer_has_cursors_only_if_one_was_given() {
     let both = Both::with(10);
     let none = both.get("/api/v1/records", &[("q", "nothing")]);
     assert_eq!(none, json!({"records": [], "next_cursor": null, "previous_cursor": null, "partial": false}));
@@ -82,9 +82,9 @@ fn an_answer_without_records_has_cursors_only_where_one_was_given() {
     }
 }
 
-/// All of them at the same moment, so that only their ids tell them apart.
+/// All records have the same time, so that only their ids distinguish them.
 #[test]
-fn what_arrives_meanwhile_moves_no_page_in_either_direction() {
+fn arriving_records_do_not_shift_pages() {
     let both = Both::start();
     let post = || both.post(&"{\"time\":1,\"message\":\"same\"}\n".repeat(5));
     (0..10).for_each(|_| post());

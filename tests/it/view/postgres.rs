@@ -1,4 +1,4 @@
-//! Reading from PostgreSQL: the same answers as from SQLite.
+//! Property: reading from PostgreSQL returns the same answers as reading from SQLite.
 
 use logboom::limits::QUERIES_HEAVY_MAX;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{asking, fill, path, records, server_with, sql_once};
 use crate::harness::{Server, Setup, eventually};
 use crate::postgres::server::{Database, Server as Postgres};
 
-/// A role that owns nothing but what it makes.
+/// Returns the URL of a role that owns only what it creates.
 fn url(database: &Database) -> String {
     let role = format!("reader_{}", database.name);
     database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
@@ -26,7 +26,7 @@ pub(super) fn postgres_with(records: usize, folder: &TempDir) -> (Server, Databa
     (server, database)
 }
 
-/// A record with every field, and one with as few as can be.
+/// Stores a record with every field, and a record with as few fields as possible.
 fn edges(server: &Server) {
     let full = json!({
         "timestamp": "2026-11-25T10:00:00.123456789Z", "severity": "INFO", "severity_number": 9, "service": "billing",
@@ -40,7 +40,7 @@ fn edges(server: &Server) {
     server.flush();
 }
 
-/// All pages of a search, one after the other.
+/// Returns the records of all pages of a search, one page after the other.
 pub(super) fn pages(server: &Server, parameters: &[(&str, &str)]) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -55,7 +55,7 @@ pub(super) fn pages(server: &Server, parameters: &[(&str, &str)]) -> Vec<Value> 
 }
 
 #[test]
-fn queries_have_the_same_answers() {
+fn queries_have_the_same_answers_on_both_databases() {
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let sqlite = server_with(5000, &folders[0]);
     let (postgres, _) = postgres_with(5000, &folders[1]);
@@ -81,7 +81,7 @@ fn queries_have_the_same_answers() {
     for query in queries {
         for range in ranges {
             for page in [&[("order", "asc"), ("limit", "1500")], &[("order", "desc"), ("limit", "7")]] {
-                // Many small pages only where there are few records.
+                // Many small pages only if there are few records.
                 let order = if query.len() < 3 { &[page[0], ("limit", "10000")] } else { page };
                 let parameters = [&[("q", query)], range, order].concat();
                 let [one, other] = [&sqlite, &postgres].map(|server| pages(server, &parameters));
@@ -101,14 +101,15 @@ fn queries_have_the_same_answers() {
 }
 
 #[test]
-fn statements_have_the_same_answers() {
+fn statements_have_the_same_answers_on_both_databases() {
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let sqlite = server_with(2500, &folders[0]);
     let (postgres, _) = postgres_with(2500, &folders[1]);
     [&sqlite, &postgres].into_iter().for_each(edges);
     for statement in [
         "select service, count(*) as records from logs group by 1 order by 1 nulls last",
-        "select id, time from logs where id <= 2500 order by id desc limit 5", // to the microsecond, which is all that there is
+        // To the microsecond, which is the precision of PostgreSQL.
+        "select id, time from logs where id <= 2500 order by id desc limit 5",
         "select id, severity_number, severity, service, logger, host, message, trace_id, span_id, event_name, file, line, \
          function, process_id, thread from logs order by id desc limit 5",
         "select max(id) as a, sum(id) as b, count(line) as c, count(*) as d from logs; -- and a comment",
@@ -125,11 +126,11 @@ fn statements_have_the_same_answers() {
 }
 
 #[test]
-fn nothing_can_be_changed() {
+fn statements_cannot_change_anything() {
     let folder = TempDir::new().unwrap();
     let (server, database) = postgres_with(10, &folder);
     let file = folder.path().join("file");
-    // What a function does is done in the statement's transaction.
+    // The effects of a function are part of the statement's transaction.
     database.execute(
         "CREATE FUNCTION wipe() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM logs; SELECT 1'; CREATE SEQUENCE s;
          GRANT ALL ON SEQUENCE s TO PUBLIC",
@@ -189,9 +190,10 @@ fn nothing_can_be_changed() {
     assert!(problem["detail"].as_str().unwrap().contains("column \"nowhere\" does not exist"), "{problem}");
 }
 
-/// A statement can change the encoding of its own answer, and there are databases that do not mind what a text is.
+/// A statement can change the encoding of its own answer, and some databases do not check the
+/// encoding of text.
 #[test]
-fn an_answer_that_is_no_text_is_refused() {
+fn answer_with_invalid_text_is_refused() {
     let folder = TempDir::new().unwrap();
     let (server, _) = postgres_with(1, &folder);
     let statement = "select set_config('client_encoding', 'LATIN1', true), 'caf\u{e9}'";
@@ -202,7 +204,7 @@ fn an_answer_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn a_superuser_runs_no_statements() {
+fn statements_as_superuser_are_refused() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let server = Setup::new().argument(format!("--store={}", database.url())).start(folder.path());
@@ -213,11 +215,11 @@ fn a_superuser_runs_no_statements() {
     assert_eq!(pages(&server, &[]).len(), 3);
 }
 
-/// More than any time limit, in a single row.
+/// A statement that takes longer than any time limit, and returns a single row.
 const ENDLESS: &str =
     "select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000000) b";
 
-/// The server's own view of who is busy with us.
+/// Returns the number of busy statements of logboom, from the server's own view.
 pub(super) fn running(database: &Database) -> String {
     database.value(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'FETCH%'",
@@ -225,7 +227,7 @@ pub(super) fn running(database: &Database) -> String {
 }
 
 #[test]
-fn an_endless_statement_is_stopped() {
+fn endless_statement_is_stopped() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let server = setup(&database).argument("--query-seconds-max=1").start(folder.path());
@@ -236,9 +238,10 @@ fn an_endless_statement_is_stopped() {
     assert_eq!(server.value("select 1"), 1);
 }
 
-/// More of them than may run at once: if they went on, nobody else's turn would come.
+/// More statements than may run at the same time: if these continued, no other statement would ever
+/// run.
 #[test]
-fn a_statement_ends_when_its_client_goes_away() {
+fn statement_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let server = setup(&database).argument("--query-seconds-max=1h").start(folder.path());
@@ -266,7 +269,7 @@ fn huge_values_take_bounded_memory() {
 }
 
 #[test]
-fn a_server_that_is_away_is_told() {
+fn unavailable_server_is_reported() {
     let folder = TempDir::new().unwrap();
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
@@ -281,9 +284,10 @@ fn a_server_that_is_away_is_told() {
     assert_eq!(pages(&server, &[]).len(), 3);
 }
 
-/// Ids are those of a node: a search shows one node's records, a statement those of all.
+/// Ids belong to a node: a search shows the records of one node, a statement the records of all
+/// nodes.
 #[test]
-fn of_several_servers_each_shows_its_own_records() {
+fn search_shows_only_records_of_its_node() {
     let database = Postgres::shared().database();
     let url = url(&database);
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
@@ -299,7 +303,7 @@ fn of_several_servers_each_shows_its_own_records() {
 }
 
 #[test]
-fn a_histogram_whose_time_runs_out_has_what_was_counted_before() {
+fn histogram_out_of_time_has_partial_counts() {
     let folder = TempDir::new().unwrap();
     let (server, database) = postgres_with(600, &folder);
     database.execute(

@@ -1,4 +1,5 @@
-//! `GET /api/v1/records`.
+//! Property: `GET /api/v1/records` returns exactly the matching records, page by page or as a
+//! stream.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,7 +11,7 @@ use super::{ids, path, records, server_with};
 use crate::harness::{PATIENCE, Server, eventually};
 
 #[test]
-fn a_record_with_everything() {
+fn record_with_every_field_is_returned() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let record = json!({
@@ -28,9 +29,9 @@ fn a_record_with_everything() {
     assert_eq!(found, record);
 }
 
-/// Nobody has to wait for it, or to ask for a flush.
+/// The record becomes visible soon, without a wait or a flush by the client.
 #[test]
-fn a_lone_record_is_soon_there() {
+fn single_record_is_visible_soon() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     assert_eq!(server.post(r#"{"message":"lone"}"#).status, 200);
@@ -38,13 +39,13 @@ fn a_lone_record_is_soon_there() {
         Some(records(&server, &[("q", "lone")])).filter(|found| !ids(found).is_empty())
     });
     assert_eq!(ids(&found), [1]);
-    // Empty fields are left out.
+    // Empty fields are omitted.
     let record = found["records"][0].as_object().unwrap();
     assert_eq!(record.keys().collect::<Vec<_>>(), ["host", "id", "message", "timestamp"]);
 }
 
 #[test]
-fn queries_times_limits_and_orders() {
+fn queries_times_limits_and_orders_select_records() {
     let folder = TempDir::new().unwrap();
     let server = server_with(600, &folder);
     let found = |parameters: &[(&str, &str)]| ids(&records(&server, parameters));
@@ -93,9 +94,9 @@ fn pages_visit_each_record_once_in_both_orders() {
     }
 }
 
-/// Records that come while someone pages backwards do not shift the pages.
+/// Records that arrive while a client pages backwards do not shift the pages.
 #[test]
-fn pages_stand_still_while_records_come() {
+fn pages_do_not_shift_while_records_arrive() {
     let folder = TempDir::new().unwrap();
     let server = server_with(30, &folder);
     let first = records(&server, &[("limit", "10")]);
@@ -139,7 +140,8 @@ fn many_records_are_streamed() {
             _ => assert!(found.eq((1..=count).rev())),
         }
     }
-    // A reader that stops reading holds nobody up, and takes no memory: its answer is made as it is read.
+    // Readers that stop reading delay no other client, and take no memory: their answers are
+    // produced as they are read.
     let before = server.memory_kib();
     let mut stalled: Vec<_> =
         (0..8).map(|_| stream(&server, &[("limit", "1000000"), ("order", "asc")])).collect();
@@ -152,13 +154,13 @@ fn many_records_are_streamed() {
     server.flush();
     assert_eq!(ids(&records(&server, &[("q", "meanwhile")])), [count + 1]);
     assert!(server.memory_kib() < before + (32 << 10), "{} KiB, {before} KiB before", server.memory_kib());
-    // And they can go away.
+    // These readers can also disconnect.
     drop(stalled);
     eventually("their connections are closed", || (server.source("http")["connections"] == 1).then_some(()));
 }
 
 #[test]
-fn a_bad_query_is_shown_where_it_is_bad() {
+fn bad_query_is_reported_with_its_position() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let answer =
@@ -175,7 +177,7 @@ fn a_bad_query_is_shown_where_it_is_bad() {
 }
 
 #[test]
-fn bad_parameters_are_named() {
+fn bad_parameters_are_reported_by_name() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (name, value, told) in [
@@ -198,7 +200,7 @@ fn bad_parameters_are_named() {
 }
 
 #[test]
-fn a_server_without_a_database_says_so() {
+fn server_without_a_database_returns_501() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("out.log");
     let server = crate::harness::Setup::new()

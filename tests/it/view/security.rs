@@ -1,4 +1,4 @@
-//! What strangers may write into records, queries and addresses stays data.
+//! Property: whatever untrusted clients write into records, queries and addresses stays data.
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -7,7 +7,7 @@ use super::both::Both;
 use super::{ids, path};
 use crate::harness::{Server, eventually};
 
-/// Texts that mean something to SQL, to patterns, to JSON, to paths or to a terminal.
+/// Texts with a special meaning in SQL, patterns, JSON, paths or terminals.
 const HOSTILE: [&str; 19] = [
     "'; DROP TABLE record; --",
     "\"; DROP TABLE logs; --",
@@ -31,7 +31,7 @@ const HOSTILE: [&str; 19] = [
 ];
 
 #[test]
-fn no_text_of_a_request_becomes_part_of_a_statement() {
+fn request_text_never_becomes_part_of_a_statement() {
     let both = Both::with(60);
     let all = ids(&both.get("/api/v1/records", &[("limit", "1000")]));
     for text in HOSTILE {
@@ -80,7 +80,7 @@ fn ask(both: &Both, place: &str, parameters: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_query_is_marked_where_it_is_not_understood() {
+fn query_error_has_its_position() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (query, start, end) in [
@@ -119,7 +119,7 @@ fn html_in_records_stays_data() {
 }
 
 #[test]
-fn no_answer_is_taken_for_something_else_by_a_browser() {
+fn every_answer_disables_content_sniffing() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (method, place) in [
@@ -143,7 +143,7 @@ fn no_answer_is_taken_for_something_else_by_a_browser() {
 }
 
 #[test]
-fn answers_that_are_open_are_bounded() {
+fn number_of_open_answers_is_bounded() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body: String =
@@ -153,7 +153,8 @@ fn answers_that_are_open_are_bounded() {
     let stall = || super::records::stream(&server, &[("limit", "1000000")]);
     let mut stalled: Vec<_> = (0..31).map(|_| stall()).collect();
     let refused = eventually("one too many", || {
-        stalled.push(stall()); // it may have been refused for the sake of the one that follows
+        // An earlier one may have been refused because the histogram request was running.
+        stalled.push(stall());
         let answer = server.get("/api/v1/histogram");
         (answer.status == 503).then_some(answer)
     });

@@ -1,4 +1,5 @@
-//! `POST /api/v1/sql`: reading anything, changing nothing, for a time.
+//! Property: `POST /api/v1/sql` reads anything and changes nothing, within bounds of time and
+//! memory.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -11,12 +12,12 @@ use tempfile::TempDir;
 use super::{asking, server_with, sql_once};
 use crate::harness::{Server, Setup, eventually};
 
-/// Ends only when it is stopped.
+/// A statement that ends only when it is stopped.
 const ENDLESS: &str =
     "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c";
 
 #[test]
-fn rows_and_columns() {
+fn statement_returns_rows_and_columns() {
     let folder = TempDir::new().unwrap();
     let server = server_with(100, &folder);
     let answer = server
@@ -39,7 +40,7 @@ fn rows_and_columns() {
 }
 
 #[test]
-fn rows_beyond_the_limit_are_cut_and_the_answer_says_so() {
+fn rows_beyond_the_limit_are_cut_and_reported() {
     let folder = TempDir::new().unwrap();
     drop(server_with(100, &folder));
     let server = Setup::new().argument("--query-rows-max=50").start(folder.path());
@@ -58,7 +59,7 @@ fn rows_beyond_the_limit_are_cut_and_the_answer_says_so() {
 }
 
 #[test]
-fn nothing_can_be_changed() {
+fn statements_cannot_change_anything() {
     let folder = TempDir::new().unwrap();
     let server = server_with(10, &folder);
     let other = folder.path().join("other.db");
@@ -127,7 +128,7 @@ fn nothing_can_be_changed() {
     assert!(!other.exists());
     assert_eq!(server.value("select count(*) from logs where message like 'event % of many'"), 10);
     assert_eq!(server.value("select count(*) from sqlite_schema where name = 't'"), 0);
-    // What is refused is explained.
+    // A refusal is explained.
     let problem = server.ask_sql(&json!({"sql": "delete from record"})).json();
     assert!(problem["hint"].as_str().unwrap().contains("only statements that read"), "{problem}");
     let problem = server.ask_sql(&json!({"sql": "select nowhere from logs"})).json();
@@ -157,10 +158,11 @@ fn bad_requests_are_explained() {
 }
 
 #[test]
-fn an_endless_statement_is_stopped() {
+fn endless_statement_is_stopped() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--query-seconds-max=1").start(folder.path());
-    // Each row of the second takes long, and each function of the others is one step.
+    // Each row of the second statement takes long, and each function call of the others is a single
+    // step.
     let slow = "with recursive c(n) as (select 1 union all select n + 1 from c) select sum(length(hex(randomblob(500000)))) from c";
     let patterned = format!(
         "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c where hex(randomblob(100000)) like '%{}g'",
@@ -178,9 +180,10 @@ fn an_endless_statement_is_stopped() {
     assert_eq!(server.value("select 1"), 1);
 }
 
-/// More of them than may run at once: if they went on, nobody else's turn would come.
+/// More statements than may run at the same time: if these continued, no other statement would ever
+/// run.
 #[test]
-fn a_statement_ends_when_its_client_goes_away() {
+fn statement_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--query-seconds-max=1h").start(folder.path());
     let clients = asking(&server, ENDLESS, 8);
@@ -192,9 +195,9 @@ fn a_statement_ends_when_its_client_goes_away() {
     eventually("their connections are closed", || (server.source("http")["connections"] == 1).then_some(()));
 }
 
-/// As many statements run as may at once, for an hour.
+/// As many statements as may run at the same time run for an hour.
 #[test]
-fn whoever_waits_for_a_turn_is_answered_in_time() {
+fn waiting_requests_are_answered_in_time() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new().argument("--threads=2").argument("--query-seconds-max=1h");
     let server = setup.start(folder.path());
@@ -223,14 +226,15 @@ fn huge_values_take_bounded_memory() {
     ] {
         let answer = sql_once(&server, &json!({"sql": statement}));
         if answer.status == 408 {
-            continue; // with one thread, and on a busy machine, its time may be over before that
+            // With one thread on a busy machine, the time may be over before the refusal.
+            continue;
         }
         assert_eq!(answer.status, 400, "{statement}: {}", answer.text());
         let is_refused =
             ["too big", "not authorized", "of memory"].iter().any(|reason| answer.text().contains(reason));
         assert!(is_refused, "{}", answer.text());
     }
-    // As large as they may be, many times: the answer is cut.
+    // Values of the maximum size, many times: the answer is cut.
     let many =
         "with recursive c(n) as (select 1 union all select n + 1 from c) select zeroblob(1000000) from c";
     let answer = sql_once(&server, &json!({"sql": many}));
@@ -242,13 +246,14 @@ fn huge_values_take_bounded_memory() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// Rows without an end.
+/// An endless sequence of rows.
 const ROWS: &str = "with recursive c(n) as (select 1 union all select n + 1 from c)";
 
-/// Of 1 MB, of which each call makes another.
+/// A value of 1 MB, which is different for each call.
 const LONG: &str = "hex(randomblob(500000))";
 
-/// Statements that would take gigabytes, or seconds in which no clock is looked at, each in its own way.
+/// Statements that would take gigabytes, or seconds without a check of the clock, each in a
+/// different way.
 fn hostile() -> Vec<(&'static str, String)> {
     let list = |separator: &str, count: usize, item: &dyn Fn(usize) -> String| {
         (0..count).map(item).collect::<Vec<_>>().join(separator)
@@ -333,7 +338,7 @@ fn hostile() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Each alone, and then all at once, while records are stored.
+/// Runs each statement alone, and then all at the same time, while records are stored.
 #[test]
 fn hostile_statements_end_within_bounds_of_memory() {
     let folder = TempDir::new().unwrap();
@@ -377,7 +382,7 @@ fn hostile_statements_end_within_bounds_of_memory() {
 }
 
 #[test]
-fn what_one_thread_could_not_interrupt_is_refused() {
+fn uninterruptible_statement_is_refused_with_one_thread() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--threads=1").start(folder.path());
     let sums = vec![["x"; 100].join("+"); 20].join(",");
@@ -390,7 +395,7 @@ fn what_one_thread_could_not_interrupt_is_refused() {
     assert_eq!(columns.status, 200, "{}", columns.text());
 }
 
-/// Asks, and never reads; its system takes little for it.
+/// Sends a statement, and never reads the answer; the receive buffer of its socket is small.
 fn ask_deaf(server: &Server, statement: &str) -> TcpStream {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
     let address: SocketAddr = server.address("http").parse().unwrap();
@@ -405,9 +410,9 @@ fn ask_deaf(server: &Server, statement: &str) -> TcpStream {
 }
 
 #[test]
-fn answers_of_sql_that_nobody_reads_are_hung_up_on() {
+fn unread_answers_of_statements_are_disconnected() {
     let folder = TempDir::new().unwrap();
-    // With one thread a busy machine has no time for an answer that is long enough.
+    // With one thread, a busy machine has no time for an answer that is long enough.
     let setup = Setup::new().argument("--threads=2").argument("--query-seconds-max=3");
     let server = setup.start(folder.path());
     let before = server.memory_kib();
@@ -428,7 +433,7 @@ fn answers_of_sql_that_nobody_reads_are_hung_up_on() {
 }
 
 #[test]
-fn a_long_answer_of_sql_is_whole() {
+fn long_answer_of_a_statement_is_complete() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let long = format!("{ROWS} select n, hex(zeroblob(50)) from c limit 20000");

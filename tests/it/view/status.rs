@@ -1,4 +1,4 @@
-//! Status, readiness and flush.
+//! Property: status, readiness and flush report the actual state of spool and stores.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,7 +11,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_status_tells_what_was_received_and_stored() {
+fn status_reports_received_and_stored_records() {
     let folder = TempDir::new().unwrap();
     let server = server_with(100, &folder);
     assert_eq!(server.post("oops\n{\"message\":\"m\"}").status, 200);
@@ -71,10 +71,10 @@ fn the_status_tells_what_was_received_and_stored() {
 }
 
 #[test]
-fn a_flush_waits_for_every_store() {
+fn flush_waits_for_every_store() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("team.log");
-    // Left alone, the stores would wait for an hour.
+    // Without a flush, the stores would wait for an hour.
     let setup =
         Setup::new().argument("--flush-interval=1h").argument(format!("--log-file={}", log.display()));
     let server = setup.start(&folder.path().join("data"));
@@ -86,12 +86,12 @@ fn a_flush_waits_for_every_store() {
         let text = std::fs::read_to_string(&log).unwrap();
         assert_eq!(text.lines().filter(|line| line.ends_with(" flushed")).count(), round);
     }
-    // With nothing to wait for it answers too.
+    // A flush without anything to wait for is also answered.
     server.flush();
 }
 
 #[test]
-fn a_flush_that_times_out_names_stores_and_positions() {
+fn flush_that_times_out_reports_stores_and_positions() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("team.log");
     let data = folder.path().join("data");
@@ -114,7 +114,7 @@ fn a_flush_that_times_out_names_stores_and_positions() {
 }
 
 #[test]
-fn readiness_tells_what_is_wrong_and_when_it_is_over() {
+fn readiness_reports_problems_and_recovery() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let (health, ready) = (server.get("/healthz"), server.get("/readyz"));
@@ -133,7 +133,7 @@ fn readiness_tells_what_is_wrong_and_when_it_is_over() {
     assert_eq!((&status["ready"], &status["problems"][0]), (&json!(false), &json!(detail)));
     assert!(status["stores"][0]["last_error"].as_str().unwrap().contains("locked"), "{status}");
     assert!(status["stores"][0]["failures"].as_u64() > Some(0), "{status}");
-    // The process is well, ingest goes on, and what is stored can be read.
+    // The process is healthy, ingest continues, and stored records can be read.
     assert_eq!(server.get("/healthz").status, 200);
     assert_eq!(server.post("{\"message\":\"ingest goes on\"}").status, 200);
     assert_eq!(server.get("/api/v1/records").status, 200);

@@ -1,4 +1,5 @@
-//! `GET /api/v1/tail`.
+//! Property: `GET /api/v1/tail` sends every record once and in order, or reports exactly how many a
+//! client has missed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,10 +12,10 @@ use tempfile::TempDir;
 use super::path;
 use crate::harness::{PATIENCE, Server, Setup, eventually};
 
-/// The body of an answer in chunks.
+/// The body of a chunked answer.
 struct Chunks {
     stream: BufReader<TcpStream>,
-    /// Of the chunk that is being read.
+    /// The remaining bytes of the current chunk.
     left: usize,
     is_over: bool,
 }
@@ -58,7 +59,7 @@ impl Read for Chunks {
 /// A stream of events.
 struct Follow {
     body: BufReader<Chunks>,
-    /// As the last block of lines said.
+    /// The id of the last block of lines.
     last_id: u64,
 }
 
@@ -83,7 +84,7 @@ impl Follow {
         Follow::open_after(server, parameters, "")
     }
 
-    /// With one more header.
+    /// Opens a stream with one more header in the request.
     fn open_after(server: &Server, parameters: &[(&str, &str)], header: &str) -> Follow {
         let (head, stream) = ask(server, parameters, header);
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -92,7 +93,7 @@ impl Follow {
         Follow { body: BufReader::with_capacity(1 << 16, chunks), last_id: u64::MAX }
     }
 
-    /// The next block of lines; nothing at the end of the stream.
+    /// Returns the next block of lines; `None` at the end of the stream.
     fn next(&mut self) -> Option<Event> {
         self.try_next().unwrap()
     }
@@ -127,7 +128,7 @@ impl Follow {
         }))
     }
 
-    /// The next record's id, past comments.
+    /// Returns the next record's id, skipping comments.
     fn id(&mut self) -> u64 {
         loop {
             match self.next().unwrap() {
@@ -137,7 +138,7 @@ impl Follow {
         }
     }
 
-    /// Takes the ids of a range, one after the other.
+    /// Reads the ids of a range, one after the other.
     #[track_caller]
     fn expect(&mut self, ids: RangeInclusive<u64>) {
         for id in ids {
@@ -146,7 +147,7 @@ impl Follow {
     }
 }
 
-/// The head of the answer, and what follows.
+/// Returns the head of the answer, and the stream of what follows.
 fn ask(server: &Server, parameters: &[(&str, &str)], header: &str) -> (String, BufReader<TcpStream>) {
     let mut stream = TcpStream::connect(server.address("http")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -160,7 +161,7 @@ fn ask(server: &Server, parameters: &[(&str, &str)], header: &str) -> (String, B
     (head, stream)
 }
 
-/// Records with these numbers; every fourth is an error.
+/// Posts records with these numbers; every fourth is an error.
 fn post(server: &Server, numbers: RangeInclusive<u64>) {
     let line = |n| {
         format!(
@@ -183,7 +184,7 @@ fn metric(server: &Server, name: &str) -> u64 {
 }
 
 #[test]
-fn records_come_in_their_order_as_they_are_acknowledged() {
+fn records_are_sent_in_order_of_acknowledgement() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     post(&server, 1..=3);
@@ -201,7 +202,7 @@ fn records_come_in_their_order_as_they_are_acknowledged() {
     for id in (100..=2100).step_by(4) {
         assert_eq!(errors.id(), id);
     }
-    // With nothing to show, the stream tells how far it has come all the same.
+    // Without matching records, the stream still reports its position.
     assert_eq!((nothing.next(), nothing.last_id), (Some(Event::Comment), 3));
     while nothing.last_id < 2100 {
         assert_eq!(nothing.next(), Some(Event::Comment));
@@ -209,7 +210,7 @@ fn records_come_in_their_order_as_they_are_acknowledged() {
 }
 
 #[test]
-fn the_last_that_match_may_come_first() {
+fn latest_matching_records_are_sent_first_on_request() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     post(&server, 1..=5000);
@@ -222,7 +223,7 @@ fn the_last_that_match_may_come_first() {
 }
 
 #[test]
-fn a_client_goes_on_where_it_was() {
+fn client_resumes_at_its_last_event_id() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let mut next = 1;
@@ -236,7 +237,7 @@ fn a_client_goes_on_where_it_was() {
         for round in 0..20 {
             let (id, header) = (after.to_string(), format!("last-event-id: {after}\r\n"));
             let mut follow = match round % 2 {
-                // The header wins over what the first request said.
+                // The header takes precedence over the parameters of the first request.
                 0 => Follow::open_after(&server, &[("last_event_id", "0"), ("last", "5")], &header),
                 _ => Follow::open(&server, &[("last_event_id", &id)]),
             };
@@ -252,7 +253,7 @@ fn a_client_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_client_goes_on_after_the_server_was_killed() {
+fn client_resumes_after_a_kill_of_the_server() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let mut next = 1;
@@ -261,7 +262,7 @@ fn a_client_goes_on_after_the_server_was_killed() {
         let mut follow = Follow::open(&server, &[("last_event_id", &after.to_string())]);
         let first = round * 500 + 1;
         post(&server, first..=first + 499);
-        // Not all of them: the rest is to come from the next life of the server.
+        // Not all of them: the restarted server must send the rest.
         let end = first + 249;
         follow.expect(next..=end);
         next = end + 1;
@@ -279,7 +280,8 @@ fn a_client_goes_on_after_the_server_was_killed() {
     Follow::open_after(&server, &[], &format!("Last-Event-ID: {}\r\n", next - 1)).expect(next..=2001);
 }
 
-/// About 1 KiB a record, so that neither the sockets nor the server hold many of them.
+/// Posts records of about 1 KiB each, so that neither the sockets nor the server buffer many of
+/// them.
 fn post_large(server: &Server, numbers: RangeInclusive<u64>) {
     let line = |n| format!("{{\"message\":\"number {n}\",\"padding\":\"{n:01000}\"}}\n");
     let count = numbers.end() + 1 - numbers.start();
@@ -287,7 +289,7 @@ fn post_large(server: &Server, numbers: RangeInclusive<u64>) {
     assert_eq!(server.post(body).json()["accepted"], count);
 }
 
-/// How far somebody is to whom every record is shown, or told to be missed.
+/// The position of a client to which every record is either sent or reported as missed.
 #[derive(Default)]
 struct Account {
     position: u64,
@@ -295,7 +297,7 @@ struct Account {
 }
 
 impl Account {
-    /// Takes what comes next.
+    /// Processes the next event.
     fn take(&mut self, follow: &mut Follow) {
         match follow.next().unwrap() {
             Event::Comment => assert_eq!(follow.last_id, self.position),
@@ -314,7 +316,7 @@ impl Account {
 }
 
 #[test]
-fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
+fn slow_client_gets_exact_count_of_missed_records() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--spool-segment-bytes=4MiB").start(folder.path());
     let mut slow = Follow::open(&server, &[]);
@@ -325,7 +327,7 @@ fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
     for first in (1..=TOTAL).step_by(1000) {
         post_large(&server, first..=first + 999);
         quick.expect(first..=first + 999);
-        // Who takes nothing at all for long loses the connection.
+        // A client that reads nothing at all for long loses the connection.
         (0..300).for_each(|_| {
             if account.position < first {
                 account.take(&mut slow);
@@ -350,10 +352,11 @@ fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
     }
     assert!(account.missed > 0, "the reader was not slow enough for the test");
     assert_eq!(metric(&server, "logboom_tail_missed_records{} "), account.missed);
-    // It goes on with the present.
+    // The stream continues with new records.
     post(&server, TOTAL + 2..=TOTAL + 3);
     slow.expect(TOTAL + 2..=TOTAL + 3);
-    // One who comes late is told, too, and gets what there is.
+    // A client that connects late also gets a report of what it missed, and the records that still
+    // exist.
     let mut late = Follow::open(&server, &[("last_event_id", "10")]);
     let oldest = server.status()["spool"]["oldest_id"].as_u64().unwrap();
     assert_eq!((late.next(), late.last_id), (Some(Event::Missed(oldest - 11)), oldest - 1));
@@ -361,7 +364,7 @@ fn a_slow_client_holds_nothing_back_and_is_told_exactly_what_it_missed() {
 }
 
 #[test]
-fn there_are_only_so_many_and_whoever_goes_makes_room_at_once() {
+fn number_of_tails_is_bounded_and_slots_are_freed() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let mut follows: Vec<_> = (0..TAILS_MAX).map(|_| Follow::open(&server, &[])).collect();
@@ -384,7 +387,7 @@ fn there_are_only_so_many_and_whoever_goes_makes_room_at_once() {
 }
 
 #[test]
-fn a_client_that_never_reads_loses_its_place_and_holds_nobody_up() {
+fn client_that_never_reads_is_disconnected() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _deaf: Vec<_> = (0..4).map(|_| ask(&server, &[], "")).collect();
@@ -400,7 +403,7 @@ fn a_client_that_never_reads_loses_its_place_and_holds_nobody_up() {
 }
 
 #[test]
-fn streams_end_with_the_server() {
+fn streams_end_when_the_server_stops() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let mut follows: Vec<_> = (0..3).map(|_| Follow::open(&server, &[])).collect();
@@ -415,7 +418,7 @@ fn streams_end_with_the_server() {
 }
 
 #[test]
-fn a_client_that_does_not_read_does_not_hold_up_the_end() {
+fn client_that_does_not_read_does_not_delay_the_stop() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let _deaf = ask(&server, &[], "");
@@ -427,7 +430,7 @@ fn a_client_that_does_not_read_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn times_and_large_records() {
+fn range_of_times_and_large_records_are_followed() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let parameters = [("since", "2026-11-21"), ("until", "2026-11-22"), ("q", "")];
@@ -444,7 +447,7 @@ fn times_and_large_records() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn invalid_requests_are_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (parameters, header, told) in [
@@ -465,9 +468,9 @@ fn what_is_not_understood_is_refused() {
     assert_eq!(open_tails(&server), 0);
 }
 
-/// As many tails and answers as there may be, none of which is read, while records come.
+/// As many tails and answers as may be open, none of which is read, while records arrive.
 #[test]
-fn whoever_does_not_read_shares_little_memory() {
+fn unread_tails_and_answers_share_little_memory() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for first in (1..=20_000).step_by(1000) {
