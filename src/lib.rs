@@ -14,6 +14,7 @@ pub mod log;
 mod memory;
 pub mod metrics;
 pub mod pipeline;
+pub mod query;
 pub mod record;
 pub mod server;
 pub mod slots;

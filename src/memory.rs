@@ -13,12 +13,12 @@ use crate::metrics;
 use crate::store::sqlite::confine;
 
 /// Sets the allocator's limits; to be called before the first thread starts.
-pub fn bound() {
+pub(crate) fn bound() {
     confine::bound_allocator();
 }
 
 /// Returns freed memory to the system now and then, where much memory is resident.
-pub async fn keep_small() {
+pub(crate) async fn keep_small() {
     loop {
         sleep(Duration::from_millis(MEMORY_LOOK_MILLISECONDS)).await;
         if metrics::memory_bytes() >= MEMORY_TRIM_BYTES_MIN {

@@ -6,9 +6,10 @@ use std::cell::OnceCell;
 
 use logboom::ingest::json::{Scratch, decode};
 use logboom::limits::QUERY_DEPTH_MAX;
+use logboom::query::{Expression, Problem, Query, QueryError};
 use logboom::record::{Batch, Origin, RecordRef};
-use logboom::view::query::sql::Condition;
-use logboom::view::query::{Expression, Problem, Query, QueryError, sqlite};
+use logboom::store::sql::Condition;
+use logboom::store::sqlite::{condition, functions};
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::records::{self, ARRIVAL};
@@ -118,7 +119,7 @@ fn some_records(batch: &mut Batch) {
 
 fn create() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    sqlite::register(&connection).unwrap();
+    functions::register(&connection).unwrap();
     connection.execute_batch(SCHEMA).unwrap();
     connection
 }
@@ -175,7 +176,7 @@ fn given(text: &str) -> Option<&str> {
 
 /// For each row whether the query finds it; the condition is never NULL.
 fn found(connection: &Connection, query: &Query) -> Vec<bool> {
-    let Condition { sql, parameters } = sqlite::condition(query);
+    let Condition { sql, parameters } = condition::condition(query);
     let mut statement = connection
         .prepare(&format!("SELECT ({sql}) FROM record AS r ORDER BY r.id"))
         .unwrap_or_else(|error| panic!("{error}: {sql}"));

@@ -13,8 +13,8 @@ use super::table::Table;
 use super::text;
 use crate::failure::Failure;
 use crate::limits::DELETE_SERVICES_MAX;
+use crate::query;
 use crate::record::time;
-use crate::view::query;
 
 /// What the server answers.
 #[derive(Deserialize)]

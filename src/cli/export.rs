@@ -18,8 +18,8 @@ use super::status::counted;
 use crate::disk::beside;
 use crate::failure::Failure;
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
+use crate::query;
 use crate::record::time;
-use crate::view::query;
 
 /// A page of records.
 #[derive(Deserialize)]

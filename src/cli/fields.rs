@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::record::{Record, Value};
 use crate::failure::Failure;
+use crate::query::Field;
 use crate::record::csv;
-use crate::view::query::Field;
 
 /// The columns that every database shows, in their order; `attributes` is all of them as JSON.
 const ALL: &str = "id,time,severity_number,severity,service,logger,host,message,trace_id,span_id,event_name,file,line,\

@@ -11,7 +11,8 @@ use super::printer::short_time;
 use super::record::{Record, Value};
 use super::screen::Screen;
 use super::text;
-use crate::view::query::{Column, Field};
+use crate::query::Field;
+use crate::record::Column;
 
 /// A column grows with what it holds, up to so many cells; in a pipe, what is longer pushes its own line only.
 const COLUMN_CELLS_MAX: usize = 24;

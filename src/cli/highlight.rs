@@ -4,8 +4,9 @@ use clap::ArgMatches;
 
 use super::flow::Flow;
 use super::paint::Style;
+use crate::query::{Expression, Field, Pattern, Query, Term, Test};
+use crate::record::Column;
 use crate::record::time;
-use crate::view::query::{Column, Expression, Field, Pattern, Query, Term, Test};
 
 /// The words and phrases that a query looks for in messages.
 #[derive(Default)]

@@ -10,8 +10,8 @@ use super::tail::Follow;
 use super::writer::Writer;
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
+use crate::query::{self, Query};
 use crate::record::time;
-use crate::view::query::{self, Query};
 
 /// Records that are shown unless told otherwise: of a search, and of a trace, which is to be whole.
 const LIMIT: u64 = 100;

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::view::query::{Column, Field};
+use crate::query::Field;
+
+use crate::record::Column;
 
 /// One line of NDJSON, borrowed. What the line does not have is empty, or 0.
 #[derive(Debug, Default, Deserialize)]

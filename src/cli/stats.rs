@@ -16,8 +16,9 @@ use super::status::thousands;
 use super::table::Table;
 use super::{text, writer};
 use crate::failure::Failure;
+use crate::query::Field;
+use crate::record::Column;
 use crate::record::{csv, severity, time};
-use crate::view::query::{Column, Field};
 
 /// Steps of time, and cells of a line, where there is no terminal to fit.
 const BUCKETS: usize = 60;

@@ -4,6 +4,7 @@
 //! stores and readers walk them again with [`Records`]. Nothing here does I/O.
 
 mod batch;
+mod column;
 pub mod csv;
 pub mod json;
 pub mod severity;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use batch::{Batch, DecodeError, EncodedRecord, RECORD_BYTES_MIN, RECORD_ENCODING, Records, origin_of};
 pub(crate) use batch::{put_varint, take_varint};
+pub use column::{Column, ColumnSet, ColumnValue};
 
 /// The sequence number that the spool gives a record: from 1, without gaps, never reused.
 pub type RecordId = u64;

@@ -7,14 +7,17 @@ pub mod file;
 pub mod postgres;
 mod search;
 mod shipper;
+pub mod sql;
 pub mod sqlite;
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 pub(crate) mod contract;
 
 pub use claim::{Claimant, Claims, DEFAULT_DATABASE, adopt};
 pub use errand::{Doomed, Names};
-pub use search::{Fields, Search};
+pub use search::Search;
 pub use shipper::{Flush, Progress, Shipper};
 
 use std::path::PathBuf;

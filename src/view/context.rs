@@ -8,11 +8,12 @@ use hyper::{Response, StatusCode};
 
 use super::answer::{Answer, Ending, Form, Records};
 use super::parameters::{Parameters, everything, number};
-use super::query::{Column, Query};
 use super::records::{go_back, page};
 use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
+use crate::query::Query;
+use crate::record::Column;
 use crate::record::{RecordId, RecordRef};
 use crate::server::{self, Body, problem};
 use crate::store::Search;

@@ -26,7 +26,6 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use super::parameters::not_understood;
-use super::query::{self, Column, Query};
 use super::scan::{Scan, Sink};
 use super::{Refusal, View, bad};
 use crate::blocking::Threads;
@@ -34,10 +33,13 @@ use crate::limits::{
     DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS,
     DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
 };
+use crate::query::{self, Query};
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, json::Written, time};
 use crate::server::{self, Body, problem};
 use crate::store::sqlite::read::{OriginIds, SqliteReader};
-use crate::store::{self, Database, Doomed, Fields, Names, Progress, Search, StoreError};
+use crate::store::{self, Database, Doomed, Names, Progress, Search, StoreError};
 
 /// The body of a request.
 #[derive(Deserialize)]
@@ -277,9 +279,9 @@ impl Sink for Found {
 
 impl Deletion<'_> {
     /// Of what goes, its length counts.
-    fn fields(&self) -> Fields {
-        let service = Fields::of_column(Column::Service);
-        let texts = Fields::of_column(Column::Message).and(Fields::ATTRIBUTES);
+    fn fields(&self) -> ColumnSet {
+        let service = ColumnSet::of_column(Column::Service);
+        let texts = ColumnSet::of_column(Column::Message).and(ColumnSet::ATTRIBUTES);
         if self.is_dry { service } else { service.and(texts) }
     }
 

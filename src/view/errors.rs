@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 
 use super::count::{Room, document};
 use super::parameters::Parameters;
-use super::query::{Column, Field, Query};
 use super::scan::Fold;
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{ERROR_BUCKETS_MAX, ERROR_GROUPS_MAX, ERROR_MESSAGE_BYTES_MAX};
+use crate::query::{Field, Query};
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, time};
 use crate::server::Body;
-use crate::store::Fields;
 
 /// Groups in an answer, unless told otherwise.
 const LIMIT_DEFAULT: u64 = 50;
@@ -44,7 +45,8 @@ impl View {
         if let Ok(errors) = Query::parse(ERRORS, time::now()) {
             search.query = search.query.and(errors);
         }
-        search.fields = SHOWN.into_iter().map(Fields::of_column).fold(Fields::ATTRIBUTES, Fields::and);
+        search.fields =
+            SHOWN.into_iter().map(ColumnSet::of_column).fold(ColumnSet::ATTRIBUTES, ColumnSet::and);
         let mut counting = self.counting(ask, search, seconds).await?;
         let timeline;
         (counting.scan, timeline) = timeline_of(counting.scan, ERROR_BUCKETS_MAX).await?;

@@ -1,10 +1,12 @@
 //! Records as CSV: RFC 4180, with a heading, and safe to open in a spreadsheet.
 
-use super::query::{Column, Field, Kind, Value};
+use crate::query::{Field, Kind, Value};
+
 use super::{Refusal, bad};
 use crate::limits::CSV_FIELDS_MAX;
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, csv};
-use crate::store::Fields;
 
 /// The columns of a table.
 pub(super) struct Table {
@@ -62,12 +64,12 @@ impl Table {
     }
 
     /// What is needed of a record.
-    pub(super) fn fields(&self) -> Fields {
+    pub(super) fn fields(&self) -> ColumnSet {
         let needed = |(_, shown): &(String, Shown)| match shown {
-            Shown::Field(field) => Fields::of(field),
-            Shown::Attributes => Fields::ATTRIBUTES,
+            Shown::Field(field) => field.column_set(),
+            Shown::Attributes => ColumnSet::ATTRIBUTES,
         };
-        self.columns.iter().map(needed).fold(Fields::NONE, Fields::and)
+        self.columns.iter().map(needed).fold(ColumnSet::NONE, ColumnSet::and)
     }
 
     /// Appends the names of the columns.

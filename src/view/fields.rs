@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::count::{ByText, Room, Tally, document};
 use super::parameters::{Parameters, field};
-use super::query::{self, Column, Field, Kind};
 use super::scan::Fold;
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
+use crate::query::{self, Field, Kind};
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, severity};
 use crate::server::Body;
-use crate::store::Fields;
 
 /// Values of a field in an answer, unless told otherwise.
 const VALUES_DEFAULT: u64 = 10;
@@ -54,7 +55,7 @@ impl View {
         let seconds = parameters.number("seconds")?;
         parameters.end()?;
         let field = field(ask.name)?;
-        search.fields = Fields::of(&field);
+        search.fields = field.column_set();
         let counting = self.counting(ask, search, seconds).await?;
         let values = Values { field, prefix, tally: Tally::default(), room: Room::default(), missing: 0 };
         let (scan, values) = counting.scan.fold(values).await?;
@@ -109,11 +110,12 @@ impl Survey {
         Survey { columns, attributes, found, room, records: 0, is_capped: false }
     }
 
-    fn fields(&self) -> Fields {
-        let columns = self.columns.iter().copied().map(Fields::of_column).fold(Fields::NONE, Fields::and);
+    fn fields(&self) -> ColumnSet {
+        let columns =
+            self.columns.iter().copied().map(ColumnSet::of_column).fold(ColumnSet::NONE, ColumnSet::and);
         match &self.attributes {
             Some(attributes) if attributes.is_empty() => columns,
-            _ => columns.and(Fields::ATTRIBUTES),
+            _ => columns.and(ColumnSet::ATTRIBUTES),
         }
     }
 

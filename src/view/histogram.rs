@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::count::{ByText, Room, document, most_frequent};
 use super::parameters::{Parameters, field};
-use super::query::{Column, Field};
 use super::scan::{Fold, FoldCounts, Scan};
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
@@ -16,9 +15,11 @@ use crate::limits::{
     COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
     HISTOGRAM_VALUES_MAX,
 };
+use crate::query::Field;
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, severity};
 use crate::server::Body;
-use crate::store::Fields;
 use crate::store::sqlite::histogram::Counted;
 
 impl View {
@@ -100,10 +101,10 @@ impl By {
         }
     }
 
-    fn fields(&self) -> Fields {
+    fn fields(&self) -> ColumnSet {
         match self {
-            By::Severity => Fields::NONE,
-            By::Field(field) => Fields::of(field),
+            By::Severity => ColumnSet::NONE,
+            By::Field(field) => field.column_set(),
         }
     }
 }

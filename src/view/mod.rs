@@ -13,7 +13,6 @@ mod log_keeper;
 mod openapi;
 pub mod page;
 mod parameters;
-pub mod query;
 mod records;
 mod scan;
 mod sql;

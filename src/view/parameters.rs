@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
-use super::query::{self, Field, Query, QueryError};
 use super::{Refusal, bad};
+use crate::query::{self, Field, Query, QueryError};
+use crate::record::ColumnSet;
 use crate::record::time;
 use crate::server;
-use crate::store::{Fields, Search};
+use crate::store::Search;
 
 /// What stands behind the `?` of a request.
 pub(super) struct Parameters<'a> {
@@ -110,7 +111,7 @@ impl<'a> Parameters<'a> {
 pub(super) fn everything(query: Query) -> Search {
     let (first, last) = query.id_bounds();
     let ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
-    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: Fields::ALL }
+    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: ColumnSet::ALL }
 }
 
 /// A whole number from 0 that has a name.

@@ -16,9 +16,10 @@ use super::parameters::Parameters;
 use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered, bad};
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef};
 use crate::server::Body;
-use crate::store::{Fields, Search};
+use crate::store::Search;
 
 /// Records of a page, unless told otherwise.
 const LIMIT_DEFAULT: u64 = 100;
@@ -125,7 +126,7 @@ impl Sink for Matches {
 /// Goes back over so many matches from the end of a search, against its order.
 pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<WayBack, Refusal> {
     scan.search.descending = !scan.search.descending;
-    scan.search.fields = Fields::NONE;
+    scan.search.fields = ColumnSet::NONE;
     let mut matches = Matches { left: matches, found: 0, last_id: 0 };
     while matches.left > 0 && !scan.is_done() && !scan.is_late() {
         (scan, matches) = scan.slice(matches).await?;

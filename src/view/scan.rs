@@ -15,19 +15,21 @@ use tokio::time::timeout_at;
 
 use super::cursor::Cursor;
 use super::parameters::everything;
-use super::query::{self, Column, Query};
 use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{
     POSTGRES_FOLD_RECORDS_MAX, POSTGRES_SLICE_GROWTH, POSTGRES_SLICE_IDS_MIN, POSTGRES_SLICE_RECORDS_MAX,
     QUERY_SLICE_INLINE_MILLISECONDS, QUERY_SLICE_MILLISECONDS, QUERY_SLICE_ROWS_MAX, QUERY_SLICE_ROWS_MIN,
 };
+use crate::query::{self, Query};
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef};
 use crate::store::postgres::count::can_count;
 use crate::store::postgres::read::{PostgresDatabase, PostgresReader, ReadError};
 use crate::store::sqlite::histogram::{self, Counted, Reached};
 use crate::store::sqlite::read::SqliteReader;
-use crate::store::{self, Database, Fields, Search, StoreError};
+use crate::store::{self, Database, Search, StoreError};
 
 /// Takes what a search finds.
 pub(super) trait Sink: Send + 'static {
@@ -359,7 +361,7 @@ impl Scan {
         let position = match self.position {
             Some(position) => position,
             None => {
-                let newest = Search { fields: Fields::NONE, ..everything(Query::all()) };
+                let newest = Search { fields: ColumnSet::NONE, ..everything(Query::all()) };
                 let older = reader.slice(&newest, 1, |_, _| true)?;
                 *self.position.insert(older.end + 1)
             }

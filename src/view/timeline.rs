@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::Refusal;
-use super::query::Range;
 use super::scan::Scan;
+use crate::query::Range;
 use crate::record::time::{self, SECOND};
 use crate::store::Search;
 

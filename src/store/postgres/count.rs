@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use futures_util::{TryStreamExt, join};
 
+use super::condition;
 use super::read::{Parameter, PostgresReader, ReadError, numbered};
 use super::session::Session;
 use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
+use crate::query;
+use crate::record::Column;
 use crate::store::Search;
-use crate::view::query::{self, Column, postgres};
 
 /// Whether the server can count what a search finds.
 pub fn can_count(search: &Search) -> bool {
-    postgres::exact_condition(&search.query).is_some()
+    condition::exact_condition(&search.query).is_some()
 }
 
 impl PostgresReader {
@@ -57,9 +59,9 @@ pub(super) fn statement(
     times: query::Range,
     node: &str,
 ) -> (String, Vec<Parameter>) {
-    let condition = postgres::condition(&search.query);
+    let condition = condition::condition(&search.query);
     let searched = query::Range { first: search.time_min, last: search.time_max };
-    let times = postgres::time_condition(times.intersection(searched));
+    let times = condition::time_condition(times.intersection(searched));
     let name = column.name();
     let value = match column {
         Column::SeverityNumber | Column::Line | Column::ProcessId => format!("nullif({name}, 0)::text"),

@@ -22,6 +22,7 @@
 //! `timestamptz` counts microseconds. What is left of a record's nanoseconds stands in `time_ns`, which is NULL for most.
 
 mod channel;
+pub mod condition;
 pub mod count;
 mod days;
 mod delete;

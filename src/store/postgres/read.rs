@@ -13,16 +13,18 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Row};
 
+use super::condition;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::rows::EPOCH_MICROSECONDS;
 use super::session::Session;
 use super::socket::Activity;
 use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
-use crate::record::{Origin, RecordId, RecordRef};
+use crate::query;
+use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};
 use crate::store::claim::position_of;
-use crate::store::{Fields, Search, StoreError};
-use crate::view::query::{self, Column, postgres, sql::Value};
+use crate::store::sql::{Value, select_list};
+use crate::store::{Search, StoreError};
 
 /// A database, and the node whose records are read from it.
 #[derive(Clone, Debug)]
@@ -53,25 +55,25 @@ const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = '
      SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
      SET jit = off; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
 
-const COLUMNS: [(&str, Fields, &str); 18] = [
-    ("id", Fields::NONE, ""),
-    ("time", Fields::NONE, ""),
-    ("time_ns", Fields::NONE, ""),
-    ("severity_number", Fields::NONE, ""),
-    ("severity", Fields::of_column(Column::Severity), "NULL::text"),
-    ("service", Fields::of_column(Column::Service), "NULL::text"),
-    ("logger", Fields::of_column(Column::Logger), "NULL::text"),
-    ("host", Fields::of_column(Column::Host), "NULL::text"),
-    ("file", Fields::of_column(Column::File), "NULL::text"),
-    ("line", Fields::of_column(Column::Line), "NULL::bigint"),
-    ("function", Fields::of_column(Column::Function), "NULL::text"),
-    ("process_id", Fields::of_column(Column::ProcessId), "NULL::bigint"),
-    ("thread", Fields::of_column(Column::Thread), "NULL::text"),
-    ("message", Fields::of_column(Column::Message), "NULL::text"),
-    ("trace_id", Fields::of_column(Column::TraceId), "NULL::text"),
-    ("span_id", Fields::of_column(Column::SpanId), "NULL::text"),
-    ("event_name", Fields::of_column(Column::EventName), "NULL::text"),
-    ("attributes", Fields::ATTRIBUTES, "NULL::jsonb"),
+const COLUMNS: [(&str, ColumnSet, &str); 18] = [
+    ("id", ColumnSet::NONE, ""),
+    ("time", ColumnSet::NONE, ""),
+    ("time_ns", ColumnSet::NONE, ""),
+    ("severity_number", ColumnSet::NONE, ""),
+    ("severity", ColumnSet::of_column(Column::Severity), "NULL::text"),
+    ("service", ColumnSet::of_column(Column::Service), "NULL::text"),
+    ("logger", ColumnSet::of_column(Column::Logger), "NULL::text"),
+    ("host", ColumnSet::of_column(Column::Host), "NULL::text"),
+    ("file", ColumnSet::of_column(Column::File), "NULL::text"),
+    ("line", ColumnSet::of_column(Column::Line), "NULL::bigint"),
+    ("function", ColumnSet::of_column(Column::Function), "NULL::text"),
+    ("process_id", ColumnSet::of_column(Column::ProcessId), "NULL::bigint"),
+    ("thread", ColumnSet::of_column(Column::Thread), "NULL::text"),
+    ("message", ColumnSet::of_column(Column::Message), "NULL::text"),
+    ("trace_id", ColumnSet::of_column(Column::TraceId), "NULL::text"),
+    ("span_id", ColumnSet::of_column(Column::SpanId), "NULL::text"),
+    ("event_name", ColumnSet::of_column(Column::EventName), "NULL::text"),
+    ("attributes", ColumnSet::ATTRIBUTES, "NULL::jsonb"),
 ];
 
 impl PostgresDatabase {
@@ -246,9 +248,9 @@ pub(super) fn statement(
     records_max: usize,
 ) -> (String, Vec<Parameter>) {
     // The query has its last word here.
-    let columns = search.fields.and(search.query.fields()).select(&COLUMNS);
-    let condition = postgres::condition(&search.query);
-    let times = postgres::time_condition(query::Range { first: search.time_min, last: search.time_max });
+    let columns = select_list(search.fields.and(search.query.fields()), &COLUMNS);
+    let condition = condition::condition(&search.query);
+    let times = condition::time_condition(query::Range { first: search.time_min, last: search.time_max });
     let order = if search.descending { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT {columns} FROM logs WHERE node = ? AND id >= ? AND id < ? AND {} AND {} ORDER BY id {order} LIMIT {records_max}",

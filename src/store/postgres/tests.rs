@@ -8,10 +8,12 @@ use super::days::day_of;
 use super::read::Parameter;
 use super::server::{Database, Server};
 use super::*;
+use crate::query::{self, Query};
+use crate::record::Column;
+use crate::record::ColumnSet;
 use crate::record::{Batch, Origin, RecordRef, time};
+use crate::store::Search;
 use crate::store::contract::{self, Subject, chunk};
-use crate::store::{Fields, Search};
-use crate::view::query::{self, Column, Query};
 
 impl Subject for Database {
     type Store = PostgresStore;
@@ -1449,7 +1451,7 @@ fn plan(statement: (String, Vec<Parameter>)) -> String {
 
 fn search(query: &str) -> Search {
     let (query, ids) = (Query::parse(query, 0).unwrap(), 0..40_000);
-    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: Fields::ALL }
+    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: ColumnSet::ALL }
 }
 
 fn plan_of_search(query: &str) -> String {

@@ -19,8 +19,8 @@ use crate::limits::{
     SQLITE_BLOCK_ROWS, SQLITE_FILTER_LINES_FIRST, SQLITE_FILTER_LINES_MAX, SQLITE_FILTER_LOAD,
     SQLITE_FILTER_TOKENS_KEPT,
 };
+use crate::query::tokens::{Requirement, Token};
 use crate::record::RecordId;
-use crate::view::query::tokens::{Requirement, Token};
 
 /// Blocks in a group: as many as a word of the machine has bits.
 const GROUP_BLOCKS: u64 = u64::BITS as u64;

@@ -7,9 +7,10 @@ use rusqlite::params_from_iter;
 use super::counts::{self, Count};
 use super::read::SqliteReader;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_COUNTS_ROWS};
+use crate::query::Query;
+use crate::record::Column;
 use crate::record::{Origin, RecordId, RecordRef};
 use crate::store::Search;
-use crate::view::query::{Column, Query};
 
 /// So many matches with the same severity and service, and with times in the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use super::counts::{self, Counts};
 use super::filter::{self, Filter};
 use super::read;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
+use crate::query::tokens::{self, Names, Token};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
 use crate::store::Written;
-use crate::view::query::tokens::{self, Names, Token};
 
 /// The filters and counts of blocks whose rows are being written.
 #[derive(Debug)]

@@ -8,11 +8,13 @@
 
 pub mod backup;
 mod blocks;
+pub mod condition;
 pub(crate) mod confine;
 mod counts;
 mod delete;
 mod extent;
 mod filter;
+pub mod functions;
 pub mod histogram;
 mod index;
 mod insert;

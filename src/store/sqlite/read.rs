@@ -9,12 +9,12 @@ use std::time::Instant;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::filter::Sieve;
-use super::schema;
+use super::{condition, functions, schema};
 use crate::limits::{DELETE_NAMES_IDS, SQLITE_FILTER_LOOKUPS_MAX};
-use crate::record::{Origin, RecordId, RecordRef};
-use crate::store::{Fields, Search};
-use crate::view::query::tokens::{self, Requirement};
-use crate::view::query::{Column, sqlite};
+use crate::query::tokens::{self, Requirement};
+use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};
+use crate::store::Search;
+use crate::store::sql::select_list;
 
 /// A connection that can only read.
 pub struct SqliteReader {
@@ -22,24 +22,24 @@ pub struct SqliteReader {
     pub(super) has_index: bool,
 }
 
-const COLUMNS: [(&str, Fields, &str); 17] = [
-    ("r.id", Fields::NONE, "NULL"),
-    ("r.timestamp", Fields::NONE, "NULL"),
-    ("r.severity_number", Fields::NONE, "NULL"),
-    ("o.severity_text", Fields::of_column(Column::Severity), "NULL"),
-    ("o.service", Fields::of_column(Column::Service), "NULL"),
-    ("o.logger", Fields::of_column(Column::Logger), "NULL"),
-    ("o.host", Fields::of_column(Column::Host), "NULL"),
-    ("o.file", Fields::of_column(Column::File), "NULL"),
-    ("o.line", Fields::of_column(Column::Line), "NULL"),
-    ("o.function", Fields::of_column(Column::Function), "NULL"),
-    ("o.process_id", Fields::of_column(Column::ProcessId), "NULL"),
-    ("o.thread", Fields::of_column(Column::Thread), "NULL"),
-    ("r.message", Fields::of_column(Column::Message), "NULL"),
-    ("r.trace_id", Fields::of_column(Column::TraceId), "NULL"),
-    ("r.span_id", Fields::of_column(Column::SpanId), "NULL"),
-    ("r.event_name", Fields::of_column(Column::EventName), "NULL"),
-    ("r.attributes", Fields::ATTRIBUTES, "NULL"),
+const COLUMNS: [(&str, ColumnSet, &str); 17] = [
+    ("r.id", ColumnSet::NONE, "NULL"),
+    ("r.timestamp", ColumnSet::NONE, "NULL"),
+    ("r.severity_number", ColumnSet::NONE, "NULL"),
+    ("o.severity_text", ColumnSet::of_column(Column::Severity), "NULL"),
+    ("o.service", ColumnSet::of_column(Column::Service), "NULL"),
+    ("o.logger", ColumnSet::of_column(Column::Logger), "NULL"),
+    ("o.host", ColumnSet::of_column(Column::Host), "NULL"),
+    ("o.file", ColumnSet::of_column(Column::File), "NULL"),
+    ("o.line", ColumnSet::of_column(Column::Line), "NULL"),
+    ("o.function", ColumnSet::of_column(Column::Function), "NULL"),
+    ("o.process_id", ColumnSet::of_column(Column::ProcessId), "NULL"),
+    ("o.thread", ColumnSet::of_column(Column::Thread), "NULL"),
+    ("r.message", ColumnSet::of_column(Column::Message), "NULL"),
+    ("r.trace_id", ColumnSet::of_column(Column::TraceId), "NULL"),
+    ("r.span_id", ColumnSet::of_column(Column::SpanId), "NULL"),
+    ("r.event_name", ColumnSet::of_column(Column::EventName), "NULL"),
+    ("r.attributes", ColumnSet::ATTRIBUTES, "NULL"),
 ];
 
 /// A set of origins whose ids lie in a range: a bit for each id of it, for there may be as many
@@ -97,7 +97,7 @@ impl SqliteReader {
     /// Opens the database.
     pub fn open(path: &Path) -> rusqlite::Result<SqliteReader> {
         let connection = schema::open_read_only(path)?;
-        sqlite::register(&connection)?;
+        functions::register(&connection)?;
         let has_index = schema::has_index(&connection)?;
         Ok(SqliteReader { connection, has_index })
     }
@@ -136,10 +136,10 @@ impl SqliteReader {
         mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
     ) -> rusqlite::Result<Range<RecordId>> {
         let Some(ids) = self.next_ids(search, rows)? else { return Ok(0..0) };
-        let condition = sqlite::condition(&search.query);
+        let condition = condition::condition(&search.query);
         let order = if search.descending { "DESC" } else { "ASC" };
         // A left join costs nothing where no column of it is asked for.
-        let columns = search.fields.select(&COLUMNS);
+        let columns = select_list(search.fields, &COLUMNS);
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT {columns} FROM record r LEFT JOIN origin o ON o.id = r.origin_id
              WHERE r.id >= ? AND r.id < ? AND r.timestamp BETWEEN ? AND ? AND {} ORDER BY r.id {order}",
@@ -262,7 +262,7 @@ impl SqliteReader {
     /// A connection for statements that readers write themselves, which run within the bounds of `confine.rs`.
     pub fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
         let connection = schema::open_confined(path)?;
-        sqlite::register(&connection)?;
+        functions::register(&connection)?;
         Ok(connection)
     }
 }
@@ -276,7 +276,7 @@ pub(super) fn each_from(
 ) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached(&format!(
         "SELECT {}, o.key FROM record r JOIN origin o ON o.id = r.origin_id WHERE r.id >= ? ORDER BY r.id",
-        Fields::ALL.select(&COLUMNS)
+        select_list(ColumnSet::ALL, &COLUMNS)
     ))?;
     let mut rows = select.query([first as i64])?;
     while let Some(row) = rows.next()? {

@@ -243,12 +243,12 @@ fn text_that_is_no_utf8_keeps_no_other_record_away() {
     let reader = read::SqliteReader::open(&subject.path()).unwrap();
     let mut messages = Vec::new();
     let search = crate::store::Search {
-        query: crate::view::query::Query::parse("", 0).unwrap(),
+        query: crate::query::Query::parse("", 0).unwrap(),
         ids: 9000..9002,
         time_min: i64::MIN,
         time_max: i64::MAX,
         descending: false,
-        fields: crate::store::Fields::ALL,
+        fields: crate::record::ColumnSet::ALL,
     };
     let slice = reader.slice(&search, 10, |_, record| {
         messages.push(record.message.to_owned());
@@ -966,9 +966,9 @@ fn retention_by_size_leaves_the_block_that_is_growing() {
 
 /// What a search for a word finds, and how many blocks it looks into.
 fn search_of(word: &str) -> crate::store::Search {
-    let query = crate::view::query::Query::parse(word, 0).unwrap();
+    let query = crate::query::Query::parse(word, 0).unwrap();
     let (time_min, time_max) = (i64::MIN, i64::MAX);
-    let (ids, fields) = (0..i64::MAX as u64, crate::store::Fields::NONE);
+    let (ids, fields) = (0..i64::MAX as u64, crate::record::ColumnSet::NONE);
     crate::store::Search { query, ids, time_min, time_max, descending: false, fields }
 }
 
@@ -1320,9 +1320,9 @@ fn the_write_ahead_log_stays_small_however_much_is_deleted() {
 
 /// What a histogram counts, by service, and how many records there are.
 fn counted(subject: &SqliteSubject) -> (std::collections::BTreeMap<String, u64>, u64) {
-    let query = crate::view::query::Query::parse("", 0).unwrap();
+    let query = crate::query::Query::parse("", 0).unwrap();
     let (ids, fields) =
-        (0..i64::MAX as u64, crate::store::Fields::of_column(crate::view::query::Column::Service));
+        (0..i64::MAX as u64, crate::record::ColumnSet::of_column(crate::record::Column::Service));
     let (time_min, time_max) = (i64::MIN, i64::MAX);
     let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
     let reader = read::SqliteReader::open(&subject.path()).unwrap();

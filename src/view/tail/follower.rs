@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::mailbox::{Mailbox, write_position};
 use super::{Shared, lock};
 use crate::limits::{TAIL_GATHER_MILLISECONDS, TAIL_LAST_BYTES_MAX, TAIL_PIECE_BYTES, TAIL_READ_BYTES};
+use crate::query::Query;
 use crate::record::{RecordId, RecordRef, json};
 use crate::spool::{Chunk, Place, Span};
-use crate::view::query::Query;
 
 const GATHER: Duration = Duration::from_millis(TAIL_GATHER_MILLISECONDS);
 

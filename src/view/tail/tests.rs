@@ -7,9 +7,9 @@ use super::*;
 use crate::blocking::Threads;
 use crate::disk::Folder;
 use crate::limits::{TAIL_BUFFER_BYTES, TAIL_LAST_BYTES_MAX};
+use crate::query::Query;
 use crate::record::{Batch, RecordRef};
 use crate::spool::{AppendError, Reader, SpoolSizes, Witness};
-use crate::view::query::Query;
 
 struct Nobody;
 

@@ -4,13 +4,9 @@
 //! [`Query::matches`] has the last word on those that it gives. So PostgreSQL needs no functions of ours for words and attributes, and
 //! its answers are those of every other store. What it can say exactly may be negated; where it cannot, a negation holds for all rows.
 
-use super::Query;
-use super::ast::{Expression, Term, Test};
-use super::attribute;
-use super::field::{Column, Field};
-use super::range::Range;
-use super::sql::{Condition, Connective, Value};
-use super::words::Pattern;
+use crate::query::{Expression, Field, Pattern, Query, Range, Term, Test, attribute};
+use crate::record::Column;
+use crate::store::sql::{Condition, Connective, Value};
 
 /// What holds for all records of a query, for a statement whose `FROM` is `logs`.
 pub fn condition(query: &Query) -> Condition {

@@ -3,6 +3,8 @@
 //! This is all that the dialects share: each walks the tree itself, since what is fast differs from database to
 //! database. Constant text comes from the program alone; whatever a query says is a parameter.
 
+use crate::record::ColumnSet;
+
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -25,22 +27,22 @@ pub struct Condition {
 
 impl Condition {
     /// A condition of constant text.
-    pub(super) fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
+    pub(in crate::store) fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
         Condition { sql: sql.into(), parameters }
     }
 
     /// Always true.
-    pub(super) fn always() -> Condition {
+    pub(in crate::store) fn always() -> Condition {
         Condition::new("TRUE", Vec::new())
     }
 
     /// Never true.
-    pub(super) fn never() -> Condition {
+    pub(in crate::store) fn never() -> Condition {
         Condition::new("FALSE", Vec::new())
     }
 
     /// All of some conditions; any of them where `connective` is `OR`.
-    pub(super) fn joined(conditions: Vec<Condition>, connective: Connective) -> Condition {
+    pub(in crate::store) fn joined(conditions: Vec<Condition>, connective: Connective) -> Condition {
         let mut conditions = conditions.into_iter();
         let Some(first) = conditions.next() else {
             return if connective == Connective::And { Condition::always() } else { Condition::never() };
@@ -57,16 +59,26 @@ impl Condition {
     }
 
     /// True where this one is not, be it false or NULL.
-    pub(super) fn negated(self) -> Condition {
+    pub(in crate::store) fn negated(self) -> Condition {
         Condition::new(format!("(({}) IS NOT TRUE)", self.sql), self.parameters)
     }
 }
 
 /// What stands between joined conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connective {
+pub(in crate::store) enum Connective {
     /// All must hold.
     And,
     /// One must hold.
     Or,
+}
+
+/// Returns the list of columns that a statement selects: each column's expression, or a substitute
+/// for it where the column is not wanted.
+pub(super) fn select_list(wanted: ColumnSet, columns: &[(&str, ColumnSet, &'static str)]) -> String {
+    let selected = |(name, column, none): &(&str, ColumnSet, &'static str)| match wanted.has(*column) {
+        true => (*name).to_owned(),
+        false => (*none).to_owned(),
+    };
+    columns.iter().map(selected).collect::<Vec<_>>().join(", ")
 }

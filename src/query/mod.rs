@@ -48,23 +48,20 @@
 //!   one, with numbers and with strings that read as one, and nothing else; when `v` is none it orders texts by bytes.
 //!   A number is one of JSON's, compared as `i64` where both fit, else as `f64`.
 //!
-//! Each dialect is one module that turns the tree into a [`sql::Condition`]: [`sqlite`] and [`postgres`].
-//! [`Query::matches`] asks a record itself. [`Field::value`] shows what a field
-//! is. Nothing here does I/O, and no text of a query ever becomes text of SQL.
+//! Each store translates the tree into a condition of its database. [`Query::matches`] evaluates a
+//! query on a record. [`Field::value`] returns the value of a field. Nothing here does I/O or knows a
+//! database.
 //!
 //! [`severity::range_of_text`]: crate::record::severity::range_of_text
 
 mod ast;
-mod attribute;
+pub(crate) mod attribute;
 mod error;
 mod evaluate;
 mod field;
 mod lexer;
 mod parser;
-pub mod postgres;
 mod range;
-pub mod sql;
-pub mod sqlite;
 mod term;
 pub mod time;
 pub mod tokens;
@@ -72,19 +69,19 @@ mod value;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
 pub use ast::{Expression, Order, Term, Test};
 pub use error::{Problem, QueryError};
-pub use field::{Column, Field};
+pub use field::Field;
 pub use range::Range;
 pub use value::{Kind, Value, attributes};
+pub(crate) use words::EncodedPattern;
 pub use words::Pattern;
 
-use crate::record::{RecordId, RecordRef};
-use crate::store::Fields;
+use crate::record::{Column, ColumnSet, RecordId, RecordRef};
 
 /// A parsed query.
 ///
@@ -122,7 +119,7 @@ impl Query {
     }
 
     /// All that [`Query::matches`] looks at.
-    pub fn fields(&self) -> Fields {
+    pub fn fields(&self) -> ColumnSet {
         fields(&self.expression)
     }
 
@@ -172,13 +169,13 @@ impl Query {
     }
 }
 
-fn fields(expression: &Expression) -> Fields {
+fn fields(expression: &Expression) -> ColumnSet {
     match expression {
         Expression::All(inner) | Expression::Any(inner) => {
-            inner.iter().map(fields).fold(Fields::NONE, Fields::and)
+            inner.iter().map(fields).fold(ColumnSet::NONE, ColumnSet::and)
         }
         Expression::Not(inner) => fields(inner),
-        Expression::Term(term) => Fields::of(&term.field),
+        Expression::Term(term) => term.field.column_set(),
     }
 }
 

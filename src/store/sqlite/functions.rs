@@ -4,9 +4,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error};
 
-use crate::view::query::ast::Order;
-use crate::view::query::attribute::{self, Comparison};
-use crate::view::query::words::Encoded;
+use crate::query::attribute::{self, Comparison};
+use crate::query::{EncodedPattern, Order};
 
 /// Adds the functions that conditions call. Each gives 0 or 1, and 0 for NULL.
 ///
@@ -61,9 +60,9 @@ fn attribute_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
     Ok(attribute::matches(attributes, name, comparison))
 }
 
-fn pattern<'a>(context: &'a Context<'_>, index: usize) -> rusqlite::Result<Encoded<'a>> {
+fn pattern<'a>(context: &'a Context<'_>, index: usize) -> rusqlite::Result<EncodedPattern<'a>> {
     bytes(context, index)
-        .and_then(Encoded::new)
+        .and_then(EncodedPattern::new)
         .ok_or_else(|| error("a pattern stands between two characters, each `|` or `*`"))
 }
 

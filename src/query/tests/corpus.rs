@@ -1,15 +1,12 @@
-//! Some forty records with all that can go wrong in them, and a database that holds them.
-
-use rusqlite::{Connection, params};
+//! Some forty records with all that can go wrong in them.
 
 use super::NOW;
 use crate::record::{Origin, RecordRef};
-use crate::view::query::sqlite;
 
 const MINUTE: i64 = 60_000_000_000;
 
 /// The records, whose ids are their places counted from 1.
-pub(super) fn records() -> Vec<RecordRef<'static>> {
+pub(crate) fn records() -> Vec<RecordRef<'static>> {
     let mut records = Vec::new();
     records.extend(MESSAGES.iter().map(|message| RecordRef { message, ..RecordRef::default() }));
     records.extend(ATTRIBUTES.iter().map(|attributes| RecordRef { attributes, ..RecordRef::default() }));
@@ -88,7 +85,7 @@ const NOWHERE: Origin<'static> = Origin {
     thread: "",
 };
 
-const ORIGINS: [Origin<'static>; 6] = [
+pub(crate) const ORIGINS: [Origin<'static>; 6] = [
     NOWHERE,
     Origin { service: "billing", logger: "app.views", severity_text: "WARNING", line: 17, ..NOWHERE },
     Origin { service: "Billing", host: "web-1", severity_text: "Audit", process_id: 4321, ..NOWHERE },
@@ -96,75 +93,3 @@ const ORIGINS: [Origin<'static>; 6] = [
     Origin { logger: "app", file: "/srv/app/views.py", line: 170, thread: "MainThread", ..NOWHERE },
     Origin { service: "b*", logger: "health", severity_text: "\u{c4}udit", ..NOWHERE },
 ];
-
-/// The records in the tables of the SQLite store, and the functions of queries.
-pub(super) fn database() -> Connection {
-    let connection = empty_database();
-    for (index, origin) in ORIGINS.iter().enumerate() {
-        insert_origin(&connection, index as i64 + 1, origin);
-    }
-    for (index, record) in records().iter().enumerate() {
-        insert_record(&connection, index as i64 + 1, (index % ORIGINS.len()) as i64 + 1, record);
-    }
-    connection
-}
-
-/// The same for any records.
-pub(super) fn database_of(records: &[RecordRef<'_>]) -> Connection {
-    let connection = empty_database();
-    for (id, record) in (1..).zip(records) {
-        insert_origin(&connection, id, &record.origin);
-        insert_record(&connection, id, id, record);
-    }
-    connection
-}
-
-fn empty_database() -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
-    sqlite::register(&connection).unwrap();
-    connection.execute_batch(SCHEMA).unwrap();
-    connection
-}
-
-const SCHEMA: &str = "
-    CREATE TABLE origin (id INTEGER PRIMARY KEY, severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT,
-                         line INTEGER, function TEXT, process_id INTEGER, thread TEXT);
-    CREATE TABLE record (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, severity_number INTEGER NOT NULL,
-                         origin_id INTEGER NOT NULL, message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT,
-                         attributes TEXT);";
-
-fn insert_origin(connection: &Connection, id: i64, origin: &Origin<'_>) {
-    let number = |number: u32| (number != 0).then_some(number);
-    let row = params![
-        id,
-        text(origin.severity_text),
-        text(origin.service),
-        text(origin.logger),
-        text(origin.host),
-        text(origin.file),
-        number(origin.line),
-        text(origin.function),
-        number(origin.process_id),
-        text(origin.thread),
-    ];
-    connection.execute("INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row).unwrap();
-}
-
-fn insert_record(connection: &Connection, id: i64, origin_id: i64, record: &RecordRef<'_>) {
-    let row = params![
-        id,
-        record.timestamp,
-        record.severity_number,
-        origin_id,
-        text(record.message),
-        text(record.trace_id),
-        text(record.span_id),
-        text(record.event_name),
-        text(record.attributes),
-    ];
-    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).unwrap();
-}
-
-fn text(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}

@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::agreement::{TERMS, queries, values};
 use super::corpus::records;
+use super::generators::{TERMS, queries, values};
 use super::{NOW, oracle};
+use crate::query::tokens::{self, Names, Requirement, Token};
+use crate::query::{Pattern, Query};
 use crate::record::RecordRef;
-use crate::view::query::tokens::{self, Names, Requirement, Token};
-use crate::view::query::{Pattern, Query};
 
 fn tokens_of(record: &RecordRef<'_>) -> Vec<Token> {
     let mut found = Vec::new();

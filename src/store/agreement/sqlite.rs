@@ -4,17 +4,19 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::{Connection, params_from_iter};
 
-use super::corpus::{database, database_of, records};
-use super::{NOW, oracle};
+use super::tables::{database, database_of};
 use crate::limits::{QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
+use crate::query::attribute::{self, Comparison};
+use crate::query::tests::corpus::records;
+use crate::query::tests::generators::{TERMS, queries, quoted, values};
+use crate::query::tests::{NOW, oracle};
+use crate::query::{EncodedPattern, Pattern, Query};
 use crate::record::{Origin, RecordRef};
-use crate::view::query::attribute::{self, Comparison};
-use crate::view::query::sql::{Condition, Value};
-use crate::view::query::words::Encoded;
-use crate::view::query::{Pattern, Query, sqlite};
+use crate::store::sql::{Condition, Value};
+use crate::store::sqlite::condition;
 
 fn stored(connection: &Connection, query: &Query) -> Vec<u64> {
-    let Condition { sql, parameters } = sqlite::condition(query);
+    let Condition { sql, parameters } = condition::condition(query);
     let nulls = format!("SELECT count(*) FROM record AS r WHERE ({sql}) IS NULL");
     let count: i64 = connection.query_row(&nulls, params_from_iter(&parameters), |row| row.get(0)).unwrap();
     assert_eq!(count, 0, "NULL for {query}: {sql}");
@@ -25,18 +27,13 @@ fn stored(connection: &Connection, query: &Query) -> Vec<u64> {
 }
 
 fn expected(query: &Query) -> Vec<u64> {
-    expected_of(query, &records())
-}
-
-pub(super) fn expected_of(query: &Query, records: &[RecordRef<'_>]) -> Vec<u64> {
-    let ids = 1..=records.len() as u64;
-    ids.filter(|id| oracle::matches(query.expression(), *id, &records[*id as usize - 1])).collect()
+    oracle::expected(query, &records())
 }
 
 fn check(connection: &Connection, query: &str) {
     let parsed = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{}\n{error}", error.render(query)));
     let expected = expected(&parsed);
-    let sql = sqlite::condition(&parsed);
+    let sql = condition::condition(&parsed);
     assert_eq!(stored(connection, &parsed), expected, "{query}\n{sql:?}");
     let found = |id: &u64| parsed.matches(*id, &records()[*id as usize - 1]);
     assert_eq!(
@@ -133,101 +130,6 @@ fn sqlite_agrees_on_every_kind_of_term() {
     }
 }
 
-/// One or more of every kind; the random queries are made of them.
-pub(super) const TERMS: [&str; 78] = [
-    "*",
-    "refused",
-    "connect*",
-    "*nection*",
-    "*s",
-    "x",
-    "\"connection refused\"",
-    "10.0.0.1",
-    "user-42",
-    "\"4\"",
-    "-42",
-    "\u{fc}ber",
-    "\u{dc}ber",
-    "*ber",
-    "\u{672c}*",
-    "message:*",
-    "message:fail",
-    "\"a*b\"",
-    "\"C:\\\\temp\"",
-    "\"'\"",
-    "\"()\"",
-    "aaab",
-    "\"\n\"",
-    "inside",
-    "\"_\"",
-    "y=1*",
-    "id:3",
-    "id>20",
-    "id<=2",
-    "id>=99999999999999999999",
-    "id:*",
-    "time>=2h",
-    "time<1h",
-    "time:2026-11-21",
-    "time>now",
-    "level:warn",
-    "level>=error",
-    "level<info",
-    "level:14",
-    "level:audit",
-    "level:\"\u{e4}UDIT\"",
-    "level:*",
-    "severity_number:*",
-    "severity_number<9",
-    "service:billing",
-    "service:bill*",
-    "service:*ing",
-    "service:*illin*",
-    "service:\"b*\"",
-    "service>=billing",
-    "service<b",
-    "service:*",
-    "logger:(app OR health)",
-    "host:web-1",
-    "file:*views.py",
-    "line:17",
-    "line>17",
-    "line<=17",
-    "pid:4321",
-    "pid:*",
-    "function=\"<module>\"",
-    "thread!=MainThread",
-    "trace_id:17",
-    "trace_id:*",
-    "trace_id>17",
-    "span_id:\u{fc}",
-    "event_name:payment*",
-    "k:17",
-    "k:abc",
-    "k:*",
-    "k:*b*",
-    "k>1",
-    "k<=abc",
-    "user_id>=1000",
-    "http.status:404",
-    "http.status>=500",
-    "caf\u{e9}:\u{fc}",
-    "attributes.level:high",
-];
-
-/// Queries that combine the terms in every way of the language.
-pub(super) fn queries() -> impl Strategy<Value = String> {
-    let term = prop::sample::select(&TERMS[..]).prop_map(String::from);
-    term.prop_recursive(4, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| format!("({})", terms.join(" "))),
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| format!("({})", terms.join(" OR "))),
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|terms| terms.join(" ")),
-            inner.prop_map(|term| format!("-{term}")),
-        ]
-    })
-}
-
 #[test]
 fn sqlite_agrees_on_random_queries() {
     let connection = database();
@@ -239,18 +141,6 @@ fn sqlite_agrees_on_random_queries() {
         Ok(())
     });
     result.unwrap();
-}
-
-/// An attribute compared with anything.
-pub(super) fn values() -> impl Strategy<Value = String> {
-    let operators = prop::sample::select(&[":", "!=", "<", "<=", ">", ">="][..]);
-    let values = prop_oneof![
-        "-?[0-9]{1,3}(\\.[0-9]{1,2})?(e[0-9])?".boxed(),
-        any::<f64>().prop_map(|number| number.to_string()).boxed(),
-        "[ab1]{0,3}".boxed(),
-        "\\PC{0,5}".boxed(),
-    ];
-    (operators, values).prop_map(|(operator, value)| format!("k{operator}{}", quoted(&value)))
 }
 
 #[test]
@@ -346,21 +236,17 @@ fn records_themselves_and_sqlite_agree_on_random_records() {
     result.unwrap();
 }
 
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 #[test]
 fn a_query_is_never_sql() {
     let connection = database();
-    let plain = sqlite::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap());
+    let plain = condition::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap());
     for text in
         ["' OR 1=1 --", "'; DROP TABLE record; --", "\" $.k", "\\", "?", "?1", ":a", "$\"][", "\0", "%_"]
     {
         let quoted = quoted(text);
         let query =
             Query::parse(&format!("{quoted}:{quoted} service:{quoted} trace_id:{quoted}"), NOW).unwrap();
-        let condition = sqlite::condition(&query);
+        let condition = condition::condition(&query);
         assert_eq!(condition.sql, plain.sql, "{text}");
         assert_eq!(
             condition.parameters.iter().filter(|value| **value == Value::Text(text.into())).count(),
@@ -374,7 +260,7 @@ fn a_query_is_never_sql() {
 
 #[test]
 fn conditions_join_what_they_can() {
-    let sql = |query| sqlite::condition(&Query::parse(query, NOW).unwrap()).sql;
+    let sql = |query| condition::condition(&Query::parse(query, NOW).unwrap()).sql;
     assert_eq!(sql(""), "TRUE");
     assert_eq!(sql("id>9 id<=5"), "(r.id >= ? AND r.id BETWEEN ? AND ?)");
     assert_eq!(sql("a b \"c d\""), "matches_words(r.message, ?, ?, ?)");
@@ -438,7 +324,7 @@ proptest! {
     ) {
         let pattern = Pattern { text: word, open_start, open_end };
         let encoded = pattern.encoded();
-        let found = Encoded::new(encoded.as_bytes()).unwrap().is_in(text.as_bytes());
+        let found = EncodedPattern::new(encoded.as_bytes()).unwrap().is_in(text.as_bytes());
         prop_assert_eq!(found, oracle::holds_words(&text, &pattern));
     }
 
@@ -448,7 +334,7 @@ proptest! {
         pattern in proptest::collection::vec(any::<u8>(), 2..6),
         json in "[{}\\[\\]\",:\\\\a1 \u{fc}]{0,30}",
     ) {
-        Encoded::new(&pattern).unwrap().is_in(&text);
+        EncodedPattern::new(&pattern).unwrap().is_in(&text);
         attribute::matches(&format!("{{{json}"), "a", Comparison::Present);
     }
 }

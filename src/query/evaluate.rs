@@ -3,9 +3,9 @@
 
 use super::ast::{Expression, Term, Test};
 use super::attribute::{self, Comparison};
-use super::field::{Column, Field};
-use super::words::Encoded;
-use crate::record::{RecordId, RecordRef};
+use super::field::Field;
+use super::words::EncodedPattern;
+use crate::record::{Column, ColumnValue, RecordId, RecordRef};
 
 /// Whether the record fulfils the expression. It recurses as deep as the parser lets parentheses nest.
 pub(super) fn holds(expression: &Expression, id: RecordId, record: &RecordRef<'_>) -> bool {
@@ -22,39 +22,13 @@ fn term_holds(Term { field, test }: &Term, id: RecordId, record: &RecordRef<'_>)
         Field::Column(column) => *column,
         Field::Attribute(name) => return attribute_holds(name, test, record.attributes),
     };
-    match value(column, id, record) {
-        Value::Number(number) => number_holds(column, number, test),
-        Value::Text("") => column == Column::Severity && *test == Test::Present && record.severity_number > 0,
-        Value::Text(text) if column == Column::Severity => severity_holds(text, test),
-        Value::Text(text) => text_holds(text, test),
-    }
-}
-
-enum Value<'a> {
-    Number(i64),
-    /// Empty where it is not given.
-    Text(&'a str),
-}
-
-fn value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> Value<'a> {
-    let origin = &record.origin;
-    match column {
-        Column::Id => Value::Number(i64::try_from(id).unwrap_or(i64::MAX)),
-        Column::Time => Value::Number(record.timestamp),
-        Column::SeverityNumber => Value::Number(record.severity_number.into()),
-        Column::Line => Value::Number(origin.line.into()),
-        Column::ProcessId => Value::Number(origin.process_id.into()),
-        Column::Severity => Value::Text(origin.severity_text),
-        Column::Service => Value::Text(origin.service),
-        Column::Logger => Value::Text(origin.logger),
-        Column::Host => Value::Text(origin.host),
-        Column::Message => Value::Text(record.message),
-        Column::TraceId => Value::Text(record.trace_id),
-        Column::SpanId => Value::Text(record.span_id),
-        Column::EventName => Value::Text(record.event_name),
-        Column::File => Value::Text(origin.file),
-        Column::Function => Value::Text(origin.function),
-        Column::Thread => Value::Text(origin.thread),
+    match column.get(id, record) {
+        ColumnValue::Number(number) => number_holds(column, number, test),
+        ColumnValue::Text("") => {
+            column == Column::Severity && *test == Test::Present && record.severity_number > 0
+        }
+        ColumnValue::Text(text) if column == Column::Severity => severity_holds(text, test),
+        ColumnValue::Text(text) => text_holds(text, test),
     }
 }
 
@@ -80,8 +54,8 @@ fn text_holds(text: &str, test: &Test) -> bool {
         Test::Range(_) => false,
         Test::Equal(other) => text == other,
         Test::Order(order, other) => order.holds(text.cmp(other)),
-        Test::Fits(pattern) => Encoded::from(pattern).fits(text.as_bytes()),
-        Test::Words(pattern) => Encoded::from(pattern).is_in(text.as_bytes()),
+        Test::Fits(pattern) => EncodedPattern::from(pattern).fits(text.as_bytes()),
+        Test::Words(pattern) => EncodedPattern::from(pattern).is_in(text.as_bytes()),
     }
 }
 
@@ -90,7 +64,7 @@ fn attribute_holds(name: &str, test: &Test, attributes: &str) -> bool {
         Test::Present => Comparison::Present,
         Test::Equal(text) => Comparison::Equal(text),
         Test::Order(order, text) => Comparison::Order(*order, text),
-        Test::Fits(pattern) | Test::Words(pattern) => Comparison::Fits(Encoded::from(pattern)),
+        Test::Fits(pattern) | Test::Words(pattern) => Comparison::Fits(EncodedPattern::from(pattern)),
         Test::Range(_) => return false,
     };
     attribute::matches(attributes, name, comparison)

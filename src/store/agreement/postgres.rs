@@ -6,17 +6,20 @@ use std::time::Duration;
 use proptest::test_runner::TestRunner;
 use tokio::runtime::{Builder, Runtime};
 
-use super::agreement::{TERMS, expected_of, queries, values};
-use super::corpus::records;
-use super::*;
+use crate::query::tests::corpus::records;
+use crate::query::tests::generators::{TERMS, queries, values};
+use crate::query::tests::{NOW, oracle};
+use crate::query::{Query, Range};
 use crate::record::time::SECOND;
-use crate::record::{Batch, RecordId};
+use crate::record::{Batch, Column, ColumnSet, RecordId, RecordRef};
 use crate::spool::Chunk;
+use crate::store::postgres::condition;
 use crate::store::postgres::count::can_count;
 use crate::store::postgres::read::PostgresReader;
 use crate::store::postgres::server::Server;
 use crate::store::postgres::{PostgresStore, PostgresUrl};
-use crate::store::{Fields, Retention, Search, Store};
+use crate::store::sql;
+use crate::store::{Retention, Search, Store};
 
 /// A reader of the records, in a database of its own.
 struct Postgres {
@@ -78,7 +81,7 @@ impl Postgres {
 
     fn check(&mut self, query: &str) {
         let query = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{query}: {error}"));
-        let mut expected = expected_of(&query, &stored());
+        let mut expected = oracle::expected(&query, &stored());
         let ids = (1..).zip(stored()).filter(|(id, record)| query.matches(*id, record)).map(|(id, _)| id);
         assert_eq!(ids.collect::<Vec<RecordId>>(), expected, "{query} without SQL");
         expected.retain(|id| is_stored(*id));
@@ -114,12 +117,12 @@ impl Postgres {
 }
 
 fn condition(query: &Query) -> sql::Condition {
-    crate::view::query::postgres::condition(query)
+    condition::condition(query)
 }
 
 fn everything(query: Query) -> Search {
     let ids = 1..records().len() as u64 + 1;
-    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: false, fields: Fields::ALL }
+    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: false, fields: ColumnSet::ALL }
 }
 
 #[test]

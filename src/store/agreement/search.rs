@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 
-use super::agreement::{TERMS, queries, values};
-use super::corpus::records;
-use super::*;
 use crate::limits::SQLITE_BLOCK_ROWS;
-use crate::record::{Batch, RecordId};
+use crate::query::Query;
+use crate::query::tests::NOW;
+use crate::query::tests::corpus::records;
+use crate::query::tests::generators::{TERMS, queries, values};
+use crate::record::{Batch, ColumnSet, RecordId, RecordRef};
 use crate::spool::Chunk;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::histogram::{Counted, can_count};
 use crate::store::sqlite::read::SqliteReader;
-use crate::store::{Fields, Retention, Search, Store};
+use crate::store::{Retention, Search, Store};
 
 /// More than two groups of blocks, some of which are missing.
 const BLOCKS: u64 = 150;
@@ -87,7 +88,7 @@ fn everything(query: Query) -> Search {
         time_min: i64::MIN,
         time_max: i64::MAX,
         descending: false,
-        fields: Fields::ALL,
+        fields: ColumnSet::ALL,
     }
 }
 

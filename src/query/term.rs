@@ -2,12 +2,12 @@
 
 use super::ast::{Expression, Order, Term, Test};
 use super::error::Problem;
-use super::field::{Column, Field};
+use super::field::Field;
 use super::lexer::Text;
 use super::range::Range;
 use super::time;
 use super::words::Pattern;
-use crate::record::severity;
+use crate::record::{Column, severity};
 
 /// The term that compares `field` with `value`: in an order, or else for being it.
 /// Without a field the message is searched, and a lone `*` is every record.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use crate::query::{Expression, Field, Pattern, Query, Term, Test};
+use crate::record::Column;
 use crate::record::{RecordId, RecordRef};
-use crate::view::query::{Column, Expression, Field, Pattern, Term, Test};
 
 /// Whether a record matches.
-pub(super) fn matches(expression: &Expression, id: RecordId, record: &RecordRef<'_>) -> bool {
+pub(crate) fn matches(expression: &Expression, id: RecordId, record: &RecordRef<'_>) -> bool {
     match expression {
         Expression::All(inner) => inner.iter().all(|inner| matches(inner, id, record)),
         Expression::Any(inner) => inner.iter().any(|inner| matches(inner, id, record)),
@@ -81,7 +82,7 @@ fn fits(text: &str, pattern: &Pattern) -> bool {
 }
 
 /// Tries every place of the text, character by character.
-pub(super) fn holds_words(text: &str, pattern: &Pattern) -> bool {
+pub(crate) fn holds_words(text: &str, pattern: &Pattern) -> bool {
     let (text, pattern_text): (Vec<char>, Vec<char>) =
         (text.chars().collect(), pattern.text.chars().collect());
     let length = pattern_text.len();
@@ -152,4 +153,10 @@ fn compare(one: &str, two: &str) -> Option<Ordering> {
         (one, two) if one.is_i64() && two.is_i64() => Some(one.as_i64()?.cmp(&two.as_i64()?)),
         (one, two) => one.as_f64()?.partial_cmp(&two.as_f64()?),
     }
+}
+
+/// Returns the ids of the matching records, whose ids are their places counted from 1.
+pub(crate) fn expected(query: &Query, records: &[RecordRef<'_>]) -> Vec<u64> {
+    let ids = 1..=records.len() as u64;
+    ids.filter(|id| matches(query.expression(), *id, &records[*id as usize - 1])).collect()
 }

@@ -29,7 +29,7 @@ impl Pattern {
     /// Where the pattern stands in a text, with no word going on at its closed ends; none of an empty pattern.
     pub fn ranges_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
         let length = self.text.len();
-        Encoded::from(self)
+        EncodedPattern::from(self)
             .places(text.as_bytes())
             .into_iter()
             .flatten()
@@ -56,30 +56,30 @@ impl fmt::Display for Pattern {
 
 /// A pattern as [`Pattern::encoded`] gave it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Encoded<'a> {
+pub(crate) struct EncodedPattern<'a> {
     text: &'a [u8],
     open_start: bool,
     open_end: bool,
 }
 
-impl<'a> From<&'a Pattern> for Encoded<'a> {
-    fn from(pattern: &'a Pattern) -> Encoded<'a> {
+impl<'a> From<&'a Pattern> for EncodedPattern<'a> {
+    fn from(pattern: &'a Pattern) -> EncodedPattern<'a> {
         let Pattern { text, open_start, open_end } = pattern;
-        Encoded { text: text.as_bytes(), open_start: *open_start, open_end: *open_end }
+        EncodedPattern { text: text.as_bytes(), open_start: *open_start, open_end: *open_end }
     }
 }
 
-impl<'a> Encoded<'a> {
+impl<'a> EncodedPattern<'a> {
     /// `None` where it has no ends.
-    pub(super) fn new(pattern: &'a [u8]) -> Option<Encoded<'a>> {
+    pub(crate) fn new(pattern: &'a [u8]) -> Option<EncodedPattern<'a>> {
         let [start, text @ .., end] = pattern else {
             return None;
         };
-        Some(Encoded { text, open_start: *start == OPEN, open_end: *end == OPEN })
+        Some(EncodedPattern { text, open_start: *start == OPEN, open_end: *end == OPEN })
     }
 
     /// Whether the whole of a text is the pattern, byte by byte, but for what its open ends let in.
-    pub(super) fn fits(self, text: &[u8]) -> bool {
+    pub(crate) fn fits(self, text: &[u8]) -> bool {
         match (self.open_start, self.open_end) {
             (false, false) => text == self.text,
             (false, true) => text.starts_with(self.text),
@@ -92,7 +92,7 @@ impl<'a> Encoded<'a> {
     ///
     /// The rarest byte of the pattern is searched for at the speed of memory; ends are checked before the rest, so
     /// that a long run of the same letter does not cost its length at each of its places.
-    pub(super) fn is_in(self, text: &[u8]) -> bool {
+    pub(crate) fn is_in(self, text: &[u8]) -> bool {
         self.text.is_empty() || self.places(text).is_some_and(|mut places| places.next().is_some())
     }
 

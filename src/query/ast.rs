@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::field::{Column, Field};
+use super::field::Field;
 use super::range::Range;
 use super::words::Pattern;
-use crate::record::time;
+use crate::record::{Column, time};
 
 /// A condition on a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

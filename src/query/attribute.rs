@@ -10,11 +10,11 @@ use std::cmp::Ordering;
 use memchr::{memchr, memchr2, memmem};
 
 use super::ast::Order;
-use super::words::{self, Encoded};
+use super::words::{self, EncodedPattern};
 
 /// What must be true of an attribute.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Comparison<'a> {
+pub(crate) enum Comparison<'a> {
     /// It is present.
     Present,
     /// It is this text, or a number of the same value.
@@ -22,11 +22,11 @@ pub(super) enum Comparison<'a> {
     /// It stands in this order to the value: by number if that is one, else by text.
     Order(Order, &'a str),
     /// Its text as a whole fits the pattern.
-    Fits(Encoded<'a>),
+    Fits(EncodedPattern<'a>),
 }
 
 /// Whether the attribute of this name compares so; an absent one never does.
-pub(super) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) -> bool {
+pub(crate) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) -> bool {
     let Some(value) = find(attributes, name) else {
         return false;
     };
@@ -264,7 +264,7 @@ impl Number {
 }
 
 /// The value of a number of JSON's; infinite where it is beyond all floats.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     Number::new(text).map(Number::real)
 }
 

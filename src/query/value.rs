@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::attribute::{self, Members};
-use super::field::{Column, Field};
-use crate::record::{RecordId, RecordRef, time};
+use super::field::Field;
+use crate::record::{Column, ColumnValue, RecordId, RecordRef, time};
 
 /// What kind of JSON value it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<'a> Value<'a> {
         (!text.is_empty()).then_some(Value { kind: Kind::String, text: Cow::Borrowed(text) })
     }
 
-    fn number(number: u64) -> Option<Value<'a>> {
+    fn number(number: i64) -> Option<Value<'a>> {
         (number != 0).then(|| Value { kind: Kind::Number, text: number.to_string().into() })
     }
 
@@ -72,51 +72,18 @@ impl Field {
     /// What it is in a record, unless it is absent there. The severity is the word that answers show.
     pub fn value<'a>(&self, id: RecordId, record: &RecordRef<'a>) -> Option<Value<'a>> {
         match self {
-            Field::Column(column) => column.value(id, record),
+            Field::Column(column) => column_value(*column, id, record),
             Field::Attribute(name) => attribute::find(record.attributes, name).map(Value::of_json),
         }
     }
 }
 
-impl Column {
-    /// The columns that tell records apart into groups, in the order in which they are shown: not those that nearly every
-    /// record has for itself.
-    pub const GROUPS: [Column; 13] = [
-        Column::Severity,
-        Column::SeverityNumber,
-        Column::Service,
-        Column::Logger,
-        Column::Host,
-        Column::EventName,
-        Column::TraceId,
-        Column::SpanId,
-        Column::File,
-        Column::Line,
-        Column::Function,
-        Column::ProcessId,
-        Column::Thread,
-    ];
-
-    fn value<'a>(self, id: RecordId, record: &RecordRef<'a>) -> Option<Value<'a>> {
-        let origin = &record.origin;
-        match self {
-            Column::Id => Value::number(id),
-            Column::Time => Some(Value { kind: Kind::String, text: time::format(record.timestamp).into() }),
-            Column::SeverityNumber => Value::number(record.severity_number.into()),
-            Column::Line => Value::number(origin.line.into()),
-            Column::ProcessId => Value::number(origin.process_id.into()),
-            Column::Severity => Value::text(record.severity()),
-            Column::Service => Value::text(origin.service),
-            Column::Logger => Value::text(origin.logger),
-            Column::Host => Value::text(origin.host),
-            Column::Message => Value::text(record.message),
-            Column::TraceId => Value::text(record.trace_id),
-            Column::SpanId => Value::text(record.span_id),
-            Column::EventName => Value::text(record.event_name),
-            Column::File => Value::text(origin.file),
-            Column::Function => Value::text(origin.function),
-            Column::Thread => Value::text(origin.thread),
-        }
+fn column_value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> Option<Value<'a>> {
+    match (column, column.get(id, record)) {
+        (Column::Time, _) => Some(Value { kind: Kind::String, text: time::format(record.timestamp).into() }),
+        (Column::Severity, _) => Value::text(record.severity()),
+        (_, ColumnValue::Text(text)) => Value::text(text),
+        (_, ColumnValue::Number(number)) => Value::number(number),
     }
 }
 

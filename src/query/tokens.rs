@@ -19,11 +19,11 @@ use std::borrow::Cow;
 use super::Query;
 use super::ast::{Expression, Term, Test};
 use super::attribute::{self, Value};
-use super::field::{Column, Field};
+use super::field::Field;
 use super::range::Range;
 use super::words::{self, Pattern};
 use crate::limits::{TOKEN_NAME_BYTES_KEPT, TOKEN_NAMES_KEPT, TOKEN_VALUE_BYTES_MAX, TOKENS_OF_PATTERN_MAX};
-use crate::record::{Origin, RecordRef};
+use crate::record::{Column, Origin, RecordRef};
 
 /// A hash of something that a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,24 +7,18 @@
 //!
 //! A field that is not given is NULL; only `id`, `timestamp`, `severity_number` (0 if not given) and `origin_id` never
 //! are. Origins are few: what asks for them alone becomes one list of their ids, made once, and each record costs one
-//! look into it. Words and attributes are tested by functions of this program, see [`register`]. Of terms that must
+//! look into it. Words and attributes are tested by functions of this program, see [`super::register`]. Of terms that must
 //! all hold, the cheap ones come first.
-
-mod functions;
-
-pub use functions::register;
 
 use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
-use super::Query;
-use super::ast::{Expression, Term, Test};
-use super::field::{Column, Field};
-use super::range::Range;
-use super::sql::{Condition, Connective, Value};
+use crate::query::{Expression, Field, Query, Range, Term, Test};
+use crate::record::Column;
+use crate::store::sql::{Condition, Connective, Value};
 
 /// The condition that the records of a query fulfil, for a statement whose `FROM` names `record AS r`, on a connection
-/// with the functions of [`register`].
+/// with the functions of [`super::register`].
 pub fn condition(query: &Query) -> Condition {
     part(query.expression()).into_record().1
 }
