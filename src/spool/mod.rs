@@ -1,79 +1,94 @@
-//! The crash-safe queue on disk, and the only place where durability is decided.
+//! The crash-safe queue on disk, and the only module that decides whether a record is durable.
 //!
-//! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer, and *durable* when the
-//! [`Receipt`] says so: the [`Writer`] has then written the buffer as one frame and `fdatasync` has returned. While one
-//! commit runs the next buffer fills (group commit), so load makes commits larger, not slower. [`Reader`]s follow
-//! behind, each at its own pace; a segment is given up once every reader has released it.
+//! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer. It is
+//! *durable* when its [`Receipt`] reports so: the [`Writer`] has then written the buffer as one
+//! frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group commit),
+//! so load makes commits larger, not slower. [`Reader`]s read the durable records, each at its own
+//! pace. A segment is freed once every reader has released it: its file is removed, or kept for
+//! reuse.
 //!
 //! # Format, version 1
 //!
-//! The folder holds segments, `<first id, 20 digits>.segment`; emptied ones that wait to be written again, `<n>.free`;
-//! and damaged stretches that were set aside, `*.quarantine`. All integers are little-endian.
+//! The folder holds segments (`<first id, 20 digits>.segment`), files of freed segments that are
+//! kept for reuse (`<n>.free`), and quarantined damaged ranges (`*.quarantine`). All integers are
+//! little-endian.
 //!
 //! A segment has a fixed size (16 MiB unless configured) and starts with a header of 64 bytes:
 //!
-//! | offset | size | what |
+//! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 8 | `LOGBOOM` and the format version, 1 |
-//! | 8 | 8 | salt: drawn at random at each use of the file |
+//! | 8 | 8 | salt: random, new for each use of the file |
 //! | 16 | 8 | id of the first record |
-//! | 24 | 4 | CRC32C of the bytes before |
+//! | 24 | 4 | CRC32C of bytes 0 to 23 |
 //! | 28 | 36 | zero |
 //!
-//! Frames follow, each at a multiple of 8, padded with zeros:
+//! Frames follow. Each starts at a multiple of 8 and is padded with zeros:
 //!
-//! | offset | size | what |
+//! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 8 | the segment's salt |
 //! | 8 | 8 | id of the first record |
 //! | 16 | 4 | length of the payload, less than 4 MiB |
-//! | 20 | 4 | number of records, at least 1; they have consecutive ids |
-//! | 24 | 1 | codec of the payload: 0, as it is |
+//! | 20 | 4 | number of records, at least 1; their ids are consecutive |
+//! | 24 | 1 | codec of the payload: 0 (stored as is) |
 //! | 25 | 1 | encoding of the records, see [`crate::record`] |
 //! | 26 | 2 | zero |
-//! | 28 | 4 | CRC32C of the bytes before and the payload |
+//! | 28 | 4 | CRC32C of bytes 0 to 27 and the payload |
 //! | 32 | | payload: batches, end to end |
 //!
-//! The last 64 bytes of the file repeat its header, so that one page that cannot be read does not cost the segment. What
-//! stands between them and the last frame is of no meaning: zeros, or an earlier life of the file, whose frames have another
-//! salt.
+//! The last 64 bytes of the file repeat the segment's header, so that one unreadable page does not
+//! cost the whole segment. The bytes between the last frame and this copy have no meaning: they are
+//! zeros, or remain from an earlier use of the file, whose frames have another salt.
 //!
 //! # Crash rules
 //!
-//! * One commit is one frame, so it is there whole or not at all.
-//! * A frame is written only after the one before it is durable. So where something unreadable is *followed* by a whole
-//!   frame, it had been acknowledged and is **damage**: the stretch is copied to quarantine, the missing ids are counted
-//!   and reported, reading goes on. Where nothing whole follows, it is the **torn tail** of a commit that no one was
-//!   told about: the next frame is written over it.
-//! * A segment's header is durable before the file gets its name, and its name before its first frame is written.
-//! * Once a segment was to be made, nothing is written to the one before, even if that failed: it may have its name, and a
-//!   restart looks for the next ids in the last segment alone.
-//! * A start makes the last segment's name and last frame durable again, and that nothing follows: all of it may be in memory
-//!   only. The program may have been killed before a sync, or a sync may have failed.
-//! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have dropped what it could not
-//!   write, so a retry could claim what is not there. Nothing is acknowledged until a restart has read what is durable.
-//!   Errors that mean that there is no space (of the disk, a quota, or a limit on the size of files) are the exception:
-//!   * After a failed *write* the start of the frame is overwritten, durably, unless nothing of it was written. The commit is
-//!     refused, and the next frame goes to the same place.
-//!   * After a failed *sync* the segment is left: nothing more is written to it, and nothing is acknowledged before a new
-//!     segment is durable, which begins with the id that the failed frame would have had.
-//! * **Where a segment begins, the ids of the one before it end.** A frame with further ids stands there only after a commit
-//!   that failed, and is never read. (If there is no next segment yet, a restart may find it, whole and in its place.)
-//! * Before a commit is acknowledged, after its sync, the name of its segment still leads to the open file, in its full
-//!   length. If not, somebody has moved, removed, replaced or cut it: the segment is left as above, and the frame is written
-//!   again to a new one.
-//! * Other segments whose files are gone stay readable through their open files. They are copied to new files, one at a time.
-//! * Nothing is acknowledged while the lock of the data folder does not cover what is at its path.
-//! * Ids are given at the commit, so a refused commit leaves no gap.
-//! * Where the end of the last segment cannot be read, or the whole of it, nothing is written over it, and ids go on behind
-//!   all that it may have given. They are counted as lost, though most were never given.
+//! * One commit is one frame, so a commit is present completely or not at all.
+//! * A frame is written only after the previous frame is durable. So where an invalid frame is
+//!   *followed* by a complete one, the invalid frame had been acknowledged and is **damage**: the
+//!   range is copied to quarantine, the missing ids are counted and reported, and reading continues
+//!   after it. Where no complete frame follows, the invalid frame is the **torn tail** of a commit
+//!   that was never acknowledged: the next frame overwrites it.
+//! * A segment's header is durable before the file gets its name, and the name is durable before
+//!   the first frame is written.
+//! * Once the writer has started to create a segment, it writes nothing more to the previous
+//!   segment, even if the creation failed: the new segment may already have its name, and a restart
+//!   looks for the next ids only in the last segment.
+//! * Each start makes three facts durable again: the last segment's name, its last frame, and that
+//!   no frame follows. Until then all three may be in memory only, because the program was killed
+//!   before a sync or because a sync failed.
+//! * After a failed write or sync of a frame the writer is **poisoned**: the kernel may have
+//!   dropped the pages that it could not write, so a retry could acknowledge a frame that is not on
+//!   the disk. Nothing is acknowledged until a restart has read what is durable. Errors that report
+//!   a lack of space (of the disk, a quota, or a limit on the size of files) are the exception:
+//!   * After a failed *write* the start of the frame is overwritten, durably, unless nothing of the
+//!     frame was written. The commit is refused, and the next frame is written to the same offset.
+//!   * After a failed *sync* the segment is abandoned: nothing more is written to it, and nothing
+//!     is acknowledged before a new segment is durable. The new segment begins with the id that the
+//!     failed frame would have had.
+//! * **The ids of a segment end where the next segment begins.** A frame with ids from that point
+//!   on exists in the earlier segment only after a commit that failed, and is never read. (If there
+//!   is no next segment yet, a restart may find this frame, complete and in its place.)
+//! * After the sync of a commit and before it is acknowledged, the writer checks that the segment's
+//!   name still refers to the open file and that the file has its full length. If not, the file was
+//!   moved, removed, replaced or truncated by another process: the segment is abandoned as after a
+//!   failed sync, and the frame is written again to a new segment.
+//! * Other segments whose files are gone remain readable through their open files. They are copied
+//!   to new files, one at a time.
+//! * Nothing is acknowledged while the lock of the data folder does not cover the folder at its
+//!   path.
+//! * Ids are assigned at the commit, so a refused commit leaves no gap.
+//! * If the end of the last segment, or the whole segment, cannot be read, nothing is written over
+//!   it, and the next id is above all ids that may have been assigned there. The ids passed over
+//!   are counted as lost, although most of them were never assigned.
 //!
-//! # What is assumed of the disk
+//! # Assumptions about the disk
 //!
-//! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, `rename` is atomic. Nothing is
-//! assumed of the order or completeness of what was not synced, nor that a sector is written whole. What was synced stays as
-//! it is while its neighbours in the same sector are written. Wrong bits in the very last commit look like a torn write,
-//! and are taken for one.
+//! `fdatasync` makes file content durable, `fsync` of the folder makes names durable, and `rename`
+//! is atomic. Nothing is assumed about the order or completeness of writes that were not synced: a
+//! sector, too, may be written in part. Synced bytes stay unchanged while neighbouring bytes in the
+//! same sector are written. Wrong bits in the very last commit look like a torn write, and are
+//! treated as one.
 
 mod append;
 mod frame;
@@ -118,7 +133,7 @@ pub struct SpoolSizes {
     pub bytes_max: u64,
 }
 
-/// The spool: appending, and what its readers and its writer share.
+/// The spool: appends batches, and holds the state that its readers and its writer share.
 pub struct Spool {
     disk: Arc<dyn Disk>,
     sizes: SpoolSizes,
@@ -126,76 +141,82 @@ pub struct Spool {
     segments: Mutex<Segments>,
     /// The first id that is not durable yet.
     durable: AtomicU64,
-    /// The place of the next record; never behind `durable`.
+    /// The place of the next record. Its id is never below `durable`.
     end: Mutex<Place>,
     /// Payload bytes made durable since the start.
     durable_bytes: AtomicU64,
     commits: AtomicU64,
-    /// Segments that do not begin behind this id are not to be kept once they are released; see [`Spool::forget`]. One that begins
-    /// here may have been made of an emptied file just before.
+    /// Released segments that begin at or below this id are removed instead of being kept for
+    /// reuse; see [`Spool::forget`]. A segment that begins exactly here is included because it may
+    /// have been created from a reused file just before.
     forget_below: AtomicU64,
-    /// The writer is to look whether all files are where they were.
+    /// Requests that the writer check whether all files are still in place.
     look_due: AtomicBool,
-    /// Segments whose files were removed or replaced, as the last look found them.
+    /// Segments whose files were removed or replaced, as found by the last check.
     displaced: AtomicUsize,
-    /// How many of those were copied to new files since the start.
+    /// Displaced segments that were copied to new files since the start.
     restored: AtomicU64,
-    /// The writer has ended: nothing more becomes durable.
+    /// The writer has ended: no further record becomes durable.
     finished: AtomicBool,
-    /// What damage has cost: the first id after each hole, and how many are missing before it.
+    /// Records lost to damage: the first id after each gap, and the number of records missing
+    /// before it.
     lost: Mutex<BTreeMap<RecordId, u64>>,
     /// Wakes the writer.
     filled: Notify,
-    /// Wakes those who wait for room in the open buffer.
+    /// Wakes the tasks that wait for room in the open buffer.
     drained: Notify,
-    /// They wait one behind the other, so that none is passed over.
+    /// Orders these tasks by arrival, so that none is passed over.
     turns: Semaphore,
     readers: Mutex<Vec<Arc<ReaderState>>>,
 }
 
-/// What the spool knows of one of its readers.
+/// The state of one reader, shared between the reader and the spool.
 struct ReaderState {
-    /// The reader has no need of ids below this one; [`HOLDS_NOTHING`] for a spectator.
+    /// The reader no longer needs ids below this one; [`HOLDS_NOTHING`] for a spectator.
     released: AtomicU64,
-    /// It wants to be woken once this id, or so many bytes, are durable.
+    /// The reader is woken once all ids below this one are durable.
     wake_id: AtomicU64,
+    /// The reader is woken once the durable bytes of the spool reach this number.
     wake_bytes: AtomicU64,
     wake: Notify,
 }
 
-/// What a spectator has released: everything there will ever be.
+/// The released position of a spectator: above every id, so that it holds back no segment.
 const HOLDS_NOTHING: RecordId = u64::MAX;
 
 /// Figures for status and metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolStatus {
-    /// The oldest id still there (it may have been shipped already).
+    /// The oldest id still in the spool (its record may have been shipped already).
     pub oldest_id: RecordId,
     /// The first id that is not durable yet.
     pub durable_id: RecordId,
-    /// Bytes of all segment files, and their ceiling.
+    /// Bytes of all segment files.
     pub bytes: u64,
-    /// See above.
+    /// The ceiling of `bytes`.
     pub bytes_max: u64,
     /// Segments in use.
     pub segments: usize,
-    /// Bytes set aside as damaged.
+    /// Bytes in quarantine.
     pub quarantined_bytes: u64,
-    /// Records that damage has cost since the start.
+    /// Records lost to damage since the start.
     pub lost_records: u64,
-    /// Segments whose files were removed or replaced: their records can be read as long as this process lives.
+    /// Segments whose files were removed or replaced. Their records are readable only as long as
+    /// this process lives.
     pub displaced_segments: usize,
-    /// How many of those were copied to new files since the start.
+    /// Displaced segments that were copied to new files since the start.
     pub restored_segments: u64,
     /// Commits since the start.
     pub commits: u64,
 }
 
 impl Spool {
-    /// Opens a folder, recovers what is durable in it, and gives the spool and its one writer.
+    /// Opens a folder, recovers the durable records in it, and returns the spool and its only
+    /// writer.
     ///
-    /// `floor` is an id that the next record's must not be below: the furthest position of the stores, which may be ahead
-    /// when the spool's folder was lost or restored from an older copy.
+    /// `floor` is a lower bound for the id of the next record: the highest position of the stores,
+    /// which may be ahead of the spool when the spool's folder was lost or restored from an older
+    /// copy.
     pub fn open(disk: Arc<dyn Disk>, sizes: SpoolSizes, floor: RecordId) -> io::Result<(Arc<Spool>, Writer)> {
         let mut segments = Segments::open(&*disk)?;
         let (next_id, end) = writer::recover(&*disk, &mut segments, sizes, floor.max(1))?;
@@ -223,17 +244,18 @@ impl Spool {
         Ok((spool, writer))
     }
 
-    /// The first id that is not durable yet.
+    /// Returns the first id that is not durable yet.
     pub fn durable_id(&self) -> RecordId {
         self.durable.load(Acquire)
     }
 
-    /// A reader that starts at an id (or at the oldest there is), and holds back the release of what it has not released.
+    /// Returns a reader that starts at `position` (or at the oldest id that exists) and holds back
+    /// the records that it has not released.
     pub fn reader(self: &Arc<Self>, position: RecordId) -> Reader {
         Reader::new(Arc::clone(self), self.add_reader(position), position)
     }
 
-    /// One that holds nothing back.
+    /// Returns a spectator, which holds back no records.
     pub fn spectator(self: &Arc<Self>) -> Spectator {
         Spectator::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING))
     }
@@ -249,22 +271,23 @@ impl Spool {
         state
     }
 
-    /// The oldest id that can be read.
+    /// Returns the oldest id that can be read.
     pub fn oldest_id(&self) -> RecordId {
         lock(&self.segments).iter().next().map_or(1, |segment| segment.header.first_id)
     }
 
-    /// Wakes every reader, whether there is something to read or not.
+    /// Wakes every reader, whether or not there is something to read.
     pub fn wake_readers(&self) {
         for reader in &*lock(&self.readers) {
             reader.wake.notify_one();
         }
     }
 
-    /// Has what is released leave the disk: emptied files are removed at once, and the segments that there are as soon as they
-    /// are released, instead of being kept to be written again. The next commit begins a new one.
+    /// Purges released records from the disk. Free segment files are removed now, and the current
+    /// segments are removed on release instead of being kept for reuse. The next commit begins a
+    /// new segment.
     pub fn forget(&self) -> io::Result<()> {
-        self.disk.check_lock()?; // else the files may be another server's
+        self.disk.check_lock()?; // otherwise the files may be another server's
         self.forget_below.fetch_max(self.durable_id(), Relaxed);
         self.remove_free()
     }
@@ -283,14 +306,14 @@ impl Spool {
         }
     }
 
-    /// Has the writer look soon whether all files are where they were. Somebody asks for it now and then, so that a loss is
-    /// noticed while nothing is written.
+    /// Requests that the writer soon check whether all files are still in place. Called
+    /// periodically, so that a loss is noticed while nothing is written.
     pub fn look_soon(&self) {
         self.look_due.store(true, Relaxed);
         self.filled.notify_one();
     }
 
-    /// Figures for status and metrics.
+    /// Returns figures for status and metrics.
     pub fn status(&self) -> SpoolStatus {
         let segments = lock(&self.segments);
         SpoolStatus {
@@ -307,7 +330,7 @@ impl Spool {
         }
     }
 
-    /// Gives up the segments that no reader needs any more.
+    /// Frees the segments that no reader needs any more.
     fn release(&self) {
         let released = |reader: &Arc<ReaderState>| reader.released.load(Relaxed);
         let slowest = lock(&self.readers).iter().map(released).filter(|id| *id != HOLDS_NOTHING).min();
@@ -326,20 +349,20 @@ impl Spool {
     fn give_up(&self, released: Released, forget_below: RecordId) -> io::Result<()> {
         let Released { segment, free_name } = released;
         if segment.standing(&*self.disk)? == Standing::Gone {
-            return Ok(()); // what has the name now is not of this spool
+            return Ok(()); // the file that has the name now is not of this spool
         }
         let Some(free_name) = free_name else { return self.disk.remove(&segment.name()) };
         self.disk.rename(&segment.name(), &free_name)?;
         lock(&self.segments).give_free(free_name, segment.bytes());
-        // Whoever has had all forgotten since this was decided did not find this file.
+        // A call of `forget` since `forget_below` was read did not find this file.
         if self.forget_below.load(Relaxed) == forget_below { Ok(()) } else { self.remove_free() }
     }
 
-    /// Sets a damaged stretch of a segment aside, if that was not done before.
+    /// Copies a damaged range of a segment to quarantine, unless it is there already.
     fn quarantine(&self, segment: &Segment, from: u64, to: u64) {
         let to = segment.file.stat().map_or(to, |now| to.min(now.bytes));
         if to <= from {
-            return; // the file was cut short: nothing is left to set aside
+            return; // the file was truncated: nothing is left to copy
         }
         let name = segments::quarantine_name(segment, from);
         let Some(room) = lock(&self.segments).reserve_quarantine(&name, to - from) else { return };
@@ -361,19 +384,20 @@ impl Spool {
         }
     }
 
-    /// Counts the records of a hole, once for all readers that come to it.
+    /// Counts the records of a gap, once for all readers that reach it.
     fn lose(&self, from: RecordId, to: RecordId) {
         let mut lost = lock(&self.lost);
         if lost.len() < DAMAGES_MAX || lost.contains_key(&to) {
             let known = lost.entry(to).or_default();
             *known = (*known).max(to - from);
         } else if let Some(mut rest) = lost.last_entry() {
-            *rest.get_mut() += to - from; // too many to be told apart
+            *rest.get_mut() += to - from; // too many gaps to count them separately
         }
     }
 }
 
-/// A lock whose holder panicked still guards consistent data here: every critical section only moves values.
+/// Locks a mutex, also after a holder panicked: the data is consistent even then, because every
+/// critical section only moves values.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
