@@ -1,4 +1,4 @@
-//! Appending: batches go into the open buffer, which the writer takes whole at each commit.
+//! Appends batches to the open buffer, which the writer takes as a whole at each commit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,22 +16,23 @@ use crate::limits::{
 };
 use crate::record::{Batch, RecordId};
 
-/// The first words of [`AppendError::Poisoned`].
+/// The start of the message of [`AppendError::Poisoned`].
 pub const DISK_ERROR: &str = "the spool has stopped after a disk error";
-/// The first words of [`AppendError::Failing`].
+/// The start of the message of [`AppendError::Failing`].
 pub const DISK_FAILING: &str = "the spool cannot make records durable now";
 
-/// Why records were not made durable. Those of the batch in question are not stored, not even in part; but
-/// where a disk has failed, a restart may find them all the same.
+/// Why records were not made durable. The batch is not stored, not even in part. After a disk
+/// error, however, a restart may still find its records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The ceiling is reached or the disk is full; it may pass.
+    /// The ceiling is reached or the disk is full. This may pass without a restart.
     #[error("the spool is full: {0}")]
     Full(Arc<str>),
-    /// The files are not where they were, or a sync found the disk full; it may pass.
+    /// The files are no longer in place, or a sync found the disk full. This may pass without a
+    /// restart.
     #[error("{DISK_FAILING}: {0}", DISK_FAILING = DISK_FAILING)]
     Failing(Arc<str>),
-    /// A write failed; only a restart helps.
+    /// A write or a sync failed. Only a restart helps.
     #[error("{DISK_ERROR}: {0}", DISK_ERROR = DISK_ERROR)]
     Poisoned(Arc<str>),
     /// The program is stopping.
@@ -40,22 +41,23 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// Whether the next try may succeed without a restart.
+    /// Returns true if the next attempt may succeed without a restart.
     pub fn may_pass(&self) -> bool {
         matches!(self, AppendError::Full(_) | AppendError::Failing(_))
     }
 }
 
-/// Whoever appended, and wants to count what became of its records without waiting for a receipt.
+/// Notified of the outcome of every commit that contains its records. Used to count records without
+/// waiting for a receipt.
 pub trait Witness: Send + Sync {
-    /// So many records became durable, or were refused, in one commit.
+    /// Reports that this many records became durable, or were refused, in one commit.
     fn committed(&self, records: u64, outcome: Result<(), &AppendError>);
 }
 
-/// The outcome of one commit: the id of its first record.
+/// The outcome of one commit: on success, the id of its first record.
 pub(super) type Commit = SetOnce<Result<RecordId, AppendError>>;
 
-/// Tells when an appended batch is durable.
+/// Reports when an appended batch is durable.
 #[derive(Debug)]
 #[must_use = "a batch is durable only when its receipt says so"]
 pub struct Receipt {
@@ -64,7 +66,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Waits for the commit, and gives the id of the batch's first record.
+    /// Waits for the commit, and returns the id of the batch's first record.
     pub async fn durable(self) -> Result<RecordId, AppendError> {
         let first_id = self.commit.wait().await.clone()?;
         Ok(first_id + u64::from(self.offset))
@@ -72,7 +74,8 @@ impl Receipt {
 }
 
 impl Spool {
-    /// Appends a batch, waiting in turn while the open buffer has no room for it. Fails when the disk stands still meanwhile.
+    /// Appends a batch. While the open buffer has no room for it, waits in order of arrival. Fails
+    /// if the disk stalls during the wait.
     pub async fn append(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
         if self.nobody_waits()
             && let Some(result) = self.try_append(batch, witness)
@@ -93,8 +96,9 @@ impl Spool {
         }
     }
 
-    /// Waits in turn until the open buffer has room for a usual batch (or refuses all): whoever waits here has nothing to keep
-    /// meanwhile. `false` when the disk stands still.
+    /// Waits in order of arrival until the open buffer has room for a batch of the usual size, or
+    /// refuses every batch. A caller that waits here need not keep a batch in memory during the
+    /// wait. Returns false if the disk stalls.
     pub async fn room(&self) -> bool {
         if self.nobody_waits() && lock(&self.open).has_room() {
             return true;
@@ -117,8 +121,9 @@ impl Spool {
         self.turns.available_permits() > 0
     }
 
-    /// Whether the writer takes the open buffer before the disk counts as standing still. That is told by short waits: where the
-    /// whole machine stands still, or the one thread does something else, they are few.
+    /// Returns true if the writer takes the open buffer before the disk counts as stalled. The time
+    /// is counted in short waits: few of them pass while the whole machine is suspended, or while
+    /// the only thread does something else.
     async fn is_drained(&self, mut drained: Pin<&mut Notified<'_>>) -> bool {
         let piece = Duration::from_millis(STALLED_DISK_PIECE_MILLISECONDS);
         while lock(&self.open).waits < STALLED_DISK_MILLISECONDS / STALLED_DISK_PIECE_MILLISECONDS {
@@ -159,14 +164,15 @@ impl Spool {
         Some(Ok(receipt))
     }
 
-    /// Whether records become durable, as far as the last commit tells: the reason why not otherwise. (Now and then one is
-    /// taken all the same, to find out.)
+    /// Returns an error with the reason if records do not become durable, according to the last
+    /// commit. (A batch is accepted now and then all the same, to find out whether the reason
+    /// persists.)
     pub fn state(&self) -> Result<(), AppendError> {
         let open = lock(&self.open);
         open.may_admit().and(open.state())
     }
 
-    /// Returns once what has been appended so far is committed (or refused).
+    /// Returns once all batches appended so far are committed or refused.
     pub async fn committed(&self) {
         let commit = {
             let open = lock(&self.open);
@@ -175,7 +181,7 @@ impl Spool {
         commit.wait().await;
     }
 
-    /// Takes no more; the writer commits what is there and ends.
+    /// Rejects further batches. The writer commits the batches in the open buffer and ends.
     pub fn close(&self) {
         lock(&self.open).closed = true;
         self.filled.notify_one();
@@ -183,26 +189,26 @@ impl Spool {
     }
 }
 
-/// The buffer that fills while the other is written.
+/// The buffer that fills while the previous one is written.
 pub(super) struct Open {
-    /// Room for a frame header, then batches end to end.
+    /// Space for a frame header, then batches end to end.
     pub(super) frame: Vec<u8>,
     pub(super) count: u32,
     pub(super) batches: u32,
-    /// How often somebody has waited in vain for the writer to take it.
+    /// Number of short waits in which the writer did not take this buffer.
     pub(super) waits: u64,
     pub(super) commit: Arc<Commit>,
-    /// The commit before it, which may be under way still.
+    /// The previous commit, which may still be in progress.
     pub(super) previous: Arc<Commit>,
-    /// Who has appended how many of them; a handful.
+    /// The observers of the buffered records, each with its number of records; only a few.
     pub(super) witnesses: Vec<(Arc<dyn Witness>, u64)>,
-    /// Why nothing is taken now, and until when (for ever if `None`).
+    /// Why batches are refused now, and until when (without end if `None`).
     pub(super) refusal: Option<(AppendError, Option<Instant>)>,
     pub(super) closed: bool,
 }
 
 impl Open {
-    /// An empty buffer; the last commit ended before `next_id`.
+    /// Returns an empty buffer. The last commit ended before `next_id`.
     pub(super) fn new(next_id: RecordId) -> Open {
         Open {
             frame: Vec::new(),
@@ -230,7 +236,8 @@ impl Open {
 
     fn admits(&self) -> Result<(), AppendError> {
         match &self.refusal {
-            Some((_, Some(until))) if *until <= Instant::now() => self.may_admit(), // one commit finds out
+            // One commit tests whether the reason persists.
+            Some((_, Some(until))) if *until <= Instant::now() => self.may_admit(),
             _ => self.may_admit().and(self.state()),
         }
     }
@@ -239,7 +246,7 @@ impl Open {
         if self.closed { Err(AppendError::Closed) } else { Ok(()) }
     }
 
-    /// What the last commit found, as far as nothing has been released since.
+    /// Returns the refusal of the last commit, unless it was cleared since.
     fn state(&self) -> Result<(), AppendError> {
         self.refusal.as_ref().map_or(Ok(()), |(refusal, _)| Err(refusal.clone()))
     }
@@ -250,17 +257,17 @@ impl Open {
         self.refusal = Some((refusal, until));
     }
 
-    /// What was in the way has passed.
+    /// Clears the refusal because its cause has passed.
     pub(super) fn admit_again(&mut self) {
         self.refusal.take_if(|(refusal, _)| refusal.may_pass());
     }
 
-    /// The files are where they were.
+    /// Clears the refusal because the files are in place again.
     pub(super) fn admit_if_failing(&mut self) {
         self.refusal.take_if(|(refusal, _)| matches!(refusal, AppendError::Failing(_)));
     }
 
-    /// A full spool has room again.
+    /// Clears the refusal because a full spool has room again.
     pub(super) fn admit_if_full(&mut self) {
         self.refusal.take_if(|(refusal, _)| matches!(refusal, AppendError::Full(_)));
     }

@@ -1,4 +1,4 @@
-//! The byte layout of segment headers and frames; see the module above for the whole format.
+//! The byte layout of segment headers and frames. The parent module specifies the whole format.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -7,19 +7,20 @@ use crate::disk::DiskFile;
 use crate::limits::{COMMIT_BYTES_MAX, PAGE_READ_TRIES_MAX, RECORD_ID_MAX, SPOOL_SEGMENT_BYTES_MIN};
 use crate::record::{RECORD_BYTES_MIN, RECORD_ENCODING, RecordId};
 
-/// Where the first frame of a segment starts.
+/// The size of a segment's header, and so the offset of its first frame.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
-/// What stands before a frame's payload.
+/// The size of a frame's header, which precedes the payload.
 pub(super) const FRAME_HEADER_BYTES: usize = 32;
 /// Frames start at multiples of this.
 const ALIGNMENT: u64 = 8;
 
-/// The most ids that frames can have in so many bytes: no record takes less than the fixed part of its encoding.
+/// Returns the largest number of ids that frames of this many bytes can hold: no record takes less
+/// than the fixed part of its encoding.
 pub(super) fn ids_max(bytes: u64) -> u64 {
     bytes / RECORD_BYTES_MIN
 }
 
-// The largest commit fits into the smallest segment, between its header and the copy of it.
+// The largest commit fits into the smallest segment, between the header and the copy of the header.
 const _: () = assert!(
     COMMIT_BYTES_MAX + 2 * SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES <= SPOOL_SEGMENT_BYTES_MIN as usize
 );
@@ -30,16 +31,17 @@ const CODEC_NONE: u8 = 0;
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
-    /// Drawn at random for each use of a segment file, and repeated in each of its frames: neither a frame from the
-    /// file's earlier life, nor bytes that a client put into a message, can pass for a frame.
+    /// Random, new for each use of a segment file, and repeated in each of its frames. So neither a
+    /// frame from an earlier use of the file nor bytes in a client's message can pass for a frame.
     pub(super) salt: u64,
-    /// The id that the first frame's first record has or will have.
+    /// The id that the first record of the first frame has or will have.
     pub(super) first_id: RecordId,
 }
 
 impl SegmentHeader {
     pub(super) fn new(first_id: RecordId) -> SegmentHeader {
-        // The standard library's hasher is keyed from the operating system's randomness. Zero would match blank space.
+        // The standard library's hasher is keyed from the operating system's randomness. The salt
+        // is never zero (`| 1`), because zero would match blank space.
         SegmentHeader { salt: RandomState::new().hash_one(first_id) | 1, first_id }
     }
 
@@ -53,7 +55,7 @@ impl SegmentHeader {
         bytes
     }
 
-    /// The header at an offset, `None` where it is damaged.
+    /// Reads the header at an offset. Returns `None` if the header is damaged.
     pub(super) fn read(file: &dyn DiskFile, offset: u64) -> io::Result<Option<SegmentHeader>> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let whole = read_past_damage(file, &mut bytes, offset)? == bytes.len();
@@ -81,7 +83,7 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Writes the header into the room left before the payload, and pads the whole to the alignment.
+    /// Writes the header into the space before the payload, and pads the frame to the alignment.
     pub(super) fn seal(&self, frame: &mut Vec<u8>) {
         frame[..8].copy_from_slice(&self.salt.to_le_bytes());
         frame[8..16].copy_from_slice(&self.first_id.to_le_bytes());
@@ -93,19 +95,19 @@ impl FrameHeader {
         frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
     }
 
-    /// The bytes that the frame takes in its segment.
+    /// Returns the bytes that the frame takes in its segment.
     pub(super) fn size(&self) -> u64 {
         (FRAME_HEADER_BYTES as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
     }
 
-    /// The id that follows the frame's last.
+    /// Returns the id after the frame's last record.
     pub(super) fn end_id(&self) -> RecordId {
         self.first_id + u64::from(self.count)
     }
 }
 
-/// Reads the frame at an offset and appends its payload to `out`. `None`, and `out` as it was, where no whole frame with
-/// this salt stands there.
+/// Reads the frame at an offset and appends its payload to `out`. Returns `None` and leaves `out`
+/// unchanged if no complete frame with this salt is there.
 pub(super) fn read_frame(
     file: &dyn DiskFile,
     salt: u64,
@@ -115,7 +117,7 @@ pub(super) fn read_frame(
     read_frame_by(|buffer, offset| read_past_damage(file, buffer, offset), salt, offset, out)
 }
 
-/// The same, but fails where the disk cannot read.
+/// Like [`read_frame`], but fails where the disk cannot read.
 pub(super) fn read_frame_strictly(
     file: &dyn DiskFile,
     salt: u64,
@@ -130,15 +132,16 @@ pub(super) fn read_frame_strictly(
     result
 }
 
-/// The payload's length of the frame that stands at an offset, as far as that can be told without reading it; else 0.
+/// Returns the payload length of the frame at an offset, read from its header alone; 0 if the
+/// header cannot be read or has another salt.
 pub(super) fn payload_bytes_at(file: &dyn DiskFile, salt: u64, offset: u64) -> usize {
     let mut head = [0; 20];
     let is_read = file.read_at(&mut head, offset).is_ok_and(|read| read == head.len());
     if is_read && u64_at(&head, 0) == salt { u32_at(&head, 16) as usize } else { 0 }
 }
 
-/// Whether a frame was begun at an offset: a whole one, one that is not whole, or one of which that cannot be told since
-/// something of it cannot be read.
+/// Returns what is at an offset: no frame, a complete frame, a torn frame, or bytes that the disk
+/// cannot read, so that it is unknown whether there is a frame.
 pub(super) fn begun_frame(file: &dyn DiskFile, salt: u64, offset: u64) -> io::Result<Begun> {
     let mut found = [0; 8];
     let read_at = |buffer: &mut [u8], offset| read_with_retries(file, buffer, offset);
@@ -151,7 +154,7 @@ pub(super) fn begun_frame(file: &dyn DiskFile, salt: u64, offset: u64) -> io::Re
     }
 }
 
-/// See [`begun_frame`].
+/// The result of [`begun_frame`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Begun {
     #[default]
@@ -186,7 +189,8 @@ fn read_frame_by(
         return Ok(None);
     }
     let start = out.len();
-    out.reserve_exact(header.length as usize); // the buffer is kept: to double it would not pay
+    // The buffer is reused, so doubling it would not pay off.
+    out.reserve_exact(header.length as usize);
     out.resize(start + header.length as usize, 0);
     let read = read_at(&mut out[start..], offset + FRAME_HEADER_BYTES as u64)?;
     if read == header.length as usize && checksum(&head[..28], &out[start..]) == u32_at(&head, 28) {
@@ -196,8 +200,8 @@ fn read_frame_by(
     Ok(None)
 }
 
-/// Finds the next place at or after `offset` where a whole frame with this salt stands: the way past damage. A frame whose
-/// ids do not all lie below `end_id` does not count: it belongs to a commit that failed.
+/// Finds the next complete frame with this salt at or after `offset`, to continue after damage. A
+/// frame whose ids are not all below `end_id` is skipped: it belongs to a commit that failed.
 pub(super) fn find_frame(
     file: &dyn DiskFile,
     salt: u64,
@@ -227,8 +231,8 @@ pub(super) fn find_frame(
     }
 }
 
-/// Reads as [`DiskFile::read_at`] does, but puts zeros where the disk cannot read: a bad sector is damage like any other,
-/// which checksums find.
+/// Reads like [`DiskFile::read_at`], but returns zeros where the disk cannot read: a bad sector is
+/// then damage like any other, which checksums detect.
 pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     match file.read_at(buffer, offset) {
         Err(error) if is_damage(&error) => read_page_by_page(file, buffer, offset),
@@ -236,7 +240,8 @@ pub(super) fn read_past_damage(file: &dyn DiskFile, buffer: &mut [u8], offset: u
     }
 }
 
-/// Reads as [`DiskFile::read_at`] does, and again where the disk cannot: some errors are over at once.
+/// Reads like [`DiskFile::read_at`], and retries at once if the disk cannot read: some errors are
+/// transient.
 pub(super) fn read_with_retries(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut tries = 1;
     loop {
@@ -269,7 +274,7 @@ fn read_page_by_page(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io:
     Ok(done)
 }
 
-/// Whether the disk could not read.
+/// Returns true if the error means that the disk could not read (`EIO`).
 pub(super) fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }

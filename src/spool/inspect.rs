@@ -1,4 +1,5 @@
-//! `logboom spool inspect` and `verify`: what a spool holds, without changing it and beside a running server.
+//! `logboom spool inspect` and `verify`: read the content of a spool without changing it, also
+//! while a server runs.
 
 use std::io;
 use std::path::Path;
@@ -8,36 +9,37 @@ use super::segments::Segments;
 use crate::disk::{Disk, Folder};
 use crate::record::RecordId;
 
-/// What one segment holds.
+/// The content of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentReport {
-    /// The id that its first record has.
+    /// The id of its first record.
     pub first_id: RecordId,
     /// The size of the file.
     pub bytes: u64,
-    /// What reading it showed.
+    /// The result of reading it.
     pub content: Content,
 }
 
-/// What reading a segment showed.
+/// The result of reading a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// Whole frames: one a commit.
+    /// Complete frames: one per commit.
     pub frames: u64,
-    /// Records in them.
+    /// Records in these frames.
     pub records: u64,
-    /// The id after the last.
+    /// The id after the last record.
     pub end_id: RecordId,
-    /// Bytes up to the end of the last whole frame.
+    /// Bytes up to the end of the last complete frame.
     pub used_bytes: u64,
-    /// Damaged stretches, as offsets from and to.
+    /// Damaged ranges, as start and end offsets.
     pub damage: Vec<(u64, u64)>,
-    /// An unfinished frame follows: usual in the last segment after a crash, or while a server writes.
+    /// An incomplete frame follows: usual in the last segment after a crash, or while a server
+    /// writes.
     pub torn: bool,
 }
 
-/// Reads every frame of a spool's folder and checks it; `progress` is told the bytes that are done and their total now
-/// and then.
+/// Reads and checks every frame of a spool's folder. `progress` is called now and then with the
+/// bytes that are done and their total.
 pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<Vec<SegmentReport>> {
     if !folder.is_dir() {
         return Err(io::Error::new(
@@ -61,7 +63,8 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
         };
         done += segment.bytes();
         progress(done, total);
-        // A server may have given it up while it was read: then it holds nothing any more.
+        // A server may have freed the segment while it was read. The segment then holds no records
+        // any more.
         if segment.is_current()? {
             reports.push(SegmentReport {
                 first_id: segment.header.first_id,
@@ -74,7 +77,8 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
     Ok(reports)
 }
 
-/// The id after the last durable record of a spool's folder, beside a running server; `None` where there is none.
+/// Returns the id after the last durable record of a spool's folder, also while a server runs.
+/// Returns `None` if there is no folder or no segment.
 pub fn end(folder: &Path) -> io::Result<Option<RecordId>> {
     if !folder.is_dir() {
         return Ok(None);
@@ -83,14 +87,15 @@ pub fn end(folder: &Path) -> io::Result<Option<RecordId>> {
     segments.iter().last().map(|segment| segment.scan(|_| {}).map(|scan| scan.end_id)).transpose()
 }
 
-/// The first and the next id of a spool that nobody writes; `None` where there is no segment.
+/// Returns the first and the next id of a spool to which no process writes. Returns `None` if there
+/// is no segment.
 pub fn extent(disk: &dyn Disk) -> io::Result<Option<(RecordId, RecordId)>> {
     let segments = Segments::open_read_only(disk)?;
     let ends = segments.iter().next().zip(segments.iter().last());
     ends.map(|(first, last)| Ok((first.header.first_id, last.scan(|_| {})?.end_id))).transpose()
 }
 
-/// A segment of which neither the header nor the first frame can be read.
+/// Reports a segment of which neither the header nor the first frame can be read.
 fn unreadable(&(first_id, bytes): &(RecordId, u64)) -> SegmentReport {
     let damage = vec![(0, bytes)];
     let content = Content { frames: 0, records: 0, end_id: first_id, used_bytes: 0, damage, torn: false };

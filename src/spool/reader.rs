@@ -1,4 +1,4 @@
-//! Reads the durable records in order, from a position on, past damage.
+//! Reads the durable records in order from a position, and continues after damage.
 
 use std::io;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::log;
 use crate::record::{DecodeError, EncodedRecord, RecordId, Records};
 
-/// Follows the spool.
+/// A reader of the spool that holds back the records that it has not released.
 pub struct Reader {
     spool: Arc<Spool>,
     state: Arc<ReaderState>,
     /// The next id to read.
     position: RecordId,
-    /// Where the frame that holds it should be.
+    /// Where the frame with this id should be.
     place: Option<(Segment, u64)>,
-    /// How often in a row the disk could not read there.
+    /// How often in a row the disk could not read this place.
     failed_tries: u32,
-    /// The first id of a segment in which no further place is tried again that the disk cannot read.
+    /// The first id of a segment in which unreadable places are not retried any more.
     impatient_in: Option<RecordId>,
-    /// Payload bytes read, in the terms of [`Spool`]'s `durable_bytes`.
+    /// Payload bytes read, counted like the `durable_bytes` of [`Spool`].
     bytes: u64,
 }
 
@@ -33,51 +33,52 @@ pub struct Reader {
 struct FramePlace {
     segment: Segment,
     offset: u64,
-    /// The id that all frames of the segment lie below, as far as they count.
+    /// The upper bound for the ids of all valid frames of the segment (exclusive).
     end_id: RecordId,
 }
 
-/// Consecutive records as they stand in the spool.
+/// Consecutive records as they are stored in the spool.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     /// Joined batches.
     pub(super) bytes: Vec<u8>,
-    /// Records at the start of `bytes` that do not belong: a reader may start in the middle of a frame.
+    /// Number of records at the start of `bytes` that do not belong to the chunk: a reader may
+    /// start in the middle of a frame.
     pub(super) skip: usize,
     pub(super) first_id: RecordId,
     pub(super) end_id: RecordId,
 }
 
 impl Chunk {
-    /// The id of the first record.
+    /// Returns the id of the first record.
     pub fn first_id(&self) -> RecordId {
         self.first_id
     }
 
-    /// The id after the last record's: where to go on.
+    /// Returns the id after the last record, where the next read continues.
     pub fn end_id(&self) -> RecordId {
         self.end_id
     }
 
-    /// How many records it holds.
+    /// Returns the number of records.
     pub fn len(&self) -> u64 {
         self.end_id - self.first_id
     }
 
-    /// Whether it holds none.
+    /// Returns true if the chunk holds no records.
     pub fn is_empty(&self) -> bool {
         self.end_id == self.first_id
     }
 
-    /// The records with their ids. What cannot be decoded ends the walk: it has passed its checksum, so this is a defect
-    /// of the program and not of the disk.
+    /// Returns the records with their ids. A record that cannot be decoded ends the iteration: it
+    /// has passed its checksum, so this is a defect of the program and not of the disk.
     pub fn records(&self) -> impl Iterator<Item = (RecordId, EncodedRecord<'_>)> {
         let whole = Records::new(&self.bytes).map_while(|record| record.inspect_err(report_undecodable).ok());
-        // In this order no id is made for a record that is not there: the last of all ids has none after it.
+        // The order of `zip` makes no id for a missing record: the largest id has no successor.
         whole.skip(self.skip).zip(self.first_id..).map(|(record, id)| (id, record))
     }
 
-    /// A chunk of consecutive records from `first_id` on, from joined batches.
+    /// Returns a chunk of consecutive records from `first_id` on, built from joined batches.
     pub fn of(first_id: RecordId, bytes: &[u8], count: u64) -> Chunk {
         Chunk { bytes: bytes.to_vec(), skip: 0, first_id, end_id: first_id + count }
     }
@@ -89,36 +90,38 @@ impl Reader {
         Reader { spool, state, position, place: None, failed_tries: 0, impatient_in: None, bytes }
     }
 
-    /// The next id that it reads.
+    /// Returns the next id to read.
     pub fn position(&self) -> RecordId {
         self.position
     }
 
-    /// The oldest id that can be read.
+    /// Returns the oldest id that can be read.
     pub fn oldest_id(&self) -> RecordId {
         self.spool.oldest_id()
     }
 
-    /// The first id that is not durable yet.
+    /// Returns the first id that is not durable yet.
     pub fn durable_id(&self) -> RecordId {
         self.spool.durable_id()
     }
 
-    /// How many durable records are yet to be read.
+    /// Returns the number of durable records that are yet to be read.
     pub fn pending(&self) -> u64 {
         self.spool.durable_id().saturating_sub(self.position)
     }
 
-    /// Whether nothing more will come after what is pending.
+    /// Returns true if no records will follow the pending ones.
     pub fn is_finished(&self) -> bool {
         self.spool.finished.load(Acquire)
     }
 
-    /// Returns once so many records or bytes are pending, or the spool is finished, or for no reason.
+    /// Returns once this many records or bytes are pending, or the spool is finished. May also
+    /// return spuriously.
     pub async fn filled(&self, rows: u64, bytes: u64) {
         self.state.wake_id.store(self.position.saturating_add(rows), Relaxed);
         self.state.wake_bytes.store(self.bytes.saturating_add(bytes), Relaxed);
-        // Either the writer sees what is wanted, or this sees what the writer has published: see `Writer::publish`.
+        // With this fence either the writer sees the stored wake values, or this task sees what the
+        // writer has published: see `Writer::publish`.
         fence(SeqCst);
         if !self.is_filled(rows, bytes) && !self.is_finished() {
             self.state.wake.notified().await;
@@ -127,15 +130,15 @@ impl Reader {
         self.state.wake_bytes.store(u64::MAX, Relaxed);
     }
 
-    /// Whether so many records or bytes are pending.
+    /// Returns true if this many records or bytes are pending.
     pub fn is_filled(&self, rows: u64, bytes: u64) -> bool {
         let pending_bytes = self.spool.durable_bytes.load(Relaxed).saturating_sub(self.bytes);
         self.pending() >= rows || pending_bytes >= bytes
     }
 
-    /// Reads whole frames as long as there are fewer than this many records, and no more than this many bytes (but one frame in
-    /// any case); the chunk is then empty or consecutive. Fails where the disk cannot read, and takes what is there for damaged
-    /// only after several calls.
+    /// Reads complete frames while the chunk has fewer than `rows` records and stays within `bytes`
+    /// bytes (but at least one frame). The chunk is then empty or consecutive. Fails if the disk
+    /// cannot read, and treats an unreadable place as damaged only after several calls.
     pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
         chunk.bytes.clear();
         chunk.skip = 0;
@@ -149,25 +152,25 @@ impl Reader {
         }
         self.bytes += chunk.bytes.len() as u64;
         if self.pending() == 0 {
-            // After going back, or damage, the two counts do not match; here they do.
+            // After a seek or damage the two counts do not match; here they do.
             self.bytes = self.spool.durable_bytes.load(Relaxed);
         }
         Ok(())
     }
 
-    /// Goes back to a position, to read it again.
+    /// Continues at an earlier position, to read its records again.
     pub fn seek(&mut self, position: RecordId) {
         self.position = position;
         self.place = None;
     }
 
-    /// Tells that ids below this one are not needed any more.
+    /// Reports that this reader no longer needs ids below `position`.
     pub fn release(&self, position: RecordId) {
         self.state.released.store(position, Relaxed);
         self.spool.release();
     }
 
-    /// Adds the next frame to the chunk; `false` when the chunk has to end before it.
+    /// Adds the next frame to the chunk. Returns false if the chunk has to end before this frame.
     fn read_frame(&mut self, chunk: &mut Chunk, bytes_max: usize) -> io::Result<bool> {
         let Some(place) = self.find_place() else { return Ok(false) };
         let FramePlace { segment, offset, end_id } = place.clone();
@@ -208,15 +211,16 @@ impl Reader {
 
     fn take(&mut self, header: &FrameHeader, chunk: &mut Chunk) {
         if header.first_id < self.position {
-            chunk.skip = (self.position - header.first_id) as usize; // less than the frame's u32 count
+            // Less than the frame's u32 count.
+            chunk.skip = (self.position - header.first_id) as usize;
         }
         self.position = header.end_id();
         chunk.end_id = self.position;
         self.failed_tries = 0;
     }
 
-    /// Whether a place that the disk cannot read is to be tried again later. Once in a segment: where much cannot be read,
-    /// what can be is not to wait for each place.
+    /// Returns true if an unreadable place is to be tried again later. Only one place of a segment
+    /// is retried: where much cannot be read, the readable rest must not wait for each place.
     fn is_patient(&mut self, segment: &Segment) -> bool {
         let first_id = segment.header.first_id;
         if self.impatient_in == Some(first_id) {
@@ -231,13 +235,13 @@ impl Reader {
         false
     }
 
-    /// No whole frame stands where one should be: the segment ends, or is damaged.
+    /// Handles a place without the expected complete frame: the segment ends there, or is damaged.
     fn step_over(&mut self, place: FramePlace, chunk: &mut Chunk) -> io::Result<bool> {
         let FramePlace { segment, offset, end_id } = place;
         if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, end_id)? {
             if found > offset {
                 self.spool.quarantine(&segment, offset, found);
-            } // else it can be read by now
+            } // otherwise the place is readable by now
             self.place = Some((segment, found));
             return Ok(true);
         }
@@ -253,10 +257,12 @@ impl Reader {
         Ok(!chunk.is_empty() || self.pending() > 0)
     }
 
-    /// Where to look for the position. The place that is remembered counts as long as its segment is the one that holds the
-    /// position: the next one may have begun before its end, after a commit that failed.
+    /// Returns where to look for the position. The remembered place is used only while its segment
+    /// is the one that holds the position: after a commit that failed, the next segment may begin
+    /// before the end of this one.
     fn find_place(&mut self) -> Option<FramePlace> {
-        let durable_id = self.spool.durable_id(); // first: what becomes durable from here on may be in a new segment
+        // Read first: records that become durable from here on may be in a new segment.
+        let durable_id = self.spool.durable_id();
         let segments = lock(&self.spool.segments);
         let segment = segments.holding(self.position)?.clone();
         let known = self.place.take().filter(|(known, _)| known.header == segment.header);
@@ -268,7 +274,7 @@ impl Reader {
         })
     }
 
-    /// Goes on at an id beyond the position, with a chunk that is empty still.
+    /// Continues at an id beyond the position. The chunk must still be empty.
     fn lose_until(&mut self, id: RecordId, chunk: &mut Chunk) {
         let lost = id - self.position;
         self.spool.lose(self.position, id);

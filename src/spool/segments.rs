@@ -1,4 +1,4 @@
-//! The files of the spool: which segments there are, which may be written again, and what was set aside as damaged.
+//! The files of the spool: segments, free files for reuse, and quarantined data.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -9,41 +9,41 @@ use crate::disk::{Disk, DiskFile, Entry, FileStat};
 use crate::limits::{COPY_PIECE_BYTES, DAMAGES_MAX, FREE_SEGMENTS_MAX, QUARANTINE_BYTES_MAX, RECORD_ID_MAX};
 use crate::record::RecordId;
 
-/// One segment that holds, or is about to hold, records.
+/// A segment that holds records or is about to hold some.
 #[derive(Clone)]
 pub(super) struct Segment {
     pub(super) header: SegmentHeader,
     pub(super) file: Arc<dyn DiskFile>,
-    /// Which file that is.
+    /// The identity of the file.
     pub(super) stat: FileStat,
     bytes: u64,
 }
 
-/// What is at the name of a segment that is open.
+/// What is at the name of an open segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Its file.
+    /// The segment's file.
     InPlace,
-    /// Its file, which somebody has cut.
+    /// The segment's file, truncated by another process.
     Cut,
-    /// Nothing, or another file: what is in the segment is there only as long as it is open.
+    /// No file or another file: the segment's records exist only as long as its file is open.
     Gone,
 }
 
-/// All files of the spool. Its lock is never held while a file is touched.
+/// All files of the spool. The lock around this value is never held during file I/O.
 #[derive(Default)]
 pub(super) struct Segments {
-    /// In the order of their ids; the writer writes to the last.
+    /// Segments in the order of their ids. The writer writes to the last one.
     live: VecDeque<Segment>,
-    /// Names and sizes of the files that may be written again.
+    /// Names and sizes of the files for reuse.
     free: Vec<(String, u64)>,
-    /// For naming free files.
+    /// The number in the name of the latest free file.
     freed: u64,
-    /// What was set aside: names and sizes of the files.
+    /// Names and sizes of the files in quarantine.
     quarantined: HashMap<String, u64>,
-    /// First ids and sizes of the segments that were set aside as a whole.
+    /// First ids and sizes of the segments that were quarantined as a whole.
     set_aside: Vec<(RecordId, u64)>,
-    /// First ids and sizes of the segments without a readable header, where they could not be set aside.
+    /// First ids and sizes of the segments without a readable header that could not be quarantined.
     unreadable: Vec<(RecordId, u64)>,
 }
 
@@ -57,12 +57,12 @@ fn first_id_of(name: &str) -> Option<RecordId> {
 }
 
 impl Segments {
-    /// Finds the files of a folder; a segment that cannot be read at all is set aside.
+    /// Finds the files of a folder. Quarantines a segment that cannot be read at all.
     pub(super) fn open(disk: &dyn Disk) -> io::Result<Segments> {
         Segments::find(disk, true)
     }
 
-    /// Finds the files of a folder, and leaves them as they are.
+    /// Finds the files of a folder and changes nothing.
     pub(super) fn open_read_only(disk: &dyn Disk) -> io::Result<Segments> {
         Segments::find(disk, false)
     }
@@ -94,7 +94,7 @@ impl Segments {
         may_change: bool,
     ) -> io::Result<()> {
         let file = match disk.open(name) {
-            // A server has given it up since the folder was listed.
+            // A server has freed the segment since the folder was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !may_change => return Ok(()),
             file => file?,
         };
@@ -107,7 +107,7 @@ impl Segments {
                 self.quarantine_file(disk, name, bytes)?;
                 self.set_aside.push((first_id, bytes));
             }
-            // A server has used the file anew since it was opened.
+            // A server has reused the file since it was opened.
             None if SegmentHeader::read(&*file, 0)?.is_some() => {}
             None => self.unreadable.push((first_id, bytes)),
         }
@@ -122,13 +122,13 @@ impl Segments {
         Ok(())
     }
 
-    /// Notes a file that was set aside as a whole.
+    /// Records that a file was quarantined as a whole.
     pub(super) fn add_quarantined(&mut self, name: String, bytes: u64) {
         self.quarantined.insert(name, bytes);
     }
 
-    /// A file to make a new segment of, and its size (0 if it is yet to be created). Fails where the ceiling leaves no
-    /// room for one.
+    /// Returns the name and size of a file for a new segment (size 0 if the file does not exist
+    /// yet). Fails if the ceiling leaves no room for another file.
     pub(super) fn take_free(&mut self, bytes: u64, bytes_max: u64) -> io::Result<(String, u64)> {
         if let Some(free) = self.free.pop() {
             return Ok(free);
@@ -140,36 +140,37 @@ impl Segments {
         Ok((format!("{}.free", self.freed), 0))
     }
 
-    /// Whether [`Segments::take_free`] would give a file.
+    /// Returns true if [`Segments::take_free`] would return a file.
     pub(super) fn has_room(&self, bytes: u64, bytes_max: u64) -> bool {
         !self.free.is_empty() || self.bytes() + bytes <= bytes_max
     }
 
-    /// Keeps a file for later.
+    /// Keeps a file for reuse.
     pub(super) fn give_free(&mut self, name: String, bytes: u64) {
         self.free.push((name, bytes));
     }
 
-    /// A segment that [`prepare`] made becomes the last. It takes the place of one that begins at the same id: no record is in
-    /// that one.
+    /// Makes a segment from [`prepare`] the last one. It replaces a segment that begins at the same
+    /// id, which holds no record.
     pub(super) fn push(&mut self, segment: Segment) {
         self.live.pop_back_if(|last| last.header.first_id == segment.header.first_id);
         self.live.push_back(segment);
     }
 
-    /// Has a copy take the place of the segment that it was made of, unless that was released meanwhile.
+    /// Replaces a segment by its copy. Returns false if the segment was released before.
     pub(super) fn replace(&mut self, copy: Segment) -> bool {
         let original = self.live.iter_mut().find(|segment| segment.header == copy.header);
         original.map(|segment| *segment = copy).is_some()
     }
 
-    /// The segment that holds an id: the last one that does not start after it, else the oldest.
+    /// Returns the segment that holds an id: the last one that does not begin after the id,
+    /// otherwise the oldest.
     pub(super) fn holding(&self, id: RecordId) -> Option<&Segment> {
         let after = self.live.partition_point(|segment| segment.header.first_id <= id);
         self.live.get(after.saturating_sub(1))
     }
 
-    /// The segment that follows the one which starts at `first_id`.
+    /// Returns the segment that follows the one that begins at `first_id`.
     pub(super) fn following(&self, first_id: RecordId) -> Option<&Segment> {
         self.live.get(self.live.partition_point(|segment| segment.header.first_id <= first_id))
     }
@@ -178,8 +179,9 @@ impl Segments {
         &self.unreadable
     }
 
-    /// The id up to which segments that were set aside may have given ids, where none that can be read tells more. A file of
-    /// which there is but an absurd name must not use up the ids: those in the upper half are not heeded.
+    /// Returns the id up to which quarantined segments behind the last readable one may have
+    /// assigned ids. First ids in the upper half of the range are ignored: a file that has only an
+    /// absurd name must not use up the ids.
     pub(super) fn floor(&self) -> RecordId {
         let last = self.last().map_or(0, |segment| segment.header.first_id);
         let ends =
@@ -191,8 +193,8 @@ impl Segments {
         self.live.back()
     }
 
-    /// Gives the last segment its full size again. One that was cut short and holds nothing may have no room for a frame;
-    /// the next segment would then begin at the same id, and have the same name.
+    /// Extends the last segment to its full size. A truncated segment without records may have no
+    /// room for a frame; the next segment would then begin at the same id and have the same name.
     pub(super) fn grow_last(&mut self, bytes: u64) -> io::Result<()> {
         if let Some(last) = self.live.back_mut().filter(|last| last.bytes < bytes) {
             last.file.set_length(bytes)?;
@@ -205,13 +207,14 @@ impl Segments {
         self.live.iter()
     }
 
-    /// Takes out the name and the size of a file that waits to be written again, for it is to be removed.
+    /// Takes the name and the size of a free file, which is to be removed.
     pub(super) fn take_any_free(&mut self) -> Option<(String, u64)> {
         self.free.pop()
     }
 
-    /// Takes out the oldest segment, if its records all have ids below `position`. The last one always stays. The files of those
-    /// that do not begin behind `forget_below` are not kept.
+    /// Takes the oldest segment if all its records have ids below `position`. The last segment
+    /// always stays. Files of segments that begin at or below `forget_below` are not kept for
+    /// reuse.
     pub(super) fn take_released(&mut self, position: RecordId, forget_below: RecordId) -> Option<Released> {
         self.live.get(1).filter(|second| second.header.first_id <= position)?;
         let oldest = self.live.pop_front()?;
@@ -220,8 +223,9 @@ impl Segments {
         Some(Released { free_name: keep.then(|| format!("{}.free", self.freed)), segment: oldest })
     }
 
-    /// Notes a stretch that is about to be set aside, and tells for how many of its bytes there is room; `None` if it was
-    /// set aside before, for another reader or in an earlier life of the program.
+    /// Records a range that is about to be quarantined, and returns for how many of its bytes there
+    /// is room. Returns `None` if the range was quarantined before, for another reader or by an
+    /// earlier run of the program.
     pub(super) fn reserve_quarantine(&mut self, name: &str, bytes: u64) -> Option<u64> {
         if self.quarantined.contains_key(name) {
             return None;
@@ -234,7 +238,7 @@ impl Segments {
         Some(room)
     }
 
-    /// Bytes on disk, quarantine not counted.
+    /// Returns the bytes on disk, quarantine not counted.
     pub(super) fn bytes(&self) -> u64 {
         let live: u64 = self.live.iter().map(|segment| segment.bytes).sum();
         live + self.free.iter().map(|(_, bytes)| bytes).sum::<u64>()
@@ -249,14 +253,15 @@ impl Segments {
     }
 }
 
-/// A segment that is no longer needed, and what becomes of its file.
+/// A segment that is no longer needed, and the fate of its file.
 pub(super) struct Released {
     pub(super) segment: Segment,
-    /// The name under which it waits to be written again; `None` if it is to be removed.
+    /// The name under which the file is kept for reuse; `None` if the file is to be removed.
     pub(super) free_name: Option<String>,
 }
 
-/// Makes a segment of a free file (or a new one), for records from `first_id` on. Durable on return.
+/// Turns a free file (or a new one) into a segment for records from `first_id` on. Durable on
+/// return.
 pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u64) -> io::Result<Segment> {
     let header = SegmentHeader::new(first_id);
     let file = disk.open(name)?;
@@ -269,7 +274,8 @@ pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u6
     Ok(Segment { header, file, stat, bytes })
 }
 
-/// Makes a free file (or a new one) a copy of a segment whose own file is gone. Durable on return.
+/// Turns a free file (or a new one) into a copy of a segment whose own file is gone. Durable on
+/// return.
 pub(super) fn copy(disk: &dyn Disk, name: &str, segment: &Segment) -> io::Result<Segment> {
     let file = disk.open(name)?;
     file.set_length(segment.bytes)?;
@@ -280,7 +286,7 @@ pub(super) fn copy(disk: &dyn Disk, name: &str, segment: &Segment) -> io::Result
     Ok(Segment { file, stat, ..segment.clone() })
 }
 
-/// Copies a stretch of a segment to the start of a file, with zeros for what cannot be read.
+/// Copies a range of a segment to the start of a file, with zeros for bytes that cannot be read.
 fn copy_stretch(segment: &Segment, from: u64, to: u64, target: &dyn DiskFile) -> io::Result<()> {
     let mut buffer = vec![0; COPY_PIECE_BYTES];
     let mut offset = from;
@@ -296,7 +302,8 @@ fn copy_stretch(segment: &Segment, from: u64, to: u64, target: &dyn DiskFile) ->
     Ok(())
 }
 
-/// The header of a segment, wherever it is still to be read: a damaged one need not cost the segment.
+/// Returns the header of a segment from any place where it can still be read: a damaged header need
+/// not cost the segment.
 fn find_header(file: &dyn DiskFile, first_id: RecordId, bytes: u64) -> io::Result<Option<SegmentHeader>> {
     for offset in [0, copy_offset(bytes)] {
         let header = SegmentHeader::read(file, offset)?;
@@ -307,12 +314,12 @@ fn find_header(file: &dyn DiskFile, first_id: RecordId, bytes: u64) -> io::Resul
     header_from_first_frame(file, first_id)
 }
 
-/// Where the copy of a segment's header stands.
+/// Returns the offset of the copy of a segment's header.
 fn copy_offset(bytes: u64) -> u64 {
     bytes.saturating_sub(SEGMENT_HEADER_BYTES as u64)
 }
 
-/// The first frame repeats the salt.
+/// Restores the header from the first frame, which repeats the salt.
 fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Result<Option<SegmentHeader>> {
     let mut salt = [0; 8];
     frame::read_past_damage(file, &mut salt, SEGMENT_HEADER_BYTES as u64)?;
@@ -323,17 +330,17 @@ fn header_from_first_frame(file: &dyn DiskFile, first_id: RecordId) -> io::Resul
         .map(|_| SegmentHeader { salt, first_id }))
 }
 
-/// The file for something that is set aside as a whole.
+/// Returns the name of the quarantine file for a whole file.
 pub(super) fn whole_quarantine_name(name: &str) -> String {
     format!("{name}.quarantine")
 }
 
-/// The file for a damaged stretch of a segment.
+/// Returns the name of the quarantine file for a damaged range of a segment.
 pub(super) fn quarantine_name(segment: &Segment, from: u64) -> String {
     format!("{:020}-{from}.quarantine", segment.header.first_id)
 }
 
-/// Copies a damaged stretch to a file of its own.
+/// Copies a damaged range to a file of its own.
 pub(super) fn quarantine(
     disk: &dyn Disk,
     name: &str,
@@ -346,27 +353,28 @@ pub(super) fn quarantine(
     target.sync()
 }
 
-/// What one segment holds.
+/// The content of one segment.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Whole frames.
+    /// Complete frames.
     pub(super) frames: u64,
-    /// Their records.
+    /// Records in these frames.
     pub(super) records: u64,
-    /// Damaged stretches between whole frames, and behind them where that cannot be read, as offsets.
+    /// Damaged ranges between complete frames, as offsets. Also the range after the last one, if it
+    /// cannot be read.
     pub(super) damage: Vec<(u64, u64)>,
-    /// The id after the last whole frame.
+    /// The id after the last complete frame.
     pub(super) end_id: RecordId,
-    /// Where the last whole frame starts and ends.
+    /// The offset of the last complete frame.
     pub(super) last: u64,
-    /// See above.
+    /// The offset of the end of the last complete frame.
     pub(super) end: u64,
-    /// What was begun after it.
+    /// What follows the last complete frame.
     pub(super) tail: Begun,
 }
 
 impl Segment {
-    /// Reads every frame. `progress` is told the offset reached now and then.
+    /// Reads every frame. Calls `progress` now and then with the offset reached.
     pub(super) fn scan(&self, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
         let SegmentHeader { salt, first_id } = self.header;
         let mut scan = Scan { end_id: first_id, end: SEGMENT_HEADER_BYTES as u64, ..Scan::default() };
@@ -376,7 +384,7 @@ impl Segment {
             let Some((offset, header)) = self.next_frame(salt, scan.end, &mut payload)? else {
                 scan.tail = frame::begun_frame(&*self.file, salt, scan.end)?;
                 match scan.tail {
-                    // It could not be read a moment ago, or a server has just written it.
+                    // The frame was unreadable a moment ago, or a server has just written it.
                     Begun::Whole => continue,
                     Begun::Unreadable => scan.damage.push((scan.end, self.bytes)),
                     Begun::Nothing | Begun::Torn => {}
@@ -388,13 +396,14 @@ impl Segment {
             }
             scan.frames += 1;
             scan.records += u64::from(header.count);
-            scan.end_id = scan.end_id.max(header.end_id()); // a disk may have put an old frame in the wrong place
+            // A disk may have put an old frame in the wrong place.
+            scan.end_id = scan.end_id.max(header.end_id());
             (scan.last, scan.end) = (offset, offset + header.size());
             progress(scan.end);
         }
     }
 
-    /// The frame at an offset, else the next one behind it.
+    /// Returns the frame at an offset, otherwise the next one after it.
     fn next_frame(
         &self,
         salt: u64,
@@ -407,19 +416,21 @@ impl Segment {
         let Some(found) = frame::find_frame(&*self.file, salt, offset, RecordId::MAX)? else {
             return Ok(None);
         };
-        // A server may have written while this process looked: what comes before a whole frame is whole by now, or damaged.
+        // A server may have written during the search: the bytes before a complete frame are by now
+        // a complete frame, too, or damaged.
         let header = frame::read_frame(&*self.file, salt, offset, payload)?;
         Ok(Some(header.map_or(found, |header| (offset, header))))
     }
 
-    /// Whether the file still is this segment: a server may have used it anew.
+    /// Returns true if the file still holds this segment: a server may have reused it.
     pub(super) fn is_current(&self) -> io::Result<bool> {
         Ok(SegmentHeader::read(&*self.file, 0)?.is_none_or(|header| header == self.header))
     }
 
-    /// Makes durable what was found, before anyone is told of it. The last frame is written again: it may have been read from
-    /// memory only, after a failed sync the system forgets that it has yet to write it. The name may be as young: whoever
-    /// gave it was perhaps killed before the folder was synced.
+    /// Makes the scanned state durable before it is reported to anyone. The last frame is written
+    /// again: it may have been read from memory only, and after a failed sync the system no longer
+    /// knows that it has yet to write it. The name may not be durable either: the process that
+    /// assigned it may have been killed before it synced the folder.
     pub(super) fn confirm(&self, disk: &dyn Disk, scan: &Scan) -> io::Result<()> {
         if scan.frames > 0 {
             let mut bytes = vec![0; (scan.end - scan.last) as usize];
@@ -427,7 +438,8 @@ impl Segment {
             self.file.write_at(&bytes, scan.last)?;
         }
         if matches!(scan.tail, Begun::Nothing | Begun::Torn) && scan.end < self.frames_end() {
-            // What is taken back is gone in memory, and may still be on the disk after a failed sync.
+            // A frame that was taken back is gone in memory, but may still be on the disk after a
+            // failed sync.
             self.file.write_at(&[0; 8], scan.end)?;
         }
         self.file.sync()?;
@@ -435,12 +447,12 @@ impl Segment {
         disk.rename(&name, &name)
     }
 
-    /// The name of its file.
+    /// Returns the name of the segment's file.
     pub(super) fn name(&self) -> String {
         live_name(self.header.first_id)
     }
 
-    /// What is at its name now.
+    /// Returns what is at the segment's name now.
     pub(super) fn standing(&self, disk: &dyn Disk) -> io::Result<Standing> {
         Ok(match disk.stat(&self.name())? {
             Some(now) if !now.is_same_file(&self.stat) => Standing::Gone,
@@ -450,12 +462,12 @@ impl Segment {
         })
     }
 
-    /// The size of the file.
+    /// Returns the size of the file.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Where the last frame must end.
+    /// Returns the offset at which the last frame must end at the latest.
     pub(super) fn frames_end(&self) -> u64 {
         copy_offset(self.bytes)
     }

@@ -1,9 +1,10 @@
-//! Reads the durable records from any place on, without holding back their release: what is released before it has been
-//! read is missed, and so is what damage has cost.
+//! Reads the durable records from any place on, without holding back their release. Records that
+//! are released before they are read are missed, and so are records lost to damage.
 //!
-//! A segment may be given up, and its file be written anew, while a spectator reads from it. What it gets is right all the
-//! same: the checksum of a frame covers the salt of that use of the file. Between two reads no file is held, so that a
-//! removed one gives its space back at once.
+//! A segment may be freed, and its file reused, while a spectator reads from it. The data that the
+//! spectator reads is correct even then, because the checksum of a frame covers the salt, which is
+//! new for each use of the file. A spectator holds no file open between two reads, so that a
+//! removed file releases its space at once.
 
 use std::io;
 use std::sync::Arc;
@@ -15,44 +16,46 @@ use super::segments::Segment;
 use super::{Chunk, ReaderState, Spool, lock};
 use crate::record::RecordId;
 
-/// Looks on. See [`Spool::spectator`].
+/// A reader that holds back no records. See [`Spool::spectator`].
 pub struct Spectator {
     spool: Arc<Spool>,
     state: Arc<ReaderState>,
 }
 
-/// Where to read.
+/// A place in the spool to read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The next id.
     pub id: RecordId,
-    /// Where its frame is, or one before: the first id of the segment, and the offset in it.
+    /// The place of the record's frame or of an earlier one: the first id of the segment, and the
+    /// offset in the segment.
     frame: Option<(RecordId, u64)>,
 }
 
 impl Place {
-    /// An id, wherever its frame is.
+    /// Returns the place of an id whose frame is not known.
     pub fn at(id: RecordId) -> Place {
         Place { id, frame: None }
     }
 
-    /// A later id, in the same frame or behind it.
+    /// Returns the place of a later id, in the same frame or a later one.
     pub fn behind(self, id: RecordId) -> Place {
         Place { id, ..self }
     }
 
-    /// An id whose frame is, or will be, at an offset in the segment with this first id.
+    /// Returns the place of an id whose frame is, or will be, at `offset` in the segment that
+    /// begins at id `segment`.
     pub(super) fn known(id: RecordId, segment: RecordId, offset: u64) -> Place {
         Place { id, frame: Some((segment, offset)) }
     }
 }
 
-/// What [`Spectator::read`] has read: the places of the chunk's first record, and behind its last.
+/// The extent of what [`Spectator::read`] has read.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
-    /// See above.
+    /// The place of the chunk's first record.
     pub start: Place,
-    /// See above.
+    /// The place after the chunk's last record.
     pub end: Place,
 }
 
@@ -61,34 +64,35 @@ impl Spectator {
         Spectator { spool, state }
     }
 
-    /// The oldest id that can be read.
+    /// Returns the oldest id that can be read.
     pub fn oldest_id(&self) -> RecordId {
         self.spool.oldest_id()
     }
 
-    /// The first id that is not durable yet.
+    /// Returns the first id that is not durable yet.
     pub fn durable_id(&self) -> RecordId {
         self.spool.durable_id()
     }
 
-    /// The place of the next record that becomes durable.
+    /// Returns the place of the next record that becomes durable.
     pub fn end(&self) -> Place {
         *lock(&self.spool.end)
     }
 
-    /// Returns once this id is durable, or for no reason.
+    /// Resolves when this id is durable. May also return spuriously.
     pub async fn durable(&self, id: RecordId) {
         self.state.wake_id.store(id.saturating_add(1), Relaxed);
-        fence(SeqCst); // pairs with the one in `Writer::publish`
+        fence(SeqCst); // pairs with the fence in `Writer::publish`
         if self.durable_id() <= id {
             self.state.wake.notified().await;
         }
         self.state.wake_id.store(u64::MAX, Relaxed);
     }
 
-    /// Reads whole frames from a place on until there are so many bytes, or no more. The chunk is then empty or consecutive;
-    /// what is between the place and its first id can no longer be read. Looks at no more than so many bytes of earlier
-    /// frames, so it may have to be called again, from where it has come to.
+    /// Reads complete frames from a place on, until the chunk has `bytes` bytes or no more records
+    /// are available. The chunk is then empty or consecutive. Records between `place` and the
+    /// chunk's first id can no longer be read. At most `bytes` bytes of earlier frames are skipped
+    /// per call, so the caller may have to call again from the returned end.
     pub fn read(&self, place: Place, chunk: &mut Chunk, bytes: usize) -> io::Result<Span> {
         chunk.clear(place.id);
         let (mut start, mut end) = (place, place);
@@ -131,9 +135,11 @@ impl Spectator {
         Ok(Span { start, end })
     }
 
-    /// The segment that holds the id now, where to look in it, and the id that its frames lie below.
+    /// Returns the segment that holds the id now, the offset to read from, and the exclusive upper
+    /// bound for the ids of its valid frames.
     fn find(&self, place: Place) -> Option<(Segment, u64, RecordId)> {
-        let durable_id = self.durable_id(); // first: what becomes durable from here on may be in a new segment
+        // Read first: records that become durable from here on may be in a new segment.
+        let durable_id = self.durable_id();
         let segments = lock(&self.spool.segments);
         let segment = segments.holding(place.id)?;
         let offset = place.frame.filter(|(first_id, _)| *first_id == segment.header.first_id);
@@ -142,8 +148,8 @@ impl Spectator {
         Some((segment.clone(), offset.map_or(SEGMENT_HEADER_BYTES as u64, |(_, offset)| offset), end_id))
     }
 
-    /// No whole frame stands where one should be: there is damage, or the segment was given up since it was found. Says
-    /// whether there is another place to go on at.
+    /// Handles a place without the expected complete frame: it is damaged, or the segment was freed
+    /// since it was found. Returns true if there is another place to continue at.
     fn step_over(
         &self,
         segment: &Segment,
@@ -163,14 +169,14 @@ impl Spectator {
 }
 
 impl Chunk {
-    /// Empty, before this id.
+    /// Makes the chunk empty, positioned before this id.
     fn clear(&mut self, id: RecordId) {
         self.bytes.clear();
         self.skip = 0;
         (self.first_id, self.end_id) = (id, id);
     }
 
-    /// Begins at an id within the frame, whose bytes it has already.
+    /// Begins the chunk at an id within the frame whose bytes it already has.
     fn clear_to(&mut self, id: RecordId, header: &FrameHeader) {
         self.skip = (id - header.first_id) as usize; // less than the frame's u32 count
         (self.first_id, self.end_id) = (id, id);

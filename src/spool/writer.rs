@@ -1,4 +1,5 @@
-//! The one writer: takes the open buffer, writes it as one frame, syncs, and wakes those who wait.
+//! The only writer: takes the open buffer, writes it as one frame, syncs, and wakes the tasks that
+//! wait for the commit.
 
 use std::io;
 use std::sync::Arc;
@@ -15,27 +16,30 @@ use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
 use crate::log;
 use crate::record::RecordId;
 
-/// Commits what is appended. There is one a spool.
+/// Commits appended batches. There is one writer per spool.
 pub struct Writer {
     spool: Arc<Spool>,
-    /// The id that the next record gets.
+    /// The id of the next record.
     next_id: RecordId,
-    /// The segment written to, and where its next frame goes; `None` after it was left, or a new one could not be made.
+    /// The current segment. `None` after it was abandoned, or if a new one could not be created.
     segment: Option<Segment>,
+    /// The offset of the next frame in the segment.
     end: u64,
-    /// The size of a frame that could not be written for want of space.
+    /// The size of a frame that could not be written for lack of space; 0 if there is none.
     refused_bytes: usize,
-    /// Why nothing may be written now, as the last look found it.
+    /// Why nothing may be written now, as found by the last check of the lock.
     barred: Option<Arc<str>>,
-    /// The buffer that is not open, kept for its memory.
+    /// The buffer that is not open, kept to reuse its memory.
     spare: Vec<u8>,
 }
 
-/// How far apart batches come at most, on average, for a commit to wait until more have gathered, and for how long.
+/// If batches come, on average, at shorter intervals than this, the next commit waits until more
+/// have gathered.
 const GATHER_BELOW: Duration = Duration::from_micros(GATHER_BELOW_MICROSECONDS);
+/// How long such a commit waits.
 const GATHER: Duration = Duration::from_micros(GATHER_MICROSECONDS);
 
-/// What was appended for one commit.
+/// The content of one commit.
 struct Pending {
     frame: Vec<u8>,
     count: u32,
@@ -44,15 +48,16 @@ struct Pending {
     witnesses: Vec<(Arc<dyn Witness>, u64)>,
 }
 
-/// What the open buffer held.
+/// The content of the open buffer.
 enum Taken {
     Batches(Pending),
     Nothing,
-    /// Nothing, and nothing more will come.
+    /// Nothing, and no more batches will follow.
     Closed,
 }
 
-/// Finds the end of what is durable: the next id, and where the next frame goes in the last segment.
+/// Finds the end of the durable records: returns the next id, and the offset of the next frame in
+/// the last segment.
 pub(super) fn recover(
     disk: &dyn Disk,
     segments: &mut Segments,
@@ -97,7 +102,7 @@ pub(super) fn recover(
     add(disk, segments, next_id, sizes.segment_bytes)
 }
 
-/// The start needs a segment whatever the ceiling says.
+/// Adds a segment. The ceiling is ignored, because a start always needs a segment.
 fn add(
     disk: &dyn Disk,
     segments: &mut Segments,
@@ -125,14 +130,15 @@ impl Writer {
         writer
     }
 
-    /// Tells spectators where the next record will be.
+    /// Publishes the place of the next record for spectators.
     fn tell_end(&self) {
         if let Some(segment) = &self.segment {
             *lock(&self.spool.end) = Place::known(self.next_id, segment.header.first_id, self.end);
         }
     }
 
-    /// Commits until the spool is closed and empty. Each commit blocks the thread for its write and sync.
+    /// Commits until the spool is closed and empty. Each commit blocks the thread for its write and
+    /// sync.
     pub async fn run(mut self, threads: Threads) {
         let mut last = Instant::now();
         loop {
@@ -148,9 +154,10 @@ impl Writer {
                 Taken::Nothing => self.spool.filled.notified().await,
                 Taken::Closed => break,
             }
-            // On a shared thread the sources get their turn between two commits.
+            // On a shared thread, the sources run between two commits.
             tokio::task::yield_now().await;
-            // Where very many small batches come, commits would take the processor from those who bring them.
+            // Under very many small batches, commits without a pause would take the processor from
+            // the sources.
             let now = Instant::now();
             if now - last < GATHER_BELOW * batches {
                 threads.pause(GATHER);
@@ -221,7 +228,8 @@ impl Writer {
             length: (pending.frame.len() - FRAME_HEADER_BYTES) as u32, // at most COMMIT_BYTES_MAX
             count: pending.count,
         };
-        // Once more, in a new segment, when that of the first try is not where it was.
+        // Retries once, in a new segment, if the segment of the first attempt is no longer in
+        // place.
         let is_written = self.write_frame(header, pending)? || self.write_frame(header, pending)?;
         if !is_written {
             return Err(AppendError::Failing(
@@ -233,7 +241,8 @@ impl Writer {
         Ok(header.first_id)
     }
 
-    /// Writes one frame durably to the segment that has room for it. Returns false where that is not at its name any more.
+    /// Writes one frame durably to the segment that has room for it. Returns false if the segment
+    /// is no longer at its name.
     fn write_frame(&mut self, header: FrameHeader, pending: &mut Pending) -> Result<bool, AppendError> {
         let segment = self.segment_for(header.size())?;
         pending.frame.truncate(FRAME_HEADER_BYTES + header.length as usize);
@@ -249,7 +258,8 @@ impl Writer {
         match segment.standing(&*self.spool.disk) {
             Ok(Standing::InPlace) => Ok(true),
             Ok(standing) => {
-                let _ = self.take_back(&segment); // whoever puts the file back is not to find the frame twice
+                // If the file is put back, the frame must not be found twice.
+                let _ = self.take_back(&segment);
                 self.leave(&segment, standing);
                 Ok(false)
             }
@@ -270,28 +280,30 @@ impl Writer {
         }
     }
 
-    /// Nothing is known of what was written since the last sync; what was synced before is durable as it was.
+    /// Handles a failed sync: the state of everything written since the last sync is unknown, but
+    /// data that was synced before remains durable.
     fn sync_failed(&mut self, segment: &Segment, error: &io::Error) -> AppendError {
         if !is_out_of_space(error) {
             return AppendError::Poisoned(error.to_string().into());
         }
-        let _ = self.take_back(segment); // as far as that is possible: a restart is better off without the frame
+        let _ = self.take_back(segment); // best effort: a restart is better off without the frame
         self.segment = None;
         AppendError::Failing(error.to_string().into())
     }
 
-    /// Takes the frame that was begun at the end of a segment back, durably, as far as anything of it was written.
+    /// Takes back the unacknowledged frame at the end of a segment: overwrites its start, durably,
+    /// if anything of the frame was written.
     fn take_back(&self, segment: &Segment) -> io::Result<()> {
         let mut salt = [0; 8];
         segment.file.read_at(&mut salt, self.end)?;
         if salt != segment.header.salt.to_le_bytes() {
-            return Ok(()); // a frame is written from its start on
+            return Ok(()); // nothing was written: a write begins at the start of the frame
         }
         segment.file.write_at(&[0; 8], self.end)?;
         segment.file.sync()
     }
 
-    /// Leaves a segment that is not where it was: the next commit begins another.
+    /// Abandons a segment that is no longer in place. The next commit begins another one.
     fn leave(&mut self, segment: &Segment, standing: Standing) {
         tracing::error!(
             segment = segment.name(),
@@ -303,13 +315,14 @@ impl Writer {
         if standing == Standing::Gone {
             self.spool.displaced.fetch_add(1, Relaxed);
         }
-        self.spool.look_soon(); // what it holds is copied right after the next commit
+        self.spool.look_soon(); // the segment's records are copied right after the next commit
     }
 
-    /// The segment that has room for a frame: the current one, else a new one.
+    /// Returns the segment that has room for a frame: the current one, otherwise a new one.
     fn segment_for(&mut self, size: u64) -> Result<Segment, AppendError> {
         let is_kept = |segment: &&Segment| {
-            // What is to be forgotten is left behind, unless it has no record yet: its name is taken.
+            // A segment with records to be purged is not continued. One without any record is: a
+            // new segment would get the same name.
             let first_id = segment.header.first_id;
             first_id > self.spool.forget_below.load(Relaxed) || first_id == self.next_id
         };
@@ -327,7 +340,7 @@ impl Writer {
     fn begin_segment(&mut self) -> Result<Segment, AppendError> {
         self.check_lock()?;
         let segment = self.new_segment().map_err(|error| self.full(&error))?;
-        // Again: another server's folder may have come in the place of this one meanwhile.
+        // Checked again: another server's folder may have replaced this one during the creation.
         if let Err(refusal) = self.check_lock() {
             let _ = self.spool.disk.remove(&segment.name());
             return Err(refusal);
@@ -338,7 +351,7 @@ impl Writer {
         Ok(segment)
     }
 
-    /// Whether the ceiling allows for a further segment.
+    /// Returns true if the ceiling allows another segment.
     fn has_room_for_another(&self) -> bool {
         let SpoolSizes { segment_bytes, bytes_max } = self.spool.sizes;
         lock(&self.spool.segments).has_room(segment_bytes, bytes_max)
@@ -347,12 +360,14 @@ impl Writer {
     fn new_segment(&mut self) -> io::Result<Segment> {
         let SpoolSizes { segment_bytes, bytes_max } = self.spool.sizes;
         let (name, size) = lock(&self.spool.segments).take_free(segment_bytes, bytes_max)?;
-        // Even if it fails the new one may have its name, and a restart then looks for the next ids there and nowhere else.
+        // Even if the creation fails, the new segment may have its name. A restart then looks for
+        // the next ids only there.
         self.segment = None;
         let disk = &*self.spool.disk;
         let result = segments::prepare(disk, &name, self.next_id, size.max(segment_bytes));
         if result.is_err() && disk.remove(&name).is_err() {
-            // Half a file on a full disk is of no use; where it cannot even be removed it stays for the next try.
+            // A partial file on a full disk is of no use. If it cannot be removed, it is kept for
+            // the next attempt.
             lock(&self.spool.segments).give_free(name, size);
         }
         result
@@ -370,7 +385,7 @@ impl Writer {
         })
     }
 
-    /// Looks whether all files are where they were, and does what can be done where they are not.
+    /// Checks whether all files are still in place, and repairs what can be repaired.
     fn look(&mut self) {
         if let Some((AppendError::Poisoned(_), _)) = lock(&self.spool.open).refusal {
             return;
@@ -400,10 +415,12 @@ impl Writer {
         self.restore_one(&*disk);
     }
 
-    /// After a frame found no space: looks whether zeros in its place do, so that the server is ready again before somebody sends.
+    /// After a frame that did not fit on the disk: tries to write zeros in its place, so that the
+    /// server accepts records again before a client sends some.
     fn try_again(&mut self, segment: &Segment) {
         if self.refused_bytes == 0 {
-            return lock(&self.spool.open).admit_if_failing(); // its file could not be found, and now it is
+            // Its file could not be found before, and is in place now.
+            return lock(&self.spool.open).admit_if_failing();
         }
         let zeros = vec![0; self.refused_bytes];
         let written = segment.file.write_at(&zeros, self.end);
@@ -416,7 +433,7 @@ impl Writer {
         }
     }
 
-    /// Whether the lock is as it should be; nothing is written until it is.
+    /// Checks the lock. Nothing is written while the check fails.
     fn check_lock(&mut self) -> Result<(), AppendError> {
         let before = self.barred.take();
         let Err(error) = self.spool.disk.check_lock() else { return Ok(()) };
@@ -432,7 +449,8 @@ impl Writer {
         lock(&self.spool.open).refuse(refusal);
     }
 
-    /// Copies one segment whose file is gone to a new file. One at a time: commits go on between them.
+    /// Copies one segment whose file is gone to a new file. Only one at a time, so that commits
+    /// continue in between.
     fn restore_one(&self, disk: &dyn Disk) {
         let written = self.segment.as_ref().map(|segment| segment.header);
         let segments: Vec<_> = lock(&self.spool.segments).iter().cloned().collect();
@@ -472,7 +490,8 @@ impl Writer {
             disk.rename(&name, &aside)?;
             lock(&self.spool.segments).add_quarantined(aside, other.bytes);
         }
-        // The ceiling does not count: the original takes its space until it is closed, and counts as long.
+        // The ceiling is ignored: the original takes its space until it is closed, and is counted
+        // until then.
         let (free, size) = lock(&self.spool.segments).take_free(segment.bytes(), u64::MAX)?;
         let copy = match segments::copy(disk, &free, segment) {
             Ok(copy) => copy,
@@ -484,7 +503,7 @@ impl Writer {
             }
         };
         if !lock(&self.spool.segments).replace(copy) {
-            disk.remove(&name)?; // it was released meanwhile
+            disk.remove(&name)?; // the segment was released during the copy
         }
         self.spool.restored.fetch_add(1, Relaxed);
         tracing::info!(segment = name, "the segment was copied to a new file");
@@ -496,7 +515,7 @@ impl Writer {
         let bytes = self.spool.durable_bytes.fetch_add(payload_bytes, Relaxed) + payload_bytes;
         self.spool.durable.store(self.next_id, Release);
         self.spool.commits.fetch_add(1, Relaxed);
-        fence(SeqCst); // pairs with the one in `Reader::filled`
+        fence(SeqCst); // pairs with the fence in `Reader::filled`
         for reader in &*lock(&self.spool.readers) {
             if self.next_id >= reader.wake_id.load(Relaxed) || bytes >= reader.wake_bytes.load(Relaxed) {
                 reader.wake.notify_one();
