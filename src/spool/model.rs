@@ -1,9 +1,13 @@
-//! The spool against a plain vector, on a disk that is as cruel as a disk may be.
+//! Model test: runs the spool on a simulated disk with faults, and compares it with a plain vector.
 //!
-//! What must hold, whatever happens: a record whose receipt said that it is durable is read again, once, in its place, with
-//! its id; one of a commit that failed on the way is there with its whole commit or not at all, and stays what it is once
-//! it has been read; a refused one never is. Where the disk damaged what was durable, that alone may be missing, is
-//! counted, and is never read as something else.
+//! These properties must always hold:
+//!
+//! * A record whose receipt reported it durable is read exactly once, in its place and with its id.
+//! * A record of a commit that failed is present together with its whole commit or not at all, and
+//!   this does not change once the record has been read.
+//! * A refused record is never read.
+//! * Only records whose durable bytes the disk damaged may be missing. They are counted as lost,
+//!   and never read as something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,7 +27,7 @@ use crate::disk::cruel::{
 use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::record::{Batch, RecordRef};
 
-/// A record: its number among all that were ever made, and the length of its message.
+/// A record: its number among all records ever made, and the length of its message.
 type Content = (u64, usize);
 
 fn message((number, length): Content) -> String {
@@ -40,9 +44,9 @@ impl Witness for Nobody {
     fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
-/// What a receipt will say.
+/// The future outcome of a receipt.
 type Outcome = Future<Result<RecordId, AppendError>>;
-/// An operation, and how often it is chosen.
+/// An operation and its weight in the random choice.
 type Operation = (u64, fn(&mut Model));
 type Future<T> = Pin<Box<dyn std::future::Future<Output = T>>>;
 
@@ -50,13 +54,13 @@ fn poll<T>(future: &mut Future<T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What may befall a run.
+/// The kinds of trouble in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Weather {
     crashes: bool,
     faults: bool,
     damage: bool,
-    /// Other people remove, replace or cut files, or the lock is lost.
+    /// Other processes remove, replace or truncate files, or the lock is lost.
     others: bool,
 }
 
@@ -65,24 +69,27 @@ struct Model {
     disk: CruelDisk,
     weather: Weather,
     sizes: SpoolSizes,
-    /// What was made durable, or found whole after a crash; the id is the place, counted from 1. `None` for ids that were
-    /// passed over because nobody can know whether they were given.
+    /// The records that were made durable, or found complete after a crash. The id is the index,
+    /// counted from 1. `None` for ids that were passed over because it is unknown whether they were
+    /// assigned.
     records: Vec<Option<Content>>,
-    /// The commits since the last one that went well whose write or sync failed, or that a crash cut short: one of them may
-    /// be found by a restart.
+    /// The commits since the last successful one whose write or sync failed, or that a crash cut
+    /// short. A restart may find one of them.
     in_doubt: Vec<Vec<Content>>,
-    /// Records of such commits, by the ids that they would have had. Where damage costs the whole segment that has other
-    /// records with these ids, they may be found in the one before it.
+    /// Records of such commits, with the ids that they would have got. If damage costs the whole
+    /// segment that has other records with these ids, they may be found in the previous segment.
     ghosts: Vec<(RecordId, Content)>,
     /// Ids of records whose bytes were damaged.
     suspects: BTreeSet<RecordId>,
-    /// The last segment has damage where its end is, so that nobody can know which ids it gave.
+    /// The end of the last segment is damaged, so that it is unknown which ids were assigned in it.
     end_is_damaged: bool,
-    /// Somebody has cut these segments: from which id on their records are gone.
+    /// Segments truncated by another process: the first id of each, and the id from which on its
+    /// records are gone.
     cut: BTreeMap<RecordId, RecordId>,
-    /// The last segments are gone, or cut, so that a restart knows nothing of ids from this one on.
+    /// The last segments are gone or truncated, so that a restart finds no ids from this one on.
     end_is_lost: Option<RecordId>,
-    /// Which of a segment's header, its copy and its first frame are damaged.
+    /// For each segment, which of its header, the copy of the header, and the first frame are
+    /// damaged.
     heads: BTreeMap<RecordId, [bool; 3]>,
     made: u64,
     stores: Vec<Position>,
@@ -90,14 +97,14 @@ struct Model {
     tally: Tally,
 }
 
-/// How far one store is.
+/// The progress of one store.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     read: RecordId,
     synced: RecordId,
 }
 
-/// From a start to a crash.
+/// The state between a start and the next crash.
 struct Life {
     spool: Arc<Spool>,
     writer: Future<()>,
@@ -106,7 +113,7 @@ struct Life {
     /// Bytes in the open buffer.
     open_bytes: usize,
     poisoned: bool,
-    /// Something was told to fail.
+    /// Trouble was injected: a fault, a stop, or a change by another process.
     is_troubled: bool,
 }
 
@@ -195,7 +202,7 @@ impl Model {
 
     fn submit(&mut self, contents: Vec<Content>, batch: &Batch) {
         if self.random.one_in(2) {
-            lock(&self.life().spool.open).admit_again(); // as if the time to look again had come
+            lock(&self.life().spool.open).admit_again(); // as if the retry interval had passed
         }
         let nobody: Arc<dyn Witness> = Arc::new(Nobody);
         let life = self.life();
@@ -209,14 +216,14 @@ impl Model {
         }
     }
 
-    /// Lets the writer make one commit of what was appended.
+    /// Makes the writer commit the appended batches as one commit.
     fn commit(&mut self) {
         let disk_was_down = self.disk.is_down();
         let first_id = self.next_id();
         let (at_ceiling, is_troubled) = (self.is_at_ceiling(), self.life().is_troubled);
         let life = self.life();
         for _ in 0..3 {
-            // It wakes up, commits, and gives the others their turn.
+            // The writer wakes up, commits, and yields to the other tasks.
             assert!(poll(&mut life.writer).is_pending());
         }
         life.open_bytes = 0;
@@ -263,7 +270,7 @@ impl Model {
         status.bytes + segment_bytes > status.bytes_max
     }
 
-    /// A store takes a chunk.
+    /// A store reads a chunk.
     fn read(&mut self) {
         let store = self.random.below(self.stores.len() as u64) as usize;
         let (rows, bytes) = (1 + self.random.below(30), 1 + self.random.below(4000));
@@ -278,7 +285,7 @@ impl Model {
         self.stores[store].read = self.life().readers[store].position();
     }
 
-    /// Holds what was read against what was written.
+    /// Compares the records that were read with the model. Returns the ids that are missing.
     fn check(&self, from: RecordId, chunk: &Chunk) -> Vec<RecordId> {
         assert!(chunk.first_id() >= from, "read again");
         let missing: Vec<_> =
@@ -303,7 +310,7 @@ impl Model {
         missing
     }
 
-    /// A store makes durable what it has taken.
+    /// A store makes the records durable that it has read, and releases them.
     fn release(&mut self) {
         let store = self.random.below(self.stores.len() as u64) as usize;
         self.stores[store].synced = self.stores[store].read;
@@ -311,16 +318,16 @@ impl Model {
         self.life().readers[store].release(synced);
     }
 
-    /// What was released is to leave the disk.
+    /// Purges released records from the disk.
     fn forget(&mut self) {
-        let _ = self.life().spool.forget(); // the disk may refuse
+        let _ = self.life().spool.forget(); // the disk may fail
     }
 
     fn released(&self) -> RecordId {
         self.stores.iter().map(|store| store.synced).min().unwrap()
     }
 
-    /// Reads everything that must be there.
+    /// Reads all records that must be present.
     fn verify(&mut self) {
         let from = self.released();
         let mut reader = self.life().spool.reader(from);
@@ -329,7 +336,7 @@ impl Model {
             if let Err(error) = reader.read(&mut chunk, 100, 1 << 20) {
                 tries += 1;
                 assert!(tries < SPOOL_READ_TRIES_MAX * 100, "{error}");
-                continue; // it is patient with what cannot be read
+                continue; // the reader retries an unreadable place
             }
             missing += self.check(position, &chunk).len() as u64;
             assert!(reader.position() > position, "nothing is read at {position}");
@@ -348,13 +355,14 @@ impl Model {
         }
     }
 
-    /// Ids behind a chunk's end that the reader has passed over, since nothing of them is left.
+    /// Checks the ids behind a chunk's end that the reader has passed over because none of their
+    /// records is left. Returns their number.
     fn check_hole(&self, from: RecordId, to: RecordId) -> u64 {
         assert!((from..to).all(|id| self.suspects.contains(&id) || self.records[id as usize - 1].is_none()));
         to - from
     }
 
-    // Trouble.
+    // Faults, damage, and changes by other processes.
 
     fn fail_some_calls(&mut self) {
         let calls = *self.random.pick(&[
@@ -368,7 +376,7 @@ impl Model {
             &[Call::Stat],
         ]);
         let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
-        // What cannot be read for ever is damaged, which is for `damage` to do.
+        // A permanent read error is damage, which `damage` simulates.
         let may_last = calls != [Call::Read] && self.random.one_in(3);
         let times = if may_last { u64::MAX } else { 1 + self.random.below(3) };
         let after = self.random.below(6);
@@ -377,7 +385,7 @@ impl Model {
         self.tally.faults += 1;
     }
 
-    /// Other people do something to files that are open.
+    /// Other processes change files that are open.
     fn meddle(&mut self) {
         if self.disk.is_down() {
             return;
@@ -420,7 +428,8 @@ impl Model {
         self.disk.others_cut(name, length);
     }
 
-    /// The writer looks after the files: after that all are there again, as far as nothing is in the way.
+    /// Makes the writer check its files. Afterwards all files are in place again, unless a fault
+    /// prevents that.
     fn look(&mut self) {
         self.commit();
         let life = self.life.as_mut().unwrap();
@@ -451,7 +460,7 @@ impl Model {
         self.look();
     }
 
-    /// What a crash at this moment costs: the records of segments whose files are gone.
+    /// Notes what a crash at this moment costs: the records of segments whose files are gone.
     fn note_lost_files(&mut self) {
         let segments: Vec<_> = lock(&self.life().spool.segments).iter().cloned().collect();
         let (mut end_id, mut is_end) = (self.next_id(), true);
@@ -479,14 +488,14 @@ impl Model {
         }
     }
 
-    /// Turns a bit of what is durable, or makes a page unreadable.
+    /// Flips a bit of durable data, or makes a page unreadable.
     fn damage(&mut self) {
         let life = self.life.as_ref().unwrap();
         if life.poisoned || !life.appended.is_empty() || !self.in_doubt.is_empty() || self.disk.is_down() {
             return;
         }
         let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
-        self.disk.set_fault(None); // else what is in the segment could not be told
+        self.disk.set_fault(None); // otherwise the segment's content could not be read
         let segment = self.random.pick(&segments).clone();
         let is_last = segment.header.first_id == segments.last().unwrap().header.first_id;
         let frames = frames_of(&segment);
@@ -514,7 +523,8 @@ impl Model {
         self.note_heads(&segment, &frames, &range, is_last);
     }
 
-    /// A place of every kind in a segment.
+    /// Returns a place in a segment: in the header, its copy, a frame's header, its payload, or
+    /// anywhere.
     fn place_in(&mut self, segment: &Segment, frames: &Frames) -> Option<u64> {
         let random = &mut self.random;
         let (frame, _) = frames.get(random.below(frames.len().max(1) as u64) as usize)?;
@@ -528,8 +538,9 @@ impl Model {
         })
     }
 
-    /// At the end of the last segment a commit with wrong bytes is one that a crash tore, unless they cannot be read at all
-    /// or something whole follows.
+    /// Returns true if the damage can be distinguished from a torn commit. At the end of the last
+    /// segment a commit with wrong bits looks as if a crash had torn it, unless the bytes cannot be
+    /// read at all or a complete frame follows.
     fn is_told_from_a_torn_commit(&self, frames: &Frames, hit: &[&Frame], is_page: bool) -> bool {
         let is_sound =
             |frame: Option<&Frame>| frame.is_none_or(|(_, header)| !self.suspects.contains(&header.first_id));
@@ -539,7 +550,8 @@ impl Model {
         if hits_last { is_page && is_sound(before) } else { is_sound(frames.last()) }
     }
 
-    /// A segment of which neither the header, nor its copy, nor the first frame is left is lost as a whole.
+    /// Notes which header places are damaged. A segment is lost as a whole if neither its header,
+    /// nor the copy of the header, nor its first frame is left.
     fn note_heads(&mut self, segment: &Segment, frames: &Frames, range: &Range<u64>, is_last: bool) {
         let header = SEGMENT_HEADER_BYTES as u64;
         let places =
@@ -562,7 +574,7 @@ impl Model {
     fn end(&mut self, crash: Crash) {
         self.tally.crashes += 1;
         if self.random.one_in(3) && !self.life().poisoned && !self.life().appended.is_empty() {
-            // In the middle of a commit.
+            // Crash in the middle of a commit.
             self.arm_stop();
             self.commit();
         }
@@ -628,7 +640,7 @@ impl Model {
         } else {
             assert_eq!(found, next_id, "or one of {in_doubt:?}");
         }
-        // A store has what it has synced, and perhaps what it has read.
+        // A store has the records that it has synced, and perhaps the records that it has read.
         for store in &mut self.stores {
             if self.random.one_in(2) {
                 store.read = store.synced;
@@ -701,7 +713,7 @@ impl Model {
         }
     }
 
-    /// After all trouble it takes records again.
+    /// Checks that the spool accepts records again after all faults.
     fn finish(mut self) -> Tally {
         self.crash_and_start();
         let next = self.next_id();
@@ -730,7 +742,7 @@ impl Model {
     }
 }
 
-/// A whole frame, and where it stands.
+/// A complete frame and its byte range.
 type Frame = (Range<u64>, frame::FrameHeader);
 type Frames = [Frame];
 
@@ -745,7 +757,7 @@ fn frames_of(segment: &Segment) -> Vec<Frame> {
     frames
 }
 
-/// Whether these records, and no others, are from an id on.
+/// Returns true if exactly these records are found from an id on.
 fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
     let mut chunk = Chunk::default();
     let read = spool.spectator().read(Place::at(id), &mut chunk, 1 << 20);
@@ -754,13 +766,13 @@ fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
 }
 
 #[test]
-fn whatever_happens_what_was_acknowledged_is_there_once() {
+fn random_faults_keep_acknowledged_records_exactly_once() {
     seeds::run("spool::model", 150, |seed| Model::of(seed).run(500));
 }
 
 const CALM: Weather = Weather { crashes: false, faults: false, damage: false, others: false };
 
-/// A fixed run over several segments, which are released and written again, until the disk stops.
+/// A fixed run over several segments, which are released and reused, until the disk stops.
 fn fixed_run(model: &mut Model) {
     for round in 0..16 {
         for length in [10, 400, 5 * round] {
@@ -779,8 +791,8 @@ fn fixed_run(model: &mut Model) {
     }
 }
 
-/// Stops the fixed run at one call, brings it up again, perhaps stopping that, too, and compares. Tells whether it came to
-/// the call.
+/// Stops the fixed run at one call, restarts it, perhaps with a stop during the restart, and
+/// compares. Returns true if the run reached the call.
 fn stopped_at(first: Stop, crash: Crash, second: Option<Stop>) -> bool {
     let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
     let mut model = Model::new(first.after, CALM, sizes);
@@ -794,7 +806,8 @@ fn stopped_at(first: Stop, crash: Crash, second: Option<Stop>) -> bool {
     model.disk.stop_at(second);
     model.start();
     model.verify();
-    // First a commit alone: a new segment would make durable what the start has left undone.
+    // A commit alone comes first: a new segment would make durable what the start failed to make
+    // durable.
     model.append_one((model.made, 10));
     model.commit();
     for _ in 0..2 {
@@ -810,7 +823,7 @@ const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
 const CRASHES: [Crash; 3] = [Crash::Kill, Crash::Power, Crash::PowerAndCache];
 
 #[test]
-fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
+fn crash_at_any_call_keeps_acknowledged_records() {
     for calls in [CHANGES, &[Call::Sync]] {
         for moment in MOMENTS {
             for crash in CRASHES {
@@ -823,7 +836,7 @@ fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_crash_while_recovering_from_one_loses_nothing_either() {
+fn crash_during_recovery_keeps_acknowledged_records() {
     for moment in MOMENTS {
         for crash in CRASHES {
             for first in 0..50 {

@@ -59,7 +59,7 @@ impl Harness {
         self.runtime.block_on(async { self.spool.append(&batch(messages), &nobody()).await?.durable().await })
     }
 
-    /// Lets the writer look after its files, while nothing is appended.
+    /// Makes the writer check its files, while nothing is appended.
     fn look(&self) {
         self.spool.look_soon();
         self.runtime.block_on(async {
@@ -85,7 +85,7 @@ fn read_all(reader: &mut Reader) -> Vec<(RecordId, String)> {
     all
 }
 
-/// As shippers read: what cannot be read is tried again.
+/// Reads as shippers do: retries what cannot be read.
 fn read_patiently(reader: &mut Reader, chunk: &mut Chunk) {
     let mut tries = 1;
     while let Err(error) = reader.read(chunk, 1, 1) {
@@ -104,7 +104,7 @@ fn fill(harness: &Harness, from: u64, to: u64) {
     }
 }
 
-/// The only segment file, as bytes; and putting it back.
+/// Returns the paths of the segment files, in order.
 fn segment_files(folder: &TempDir) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -118,7 +118,7 @@ fn offset_of(bytes: &[u8], text: &str) -> usize {
 }
 
 #[test]
-fn what_was_acknowledged_is_read_in_order_over_many_segments_and_a_restart() {
+fn acknowledged_records_are_read_in_order_after_restart() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 200);
@@ -132,7 +132,7 @@ fn what_was_acknowledged_is_read_in_order_over_many_segments_and_a_restart() {
 }
 
 #[test]
-fn a_last_segment_that_was_cut_to_nothing_is_written_to_all_the_same() {
+fn last_segment_truncated_to_header_is_extended_and_used() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let mut end_id = 1;
@@ -141,7 +141,7 @@ fn a_last_segment_that_was_cut_to_nothing_is_written_to_all_the_same() {
         end_id += 1;
     }
     harness.close();
-    let last_id = end_id - 1; // alone in its segment
+    let last_id = end_id - 1; // the only record in its segment
     let files = segment_files(&folder);
     std::fs::OpenOptions::new().write(true).open(&files[1]).unwrap().set_len(64).unwrap();
 
@@ -154,7 +154,7 @@ fn a_last_segment_that_was_cut_to_nothing_is_written_to_all_the_same() {
 }
 
 #[test]
-fn ids_go_on_after_the_highest_where_frames_stand_in_the_wrong_order() {
+fn ids_continue_after_highest_if_frames_are_out_of_order() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 3);
@@ -173,7 +173,7 @@ fn ids_go_on_after_the_highest_where_frames_stand_in_the_wrong_order() {
 }
 
 #[test]
-fn batches_that_wait_together_share_a_commit_and_keep_their_order() {
+fn waiting_batches_share_commit_and_keep_order() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let ids = harness.runtime.block_on(async {
@@ -193,7 +193,7 @@ fn batches_that_wait_together_share_a_commit_and_keep_their_order() {
 }
 
 #[test]
-fn a_reader_may_start_within_a_frame() {
+fn reader_starts_within_frame() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     harness.append(&["1", "2", "3", "4"]).unwrap();
@@ -202,7 +202,7 @@ fn a_reader_may_start_within_a_frame() {
 }
 
 #[test]
-fn a_torn_tail_is_cut_wherever_it_tore() {
+fn torn_tail_is_cut_at_any_offset() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 3);
@@ -235,7 +235,7 @@ fn damage(folder: &TempDir, change: impl FnOnce(&mut Vec<u8>)) {
 }
 
 #[test]
-fn damage_before_the_tail_is_set_aside_counted_and_the_rest_is_read() {
+fn damage_is_quarantined_and_counted_and_rest_is_read() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
@@ -257,7 +257,7 @@ fn damage_before_the_tail_is_set_aside_counted_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_damaged_segment_header_costs_nothing_while_a_frame_repeats_its_salt() {
+fn damaged_segment_header_is_restored_from_copies() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
@@ -270,7 +270,7 @@ fn a_damaged_segment_header_costs_nothing_while_a_frame_repeats_its_salt() {
 const SEGMENT_START: usize = super::frame::SEGMENT_HEADER_BYTES;
 
 #[test]
-fn a_damaged_version_is_damage_and_not_another_version() {
+fn damaged_version_counts_as_damage() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
@@ -281,7 +281,7 @@ fn a_damaged_version_is_damage_and_not_another_version() {
 }
 
 #[test]
-fn damage_is_counted_and_set_aside_once_however_often_it_is_read() {
+fn damage_read_repeatedly_is_counted_once() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
@@ -300,7 +300,7 @@ fn damage_is_counted_and_set_aside_once_however_often_it_is_read() {
 }
 
 #[test]
-fn a_bad_sector_costs_only_what_is_in_it() {
+fn bad_sector_costs_only_its_records() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 200);
@@ -316,7 +316,7 @@ fn a_bad_sector_costs_only_what_is_in_it() {
     assert!(lost > 0 && read.len() as u64 + lost == 200, "{lost}");
 }
 
-/// A folder with files that cannot be read in part.
+/// A folder with files that are partly unreadable.
 struct BadSectors {
     folder: Folder,
     damaged: [String; 2],
@@ -366,7 +366,7 @@ impl DiskFile for BadFile {
 }
 
 #[test]
-fn a_segment_that_cannot_be_read_at_all_does_not_stop_the_start() {
+fn unreadable_segment_does_not_prevent_start() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 200);
@@ -382,7 +382,7 @@ fn a_segment_that_cannot_be_read_at_all_does_not_stop_the_start() {
 }
 
 #[test]
-fn bytes_in_a_message_that_look_like_a_frame_are_not_one() {
+fn frame_with_another_salt_is_ignored() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 2);
@@ -390,7 +390,7 @@ fn bytes_in_a_message_that_look_like_a_frame_are_not_one() {
     let path = &segment_files(&folder)[0];
     let bytes = std::fs::read(path).unwrap();
     let frame = &bytes[SEGMENT_START..SEGMENT_START + 104];
-    // The old life of a recycled file, or a message with a frame in it: whole, but with another salt.
+    // A frame from an earlier use of the file, or in a message: complete, but with another salt.
     let mut forged = bytes.clone();
     let end = offset_of(&bytes, "message 2").next_multiple_of(8) + 8;
     forged[end..end + frame.len()].copy_from_slice(frame);
@@ -401,7 +401,7 @@ fn bytes_in_a_message_that_look_like_a_frame_are_not_one() {
 }
 
 #[test]
-fn released_segments_are_written_again() {
+fn released_segments_are_reused() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let mut reader = harness.spool.reader(1);
@@ -421,7 +421,7 @@ fn released_segments_are_written_again() {
 }
 
 #[test]
-fn the_ceiling_refuses_and_release_admits_again_without_a_gap() {
+fn ceiling_refuses_until_release_without_id_gap() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let mut reader = harness.spool.reader(1);
@@ -443,7 +443,7 @@ fn the_ceiling_refuses_and_release_admits_again_without_a_gap() {
 }
 
 #[test]
-fn what_is_to_be_forgotten_leaves_the_disk_with_the_next_commit() {
+fn forget_removes_released_records_after_next_commit() {
     let holds = |folder: &TempDir, text: &str| {
         let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
         files.any(|path| memchr::memmem::find(&std::fs::read(path).unwrap(), text.as_bytes()).is_some())
@@ -452,7 +452,7 @@ fn what_is_to_be_forgotten_leaves_the_disk_with_the_next_commit() {
     let harness = Harness::folder(&folder);
     let mut reader = harness.spool.reader(1);
     let mut next = 1;
-    // Some segments are emptied, and at least one of those is in use again.
+    // Some segments are freed, and at least one of these is in use again.
     for _ in 0..4 {
         fill(&harness, next, next + 99);
         read_all(&mut reader);
@@ -471,7 +471,8 @@ fn what_is_to_be_forgotten_leaves_the_disk_with_the_next_commit() {
     assert_eq!(Harness::folder(&folder).spool.durable_id(), next + 1);
 }
 
-/// A folder, and a deletion that has everything forgotten just before a free file gets its name, or is made a segment again.
+/// A folder that calls [`Spool::forget`], as a deletion does, just before a segment file becomes a
+/// free file or a free file becomes a segment.
 struct Meddled {
     folder: Folder,
     spool: std::sync::OnceLock<std::sync::Weak<Spool>>,
@@ -508,7 +509,7 @@ impl Disk for Meddled {
 }
 
 #[test]
-fn what_is_to_be_forgotten_is_in_no_file_that_is_between_two_uses_just_then() {
+fn forget_removes_recycled_segments_too() {
     let (freed, used) =
         (|_: &str, to: &str| to.ends_with(".free"), |from: &str, _: &str| from.ends_with(".free"));
     for at in [freed as fn(&str, &str) -> bool, used] {
@@ -522,7 +523,7 @@ fn what_is_to_be_forgotten_is_in_no_file_that_is_between_two_uses_just_then() {
         let harness = Harness::open(Arc::clone(&disk) as Arc<dyn Disk>, 1);
         let mut reader = harness.spool.reader(1);
         let mut next = 1;
-        // Up to where the next segment is to be made of an emptied one.
+        // Fill until the next segment would be created from a freed file.
         while harness.spool.status().segments < 4 {
             fill(&harness, next, next);
             next += 1;
@@ -553,9 +554,9 @@ fn what_is_to_be_forgotten_is_in_no_file_that_is_between_two_uses_just_then() {
     }
 }
 
-/// Records are not refused for the sake of what is to be forgotten.
+/// Records are not refused in order to purge others.
 #[test]
-fn a_spool_at_its_ceiling_goes_on_in_the_segment_that_it_has() {
+fn forget_at_ceiling_continues_in_current_segment() {
     let folder = TempDir::new().unwrap();
     let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 4 << 10 };
     let harness = Harness::sized(Arc::new(Folder::open(folder.path()).unwrap()), 1, sizes);
@@ -566,7 +567,7 @@ fn a_spool_at_its_ceiling_goes_on_in_the_segment_that_it_has() {
 }
 
 #[test]
-fn a_slower_reader_holds_back_the_release() {
+fn slower_reader_holds_back_release() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let (mut fast, mut slow) = (harness.spool.reader(1), harness.spool.reader(1));
@@ -579,7 +580,7 @@ fn a_slower_reader_holds_back_the_release() {
 }
 
 #[test]
-fn ids_go_on_from_a_store_that_is_ahead() {
+fn ids_continue_from_store_that_is_ahead() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 3);
@@ -591,7 +592,7 @@ fn ids_go_on_from_a_store_that_is_ahead() {
     assert_eq!(Harness::folder(&folder).spool.durable_id(), 1002);
 }
 
-/// A folder whose writes or syncs begin to fail.
+/// A folder whose syncs fail after a number of successful ones.
 struct Failing {
     folder: Folder,
     syncs_left: Arc<AtomicI64>,
@@ -642,7 +643,7 @@ impl DiskFile for FailingFile {
 }
 
 #[test]
-fn a_failed_sync_poisons_until_a_restart() {
+fn failed_sync_poisons_writer_until_restart() {
     let folder = TempDir::new().unwrap();
     let syncs_left = Arc::new(AtomicI64::new(3));
     let failing =
@@ -656,7 +657,8 @@ fn a_failed_sync_poisons_until_a_restart() {
     assert_eq!(harness.spool.state(), Err(refusal));
     assert_eq!(read_all(&mut harness.spool.reader(1)), numbered(1, 2));
     harness.close();
-    // What the kernel kept of the failed commit may be there or not, but whole and in its place.
+    // The kernel may or may not have kept the failed commit. If it did, the commit is complete and
+    // in its place.
     let harness = Harness::folder(&folder);
     let read = read_all(&mut harness.spool.reader(1));
     assert_eq!(read[..2], numbered(1, 2)[..]);
@@ -664,7 +666,7 @@ fn a_failed_sync_poisons_until_a_restart() {
 }
 
 #[test]
-fn a_closed_spool_commits_what_it_has_and_takes_no_more() {
+fn closed_spool_commits_pending_and_rejects_further() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let spool = Arc::clone(&harness.spool);
@@ -677,7 +679,7 @@ fn a_closed_spool_commits_what_it_has_and_takes_no_more() {
     assert!(reader.is_finished() && reader.pending() == 1);
 }
 
-/// Large batches, so that few of them fill the open buffer.
+/// Returns a large batch, so that few of them fill the open buffer.
 fn large_batch() -> Batch {
     let text = "x".repeat(1 << 20);
     let mut batch = Batch::new();
@@ -686,7 +688,7 @@ fn large_batch() -> Batch {
 }
 
 #[test]
-fn a_disk_that_stands_still_is_told_and_not_waited_for() {
+fn stalled_disk_refuses_batches_until_it_recovers() {
     let folder = TempDir::new().unwrap();
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
     let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
@@ -703,7 +705,7 @@ fn a_disk_that_stands_still_is_told_and_not_waited_for() {
         assert_eq!(refusal, AppendError::Full("the disk does not keep up".into()));
         assert_eq!(receipts.len(), 4);
         assert!(!spool.room().await);
-        // And now it does.
+        // Now the writer runs.
         tokio::spawn(writer.run(Threads::One));
         while !spool.room().await {
             tokio::task::yield_now().await;
@@ -714,9 +716,9 @@ fn a_disk_that_stands_still_is_told_and_not_waited_for() {
     });
 }
 
-/// Nor does it when its one thread does something else.
+/// The disk does not count as stalled when the only thread is busy elsewhere.
 #[test]
-fn a_disk_does_not_stand_still_while_all_else_does() {
+fn disk_is_not_stalled_while_only_thread_is_busy() {
     let folder = TempDir::new().unwrap();
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
     let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
@@ -729,15 +731,16 @@ fn a_disk_does_not_stand_still_while_all_else_does() {
         });
         tokio::task::yield_now().await;
         std::thread::sleep(Duration::from_millis(STALLED_DISK_MILLISECONDS + 100));
-        tokio::time::sleep(Duration::from_millis(1)).await; // all that should have happened by the clock does
+        // Everything that is due by the clock happens.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         tokio::spawn(writer.run(Threads::One));
         assert_eq!(waiting.await.unwrap(), Ok(5));
     });
 }
 
 #[test]
-fn those_who_wait_for_room_all_get_their_turn() {
-    let disk = CruelDisk::new(1); // in memory: this is not about how fast a disk is
+fn appenders_waiting_for_room_all_succeed() {
+    let disk = CruelDisk::new(1); // in memory: this test is not about the speed of a disk
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 1 << 30 };
     let (spool, writer) = Spool::open(disk.handle(), sizes, 1).unwrap();
     let runtime =
@@ -763,7 +766,7 @@ fn those_who_wait_for_room_all_get_their_turn() {
 }
 
 #[test]
-fn a_segment_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
+fn segment_with_undurable_name_at_kill_is_kept() {
     for seed in 0..20 {
         let disk = CruelDisk::new(seed);
         let harness = Harness::open(disk.handle(), 1);
@@ -781,7 +784,7 @@ fn a_segment_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
 }
 
 #[test]
-fn after_a_segment_could_not_be_made_none_goes_back_to_the_one_before() {
+fn failed_segment_creation_never_reuses_previous_segment() {
     for seed in 0..20 {
         let disk = CruelDisk::new(seed);
         let harness = Harness::open(disk.handle(), 1);
@@ -798,7 +801,7 @@ fn after_a_segment_could_not_be_made_none_goes_back_to_the_one_before() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_costs_only_what_is_in_it() {
+fn unreadable_page_costs_only_its_records() {
     let sizes = SpoolSizes { segment_bytes: 32 << 10, bytes_max: 1 << 20 };
     for page in 0..4 {
         let disk = CruelDisk::new(page);
@@ -815,7 +818,7 @@ fn a_page_that_cannot_be_read_costs_only_what_is_in_it() {
 }
 
 #[test]
-fn ids_of_a_last_segment_that_cannot_be_read_at_all_are_not_given_again() {
+fn ids_of_unreadable_last_segment_are_not_reused() {
     let disk = CruelDisk::new(1);
     let harness = Harness::open(disk.handle(), 1);
     fill(&harness, 1, 10);
@@ -832,7 +835,7 @@ fn ids_of_a_last_segment_that_cannot_be_read_at_all_are_not_given_again() {
 }
 
 #[test]
-fn an_end_that_can_be_read_again_later_has_lost_nothing() {
+fn unreadable_end_that_recovers_loses_nothing() {
     let disk = CruelDisk::new(1);
     let sizes = SpoolSizes { segment_bytes: 32 << 10, bytes_max: 1 << 20 };
     let harness = Harness::sized(disk.handle(), 1, sizes);
@@ -851,7 +854,7 @@ fn an_end_that_can_be_read_again_later_has_lost_nothing() {
 }
 
 #[test]
-fn every_segment_ends_with_a_copy_of_its_header_however_full_it_is() {
+fn full_segments_end_with_copy_of_header() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     for length in 0..150 {
@@ -938,7 +941,7 @@ fn removed_segment_without_room_for_a_copy_is_counted_and_read() {
 }
 
 #[test]
-fn segment_that_was_cut_is_left_and_its_loss_counted() {
+fn truncated_segment_is_abandoned_and_its_loss_counted() {
     let disk = CruelDisk::new(1);
     let harness = Harness::open(disk.handle(), 1);
     fill(&harness, 1, 4);
@@ -993,7 +996,7 @@ fn write_without_space_heals_without_a_restart() {
     }
 }
 
-/// Where space is given to what is written only when it is synced.
+/// Simulates a file system that allocates space for written data only at the sync.
 #[test]
 fn sync_without_space_goes_on_in_a_new_segment() {
     for seed in 0..50 {
@@ -1045,7 +1048,8 @@ fn read_error_at_the_start_that_passes_sets_nothing_aside() {
     }
 }
 
-/// What a spectator sees until nothing more comes; a gap is `(first id behind it, "missed ...")`.
+/// Returns what a spectator reads until nothing more comes. A gap is `(first id after it, "missed
+/// ...")`.
 fn watch(spectator: &Spectator, place: &mut Place, bytes: usize) -> Vec<(RecordId, String)> {
     let (mut seen, mut chunk) = (Vec::new(), Chunk::default());
     loop {
@@ -1063,7 +1067,7 @@ fn watch(spectator: &Spectator, place: &mut Place, bytes: usize) -> Vec<(RecordI
 }
 
 #[test]
-fn a_spectator_reads_from_any_id_on_in_pieces_of_any_size() {
+fn spectator_reads_from_any_id_in_any_size() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 200);
@@ -1091,7 +1095,7 @@ fn a_spectator_reads_from_any_id_on_in_pieces_of_any_size() {
 }
 
 #[test]
-fn a_spectator_holds_nothing_back_and_misses_what_is_released() {
+fn spectator_misses_released_records() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let mut reader = harness.spool.reader(1);
@@ -1103,7 +1107,7 @@ fn a_spectator_holds_nothing_back_and_misses_what_is_released() {
     read_all(&mut reader);
     reader.release(101);
     assert_eq!(harness.spool.status().segments, 1, "it is held back");
-    // The file in which it was is written anew, with the same offsets.
+    // The file of the released records is reused, with the same offsets.
     fill(&harness, 101, 200);
     let oldest = spectator.oldest_id();
     assert!((12..=100).contains(&oldest));
@@ -1114,7 +1118,7 @@ fn a_spectator_holds_nothing_back_and_misses_what_is_released() {
 }
 
 #[test]
-fn a_spectator_alone_does_not_have_anything_released() {
+fn spectator_alone_releases_nothing() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let _spectator = harness.spool.spectator();
@@ -1124,7 +1128,7 @@ fn a_spectator_alone_does_not_have_anything_released() {
 }
 
 #[test]
-fn a_spectator_passes_over_damage_and_leaves_it_to_others() {
+fn spectator_skips_damage_without_counting_it() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 5);
@@ -1138,7 +1142,7 @@ fn a_spectator_passes_over_damage_and_leaves_it_to_others() {
     let mut expected = numbered(1, 5);
     expected[2] = (4, "missed 1".into());
     assert_eq!(watch(&spectator, &mut Place::at(1), 1 << 20), expected);
-    // The end of a segment that is not the last.
+    // Damage at the end of a segment that is not the last.
     fill(&harness, 6, 100);
     harness.close();
     damage(&folder, |bytes| {
@@ -1158,7 +1162,7 @@ fn a_spectator_passes_over_damage_and_leaves_it_to_others() {
 }
 
 #[test]
-fn a_spectator_is_woken_by_the_record_that_it_waits_for() {
+fn spectator_is_woken_by_awaited_record() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let spectator = harness.spool.spectator();
@@ -1180,11 +1184,11 @@ mod spectators {
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// Appends so many records, as one commit.
+        /// Appends this many records as one commit.
         Append(u64),
-        /// Releases all but so many of the latest.
+        /// Releases all records but this many of the latest.
         Release(u64),
-        /// One of the spectator's places reads so many bytes.
+        /// Reads this many bytes at one of the spectator's places.
         Read(usize, usize),
     }
 
@@ -1200,7 +1204,8 @@ mod spectators {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Each id is either read, with its own message, or missed, once; and only what was released is missed.
+        /// Each id is read once, with its own message, or missed once, and only released records
+        /// are missed.
         #[test]
         fn every_record_is_read_or_missed(steps in steps()) {
             let folder = TempDir::new().unwrap();
