@@ -1,5 +1,6 @@
-//! All file I/O of the spool and the file store, as eleven calls: small enough that a simulated disk can take
-//! their place and be as cruel as a real one. And where files stand that belong to another.
+//! All file I/O of the spool and the file store, as eleven calls: few enough that a simulated disk
+//! can replace them and fail in every way that a real disk can. Also the paths of files that belong
+//! to another file.
 
 #[cfg(test)]
 pub(crate) mod cruel;
@@ -15,34 +16,37 @@ pub use lock::FolderLock;
 
 /// One folder of files.
 pub trait Disk: Send + Sync {
-    /// The files in the folder itself, in no order.
+    /// Lists the files in the folder itself, in no particular order.
     fn list(&self) -> io::Result<Vec<Entry>>;
-    /// Opens a file to read and write; creates it, and its sub-folder, when it is not there. A created file's name is
-    /// durable only once it has been renamed.
+    /// Opens a file to read and write. Creates the file, and its sub-folder, if it does not exist.
+    /// The name of a created file is durable only once the file has been renamed.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
-    /// Gives a file another name, replacing what had it; or the name that it has, to make that durable. Durable on return.
+    /// Renames a file, replacing a file that has the new name. Renaming a file to its own name
+    /// makes that name durable. Durable on return.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Durable on return.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Which file has the name now; `None` if there is none.
+    /// Returns which file has the name now; `None` if there is none.
     fn stat(&self, name: &str) -> io::Result<Option<FileStat>>;
-    /// Fails while this process may not write to the folder, because its lock does not cover what is at the path now.
+    /// Fails while this process may not write to the folder, because its lock does not cover the
+    /// folder that is at the path now.
     fn check_lock(&self) -> io::Result<()>;
 }
 
-/// Which file it is, and its length.
+/// The identity of a file, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStat {
-    /// The device and the inode number: no other file has them as long as this one is open.
+    /// The device number. No other file has the same device and inode number while this one is
+    /// open.
     pub device: u64,
-    /// See above.
+    /// The inode number, unique on the device while the file is open.
     pub inode: u64,
     /// The length.
     pub bytes: u64,
 }
 
 impl FileStat {
-    /// Whether both are of one file.
+    /// Returns true if both values belong to the same file.
     pub fn is_same_file(&self, other: &FileStat) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
@@ -57,26 +61,28 @@ impl From<fs::Metadata> for FileStat {
 /// One file of a folder, as [`Disk::list`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its length.
+    /// The length.
     pub bytes: u64,
-    /// What tells it from the folder's other files whatever it is called: the inode number. A removed file's may be given
-    /// to a new one.
+    /// The inode number, which distinguishes the file from the folder's other files whatever its
+    /// name is. A new file may get the number of a removed one.
     pub identity: u64,
 }
 
-/// One open file; it stays readable after it has been renamed or removed.
+/// One open file. It stays readable after it has been renamed or removed.
 pub trait DiskFile: Send + Sync {
-    /// Reads at an offset until the buffer is full or the file ends, and tells how much that was.
+    /// Reads at an offset until the buffer is full or the file ends. Returns the number of bytes
+    /// read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all of the bytes at an offset. Durable only after [`DiskFile::sync`].
+    /// Writes all bytes at an offset. Durable only after [`DiskFile::sync`].
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes what was written, and the length, durable.
+    /// Makes the written bytes and the length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Cuts the file to a length, or grows it with zeros whose space on the disk is reserved.
+    /// Truncates the file to a length, or extends it with zeros whose space on the disk is
+    /// reserved.
     fn set_length(&self, length: u64) -> io::Result<()>;
-    /// Which file this is, whatever its name is now.
+    /// Returns which file this is, whatever its name is now.
     fn stat(&self) -> io::Result<FileStat>;
 }
 
@@ -85,24 +91,24 @@ pub trait DiskFile: Send + Sync {
 pub struct Folder {
     path: PathBuf,
     is_read_only: bool,
-    /// The lock of the folder above it.
+    /// The lock of the folder that contains this one.
     lock: Option<Arc<FolderLock>>,
 }
 
 impl Folder {
-    /// Opens a folder, creating it when it is not there.
+    /// Opens a folder. Creates it if it does not exist.
     pub fn open(path: &Path) -> io::Result<Folder> {
         create_folder(path)?;
         Ok(Folder { path: path.to_owned(), is_read_only: false, lock: None })
     }
 
-    /// The same folder, written only while a lock is held.
+    /// Returns the same folder, to be written only while [`Disk::check_lock`] confirms this lock.
     #[must_use]
     pub fn under_lock(self, lock: Arc<FolderLock>) -> Folder {
         Folder { lock: Some(lock), ..self }
     }
 
-    /// A folder of which nothing can be changed: files that are not there cannot be opened.
+    /// Opens a folder in which nothing can be changed: files that do not exist cannot be opened.
     pub fn open_read_only(path: &Path) -> io::Result<Folder> {
         fs::read_dir(path)?;
         Ok(Folder { path: path.to_owned(), is_read_only: true, lock: None })
@@ -119,7 +125,8 @@ impl Disk for Folder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let data = match entry.metadata() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // renamed or removed meanwhile
+                // Renamed or removed since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 data => data?,
             };
             if let (true, Ok(name)) = (data.is_file(), entry.file_name().into_string()) {
@@ -165,7 +172,7 @@ impl Disk for Folder {
     }
 }
 
-/// Which file is at a path; `None` if there is none.
+/// Returns which file is at a path; `None` if there is none.
 pub(crate) fn stat(path: &Path) -> io::Result<Option<FileStat>> {
     match fs::metadata(path) {
         Ok(data) => Ok(Some(data.into())),
@@ -176,18 +183,20 @@ pub(crate) fn stat(path: &Path) -> io::Result<Option<FileStat>> {
     }
 }
 
-/// Opens a file that must be a regular one. A FIFO without a reader or a device does not block the call.
+/// Opens a file that must be a regular one. The call does not block on a FIFO without a reader or
+/// on a device.
 pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits();
     let file = options.custom_flags(no_wait as i32).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
-/// Fails if there is something at a path that is not a regular file. Opens nothing, so that a FIFO does not block.
+/// Fails if something other than a regular file is at a path. Opens nothing, so that a FIFO does
+/// not block the call.
 pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(data) if !data.is_file() => Err(not_regular()),
-        _ => Ok(()), // whoever opens it learns what else is wrong
+        _ => Ok(()), // opening the file reports any other problem
     }
 }
 
@@ -195,32 +204,34 @@ fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
-/// Whether an error means that a file may not grow now: the disk or a quota is full, or a limit on the size of files is
-/// reached. It passes when there is room again.
+/// Returns true if the error means that a file may not grow now: the disk or a quota is full, or a
+/// limit on the size of files is reached. The error passes when there is room again.
 pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Creates a folder, and those above it, where they are not there. Durable on return, or what is in it would be in vain.
+/// Creates a folder and its missing parents. Durable on return, because otherwise the files in it
+/// could be lost.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(path)?;
     if missing.is_empty() {
-        // Whoever made it was perhaps killed before its name was durable; but it may be in a folder that this user cannot read.
+        // The process that created the folder may have been killed before the name was durable. An
+        // error is ignored, because this user may be unable to read the parent folder.
         let _ = keep_name(path);
     }
     missing.into_iter().try_for_each(keep_name)
 }
 
-/// Makes the name of a file or a folder durable: syncs the folder that it is in.
+/// Makes the name of a file or a folder durable: syncs its parent folder.
 pub(crate) fn keep_name(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// The path of a file whose name goes on with a suffix.
+/// Returns the path with a suffix appended to the file name.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -265,17 +276,17 @@ impl DiskFile for OpenFile {
     }
 }
 
-/// Reserves space, so that a full disk shows itself here and not in the middle of a write.
+/// Reserves space, so that a full disk is reported here and not in the middle of a write.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reserve(file: &File, length: u64) -> io::Result<()> {
     use rustix::{fs, io::Errno};
     match fs::fallocate(file, fs::FallocateFlags::empty(), 0, length) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()), // some network file systems: do without
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()), // some network file systems: no reservation
         result => Ok(result?),
     }
 }
 
-/// Elsewhere the length alone is set, and a full disk may show itself in a write.
+/// Elsewhere only the length is set, and a full disk may be reported by a write.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())

@@ -2,9 +2,11 @@
 //!
 //! Two locks are held, both with `flock`, which the system releases however the process ends:
 //!
-//! * on the folder itself. Nobody can remove this one: a process that opens the same folder, by whatever path, finds it.
-//! * on the file `lock` in it, which is all that versions before this one know. On file systems that cannot lock a
-//!   folder (NFS, where an exclusive lock takes a file that is open for writing) it is the only one.
+//! * on the folder itself. No other process can remove this lock: a process that opens the same
+//!   folder, by whatever path, finds it.
+//! * on the file `lock` in the folder, which is the only lock that earlier versions use. It is
+//!   also the only lock on file systems that cannot lock a folder (NFS, where an exclusive lock
+//!   requires a file that is open for writing).
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -15,11 +17,11 @@ use super::{FileStat, open_regular, stat};
 
 const LOCK_FILE: &str = "lock";
 
-/// A folder that this process has locked, until it is dropped.
+/// A folder that this process has locked, until this value is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
     path: PathBuf,
-    /// Open as long as the lock is held.
+    /// The locked folder, open as long as the lock is held.
     folder: File,
     file: Mutex<LockFile>,
 }
@@ -27,12 +29,12 @@ pub struct FolderLock {
 #[derive(Debug)]
 struct LockFile {
     open: File,
-    /// Somebody else made a lock file in its place: another process may have been here.
+    /// Another process created a lock file in place of this one: it may have used the folder.
     is_replaced: bool,
 }
 
 impl FolderLock {
-    /// Locks a folder that is there.
+    /// Locks an existing folder.
     pub fn take(path: &Path) -> Result<FolderLock, TryLockError> {
         let folder = File::open(path).map_err(TryLockError::Error)?;
         match folder.try_lock() {
@@ -50,8 +52,9 @@ impl FolderLock {
         Ok(FolderLock { path: path.to_owned(), folder, file })
     }
 
-    /// Fails when the folder that is locked is not the one at the path any more, or when another process may have come in
-    /// because the lock file was replaced. A lock file that is merely gone is made again.
+    /// Fails if the locked folder is no longer the one at the path, or if another process may have
+    /// used the folder because the lock file was replaced. A lock file that was only removed is
+    /// created again.
     pub fn check(&self) -> io::Result<()> {
         let locked = FileStat::from(self.folder.metadata()?);
         if !stat(&self.path)?.is_some_and(|now| now.is_same_file(&locked)) {
@@ -73,7 +76,7 @@ impl FolderLock {
         if !file.is_replaced {
             return Ok(());
         }
-        // Even if that process has ended: what it wrote is not known here.
+        // Fails even if the other process has ended, because it is unknown what it wrote.
         Err(io::Error::other(format!(
             "the lock file of the data folder {} was replaced while the server was running, so another process may be \
              using the folder; stop the other one and start this one again",
@@ -93,7 +96,7 @@ impl FolderLock {
         }
     }
 
-    /// A thread that panicked left a consistent value: it is assigned as a whole.
+    /// The value is consistent even after a thread panicked, because it is assigned as a whole.
     fn file(&self) -> MutexGuard<'_, LockFile> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! One file: what the program sees of it, what the disk has of it, and what lies between.
+//! One file: the content that the program sees, the content on the disk, and the pending changes
+//! between the two.
 
 use std::ops::Range;
 
@@ -6,37 +7,37 @@ use super::random::Random;
 
 const SECTOR_BYTES: u64 = 512;
 pub(crate) const PAGE_BYTES: u64 = 4096;
-/// The header of the smallest structure that is written: cuts are made before, in and behind it.
+/// The header of the smallest structure that is written: writes are cut before, in and after it.
 const HEADER_BYTES: u64 = 32;
 
-/// What was done to the file since its last sync.
+/// A change of the file since its last sync.
 #[derive(Clone, Debug)]
 enum Change {
     Write { offset: u64, bytes: Vec<u8> },
     Length(u64),
 }
 
-/// What becomes of a write that was not synced.
+/// The fate of a write that was not synced.
 enum Fate {
     Lost,
     Kept,
-    /// So many of its bytes reach the disk.
+    /// This many of its bytes reach the disk.
     Prefix(u64),
-    /// Each sector for itself reaches the disk or does not.
+    /// Each sector reaches the disk or not, independently of the others.
     Sectors,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
-    /// What reads give: the page cache.
+    /// The content that reads return: the page cache.
     pub(super) live: Vec<u8>,
-    /// What is on the disk for certain.
+    /// The content that is certainly on the disk.
     pub(super) durable: Vec<u8>,
     pending: Vec<Change>,
-    /// Places that cannot be read.
+    /// Ranges that cannot be read.
     pub(super) unreadable: Vec<Range<u64>>,
     pub(super) identity: u64,
-    /// Open handles.
+    /// Number of open handles.
     pub(super) handles: usize,
 }
 
@@ -52,7 +53,7 @@ impl Image {
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) {
         put(&mut self.live, bytes, offset);
         self.pending.push(Change::Write { offset, bytes: bytes.to_vec() });
-        // A disk puts what is written to a bad sector somewhere else.
+        // A disk relocates a bad sector when it is written to.
         let written = offset..offset + bytes.len() as u64;
         self.unreadable.retain(|place| place.end <= written.start || written.end <= place.start);
     }
@@ -68,8 +69,9 @@ impl Image {
         }
     }
 
-    /// A sync that fails: what it did not write stays in the cache and counts as written, so that no later sync writes it.
-    /// Lengths belong to the file system's journal and are not forgotten.
+    /// Applies a failed sync: the data that it did not write stays in the cache and counts as
+    /// written, so that no later sync writes it. Lengths belong to the file system's journal and
+    /// stay pending.
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         for change in std::mem::take(&mut self.pending) {
             match change {
@@ -79,7 +81,7 @@ impl Image {
         }
     }
 
-    /// The cache lets go of what it believes to be on the disk.
+    /// Evicts from the cache everything that the cache believes to be on the disk.
     pub(super) fn evict(&mut self) {
         self.live.clone_from(&self.durable);
         for change in &self.pending {
@@ -87,7 +89,7 @@ impl Image {
         }
     }
 
-    /// What a loss of power leaves.
+    /// Applies a loss of power: each pending change is lost, kept or torn.
     pub(super) fn lose_power(&mut self, random: &mut Random) {
         for change in std::mem::take(&mut self.pending) {
             change.settle(&mut self.durable, random);
@@ -95,20 +97,20 @@ impl Image {
         self.live.clone_from(&self.durable);
     }
 
-    /// A loss of power that leaves nothing but what was synced.
+    /// Applies a loss of power that leaves only synced data.
     pub(super) fn lose_all(&mut self) {
         self.pending.clear();
         self.live.clone_from(&self.durable);
     }
 
-    /// Cuts it, on the disk and in the cache.
+    /// Truncates the file, on the disk and in the cache.
     pub(super) fn cut(&mut self, length: u64) {
         self.pending.clear();
         self.live.truncate(length as usize);
         self.durable.truncate(length as usize);
     }
 
-    /// Turns a bit, on the disk and in the cache.
+    /// Flips a bit, on the disk and in the cache.
     pub(super) fn flip(&mut self, offset: u64, bit: u32) {
         for bytes in [&mut self.live, &mut self.durable] {
             if let Some(byte) = bytes.get_mut(offset as usize) {
@@ -126,7 +128,7 @@ impl Change {
         }
     }
 
-    /// Applies as much as the seed says.
+    /// Applies as much of the change as the seed determines.
     fn settle(&self, to: &mut Vec<u8>, random: &mut Random) {
         let Change::Write { offset, bytes } = self else {
             if random.one_in(2) {
@@ -163,8 +165,9 @@ fn put(to: &mut Vec<u8>, bytes: &[u8], offset: u64) {
     to[start..end].copy_from_slice(bytes);
 }
 
-/// Where a write did not reach stands what stood there before. Behind the file's end that is nothing, or zeros where the
-/// new length reached the disk without the bytes.
+/// Extends the content with zeros or not, by chance. Where a write did not reach the disk, the old
+/// bytes remain. Behind the end of the file these are none, or zeros if the new length reached the
+/// disk without the bytes.
 fn lengthen(to: &mut Vec<u8>, end: u64, random: &mut Random) {
     if random.one_in(2) {
         to.resize(to.len().max(end as usize), 0);
@@ -180,7 +183,7 @@ fn fate(bytes: u64, offset: u64, random: &mut Random) -> Fate {
     }
 }
 
-/// Where a write tears, at every kind of place.
+/// Returns the number of bytes after which a write tears, at every kind of place.
 pub(super) fn cut(bytes: u64, offset: u64, random: &mut Random) -> u64 {
     let boundary = |unit: u64, random: &mut Random| {
         let first = offset.next_multiple_of(unit) - offset;
@@ -200,7 +203,7 @@ pub(super) fn cut(bytes: u64, offset: u64, random: &mut Random) -> u64 {
     at.min(bytes)
 }
 
-/// The sectors that a write touches, as far as it does.
+/// Returns the sectors that a write touches, limited to the written range.
 fn sectors(offset: u64, bytes: u64) -> impl Iterator<Item = Range<u64>> {
     let end = offset + bytes;
     let first = offset / SECTOR_BYTES;

@@ -1,16 +1,20 @@
-//! The simulated twin of a folder, for tests: it keeps what the program sees apart from what is durable, and is as cruel
-//! as a disk may be, by a seed.
+//! A simulated folder for tests. It keeps the content that the program sees apart from the durable
+//! content, and injects faults that are determined by a seed.
 //!
-//! * **Loss of power**: of what was not synced each write is lost, kept or torn, whatever its order; a write tears at every
-//!   kind of boundary, or sector by sector. Names that were not made durable are there or not.
-//! * **Kill**: the program stops in the middle of a call; what it wrote stays in the cache, durable or not.
-//! * **Errors**: `EIO` and `ENOSPC` from any call, for a while or for good. A write that fails may have been written in part,
-//!   a rename that fails may have happened. After a sync that failed nothing is known of what it should have written, and
-//!   the next sync says that all is well, as Linux's does.
-//! * **Damage**: bits turn, places cannot be read.
-//! * **Other people**: files are removed, replaced or cut while they are open, and the folder's lock is lost.
+//! * **Loss of power**: each write that was not synced is lost, kept or torn, regardless of the
+//!   order of writes. A write tears at every kind of boundary, or sector by sector. A name that was
+//!   not made durable may or may not exist.
+//! * **Kill**: the program stops in the middle of a call. Its writes stay in the cache, durable or
+//!   not.
+//! * **Errors**: `EIO` and `ENOSPC` from any call, temporarily or permanently. A write that fails
+//!   may have been written in part, and a rename that fails may have happened. After a failed sync
+//!   the state of the data that it should have written is unknown, and the next sync reports
+//!   success, as on Linux.
+//! * **Damage**: bits flip, places become unreadable.
+//! * **Other processes**: files are removed, replaced or truncated while they are open, and the
+//!   folder's lock is lost.
 //!
-//! An inode number is given to another file as soon as its file is gone.
+//! An inode number is reused as soon as its file is gone.
 
 mod image;
 mod random;
@@ -29,7 +33,7 @@ use image::Image;
 pub(crate) use image::PAGE_BYTES;
 pub(crate) use random::Random;
 
-/// A call, as faults tell them apart.
+/// A kind of call, for the choice of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     List,
@@ -47,18 +51,18 @@ pub(crate) enum Call {
 pub(crate) const CHANGES: &[Call] =
     &[Call::Open, Call::Rename, Call::Remove, Call::Write, Call::SetLength, Call::Sync];
 
-/// Calls that begin to fail.
+/// A fault: calls of some kinds fail.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) calls: &'static [Call],
     pub(crate) error: Errno,
-    /// So many of them go well before.
+    /// Number of these calls that succeed first.
     pub(crate) after: u64,
-    /// Then so many fail.
+    /// Number of calls that fail then.
     pub(crate) times: u64,
 }
 
-/// When within a call everything stops.
+/// When, relative to a call, everything stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Before,
@@ -66,34 +70,34 @@ pub(crate) enum Moment {
     After,
 }
 
-/// Everything stops at one of these calls.
+/// Stops everything at one of these calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     pub(crate) calls: &'static [Call],
-    /// So many of them go well before.
+    /// Number of these calls that succeed first.
     pub(crate) after: u64,
     pub(crate) moment: Moment,
 }
 
-/// How the program comes to its end.
+/// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
-    /// It is killed: the cache lives on.
+    /// The program is killed: the cache survives.
     Kill,
-    /// The power fails: what was not synced is lost, kept or torn.
+    /// The power fails: writes that were not synced are lost, kept or torn.
     Power,
-    /// The power fails, and nothing remains but what was synced.
+    /// The power fails, and only synced data remains.
     PowerAndCache,
 }
 
-/// The disk.
+/// The simulated disk.
 pub(crate) struct CruelDisk(Arc<Mutex<State>>);
 
 struct State {
     random: Random,
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
-    /// Changes of names that are not durable yet, in their order.
+    /// Changes of names that are not durable yet, in order.
     renames: Vec<Rename>,
     files: BTreeMap<u64, Image>,
     next_file: u64,
@@ -101,7 +105,7 @@ struct State {
     stop: Option<Stop>,
     is_down: bool,
     is_locked: bool,
-    /// Handles of an earlier life are of no use.
+    /// Number of restarts: handles from before the last restart are invalid.
     life: u64,
     calls: u64,
 }
@@ -119,14 +123,14 @@ struct CruelFile {
     life: u64,
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 enum Verdict {
     Done,
-    /// It fails, and has done nothing, a part, or all.
+    /// The call fails, after doing nothing, a part, or everything.
     Failed(io::Error),
-    /// The program ends within it.
+    /// The program ends during the call.
     Stopped,
-    /// The program ends after it.
+    /// The program ends after the call.
     StoppedAfter,
 }
 
@@ -152,7 +156,7 @@ impl CruelDisk {
         self.0.lock().unwrap()
     }
 
-    /// A handle for the program.
+    /// Returns a handle for the program.
     pub(crate) fn handle(&self) -> Arc<dyn Disk> {
         Arc::new(CruelDisk(Arc::clone(&self.0)))
     }
@@ -165,12 +169,12 @@ impl CruelDisk {
         self.state().stop = stop;
     }
 
-    /// Whether the program has been stopped: every call fails until the restart.
+    /// Returns true if the program has been stopped: every call fails until the restart.
     pub(crate) fn is_down(&self) -> bool {
         self.state().is_down
     }
 
-    /// Ends the program where it is, and comes up again with what is left. Faults end, too.
+    /// Ends the program at its current point, and restarts with what is left. Also clears faults.
     pub(crate) fn restart(&self, crash: Crash) {
         let state = &mut *self.state();
         state.is_down = false;
@@ -191,44 +195,44 @@ impl CruelDisk {
         state.forget_unused();
     }
 
-    /// The cache lets go of everything that it believes to be on the disk.
+    /// Evicts everything from the cache that the cache believes to be on the disk.
     pub(crate) fn evict(&self) {
         for image in self.state().files.values_mut() {
             image.evict();
         }
     }
 
-    /// Turns one bit of a file.
+    /// Flips one bit of a file.
     pub(crate) fn flip(&self, name: &str, offset: u64, bit: u32) {
         self.state().image(name).flip(offset, bit);
     }
 
-    /// Makes the page that holds an offset of a file unreadable, until it is written to.
+    /// Makes the page that contains an offset of a file unreadable, until it is written to.
     pub(crate) fn make_unreadable(&self, name: &str, offset: u64) {
         let page = offset / PAGE_BYTES * PAGE_BYTES;
         self.state().image(name).unreadable.push(page..page + PAGE_BYTES);
     }
 
-    /// Everything can be read again.
+    /// Makes everything readable again.
     pub(crate) fn heal(&self) {
         for image in self.state().files.values_mut() {
             image.unreadable.clear();
         }
     }
 
-    /// All that a file holds, as the program sees it.
+    /// Returns the whole content of a file, as the program sees it.
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         self.state().image(name).live.clone()
     }
 
-    /// Somebody removes a file. Whoever has it open still has it.
+    /// Removes a file, as another process would. Open handles stay valid.
     pub(crate) fn others_remove(&self, name: &str) {
         let state = &mut *self.state();
         state.take_name(name);
         state.forget_unused();
     }
 
-    /// Somebody puts another file in the place of one.
+    /// Replaces a file by another one, as another process would.
     pub(crate) fn others_replace(&self, name: &str, content: &[u8]) {
         let state = &mut *self.state();
         state.take_name(name);
@@ -243,28 +247,29 @@ impl CruelDisk {
         state.forget_unused();
     }
 
-    /// Somebody cuts a file.
+    /// Truncates a file, as another process would.
     pub(crate) fn others_cut(&self, name: &str, length: u64) {
         self.state().image(name).cut(length);
     }
 
-    /// Another folder comes in the place of this one, or another process, as [`Disk::check_lock`] tells; or it is over.
+    /// Sets whether [`Disk::check_lock`] succeeds. It fails while another folder is at the path, or
+    /// another process may be using the folder.
     pub(crate) fn set_locked(&self, is_locked: bool) {
         self.state().is_locked = is_locked;
     }
 
-    /// Whether a name, as far as it is durable, leads to this file.
+    /// Returns true if the durable state of a name leads to this file.
     pub(crate) fn holds(&self, name: &str, file: FileStat) -> bool {
         let state = self.state();
         state.durable_names.get(name).is_some_and(|named| state.stat(*named).is_same_file(&file))
     }
 
-    /// The names of all files.
+    /// Returns the names of all files.
     pub(crate) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
     }
 
-    /// Calls so far.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
     }
@@ -280,7 +285,7 @@ impl State {
         FileStat { device: 0, inode: file, bytes: self.files[&file].live.len() as u64 }
     }
 
-    /// Takes a name away, durably, and with it what the file was called before.
+    /// Removes a name durably, together with former durable names of its file.
     fn take_name(&mut self, name: &str) {
         let State { names, durable_names, renames, .. } = self;
         let file = names.remove(name);
@@ -288,7 +293,7 @@ impl State {
         renames.retain(|rename| !rename.is_of(name));
     }
 
-    /// Counts a call, and says what becomes of it.
+    /// Counts a call, and returns its outcome.
     fn judge(&mut self, call: Call) -> io::Result<Verdict> {
         if self.is_down {
             return Err(io::Error::other("the simulated machine is down"));
@@ -320,13 +325,13 @@ impl State {
         Ok(Verdict::Done)
     }
 
-    /// The number that a new file gets: the smallest that no file has.
+    /// Returns the inode number for a new file: the smallest that is not in use.
     fn free_identity(&self) -> u64 {
         let used = |identity: &u64| self.files.values().any(|image| image.identity == *identity);
         (100..).find(|identity| !used(identity)).unwrap()
     }
 
-    /// Forgets files without a name that nobody has open.
+    /// Removes files that have neither a name nor an open handle.
     fn forget_unused(&mut self) {
         let State { names, durable_names, renames, files, .. } = self;
         let is_created = |file: &u64| {
@@ -351,7 +356,8 @@ impl State {
         self.renames.push(rename);
     }
 
-    /// The folder's sync: all names become durable, but those of created files only where they were asked for.
+    /// Syncs the folder: all names become durable. The names of created files do so for certain
+    /// only for the name that the call was made for.
     fn sync_names(&mut self, asked: &str) {
         let renames = std::mem::take(&mut self.renames);
         for (place, rename) in renames.iter().enumerate() {
@@ -369,7 +375,7 @@ impl State {
         self.forget_unused();
     }
 
-    /// What a loss of power makes of the names: the changes up to any one of them are there, or none.
+    /// Applies a loss of power to the names: the changes up to a random one are kept, or none.
     fn settle_names(&mut self, some: bool) {
         let renames = std::mem::take(&mut self.renames);
         let kept = if some { self.random.below(renames.len() as u64 + 1) } else { 0 };
@@ -379,7 +385,7 @@ impl State {
         self.names.clone_from(&self.durable_names);
     }
 
-    /// Changes a name and syncs the folder, as far as the verdict goes.
+    /// Changes a name and syncs the folder, as far as the outcome of the call allows.
     fn rename(&mut self, call: Call, rename: Rename, asked: &str) -> io::Result<()> {
         let verdict = self.judge(call)?;
         let (is_changed, is_synced) = match verdict {
@@ -493,7 +499,7 @@ impl Disk for CruelDisk {
 }
 
 impl CruelFile {
-    /// Does one call on the file, as far as the verdict goes.
+    /// Executes one call on the file, as far as its outcome allows.
     fn call<T>(
         &self,
         call: Call,
@@ -538,7 +544,7 @@ impl DiskFile for CruelFile {
             match verdict {
                 Verdict::Done | Verdict::StoppedAfter => image.sync(),
                 Verdict::Failed(_) => image.fail_sync(random),
-                Verdict::Stopped => {} // what was under way is as any write that was not synced
+                Verdict::Stopped => {} // the data is like any write that was not synced
             }
             Ok(())
         })
@@ -549,7 +555,7 @@ impl DiskFile for CruelFile {
             let current = image.live.len() as u64;
             let reached = match verdict {
                 Verdict::Done | Verdict::StoppedAfter => length,
-                // Space is reserved piece by piece, the end is cut off at once.
+                // Space is reserved step by step, but the end is cut off at once.
                 _ if length > current => current + random.below(length - current + 1),
                 _ => *random.pick(&[current, length]),
             };

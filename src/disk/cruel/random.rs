@@ -1,6 +1,6 @@
-//! Numbers that one seed decides.
+//! Random numbers that are determined by a seed.
 
-/// SplitMix64: small, and every seed gives another sequence.
+/// SplitMix64: small, and each seed yields a different sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -16,12 +16,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is above 0.
+    /// Returns a number below `end`, which must be above 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True once in so many times.
+    /// Returns true once in `times` calls, on average.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -30,7 +30,7 @@ impl Random {
         &from[self.below(from.len() as u64) as usize]
     }
 
-    /// One of the things, each as often as its weight says.
+    /// Returns one of the values, each with a probability in proportion to its weight.
     pub(crate) fn weighted<T: Copy>(&mut self, from: &[(u64, T)]) -> T {
         let mut point = self.below(from.iter().map(|(weight, _)| weight).sum());
         for (weight, thing) in from {

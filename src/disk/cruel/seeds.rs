@@ -1,23 +1,24 @@
-//! Runs a model once for each seed: a fixed number of them in every test run, and many more where time is given.
+//! Runs a model once for each seed: a fixed number of seeds in every test run, and many more if
+//! time is given.
 //!
-//! * `MODEL_SEED=n` runs one seed alone: what a failure prints.
-//! * `SOAK_SECONDS=n` runs new seeds for so long, and tells how far it is.
+//! * `MODEL_SEED=n` runs one seed alone. A failure prints this setting.
+//! * `SOAK_SECONDS=n` runs new seeds for this many seconds, and reports progress.
 
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What a model did.
+/// Counts of what a model did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// Appends, commits, reads, and so on.
     pub(crate) operations: u64,
-    /// What they asked of the disk.
+    /// Calls of the disk that these operations made.
     pub(crate) calls: u64,
     pub(crate) crashes: u64,
-    /// Times that calls began to fail.
+    /// Number of faults that were set.
     pub(crate) faults: u64,
-    /// Bits turned, pages made unreadable.
+    /// Bits flipped, pages made unreadable.
     pub(crate) damages: u64,
 }
 
@@ -31,7 +32,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// Runs a model with the seeds below `seeds`, or as the environment says.
+/// Runs a model with the seeds below `seeds`, or as the environment variables require.
 pub(crate) fn run(name: &str, seeds: u64, model: impl Fn(u64) -> Tally) {
     if let Some(seed) = number("MODEL_SEED") {
         say(&format!("{name}: seed {seed}: {:?}", model(seed)));
@@ -49,7 +50,7 @@ pub(crate) fn run(name: &str, seeds: u64, model: impl Fn(u64) -> Tally) {
 
 fn soak(name: &str, time: Duration, model: &impl Fn(u64) -> Tally) -> Tally {
     const PROGRESS: Duration = Duration::from_secs(30);
-    // Every soak tries seeds that none has tried before.
+    // Every soak uses seeds that no earlier one has used.
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) << 24;
     let (begun, mut told, mut total, mut seed) = (Instant::now(), Instant::now(), Tally::default(), first);
     while begun.elapsed() < time {

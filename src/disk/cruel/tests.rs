@@ -1,4 +1,4 @@
-//! That the disk is as cruel as it says, and not more.
+//! Checks that the simulated disk has the faults that it documents, and no others.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn written(disk: &CruelDisk) -> Arc<dyn DiskFile> {
 }
 
 #[test]
-fn what_was_synced_survives_every_crash() {
+fn synced_data_survives_every_crash() {
     for seed in 0..100 {
         for crash in [Crash::Kill, Crash::Power, Crash::PowerAndCache] {
             let disk = CruelDisk::new(seed);
@@ -25,7 +25,7 @@ fn what_was_synced_survives_every_crash() {
 }
 
 #[test]
-fn what_was_not_synced_is_lost_kept_or_torn_at_any_kind_of_place() {
+fn unsynced_data_is_lost_kept_or_torn_at_every_boundary() {
     let mut lengths = BTreeSet::new();
     let mut has_holes = false;
     for seed in 0..2000 {
@@ -48,7 +48,7 @@ fn what_was_not_synced_is_lost_kept_or_torn_at_any_kind_of_place() {
 }
 
 #[test]
-fn a_created_name_may_vanish_until_it_was_renamed() {
+fn created_name_is_durable_only_after_rename() {
     let survives = |rename: bool, seed: u64| {
         let disk = CruelDisk::new(seed);
         disk.handle().open("file").unwrap();
@@ -64,7 +64,7 @@ fn a_created_name_may_vanish_until_it_was_renamed() {
 }
 
 #[test]
-fn after_a_failed_sync_the_next_one_claims_what_is_not_there() {
+fn sync_after_failed_sync_reports_success_for_lost_data() {
     let mut outcomes = BTreeSet::new();
     for seed in 0..50 {
         let disk = CruelDisk::new(seed);
@@ -81,7 +81,7 @@ fn after_a_failed_sync_the_next_one_claims_what_is_not_there() {
 }
 
 #[test]
-fn a_kill_keeps_the_cache_and_ends_all_handles() {
+fn kill_keeps_cache_and_invalidates_handles() {
     let disk = CruelDisk::new(1);
     let file = written(&disk);
     disk.stop_at(Some(Stop { calls: &[Call::Sync], after: 0, moment: Moment::Before }));
@@ -96,7 +96,7 @@ fn a_kill_keeps_the_cache_and_ends_all_handles() {
 }
 
 #[test]
-fn the_number_of_a_removed_file_is_given_again_once_nobody_has_it_open() {
+fn inode_number_is_reused_once_removed_file_is_closed() {
     let disk = CruelDisk::new(1);
     let identity = |name: &str| {
         let entries = disk.handle().list().unwrap();
@@ -134,7 +134,7 @@ fn file_removed_or_replaced_by_others_stays_readable_while_open() {
 }
 
 #[test]
-fn an_unreadable_page_heals_when_it_is_written() {
+fn unreadable_page_heals_when_written() {
     let disk = CruelDisk::new(1);
     let file = written(&disk);
     disk.make_unreadable("file", 100);
