@@ -1,5 +1,6 @@
-//! The one seam between code that blocks and the sockets: with several threads it gets threads of its own, with one
-//! thread it runs there, in slices that its authors keep short. Nothing else in the program knows how many there are.
+//! The only connection between code that blocks and the sockets. With several threads, blocking
+//! code runs on threads of its own. With one thread it runs on that thread, in slices that the
+//! callers keep short. No other module depends on the number of threads.
 //!
 //! All threads of this module are started with the program, so a later shortage of threads does not
 //! stop it. (tokio's blocking pool starts threads on demand. If that fails, the call stays in its
@@ -16,17 +17,18 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::limits::BLOCKING_THREADS_MAX;
 
-/// How many threads the program has.
+/// The number of threads of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
-    /// One for everything.
+    /// One thread for everything.
     One,
-    /// So many for the network, and more for what blocks.
+    /// This many network threads, plus dedicated threads for blocking work.
     Many(usize),
 }
 
 impl Threads {
-    /// As configured; 0 is as many as there are cores, but never the single-threaded mode.
+    /// Returns the mode for a configured count. 0 means as many network threads as there are cores,
+    /// but never the single-threaded mode.
     pub fn of(count: usize) -> Threads {
         match count {
             0 => Threads::Many(std::thread::available_parallelism().map_or(2, usize::from)),
@@ -49,7 +51,8 @@ impl Threads {
         }
     }
 
-    /// Starts a long-lived task that blocks now and then. The receiver tells when it has ended (an error: it panicked).
+    /// Starts a long-lived task that blocks now and then. The receiver resolves when the task has
+    /// ended, with an error if the task panicked.
     pub fn start(
         self,
         name: &str,
@@ -68,8 +71,9 @@ impl Threads {
         Ok(when_ended)
     }
 
-    /// The same for a task that has sockets of its own. On its own thread it also looks after them itself: it need not wait
-    /// until a network thread, which may have much to decode, finds that one of them is ready.
+    /// Like [`Threads::start`], for a task that has its own sockets. On its own thread the task
+    /// also polls these sockets itself. It need not wait until a network thread, which may have
+    /// much to decode, detects that one of them is ready.
     pub fn start_with_sockets(
         self,
         name: &str,
@@ -80,7 +84,7 @@ impl Threads {
         }
         let (task, when_ended) = watched(task);
         // Built on its own thread: if that thread cannot be started, a runtime could not be dropped
-        // here, in the context of another one.
+        // here, in the context of another runtime.
         let (built, when_built) = sync_channel(1);
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
@@ -94,7 +98,8 @@ impl Threads {
         Ok(when_ended)
     }
 
-    /// Has the long-lived task that asks for it sleep, more exactly than a timer would; with one thread it does not.
+    /// Makes the calling long-lived task sleep, more exactly than a timer would. Does nothing with
+    /// one thread.
     pub fn pause(self, duration: Duration) {
         match self {
             Threads::One => {}
@@ -102,7 +107,8 @@ impl Threads {
         }
     }
 
-    /// Runs on the network threads what wakes many tasks there: from another thread each of them would cost more.
+    /// Runs work that wakes many tasks on the network threads: waking each task from another thread
+    /// would cost more.
     pub fn hand_over(self, work: impl FnOnce() + Send + 'static) {
         match self {
             Threads::One => work(),
@@ -112,12 +118,12 @@ impl Threads {
         }
     }
 
-    /// Runs one short piece of work that blocks.
+    /// Runs one short piece of blocking work.
     pub async fn call<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         match self {
             Threads::One => {
                 let result = work();
-                // The sources get their turn between two slices.
+                // The sources run between two slices.
                 tokio::task::yield_now().await;
                 Some(result)
             }
@@ -198,9 +204,9 @@ fn try_threads(count: usize) -> io::Result<()> {
     })
 }
 
-/// Builds a runtime, which panics where the system refuses a thread: that may have changed since the attempt before. While such a
-/// panic unwinds, tokio waits for threads that never end. So the runtime is built on a thread of its own, which stays where it is
-/// when it panics.
+/// Builds a runtime. tokio panics here if the system refuses a thread, which may happen even after
+/// the attempt of [`try_threads`] succeeded. While such a panic unwinds, tokio waits for threads
+/// that never end. So the runtime is built on its own thread, which stays parked when it panics.
 fn build(mut builder: Builder) -> io::Result<Runtime> {
     let (sender, outcome) = channel();
     let no_thread = || io::Error::other("the system refuses new threads");
@@ -216,7 +222,8 @@ fn build(mut builder: Builder) -> io::Result<Runtime> {
     let started = std::thread::Builder::new().name("start".to_owned()).spawn(start);
     let result = started.and_then(|_| outcome.recv().unwrap_or_else(|_| Err(no_thread())));
     if result.is_ok() {
-        set_hook(usual_hook); // not after a panic, whose hook has not returned: that would wait for the hook
+        // Not after a panic: its hook has not returned, and `set_hook` would wait for it.
+        set_hook(usual_hook);
     }
     result
 }
@@ -227,7 +234,7 @@ fn watched(
     let (ended, when_ended) = oneshot::channel();
     let task = async move {
         task.await;
-        let _ = ended.send(()); // nobody may be waiting any more
+        let _ = ended.send(()); // the receiver may have been dropped
     };
     (task, when_ended)
 }
@@ -237,7 +244,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_that_panics_costs_no_thread() {
+    async fn panicking_work_costs_no_thread() {
         for _ in 0..2 * BLOCKING_THREADS_MAX {
             assert_eq!(call(|| panic!("on purpose")).await, None::<()>);
         }
@@ -245,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_keeps_its_turn_until_it_ends() {
+    async fn abandoned_work_keeps_its_permit_until_it_ends() {
         let workers = Workers::start().unwrap();
         let (keep, end) = sync_channel::<()>(0);
         let end = Arc::new(Mutex::new(end));
@@ -260,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_are_there_are_told_from_those_that_are_not() {
+    fn try_threads_accepts_small_count() {
         assert!(try_threads(10).is_ok());
     }
 }

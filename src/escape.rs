@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_acts_on_gets_through() {
+    fn control_characters_are_escaped() {
         let evil = "a\x1b]0;title\x07\u{9b}31mred\u{202e}x\x7f\r\nb\tc\rd";
         assert_eq!(lines(evil), "a\\x1b]0;title\\x07\\x9b31mred\\u{202e}x\\x7f\nb\tc\\rd");
         assert_eq!(one_line("a\nb\tc"), "a\\nb\\tc");

@@ -1,10 +1,12 @@
-//! The one failure type at the top of the program: what failed, why, what to do, and the exit code.
+//! The single failure type at the top of the program: what failed, why, what to do, and the exit
+//! code.
 
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-/// A failure as a person meets it. Displays as an `error:` line, with its causes, and a `hint:` line:
+/// A failure that is reported to a person. Displays as an `error:` line, with its causes, and a
+/// `hint:` line:
 ///
 /// ```text
 /// error: cannot read the configuration file logboom.toml: unknown key `data_dri` in line 3
@@ -19,12 +21,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something that was tried and failed: exit code 1.
+    /// Returns the failure of an operation: exit code 1.
     pub fn new(what: impl Into<String>) -> Failure {
         Failure { what: what.into(), cause: None, hint: None, usage: false }
     }
 
-    /// A command line or configuration that cannot be: exit code 2.
+    /// Returns the failure for an invalid command line or configuration: exit code 2.
     pub fn usage(what: impl Into<String>) -> Failure {
         Failure { usage: true, ..Failure::new(what) }
     }
@@ -35,24 +37,24 @@ impl Failure {
         Failure { cause: Some(cause.into()), ..self }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint: what to do about the failure.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
-    /// Adds what to do about it, where that is known.
+    /// Adds a hint, if there is one.
     #[must_use]
     pub fn hint_if(self, hint: Option<String>) -> Failure {
         Failure { hint: hint.or(self.hint), ..self }
     }
 
-    /// The cause, where it was given as an error of type `E`.
+    /// Returns the cause, if it was set as an error of type `E`.
     pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
         self.cause.as_ref()?.downcast_ref()
     }
 
-    /// 1 for a failure, 2 for usage and configuration.
+    /// Returns 1 for a failed operation, 2 for usage and configuration.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(if self.usage { 2 } else { 1 })
     }
@@ -100,7 +102,7 @@ mod tests {
     struct Outer(#[source] std::io::Error);
 
     #[test]
-    fn what_why_and_hint() {
+    fn failure_with_cause_and_hint_shows_both() {
         let failure = Failure::usage("cannot read the configuration file logboom.toml")
             .because("unknown key `data_dri` in line 3")
             .hint("did you mean `data_dir`?");
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_to_the_last() {
+    fn causes_are_shown_to_the_last() {
         let failure = Failure::new("cannot start").because(Outer(std::io::Error::other("disk on fire")));
         assert_eq!(failure.to_string(), "error: cannot start: cannot open the spool: disk on fire");
         assert!(failure.cause::<Outer>().is_some());
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_was_already_told_is_not_repeated() {
+    fn source_repeated_by_error_is_shown_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot listen: {0}")]
         struct Repeats(#[source] std::io::Error);

@@ -1,4 +1,5 @@
-//! Counters of what comes in, by source and reason: the one set that both `/metrics` and `/api/v1/status` read.
+//! Counters of the input by source and reason. `/metrics` and `/api/v1/status` read the same
+//! counters.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::limits::METRIC_PROBLEM_CHARS_MAX;
 
-/// All counters, and how they are shown to Prometheus.
+/// All counters, and their registry for Prometheus.
 pub struct Metrics {
     registry: Registry,
     received: Family<SourceLabel, Counter>,
@@ -36,12 +37,12 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
-/// No label, the store's name, or the words of a problem.
+/// No label, the store's name, or the text of a problem.
 type StoreLabel = Vec<(&'static str, String)>;
 
 const PROBLEM: &str = "problem";
 
-/// Gauges that are set at each scrape: name, and help.
+/// Gauges that are set at each scrape: name and help text.
 const GAUGES: [(&str, &str); 20] = [
     ("ready", "1 while records are accepted and every store goes on"),
     (PROBLEM, "1 for each thing that is wrong now, in words"),
@@ -75,7 +76,7 @@ const GAUGES: [(&str, &str); 20] = [
 ];
 
 impl Metrics {
-    /// Counters that all stand at zero.
+    /// Returns metrics whose counters are all zero.
     pub fn new() -> Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("logboom"),
@@ -120,7 +121,7 @@ impl Metrics {
         metrics
     }
 
-    /// The counters of one source, such as `python 127.0.0.1:9020`.
+    /// Returns the counters of one source, such as `python 127.0.0.1:9020`.
     pub fn source(&self, name: &str) -> SourceCounters {
         let label = SourceLabel { source: name.to_owned() };
         SourceCounters {
@@ -136,7 +137,7 @@ impl Metrics {
         }
     }
 
-    /// Sets one of the gauges; `store` is empty where it does not belong to one.
+    /// Sets one of the gauges. `store` is empty if the gauge does not belong to a store.
     pub fn set(&self, name: &str, store: &str, value: u64) {
         let label = if store.is_empty() { vec![] } else { vec![("store", store.to_owned())] };
         if let Some(gauge) = self.gauges.get(name) {
@@ -144,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// Shows what is wrong now, and nothing that was before.
+    /// Sets the gauges of the current problems, and removes those of earlier ones.
     pub fn set_problems(&self, problems: &[String]) {
         let family = &self.gauges[PROBLEM];
         family.clear();
@@ -154,7 +155,7 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    /// Returns the text that Prometheus scrapes (OpenMetrics 1.0).
     pub fn render(&self) -> String {
         let mut text = String::new();
         // A String takes any text.
@@ -169,15 +170,15 @@ impl Default for Metrics {
     }
 }
 
-/// What one source has brought.
+/// The counters of one source.
 pub struct SourceCounters {
-    /// Its name.
+    /// The source's name.
     pub source: String,
-    /// Records (or what should have been some) that arrived.
+    /// Records that arrived, including inputs that should have been records.
     pub received: Counter,
     /// Records made durable.
     pub accepted: Counter,
-    /// Inputs that were not taken as records.
+    /// Inputs that were rejected as records.
     pub rejected: Reasons,
     /// Rejected inputs for which no dead letter was made, because there were too many.
     pub suppressed: Reasons,
@@ -185,13 +186,13 @@ pub struct SourceCounters {
     pub shed: Reasons,
     /// Frames cut off by their connection's end.
     pub truncated: Counter,
-    /// Connections that are open.
+    /// Open connections.
     pub connections: Gauge,
     /// Connections since the start.
     pub connections_total: Counter,
 }
 
-/// One counter a reason; reasons are a few fixed words.
+/// One counter per reason. Reasons are a few fixed words.
 pub struct Reasons {
     source: String,
     family: Family<ReasonLabel, Counter>,
@@ -212,7 +213,7 @@ impl Reasons {
         counter.inc_by(records);
     }
 
-    /// Every reason that has occurred, with its count.
+    /// Returns every reason that has occurred, with its count.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         counters.iter().map(|(reason, counter)| (*reason, counter.get())).collect()
@@ -222,7 +223,7 @@ impl Reasons {
 /// The counters of every source, for the status page.
 pub type Sources = Vec<Arc<SourceCounters>>;
 
-/// Resident memory of this process in bytes; 0 where the system does not tell.
+/// Returns the resident memory of this process in bytes; 0 if the system does not report it.
 pub fn memory_bytes() -> u64 {
     let resident_pages = std::fs::read_to_string("/proc/self/statm")
         .ok()

@@ -1,8 +1,8 @@
-//! Resources that a bounded number of clients hold at once, and how long a client may hold one while the server waits
-//! for that client.
+//! Resources that a bounded number of clients hold at once, and the time that a client may hold one
+//! while the server waits for that client.
 //!
-//! A client that sends or takes its bytes slowly harms nobody as long as there are free slots. Once another client waits
-//! for a slot, a holder that stalls loses its connection: see [`Stall`].
+//! A client that sends or reads its bytes slowly does no harm as long as there are free slots. Once
+//! another client waits for a slot, a holder that stalls loses its connection: see [`Stall`].
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{CLIENT_BYTES_PER_SECOND_MIN, CLIENT_PATIENCE_MILLISECONDS, STALL_PIECE_MILLISECONDS};
 
-/// A bounded number of slots, given in the order in which clients ask for them.
+/// A bounded number of slots, granted in the order in which clients request them.
 #[derive(Debug)]
 pub struct Slots {
     free: Semaphore,
@@ -22,12 +22,13 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// This many, all of them free.
+    /// Returns this many slots, all of them free.
     pub fn new(count: usize) -> Slots {
         Slots { free: Semaphore::new(count), waiting: AtomicUsize::new(0) }
     }
 
-    /// Waits for this many at once. (Never `None`: the slots are not closed.)
+    /// Waits until this many slots are free at once, and acquires them. (Never returns `None`: the
+    /// slots are not closed.)
     pub async fn acquire(&self, count: u32) -> Option<SemaphorePermit<'_>> {
         if let Ok(permit) = self.free.try_acquire_many(count) {
             return Some(permit);
@@ -36,13 +37,13 @@ impl Slots {
         self.free.acquire_many(count).await.ok()
     }
 
-    /// Somebody waits for a slot.
+    /// Returns true if a client waits for a slot.
     pub fn is_scarce(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 }
 
-/// Counts one who waits, until dropped: a client may go away meanwhile.
+/// Counts one waiting client, until dropped: the client may disconnect while it waits.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -58,11 +59,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// How long an unbroken wait may count at once: while the machine stands still, no client can do anything.
+/// The longest part of an uninterrupted wait that is counted at once: while the machine is
+/// suspended, no client can do anything.
 const PIECE: Duration = Duration::from_millis(STALL_PIECE_MILLISECONDS);
 
-/// How long a client may keep the server waiting while others wait for what the client holds. Each byte that moves gives a part of
-/// it back.
+/// How long a client may keep the server waiting while others wait for what the client holds. Each
+/// byte that moves restores a part of this time.
 const PATIENCE: Duration = Duration::from_millis(CLIENT_PATIENCE_MILLISECONDS);
 
 /// The time that the server has waited for one client: for bytes, or for room to write some.
@@ -70,23 +72,23 @@ const PATIENCE: Duration = Duration::from_millis(CLIENT_PATIENCE_MILLISECONDS);
 pub struct Stall {
     /// The longest wait for a single byte.
     wait_max: Duration,
-    /// Since the last byte.
+    /// The time waited since the last byte.
     waited: Duration,
     patience: Duration,
-    /// When a wait that goes on was last counted.
+    /// When the current wait was last counted; `None` if there is none.
     counted: Option<Instant>,
-    /// Made at the first wait.
+    /// Created at the first wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    /// A client that has not kept anybody waiting yet.
+    /// Returns the state of a client that has not kept the server waiting yet.
     pub fn new(wait_max: Duration) -> Stall {
         Stall { wait_max, waited: Duration::ZERO, patience: PATIENCE, counted: None, timer: None }
     }
 
-    /// To be polled while no byte moves. Ready once the client has had its time: all of it, or, if others wait for what the client
-    /// holds, its patience.
+    /// Must be polled while no byte moves. Returns ready once the client has used up its time: the
+    /// longest wait or, if other clients wait for what this client holds, its patience.
     pub fn poll_over(&mut self, context: &mut Context<'_>, is_scarce: bool) -> Poll<()> {
         let now = Instant::now();
         self.count(now);
@@ -104,7 +106,7 @@ impl Stall {
         Poll::Pending
     }
 
-    /// So many bytes moved: the wait is over.
+    /// Ends the wait, because this many bytes moved.
     pub fn moved(&mut self, bytes: usize) {
         if self.counted.is_some() {
             self.count(Instant::now());
@@ -136,7 +138,7 @@ mod tests {
 
     const WAIT_MAX: Duration = Duration::from_secs(30);
 
-    /// A wait of so many pieces.
+    /// Waits for this many pieces.
     fn wait(stall: &mut Stall, pieces: u32) {
         let start = Instant::now();
         stall.counted = Some(start);
@@ -194,7 +196,7 @@ mod tests {
             let mut waiting = Box::pin(slots.acquire(1));
             assert!(futures_util::poll!(waiting.as_mut()).is_pending());
             assert!(slots.is_scarce());
-            drop(waiting); // gone before its turn
+            drop(waiting); // disconnected before it got a slot
             assert!(!slots.is_scarce());
             drop(held);
             assert!(slots.acquire(1).await.is_some());
