@@ -1,4 +1,4 @@
-//! Limits the log lines that clients can cause: a few of each kind per interval. Further ones are
+//! Limits the log lines that clients can cause: a few of each kind per interval. Further lines are
 //! suppressed, and one line reports their number.
 //!
 //! ```ignore
@@ -16,7 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::UNFINISHED;
 use crate::limits::{LOG_INTERVAL_SECONDS, LOG_LINES_PER_INTERVAL_MAX};
 
-/// A kind of lines that clients or their records can cause in any number.
+/// A kind of line that clients or their records can cause in any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A connection of another protocol.
@@ -29,9 +29,9 @@ pub enum Kind {
     DroppedDatagrams,
     /// A rejected input for which no dead letter was made.
     RejectedInput,
-    /// An answer that its client does not read.
+    /// A response that its client does not read.
     UnreadAnswer,
-    /// An answer whose time limit was reached.
+    /// A response whose time limit was reached.
     LateAnswer,
     /// A tail that its client does not read.
     UnreadTail,
@@ -43,7 +43,7 @@ pub enum Kind {
     FullSpool,
 }
 
-/// The kinds in their order, with the level of their lines and a description.
+/// The kinds in the order of [`Kind`], with the level of their lines and a description.
 const KINDS: [(Kind, Level, &str); 11] = [
     (Kind::Stranger, Level::WARN, "connections of another protocol"),
     (Kind::UnfinishedFrame, Level::DEBUG, "unfinished frames"),
@@ -60,7 +60,7 @@ const KINDS: [(Kind, Level, &str); 11] = [
 
 static WINDOWS: [Window; KINDS.len()] = [const { Window::new() }; KINDS.len()];
 
-/// Returns true if a line of this kind may be written now. If not, it is counted and reported
+/// Returns true if a line of this kind may be written now. If not, the line is counted and reported
 /// later.
 pub fn admits(kind: Kind) -> bool {
     let (_, level, _) = KINDS[kind as usize];
@@ -74,15 +74,15 @@ pub fn admits(kind: Kind) -> bool {
     is_admitted
 }
 
-/// Reports what was suppressed in intervals that are over. Returns true if nothing is left to
-/// report.
+/// Reports the lines that were suppressed in intervals that are over. Returns true if nothing is
+/// left to report.
 pub(super) fn report_due() -> bool {
     let now = Instant::now();
     report(|window| window.take_due(now));
     WINDOWS.iter().all(|window| window.lock().suppressed == 0)
 }
 
-/// Reports what was suppressed so far.
+/// Reports all lines that were suppressed so far.
 pub(super) fn report_all() {
     report(|window| std::mem::take(&mut window.lock().suppressed));
 }
@@ -149,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_in_their_order() {
+    fn kinds_are_in_order() {
         assert!(KINDS.iter().enumerate().all(|(index, (kind, ..))| *kind as usize == index));
     }
 
     #[test]
-    fn a_few_lines_are_admitted_and_the_rest_counted() {
+    fn lines_beyond_limit_are_counted_and_reported_once() {
         let window = Window::new();
         let start = Instant::now();
         let passed = (0..1000).filter(|_| window.admit(start)).count();

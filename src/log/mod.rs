@@ -47,10 +47,10 @@ static SINK: Mutex<Sink<BorrowedFd<'static>>> = Mutex::new(Sink::new(stderr()));
 /// Lines dropped since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Lines are JSON; read where a line does not come from `tracing`.
+/// Whether lines are JSON. Used for lines that do not come from `tracing`.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// Wakes [`keep`]: lines wait, or suppressed ones are to be reported.
+/// Wakes [`keep`]: lines wait to be written, or suppressed lines to be reported.
 static UNFINISHED: Notify = Notify::const_new();
 
 /// Starts the log, and reports panics through it. A second start (in a test) changes nothing.
@@ -89,7 +89,8 @@ fn unblock_stderr() {
     });
     if is_shared {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        // This fails if the pipe has no reader or belongs to another user: then it stays as it is.
+        // This fails if the pipe has no reader or belongs to another user. Standard error then
+        // stays as it is.
         let _ = rustix::fs::open("/proc/self/fd/2", flags, Mode::empty()).and_then(dup2_stderr);
     }
 }
@@ -100,7 +101,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread.name().unwrap_or("unnamed");
     let message = panic.payload_as_str().unwrap_or("no message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let backtrace = Backtrace::capture(); // if RUST_BACKTRACE asks for it
+    let backtrace = Backtrace::capture(); // if RUST_BACKTRACE requests it
     match backtrace.status() {
         BacktraceStatus::Captured => {
             tracing::error!(%backtrace, "thread `{thread}` panicked at {place}: {message}");
@@ -137,8 +138,8 @@ fn is_finished() -> bool {
     lock().write().is_ok() && is_reported
 }
 
-/// Writes what is left before the program exits, as far as standard error accepts it within a short
-/// time.
+/// Writes the remaining lines before the program exits, as far as standard error accepts them
+/// within a short time.
 pub fn finish() {
     limit::report_all();
     let end = Instant::now() + Duration::from_millis(LOG_END_MILLISECONDS_MAX);
@@ -171,8 +172,8 @@ fn push(mut line: String) {
     }
 }
 
-/// Returns the line that reports dropped ones, in the log's format. It is not made by `tracing`,
-/// because the sink is locked.
+/// Returns the line that reports dropped lines, in the log's format. The line does not come from
+/// `tracing`, because the sink is locked.
 fn note_of_dropped(lines: u64) -> String {
     let message = "log lines were dropped because standard error was blocked";
     let now = now();
@@ -184,7 +185,7 @@ fn note_of_dropped(lines: u64) -> String {
     }
 }
 
-/// Returns the current time in the form of a line.
+/// Returns the current time in the format of a log line.
 fn now() -> String {
     format!("{:.6}", Timestamp::from_nanosecond(time::now().into()).unwrap_or_default())
 }
@@ -201,7 +202,7 @@ impl FormatTime for Clock {
 /// Makes a writer for each line.
 struct Lines {
     is_json: bool,
-    /// Lines are coloured, for a terminal.
+    /// Whether lines are coloured, for a terminal.
     is_painted: bool,
 }
 
@@ -246,8 +247,8 @@ impl Line {
     }
 }
 
-/// Escapes a line of JSON. One that is too long is replaced, because cutting it would not leave
-/// JSON.
+/// Escapes a line of JSON. A line that is too long is replaced, because cutting it would not leave
+/// valid JSON.
 fn escape_json(line: &str) -> Cow<'_, str> {
     let line = escape::json(line);
     if line.len() <= LOG_LINE_BYTES_MAX {
@@ -280,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_shows_control_characters_and_sends_none() {
+    fn line_escapes_control_characters() {
         let evil = "2026  INFO ready data_dir=/tmp/\x1b[31m\u{9b}\u{202e}\x7f\r\n";
         let text = Line { is_json: false, level: None };
         assert_eq!(text.show(evil), "2026  INFO ready data_dir=/tmp/\\x1b[31m\\x9b\\u{202e}\\x7f\\r\\n");
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_stays_json() {
+    fn overlong_line_stays_json() {
         let line = format!("{{\"message\":\"{}\"}}", "\u{e4}".repeat(LOG_LINE_BYTES_MAX));
         let shown = Line { is_json: true, level: None }.show(&line);
         assert!(shown.len() <= LOG_LINE_BYTES_MAX, "{}", shown.len());

@@ -10,10 +10,10 @@ use rustix::fd::AsFd;
 use super::{DROPPED, note_of_dropped};
 use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_WRITE_BYTES_MAX};
 
-/// Lines that are to be written to a file.
+/// Lines that wait to be written to a file.
 pub(super) struct Sink<F> {
     file: F,
-    /// Not written yet. The beginning of the first line may be written already.
+    /// Bytes that are not written yet. The beginning of the first line may be written already.
     waiting: VecDeque<u8>,
     /// Lines dropped since this was last reported.
     dropped: u64,
@@ -28,7 +28,7 @@ impl<F: AsFd> Sink<F> {
     /// anything remains to be written.
     pub(super) fn push(&mut self, line: &[u8]) -> io::Result<()> {
         let before = self.write();
-        // After a dropped line, none is added before the note that reports it.
+        // After a dropped line, no line is added before the note that reports it.
         if self.dropped > 0 || self.waiting.len() + line.len() > LOG_BUFFER_BYTES_MAX {
             self.dropped += 1;
             DROPPED.fetch_add(1, Relaxed);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_is_not_read_does_not_block() {
+    fn unread_pipe_does_not_block() {
         let (mut reader, mut sink) = pipe();
         let mut pushed = 0;
         while sink.dropped < 100 {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_fails_is_retried() {
+    fn failing_file_is_retried() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut sink = Sink::new(OwnedFd::from(full));
         assert_eq!(sink.push(b"kept\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_leaves_the_buffer_bounded() {
+    fn closed_pipe_leaves_buffer_bounded() {
         let (reader, mut sink) = pipe();
         drop(reader);
         while sink.dropped == 0 {
