@@ -429,8 +429,8 @@ impl Segment {
 
     /// Makes the scanned state durable before it is reported to anyone. The last frame is written
     /// again: it may have been read from memory only, and after a failed sync the system no longer
-    /// knows that it has yet to write it. The name may not be durable either: the process that
-    /// assigned it may have been killed before it synced the folder.
+    /// considers it unwritten. The name may not be durable either: the process that assigned it may
+    /// have been killed before it synced the folder.
     pub(super) fn confirm(&self, disk: &dyn Disk, scan: &Scan) -> io::Result<()> {
         if scan.frames > 0 {
             let mut bytes = vec![0; (scan.end - scan.last) as usize];

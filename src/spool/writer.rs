@@ -415,8 +415,8 @@ impl Writer {
         self.restore_one(&*disk);
     }
 
-    /// After a frame that did not fit on the disk: tries to write zeros in its place, so that the
-    /// server accepts records again before a client sends some.
+    /// Tries to write zeros in place of a frame that did not fit on the disk, so that the server
+    /// accepts records again before a client sends some.
     fn try_again(&mut self, segment: &Segment) {
         if self.refused_bytes == 0 {
             // Its file could not be found before, and is in place now.
