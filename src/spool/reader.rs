@@ -211,7 +211,7 @@ impl Reader {
 
     fn take(&mut self, header: &FrameHeader, chunk: &mut Chunk) {
         if header.first_id < self.position {
-            // Less than the frame's u32 count.
+            // The difference is less than the frame's u32 count.
             chunk.skip = (self.position - header.first_id) as usize;
         }
         self.position = header.end_id();

@@ -122,7 +122,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Records that a file was quarantined as a whole.
+    /// Registers a file that was quarantined as a whole.
     pub(super) fn add_quarantined(&mut self, name: String, bytes: u64) {
         self.quarantined.insert(name, bytes);
     }
@@ -223,9 +223,9 @@ impl Segments {
         Some(Released { free_name: keep.then(|| format!("{}.free", self.freed)), segment: oldest })
     }
 
-    /// Records a range that is about to be quarantined, and returns for how many of its bytes there
-    /// is room. Returns `None` if the range was quarantined before, for another reader or by an
-    /// earlier run of the program.
+    /// Registers a range that is about to be quarantined, and returns for how many of its bytes
+    /// there is room. Returns `None` if the range was quarantined before, for another reader or by
+    /// an earlier run of the program.
     pub(super) fn reserve_quarantine(&mut self, name: &str, bytes: u64) -> Option<u64> {
         if self.quarantined.contains_key(name) {
             return None;

@@ -419,7 +419,7 @@ impl Writer {
     /// accepts records again before a client sends some.
     fn try_again(&mut self, segment: &Segment) {
         if self.refused_bytes == 0 {
-            // Its file could not be found before, and is in place now.
+            // The file of the segment could not be found before, and is in place now.
             return lock(&self.spool.open).admit_if_failing();
         }
         let zeros = vec![0; self.refused_bytes];
