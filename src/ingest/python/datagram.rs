@@ -1,4 +1,5 @@
-//! `logging.handlers.DatagramHandler`: one frame, length prefix included, in each datagram, over UDP or a Unix socket.
+//! Receives from `logging.handlers.DatagramHandler`: each datagram is one frame including its
+//! length prefix, over UDP or a Unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,10 +18,10 @@ use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_BATCH_MAX, DROPPED_DATAGRA
 use crate::log;
 use crate::record::Batch;
 
-/// A datagram socket of either kind.
+/// A datagram socket, UDP or Unix.
 #[derive(Debug)]
 pub enum Datagrams {
-    /// UDP.
+    /// A UDP socket.
     Udp(UdpSocket),
     /// A Unix socket.
     Unix(UnixDatagram),
@@ -37,7 +38,7 @@ impl Datagrams {
     fn inode(&self) -> Option<u64> {
         match self {
             Datagrams::Udp(socket) => rustix::fs::fstat(socket).ok().map(|data| data.st_ino),
-            Datagrams::Unix(_) => None, // its senders wait
+            Datagrams::Unix(_) => None, // its senders wait, so nothing is dropped
         }
     }
 
@@ -49,7 +50,7 @@ impl Datagrams {
     }
 }
 
-/// Receives until `stop` says so, and then what has already arrived.
+/// Receives datagrams until `stop` is true, then the datagrams that have already arrived.
 pub async fn serve(
     socket: Datagrams,
     source: Arc<Source>,
@@ -82,7 +83,8 @@ pub async fn serve(
         receiver.receive(&socket, &mut batch);
         if !batch.is_empty() {
             receiver.source.append_or_shed(&batch).await;
-            // A sender that never pauses must not keep the thread from the others.
+            // Yields, because a sender that never pauses must not starve the other tasks of the
+            // thread.
             tokio::task::yield_now().await;
         } else if stopping {
             return receiver.count_dropped();
@@ -95,17 +97,19 @@ struct Receiver {
     bounds: Arc<Bounds>,
     buffer: Vec<u8>,
     scratch: Scratch,
-    /// The peer of the last datagram, and what its host is called.
+    /// The peer of the last datagram.
     peer: Option<SocketAddr>,
+    /// The host name of `peer`.
     host: String,
-    /// Names the socket in the system's tables.
+    /// Identifies the socket in the system's socket tables.
     inode: Option<u64>,
-    /// Datagrams that the system has dropped, as far as they are counted.
+    /// Number of datagrams dropped by the system that are already counted.
     dropped: u64,
 }
 
 impl Receiver {
-    /// Counts what the system dropped since the last look, for want of room in the socket's buffer.
+    /// Counts the datagrams that the system has dropped since the last call because the socket's
+    /// receive buffer was full.
     fn count_dropped(&mut self) {
         let dropped = self.inode.and_then(dropped).unwrap_or(0);
         let new = dropped.saturating_sub(self.dropped);
@@ -123,7 +127,7 @@ impl Receiver {
         }
     }
 
-    /// Takes the datagrams that are there, up to a batch.
+    /// Receives the datagrams that have arrived, at most one batch of them.
     fn receive(&mut self, socket: &Datagrams, batch: &mut Batch) {
         for _ in 0..DATAGRAMS_PER_BATCH_MAX {
             let Ok((length, peer)) = socket.try_receive(&mut self.buffer) else { return };
@@ -157,13 +161,14 @@ impl Receiver {
             }
         };
         if let Err(rejection) = result {
-            // There are no connections, so only the limit of the source holds.
+            // Datagrams have no connection, so only the dead-letter limit of the source applies.
             self.source.reject(batch, &arrival, &rejection, datagram, &mut Allowance::default());
         }
     }
 }
 
-/// How many datagrams the system has dropped at a UDP socket: the last column of Linux's table. `None` elsewhere.
+/// Returns the number of datagrams that the system has dropped at a UDP socket, from the last
+/// column of Linux's socket table. Returns `None` on other systems.
 fn dropped(inode: u64) -> Option<u64> {
     ["/proc/net/udp", "/proc/net/udp6"].iter().find_map(|path| {
         let table = std::fs::read_to_string(path).ok()?;

@@ -1,26 +1,28 @@
-//! Python's framing: each record is a 4-byte big-endian length and a pickle (`logging.handlers.SocketHandler`).
+//! Python's framing (`logging.handlers.SocketHandler`): each record is a 4-byte big-endian length
+//! and a pickle.
 //!
-//! Lengths stay below 16 MiB, so the first byte of a frame is always zero, and no other protocol starts with that: a
-//! stranger is known by its first byte.
+//! Lengths are below 16 MiB, so the first byte of a frame is always zero. No other protocol starts
+//! with a zero byte, so a client that does not send frames is recognized by its first byte.
 
 use crate::ingest::Rejection;
 
-/// What stands at the start of the bytes received so far.
+/// What the bytes received so far start with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'a> {
-    /// A whole frame's pickle, and what follows it.
+    /// A complete frame: its pickle, and the bytes after the frame.
     Frame(&'a [u8], &'a [u8]),
-    /// A frame larger than is taken: its pickle's length. Its bytes are to be skipped, the stream stays in step.
+    /// A frame that is larger than the limit, with the length of its pickle. The caller skips the
+    /// bytes of the frame, so the stream stays in step.
     TooLarge(usize),
-    /// A frame that is not complete; it needs this many bytes in all.
+    /// An incomplete frame, which needs at least this many bytes in total.
     Partial(usize),
-    /// Something else than frames.
+    /// Not the `SocketHandler` protocol.
     Stranger,
 }
 
 const PREFIX_BYTES: usize = 4;
 
-/// Looks at the start of `bytes`.
+/// Returns what `bytes` start with.
 pub(super) fn next(bytes: &[u8], frame_bytes_max: usize) -> Next<'_> {
     if bytes.first().is_some_and(|first| *first != 0) {
         return Next::Stranger;
@@ -38,7 +40,7 @@ pub(super) fn next(bytes: &[u8], frame_bytes_max: usize) -> Next<'_> {
     }
 }
 
-/// The rejection of a frame of `length` bytes.
+/// Returns the rejection of a frame whose pickle has `length` bytes.
 pub(super) fn too_large(length: usize, frame_bytes_max: usize) -> Rejection {
     Rejection::new(
         "too_large",
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_and_what_is_none() {
+    fn next_classifies_start_of_bytes() {
         assert_eq!(next(b"\0\0\0\x02ab\0", 10), Next::Frame(b"ab", b"\0"));
         assert_eq!(next(b"\0\0\0\x00", 10), Next::Frame(b"", b""));
         assert_eq!(next(b"", 10), Next::Partial(4));

@@ -1,4 +1,5 @@
-//! Frames that real interpreters wrote (`tests/data/python/generate.py`), against the records that they must become.
+//! Compares frames written by real interpreters (`tests/data/python/generate.py`) with the expected
+//! records.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,7 @@ use crate::record::{Records, json};
 /// A pickle that a real interpreter wrote.
 pub(super) struct Golden {
     pub(super) python: String,
-    /// Of the expected record.
+    /// Name of the expected record.
     pub(super) name: String,
     pub(super) variant: String,
     pub(super) pickle: Vec<u8>,
@@ -31,7 +32,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/python")
 }
 
-/// All frames of all interpreters.
+/// Returns all frames of all interpreters.
 pub(super) fn goldens() -> Vec<Golden> {
     let mut goldens = Vec::new();
     for entry in fs::read_dir(folder()).unwrap() {
@@ -62,7 +63,7 @@ fn read_frames(python: &str, mut rest: &[u8], goldens: &mut Vec<Golden>) {
     }
 }
 
-/// The record in the shape of the HTTP API, or `{"rejected": reason}`.
+/// Decodes a pickle and returns the record as JSON of the HTTP API, or `{"rejected": reason}`.
 pub(super) fn outcome(pickle: &[u8]) -> Value {
     let mut batch = Batch::new();
     match decode(pickle, &ARRIVAL, &mut Scratch::default(), &mut batch) {
@@ -71,7 +72,7 @@ pub(super) fn outcome(pickle: &[u8]) -> Value {
     }
 }
 
-/// The one record of a batch.
+/// Returns the only record of a batch as JSON.
 pub(super) fn as_json(batch: &Batch) -> Value {
     assert_eq!(batch.count(), 1);
     let record = Records::new(batch.bytes()).next().unwrap().unwrap().record().unwrap();
@@ -80,7 +81,8 @@ pub(super) fn as_json(batch: &Batch) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The expectation of a golden: that of its Python, else the one that all share.
+/// Returns the expected record of a golden: the one for its Python version, else the one that all
+/// versions share.
 fn expectation(golden: &Golden) -> Option<Value> {
     let own = format!("expected/{}@{}.json", golden.name, golden.python);
     let shared = format!("expected/{}.json", golden.name);
@@ -89,7 +91,7 @@ fn expectation(golden: &Golden) -> Option<Value> {
 }
 
 #[test]
-fn every_golden_becomes_the_expected_record() {
+fn golden_becomes_expected_record() {
     let mut problems = String::new();
     for golden in goldens() {
         let (expected, got) = (expectation(&golden), outcome(&golden.pickle));
@@ -102,7 +104,7 @@ fn every_golden_becomes_the_expected_record() {
 }
 
 #[test]
-fn goldens_are_of_all_interpreters_and_protocols() {
+fn goldens_cover_all_interpreters_and_protocols() {
     let mut variants: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for golden in goldens() {
         *variants.entry(golden.python).or_default().entry(golden.variant).or_default() += 1;
@@ -122,9 +124,9 @@ fn goldens_are_of_all_interpreters_and_protocols() {
     }
 }
 
-/// Both ways must say the same of what the fast one takes.
+/// Both paths must produce the same record for every pickle that the fast path accepts.
 #[test]
-fn the_fast_path_agrees_with_the_general_one() {
+fn fast_path_agrees_with_general_path() {
     let mut fast = 0;
     for golden in goldens() {
         let (mut one, mut two) = (Batch::new(), Batch::new());

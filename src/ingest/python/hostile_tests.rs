@@ -1,4 +1,5 @@
-//! Pickles that no logger sends: each costs little, does nothing, and never takes another record with it.
+//! Pickles that no logger sends: each must cost little, execute nothing, and never cause the loss
+//! of another record.
 
 use proptest::prelude::*;
 
@@ -7,12 +8,13 @@ use super::*;
 use crate::limits::*;
 use crate::record::{RecordRef, Records};
 
-/// A record whose member `x` is what some opcodes leave on the stack.
+/// Returns the pickle of a record whose member `x` is the value that some opcodes leave on the
+/// stack.
 fn with(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02}(U\x03msgU\x01mU\x01x", value, b"u."].concat()
 }
 
-/// The attribute `x` of such a record.
+/// Returns the attribute `x` of the record that `with` builds.
 fn shown(value: &[u8]) -> serde_json::Value {
     outcome(&with(value))["attributes"]["x"].clone()
 }
@@ -22,10 +24,11 @@ fn reason(pickle: &[u8]) -> String {
 }
 
 #[test]
-fn what_would_run_becomes_text() {
+fn calls_become_text() {
     assert_eq!(shown(b"cos\nsystem\n(U\x06rm -rftR"), "os.system('rm -rf')");
     assert_eq!(shown(b"c__builtin__\neval\n(U\x031+1tR"), "eval('1+1')");
-    assert_eq!(shown(b"(ios\nsystem\nU\x02ls\x85"), serde_json::Value::Null); // no MARK left for it: malformed
+    // Malformed: the tuple after `INST` is a key without a value.
+    assert_eq!(shown(b"(ios\nsystem\nU\x02ls\x85"), serde_json::Value::Null);
     assert_eq!(shown(b"(U\x02lsios\nsystem\n"), "os.system('ls')");
     assert_eq!(shown(b"(cos\nsystem\nU\x02lso"), "os.system('ls')");
     assert_eq!(shown(b"U\x02osU\x06system\x93U\x02ls\x85\x81"), "ls");
@@ -33,7 +36,7 @@ fn what_would_run_becomes_text() {
 }
 
 #[test]
-fn a_long_name_for_many_members_is_looked_at_only_as_often_as_it_could_be_stored() {
+fn long_shared_key_is_read_only_within_attribute_limit() {
     let name = [&b"X\xe8\x03\0\0"[..], &[b'k'; 1000], b"q\x01"].concat();
     let members = b"h\x01K\x02".repeat(5000);
     let pickle = [b"\x80\x02}(U\x03msgU\x01m", &name[..], b"K\x01", &members, b"u."].concat();
@@ -43,7 +46,7 @@ fn a_long_name_for_many_members_is_looked_at_only_as_often_as_it_could_be_stored
 }
 
 #[test]
-fn what_stands_outside_of_the_pickle_is_named() {
+fn external_references_become_placeholders() {
     assert_eq!(shown(b"Pabc\n"), "<persid>('abc')");
     assert_eq!(shown(b"K\x05Q"), "<persid>(5)");
     assert_eq!(shown(b"\x82\x07"), "<ext>(7)");
@@ -53,7 +56,7 @@ fn what_stands_outside_of_the_pickle_is_named() {
 }
 
 #[test]
-fn opcodes_that_no_pickler_writes() {
+fn opcodes_no_pickler_writes_are_handled() {
     assert_eq!(shown(b"K\x01K\x020"), 1);
     assert_eq!(shown(b"K\x01(K\x02K\x031"), 1);
     assert_eq!(shown(b"K\x01(0"), 1);
@@ -66,7 +69,7 @@ fn opcodes_that_no_pickler_writes() {
 }
 
 #[test]
-fn bytes_that_are_no_pickle() {
+fn bytes_that_are_no_pickle_are_rejected() {
     for bytes in
         [&b""[..], b"}", b"\x80", b"U\xff", b"X\xff\xff\xff\xff", b"(", b"I1", b"\x95\x09\0\0\0\0\0\0\0."]
     {
@@ -96,7 +99,7 @@ fn bytes_that_are_no_pickle() {
 }
 
 #[test]
-fn lengths_are_checked_and_not_believed() {
+fn declared_lengths_are_not_trusted() {
     for opcode in [0x8d, 0x8e, 0x96] {
         assert_eq!(reason(&[&[opcode][..], &[0xff; 8]].concat()), "truncated");
     }
@@ -106,9 +109,10 @@ fn lengths_are_checked_and_not_believed() {
     assert_eq!(shown(b"K\x01r\xff\xff\xff\xff0j\xff\xff\xff\xff"), 1);
 }
 
-/// Protocols 0 to 2 have no bytes, and write them as a call; the two keys must not fall together.
+/// Protocols 0 to 2 have no opcode for bytes and write them as a call. Two such keys must not
+/// become one key.
 #[test]
-fn keys_of_any_simple_type_are_told_apart() {
+fn keys_of_simple_types_stay_distinct() {
     let encoded = |text: &[u8]| [b"c_codecs\nencode\n(V", text, b"\nVlatin1\ntR"].concat();
     let pairs =
         [&encoded(b"a")[..], b"K\x01", &encoded(b"b"), b"K\x02\x8a\x09\0\0\0\0\0\0\0\0\x01K\x03"].concat();
@@ -117,7 +121,7 @@ fn keys_of_any_simple_type_are_told_apart() {
 }
 
 #[test]
-fn nesting_ends_with_a_mark() {
+fn nesting_beyond_limit_ends_with_mark() {
     const DEPTH: usize = 100_000;
     let lists = [&b"]".repeat(DEPTH)[..], &b"a".repeat(DEPTH - 1)].concat();
     let tuples = [&b")"[..], &b"\x85".repeat(DEPTH)].concat();
@@ -134,15 +138,16 @@ fn nesting_ends_with_a_mark() {
 }
 
 #[test]
-fn what_holds_itself_says_so() {
+fn self_reference_becomes_mark() {
     assert_eq!(shown(b"]q\x01h\x01a"), serde_json::json!(["[contains itself]"]));
     assert_eq!(shown(b"}q\x01U\x01kh\x01s"), serde_json::json!({"k": "[contains itself]"}));
     assert_eq!(shown(b"cos\nf\n)Rq\x01h\x01b"), "os.f(**'[contains itself]')");
-    let of_itself = b"cos\nf\n]q\x01\x81q\x02h\x01h\x02a0"; // an object whose arguments are a list of it
+    // An object whose arguments are a list that contains the object itself.
+    let of_itself = b"cos\nf\n]q\x01\x81q\x02h\x01h\x02a0";
     assert!(shown(of_itself).to_string().len() < 100);
 }
 
-/// A few bytes that stand for far more values, or bytes, than there is room for.
+/// A few bytes that represent far more values, or bytes, than the limits allow.
 #[test]
 fn bombs_are_cut_short() {
     let doubled = [&b"]"[..], &b"2\x86".repeat(100)].concat();
@@ -170,7 +175,7 @@ fn bombs_are_cut_short() {
 }
 
 #[test]
-fn a_text_shared_by_many_members_takes_its_room_once() {
+fn text_shared_by_members_stays_within_limit() {
     let mut pickle = b"}(U\x03msgU\x01mX\x00\x00\x08\x00".to_vec();
     pickle.extend(b"x".repeat(512 << 10));
     pickle.extend(b"q\x000");
@@ -184,7 +189,7 @@ fn a_text_shared_by_many_members_takes_its_room_once() {
 }
 
 #[test]
-fn large_numbers_are_told_by_their_size() {
+fn oversized_integers_are_replaced_by_their_size() {
     let digits = |count: usize| [&b"L"[..], &b"9".repeat(count), b"L\n"].concat();
     assert_eq!(shown(&digits(4300)), "9".repeat(4300));
     assert_eq!(shown(&digits(200_000)), "<int of 200000 digits>");
@@ -197,7 +202,7 @@ fn large_numbers_are_told_by_their_size() {
 }
 
 #[test]
-fn of_equal_keys_the_last_counts() {
+fn duplicate_keys_keep_last_value() {
     let equal =
         [&b"}(U\x03msgU\x01a"[..], &b"U\x01kK\x01".repeat(100_000), b"U\x01kK\x02U\x03msgU\x01bu."].concat();
     let record = outcome(&equal);
@@ -205,7 +210,7 @@ fn of_equal_keys_the_last_counts() {
 }
 
 #[test]
-fn too_many_members_are_counted() {
+fn excess_members_are_counted() {
     let mut pickle = b"}(".to_vec();
     for member in 0..100_000 {
         pickle.extend(format!("U\x06{member:06}N").bytes());
@@ -217,13 +222,13 @@ fn too_many_members_are_counted() {
 }
 
 #[test]
-fn too_many_opcodes_are_refused() {
+fn too_many_opcodes_are_rejected() {
     assert_eq!(reason(&b"N".repeat(4 << 20)), "too_complex");
     assert_eq!(reason(&b"N0".repeat(1 << 20)), "too_complex");
 }
 
 #[test]
-fn memory_is_given_back_after_a_huge_frame() {
+fn memory_is_released_after_huge_frame() {
     let mut scratch = Scratch::default();
     let huge = [&b"](q\x01"[..], &b"]".repeat(200_000), b"e."].concat();
     let plain = with(b"]");
@@ -236,7 +241,7 @@ fn memory_is_given_back_after_a_huge_frame() {
 }
 
 #[test]
-fn a_cut_golden_is_rejected_and_no_byte_of_it_panics() {
+fn truncated_golden_is_rejected() {
     let mut scratch = Scratch::default();
     let goldens = goldens();
     let small =
@@ -253,7 +258,7 @@ fn a_cut_golden_is_rejected_and_no_byte_of_it_panics() {
     }
 }
 
-/// Whatever was decoded must be whole: attributes are one JSON object, times and texts come back.
+/// Returns true if the attributes of a decoded record are empty or one valid JSON object.
 fn is_whole(record: &RecordRef<'_>) -> bool {
     record.attributes.is_empty()
         || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(record.attributes).is_ok()

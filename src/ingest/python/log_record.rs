@@ -1,9 +1,9 @@
-//! What the keys of a Python log record mean: the mapping of `logging.LogRecord` to OpenTelemetry's model.
+//! Maps the keys of a Python `logging.LogRecord` to OpenTelemetry's data model.
 //!
-//! The standard keys are those of CPython's `Lib/logging/__init__.py`, the names of attributes those of
-//! OpenTelemetry's semantic conventions where they have one, else `python.`. A value of a type that its key should
-//! not have stays under that key as an attribute. All other keys are extras: some name a field of the record, the
-//! rest become attributes.
+//! The standard keys are those of CPython's `Lib/logging/__init__.py`. Attributes have the names of
+//! OpenTelemetry's semantic conventions where these define one, and names that start with `python.`
+//! otherwise. A value of a type that its key should not have stays under that key as an attribute.
+//! All other keys are extras: some name a field of the record, the rest become attributes.
 
 use std::borrow::Cow;
 
@@ -23,11 +23,11 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Float(f64),
     Text(&'a str),
-    /// Anything else: a node of the general machine.
+    /// Any other value: a node of the general machine.
     Node(NodeId),
 }
 
-/// Whether a key is one of those that `logging` itself sets.
+/// Returns true if `logging` itself sets this key.
 pub(super) fn is_standard(key: &str) -> bool {
     const STANDARD: [&str; 23] = [
         "args",
@@ -57,7 +57,7 @@ pub(super) fn is_standard(key: &str) -> bool {
     STANDARD.contains(&key)
 }
 
-/// A record being mapped, key by key.
+/// A record that is being mapped key by key.
 pub(super) struct LogRecord<'a, 's> {
     view: View<'a>,
     arrival: &'s Arrival<'s>,
@@ -65,7 +65,7 @@ pub(super) struct LogRecord<'a, 's> {
     budget: Budget,
 
     origin: Origin<'a>,
-    /// The file's name alone, for records without a path.
+    /// The file name without a path, used for records that have no path.
     file_name: &'a str,
     level: Option<i64>,
     created: Option<i64>,
@@ -79,8 +79,8 @@ pub(super) struct LogRecord<'a, 's> {
     host: Claim<'a>,
 }
 
-/// An extra that fills a field of the record. Several may want the same field: the plainest name has it, the
-/// others stay attributes.
+/// An extra that fills a field of the record. If several extras claim the same field, the one with
+/// the plainest name, which has the highest rank, fills it, and the others stay attributes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Claim<'a> {
     rank: u8,
@@ -114,7 +114,7 @@ impl<'a, 's> LogRecord<'a, 's> {
         }
     }
 
-    /// Takes a member of the record's dict.
+    /// Sets a member of the record's dict.
     pub(super) fn set(&mut self, key: &'a str, value: Value<'a>) {
         use Value::{Float, Integer, None, Text};
         match (key, value) {
@@ -142,14 +142,14 @@ impl<'a, 's> LogRecord<'a, 's> {
             ("exc_text", Text(text)) => self.exception = text.trim_end(),
             ("stack_info", value @ Text(_)) => self.attribute("code.stacktrace", value),
             ("message", Text(text)) => self.message.formatted = text,
-            // These say again, in other words, what others say.
+            // These members repeat, in another form, what other members contain.
             ("module" | "asctime", Text(_)) | ("msecs" | "relativeCreated", Integer(_) | Float(_)) => {}
             (key, None) if is_standard(key) => {}
             (key, value) => self.set_extra(key, value),
         }
     }
 
-    /// Takes a member that is not one of `logging`'s own.
+    /// Sets an extra, or a standard member whose value has an unexpected type.
     pub(super) fn set_extra(&mut self, key: &'a str, value: Value<'a>) {
         match key {
             "trace_id" => self.claim(|record| &mut record.trace_id, 4, key, value),
@@ -169,18 +169,19 @@ impl<'a, 's> LogRecord<'a, 's> {
             "host.name" => self.claim(|record| &mut record.host, 2, key, value),
             "host" => self.claim(|record| &mut record.host, 1, key, value),
             "otelTraceSampled" => self.trace_flags(value),
-            // uvicorn's message with colours; structlog's own way from one of its parts to another.
+            // `color_message` is uvicorn's message with colours. structlog uses the others to pass
+            // data between its own parts.
             "color_message" | "_logger" | "_name" | "_record" | "_from_structlog" => {}
             _ => self.attribute(key, value),
         }
     }
 
-    /// Counts members that are not even looked at.
+    /// Counts members that were dropped before the mapping.
     pub(super) fn dropped(&mut self, count: u64) {
         self.attributes.drop_members(count);
     }
 
-    /// Says that not every text is what the sender had.
+    /// Marks the record as containing a text that differs from what the sender had.
     pub(super) fn mark_lossy(&mut self) {
         self.budget.lossy = true;
     }
@@ -213,7 +214,7 @@ impl<'a, 's> LogRecord<'a, 's> {
         }
     }
 
-    /// Fills a field, unless something that ranks higher has it.
+    /// Fills a field unless an extra of a higher rank has filled it.
     fn claim(
         &mut self,
         field: impl Fn(&mut Self) -> &mut Claim<'a>,
@@ -235,7 +236,7 @@ impl<'a, 's> LogRecord<'a, 's> {
         }
     }
 
-    /// Completes the record and pushes it.
+    /// Completes the record and pushes it into `batch`.
     pub(super) fn finish(mut self, batch: &mut Batch) {
         self.level_attribute();
         self.exception_attributes();
@@ -244,7 +245,7 @@ impl<'a, 's> LogRecord<'a, 's> {
             self.attributes.raw("python.lossy_text", "true");
         }
 
-        let mut numbers: [String; 5] = Default::default(); // take no memory unless used
+        let mut numbers: [String; 5] = Default::default(); // allocate no memory unless used
         let [trace_id, span_id, event_name, service, host] = &mut numbers;
         let arrival = self.arrival;
         let observed_timestamp = arrival.observed_timestamp;
@@ -267,7 +268,8 @@ impl<'a, 's> LogRecord<'a, 's> {
         });
     }
 
-    /// The message; where it was merged here, or could not be, attributes tell what of.
+    /// Returns the message. If there are arguments, adds them as an attribute, and also the
+    /// template unless the arguments could not be merged into it.
     fn merge_message(&mut self) -> Cow<'a, str> {
         let Merged { text, template, arguments } = self.message.merge(self.view, &mut self.budget);
         if let Some(arguments) = arguments {
@@ -286,7 +288,7 @@ impl<'a, 's> LogRecord<'a, 's> {
         }
     }
 
-    /// The level itself, where the severity number does not give it back.
+    /// Adds the level as an attribute if it cannot be derived from the severity number.
     fn level_attribute(&mut self) {
         if let Some(level) = self.level
             && !matches!(level, 10 | 20 | 30 | 40 | 50)
@@ -311,7 +313,7 @@ impl<'a, 's> LogRecord<'a, 's> {
 }
 
 impl<'a> Claim<'a> {
-    /// The text of the claimed value; a number's is written into `number`.
+    /// Returns the text of the claimed value. The text of a number is written into `number`.
     fn text<'b>(&self, number: &'b mut String) -> &'b str
     where
         'a: 'b,
@@ -327,7 +329,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// What tracing libraries set where there is no trace means that there is none.
+/// Replaces the values that tracing libraries set outside of a trace with `None`.
 fn or_none(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Text("" | "0" | "None") | Value::Integer(0) => Value::None,

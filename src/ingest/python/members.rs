@@ -1,4 +1,5 @@
-//! The members of a record's dict, in the general way: each name once, whatever the pickle repeats.
+//! Collects the members of a record's dict on the general path: each name once, even if the pickle
+//! repeats it.
 
 use std::collections::HashMap;
 
@@ -12,15 +13,16 @@ use crate::limits::{
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
-    /// A text.
+    /// The key, as a text node.
     key: NodeId,
     value: NodeId,
-    /// Whether it stood in the dict `extra`, as loguru sends what its users bind: never a standard key then.
+    /// Whether the member was in the dict `extra`, in which loguru sends the values that its users
+    /// bind. Such a member is never a standard key.
     pub(super) is_nested: bool,
 }
 
-/// Collects the members of the record that `top` is. Of members with one name the last one counts, as in a dict.
-/// Gives how many were too many.
+/// Collects the members of the record at `top`. Of several members with the same name the last
+/// value counts, as in a dict. Returns the number of members beyond the limits, which are dropped.
 pub(super) fn collect(
     arena: &mut Arena,
     frame: &[u8],
@@ -47,7 +49,8 @@ fn push(view: View<'_>, chain: Chain, is_nested: bool, members: &mut Vec<Member>
     members.extend(view.pairs(chain).map(|(key, value)| Member { key, value, is_nested }));
 }
 
-/// A record is a dict, what is like one, or a whole `LogRecord`, whose state is one.
+/// Returns the members of a record: a dict, an object like a dict, or a whole `LogRecord`, whose
+/// state is a dict.
 fn record_members(view: View<'_>, top: NodeId) -> Result<Chain, Rejection> {
     let chain = match view.node(top) {
         Node::Dict(chain) => Some(chain),
@@ -73,7 +76,8 @@ fn record_members(view: View<'_>, top: NodeId) -> Result<Chain, Rejection> {
     }
 }
 
-/// Subclasses of `LogRecord` have names of their own.
+/// Returns true if the members are those of a log record. Recognizes subclasses of `LogRecord`,
+/// which have class names of their own.
 fn is_record(view: View<'_>, pairs: Chain) -> bool {
     view.pairs(pairs).take(64).any(|(key, _)| view.name(key) == Some("levelno"))
 }
@@ -105,8 +109,9 @@ fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
     }
 }
 
-/// A few bytes of a frame can make one long text the key of all members, and each key is looked at whole. So there is no more
-/// of them than could be stored. Gives how many are gone.
+/// Drops members with long keys beyond the total size of keys that could be stored, and returns the
+/// number of dropped members. A few bytes of a frame can make one long text the key of all members,
+/// and each key is read whole.
 fn drop_long_keys(view: View<'_>, members: &mut Vec<Member>) -> u64 {
     let (mut room, count) = (ATTRIBUTES_BYTES_MAX, members.len());
     members.retain(|member| match view.node(member.key) {
@@ -120,7 +125,8 @@ fn drop_long_keys(view: View<'_>, members: &mut Vec<Member>) -> u64 {
     (count - members.len()) as u64
 }
 
-/// Gives keys that are no texts the text that Python shows. Gives how many were too many, and are gone.
+/// Replaces keys that are not texts with the text that Python shows for them. Drops members beyond
+/// the limit and returns their number.
 fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<Member>) -> u64 {
     let (mut others, mut dropped) = (0, 0);
     members.retain_mut(|member| {
@@ -144,7 +150,8 @@ fn push_text(arena: &mut Arena, text: &str) -> NodeId {
     arena.push(Node::Text(span))
 }
 
-/// Keeps the last member of each name, at the place of the first. Gives how many names were too many, and are gone.
+/// Keeps the last value of each name, at the position of the first member with that name. Drops
+/// members with names beyond the limit and returns their number.
 fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
     let mut places: HashMap<(bool, &str), usize> = HashMap::with_capacity(members.len().min(ATTRIBUTES_MAX));
     let (mut kept, mut extras, mut dropped) = (0, 0, 0);
@@ -167,7 +174,8 @@ fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
     dropped
 }
 
-/// Puts the text in the place of an object that stands for one, such as a date or a member of a `str` subclass.
+/// Replaces objects that represent a text, such as a date or a value of a `str` subclass, with that
+/// text.
 fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
     for member in members {
         for _ in 0..PICKLE_DEPTH_MAX {
@@ -201,10 +209,11 @@ impl Member {
         }
     }
 
-    /// The key, and the value as the mapping takes it.
+    /// Returns the key, and the value in the form that the mapping accepts.
     ///
-    /// A long text may be the value of all members, so no more text is looked at whole than `whole_bytes`, which the
-    /// frame could hold once; the rest stays a node, which is written within a budget.
+    /// A long text may be the value of all members. So at most `whole_bytes` of text, which is as
+    /// much as the frame could hold once, is read whole. Further texts stay nodes, which are
+    /// written within a budget.
     pub(super) fn resolve<'a>(&self, view: View<'a>, whole_bytes: &mut usize) -> (&'a str, Value<'a>) {
         let key = self.key(view);
         let value = match view.node(self.value) {

@@ -1,4 +1,4 @@
-//! The message of a record, merged with its arguments where the sender has left that to us.
+//! Merges the message of a record with its arguments if the sender has not merged them.
 
 use std::borrow::Cow;
 
@@ -7,24 +7,26 @@ use super::pickle::{Budget, CUT, Node, NodeId, View, python};
 use super::{percent, repr};
 use crate::limits::PERCENT_ARGUMENTS_MAX;
 
-/// What a record says of its message.
+/// The members of a record that determine its message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Message<'a> {
     /// `msg`: the text, or a template for the arguments.
     pub(super) text: Option<Value<'a>>,
-    /// `args`: nothing, unless the sender's handler has left the merging to us.
+    /// `args`: empty, unless the sender's handler leaves the merging to this program.
     pub(super) arguments: Value<'a>,
-    /// `message`: what another handler of the sender has made of the two; or empty.
+    /// `message`: the text that another handler of the sender has merged from `msg` and `args`; or
+    /// empty.
     pub(super) formatted: &'a str,
 }
 
-/// A message as people read it.
+/// The readable message, and the values it was merged from.
 #[derive(Debug)]
 pub(super) struct Merged<'a> {
     pub(super) text: Cow<'a, str>,
-    /// What the text was made of, if it was made here.
+    /// The template, if there are arguments and the text contains them.
     pub(super) template: Option<Cow<'a, str>>,
-    /// The arguments, if there are any; they are not in the text where they do not fit the template.
+    /// The arguments, if there are any. The text does not contain them if they do not fit the
+    /// template.
     pub(super) arguments: Option<Value<'a>>,
 }
 
@@ -84,7 +86,7 @@ fn merge<'a>(view: View<'a>, template: &str, arguments: Value<'a>, budget: &mut 
     }
 }
 
-/// An argument as `%` takes it.
+/// Converts an argument to a value for the `%` operator.
 fn argument<'a>(view: View<'a>, id: NodeId, budget: &mut Budget) -> percent::Value<'a> {
     match view.node(id) {
         Node::Bool(value) => percent::Value::Bool(value),
@@ -100,7 +102,7 @@ fn argument<'a>(view: View<'a>, id: NodeId, budget: &mut Budget) -> percent::Val
     }
 }
 
-/// What `str` makes of a value.
+/// Returns the text that Python's `str` returns for a value.
 fn text_of<'a>(view: View<'a>, value: Value<'a>, budget: &mut Budget) -> Cow<'a, str> {
     match value {
         Value::None => Cow::Borrowed("None"),

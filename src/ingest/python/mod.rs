@@ -1,8 +1,9 @@
-//! Python's `logging`: the pickles that its `SocketHandler` and `DatagramHandler` send, as records.
+//! Decodes what Python's `logging` sends: the pickles of its `SocketHandler` and `DatagramHandler`
+//! become records.
 //!
-//! A frame (without its length prefix) is the pickle of a log record's `__dict__`: Python 2.7 and 3, protocols 0 to
-//! 5, from the stock handlers and from those who changed them. Nothing in it is ever executed: `pickle` reads it
-//! as data. Its way:
+//! A frame (without its length prefix) is the pickle of a log record's `__dict__`: Python 2.7 and
+//! 3, protocols 0 to 5, from stock handlers and from modified ones. Nothing in a pickle is ever
+//! executed: `pickle` reads it as data. The path of a pickle:
 //!
 //! ```text
 //!          .--> plain ------------------------------.
@@ -10,8 +11,9 @@
 //!          '--> pickle (any value) --> members -----'    (traceback, percent)
 //! ```
 //!
-//! `plain` takes the nineteen in twenty that hold nothing but texts and numbers, without a copy; whatever it does
-//! not know at a glance goes the other way. Both meet in `log_record`, which knows what the keys mean.
+//! `plain` decodes the nineteen in twenty pickles that contain only texts and numbers, without a
+//! copy. Every pickle that `plain` does not recognize takes the general path. Both paths end in
+//! `log_record`, which maps the keys.
 
 pub mod datagram;
 mod frames;
@@ -55,8 +57,9 @@ pub struct Scratch {
 
 /// Decodes the pickle of one frame (without its length prefix) and pushes the record into `batch`.
 ///
-/// The reasons of a rejection: `truncated` and `malformed` are no pickles, `too_complex` would take too long,
-/// `not_a_record` is a pickle of something else. A record is never rejected for a value in it.
+/// The reasons of a rejection: `truncated` and `malformed` if the bytes are not a pickle,
+/// `too_complex` if decoding would take too long, `not_a_record` if the pickle contains something
+/// else. A record is never rejected because of a value in it.
 pub fn decode(
     pickle: &[u8],
     arrival: &Arrival<'_>,
@@ -82,7 +85,7 @@ fn decode_any(
 
     let view = machine.view(pickle);
     let mut record = LogRecord::new(view, arrival, attributes);
-    let mut whole_bytes = 2 * pickle.len(); // of text; Latin-1 takes twice its room
+    let mut whole_bytes = 2 * pickle.len(); // of text; Latin-1 can double in UTF-8
     for member in members.iter() {
         let (key, value) = member.resolve(view, &mut whole_bytes);
         match member.is_nested {

@@ -1,11 +1,12 @@
-//! The fast path: a dict of texts, numbers, booleans and `None`, which is what nearly every record is.
+//! The fast path for a dict of texts, numbers, booleans and `None`, which nearly every record is.
 //!
 //! ```text
 //! [PROTO [FRAME]] EMPTY_DICT [memo] (MARK (key [memo] value [memo])... SETITEMS)... STOP
 //! ```
 //!
-//! It borrows every text from the frame and keeps nothing but the first few memo entries. At anything else it gives
-//! up without a word, and the general machine starts over.
+//! The fast path borrows every text from the frame and keeps nothing but the first few memo
+//! entries. For any other pickle the fast path returns `None`, and the general machine starts from
+//! the beginning.
 
 use super::Scratch;
 use super::log_record::{LogRecord, Value};
@@ -15,7 +16,8 @@ use crate::ingest::Arrival;
 use crate::limits::{PICKLE_MEMBERS_PLAIN_MAX, PICKLE_MEMO_PLAIN_MAX};
 use crate::record::Batch;
 
-/// Decodes a plain record and pushes it into `batch`; `None`, and nothing pushed, if it is not one.
+/// Decodes a plain record and pushes it into `batch`. Returns `None`, and pushes nothing, if the
+/// record is not plain.
 pub(super) fn decode(
     frame: &[u8],
     arrival: &Arrival<'_>,
@@ -59,7 +61,7 @@ fn decode_member_by_member(
         while plain.reader.peek()? != op::SETITEMS {
             let Value::Text(key) = plain.value()? else { return None };
             if keys[..members].contains(&key) {
-                return None; // the last of them counts, as in a dict
+                return None; // duplicate: the last value counts, as in a dict
             }
             *keys.get_mut(members)? = key;
             members += 1;
@@ -71,12 +73,12 @@ fn decode_member_by_member(
     Some(())
 }
 
-/// A plain pickle being read.
+/// A plain pickle that is being read.
 pub(super) struct Plain<'a> {
     pub(super) reader: Reader<'a>,
-    /// The texts that the first memo numbers stand for. An empty one means that there is none.
+    /// The texts of the first memo numbers. An empty text means that the number has no text.
     memo: [&'a str; PICKLE_MEMO_PLAIN_MAX],
-    /// What `MEMOIZE` would use next.
+    /// The number that `MEMOIZE` assigns next.
     memo_next: usize,
 }
 
@@ -85,7 +87,7 @@ impl<'a> Plain<'a> {
         Plain { reader: Reader::new(frame), memo: [""; PICKLE_MEMO_PLAIN_MAX], memo_next: 0 }
     }
 
-    /// All that stands before the first `MARK`.
+    /// Reads everything before the first `MARK`.
     pub(super) fn head(&mut self) -> Option<()> {
         if self.reader.peek()? == op::PROTO {
             let [_, _] = self.reader.array().ok()?;
@@ -102,7 +104,7 @@ impl<'a> Plain<'a> {
         Some(())
     }
 
-    /// A key or a value, and its memo number.
+    /// Reads a key or a value, and its memo number.
     #[inline]
     pub(super) fn value(&mut self) -> Option<Value<'a>> {
         let reader = &mut self.reader;
@@ -125,7 +127,8 @@ impl<'a> Plain<'a> {
         Some(Value::Text(text))
     }
 
-    /// The value of a key. The arguments of a record that was not made ready for the wire are an empty tuple: none.
+    /// Reads the value of `key`. The arguments of a record that was not prepared for sending are an
+    /// empty tuple, which is read as `None`.
     #[inline]
     pub(super) fn value_of(&mut self, key: &str) -> Option<Value<'a>> {
         if key == "args" && self.reader.peek()? == op::EMPTY_TUPLE {
@@ -135,7 +138,7 @@ impl<'a> Plain<'a> {
         self.value()
     }
 
-    /// Takes the memo opcode that may follow a text.
+    /// Reads the memo opcode that may follow a text.
     #[inline]
     fn memorize(&mut self, text: &'a str) {
         let reader = &mut self.reader;
@@ -148,7 +151,7 @@ impl<'a> Plain<'a> {
             _ => return,
         };
         self.memo_next += 1;
-        // Numbers that cannot be read are left to the next opcode to stumble over.
+        // A number that cannot be read is ignored here: reading the next opcode then fails.
         if let Some(entry) = number.ok().and_then(|number| self.memo.get_mut(number)) {
             *entry = text;
         }
@@ -162,7 +165,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// A number, boolean or `None`.
+/// Reads a number, boolean or `None`.
 pub(super) fn number<'a>(reader: &mut Reader<'_>) -> Option<Value<'a>> {
     Some(match reader.byte().ok()? {
         op::NONE => Value::None,

@@ -1,8 +1,9 @@
-//! How Python writes values: `repr` of texts, bytes and floats.
+//! Python's notation of values: `repr` of texts, bytes and floats.
 
 use std::fmt::Write;
 
-/// Appends a text in quotes, as `repr` does: single ones, unless it holds such and no double ones.
+/// Appends a text in quotes, as `repr` does: single quotes, unless the text contains single and no
+/// double quotes.
 pub(crate) fn text(value: &str, out: &mut String) {
     let quote = if value.contains('\'') && !value.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -38,7 +39,8 @@ pub(crate) fn bytes(value: &[u8], out: &mut String) {
     out.push(quote);
 }
 
-/// Appends what `ascii` makes of a text that `repr` has made: everything beyond ASCII escaped.
+/// Appends what Python's `ascii` returns for a text that `repr` has returned: every character
+/// beyond ASCII is escaped.
 pub(crate) fn ascii(value: &str, out: &mut String) {
     for character in value.chars() {
         // Writing to a String cannot fail.
@@ -54,7 +56,8 @@ pub(crate) fn ascii(value: &str, out: &mut String) {
     }
 }
 
-/// Appends a float as `repr` does: the shortest digits that mean it, with an exponent from 1e16 on and below 1e-4.
+/// Appends a float as `repr` does: the shortest digits that identify it, with an exponent from 1e16
+/// on and below 1e-4.
 pub(crate) fn float(value: f64, out: &mut String) {
     if !value.is_finite() {
         out.push_str(if value.is_nan() {
@@ -83,5 +86,5 @@ pub(crate) fn exponent(text: &str, out: &mut String) {
         Some(digits) => ('-', digits),
         None => ('+', exponent),
     };
-    let _ = write!(out, "{mantissa}e{sign}{digits:0>2}"); // a String takes any text
+    let _ = write!(out, "{mantissa}e{sign}{digits:0>2}"); // writing to a String cannot fail
 }

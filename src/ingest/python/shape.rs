@@ -1,23 +1,23 @@
-//! The shape of a plain record's pickle: see [`crate::ingest::shapes`].
+//! The shape of a plain record's pickle. See [`crate::ingest::shapes`].
 //!
-//! What stands between the values are the keys, and the memo numbers of both.
+//! The bytes between the values are the keys, and the memo numbers of keys and values.
 
 use super::log_record::{LogRecord, Value, is_standard};
 use super::pickle::{Reader, opcode as op};
 use super::plain::{self, Plain};
 use crate::limits::SHAPE_BYTES_MAX;
 
-/// A pickle without its values, and what becomes of these.
+/// The constant bytes of a pickle, and one slot for each value.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    /// What stands before, between and after the values, end to end.
+    /// The bytes before, between and after the values, concatenated.
     bytes: Vec<u8>,
     slots: Vec<Slot>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// Where the bytes before the value end.
+    /// End of the bytes before the value, as an index into the bytes of the shape.
     bytes_end: usize,
     kind: Kind,
     key: String,
@@ -27,23 +27,23 @@ struct Slot {
 enum Kind {
     /// A text with its length in four bytes.
     Text,
-    /// One that says nothing new.
+    /// A text that repeats what other members contain; it is not used.
     Skipped,
     /// A number, boolean or `None`, with its opcode.
     Scalar,
-    /// A text that was given before, in this slot: it stands here as a memo number.
+    /// A memo number that refers to the text of an earlier slot, which has this index.
     Again(usize),
 }
 
 impl Shape {
-    /// The shape of a pickle that [`plain::decode`] has read.
+    /// Returns the shape of a pickle that [`plain::decode`] has read.
     pub(super) fn of(frame: &[u8]) -> Option<Shape> {
         let mut shape = Shape::default();
         let mut plain = Plain::new(frame);
         let mut copied = 0;
         let mut memo = [None; 256];
         let ([op::EMPTY_DICT, ..] | [op::PROTO, _, op::EMPTY_DICT, ..]) = frame else {
-            return None; // the length of a `FRAME` would be taken for the same in all
+            return None; // the shape would contain the length of its `FRAME` as a constant
         };
         plain.head()?;
         while plain.reader.byte().ok()? == op::MARK {
@@ -51,7 +51,7 @@ impl Shape {
                 let start = plain.reader.position();
                 let Value::Text(key) = plain.value()? else { return None };
                 if frame[start] != op::BINUNICODE {
-                    return None; // it may be the text of a value
+                    return None; // a key read from the memo may be the text of a value
                 }
                 memorize(&mut memo, frame, start + 5 + key.len(), None)?;
                 let start = plain.reader.position();
@@ -81,7 +81,8 @@ impl Shape {
         (shape.bytes.len() <= SHAPE_BYTES_MAX).then_some(shape)
     }
 
-    /// Sets the members of a record from a pickle of this shape.
+    /// Sets the members of a record from a pickle of this shape. Returns `None` if the pickle does
+    /// not have this shape.
     pub(super) fn read<'a>(&'a self, frame: &'a [u8], record: &mut LogRecord<'a, '_>) -> Option<()> {
         let mut reader = Reader::new(frame);
         let mut texts = [""; crate::limits::PICKLE_MEMBERS_PLAIN_MAX];
@@ -108,7 +109,7 @@ impl Shape {
     }
 }
 
-/// Notes which slot the memo number after a text stands for: none if it is a key's.
+/// Notes the slot of the memo number after a text; `None` if the text is a key.
 fn memorize(memo: &mut [Option<usize>; 256], frame: &[u8], at: usize, slot: Option<usize>) -> Option<()> {
     match frame[at..] {
         [op::BINPUT, number, ..] => memo[usize::from(number)] = slot,

@@ -1,4 +1,4 @@
-//! What a shape reads is what the general machine would have read.
+//! A shape must read exactly what the general machine reads.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::golden_tests::{ARRIVAL, goldens};
 use super::*;
 use crate::record::Batch;
 
-/// The bytes of one record.
+/// Decodes a frame and returns the bytes of its record.
 fn encoded(frame: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>, Rejection> {
     let mut batch = Batch::new();
     decode(frame, &ARRIVAL, scratch, &mut batch).map(|()| batch.bytes().to_vec())
@@ -25,7 +25,7 @@ fn is_known(frame: &[u8], scratch: &mut Scratch) -> bool {
 }
 
 #[test]
-fn what_python_sends_is_read_the_same_by_shapes() {
+fn shapes_read_goldens_as_machine_does() {
     let mut by_shape = 0;
     let mut scratch = Scratch::default();
     for golden in goldens() {
@@ -38,7 +38,8 @@ fn what_python_sends_is_read_the_same_by_shapes() {
     assert!(by_shape > 10, "{by_shape}");
 }
 
-/// Writes a dict as CPython's protocol 1 does: a memo number after each text, a number again where a text comes again.
+/// Writes a dict as CPython's protocol 1 does: a memo number after each text, and only that number
+/// where the text is repeated.
 #[derive(Default)]
 struct Pickler {
     out: Vec<u8>,
@@ -76,7 +77,7 @@ impl Pickler {
 #[derive(Clone, Debug)]
 enum Given {
     Text(String),
-    /// As a memo number, if the text stands before it.
+    /// A text that is written as a memo number if it was written before.
     Again(String),
     Bytes(Vec<u8>),
 }
@@ -142,13 +143,14 @@ fn any_key() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn a_shape_reads_what_the_machine_reads(
+    fn shapes_read_random_pickles_as_machine_does(
         keys in proptest::collection::vec(any_key(), 1..9),
         values in proptest::collection::vec(proptest::collection::vec(any_value(), 9), 2..5),
     ) {
         let mut scratch = Scratch::default();
         for values in &values {
-            // The one value that differs is the more likely to fit a shape of the others.
+            // A frame that differs in only one value is more likely to fit the shape of another
+            // frame.
             for (number, value) in values.iter().enumerate() {
                 let mut mixed = vec![Given::Text("abc".to_owned()); 9];
                 mixed[number] = value.clone();

@@ -1,9 +1,10 @@
-//! One connection of a `SocketHandler`, over TCP or a Unix socket.
+//! Serves one connection of a `SocketHandler`, over TCP or a Unix socket.
 //!
-//! A stock client never reads, cannot be told anything, and loses records whenever it has to reconnect. So its
-//! connection is never closed for idleness and its socket is always read; a limit holds only for the time within a frame.
-//! A connection at rest owns no buffer: bytes are read into memory that all connections of a thread share, and only the
-//! beginning of an unfinished frame is kept.
+//! A stock client never reads, cannot be notified of anything, and loses records whenever it has to
+//! reconnect. So its connection is never closed for idleness and its socket is always read; only
+//! the time within a frame is limited. An idle connection owns no buffer: bytes are read into
+//! memory that all connections of a thread share, and only the beginning of an unfinished frame is
+//! kept.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -29,35 +30,35 @@ use crate::limits::{
 use crate::log;
 use crate::record::Batch;
 
-/// What all connections of the listeners for Python share.
+/// The limits and the memory accounting that all connections of the Python listeners share.
 #[derive(Debug)]
 pub struct Bounds {
-    /// The largest frame taken.
+    /// The largest frame accepted.
     pub frame_bytes_max: usize,
-    /// The longest that a frame once begun may take.
+    /// The longest time that a frame may take once it has begun.
     pub frame_duration_max: Duration,
-    /// Memory that unfinished frames take now.
+    /// Bytes of memory that unfinished frames take now.
     partial_bytes: AtomicUsize,
 }
 
 impl Bounds {
-    /// With no unfinished frame yet.
+    /// Creates bounds without unfinished frames.
     pub fn new(frame_bytes_max: usize, frame_duration_max: Duration) -> Bounds {
         Bounds { frame_bytes_max, frame_duration_max, partial_bytes: AtomicUsize::new(0) }
     }
 }
 
-/// A stream socket of either kind.
+/// A stream socket, TCP or Unix.
 #[derive(Debug)]
 pub enum Stream {
-    /// TCP.
+    /// A TCP socket.
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Returns once there is something to read, or the end.
+    /// Returns once the socket has bytes to read or has reached its end.
     pub async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
@@ -65,7 +66,7 @@ impl Stream {
         }
     }
 
-    /// Copies what can be read now, which stays there to be read.
+    /// Copies the bytes that can be read now, without consuming them.
     pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut peek = |socket: BorrowedFd<'_>| Ok(recv(socket, &mut *buffer, RecvFlags::PEEK)?.0);
         match self {
@@ -74,7 +75,7 @@ impl Stream {
         }
     }
 
-    /// Reads what can be read now, as far as the buffer has room.
+    /// Reads the bytes that can be read now, as far as the buffer has room.
     pub fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(buffer),
@@ -82,7 +83,7 @@ impl Stream {
         }
     }
 
-    /// Reads what the system has, even if the runtime has not heard of it yet.
+    /// Reads the bytes that the system has, even if the runtime has not been notified of them yet.
     fn read_now(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let start = buffer.len();
         buffer.resize(start + READ_BUFFER_BYTES, 0);
@@ -95,7 +96,7 @@ impl Stream {
         result
     }
 
-    /// Has the connection reset once it is closed, and what is in its buffers dropped.
+    /// Makes the close of the connection a reset, which drops the bytes in its buffers.
     pub fn reset_at_close(&self) {
         if let Stream::Tcp(stream) = self {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
@@ -103,7 +104,7 @@ impl Stream {
     }
 }
 
-/// The memory that all connections of one thread read and decode with, one after the other.
+/// The memory that all connections of one thread use, one after the other, to read and decode.
 #[derive(Default)]
 struct Workbench {
     bytes: Vec<u8>,
@@ -122,39 +123,41 @@ struct Connection {
     process_id: u32,
     /// The beginning of an unfinished frame, or whole frames that the last batch had no room for.
     rest: Vec<u8>,
-    /// What `rest` counts for in the bounds.
+    /// Bytes that `rest` is counted with in `bounds`.
     charged: usize,
-    /// `rest` may hold a whole frame.
+    /// Whether `rest` may contain a complete frame.
     has_frames: bool,
-    /// Bytes to come that belong to a frame which is not taken.
+    /// Number of next bytes to skip because they belong to a rejected frame.
     skip: usize,
-    /// Since when a frame has been unfinished.
+    /// The time since which a frame has been unfinished.
     unfinished_since: Option<Instant>,
-    /// Records of this round, not counted in yet.
+    /// Records of this round that are not counted yet.
     received: u64,
-    /// Limits its dead letters.
+    /// Limits the dead letters of this connection.
     letters: Allowance,
 }
 
-/// What one round of reading came to.
+/// The result of one round of reading.
 enum Round {
-    /// Decoded and appended.
+    /// Frames were decoded and appended.
     Done,
     /// There was nothing to read.
     Nothing,
-    /// Decoded; the spool was busy and the batch still is to be appended.
+    /// Frames were decoded, but the spool was busy: the batch must still be appended.
     Append(Batch),
-    /// The connection is to be closed.
+    /// The connection must be closed.
     End(End),
 }
 
 enum End {
-    /// The client closed, or the network did.
+    /// The client or the network closed the connection.
     Closed,
+    /// The client does not use the `SocketHandler` protocol.
     Stranger,
 }
 
-/// Serves one connection until the client ends it, or, once `stop` says so, until nothing more is to be read.
+/// Serves one connection until the client ends it or, once `stop` is true, until there is nothing
+/// more to read.
 pub async fn serve(
     stream: Stream,
     source: Arc<Source>,
@@ -179,15 +182,16 @@ pub async fn serve(
     loop {
         let stopping = *stop.borrow();
         if stopping {
-            tokio::task::yield_now().await; // however much there is to read, others get their turn
+            // Lets other connections run, however much there is to read.
+            tokio::task::yield_now().await;
         } else if !connection.has_frames && !connection.wait(&stream, &mut stop).await {
             break;
         }
         let has_room = connection.source.room().await;
         match connection.round(&stream, stopping) {
-            // Whoever stops reads what is there, not what may come.
+            // While stopping, only the bytes that have arrived are read.
             Round::Nothing if stopping => break,
-            // A client that never pauses must not keep the thread from the others.
+            // A client that never pauses must not starve the other tasks of the thread.
             Round::Done | Round::Nothing => tokio::task::coop::consume_budget().await,
             Round::Append(batch) if has_room => connection.source.append_or_shed(&batch).await,
             Round::Append(batch) => connection.source.shed(&batch),
@@ -198,13 +202,14 @@ pub async fn serve(
         }
     }
     if *stop.borrow() {
-        // So the client notices at its very next record: a reset costs it one record, an orderly end two.
+        // With a reset the client notices the end at its very next record. A reset costs the client
+        // one record, an orderly end two.
         stream.reset_at_close();
     }
 }
 
 impl Connection {
-    /// Waits for bytes, or the time to stop; `false` when the connection is to be closed.
+    /// Waits for bytes or for `stop`. Returns false if the connection must be closed.
     async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
             readable = self.readable(stream) => {
@@ -217,7 +222,7 @@ impl Connection {
         }
     }
 
-    /// Returns once there are bytes; `false` when there is an error, or a frame takes too long.
+    /// Waits for bytes. Returns false on an error, or if a frame takes too long.
     async fn readable(&self, stream: &Stream) -> bool {
         while let Some(since) = self.unfinished_since {
             let mut deadline = since + self.bounds.frame_duration_max;
@@ -233,7 +238,9 @@ impl Connection {
         stream.readable().await.is_ok()
     }
 
-    /// Where memory for unfinished frames gets scarce, those that have stalled give theirs back.
+    /// Returns true if the unfinished frame has taken too long. When memory for unfinished frames
+    /// is scarce, a frame that has stalled counts as too slow earlier, so that its memory is
+    /// released.
     fn is_too_slow(&self, since: Instant) -> bool {
         let is_scarce = || self.bounds.partial_bytes.load(Relaxed) > PARTIAL_FRAMES_BYTES_MAX / 2;
         let elapsed = since.elapsed();
@@ -241,7 +248,7 @@ impl Connection {
             || (self.charged > 0 && elapsed >= STALLED_FRAME_DURATION && is_scarce())
     }
 
-    /// Reads once and decodes what is complete, on the thread's workbench.
+    /// Reads once and decodes the complete frames, in the workbench of the thread.
     fn round(&mut self, stream: &Stream, stopping: bool) -> Round {
         WORKBENCH.with_borrow_mut(|bench| {
             bench.bytes.clear();
@@ -256,7 +263,7 @@ impl Connection {
             }
             let end = self.decode(bench);
             if !bench.batch.is_empty() && !self.source.try_append(&bench.batch) {
-                // What ended the connection is kept in `rest`, and ends it at the next round.
+                // The bytes that end the connection stay in `rest` and end it in the next round.
                 self.has_frames |= end.is_some();
                 return Round::Append(std::mem::take(&mut bench.batch));
             }
@@ -265,7 +272,8 @@ impl Connection {
         })
     }
 
-    /// Reads into the workbench, behind what was left over; or, within a large frame, behind its beginning.
+    /// Reads into the workbench after the leftover bytes, or, within a large frame, into `rest`
+    /// after the beginning of the frame.
     fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>, stopping: bool) -> io::Result<usize> {
         let read = if stopping { Stream::read_now } else { Stream::try_read };
         if self.rest.len() >= READ_BUFFER_BYTES / 2 {
@@ -288,14 +296,15 @@ impl Connection {
         let arrival = source.arrival(&host, self.process_id);
         let (rest, end) = self.decode_frames(bytes, &arrival, &mut bench.scratch, &mut bench.batch);
         source.counters.received.inc_by(std::mem::take(&mut self.received));
-        // The beginning of a large frame is not copied at each read.
+        // The beginning of a large frame is kept in place, so that it is not copied at each read.
         let rest = if !taken.is_empty() && rest.len() == taken.len() { taken } else { rest.to_vec() };
         self.keep(rest);
         self.host = host;
         end
     }
 
-    /// Decodes frame by frame; returns what is left over.
+    /// Decodes frame by frame. Returns the bytes that are left over, and why the connection ends,
+    /// if it does.
     fn decode_frames<'a>(
         &mut self,
         mut bytes: &'a [u8],
@@ -348,7 +357,8 @@ impl Connection {
         self.source.reject(batch, arrival, rejection, bytes, &mut self.letters);
     }
 
-    /// Keeps the beginning of a frame, unless unfinished frames take too much memory already.
+    /// Returns the beginning of a frame to keep. If unfinished frames already take too much memory,
+    /// rejects the frame and returns nothing to keep.
     fn admit<'a>(
         &mut self,
         bytes: &'a [u8],

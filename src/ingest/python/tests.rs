@@ -1,7 +1,8 @@
 use super::golden_tests::{ARRIVAL, as_json};
 use super::*;
 
-/// A protocol 1 dict, as a stock handler sends it, of members that are already pickled.
+/// Returns a protocol 1 dict, as a stock handler sends it, of members whose values are already
+/// pickled.
 fn dict(members: &[(&str, &str)]) -> Vec<u8> {
     let mut pickle = b"}(".to_vec();
     for (key, value) in members {
@@ -16,7 +17,7 @@ fn text(value: &str) -> Vec<u8> {
     [&b"X"[..], &(value.len() as u32).to_le_bytes(), value.as_bytes()].concat()
 }
 
-/// What a record of some members becomes; the fast path and the general one must agree on it.
+/// Decodes a record with these members. The fast path and the general path must agree on it.
 fn record(members: &[(&str, &str)], arrival: &Arrival<'_>) -> serde_json::Value {
     let pickle = dict(members);
     let mut scratch = Scratch::default();
@@ -28,7 +29,7 @@ fn record(members: &[(&str, &str)], arrival: &Arrival<'_>) -> serde_json::Value 
 }
 
 #[test]
-fn what_a_record_does_not_say_its_arrival_does() {
+fn missing_fields_are_filled_from_arrival() {
     let arrival = Arrival { service: "billing", process_id: 7, labels: r#""env":"prod""#, ..ARRIVAL };
     let bare = record(&[("msg", "U\x01m")], &arrival);
     assert_eq!((&bare["service"], &bare["host"]), (&"billing".into(), &"client-1".into()));
@@ -49,7 +50,7 @@ fn long_names_stay_whole() {
 }
 
 #[test]
-fn members_without_a_value_leave_no_trace() {
+fn members_without_value_are_omitted() {
     let none =
         record(&[("msg", "U\x01m"), ("exc_text", "N"), ("taskName", "N"), ("trace_id", "N")], &ARRIVAL);
     assert_eq!(none["attributes"], serde_json::Value::Null);
@@ -57,7 +58,7 @@ fn members_without_a_value_leave_no_trace() {
 }
 
 #[test]
-fn the_level_is_a_number_else_a_word() {
+fn severity_comes_from_levelno_else_levelname() {
     assert_eq!(record(&[("levelno", "K\x1e")], &ARRIVAL)["severity_number"], 13);
     assert_eq!(record(&[("levelname", "U\x05ERROR")], &ARRIVAL)["severity_number"], 17);
     let both = record(&[("levelno", "K\x14"), ("levelname", "U\x05ERROR")], &ARRIVAL);
@@ -65,7 +66,7 @@ fn the_level_is_a_number_else_a_word() {
 }
 
 #[test]
-fn a_message_of_any_type_is_text() {
+fn message_of_any_type_becomes_text() {
     for (value, expected) in [("I01\n", "True"), ("K\x05", "5"), ("F1.50\n", "1.5"), ("N", "None")] {
         let pickle = dict(&[("msg", value), ("levelno", "K\x14")]);
         let mut batch = Batch::new();
@@ -76,7 +77,7 @@ fn a_message_of_any_type_is_text() {
 }
 
 #[test]
-fn numbers_that_fit_no_field_stay() {
+fn numbers_that_fit_no_field_become_attributes() {
     let odd = record(
         &[("lineno", "I-1\n"), ("process", "L99999999999L\n"), ("created", "F1e300\n"), ("levelno", "I0\n")],
         &ARRIVAL,
@@ -88,7 +89,7 @@ fn numbers_that_fit_no_field_stay() {
 }
 
 #[test]
-fn of_a_key_given_twice_the_last_value_counts() {
+fn duplicate_key_keeps_last_value() {
     let twice = record(
         &[("lineno", "K\x05"), ("exc_text", "U\x01e"), ("lineno", "U\x01x"), ("exc_text", "N")],
         &ARRIVAL,
@@ -98,7 +99,7 @@ fn of_a_key_given_twice_the_last_value_counts() {
 }
 
 #[test]
-fn one_scratch_serves_any_frames_in_turn() {
+fn scratch_is_reusable_after_any_frame() {
     let mut scratch = Scratch::default();
     let mut batch = Batch::new();
     let frames =

@@ -1,28 +1,30 @@
-//! Finds what was raised in the text of a traceback, as CPython's `Lib/traceback.py` prints it.
+//! Finds the raised exception in the text of a traceback, as printed by CPython's
+//! `Lib/traceback.py`.
 //!
 //! ```text
-//! Traceback (most recent call last):            + Exception Group Traceback (most recent call last):
-//!   File "app.py", line 3, in pay               |   File "app.py", line 3, in pay
-//!     charge()                                  |     charge()
-//! app.errors.Refused: card refused              | ExceptionGroup: two of three (2 sub-exceptions)
-//! and more lines of the message                 +-+---------------- 1 ----------------
+//! Traceback (most recent call last):        + Exception Group Traceback (most recent call last):
+//!   File "app.py", line 3, in pay           |   File "app.py", line 3, in pay
+//!     charge()                              |     charge()
+//! app.errors.Refused: card refused          | ExceptionGroup: two of three (2 sub-exceptions)
+//! and more lines of the message             +-+---------------- 1 ----------------
 //! ```
 
 use std::borrow::Cow;
 
-/// What was raised.
+/// An exception that was raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exception<'a> {
-    /// The class, with its module unless it is built in.
+    /// The class name, with its module unless the class is built in.
     pub(super) kind: &'a str,
-    /// What it says; may have several lines, or none.
+    /// The message, which may be empty or have several lines.
     pub(super) message: Cow<'a, str>,
 }
 
 const HEAD: &str = "Traceback (most recent call last):\n";
 const GROUP_HEAD: &str = "  + Exception Group Traceback (most recent call last):\n";
 
-/// The exception that a traceback ends with; of a chain of them the one that was seen last.
+/// Returns the exception that a traceback ends with: in a chain of exceptions, the one printed
+/// last.
 pub(super) fn exception(text: &str) -> Option<Exception<'_>> {
     let plain = last_at_line_start(text, HEAD);
     match (plain, last_at_line_start(text, GROUP_HEAD)) {
@@ -37,7 +39,7 @@ fn last_at_line_start(text: &str, head: &str) -> Option<usize> {
     found.into_iter().find(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')
 }
 
-/// The text from its first line on that is not indented.
+/// Returns the text from the first line that is not indented.
 fn after_frames(text: &str) -> Option<&str> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -49,7 +51,8 @@ fn after_frames(text: &str) -> Option<&str> {
     None
 }
 
-/// A group's own type and message stand behind a margin, above the groups within.
+/// Returns the exception of a group. The group's own type and message are printed behind a margin,
+/// above the exceptions in the group.
 fn group_exception(text: &str) -> Option<Exception<'_>> {
     let lines = text.lines().skip(1).map_while(|line| line.strip_prefix("  | "));
     let mut lines = lines.skip_while(|line| line.starts_with(' '));
@@ -62,19 +65,19 @@ fn group_exception(text: &str) -> Option<Exception<'_>> {
     Some(Exception { kind: first.kind, message: Cow::Owned(message) })
 }
 
-/// `package.Type: message`, or `package.Type` alone.
+/// Parses `package.Type: message`, or `package.Type` alone.
 fn parse(text: &str) -> Option<Exception<'_>> {
     let first_line = text.lines().next()?;
     let (kind, message) = match first_line.find(": ") {
         Some(colon) => (&text[..colon], &text[colon + 2..]),
         None => (first_line.trim_end_matches(':'), text[first_line.len()..].trim_start_matches('\n')),
     };
-    // `NoneType: None` is printed where there was nothing to print.
+    // Python prints `NoneType: None` if there is no exception to print.
     (is_class_name(kind) && kind != "NoneType")
         .then(|| Exception { kind, message: Cow::Borrowed(message.trim_end()) })
 }
 
-/// Dotted identifiers, with `<locals>` for classes in functions.
+/// Returns true if `text` consists of dotted identifiers, with `<locals>` for classes in functions.
 fn is_class_name(text: &str) -> bool {
     let is_part = |part: &str| {
         part == "<locals>"
@@ -100,7 +103,7 @@ mod tests {
     const FRAMES: &str = "  File \"app.py\", line 3, in pay\n    charge()\n";
 
     #[test]
-    fn the_last_line_says_what_was_raised() {
+    fn last_line_holds_type_and_message() {
         assert_eq!(parts(&format!("{HEAD}{FRAMES}ValueError: bad: 4")), some("ValueError", "bad: 4"));
         assert_eq!(parts(&format!("{HEAD}{FRAMES}KeyboardInterrupt")), some("KeyboardInterrupt", ""));
         assert_eq!(parts(&format!("{HEAD}{FRAMES}a.b.<locals>.E: x")), some("a.b.<locals>.E", "x"));
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_notes_of_several_lines() {
+    fn multiline_messages_and_notes_are_kept() {
         let text = format!("{HEAD}{FRAMES}app.Refused: one\n  two\nthree\n");
         assert_eq!(parts(&text), some("app.Refused", "one\n  two\nthree"));
         assert_eq!(parts(&format!("{HEAD}{FRAMES}E: \nnote")), some("E", "\nnote"));
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_chain_the_last() {
+    fn chain_returns_last_exception() {
         let text = format!(
             "{HEAD}{FRAMES}KeyError: 'a'\n\nDuring handling of the above exception, another exception occurred:\n\n\
              {HEAD}{FRAMES}ValueError: b"
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn groups() {
+    fn group_returns_its_own_exception() {
         let text = format!(
             "{GROUP_HEAD}  |   File \"a.py\", line 1, in f\n  |     g()\n  | ExceptionGroup: two (2 sub-exceptions)\n  \
              +-+---------------- 1 ----------------\n    | ValueError: 1\n    +---------------- 2 ----------------\n    \
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceback() {
+    fn other_text_returns_none() {
         for text in ["", "\n", "NoneType: None", "some words: here", HEAD, "1x: y", GROUP_HEAD] {
             assert_eq!(parts(text), None, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! The conversions: what each type of directive makes of a value.
+//! Converts a value for each type of directive.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -6,7 +6,8 @@ use std::fmt::Write;
 use super::super::repr;
 use super::{Directive, Value};
 
-/// Appends a value as a directive of this type says; `None` if it cannot.
+/// Appends a value as converted by a directive of type `kind`. Returns `None` if the value cannot
+/// be converted.
 pub(super) fn convert(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
     match kind {
         's' => pad_text(&str_of(value), directive, out),
@@ -50,7 +51,7 @@ fn repr_of<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
     }
 }
 
-/// `%c`: a character, or the number of one.
+/// Converts a value for `%c`: a character, or the code point of a character.
 fn character(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Text(text) if text.chars().count() == 1 => Some((*text).to_owned()),
@@ -60,7 +61,7 @@ fn character(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// `%d`: the digits of a whole number, or of a float without its fraction.
+/// Converts a value for `%d`: the digits of an integer, or of a float without its fraction.
 fn decimal(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Bool(value) => Some(u8::from(*value).to_string()),
@@ -71,7 +72,7 @@ fn decimal(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// `%x`, `%X`, `%o`.
+/// Appends a value for `%x`, `%X` or `%o`.
 fn radix(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
     let value = match value {
         Value::Bool(value) => i64::from(*value),
@@ -89,14 +90,14 @@ fn radix(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) 
     Some(())
 }
 
-/// Digits with a sign, to which the precision adds zeros.
+/// Appends digits with a sign; the precision adds leading zeros.
 fn whole_number(text: &str, prefix: &str, directive: Directive, out: &mut String) {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let precision = directive.precision.unwrap_or(0);
     pad_number(text.starts_with('-'), prefix, &format!("{digits:0>precision$}"), directive, out);
 }
 
-/// `%e`, `%f`, `%g` and their capitals, as C's `printf`.
+/// Appends a value for `%e`, `%f`, `%g` or their capitals, as C's `printf` does.
 fn float(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
     let value = match value {
         Value::Bool(value) => f64::from(u8::from(*value)),
@@ -133,13 +134,15 @@ fn scientific(size: f64, precision: usize) -> String {
     text
 }
 
-/// `%g`: `precision` digits in all, with an exponent where it is small or large, without zeros at the end.
+/// Formats a number for `%g`: `precision` digits in total, an exponent if the number is small or
+/// large, and no trailing zeros unless `keep_zeros` is set.
 fn general(size: f64, precision: usize, keep_zeros: bool) -> String {
     let scientific = scientific(size, precision - 1);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i64 = exponent.parse().unwrap_or(0);
     if (-4..precision as i64).contains(&power) {
-        let text = fixed(size, (precision as i64 - 1 - power) as usize); // not below 0, since power < precision
+        // The number of decimals is not below 0, since power < precision.
+        let text = fixed(size, (precision as i64 - 1 - power) as usize);
         return if keep_zeros { text } else { without_zeros(&text).to_owned() };
     }
     let mantissa = if keep_zeros { mantissa } else { without_zeros(mantissa) };
@@ -150,7 +153,7 @@ fn without_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// Pads a number: zeros go between its sign and its digits.
+/// Appends a padded number; zeros go between its sign and its digits.
 fn pad_number(is_negative: bool, prefix: &str, digits: &str, directive: Directive, out: &mut String) {
     let sign = match (is_negative, directive.plus, directive.space) {
         (true, ..) => "-",
@@ -170,7 +173,7 @@ fn pad_number(is_negative: bool, prefix: &str, digits: &str, directive: Directiv
     };
 }
 
-/// Pads a text, of which the precision keeps so many characters.
+/// Appends a padded text, of which the precision limits the number of characters.
 fn pad_text(text: &str, directive: Directive, out: &mut String) {
     let (width, precision) = (directive.width, directive.precision.unwrap_or(usize::MAX));
     let cut = match text.char_indices().nth(precision) {

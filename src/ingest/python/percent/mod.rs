@@ -1,7 +1,8 @@
-//! Python's `%` operator on a text: what `logging` does to a message and its arguments.
+//! Python's `%` operator on a text, which `logging` applies to a message and its arguments.
 //!
-//! By the "printf-style String Formatting" of Python's library reference. Where Python would raise, or where the
-//! result would be out of bounds, there is no result: the caller then shows template and arguments as they are.
+//! Follows "printf-style String Formatting" of Python's library reference. If Python would raise an
+//! error, or if the result would exceed the limits, there is no result. The caller then shows the
+//! template and the arguments unmerged.
 
 mod convert;
 
@@ -10,14 +11,14 @@ mod tests;
 
 use crate::limits::{PERCENT_DIRECTIVES_MAX, PERCENT_WIDTH_MAX, RECORD_BYTES_MAX};
 
-/// An argument.
+/// An argument of the `%` operator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// Counts as 0 or 1 where a number is asked for.
+    /// A `bool`, which counts as 0 or 1 where a number is required.
     Bool(bool),
-    /// An `int` that fits.
+    /// An `int` that fits into `i64`.
     Integer(i64),
-    /// An `int` that does not fit, as decimal digits.
+    /// An `int` that does not fit into `i64`, as decimal digits.
     Long(String),
     /// A `float`.
     Float(f64),
@@ -37,17 +38,18 @@ impl Value<'_> {
     }
 }
 
-/// What stands on the right of `%`.
+/// The right operand of `%`.
 #[derive(Clone, Copy, Debug)]
 pub enum Arguments<'a> {
-    /// A tuple, or one value that is no dict.
+    /// The elements of a tuple, or one value that is not a dict.
     Positional(&'a [Value<'a>]),
-    /// A dict, and the same as one value, for templates that name none of its keys.
+    /// The items of a dict, and the dict as one value for templates that name none of its keys.
     Named(&'a [(&'a str, Value<'a>)], &'a Value<'a>),
 }
 
-/// Merges a template with its arguments. `None` where Python would raise an error, and for templates and results
-/// out of bounds ([`PERCENT_DIRECTIVES_MAX`], [`PERCENT_WIDTH_MAX`], [`RECORD_BYTES_MAX`]).
+/// Merges a template with its arguments. Returns `None` where Python would raise an error, and for
+/// templates and results that exceed the limits ([`PERCENT_DIRECTIVES_MAX`], [`PERCENT_WIDTH_MAX`],
+/// [`RECORD_BYTES_MAX`]).
 pub fn format(template: &str, arguments: &Arguments<'_>) -> Option<String> {
     let mut merge = Merge { rest: template, arguments: *arguments, used: 0, bytes: 0, is_named: false };
     let mut out = String::with_capacity(template.len() + 64);
@@ -70,18 +72,18 @@ pub fn format(template: &str, arguments: &Arguments<'_>) -> Option<String> {
     None
 }
 
-/// A template being merged.
+/// A template that is being merged.
 struct Merge<'a> {
     rest: &'a str,
     arguments: Arguments<'a>,
-    /// Arguments taken so far, in order.
+    /// Number of positional arguments used so far.
     used: usize,
-    /// Bytes of text that the arguments taken so far have.
+    /// Bytes of text in the arguments used so far.
     bytes: usize,
     is_named: bool,
 }
 
-/// What stands between `%` and the type.
+/// The flags, width and precision between `%` and the type.
 #[derive(Clone, Copy, Debug, Default)]
 struct Directive {
     alternate: bool,
@@ -122,12 +124,13 @@ impl<'a> Merge<'a> {
         };
         self.bytes += value.text_bytes();
         if self.bytes > RECORD_BYTES_MAX {
-            return None; // even if a precision of zero keeps nothing of it
+            return None; // even if a precision of zero keeps none of the text
         }
         convert::convert(kind, directive, value, out)
     }
 
-    /// `(name)`, which may hold parentheses in pairs.
+    /// Reads an optional `(name)`, which may contain balanced parentheses. The outer `None` is an
+    /// error.
     fn name(&mut self) -> Option<Option<&'a str>> {
         let Some(inner) = self.rest.strip_prefix('(') else { return Some(None) };
         let mut depth = 1;
@@ -161,7 +164,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Digits, or `*` for the next argument; the outer `None` is an error.
+    /// Reads optional digits, or takes the next argument for `*`. The outer `None` is an error.
     fn number(&mut self) -> Option<Option<i64>> {
         if self.take('*') {
             return match self.positional()? {

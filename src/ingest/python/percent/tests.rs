@@ -33,9 +33,9 @@ fn merged(template: &str, arguments: &serde_json::Value) -> Option<String> {
     }
 }
 
-/// What Python itself said (`tests/data/python/percent.py`).
+/// Compares with the results of Python itself (`tests/data/python/percent.py`).
 #[test]
-fn as_python_does() {
+fn format_matches_python() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/python/percent.json");
     let cases: Vec<(String, serde_json::Value, Option<String>)> =
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn as_python_does() {
 }
 
 #[test]
-fn out_of_bounds() {
+fn format_beyond_limits_returns_none() {
     let one = [Value::Integer(1)];
     let text = "x".repeat(crate::limits::RECORD_BYTES_MAX / 2);
     let named = [("a", Value::Text(&text))];

@@ -1,8 +1,9 @@
-//! The values of one pickle: nodes in one vector, told apart by number, so that values that share or contain
-//! themselves are as harmless as any other, and dropping them is setting a length to zero.
+//! The values of one pickle: nodes in one vector, identified by number. Values that are shared or
+//! contain themselves are therefore as harmless as any other, and all values are dropped by setting
+//! a length to zero.
 //!
-//! Texts are not copied: a [`Span`] points into the frame, or, where a text had to be converted, into the arena's
-//! own buffer, whose positions go on where those of the frame end.
+//! Texts are not copied. A [`Span`] points into the frame or, if a text had to be converted, into
+//! the arena's own buffer. Positions in that buffer continue where those of the frame end.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use crate::ingest::empty;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId(u32);
 
-/// A stretch of the frame or of the arena's buffer.
+/// A range of bytes of the frame or of the arena's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(super) start: u32,
@@ -21,14 +22,14 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn len(self) -> usize {
         self.length as usize
     }
 }
 
-/// Elements in order, as a list of linked cells: a pickle may append to any container at any time.
-/// A dict's are key, value, key, value.
+/// Elements in order, as a linked list of cells, because a pickle may append to any container at
+/// any time. The elements of a dict are key, value, key, value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     pub(super) first: u32,
@@ -57,73 +58,74 @@ pub(super) struct Cell {
     pub(super) next: u32,
 }
 
-/// A value: what the pickle says, and nothing that it asks for.
+/// A value as the pickle describes it. Calls that the pickle requests are described, not executed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Node {
     None,
     Bool(bool),
     Integer(i64),
-    /// A whole number outside of `i64`, as decimal text.
+    /// An integer outside of `i64`, as decimal text.
     LongDigits(Span),
-    /// A whole number outside of `i64`, as little-endian two's complement.
+    /// An integer outside of `i64`, as little-endian two's complement.
     LongBytes(Span),
     Float(f64),
-    /// Valid UTF-8.
+    /// A text, which is valid UTF-8.
     Text(Span),
-    /// A byte string of Python 2 that is not UTF-8: Latin-1 where it is meant as text.
+    /// A byte string of Python 2 that is not UTF-8. It is read as Latin-1 where a text is expected.
     Latin1(Span),
     Bytes(Span),
     Tuple(Chain),
     List(Chain),
     Set(Chain),
     Dict(Chain),
-    /// The name of a class or function: two texts, the module and the name in it.
+    /// The name of a class or function: two text nodes, the module and the name in the module.
     Global(NodeId, NodeId),
     /// The number of an [`Object`].
     Object(u32),
 }
 
-/// By which opcode an object came about, since a class's name alone does not tell what its arguments mean.
+/// The kind of opcode that created an object. It is needed because the name of a class alone does
+/// not determine the meaning of the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
-    /// `REDUCE`, `INST`, `OBJ`, and the placeholders for what is outside of the pickle: a call.
+    /// A call: `REDUCE`, `INST`, `OBJ`, and the placeholders for values outside of the pickle.
     Call,
-    /// `NEWOBJ`, `NEWOBJ_EX`: the arguments of `__new__`.
+    /// `NEWOBJ`, `NEWOBJ_EX`: the arguments are those of `__new__`.
     New,
 }
 
-/// What Python would have made by calling something; here it is only described.
+/// An object that Python would create by a call. Here the call is only described.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object {
     pub(crate) maker: Maker,
-    /// What would have been called.
+    /// The class or function that would be called.
     pub(crate) class: NodeId,
-    /// The positional arguments: a tuple, if the pickle is honest.
+    /// The positional arguments: a tuple in a well-formed pickle.
     pub(crate) arguments: NodeId,
     pub(crate) keywords: Option<NodeId>,
-    /// What `BUILD` would have set.
+    /// The state that `BUILD` would set.
     pub(crate) state: Option<NodeId>,
-    /// What `APPEND`, `APPENDS` and `ADDITEMS` would have added.
+    /// The elements that `APPEND`, `APPENDS` and `ADDITEMS` would add.
     pub(crate) items: Chain,
-    /// What `SETITEM` and `SETITEMS` would have set.
+    /// The keys and values that `SETITEM` and `SETITEMS` would set.
     pub(crate) pairs: Chain,
 }
 
-/// The nodes of one pickle, in memory that the next one reuses.
+/// The nodes of one pickle, in memory that the next pickle reuses.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     nodes: Vec<Node>,
     pub(super) cells: Vec<Cell>,
     objects: Vec<Object>,
     pub(super) converted: Vec<u8>,
-    /// The length of the frame: where positions in `converted` begin.
+    /// The length of the frame, at which the positions in `converted` begin.
     pub(super) frame_length: usize,
-    /// Whether a text was not valid Unicode, so that a part of it had to be replaced.
+    /// Whether a part of a text was replaced because it was not valid Unicode.
     lossy: bool,
 }
 
 impl Arena {
-    /// Forgets everything, for a frame of this length.
+    /// Removes all values, for a frame of this length.
     pub(crate) fn start(&mut self, frame_length: usize) {
         empty(&mut self.nodes);
         empty(&mut self.cells);
@@ -133,7 +135,7 @@ impl Arena {
         self.lossy = false;
     }
 
-    /// How many bytes it keeps for the next frame.
+    /// Returns the number of bytes kept for the next frame.
     #[cfg(test)]
     pub(crate) fn capacity_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
@@ -173,7 +175,7 @@ impl Arena {
         self.lossy
     }
 
-    /// The chain with values added to its end.
+    /// Returns the chain with values added to its end.
     pub(crate) fn extended(&mut self, mut chain: Chain, values: &[NodeId]) -> Chain {
         for &value in values {
             let cell = self.cells.len() as u32; // bounded by the number of opcodes
@@ -188,12 +190,12 @@ impl Arena {
         chain
     }
 
-    /// The span of a stretch of the frame.
+    /// Returns the span of a range of the frame.
     pub(crate) fn span(range: Range<usize>) -> Span {
         Span { start: range.start as u32, length: range.len() as u32 } // frames are far below 4 GiB
     }
 
-    /// Adds bytes, often a text, that are not in the frame as they are.
+    /// Adds bytes, often a text, that are not in the frame in this form.
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Span {
         self.add_converted(|out| {
             out.extend_from_slice(bytes);
@@ -201,7 +203,7 @@ impl Arena {
         })
     }
 
-    /// Adds a text that `convert` appends, as UTF-8.
+    /// Adds a text that `convert` appends as UTF-8.
     pub(crate) fn add_converted(&mut self, convert: impl FnOnce(&mut Vec<u8>) -> text::Fidelity) -> Span {
         let start = self.converted.len();
         self.lossy |= convert(&mut self.converted) == text::Fidelity::Lossy;

@@ -1,33 +1,36 @@
-//! What objects of well-known classes stand for. Only names are compared and data is read; nothing is made or called.
+//! Interprets objects of well-known classes. Only names are compared and data is read; nothing is
+//! created or called.
 
 use super::arena::{Chain, Maker, Node, NodeId, Object};
 use super::datetime::date_and_time;
 use super::view::View;
 use crate::limits::PICKLE_DEPTH_MAX;
 
-/// What an object stands for.
+/// The value that an object represents.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// A text, such as a date.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
-    /// Another value: that of an `int` subclass, for one.
+    /// Another value, such as the number of an `int` subclass.
     Value(NodeId),
     /// A list.
     Sequence(Chain),
-    /// Keys and values; those of a plain object go with the name of its class.
+    /// Keys and values. Those of a plain object come with the name of its class.
     Map { class: Option<String>, pairs: Chain },
-    /// Keys and values too, each two in a tuple or list of their own.
+    /// Keys and values, each pair in a tuple or list.
     PairList(Chain),
-    /// A class or function and what it would have been called with: positional and named arguments, and a state.
+    /// A class or function and the arguments of its call: positional arguments, then named
+    /// arguments and a state in `more`.
     Call { class: String, arguments: Chain, more: [Option<NodeId>; 2] },
 }
 
-/// Parts of a path, and of a dotted name, that are looked at.
+/// Maximum number of parts of a path that are read.
 pub(super) const PARTS_MAX: usize = 256;
 
-/// Tells what an object stands for. Texts and bytes taken from the pickle are cut to `bytes_max`.
+/// Returns the value that an object represents. Texts and bytes taken from the pickle are cut to
+/// `bytes_max`.
 pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape {
     if !object.pairs.is_empty() {
         return Shape::Map { class: None, pairs: object.pairs };
@@ -42,7 +45,7 @@ pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape 
     known.or_else(|| with_keywords(view, object)).unwrap_or_else(|| unknown(view, object.class, object))
 }
 
-/// A class or function by module and name, under the names of Python 3.
+/// The module and the name of a class or function, as Python 3 names them.
 pub(super) type Class<'a> = (&'a str, &'a str);
 
 pub(super) fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
@@ -62,7 +65,7 @@ pub(super) fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
     Some((module, name))
 }
 
-/// The dotted name of a class or function; built-in ones go without their module.
+/// Returns the dotted name of a class or function, without the module if it is built in.
 pub(crate) fn class_name(view: View<'_>, mut id: NodeId) -> String {
     let mut members = Vec::new();
     for _ in 0..PICKLE_DEPTH_MAX {
@@ -78,7 +81,7 @@ pub(crate) fn class_name(view: View<'_>, mut id: NodeId) -> String {
     "<unnamed>".to_owned()
 }
 
-/// The owner and the name of what is described as `getattr(owner, name)`.
+/// Returns the owner and the name of an object that is described as `getattr(owner, name)`.
 fn member_of(view: View<'_>, id: NodeId) -> Option<(NodeId, &str)> {
     let Node::Object(number) = view.node(id) else { return None };
     let object = view.object(number);
@@ -86,7 +89,7 @@ fn member_of(view: View<'_>, id: NodeId) -> Option<(NodeId, &str)> {
     (class_of(view, object.class)? == ("builtins", "getattr")).then_some((owner, view.name(member)?))
 }
 
-/// The arguments of an object: how many, and the first of them.
+/// The arguments of an object as a chain, and the first four of them.
 #[derive(Clone, Copy)]
 pub(super) struct Arguments {
     chain: Chain,
@@ -140,7 +143,7 @@ fn well_known(
     }
 }
 
-/// An object of a class of the sender's own.
+/// Interprets an object of a class that the sender defines.
 fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
     let arguments = Arguments::new(view, object);
     let state = object.state.and_then(|state| members(view, state));
@@ -148,7 +151,7 @@ fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
         (_, 0, _) if state.is_some() => {
             Shape::Map { class: Some(class_name(view, class)), pairs: state.unwrap_or(Chain::EMPTY) }
         }
-        // Subclasses of `int`, `str` and the like; named tuples have more than one.
+        // Subclasses of `int`, `str` and similar classes; named tuples have more than one argument.
         (Maker::New, 1, Some(value)) if object.keywords.is_none() => Shape::Value(value),
         (Maker::New, 2.., _) if object.keywords.is_none() => Shape::Sequence(arguments.chain),
         _ => Shape::Call {
@@ -159,8 +162,9 @@ fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
     }
 }
 
-/// Protocols 2 and 3 say `partial(class.__new__, class, .., name=..)()` where a class wants arguments by name.
-/// The state of a partial is `(function, arguments, keywords, attributes)`.
+/// Interprets `partial(class.__new__, class, .., name=..)()`, which protocols 2 and 3 write if a
+/// class requires named arguments. A partial has the state `(function, arguments, keywords,
+/// attributes)`.
 fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
     let Node::Object(number) = view.node(object.class) else { return None };
     let partial = view.object(number);
@@ -178,7 +182,7 @@ fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
     })
 }
 
-/// The attributes in a state: a dict, or `(None, dict)` where the class has slots.
+/// Returns the attributes in a state: a dict, or `(None, dict)` if the class has slots.
 fn members(view: View<'_>, state: NodeId) -> Option<Chain> {
     match view.node(state) {
         Node::Dict(pairs) => Some(pairs),
@@ -193,7 +197,8 @@ fn members(view: View<'_>, state: NodeId) -> Option<Chain> {
     }
 }
 
-/// Protocols 0 and 1 say `_reconstructor(class, base, value of the base)`, with `object` as the base of plain classes.
+/// Interprets `_reconstructor(class, base, value of the base)`, which protocols 0 and 1 write. The
+/// base of plain classes is `object`.
 fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, object: &Object) -> Shape {
     if class_of(view, base) != Some(("builtins", "object")) {
         return Shape::Value(value);
@@ -213,7 +218,7 @@ fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, obj
     }
 }
 
-/// Python 2 gives an `OrderedDict` its pairs as a list.
+/// Interprets an `OrderedDict`, to which Python 2 passes its pairs as a list.
 fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
     match first.map(|first| view.node(first)) {
         Some(Node::List(pairs) | Node::Tuple(pairs)) => Shape::PairList(pairs),
@@ -222,7 +227,8 @@ fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
     }
 }
 
-/// The bytes that `bytes(..)`, `bytearray(..)` or `_codecs.encode(.., 'latin1')` would give.
+/// Returns the bytes that `bytes(..)`, `bytearray(..)` or `_codecs.encode(.., 'latin1')` would
+/// return.
 pub(super) fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
     let Some(mut id) = first else { return Some(Vec::new()) };
     for _ in 0..2 {
@@ -275,7 +281,8 @@ fn unsigned(bytes: &[u8]) -> Option<u128> {
     matches!(high, [] | [0]).then(|| u128::from_le_bytes(value))
 }
 
-/// A path, whose arguments are its parts; from Python 3.12 on it may be one.
+/// Returns the text of a path. Its arguments are its parts; from Python 3.12 on, the whole path may
+/// be one argument.
 fn path(view: View<'_>, class: &str, parts: Chain, bytes_max: usize) -> String {
     let separator = if class.contains("Windows") { '\\' } else { '/' };
     let mut path = String::new();

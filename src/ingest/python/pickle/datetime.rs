@@ -6,7 +6,8 @@ use super::arena::{Node, NodeId};
 use super::classes::{Arguments, bytes, class_of, integer};
 use super::view::View;
 
-/// Dates and times in ISO 8601, from the packed bytes that the `datetime` module writes; time spans as `str` shows them.
+/// Returns dates and times in ISO 8601, from the packed bytes that the `datetime` module writes,
+/// and time spans as `str` shows them.
 pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<NodeId>; 4]) -> Option<String> {
     let [first, second, ..] = arguments;
     if class == "timedelta" {
@@ -19,10 +20,12 @@ pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<Node
     let mut text = match (class, &packed[..]) {
         ("date", [high, low, month, day]) => date(*high, *low, *month, *day),
         ("datetime", [high, low, month, day, clock @ ..]) if clock.len() == 6 => {
-            format!("{}T{}", date(*high, *low, *month & 0x7f, *day), clock_time(clock)) // the high bit is `fold`
+            // The high bit of the month is `fold`.
+            format!("{}T{}", date(*high, *low, *month & 0x7f, *day), clock_time(clock))
         }
         ("time", [hour, clock @ ..]) if clock.len() == 5 => {
-            clock_time(&[&[*hour & 0x7f], clock].concat()) // the high bit is `fold`
+            // The high bit of the hour is `fold`.
+            clock_time(&[&[*hour & 0x7f], clock].concat())
         }
         _ => return None,
     };
@@ -32,7 +35,7 @@ pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<Node
     Some(text)
 }
 
-/// The argument of a `datetime`; Python 2 writes it as a byte string.
+/// Returns the packed bytes of a date or time. Python 2 writes them as a byte string.
 fn packed_bytes(view: View<'_>, id: NodeId) -> Option<Vec<u8>> {
     match view.node(id) {
         Node::Text(span) => Some(view.prefix(span, 16).as_bytes().to_vec()),
@@ -50,12 +53,13 @@ fn clock_time(packed: &[u8]) -> String {
     let microseconds = microseconds.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
     let mut text = format!("{hour:02}:{minute:02}:{second:02}");
     if microseconds != 0 {
-        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
+        let _ = write!(text, ".{microseconds:06}"); // writing to a String cannot fail
     }
     text
 }
 
-/// `+02:00`, or a name in brackets for a zone whose offset only its database knows.
+/// Returns an offset such as `+02:00`, or a name in brackets for a zone whose offset is only in its
+/// database.
 fn zone_suffix(view: View<'_>, id: NodeId) -> Option<String> {
     let Node::Object(number) = view.node(id) else { return None };
     let object = view.object(number);
@@ -79,7 +83,7 @@ fn offset_text(seconds: i64) -> String {
     let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
     let mut text = format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60);
     if size % 60 != 0 {
-        let _ = write!(text, ":{:02}", size % 60); // a String takes any text
+        let _ = write!(text, ":{:02}", size % 60); // writing to a String cannot fail
     }
     text
 }
@@ -95,7 +99,7 @@ fn time_span(view: View<'_>, arguments: [Option<NodeId>; 4]) -> Option<String> {
     };
     let _ = write!(text, "{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     if microseconds != 0 {
-        let _ = write!(text, ".{microseconds:06}"); // a String takes any text
+        let _ = write!(text, ".{microseconds:06}"); // writing to a String cannot fail
     }
     Some(text)
 }

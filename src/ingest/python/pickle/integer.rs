@@ -1,8 +1,9 @@
-//! Whole numbers beyond 64 bits, as decimal digits.
+//! Integers beyond 64 bits, as decimal digits.
 
 use crate::limits::PICKLE_INTEGER_BYTES_MAX;
 
-/// Decimal digits of a two's complement number, little-endian; its size alone where it is too large.
+/// Returns the decimal digits of a little-endian two's complement number, or only its size if it is
+/// too large.
 pub(super) fn decimal(bytes: &[u8]) -> String {
     if bytes.len() > PICKLE_INTEGER_BYTES_MAX {
         return format!("<int of {} bytes>", bytes.len());
@@ -20,10 +21,10 @@ pub(super) fn decimal(bytes: &[u8]) -> String {
     if groups.is_empty() { "0".to_owned() } else { text }
 }
 
-/// Nine decimal digits at a time.
+/// The divisor for nine decimal digits at a time.
 const GROUP: u64 = 1_000_000_000;
 
-/// The absolute value as 32-bit words, little-endian.
+/// Returns the absolute value as 32-bit words, little-endian.
 fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u32> {
     let fill = if is_negative { 0xff } else { 0 };
     let mut carry = is_negative;
@@ -43,7 +44,7 @@ fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u32> {
     words
 }
 
-/// Divides in place, drops leading zeros, and gives the remainder.
+/// Divides in place, drops leading zeros, and returns the remainder.
 fn divide(words: &mut Vec<u32>, divisor: u64) -> u64 {
     let mut remainder = 0;
     for word in words.iter_mut().rev() {

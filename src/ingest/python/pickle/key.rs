@@ -1,4 +1,4 @@
-//! Keys of dicts that are no texts, as texts.
+//! Converts keys of dicts that are not texts to texts.
 
 use super::super::repr;
 use super::arena::{Node, NodeId};
@@ -8,10 +8,10 @@ use super::view::View;
 use super::write::leaf::latin1;
 use crate::limits::PICKLE_NAME_BYTES_MAX;
 
-/// Parts of a key that are shown.
+/// Maximum number of parts of a key that are shown.
 const PARTS_MAX: usize = 8;
 
-/// A key that is no text, as a text.
+/// Returns the text of a key that is not a text.
 pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
     let mut text = String::new();
     match view.node(id) {
@@ -43,7 +43,7 @@ fn scalar_text(view: View<'_>, id: NodeId) -> String {
         Node::Latin1(span) => text = latin1(view.bytes(span), PICKLE_NAME_BYTES_MAX),
         Node::Bytes(span) => text = bytes_text(view.bytes(span)),
         Node::LongDigits(span) => text.push_str(view.prefix(span, PICKLE_NAME_BYTES_MAX)),
-        // Digits take quadratic time, and a key may be met again and again.
+        // Conversion to digits takes quadratic time, and the same key may occur many times.
         Node::LongBytes(span) if view.bytes(span).len() <= PICKLE_NAME_BYTES_MAX => {
             text = integer::decimal(view.bytes(span));
         }

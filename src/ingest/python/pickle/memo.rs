@@ -1,4 +1,4 @@
-//! The memo: numbers that a pickle gives to values to refer to them again.
+//! The memo: numbers that a pickle assigns to values in order to refer to them again.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use super::arena::NodeId;
 use crate::ingest::empty;
 use crate::limits::PICKLE_MEMO_GAP;
 
-/// Values by number. Honest pickles count from 0 or 1, so a vector holds them; a number far beyond the count
-/// goes into a map, so that none costs more than its own place.
+/// Values by number. Ordinary pickles count from 0 or 1, so a vector holds the values. A number far
+/// beyond the count goes into a map, so that no number costs more than its own entry.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     dense: Vec<Option<NodeId>>,
@@ -18,7 +18,8 @@ pub(super) struct Memo {
 impl Memo {
     pub(super) fn clear(&mut self) {
         empty(&mut self.dense);
-        self.sparse = HashMap::new(); // holds no memory until it is used, which honest pickles never do
+        // An empty map holds no memory, and ordinary pickles never use the map.
+        self.sparse = HashMap::new();
         self.count = 0;
     }
 
@@ -36,7 +37,7 @@ impl Memo {
         self.count += u64::from(earlier.is_none());
     }
 
-    /// Gives a value the number that `MEMOIZE` means: that of values so far.
+    /// Stores a value under the number that `MEMOIZE` implies: the count of values so far.
     pub(super) fn add(&mut self, value: NodeId) {
         self.put(self.count, value);
     }

@@ -1,19 +1,24 @@
-//! Pickle, read as data: nothing that a pickle asks to be called is called, for there is nothing here to call.
+//! Reads pickles as data. Nothing that a pickle requests to be called is called, because this
+//! module has nothing to call.
 //!
-//! A pickle is a program for a small stack machine. [`Machine`] runs it, protocols 0 to 5, on descriptions alone:
+//! A pickle is a program for a small stack machine. [`Machine`] runs it, protocols 0 to 5, on
+//! descriptions alone:
 //!
-//! - an opcode that holds a value makes a [`Node`] in the [`Arena`] and pushes its number;
-//! - `GLOBAL` and its kin push the *name* of a class or function;
-//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::Object) that says what would have been called with what;
+//! - an opcode that holds a value creates a [`Node`] in the [`Arena`] and pushes its number;
+//! - `GLOBAL` and related opcodes push the *name* of a class or function;
+//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::Object) that describes the call: the
+//!   class or function and its arguments;
 //! - `BUILD`, `APPEND`, `SETITEM` add to that description.
 //!
-//! [`shape`] then tells which text or value an object of a well-known class stands for (a date, a `Path`, a
-//! subclass of `int`), and [`write()`] writes values as JSON or as Python's `repr`.
+//! [`shape`] then returns the text or value that an object of a well-known class represents (a
+//! date, a `Path`, a subclass of `int`), and [`write()`] writes values as JSON or as Python's
+//! `repr`.
 //!
-//! Loading takes time and memory in proportion to the frame, whatever is in it: each opcode makes at most a few
-//! nodes, nothing is allocated from a declared length, and what values share or contain is never unfolded. Writing
-//! is where a few bytes may stand for endlessly many values, so it has a [`Budget`] and a depth limit. No step
-//! recurses. The format is that of CPython's `Lib/pickletools.py`.
+//! Loading takes time and memory in proportion to the frame, whatever the frame contains: each
+//! opcode creates at most a few nodes, nothing is allocated from a declared length, and shared or
+//! contained values are never expanded. When values are written, a few bytes may represent an
+//! unlimited number of values, so writing has a [`Budget`] and a depth limit. No step recurses. The
+//! format is that of CPython's `Lib/pickletools.py`.
 
 mod arena;
 mod classes;
@@ -40,7 +45,7 @@ pub(crate) use view::View;
 pub(crate) use write::leaf::{json_float, latin1};
 pub(crate) use write::{Budget, CUT, Form, python, write};
 
-/// Why bytes are not a pickle that can be read.
+/// The reason why bytes cannot be read as a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error("it ends before its STOP")]

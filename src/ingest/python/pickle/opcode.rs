@@ -1,4 +1,4 @@
-//! The whole opcode table, by the names of CPython's `Lib/pickletools.py`.
+//! The complete opcode table, with the names of CPython's `Lib/pickletools.py`.
 
 macro_rules! opcodes {
     ($($name:ident = $byte:expr,)*) => { $(pub(crate) const $name: u8 = $byte;)* };

@@ -1,4 +1,5 @@
-//! Walks the bytes of a pickle. Every length is checked against what is there before anything is done with it.
+//! Reads the bytes of a pickle. Every length is checked against the remaining bytes before it is
+//! used.
 
 use super::LoadError;
 
@@ -14,12 +15,12 @@ impl<'a> Reader<'a> {
         Reader { frame, position: 0 }
     }
 
-    /// Where the next byte stands.
+    /// Returns the position of the next byte.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    /// The next byte, left in place.
+    /// Returns the next byte without consuming it.
     #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.frame.get(self.position).copied()
@@ -40,13 +41,13 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
-    /// Goes past bytes that must stand here.
+    /// Skips `bytes`. Returns `None` if the next bytes are different.
     #[inline]
     pub(crate) fn expect(&mut self, bytes: &[u8]) -> Option<()> {
         self.frame.get(self.position..)?.starts_with(bytes).then(|| self.position += bytes.len())
     }
 
-    /// The next `length` bytes.
+    /// Reads the next `length` bytes.
     #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], LoadError> {
         let end = self.position.checked_add(length).ok_or(LoadError::Truncated)?;
@@ -55,30 +56,30 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// A length in one byte.
+    /// Reads a length of one byte.
     #[inline]
     pub(crate) fn length1(&mut self) -> Result<usize, LoadError> {
         self.byte().map(usize::from)
     }
 
-    /// A length in four bytes, little-endian.
+    /// Reads a length of four bytes, little-endian.
     #[inline]
     pub(crate) fn length4(&mut self) -> Result<usize, LoadError> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }
 
-    /// A length in four bytes that the format declares as signed.
+    /// Reads a length of four bytes that the format declares as signed.
     pub(crate) fn length4_signed(&mut self) -> Result<usize, LoadError> {
         let length = i32::from_le_bytes(self.array()?);
         usize::try_from(length).map_err(|_| LoadError::Malformed("a negative length"))
     }
 
-    /// A length in eight bytes, little-endian.
+    /// Reads a length of eight bytes, little-endian.
     pub(crate) fn length8(&mut self) -> Result<usize, LoadError> {
         usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| LoadError::Truncated)
     }
 
-    /// The bytes up to the next line feed, which is taken too.
+    /// Reads the bytes up to the next line feed, and consumes the line feed too.
     pub(crate) fn line(&mut self) -> Result<&'a [u8], LoadError> {
         let rest = self.frame.get(self.position..).unwrap_or_default();
         let length = memchr::memchr(b'\n', rest).ok_or(LoadError::Truncated)?;

@@ -8,7 +8,7 @@ fn converted(convert: impl FnOnce(&mut Vec<u8>) -> Fidelity) -> (String, Fidelit
 }
 
 #[test]
-fn surrogates() {
+fn surrogates_are_joined_or_replaced() {
     let cases: [(&[u8], &str, Fidelity); 6] = [
         (b"a\xed\xb3\xbfb", "a\u{fffd}b", Fidelity::Lossy),
         (b"\xed\xa0\xbd\xed\xb8\x80", "\u{1f600}", Fidelity::Exact),
@@ -23,7 +23,7 @@ fn surrogates() {
 }
 
 #[test]
-fn escapes_of_protocol_0() {
+fn protocol_0_escapes_are_decoded() {
     let cases: [(&[u8], &str); 6] = [
         (b"plain", "plain"),
         (b"\\u000a\\u005c", "\n\\"),
@@ -39,7 +39,7 @@ fn escapes_of_protocol_0() {
 }
 
 #[test]
-fn quoted_strings_of_python_2() {
+fn python_2_strings_are_unquoted() {
     let cases: [(&[u8], Option<&[u8]>); 9] = [
         (br"'a\'b'", Some(b"a'b")),
         (br#""it's""#, Some(b"it's")),
@@ -57,7 +57,7 @@ fn quoted_strings_of_python_2() {
 }
 
 #[test]
-fn integers_beyond_64_bits() {
+fn large_integers_become_decimal_digits() {
     let cases: [(&[u8], &str); 7] = [
         (&[], "0"),
         (&[0; 12], "0"),
@@ -73,15 +73,15 @@ fn integers_beyond_64_bits() {
 }
 
 #[test]
-fn memo_numbers_near_and_far() {
+fn memo_keeps_dense_and_sparse_numbers() {
     let mut memo = memo::Memo::default();
     let mut arena = Arena::default();
     let ids: Vec<NodeId> = (0..4).map(|value| arena.push(Node::Integer(value))).collect();
     memo.put(1, ids[0]);
     memo.put(1 << 40, ids[1]);
-    memo.put(30, ids[2]); // still far
+    memo.put(30, ids[2]); // still sparse
     (2..20).for_each(|number| memo.put(number, ids[0]));
-    memo.put(30, ids[3]); // near by now
+    memo.put(30, ids[3]); // dense by now
     assert_eq!((memo.get(1), memo.get(1 << 40), memo.get(30)), (Some(ids[0]), Some(ids[1]), Some(ids[3])));
     assert_eq!((memo.get(0), memo.get(25), memo.get(u64::MAX)), (None, None, None));
     memo.add(ids[2]); // 21 numbers are set

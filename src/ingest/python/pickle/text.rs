@@ -1,16 +1,16 @@
-//! Texts in the encodings that pickles use, converted to UTF-8.
+//! Converts texts in the encodings that pickles use to UTF-8.
 
 /// Whether a conversion kept everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fidelity {
-    /// The text is what was meant.
+    /// The text is exactly what the sender had.
     Exact,
-    /// Lone surrogates became U+FFFD.
+    /// Lone surrogates or invalid bytes were replaced by U+FFFD.
     Lossy,
 }
 
-/// Appends UTF-8 that may hold surrogates (Python's `surrogatepass`): pairs are joined, lone ones are replaced.
-/// Bytes that are not even that are replaced too.
+/// Appends UTF-8 that may contain surrogates (Python's `surrogatepass`). Pairs are joined and lone
+/// surrogates are replaced. Bytes that are neither UTF-8 nor surrogates are replaced too.
 pub(super) fn surrogate_pass(mut bytes: &[u8], out: &mut Vec<u8>) -> Fidelity {
     let mut units = Units::new(out);
     while !bytes.is_empty() {
@@ -74,10 +74,10 @@ fn hexadecimal(bytes: &[u8], digits: usize) -> Option<(u32, &[u8])> {
     Some((code, rest))
 }
 
-/// Joins code units to characters.
+/// Joins code units into characters.
 struct Units<'a> {
     out: &'a mut Vec<u8>,
-    /// A high surrogate that waits for its low one.
+    /// A high surrogate whose low surrogate has not been read yet.
     high: Option<u32>,
     fidelity: Fidelity,
 }
@@ -135,7 +135,8 @@ fn put(character: char, out: &mut Vec<u8>) {
     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Undoes Python 2's `repr` of a byte string, quotes and all. `None` if it is not one.
+/// Decodes Python 2's `repr` of a byte string, including its quotes. Returns `None` if `line` is
+/// not one.
 pub(super) fn unquote(line: &[u8]) -> Option<Vec<u8>> {
     let line = line.trim_ascii();
     let [quote @ (b'\'' | b'"'), inner @ .., last] = line else { return None };
@@ -155,7 +156,7 @@ pub(super) fn unquote(line: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Appends what an escape stands for, and gives what follows it.
+/// Appends the byte that an escape represents, and returns the bytes after the escape.
 fn unescape<'a>(escaped: u8, after: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     let byte = match escaped {
         b'n' => b'\n',
@@ -168,7 +169,7 @@ fn unescape<'a>(escaped: u8, after: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [
         b'\\' | b'\'' | b'"' => escaped,
         b'x' => {
             let (code, rest) = hexadecimal(after, 2)?;
-            out.push(code as u8); // two digits
+            out.push(code as u8); // two digits fit into a byte
             return Some(rest);
         }
         b'0'..=b'7' => return Some(octal(escaped, after, out)),
@@ -181,7 +182,8 @@ fn unescape<'a>(escaped: u8, after: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [
     Some(after)
 }
 
-/// One to three octal digits, of which the low 8 bits count.
+/// Appends the byte of one to three octal digits, of which the low 8 bits count. Returns the bytes
+/// after them.
 fn octal<'a>(first: u8, after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let more = after.iter().take(2).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
     let (digits, rest) = after.split_at(more);

@@ -33,12 +33,13 @@ impl<'a> View<'a> {
         buffer.get(start..start + length).unwrap_or_default()
     }
 
-    /// The whole text. It is checked again, so ask for [`View::prefix`] where the same text may be asked for often.
+    /// Returns the whole text. Each call validates it again, so use [`View::prefix`] where the same
+    /// text may be requested often.
     pub(crate) fn text(self, span: Span) -> &'a str {
         self.prefix(span, usize::MAX)
     }
 
-    /// As much of a text as fits into `bytes_max`.
+    /// Returns as much of a text as fits into `bytes_max`.
     pub(crate) fn prefix(self, span: Span, bytes_max: usize) -> &'a str {
         let bytes = self.bytes(span);
         let bytes = &bytes[..bytes.len().min(bytes_max)];
@@ -48,7 +49,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// As much of the text of a node as a name may have; `None` if it is no text.
+    /// Returns as much of the text of a node as a name may have, or `None` if the node is not a
+    /// text.
     pub(crate) fn name(self, id: NodeId) -> Option<&'a str> {
         match self.node(id) {
             Node::Text(span) => Some(self.prefix(span, PICKLE_NAME_BYTES_MAX)),
@@ -60,7 +62,7 @@ impl<'a> View<'a> {
         Elements { arena: self.arena, next: chain.first }
     }
 
-    /// The elements of a dict, or of what is like one, two by two.
+    /// Returns the elements of a dict, or of a similar chain, in pairs.
     pub(crate) fn pairs(self, chain: Chain) -> impl Iterator<Item = (NodeId, NodeId)> + 'a {
         let mut elements = self.elements(chain);
         std::iter::from_fn(move || Some((elements.next()?, elements.next()?)))
@@ -73,7 +75,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The elements of a tuple or list; none of anything else.
+    /// Returns the elements of a tuple or list, and no elements for any other node.
     pub(crate) fn sequence(self, id: NodeId) -> Chain {
         match self.node(id) {
             Node::Tuple(chain) | Node::List(chain) => chain,
@@ -82,7 +84,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Walks a [`Chain`].
+/// Iterator over the elements of a [`Chain`].
 #[derive(Clone, Debug)]
 pub(crate) struct Elements<'a> {
     arena: &'a Arena,
@@ -93,7 +95,7 @@ impl Iterator for Elements<'_> {
     type Item = NodeId;
 
     fn next(&mut self) -> Option<NodeId> {
-        let cell = self.arena.cells.get(self.next as usize)?; // END is past any cell
+        let cell = self.arena.cells.get(self.next as usize)?; // END is beyond every cell
         self.next = cell.next;
         Some(cell.value)
     }

@@ -1,4 +1,4 @@
-//! Opcodes that make tuples, lists, sets and dicts, and add to them.
+//! Opcodes that create tuples, lists, sets and dicts, and that add to them.
 
 use super::{Loaded, Machine, Run};
 use crate::ingest::python::pickle::LoadError;
@@ -6,7 +6,7 @@ use crate::ingest::python::pickle::arena::{Chain, Node, NodeId};
 
 /// Containers.
 impl Run<'_, '_> {
-    /// Takes the values from a height on off the stack, into the end of a chain.
+    /// Moves the values from `height` on from the stack to the end of a chain.
     pub(super) fn take_from(&mut self, height: usize, chain: Chain) -> Chain {
         let Machine { arena, stack, .. } = &mut *self.machine;
         let chain = arena.extended(chain, &stack[height..]);
@@ -41,7 +41,7 @@ impl Run<'_, '_> {
         self.append(self.machine.stack.len() - height)
     }
 
-    /// Adds the last values to the list, set or object below them.
+    /// Adds the last `count` values to the list, set or object below them on the stack.
     pub(super) fn append(&mut self, count: usize) -> Loaded {
         let height = self.height_below(count)?;
         let container = self.container_below(height)?;
@@ -68,7 +68,8 @@ impl Run<'_, '_> {
         self.set(self.machine.stack.len() - height)
     }
 
-    /// Sets the last values, key by key, in the dict or object below them.
+    /// Sets the last `count` values, each a key or its value, in the dict or object below them on
+    /// the stack.
     pub(super) fn set(&mut self, count: usize) -> Loaded {
         even(count)?;
         let height = self.height_below(count)?;

@@ -1,4 +1,4 @@
-//! The stack machine: every opcode of protocols 0 to 5, on descriptions instead of objects.
+//! The stack machine: executes every opcode of protocols 0 to 5 on descriptions instead of objects.
 
 mod containers;
 mod objects;
@@ -28,7 +28,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Runs a pickle up to its `STOP`, and gives the value on top then. What follows is ignored, as Python does.
+    /// Runs a pickle up to its `STOP` and returns the value that is then on top of the stack. Bytes
+    /// after the `STOP` are ignored, as in Python.
     pub(crate) fn load(&mut self, frame: &[u8]) -> Loaded<NodeId> {
         self.start(frame.len());
         let mut run = Run { machine: self, reader: Reader::new(frame) };
@@ -41,7 +42,7 @@ impl Machine {
         Err(LoadError::TooComplex)
     }
 
-    /// The loaded values.
+    /// Returns a view of the loaded values.
     pub(crate) fn view<'a>(&'a self, frame: &'a [u8]) -> View<'a> {
         View::new(&self.arena, frame)
     }
@@ -54,14 +55,14 @@ impl Machine {
     }
 }
 
-/// One pickle being run.
+/// One pickle that is being run.
 struct Run<'m, 'a> {
     machine: &'m mut Machine,
     reader: Reader<'a>,
 }
 
 impl Run<'_, '_> {
-    /// Does what one opcode says: the table.
+    /// Executes one opcode, as listed in this table of all opcodes.
     fn step(&mut self, opcode: u8) -> Loaded {
         match opcode {
             op::MARK => self.machine.marks.push(self.machine.stack.len()),
@@ -149,7 +150,8 @@ impl Run<'_, '_> {
         self.machine.stack.push(id);
     }
 
-    /// Below this height the stack belongs to what stands before the last open `MARK`.
+    /// Returns the height of the stack at the last open `MARK`. Values below this height belong to
+    /// what precedes that `MARK`.
     fn fence(&self) -> usize {
         self.machine.marks.last().copied().unwrap_or(0)
     }
@@ -165,7 +167,7 @@ impl Run<'_, '_> {
         Ok(top)
     }
 
-    /// Closes the last `MARK`; the values above it start at the height given.
+    /// Closes the last `MARK` and returns the height at which the values above it start.
     fn pop_mark(&mut self) -> Loaded<usize> {
         let mark =
             self.machine.marks.pop().ok_or(LoadError::Malformed("it closes a MARK that is not open"))?;
@@ -186,7 +188,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// The height at which the last `count` values start.
+    /// Returns the height at which the last `count` values start.
     fn height_below(&self, count: usize) -> Loaded<usize> {
         let height = self.machine.stack.len().checked_sub(count).filter(|height| *height >= self.fence());
         height.ok_or(LoadError::Malformed("it takes more values than the stack has"))

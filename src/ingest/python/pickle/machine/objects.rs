@@ -1,11 +1,11 @@
-//! Opcodes that name classes and functions, and describe what would be made of them.
+//! Opcodes that name classes and functions, and that describe the objects created from them.
 
 use super::values::python2_text;
 use super::{Loaded, Run};
 use crate::ingest::python::pickle::LoadError;
 use crate::ingest::python::pickle::arena::{Arena, Chain, Maker, Node, NodeId, Object};
 
-/// Names, and objects that are described and never made.
+/// Names, and objects that are described and never created.
 impl Run<'_, '_> {
     pub(super) fn global(&mut self, module: NodeId, name: NodeId) -> NodeId {
         self.machine.arena.push(Node::Global(module, name))
@@ -61,14 +61,16 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// `INST`: an object of a Python 2 class named in two lines, with the marked values as arguments.
+    /// Pushes the object of `INST`. Its Python 2 class is named in two lines, and the marked values
+    /// are its arguments.
     pub(super) fn instance_lines(&mut self) -> Loaded {
         let class = self.global_line_pair()?;
         let height = self.pop_mark()?;
         self.instance_of(class, height)
     }
 
-    /// `OBJ`: the same, with the class as the first of the marked values.
+    /// Pushes the object of `OBJ`. Its class is the first of the marked values, and the others are
+    /// its arguments.
     pub(super) fn instance(&mut self) -> Loaded {
         let height = self.pop_mark()?;
         if height == self.machine.stack.len() {
@@ -106,7 +108,8 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// What stands outside of the pickle, by a number of `length` bytes in a registry that only the sender has.
+    /// Pushes a placeholder for a value outside of the pickle, which is identified by a number of
+    /// `length` bytes in a registry that only the sender has.
     pub(super) fn outside(&mut self, class: &str, length: usize) -> Loaded {
         let bytes = self.reader.take(length)?;
         let code = bytes.iter().rev().fold(0, |code, byte| code << 8 | i64::from(*byte));

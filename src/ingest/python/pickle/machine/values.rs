@@ -7,7 +7,7 @@ use crate::limits::{PICKLE_FLOAT_BYTES_MAX, PICKLE_INTEGER_DIGITS_MAX};
 
 /// Numbers.
 impl<'a> Run<'_, 'a> {
-    /// `BININT` is signed, the shorter ones are not.
+    /// Reads a binary integer. `BININT` is signed, the shorter opcodes are not.
     pub(super) fn integer(&mut self, length: usize) -> Loaded {
         let value = match *self.reader.take(length)? {
             [one] => i64::from(one),
@@ -19,7 +19,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    /// `INT`, whose `00` and `01` are booleans.
+    /// Reads the line of an `INT`, in which `00` and `01` are booleans.
     pub(super) fn integer_or_boolean_line(&mut self) -> Loaded {
         match self.reader.clone().line()? {
             b"00" | b"01" => {
@@ -31,7 +31,8 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Digits; `LONG` has an `L` after them. No pickler writes a plus sign, but `int` takes one.
+    /// Reads a line of digits, which end with an `L` after `LONG`. No pickler writes a plus sign,
+    /// but `int` accepts one.
     pub(super) fn integer_line(&mut self) -> Loaded {
         let has_plus = self.reader.peek() == Some(b'+');
         if has_plus {
@@ -57,7 +58,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    /// `LONG1` and `LONG4`: two's complement, little-endian.
+    /// Reads the integer of a `LONG1` or `LONG4`: two's complement, little-endian.
     pub(super) fn long(&mut self, length: Length<'a>) -> Loaded {
         let length = length(&mut self.reader)?;
         let bytes = self.reader.take(length)?;
@@ -92,7 +93,7 @@ impl<'a> Run<'_, 'a> {
 
 /// Texts and bytes.
 impl<'a> Run<'_, 'a> {
-    /// The span of the bytes that the reader has just taken.
+    /// Returns the span of the `length` bytes that the reader has just read.
     pub(super) fn last(&self, length: usize) -> Span {
         let end = self.reader.position();
         Arena::span(end - length..end)
@@ -144,14 +145,15 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    /// Protocol 4 cuts pickles into frames to read ahead by; all that matters is that it is not cut short.
+    /// Checks that a frame of a pickle is not truncated. Protocol 4 divides pickles into frames
+    /// only so that a reader can read ahead, so nothing else matters.
     pub(super) fn frame(&mut self) -> Loaded {
         let length = self.reader.length8()?;
         self.reader.clone().take(length).map(drop)
     }
 }
 
-/// Python 2's byte strings are what it calls text.
+/// Returns the node of a Python 2 byte string, which is Python 2's text type.
 pub(super) fn python2_text(bytes: &[u8], span: Span) -> Node {
     if std::str::from_utf8(bytes).is_ok() { Node::Text(span) } else { Node::Latin1(span) }
 }

@@ -1,4 +1,4 @@
-//! Values without parts: texts, numbers, bytes, names; and the keys of dicts.
+//! Writes values without parts (texts, numbers, bytes, names) and the keys of dicts.
 
 use std::io::Write;
 
@@ -20,7 +20,7 @@ impl Walk<'_, '_> {
         self.budget.take_bytes(text.len());
     }
 
-    /// A text that is shown as one.
+    /// Writes a text as a quoted text.
     pub(super) fn text(&mut self, text: &str) {
         self.budget.take_bytes(text.len());
         match self.form {
@@ -33,7 +33,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A number, or a word such as a class's name: bare in Python, a text in JSON, which has no such thing.
+    /// Writes a number, or a word such as the name of a class: without quotes in Python, as a text
+    /// in JSON, which has no such values.
     pub(super) fn word(&mut self, word: &str) {
         match self.form {
             Form::Json => self.text(word),
@@ -57,7 +58,7 @@ impl Walk<'_, '_> {
             Node::None => self.raw(if is_json { "null" } else { "None" }),
             Node::Bool(true) => self.raw(if is_json { "true" } else { "True" }),
             Node::Bool(false) => self.raw(if is_json { "false" } else { "False" }),
-            Node::Integer(value) => drop(write!(self.out, "{value}")), // a Vec takes any text
+            Node::Integer(value) => drop(write!(self.out, "{value}")), // Vec writes cannot fail
             Node::Float(value) if is_json => json_float(value, self.out),
             Node::Float(value) => {
                 let mut text = String::new();
@@ -84,8 +85,9 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A key of a dict, and the colon. JSON has only texts there, so other keys are shown as Python would; what
-    /// has parts itself is shown only so far, since a key that needs another walk could go on for ever.
+    /// Writes a key of a dict, and the colon. JSON allows only texts as keys, so other keys are
+    /// written as Python would show them. Of a key that has parts itself only a limited number are
+    /// shown, because a key that required another walk could be endless.
     pub(super) fn key(&mut self, id: NodeId) {
         match (self.form, self.view.node(id)) {
             (_, Node::Text(_) | Node::Latin1(_)) => self.leaf(id, self.view.node(id)),
@@ -96,7 +98,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Latin-1 as UTF-8, cut where that takes more than `bytes_max`.
+/// Converts Latin-1 to UTF-8, cut if that takes more than `bytes_max`.
 pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
     let shown = &bytes[..bytes.len().min(bytes_max / 2)];
     let text = shown.iter().map(|byte| char::from(*byte));
@@ -114,7 +116,7 @@ fn bytes_text(bytes: &[u8], form: Form) -> String {
     }
 }
 
-/// A float in JSON, which has no infinities.
+/// Appends a float as JSON, which has no infinities.
 pub(crate) fn json_float(value: f64, out: &mut Vec<u8>) {
     let result = if value.is_nan() {
         out.write_all(b"\"NaN\"")

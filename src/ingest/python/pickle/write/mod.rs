@@ -1,9 +1,10 @@
 //! Writes values as JSON, or as Python's `repr` would show them.
 //!
-//! The only step whose cost is not bounded by the frame's size: values may be shared 2^100 times over, nested
-//! 200,000 deep, or inside themselves. So it walks with a stack of its own, no deeper than [`PICKLE_DEPTH_MAX`], on
-//! which a value that holds itself is found, and takes each value and byte from a [`Budget`]. Where it stops, a mark
-//! says so, and what is written is whole all the same.
+//! Writing is the only step whose cost is not bounded by the size of the frame: values may be
+//! shared 2^100 times, nested 200,000 deep, or contain themselves. So values are walked with an
+//! explicit stack, no deeper than [`PICKLE_DEPTH_MAX`], on which a value that contains itself is
+//! detected, and each value and byte is taken from a [`Budget`]. Where writing stops, a mark is
+//! written, and the output is still complete and valid.
 
 pub(crate) mod leaf;
 
@@ -13,20 +14,20 @@ use super::view::{Elements, View};
 use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
 use crate::record::json;
 
-/// Stands where the budget ended.
+/// The mark that is written where the budget is used up.
 pub(crate) const CUT: &str = "[cut by logboom]";
 const TOO_DEEP: &str = "[too deep]";
 const CYCLE: &str = "[contains itself]";
 
-/// The member of a written object that names its class.
+/// The key under which a written object names its class.
 const CLASS: &str = "__class__";
 
-/// What the values of one record may still take.
+/// The number of values and bytes that may still be written for one record.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     values: usize,
     bytes: usize,
-    /// Whether a text was met that is only a guess: Latin-1.
+    /// Whether a text was read whose encoding is only a guess: Latin-1.
     pub(crate) lossy: bool,
 }
 
@@ -60,23 +61,24 @@ impl Budget {
     }
 }
 
-/// In which language.
+/// The language in which values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Json,
     Python,
 }
 
-/// Appends a value, however large, in one of the forms, within a budget. In JSON it is always one valid value.
+/// Appends a value of any size in one of the forms, within a budget. In JSON the output is always
+/// one valid value.
 pub(crate) fn write(view: View<'_>, id: NodeId, form: Form, budget: &mut Budget, out: &mut Vec<u8>) {
     Walk { view, form, budget, out, open: Vec::new() }.run(id);
 }
 
-/// The same as `repr` text on its own.
+/// Returns a value as `repr` text, within a budget.
 pub(crate) fn python(view: View<'_>, id: NodeId, budget: &mut Budget) -> String {
     let mut out = Vec::new();
     write(view, id, Form::Python, budget, &mut out);
-    String::from_utf8(out).unwrap_or_default() // only whole texts are written
+    String::from_utf8(out).unwrap_or_default() // only complete texts are written
 }
 
 struct Walk<'w, 'a> {
@@ -84,11 +86,11 @@ struct Walk<'w, 'a> {
     form: Form,
     budget: &'w mut Budget,
     out: &'w mut Vec<u8>,
-    /// The containers that the value being written stands in.
+    /// The containers around the value that is being written.
     open: Vec<Open<'a>>,
 }
 
-/// A container of which a part is written.
+/// A container that is partly written.
 struct Open<'a> {
     id: NodeId,
     kind: Kind,
@@ -96,7 +98,7 @@ struct Open<'a> {
     is_first: bool,
 }
 
-/// What stands between two commas.
+/// A part of a container, between two commas.
 struct Part {
     key: Option<NodeId>,
     value: NodeId,
@@ -156,7 +158,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Starts a value: writes it whole if it has no parts, else opens it.
+    /// Starts a value: writes the value if it has no parts, otherwise opens it.
     fn value(&mut self, mut id: NodeId) {
         for _ in 0..PICKLE_DEPTH_MAX {
             if !self.budget.take_value() {
@@ -166,7 +168,8 @@ impl<'a> Walk<'_, 'a> {
                 return self.plain(id);
             };
             let object = self.view.object(number);
-            self.budget.take_values(self.view.sequence(object.arguments).len().min(PARTS_MAX)); // all may be read
+            // All of these arguments may be read.
+            self.budget.take_values(self.view.sequence(object.arguments).len().min(PARTS_MAX));
             match shape(self.view, object, self.budget.bytes) {
                 Shape::Value(value) => id = value,
                 other => return self.object(id, other),
@@ -188,7 +191,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// The attributes of an object go with the name of its class.
+    /// Opens a map. The attributes of an object are preceded by the name of its class.
     fn map(&mut self, id: NodeId, class: Option<String>, pairs: Chain) {
         if self.refuses(id) {
             return;
@@ -202,7 +205,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// A call has no form in JSON, so there it is a text.
+    /// Opens a call. JSON has no form for a call, so there it is written as a text.
     fn call(&mut self, id: NodeId, class: &str, arguments: Chain, more: [Option<NodeId>; 2]) {
         if self.form == Form::Json {
             let text = python(self.view, id, self.budget);
@@ -232,7 +235,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Writes a mark in the place of a container that cannot be opened here.
+    /// Returns true if a container cannot be opened here, and writes a mark in its place.
     fn refuses(&mut self, id: NodeId) -> bool {
         let mark = if self.open.iter().any(|open| open.id == id) {
             CYCLE
@@ -264,7 +267,7 @@ impl<'a> Walk<'_, 'a> {
         self.raw(bracket);
     }
 
-    /// Ends the innermost container where the budget does.
+    /// Ends the innermost container with a mark because the budget is used up.
     fn cut_short(&mut self) {
         self.separator();
         let Some(open) = self.open.last_mut() else { return };
