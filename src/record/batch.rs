@@ -1,10 +1,11 @@
 //! The compact encoding of records, version 1.
 //!
-//! A batch is a run of records, each:
+//! A batch is a sequence of records. Each record is:
 //!
 //! ```text
-//! u32   length of what follows
-//! u8    flags: 1 origin follows (else it is the record before's), 2 trace_id, 4 span_id, 8 event_name, 16 attributes
+//! u32   length of the rest of the record
+//! u8    flags: 1 origin follows (else the origin of the previous record applies), 2 trace_id,
+//!       4 span_id, 8 event_name, 16 attributes
 //! u8    severity number
 //! i64   timestamp, ns
 //! i64   observed timestamp, ns
@@ -14,17 +15,18 @@
 //! [text trace_id] [text span_id] [text event_name] [text attributes]
 //! ```
 //!
-//! Integers are little-endian, varints are LEB128, a text is a varint length and UTF-8 bytes. The first record of
-//! a batch always carries its origin, so batches can be joined end to end. The origin is one contiguous slice so
-//! that a store can look it up whole, without decoding its fields.
+//! Integers are little-endian, varints are LEB128, a text is a varint length and UTF-8 bytes. The
+//! first record of a batch always carries its origin, so batches can be concatenated. The origin is
+//! one contiguous slice so that a store can look it up whole, without decoding its fields.
 
 use super::{Origin, RecordRef};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_BYTES_TARGET, RECORD_BYTES_MAX};
 
-/// The version of this encoding, kept with every stored frame.
+/// The version of this encoding, stored with every frame.
 pub const RECORD_ENCODING: u8 = 1;
 
-/// What the smallest record takes: length, flags, severity, two times, and the length of no message.
+/// The size of the smallest record: length, flags, severity, two times, and the length of an empty
+/// message.
 pub const RECORD_BYTES_MIN: u64 = 4 + 1 + 1 + 8 + 8 + 1;
 
 const HAS_ORIGIN: u8 = 1;
@@ -33,10 +35,10 @@ const HAS_SPAN_ID: u8 = 4;
 const HAS_EVENT_NAME: u8 = 8;
 const HAS_ATTRIBUTES: u8 = 16;
 
-/// Length, flags, severity number and times.
+/// The size of length, flags, severity number and times.
 const HEAD_BYTES: usize = 22;
 
-/// The message of a record that was cut ends with this.
+/// The end of the message of a record that was cut.
 const CUT_MARK: &str = " [cut by logboom]";
 
 /// Encoded records on their way to the spool.
@@ -44,21 +46,23 @@ const CUT_MARK: &str = " [cut by logboom]";
 pub struct Batch {
     bytes: Vec<u8>,
     count: u32,
-    /// The encoded origin of the last record, and the one being tried.
+    /// The encoded origin of the last record.
     origin: Vec<u8>,
+    /// The encoded origin of the record that is being pushed.
     candidate: Vec<u8>,
 }
 
 impl Batch {
-    /// An empty batch; it takes no memory until the first record.
+    /// Creates an empty batch, which takes no memory until the first record.
     pub fn new() -> Batch {
         Batch::default()
     }
 
     /// Appends a record.
     ///
-    /// Texts that make it larger than [`RECORD_BYTES_MAX`] are cut: first the message, then, where that is not
-    /// enough, attributes and everything else are left out. Never fails, so that no record is lost to its size.
+    /// Texts that make the record larger than [`RECORD_BYTES_MAX`] are cut: first the message; if
+    /// that is not enough, attributes and everything else except the times and the severity number
+    /// are left out. Never fails, so no record is lost because of its size.
     pub fn push(&mut self, record: &RecordRef<'_>) {
         if size_of_texts(record) > RECORD_BYTES_MAX {
             return self.push_cut(record);
@@ -84,7 +88,8 @@ impl Batch {
                 put_bytes(&mut self.bytes, text.as_bytes());
             }
         }
-        let length = (self.bytes.len() - start - 4) as u32; // bounded by RECORD_BYTES_MAX and a few bytes a field
+        // Bounded by RECORD_BYTES_MAX and a few bytes per field.
+        let length = (self.bytes.len() - start - 4) as u32;
         self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
         self.count += 1;
     }
@@ -109,69 +114,71 @@ impl Batch {
         self.push(&cut);
     }
 
-    /// How many records it holds.
+    /// Returns the number of records.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Whether it holds none.
+    /// Returns true if the batch has no records.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Whether it is time to append it: one more record might not fit, or would make it needlessly large.
+    /// Returns true if the batch should be appended now: one more record might not fit, or would
+    /// make it needlessly large.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= BATCH_BYTES_TARGET
     }
 
-    /// The encoded records, end to end; at most [`BATCH_BYTES_MAX`] when pushed to only while not full.
+    /// Returns the encoded records, concatenated; at most [`BATCH_BYTES_MAX`] if records are pushed
+    /// only while the batch is not full.
     pub fn bytes(&self) -> &[u8] {
         debug_assert!(self.bytes.len() <= BATCH_BYTES_MAX);
         &self.bytes
     }
 
-    /// The bytes that it has memory for.
+    /// Returns the number of bytes of allocated memory.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity() + self.origin.capacity() + self.candidate.capacity()
     }
 
-    /// Empties it, keeping its memory.
+    /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
     }
 }
 
-/// Why stored bytes are not records: damage, or a newer version's encoding.
+/// The reason why stored bytes are not records: damage, or the encoding of a newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the encoded record is damaged: {0}")]
 pub struct DecodeError(&'static str);
 
-/// Walks the records of joined batches.
+/// Iterator over the records of concatenated batches.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
     origin: &'a [u8],
 }
 
-/// One record as stored, its origin still encoded.
+/// One record as stored, with its origin still encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedRecord<'a> {
-    /// All fields but the origin, which is left empty; see [`EncodedRecord::record`].
+    /// All fields except the origin, which is left empty; see [`EncodedRecord::record`].
     pub body: RecordRef<'a>,
     /// The encoded origin: equal bytes mean equal origins.
     pub origin: &'a [u8],
 }
 
 impl<'a> EncodedRecord<'a> {
-    /// The whole record.
+    /// Returns the complete record, including its decoded origin.
     pub fn record(&self) -> Result<RecordRef<'a>, DecodeError> {
         Ok(RecordRef { origin: origin_of(self.origin)?, ..self.body })
     }
 }
 
 impl<'a> Records<'a> {
-    /// `bytes` as [`Batch::bytes`] gave them.
+    /// Creates an iterator over `bytes` as returned by [`Batch::bytes`].
     pub fn new(bytes: &'a [u8]) -> Records<'a> {
         Records { rest: bytes, origin: &[] }
     }
@@ -217,7 +224,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Decodes an origin that [`EncodedRecord::origin`] gave.
+/// Decodes an origin as found in [`EncodedRecord::origin`].
 pub fn origin_of(mut bytes: &[u8]) -> Result<Origin<'_>, DecodeError> {
     let rest = &mut bytes;
     Ok(Origin {
@@ -267,7 +274,7 @@ fn size_of_texts(record: &RecordRef<'_>) -> usize {
     own.iter().chain(&record.origin.texts()).map(|text| text.len()).sum()
 }
 
-/// The longest prefix of at most `bytes_max` bytes that ends between characters.
+/// Returns the longest prefix of at most `bytes_max` bytes that ends at a character boundary.
 pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }

@@ -1,13 +1,13 @@
-//! CSV as RFC 4180 has it: CRLF at the end of a row, quotes where they are needed.
+//! CSV according to RFC 4180: CRLF at the end of a row, quotes where they are needed.
 
 use std::io::{self, Write};
 
-/// What a formula may begin with, or what stands before it where a spreadsheet leaves out blanks; also in the wide forms that some
-/// spreadsheets of East Asia take for the same.
+/// Characters that a formula may begin with, or that may precede a formula where a spreadsheet
+/// ignores blanks. Includes the full-width forms that some spreadsheets of East Asia treat alike.
 const FORMULAS: [char; 11] =
     ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
-/// One row.
+/// One row of a CSV file.
 pub struct Row<'a, W: Write> {
     out: &'a mut W,
     is_first: bool,
@@ -19,13 +19,14 @@ impl<'a, W: Write> Row<'a, W> {
         Row { out, is_first: true }
     }
 
-    /// Adds a text. Where a spreadsheet would run it as a formula, it gets a leading apostrophe (OWASP, "CSV Injection").
+    /// Adds a text, prefixed with an apostrophe if a spreadsheet would run the text as a formula
+    /// (OWASP, "CSV Injection").
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         let is_formula = text.starts_with(FORMULAS);
         self.quoted(if is_formula { "'" } else { "" }, text)
     }
 
-    /// Adds what is not text: a number, or JSON.
+    /// Adds a value that is not a text: a number, or JSON.
     pub fn raw(&mut self, text: &str) -> io::Result<()> {
         self.quoted("", text)
     }
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_and_formulas() {
+    fn texts_are_quoted_and_formulas_prefixed() {
         let mut out = Vec::new();
         let mut row = Row::new(&mut out);
         for text in ["plain", "", "a,b", "say \"x\"", "two\nlines", "=1+1", "@a,b", "\n=1", "\u{ff1d}1"] {

@@ -1,4 +1,4 @@
-//! A record as JSON, in the one shape that the HTTP API, the command line and exports share.
+//! A record as JSON, in the form that the HTTP API, the command line and exports share.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -35,11 +35,12 @@ pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A record as [`write()`] wrote it. Names mean what they mean there, and nothing else.
+/// A record as written by [`write()`]. Members have the same names and meanings as there, and other
+/// members are rejected.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written<'a> {
-    /// The id that it had.
+    /// The id of the record when it was written.
     #[serde(default)]
     pub id: RecordId,
     #[serde(borrow)]
@@ -77,7 +78,7 @@ pub struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// Reads one; the error is a sentence.
+    /// Parses a record. The error is a sentence.
     pub fn read(text: &'a str) -> Result<Written<'a>, String> {
         if !text.trim_start().starts_with('{') {
             return Err("it is not a JSON object".into());
@@ -95,9 +96,9 @@ impl<'a> Written<'a> {
         Ok(written)
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> RecordRef<'_> {
-        // The number's own name is written where there is no other word for it.
+        // `write` writes the name of the severity number if there is no severity text.
         let severity_text =
             if self.severity == severity::name(self.severity_number) { "" } else { &*self.severity };
         RecordRef {

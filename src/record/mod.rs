@@ -1,7 +1,8 @@
-//! The one type that crosses every border: a log record in OpenTelemetry's data model, and its encodings.
+//! The only type that all components exchange: a log record in OpenTelemetry's data model, and its
+//! encodings.
 //!
-//! Decoders fill a borrowed [`RecordRef`] and push it into a [`Batch`]; the spool carries the batch's bytes;
-//! stores and readers walk them again with [`Records`]. Nothing here does I/O.
+//! Decoders fill a borrowed [`RecordRef`] and push it into a [`Batch`]. The spool stores the bytes
+//! of the batch. Stores and readers decode them with [`Records`]. This module does no I/O.
 
 mod batch;
 mod column;
@@ -17,40 +18,40 @@ pub use batch::{Batch, DecodeError, EncodedRecord, RECORD_BYTES_MIN, RECORD_ENCO
 pub(crate) use batch::{put_varint, take_varint};
 pub use column::{Column, ColumnSet, ColumnValue};
 
-/// The sequence number that the spool gives a record: from 1, without gaps, never reused.
+/// The sequence number that the spool assigns to a record: from 1, without gaps, never reused.
 pub type RecordId = u64;
 
-/// One log record, borrowed from whatever it was decoded from.
+/// One log record, borrowed from the input that it was decoded from.
 ///
-/// An empty text, and a zero number, mean "not given".
+/// An empty text or a zero number means "not given".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordRef<'a> {
-    /// When it happened, in ns since the Unix epoch.
+    /// The time of the event, in ns since the Unix epoch.
     pub timestamp: i64,
-    /// When this program received it, in ns since the Unix epoch.
+    /// The time at which this program received the record, in ns since the Unix epoch.
     pub observed_timestamp: i64,
     /// OpenTelemetry's severity, 1 to 24; 0 is unspecified.
     pub severity_number: u8,
-    /// Where it comes from: all that repeats from record to record.
+    /// Where the record comes from: all fields that repeat from record to record.
     pub origin: Origin<'a>,
-    /// The body.
+    /// The body of the record.
     pub message: &'a str,
-    /// As given: OpenTelemetry's 32 hex digits, or whatever a client uses.
+    /// The trace id as given: OpenTelemetry's 32 hex digits, or any other text that a client uses.
     pub trace_id: &'a str,
-    /// As given: OpenTelemetry's 16 hex digits, or whatever a client uses.
+    /// The span id as given: OpenTelemetry's 16 hex digits, or any other text that a client uses.
     pub span_id: &'a str,
-    /// The name that tells one class of events from another.
+    /// The name that identifies the class of the event.
     pub event_name: &'a str,
-    /// Everything else, as the text of one valid JSON object; or empty.
+    /// All other data, as the text of one valid JSON object; or empty.
     pub attributes: &'a str,
 }
 
-/// The part of a record that repeats: stores keep each distinct origin once.
+/// The fields of a record that repeat. Stores keep each distinct origin once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Origin<'a> {
     /// `service.name`.
     pub service: &'a str,
-    /// The scope's name: Python's logger.
+    /// The name of the scope, which in Python is the logger.
     pub logger: &'a str,
     /// `host.name`.
     pub host: &'a str,
@@ -69,7 +70,8 @@ pub struct Origin<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// The severity as a word: the sender's own, else OpenTelemetry's short name for the number.
+    /// Returns the severity as a word: the sender's own word, else OpenTelemetry's short name for
+    /// the number.
     pub fn severity(&self) -> &'a str {
         match self.origin.severity_text {
             "" => severity::name(self.severity_number),

@@ -1,7 +1,8 @@
-//! Severities: OpenTelemetry's numbers, and what senders call them.
+//! Severities: OpenTelemetry's numbers, and the names that senders use.
 //!
-//! The numbers are those of OpenTelemetry's log data model (1 to 24 in six ranges of four); the mapping of Python's
-//! levels is that of its Python SDK (`std_to_otel`), but levels 1 to 9, which loguru uses for TRACE, are TRACE here.
+//! The numbers are those of OpenTelemetry's log data model (1 to 24 in six ranges of four).
+//! Python's levels are mapped as in OpenTelemetry's Python SDK (`std_to_otel`), except that levels
+//! 1 to 9, which loguru uses for TRACE, are TRACE here.
 
 /// Severity number 1, the first of its range.
 pub const TRACE: u8 = 1;
@@ -11,7 +12,8 @@ pub const DEBUG: u8 = 5;
 pub const INFO: u8 = 9;
 /// Severity number 13, the first of its range.
 pub const WARN: u8 = 13;
-/// Severity number 17, the first of its range: from here on a record tells of an error.
+/// Severity number 17, the first of its range. Records with this number or a higher one report an
+/// error.
 pub const ERROR: u8 = 17;
 /// Severity number 21, the first of its range.
 pub const FATAL: u8 = 21;
@@ -22,17 +24,19 @@ const NAMES: [&str; 25] = [
     "FATAL2", "FATAL3", "FATAL4",
 ];
 
-/// OpenTelemetry's short name of a severity number; empty for 0 and what is out of range.
+/// Returns OpenTelemetry's short name of a severity number, or an empty text for 0 and numbers out
+/// of range.
 pub fn name(number: u8) -> &'static str {
     NAMES.get(usize::from(number)).copied().unwrap_or("")
 }
 
-/// The name of the range of four that a severity number is in; empty for 0 and what is out of range.
+/// Returns the name of the range of four that contains a severity number, or an empty text for 0
+/// and numbers out of range.
 pub fn name_of_range(number: u8) -> &'static str {
     name(number - number.saturating_sub(1) % 4)
 }
 
-/// The severity number of a Python level.
+/// Returns the severity number of a Python level.
 pub fn from_python(level: i64) -> u8 {
     match level {
         i64::MIN..=0 => 0,
@@ -45,7 +49,7 @@ pub fn from_python(level: i64) -> u8 {
     }
 }
 
-/// The Python level that is nearest to a severity number, 0 (`NOTSET`) for none.
+/// Returns the Python level that is nearest to a severity number, or 0 (`NOTSET`) for no severity.
 pub fn to_python(number: u8) -> i64 {
     match number {
         0 => 0,
@@ -54,7 +58,7 @@ pub fn to_python(number: u8) -> i64 {
     }
 }
 
-/// The severity number of a level of pino or bunyan, 10 to 60.
+/// Returns the severity number of a level of pino or bunyan, 10 to 60.
 pub fn from_pino(level: i64) -> u8 {
     match level {
         i64::MIN..=0 => 0,
@@ -63,13 +67,15 @@ pub fn from_pino(level: i64) -> u8 {
     }
 }
 
-/// The severity number of a syslog severity, 0 (emergency) to 7 (debug), as GELF and the journal use it too.
+/// Returns the severity number of a syslog severity, 0 (emergency) to 7 (debug), which GELF and the
+/// journal also use.
 pub fn from_syslog(severity: i64) -> u8 {
     const NUMBERS: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
     usize::try_from(severity).ok().and_then(|severity| NUMBERS.get(severity).copied()).unwrap_or(0)
 }
 
-/// The severity number of a word in any case, in the spellings of the common logging libraries.
+/// Returns the severity number of a word in any case, in the spellings of the common logging
+/// libraries.
 pub fn from_text(text: &str) -> Option<u8> {
     let mut upper = [0; 16];
     let upper = upper.get_mut(..text.len())?;
@@ -93,7 +99,8 @@ pub fn from_text(text: &str) -> Option<u8> {
     })
 }
 
-/// The range of numbers that a word stands for in a query: `warn` is 13 to 16, `warn2` is 14 alone.
+/// Returns the range of numbers that a word denotes in a query: `warn` is 13 to 16, `warn2` is 14
+/// alone.
 pub fn range_of_text(text: &str) -> Option<(u8, u8)> {
     let first = from_text(text)?;
     let exact = text.ends_with(|last: char| last.is_ascii_digit());

@@ -32,7 +32,7 @@ fn full() -> RecordRef<'static> {
 }
 
 #[test]
-fn a_batch_gives_back_what_was_pushed() {
+fn batch_returns_pushed_records() {
     let bare = RecordRef { message: "bare", ..RecordRef::default() };
     let mut batch = Batch::new();
     for record in [full(), full(), bare, full()] {
@@ -56,7 +56,7 @@ fn joined_batches_keep_their_origins() {
 }
 
 #[test]
-fn a_repeated_origin_is_written_once() {
+fn repeated_origin_is_written_once() {
     let mut batch = Batch::new();
     batch.push(&full());
     let first = batch.bytes().len();
@@ -65,7 +65,7 @@ fn a_repeated_origin_is_written_once() {
 }
 
 #[test]
-fn what_is_too_large_is_cut_and_says_so() {
+fn oversized_record_is_cut_with_mark() {
     let long = "\u{fc}".repeat(RECORD_BYTES_MAX);
     let mut batch = Batch::new();
     batch.push(&RecordRef { message: &long, ..full() });
@@ -79,7 +79,7 @@ fn what_is_too_large_is_cut_and_says_so() {
 }
 
 #[test]
-fn json_leaves_out_what_is_empty() {
+fn json_omits_empty_fields() {
     let mut out = Vec::new();
     json::write(7, &RecordRef { message: "m", ..RecordRef::default() }, &mut out);
     assert_eq!(
@@ -106,7 +106,7 @@ fn json_has_every_field() {
 }
 
 #[test]
-fn python_levels() {
+fn python_levels_map_to_severity_numbers() {
     let expected = [
         (-5, 0),
         (0, 0),
@@ -131,14 +131,14 @@ fn python_levels() {
 }
 
 #[test]
-fn pino_and_syslog_levels() {
+fn pino_and_syslog_levels_map_to_severity_numbers() {
     let numbers: Vec<_> = [10, 20, 30, 40, 50, 60].into_iter().map(severity::from_pino).collect();
     assert_eq!(numbers, [1, 5, 9, 13, 17, 21]);
     assert_eq!((severity::from_syslog(3), severity::from_syslog(7), severity::from_syslog(8)), (17, 5, 0));
 }
 
 #[test]
-fn severity_words() {
+fn severity_words_map_to_numbers() {
     assert_eq!(severity::from_text("Warning"), Some(13));
     assert_eq!(severity::from_text("error3"), Some(19));
     assert_eq!(severity::from_text("Level 25"), None);
@@ -149,7 +149,7 @@ fn severity_words() {
 }
 
 #[test]
-fn times_in_the_forms_that_senders_use() {
+fn times_are_parsed_in_all_sender_formats() {
     let expected = 1_795_255_200_123_000_000;
     for text in [
         "2026-11-21T10:00:00.123Z",
@@ -168,12 +168,13 @@ fn times_in_the_forms_that_senders_use() {
         assert_eq!(time::parse(text), None, "{text}");
     }
     assert_eq!(time::from_seconds(f64::NAN), None);
-    assert_eq!(time::from_seconds(1795287041.331234), Some(1_795_287_041_331_234_000)); // rounded to us
+    // Rounded to us.
+    assert_eq!(time::from_seconds(1795287041.331234), Some(1_795_287_041_331_234_000));
 }
 
 proptest! {
     #[test]
-    fn any_time_survives_its_text(nanoseconds in any::<i64>()) {
+    fn time_roundtrips_through_text(nanoseconds in any::<i64>()) {
         prop_assert_eq!(time::parse(&time::format(nanoseconds)), Some(nanoseconds));
     }
 

@@ -1,4 +1,5 @@
-//! Times: ns since the Unix epoch in an `i64`, and the forms in which senders and readers write them.
+//! Times: ns since the Unix epoch in an `i64`, and the formats in which senders and users write
+//! them.
 
 use std::time::SystemTime;
 
@@ -7,8 +8,9 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
 
-/// The current time in ns since the Unix epoch, limited to the range of an `i64` (1677 to 2262).
-/// All code uses this function: conversions of the system's clock in libraries panic before 1970.
+/// Returns the current time in ns since the Unix epoch, limited to the range of an `i64` (1677 to
+/// 2262). All code uses this function: conversions of the system's clock in libraries panic before
+/// 1970.
 pub fn now() -> i64 {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
@@ -16,15 +18,16 @@ pub fn now() -> i64 {
     }
 }
 
-/// Seconds since the epoch as a float, rounded to whole microseconds: a float64 of today steps by 238 ns, so
-/// anything finer would be noise. `None` where it is not finite or out of range.
+/// Converts seconds since the epoch as a float, rounded to whole microseconds: today's times in a
+/// float64 are 238 ns apart, so anything finer would be noise. Returns `None` if the number is not
+/// finite or out of range.
 pub fn from_seconds(seconds: f64) -> Option<i64> {
     let microseconds = (seconds * 1e6).round();
     (microseconds.abs() < 9.2e15).then(|| microseconds as i64 * 1000)
 }
 
-/// A whole number since the epoch in s, ms, us or ns, told apart by its size: below 1e11 it is seconds, below 1e14
-/// milliseconds, below 1e17 microseconds, else nanoseconds.
+/// Converts an integer since the epoch in s, ms, us or ns. The unit follows from the size: below
+/// 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
 pub fn from_epoch(number: i64) -> Option<i64> {
     let factor = match number.unsigned_abs() {
         0..100_000_000_000 => SECOND,
@@ -35,7 +38,7 @@ pub fn from_epoch(number: i64) -> Option<i64> {
     number.checked_mul(factor)
 }
 
-/// The same for a number with a fraction.
+/// Converts a number with a fraction as [`from_epoch`] does an integer.
 pub fn from_epoch_float(number: f64) -> Option<i64> {
     let unit = match number.abs() {
         size if size < 1e11 => 1.0,
@@ -46,8 +49,8 @@ pub fn from_epoch_float(number: f64) -> Option<i64> {
     from_seconds(number / unit)
 }
 
-/// A time as text: RFC 3339 (also with a space for the `T`, a comma before the fraction, or no offset, which is taken as
-/// UTC), or a number as [`from_epoch`] takes it.
+/// Parses a time: RFC 3339 (also with a space instead of the `T`, a comma before the fraction, or
+/// no offset, which means UTC), or a number as accepted by [`from_epoch`].
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Some(nanoseconds) = parse_rfc3339_utc(text.as_bytes()) {
@@ -73,7 +76,8 @@ pub fn parse(text: &str) -> Option<i64> {
     i64::try_from(timestamp.as_nanosecond()).ok()
 }
 
-/// The form that nearly every sender uses, `2026-11-21T10:00:00[.fraction]Z`, without the generality of the rest.
+/// Parses only the form that nearly every sender uses, `2026-11-21T10:00:00[.fraction]Z`, without
+/// the generality of the other parsers.
 fn parse_rfc3339_utc(text: &[u8]) -> Option<i64> {
     let (head, tail) = text.split_first_chunk::<19>()?;
     if (head[4], head[7], head[10], head[13], head[16]) != (b'-', b'-', b'T', b':', b':') {
@@ -99,7 +103,7 @@ fn parse_rfc3339_utc(text: &[u8]) -> Option<i64> {
     seconds.checked_mul(SECOND)?.checked_add(fraction)
 }
 
-/// A few decimal digits.
+/// Parses a few decimal digits.
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |value, byte| {
         let digit = byte.wrapping_sub(b'0');
@@ -111,8 +115,8 @@ fn is_day(year: i64, month: i64, day: i64) -> bool {
     civil::Date::new(year as i16, month as i8, day as i8).is_ok()
 }
 
-/// Days from the epoch to a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", `days_from_civil`).
+/// Returns the days from the epoch to a date of the Gregorian calendar (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -122,7 +126,8 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// RFC 3339 in UTC with nine digits: `2026-11-21T10:00:00.123456789Z`. Sorts as the times do.
+/// Formats a time as RFC 3339 in UTC with nine digits: `2026-11-21T10:00:00.123456789Z`. The texts
+/// sort as the times do.
 pub fn format(nanoseconds: i64) -> String {
     let timestamp = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
     format!("{timestamp:.9}")
