@@ -1,9 +1,10 @@
-//! Puts the modules together: what is started, in which order, and in which order it stops.
+//! Connects the modules: what is started, in which order, and in which order it stops.
 //!
-//! Records flow ingest -> spool -> stores, and stopping follows them: listeners stop accepting and their connections
-//! hand over what clients have already sent; the spool commits what it has and closes; the stores ship what is
-//! left. A stop that takes too long, or a second signal, ends the program where it is: nothing acknowledged is lost by
-//! that, since it is in the spool.
+//! Records flow ingest -> spool -> stores, and a stop follows the same order: listeners stop
+//! accepting and their connections hand over what clients have already sent; the spool commits its
+//! records and closes; the stores ship the rest. If a stop takes too long, or on a second signal,
+//! the program exits immediately. No acknowledged record is lost by that, because it is in the
+//! spool.
 
 mod data_dir;
 mod descriptors;
@@ -32,7 +33,7 @@ use descriptors::Share;
 use listen::{Listeners, Sockets};
 use stores::Stores;
 
-/// Serves until a signal says stop.
+/// Serves until a signal requests the stop.
 pub fn run(config: &Config) -> Result<(), Failure> {
     memory::bound();
     log::start(config);
@@ -40,7 +41,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let threads = Threads::of(config.threads);
     let runtime = threads.runtime().map_err(no_thread)?;
     let result = runtime.block_on(serve(config, share, threads));
-    // Whatever blocks still (a long query) must not hold up the end.
+    // Blocking work that still runs (a long query) must not delay the exit.
     runtime.shutdown_background();
     log::finish();
     result
@@ -57,7 +58,8 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     tokio::spawn(log::keep());
     tokio::spawn(memory::keep_small());
     let data_dir = DataDir::open(&config.data_dir)?;
-    let mut signals = Signals::listen()?; // before any client can send something that a stop should keep
+    // Before any client can send records that a stop should preserve.
+    let mut signals = Signals::listen()?;
     let sockets = Sockets::bind(&config.listen)?;
     let claims = data_dir.claims(&config.stores)?;
     let mut stores = Stores::new(&config.stores, &data_dir, &claims, threads)?;
@@ -70,7 +72,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
     claims.watch(&spool);
     stores.note_unclaimed(&claims, spool.durable_id()).map_err(|error| data_dir.cannot_remember(error))?;
-    // The writer, and behind it the shippers.
+    // The writer first, then the shippers.
     let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {
         tasks.push(threads.start_with_sockets(&name, shipper).map_err(no_thread)?);
@@ -80,7 +82,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
 
     let (stop, when_stopping) = watch::channel(false);
     let tails = Tails::new(&spool, when_stopping.clone());
-    // A defect of it ends the tails, and nothing else.
+    // A failure of this thread ends the tails, and nothing else.
     threads.start("tails", tails.follow()).map_err(no_thread)?;
 
     let metrics = Metrics::new();
@@ -123,7 +125,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     Ok(())
 }
 
-/// Has the spool look after its files, also while nothing is written to them.
+/// Makes the spool check its files regularly, also while nothing is written to them.
 async fn look_after(spool: Arc<Spool>) {
     loop {
         sleep(Duration::from_millis(SPOOL_LOOK_MILLISECONDS)).await;
@@ -134,7 +136,7 @@ async fn look_after(spool: Arc<Spool>) {
 /// A long-lived task.
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Returns when a task has ended, which none does before the stop unless it panicked.
+/// Returns when a task has ended. Before the stop, a task ends only by a panic.
 async fn any_ended(tasks: &mut [oneshot::Receiver<()>]) {
     std::future::poll_fn(|context| {
         let is_ended = tasks.iter_mut().any(|task| std::pin::Pin::new(task).poll(context).is_ready());
@@ -143,14 +145,16 @@ async fn any_ended(tasks: &mut [oneshot::Receiver<()>]) {
     .await;
 }
 
-/// The time for what clients have already sent, in short pieces: where the machine stands still, little of it passes.
+/// The drain timeout for what clients have already sent, counted in short sleeps so that time
+/// during which the machine was suspended does not use it up.
 async fn drain_time() {
     for _ in 0..DRAIN_SECONDS_MAX * 1000 / DRAIN_PIECE_MILLISECONDS {
         sleep(Duration::from_millis(DRAIN_PIECE_MILLISECONDS)).await;
     }
 }
 
-/// Waits until everything that was accepted is in the spool, and then in the stores, as far as time allows.
+/// Waits until everything that was accepted is in the spool, and then in the stores, but no longer
+/// than `deadline`.
 async fn finish(tasks: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instant) {
     for task in tasks {
         if timeout_at(deadline, task).await.is_err() {
@@ -161,7 +165,8 @@ async fn finish(tasks: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instan
     }
 }
 
-/// The signals that are listened to, from the start on to the end: none is missed between two waits.
+/// The signals that the program handles. They are registered from the start to the end, so that no
+/// signal is missed between two waits.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -172,8 +177,8 @@ impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::new("cannot receive signals").because(error));
-        // Its default would end the process where a file reaches the limit on the size of files. Once it has been listened to
-        // the write fails instead, which is handled like a full disk.
+        // By default SIGXFSZ ends the process when a file reaches the file size limit. Once a
+        // handler has been registered, the write fails instead, which is handled like a full disk.
         drop(listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
@@ -182,7 +187,7 @@ impl Signals {
         })
     }
 
-    /// Returns at the first signal to stop; SIGHUP reopens log files.
+    /// Returns at the first signal to stop. SIGHUP reopens log files.
     async fn wait_for_stop(&mut self, stores: &Stores) {
         loop {
             tokio::select! {
@@ -193,7 +198,7 @@ impl Signals {
         }
     }
 
-    /// The one who is in a hurry gets out: acknowledged records are in the spool.
+    /// A second signal exits immediately; acknowledged records are already durable in the spool.
     async fn exit_at_second(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

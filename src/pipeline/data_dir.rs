@@ -13,14 +13,14 @@ use crate::limits::STORE_NAME_BYTES_MAX;
 use crate::spool::inspect;
 use crate::store::{self, Claims};
 
-/// A data folder that this process holds.
+/// A data folder that is locked by this process.
 pub(crate) struct DataDir {
     path: PathBuf,
     lock: Arc<FolderLock>,
 }
 
 impl DataDir {
-    /// Creates the folder when it is not there, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<DataDir, Failure> {
         let failed = || Failure::new(format!("cannot use the data folder {}", path.display()));
         create_folder(path).map_err(|error| failed().because(error).hint("--data-dir chooses another"))?;
@@ -39,17 +39,17 @@ impl DataDir {
         &self.path
     }
 
-    /// Where the spool is.
+    /// Returns the path of the spool.
     pub(super) fn spool(&self) -> PathBuf {
         self.path.join("spool")
     }
 
-    /// The spool's folder, created when it is not there.
+    /// Returns the spool's folder, created if it does not exist.
     pub(super) fn spool_folder(&self) -> io::Result<Folder> {
         Ok(Folder::open(&self.spool())?.under_lock(Arc::clone(&self.lock)))
     }
 
-    /// What the folder remembers of the stores that it ships into, and what its spool holds.
+    /// Returns the folder's record of the stores that it ships into, with the extent of its spool.
     pub(super) fn claims(&self, stores: &[StoreConfig]) -> Result<Arc<Claims>, Failure> {
         let spool = self.spool();
         let spool = match spool.is_dir() {
@@ -69,7 +69,7 @@ impl DataDir {
         Ok(claims)
     }
 
-    /// Has the next start take a store as it is; see [`store::adopt`].
+    /// Makes the next start accept a store as it is; see [`store::adopt`].
     pub(crate) fn adopt(&self, store: &str) -> Result<(), Failure> {
         let disk = Folder::open(&self.path).map_err(|error| self.cannot_remember(error))?;
         store::adopt(&disk, store).map_err(|error| self.cannot_remember(error))
@@ -87,12 +87,13 @@ impl DataDir {
         Failure::new(format!("cannot use {}", self.path.join("claims").display())).because(error).hint(hint)
     }
 
-    /// Where the default database is.
+    /// Returns the path of the default database.
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("logboom.db")
     }
 
-    /// The name of this folder among all that write into one database: random, made once, and kept in the file `node`.
+    /// Returns the name of this folder among all folders that write into one database: random,
+    /// created once, and kept in the file `node`.
     pub(super) fn node(&self) -> Result<String, Failure> {
         let path = self.path.join("node");
         let failed = |error: io::Error| {
@@ -104,7 +105,7 @@ impl DataDir {
         check_regular(&path).map_err(failed)?;
         match fs::read_to_string(&path) {
             Ok(text) if is_node(text.trim()) => {
-                // Whoever made it was perhaps killed before its name was durable.
+                // The process that created the file was perhaps killed before its name was durable.
                 keep_name(&path).map_err(failed)?;
                 Ok(text.trim().to_owned())
             }
@@ -114,7 +115,8 @@ impl DataDir {
         }
     }
 
-    /// Whole and durable, or not at all: a name that is gone after a loss of power would send everything twice.
+    /// Creates the file whole and durable, or not at all: if the name were lost with the power,
+    /// everything would be sent twice.
     fn make_node(&self, path: &Path) -> io::Result<String> {
         let node = format!("{:08x}", RandomState::new().hash_one(()) as u32);
         let draft = self.path.join("node.new");
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_keeps_its_name() {
+    fn node_name_survives_reopen() {
         let folders = [tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap()];
         let name = |folder: &tempfile::TempDir| DataDir::open(folder.path()).unwrap().node().unwrap();
         let names = folders.each_ref().map(name);

@@ -1,7 +1,8 @@
-//! Open files: the limit that the system sets, and who gets how many of them.
+//! Open files: the limit that the system sets, and its division.
 //!
-//! Connections never get what the spool and the stores need: a segment that cannot be opened would stop the intake, and
-//! a store that cannot open its files would hold back the release of segments, whose files are open meanwhile.
+//! Connections never use the descriptors that the spool and the stores need: a segment that cannot
+//! be opened would stop the intake, and a store that cannot open its files would delay the release
+//! of segments, whose files stay open until then.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -12,14 +13,14 @@ use crate::limits::{
     DESCRIPTORS_SHARED_MIN, DESCRIPTORS_SPARE,
 };
 
-/// What the limit leaves of two settings.
+/// The values of two settings that the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) connections_max: usize,
     pub(super) spool_bytes_max: u64,
 }
 
-/// Raises the limit as far as the system lets it be, and divides it.
+/// Raises the limit as far as the system allows, and divides it.
 pub(super) fn share(config: &Config) -> Result<Share, Failure> {
     let wanted = Share { connections_max: config.connections_max, spool_bytes_max: config.spool.bytes_max };
     let Some(limit) = raised_limit() else { return Ok(wanted) };
@@ -33,7 +34,7 @@ pub(super) fn share(config: &Config) -> Result<Share, Failure> {
     Ok(share)
 }
 
-/// What neither connections nor segments may have.
+/// The descriptors that neither connections nor segments may use.
 fn kept(stores: usize, listeners: usize) -> usize {
     DESCRIPTORS_SPARE
         + stores * DESCRIPTORS_PER_STORE
@@ -41,7 +42,7 @@ fn kept(stores: usize, listeners: usize) -> usize {
         + ANSWERS_MAX * DESCRIPTORS_PER_ANSWER
 }
 
-/// The spool gets what its ceiling takes, but no more than half; connections get the rest.
+/// Gives the spool what its ceiling needs, but at most half, and the rest to connections.
 fn divide(shared: usize, wanted: Share, segment_bytes: u64) -> Option<Share> {
     if shared < DESCRIPTORS_SHARED_MIN {
         return None;
@@ -74,7 +75,7 @@ fn tell(limit: usize, wanted: Share, share: Share) {
     }
 }
 
-/// `None` where there is no limit.
+/// Returns `None` if there is no limit.
 fn raised_limit() -> Option<usize> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -92,23 +93,23 @@ mod tests {
     const WANTED: Share = Share { connections_max: 20_000, spool_bytes_max: 256 * SEGMENT };
 
     #[test]
-    fn a_high_limit_leaves_everything_as_it_is() {
+    fn high_limit_changes_nothing() {
         assert_eq!(divide(20_256, WANTED, SEGMENT), Some(WANTED));
     }
 
     #[test]
-    fn connections_give_way_to_segments() {
+    fn medium_limit_lowers_connections_first() {
         assert_eq!(divide(1000, WANTED, SEGMENT), Some(Share { connections_max: 744, ..WANTED }));
     }
 
     #[test]
-    fn a_low_limit_lowers_the_ceiling_and_leaves_half_to_connections() {
+    fn low_limit_lowers_ceiling_and_connections_to_half() {
         let share = divide(100, WANTED, SEGMENT).unwrap();
         assert_eq!((share.connections_max, share.spool_bytes_max), (50, 50 * SEGMENT));
     }
 
     #[test]
-    fn a_limit_that_is_far_too_low_is_refused() {
+    fn limit_below_minimum_is_rejected() {
         assert_eq!(divide(DESCRIPTORS_SHARED_MIN - 1, WANTED, SEGMENT), None);
         let least = divide(DESCRIPTORS_SHARED_MIN, WANTED, SEGMENT).unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Sockets: binding them, accepting connections, and letting these finish at the end.
+//! Sockets: binding them, accepting connections, and letting connections finish at the end.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -40,7 +40,8 @@ enum Acceptor {
 }
 
 impl Sockets {
-    /// Binds every listener, or none: half a server would be a riddle.
+    /// Binds all listeners or fails: a server that listens on only some of its addresses is hard to
+    /// diagnose.
     pub(super) fn bind(listeners: &[Listener]) -> Result<Sockets, Failure> {
         let bound = listeners.iter().map(|listener| {
             let bound = bind(listener).map_err(|error| cannot_listen(listener, error))?;
@@ -51,7 +52,7 @@ impl Sockets {
         Ok(Sockets(bound.collect::<Result<_, Failure>>()?))
     }
 
-    /// A source for each, in their order.
+    /// Returns a source for each listener, in the same order.
     pub(super) fn sources(
         &self,
         metrics: &Metrics,
@@ -126,7 +127,7 @@ fn bind_udp(address: &str) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// A socket that nobody listens on any more is left over from a process that was killed.
+/// Removes a socket that no process listens on. A killed process leaves such a socket behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
     if !is_socket {
@@ -151,13 +152,13 @@ impl Bound {
     }
 }
 
-/// The tasks that accept and serve.
+/// The tasks that accept and serve connections.
 pub(super) struct Listeners {
     tasks: JoinSet<()>,
     unix_paths: Vec<std::path::PathBuf>,
 }
 
-/// What serving a connection of any listener takes.
+/// What serving a connection of any listener needs.
 struct Shared {
     bounds: Arc<Bounds>,
     http_bounds: Arc<http::Bounds>,
@@ -168,7 +169,7 @@ struct Shared {
 }
 
 impl Listeners {
-    /// Starts to accept.
+    /// Starts accepting connections.
     pub(super) fn start(
         sockets: Sockets,
         sources: Vec<Arc<Source>>,
@@ -212,7 +213,7 @@ impl Listeners {
         listeners
     }
 
-    /// Returns once every connection has handed over what it had, or `time` is over.
+    /// Returns once every connection has handed over what it had received, or `time` is over.
     pub(super) async fn drained<T>(mut self, time: impl Future<Output = T>) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {
@@ -226,7 +227,7 @@ impl Listeners {
     }
 }
 
-/// Accepts until told to stop, and then waits for the connections.
+/// Accepts until the stop, and then waits for the connections to end.
 async fn accept(
     acceptor: Acceptor,
     protocol: Protocol,
@@ -253,7 +254,7 @@ async fn accept(
         match accepted {
             Ok(accepted) => spawn(&mut connections, accepted),
             Err(error) => {
-                // Usually too many open files: it passes when connections end.
+                // Usually too many open files. The error disappears when connections end.
                 source.counters.rejected.add("not_accepted", 1);
                 if log::admits(log::Kind::NotAccepted) {
                     tracing::warn!(%error, source = source.counters.source, "a connection could not be accepted");
@@ -262,7 +263,8 @@ async fn accept(
             }
         }
     }
-    // To their clients, connections that wait to be accepted are open: they may have sent records already.
+    // For their clients, connections that wait to be accepted are open: records may have been sent
+    // on them already.
     while let Some(accepted) = acceptor.accept_waiting(&shared.connections).await {
         spawn(&mut connections, accepted);
     }
@@ -270,7 +272,7 @@ async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-/// What is known of the other end: its address, or its process on a Unix socket.
+/// The other end: its address, or its process on a Unix socket.
 struct Peer {
     address: Option<IpAddr>,
     process_id: u32,
@@ -279,9 +281,11 @@ struct Peer {
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 impl Acceptor {
-    /// A connection that waits now, if there is one.
+    /// Returns a connection that is waiting now, if there is one.
     async fn accept_waiting(&self, permits: &Arc<Semaphore>) -> Option<(Stream, Peer, Permit)> {
-        tokio::task::yield_now().await; // with a fresh budget, so that only the lack of connections ends this
+        // Yields for a fresh budget of the task, so that only the lack of connections ends the
+        // accept.
+        tokio::task::yield_now().await;
         timeout_at(tokio::time::Instant::now(), self.accept(permits)).await.ok()?.ok()
     }
 
@@ -315,7 +319,7 @@ async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     let host = source.host_of(peer.address);
-    // Each future apart, so that a connection has memory for its own protocol only.
+    // Separate futures, so that a connection has memory for its own protocol only.
     if protocol == Protocol::Http {
         let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
         serve_http(stream, source, &shared, (host, is_loopback), stop).await;

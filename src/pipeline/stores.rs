@@ -1,4 +1,4 @@
-//! The configured stores: each with a shipper and a pace of its own.
+//! The configured stores. Each has a shipper and progresses at its own speed.
 
 use std::io;
 use std::path::Path;
@@ -27,13 +27,14 @@ pub(super) struct Stores {
     waiting: Vec<Configured>,
     progress: Vec<Arc<Progress>>,
     databases: Vec<(Arc<Progress>, Database)>,
-    /// Set to have a log file reopened.
+    /// Each is set to make a store reopen its log file.
     reopen: Vec<Arc<AtomicBool>>,
     /// The names of the stores that were not claimed at the start.
     unclaimed: Vec<String>,
 }
 
-/// Whether two paths lead to one place; what is not there yet is in the same folder under the same name.
+/// Returns true if two paths lead to one file. Compares the folders and the file names, because the
+/// files may not exist yet.
 fn is_same_file(one: &Path, two: &Path) -> bool {
     let folders = one
         .parent()
@@ -54,7 +55,7 @@ enum AnyStore {
 }
 
 impl Stores {
-    /// Opens nothing yet: a store that is not there now must not keep the server from starting.
+    /// Opens nothing yet: a store that is unavailable must not prevent the server from starting.
     pub(super) fn new(
         configs: &[StoreConfig],
         data_dir: &DataDir,
@@ -134,7 +135,8 @@ impl Stores {
         }
     }
 
-    /// Claims all stores that can be asked now, and returns the furthest position of those that are this folder's: ids go on from there.
+    /// Claims all stores that are reachable now, and returns the furthest position of the stores
+    /// that belong to this folder: new ids continue from there.
     pub(super) async fn claim(&mut self) -> RecordId {
         let mut furthest = 1;
         for (Configured { store, .. }, progress) in self.waiting.iter_mut().zip(&self.progress) {
@@ -148,21 +150,24 @@ impl Stores {
             let position = timeout(Duration::from_secs(STORE_START_SECONDS_MAX), position).await;
             match position {
                 Ok(Ok(position)) => furthest = furthest.max(position),
-                _ => self.unclaimed.push(progress.name.clone()), // its shipper tells what is wrong
+                // The shipper of the store reports the error.
+                _ => self.unclaimed.push(progress.name.clone()),
             }
             if let AnyStore::Postgres(store) = store {
-                store.disconnect(); // its thread, which is another one, connects for itself
+                // The store's own thread opens its own connection.
+                store.disconnect();
             }
         }
         furthest
     }
 
-    /// Notes durably that ids from `end` on are given without the word of the stores that could not be claimed.
+    /// Records durably that ids from `end` on are assigned without confirmation from the stores
+    /// that could not be claimed.
     pub(super) fn note_unclaimed(&mut self, claims: &Claims, end: RecordId) -> io::Result<()> {
         claims.note_unconfirmed(&std::mem::take(&mut self.unclaimed), end)
     }
 
-    /// The task of each store's shipper, with a name.
+    /// Returns the task of each store's shipper, with a name.
     pub(super) fn ship(&mut self, spool: &Arc<Spool>) -> Vec<(String, Task)> {
         let waiting = std::mem::take(&mut self.waiting).into_iter().zip(&self.progress);
         waiting
@@ -181,27 +186,27 @@ impl Stores {
             .collect()
     }
 
-    /// How far each store is.
+    /// Returns the progress of each store.
     pub(super) fn progress(&self) -> Vec<Arc<Progress>> {
         self.progress.clone()
     }
 
-    /// The first store that can be queried.
+    /// Returns the first store that can be queried.
     pub(super) fn database(&self) -> Option<Database> {
         self.databases.first().map(|(_, database)| database.clone())
     }
 
-    /// All stores whose records can be found and deleted.
+    /// Returns all stores whose records can be found and deleted.
     pub(super) fn databases(&self) -> Vec<(Arc<Progress>, Database)> {
         self.databases.clone()
     }
 
-    /// Has every log file opened again at its path.
+    /// Makes every file store reopen its log file at its path.
     pub(super) fn reopen_files(&self) {
         for reopen in &self.reopen {
             reopen.store(true, Relaxed);
         }
-        // What comes after this is said goes into the new files.
+        // Everything that is logged after this line goes into the new files.
         tracing::info!(files = self.reopen.len(), "reopening log files");
     }
 }
