@@ -1,4 +1,4 @@
-//! Writes a record's attributes: the text of one JSON object, within bounds, each name once.
+//! Writes the attributes of a record: the text of one JSON object, bounded, with each name once.
 
 use std::hash::BuildHasher;
 use std::io::Write;
@@ -11,29 +11,30 @@ use super::empty;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::record::json;
 
-/// Builds the attributes of one record after the other in memory that it keeps.
+/// Builds the attributes of one record after another in memory that is reused.
 ///
-/// A name given again replaces what it had. Members beyond [`ATTRIBUTES_MAX`] or [`ATTRIBUTES_BYTES_MAX`] are left
-/// out, and their number is told in the member `logboom.dropped_attributes`.
+/// A repeated name replaces the earlier member. Members beyond [`ATTRIBUTES_MAX`] or
+/// [`ATTRIBUTES_BYTES_MAX`] are left out, and the member `logboom.dropped_attributes` holds their
+/// number.
 #[derive(Debug, Default)]
 pub struct Attributes {
     /// `{` and members, each followed by a comma.
     text: Vec<u8>,
-    /// Where each member's quoted name, and the whole member with its comma, stand.
+    /// The position of each member's quoted name, and the end of the whole member with its comma.
     members: Vec<(Range<usize>, usize)>,
-    /// A hash of each member's name, to find one of a thousand quickly.
+    /// A hash of each member's name, to find one among a thousand quickly.
     hashes: Vec<u64>,
     hasher: RandomState,
     dropped: u64,
-    /// How many members the labels are.
+    /// How many of the members are labels.
     labels: usize,
-    /// A member has replaced another.
+    /// Whether a member has replaced another.
     has_replaced: bool,
 }
 
 impl Attributes {
-    /// Empties it for the next record. `labels` as in [`super::Arrival::labels`]: a member of the same name that the
-    /// record has replaces one.
+    /// Empties the buffer for the next record. `labels` is as in [`super::Arrival::labels`]: a
+    /// member of the record replaces a label of the same name.
     pub fn start(&mut self, labels: &str) {
         empty(&mut self.text);
         empty(&mut self.members);
@@ -62,14 +63,15 @@ impl Attributes {
         self.member(name, |out| json::string(out, value));
     }
 
-    /// Adds a member with a whole number as its value.
+    /// Adds a member with an integer as its value.
     pub fn integer(&mut self, name: &str, value: i64) {
         self.member(name, |out| {
-            let _ = write!(out, "{value}"); // a Vec takes any text
+            let _ = write!(out, "{value}"); // writing to a Vec cannot fail
         });
     }
 
-    /// Adds a member whose value `write` appends as valid JSON. It is taken back whole if it turns out too large.
+    /// Adds a member whose value `write` appends as valid JSON. The member is removed again if it
+    /// turns out too large.
     pub fn member(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         if self.members.len() >= ATTRIBUTES_MAX || self.text.len() + name.len() > ATTRIBUTES_BYTES_MAX {
             self.dropped += 1;
@@ -98,7 +100,7 @@ impl Attributes {
         self.members.push((name, end));
     }
 
-    /// The member with a name, quotes included.
+    /// Returns the member with a name, which includes its quotes.
     fn find(&self, name: &[u8]) -> Option<usize> {
         if !self.hashes.contains(&self.hasher.hash_one(name)) {
             return None;
@@ -106,7 +108,7 @@ impl Attributes {
         self.members.iter().position(|(other, _)| self.text[other.clone()] == *name)
     }
 
-    /// Takes the earlier member of the same name out, and keeps the one just written at the end.
+    /// Removes the earlier member of the same name, and keeps the new one at the end.
     fn replace(&mut self, earlier: usize, name: Range<usize>, end: usize) {
         self.has_replaced = true;
         self.hashes.remove(earlier);
@@ -120,12 +122,12 @@ impl Attributes {
         self.add(name.start - gone..name.end - gone, end - gone);
     }
 
-    /// Counts members that the caller left out itself.
+    /// Counts members that the caller left out.
     pub fn drop_members(&mut self, count: u64) {
         self.dropped += count;
     }
 
-    /// The finished object, or an empty text when it has no member.
+    /// Returns the finished object, or an empty text if it has no member.
     pub fn finish(&mut self) -> &str {
         if self.dropped > 0 {
             let _ = write!(self.text, "\"logboom.dropped_attributes\":{},", self.dropped);
@@ -136,12 +138,14 @@ impl Attributes {
         if let Some(last) = self.text.last_mut() {
             *last = b'}';
         }
-        // Only whole texts are ever written; should a caller's `raw` not be one, the record goes without.
+        // Only whole texts are ever written. If the `raw` of a caller is not whole, the record has
+        // no attributes.
         std::str::from_utf8(&self.text).unwrap_or("")
     }
 
-    /// The finished object, and where in it the values of its members stand, the labels' aside. `None` where one was
-    /// dropped, or replaced another, or there are not so many.
+    /// Returns the finished object and the positions of its members' values, except those of the
+    /// labels. Returns `None` if a member was dropped or replaced, or if the number of members is
+    /// not `count`.
     pub fn parts(&self, count: usize) -> Option<(&str, impl Iterator<Item = Range<usize>>)> {
         if self.dropped > 0 || self.has_replaced || self.members.len() != self.labels + count {
             return None;
@@ -151,7 +155,7 @@ impl Attributes {
     }
 }
 
-/// Splits the first of some members off: its quoted name, its value, and what follows the comma.
+/// Splits off the first of some members: its quoted name, its value, and what follows the comma.
 fn first_member(members: &str) -> Option<(&str, &str, &str)> {
     let (name, after) = first_value(members)?;
     let (value, after) = first_value(after.trim_ascii_start().strip_prefix(':')?)?;
@@ -169,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_in_the_order_given() {
+    fn members_keep_their_order() {
         let mut attributes = Attributes::default();
         attributes.start("");
         assert_eq!(attributes.finish(), "");
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_gives_way_to_a_member() {
+    fn member_replaces_label_of_same_name() {
         let mut attributes = Attributes::default();
         attributes.start(r#""env":"prod", "zone": 1 ,"a":{"b":2}"#);
         attributes.text("env", "test");
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_given_again_replaces() {
+    fn repeated_name_replaces_earlier_member() {
         let mut attributes = Attributes::default();
         attributes.start("");
         for (name, value) in [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("c", 5), ("b", 6), ("b", 7)] {
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn excess_members_are_counted() {
         let mut attributes = Attributes::default();
         attributes.start("");
         attributes.text("huge", &"x".repeat(ATTRIBUTES_BYTES_MAX));

@@ -1,9 +1,9 @@
-//! Inputs that are no records become records that say so: stored, counted and found like any other, with the reason
-//! and the first of their bytes.
+//! Rejected inputs become records with an event name of their own: they are stored, counted and
+//! found like any other record, with the reason and the first bytes of the input.
 //!
 //! A dead letter takes up to a hundred times the disk space of its input, so an [`Allowance`]
-//! limits those of each connection and each source. Further inputs are only counted, by source and
-//! reason; see `Source::reject`.
+//! limits the dead letters of each connection and each source. Further inputs are only counted, by
+//! source and reason; see `Source::reject`.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,14 @@ pub const EVENT_NAME: &str = "logboom.dead_letter";
 pub struct Allowance {
     /// Start of the interval.
     since: Option<Instant>,
-    /// Dead letters made since then, and the bytes of input in them.
+    /// Dead letters made in the interval, and the bytes of input in them.
     letters: u32,
     bytes: usize,
 }
 
 impl Allowance {
     /// Returns true, and counts the input, if it may become a dead letter now. An interval has at
-    /// most `letters_max` of them with `bytes_max` of input.
+    /// most `letters_max` dead letters with `bytes_max` of input.
     pub(super) fn admits(
         &mut self,
         now: Instant,
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_has_so_many_letters_and_bytes() {
+    fn interval_bounds_letters_and_bytes() {
         let start = Instant::now();
         let later = start + Duration::from_secs(DEAD_LETTERS_INTERVAL_SECONDS);
         let admitted = |input: &[u8], max| {

@@ -1,4 +1,5 @@
-//! Bytes from outside become records: one file (or folder) a protocol, decoders pure and apart from sockets.
+//! Bytes from outside become records: one file or folder per protocol, with decoders that are pure
+//! and separate from sockets.
 
 pub mod attributes;
 pub mod dead_letter;
@@ -10,7 +11,8 @@ pub mod source;
 
 use crate::limits::DECODER_SCRATCH_MAX;
 
-/// Empties a decoder's buffer for the next record, and gives back what a rare huge one took.
+/// Empties a decoder's buffer for the next record, and releases the memory that a rare huge record
+/// took.
 fn empty<T>(buffer: &mut Vec<T>) {
     buffer.clear();
     if buffer.capacity() > DECODER_SCRATCH_MAX {
@@ -18,22 +20,24 @@ fn empty<T>(buffer: &mut Vec<T>) {
     }
 }
 
-/// What is known of a record from the way it came, for what it does not say itself.
+/// What the transport reveals about a record, used for fields that the record itself does not set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival<'a> {
     /// When it was received, in ns since the Unix epoch.
     pub observed_timestamp: i64,
-    /// The service that the listener was told to assume; empty if none.
+    /// The service that the listener is configured to assume; empty if none.
     pub service: &'a str,
-    /// The host that it came from: the listener's label, else the peer's address or this machine's name.
+    /// The host that the record came from: the listener's label, else the peer's address or this
+    /// machine's name.
     pub host: &'a str,
-    /// The process at the other end of a Unix socket; 0 if not known.
+    /// The process at the other end of a Unix socket; 0 if unknown.
     pub process_id: u32,
-    /// Further labels of the listener, to become attributes: JSON members (`"env":"prod","zone":"a"`) or empty.
+    /// Further labels of the listener, which become attributes: JSON members
+    /// (`"env":"prod","zone":"a"`) or empty.
     pub labels: &'a str,
 }
 
-/// Why an input was not taken as a record.
+/// Why an input was not accepted as a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Rejection {
@@ -44,7 +48,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection for a reason, with its detail.
+    /// Returns a rejection with a reason and its detail.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Rejection {
         Rejection { reason, detail: detail.into() }
     }

@@ -1,18 +1,20 @@
-//! Shapes: what the inputs of a sender have in common, learnt from one of them and used to read the next.
+//! Shapes: templates that are learnt from one input of a sender and used to decode the next inputs.
 //!
-//! The records that a program writes at one place differ in their values only. So once an input has been read the general
-//! way, its shape is kept: the bytes between the values, and what became of each value. An input that has the same bytes at
-//! the same places, and ordinary values, is then read by comparing and cutting, without looking up a name. Whatever
-//! differs in the least is left to the general way, which has the last word on what a record is: a shape knows nothing that
-//! was not seen there.
+//! Records that a program writes at one call site differ only in their values. So once an input has
+//! been decoded by the general decoder, its shape is kept: the bytes between the values, and the
+//! field that each value was stored in. An input that has the same bytes in the same places, and
+//! ordinary values, is then decoded by comparing and slicing, without looking up a name. An input
+//! that differs in any way is left to the general decoder, which alone defines what a record is: a
+//! shape contains only what the general decoder produced.
 
 use crate::limits::SHAPES_MAX;
 
-/// Learning pays if the shape is met again. Where inputs are never alike, one in so many is learnt from.
+/// Learning pays only if the shape is met again. If inputs are never alike, only one in this many
+/// is learnt from.
 const LEARNING_COSTS: u32 = 8;
 const CREDIT_MAX: u32 = 8 * LEARNING_COSTS;
 
-/// The shapes met lately, the last used first.
+/// The shapes that were used recently, the last used first.
 #[derive(Debug)]
 pub(super) struct Shapes<S> {
     known: Vec<S>,
@@ -26,7 +28,7 @@ impl<S> Default for Shapes<S> {
 }
 
 impl<S> Shapes<S> {
-    /// Tries the shapes on an input until one reads it.
+    /// Tries the shapes on an input until one of them decodes it.
     pub(super) fn read(&mut self, mut read: impl FnMut(&S) -> Option<()>) -> Option<()> {
         self.credit = CREDIT_MAX.min(self.credit + 1);
         let used = self.known.iter().position(|shape| read(shape).is_some())?;
@@ -34,7 +36,7 @@ impl<S> Shapes<S> {
         Some(())
     }
 
-    /// Keeps the shape of an input that none of the others read, if it has one.
+    /// Keeps the shape of an input that none of the known shapes decoded, if the input has a shape.
     pub(super) fn learn(&mut self, shape: impl FnOnce() -> Option<S>) {
         if self.credit < LEARNING_COSTS {
             return;

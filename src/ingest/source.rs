@@ -1,4 +1,5 @@
-//! What every listener needs besides its protocol: its labels, its counters, and the way into the spool.
+//! What every listener needs besides its protocol: its labels, its counters, and access to the
+//! spool.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,25 +18,26 @@ use crate::metrics::SourceCounters;
 use crate::record::{Batch, json, time};
 use crate::spool::{AppendError, Receipt, Spool, Witness};
 
-/// One listener, as its connections see it.
+/// One listener, as its connections use it.
 pub struct Source {
-    /// Counted by all connections of the listener.
+    /// Shared by all connections of the listener.
     pub counters: Arc<SourceCounters>,
     spool: Arc<Spool>,
     witness: Arc<dyn Witness>,
-    /// For those who try again when the spool is full: what it refuses is not lost.
+    /// For appends that are retried when the spool is full: records that the spool rejects are not
+    /// lost.
     patient_witness: Arc<dyn Witness>,
     when_full: WhenFull,
-    /// Limits its dead letters.
+    /// Limits the dead letters of this source.
     letters: Mutex<Allowance>,
     service: String,
     host: Option<String>,
     labels: String,
-    /// The name of this machine: what a peer on it is called.
+    /// The name of this machine, which is the host of a peer on it.
     machine: String,
 }
 
-/// Counts what became of a source's records at each commit.
+/// Counts the outcome of a source's records at each commit.
 struct Accounting {
     counters: Arc<SourceCounters>,
     tries_again: bool,
@@ -62,7 +64,7 @@ fn reason(refusal: &AppendError) -> &'static str {
 }
 
 impl Source {
-    /// The source of a configured listener.
+    /// Returns the source of a configured listener.
     pub fn new(
         listener: &Listener,
         counters: Arc<SourceCounters>,
@@ -86,8 +88,8 @@ impl Source {
         }
     }
 
-    /// The host that records of a peer come from, unless they say otherwise: the listener's label, else the peer's address,
-    /// or this machine's name when the peer is on it.
+    /// Returns the host of records from a peer, unless the records name one: the listener's label,
+    /// else the peer's address, or this machine's name if the peer is on it.
     pub fn host_of(&self, peer: Option<std::net::IpAddr>) -> String {
         match (&self.host, peer) {
             (Some(host), _) => host.clone(),
@@ -96,7 +98,7 @@ impl Source {
         }
     }
 
-    /// What is known of a record that arrives now.
+    /// Returns the data of a record that arrives now.
     pub fn arrival<'a>(&'a self, host: &'a str, process_id: u32) -> Arrival<'a> {
         Arrival {
             observed_timestamp: time::now(),
@@ -107,8 +109,8 @@ impl Source {
         }
     }
 
-    /// Counts a rejected input of a client that cannot be answered, and makes a dead letter of it
-    /// unless the connection or the source has reached its limit.
+    /// Counts a rejected input of a client that cannot receive a response, and makes a dead letter
+    /// of it unless the connection or the source has reached its limit.
     pub fn reject(
         &self,
         batch: &mut Batch,
@@ -140,7 +142,8 @@ impl Source {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner).admits(now, input, max)
     }
 
-    /// Appends for a client that waits to be told; fails where the records cannot become durable soon.
+    /// Appends for a client that waits for the result. Fails if the records cannot become durable
+    /// soon.
     pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
         let refusal = match self.spool.append(batch, &self.witness).await {
             Ok(receipt) => return Ok(receipt),
@@ -150,11 +153,12 @@ impl Source {
         Err(refusal)
     }
 
-    /// Appends for a client that cannot be told: at the ceiling its records are shed and counted, or, if the operator prefers
-    /// it, it is left waiting.
+    /// Appends for a client that cannot receive a result. At the ceiling its records are shed and
+    /// counted, or, if the operator prefers so, the client has to wait.
     pub async fn append_or_shed(&self, batch: &Batch) {
         let result = match self.when_full {
-            WhenFull::Shed => self.spool.append(batch, &self.witness).await.map(|_receipt| ()), // the witness counts the rest
+            // The witness counts the rest.
+            WhenFull::Shed => self.spool.append(batch, &self.witness).await.map(|_receipt| ()),
             WhenFull::Block => self.append_patiently(batch).await,
         };
         if let Err(refusal) = result {
@@ -162,7 +166,7 @@ impl Source {
         }
     }
 
-    /// Tries until the batch is durable: only the commit tells whether the spool has room for it.
+    /// Retries until the batch is durable: only the commit shows whether the spool has room for it.
     async fn append_patiently(&self, batch: &Batch) -> Result<(), AppendError> {
         loop {
             let result = match self.spool.append(batch, &self.patient_witness).await {
@@ -178,8 +182,8 @@ impl Source {
         }
     }
 
-    /// Waits for room in the spool, before anything is read that would have to be kept meanwhile. `false` when the disk
-    /// stands still: then what is read is not to wait again.
+    /// Waits for room in the spool, before anything is read that would have to be kept during the
+    /// wait. Returns false if the disk is stalled: what is read then must not wait again.
     pub async fn room(&self) -> bool {
         while !self.spool.room().await {
             if self.when_full == WhenFull::Shed {
@@ -190,18 +194,18 @@ impl Source {
         true
     }
 
-    /// Counts a batch that finds no room.
+    /// Counts a batch for which the spool has no room.
     pub fn shed(&self, batch: &Batch) {
         self.counters.shed.add("full", u64::from(batch.count()));
     }
 
-    /// Appends if that needs no waiting; `false` if it does.
+    /// Appends if that is possible without waiting. Returns false if it is not.
     pub fn try_append(&self, batch: &Batch) -> bool {
         self.when_full == WhenFull::Shed && matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))
     }
 }
 
-/// The labels that are no field of the record, as JSON members.
+/// Returns the labels that are not fields of the record, as JSON members.
 fn members(labels: &[(String, String)]) -> String {
     let mut out = Vec::new();
     for (name, value) in labels.iter().filter(|(name, _)| name != "service" && name != "host") {
