@@ -1,6 +1,8 @@
-//! Content encodings: gzip, deflate and zstd, told by the header and by the first bytes (senders lie both ways).
+//! Content encodings: gzip, deflate and zstd, detected from the header and from the first bytes,
+//! because senders set the header wrongly in both directions.
 //!
-//! A body is fed piece by piece and read in portions that the reader bounds: a few bytes may stand for megabytes.
+//! A body is fed piece by piece and read in portions that the reader bounds, because a few bytes
+//! may stand for megabytes.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
@@ -20,7 +22,8 @@ pub(super) enum Inflater {
     Zstd(Box<zstd::stream::read::Decoder<'static, Feed>>),
 }
 
-/// The piece of a body that is being read. At its end the reader has to wait, unless the body ends there too.
+/// The piece of a body that is being read. At the end of the piece the reader has to wait, unless
+/// the body ends there too.
 #[derive(Default)]
 pub(super) struct Feed {
     piece: Bytes,
@@ -49,7 +52,7 @@ impl BufRead for Feed {
 }
 
 impl Inflater {
-    /// For what the header says.
+    /// Returns the inflater that the header names.
     pub(super) fn of(parts: &Parts) -> Result<Inflater, Failure> {
         let Some(header) = parts.headers.get(CONTENT_ENCODING) else { return Ok(Inflater::plain()) };
         let name = String::from_utf8_lossy(header.as_bytes()).trim().to_ascii_lowercase();
@@ -81,7 +84,7 @@ impl Inflater {
         Ok(Inflater::Zstd(Box::new(decoder)))
     }
 
-    /// Corrects the header's word by the first bytes of the body.
+    /// Corrects the encoding of the header by the first bytes of the body.
     pub(super) fn sniff(&mut self, start: &[u8]) -> Result<(), Failure> {
         let is_json = matches!(start.trim_ascii_start().first(), Some(b'{' | b'['));
         *self = match (&self, start) {
@@ -98,7 +101,7 @@ impl Inflater {
         matches!(self, Inflater::Plain(_))
     }
 
-    /// The memory that it takes at most, in KiB.
+    /// Returns the memory that inflation needs at most, in KiB.
     pub(super) fn memory_kib(&self) -> u32 {
         match self {
             Inflater::Plain(_) => 0,
@@ -107,7 +110,7 @@ impl Inflater {
         }
     }
 
-    /// Takes the next piece, once [`Self::read`] has given all of those before.
+    /// Accepts the next piece, once [`Self::next`] has returned all previous ones.
     pub(super) fn feed(&mut self, piece: Bytes) {
         self.source().piece = piece;
     }
@@ -117,10 +120,11 @@ impl Inflater {
         self.source().is_last = true;
     }
 
-    /// The next portion of the body as it was before compression, of at most so many bytes: part of the piece itself where
-    /// nothing is to be inflated. It is empty when another piece is needed, or at the body's end.
+    /// Returns the next portion of the body in the form before compression, of at most `bytes_max`
+    /// bytes. Without compression the portion is part of the piece itself. It is empty if another
+    /// piece is needed, or at the end of the body.
     ///
-    /// An error is a body that does not inflate, or that ended before its encoding did.
+    /// Returns an error if the body does not inflate, or if it ended before its encoding did.
     pub(super) fn next(&mut self, bytes_max: usize) -> io::Result<Bytes> {
         if let Inflater::Plain(Feed { piece, .. }) = self {
             return Ok(piece.split_to(piece.len().min(bytes_max)));
@@ -160,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads all that is there, in portions of at most 1000 bytes.
+    /// Reads all available bytes, in portions of at most 1000 bytes.
     fn drain(inflater: &mut Inflater, out: &mut Vec<u8>) -> io::Result<()> {
         loop {
             let portion = inflater.next(1000)?;
@@ -212,7 +216,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_body_in_pieces_inflates_whole() {
+    fn body_in_pieces_inflates_whole() {
         for (inflater, compress) in CASES {
             for piece_bytes in [1, 7, 1 << 20] {
                 assert!(inflate(inflater(), &compress(&text()), piece_bytes).unwrap() == text());
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_body_is_an_error() {
+    fn truncated_body_is_an_error() {
         for (inflater, compress) in CASES {
             let body = compress(&text());
             for cut in [1, 5, body.len() / 2, body.len() - 2] {
@@ -231,16 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn members_and_frames_may_follow_each_other() {
+    fn consecutive_members_and_frames_inflate() {
         let gzip = [gzip(b"one "), gzip(b"two")].concat();
         assert_eq!(inflate(Inflater::gzip(), &gzip, 3).unwrap(), b"one two");
         let zstd = [zstd(b"one "), zstd(b"two")].concat();
         assert_eq!(inflate(CASES[2].0(), &zstd, 3).unwrap(), b"one two");
     }
 
-    /// Eight blocks of 4 bytes, each of which stands for 128 KiB; what is read at once is what was asked for.
+    /// Eight blocks of 4 bytes, each of which stands for 128 KiB. A read returns no more than
+    /// requested.
     #[test]
-    fn a_few_bytes_that_stand_for_many_are_read_in_portions() {
+    fn few_bytes_inflate_to_many_in_portions() {
         let mut body = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
         for is_last in [0, 0, 0, 0, 0, 0, 0, 1] {
             body.extend_from_slice(&[2 | is_last, 0, 0x10, b' ']);

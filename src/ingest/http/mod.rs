@@ -1,11 +1,11 @@
-//! `POST /api/v1/records`: JSON events, answered once they are durable.
+//! `POST /api/v1/records`: JSON events. The response is sent once they are durable.
 //!
-//! The body streams through: it is inflated, cut into values and decoded piece by piece, so that its size does not
-//! matter to memory. A body that makes one batch is stored whole or not at all; of a larger one, what was appended
-//! before an error stays, and the answer says how much that is.
+//! The body is streamed: it is inflated, split into values and decoded piece by piece, so that its
+//! size does not affect memory. A body that makes one batch is stored whole or not at all. Of a
+//! larger body, what was appended before an error stays, and the response states how much that is.
 //!
-//! Small bodies have memory of their own, so that large and slow ones never keep them waiting; no body takes any before its
-//! first bytes are here.
+//! Small bodies have their own memory, so that large and slow bodies never delay them. No body
+//! takes memory before its first bytes have arrived.
 
 mod inflate;
 
@@ -39,7 +39,7 @@ use crate::record::Batch;
 use crate::slots::{Slots, Stall};
 use crate::spool::{AppendError, Receipt};
 
-/// What all requests of a listener share.
+/// Bounds that all requests of a listener share.
 pub struct Bounds {
     /// The largest body, before inflation.
     pub compressed_bytes_max: usize,
@@ -47,20 +47,20 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// The longest that a body may take to arrive.
     pub duration_max: Duration,
-    /// For large bodies, in KiB.
+    /// Memory for large bodies, in KiB.
     memory: Slots,
-    /// For small ones.
+    /// Memory for small bodies, in KiB.
     memory_small: Slots,
 }
 
-/// Memory that a body has, in KiB.
+/// The memory that one body holds, in KiB.
 struct Share<'a> {
     memory: &'a Slots,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Bounds {
-    /// With no body under way yet.
+    /// Returns bounds without any body in progress.
     pub fn new(compressed_bytes_max: usize, bytes_max: usize, duration_max: Duration) -> Bounds {
         Bounds {
             compressed_bytes_max,
@@ -71,7 +71,7 @@ impl Bounds {
         }
     }
 
-    /// Waits a little until there is memory for a body.
+    /// Waits a short time until there is memory for a body.
     async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<Share<'_>, Failure> {
         let (memory, kib) = match length {
             Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => {
@@ -94,11 +94,11 @@ impl Share<'_> {
     }
 }
 
-/// Memory that the requests of one thread use one after the other.
+/// Memory that the requests of one thread reuse one after another.
 #[derive(Default)]
 struct Memory {
     scratch: json::Scratch,
-    /// Small batches; a request has one until its records are appended.
+    /// Small batches. A request has one until its records are appended.
     batches: Vec<Batch>,
 }
 
@@ -121,38 +121,38 @@ impl Memory {
     }
 }
 
-/// What became of a request's records.
+/// The outcome of a request's records.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Made durable.
+    /// Number of records that were made durable.
     pub accepted: u64,
-    /// Not taken.
+    /// Number of records that were not accepted.
     pub rejected: u64,
-    /// Why not: the line in the body, and what is wrong; the first few.
+    /// The first few rejections: the line in the body, and what is wrong with it.
     pub errors: Vec<(u64, String)>,
-    /// Why the rest of the body was not taken.
+    /// Why the rest of the body was not accepted.
     pub failure: Option<Failure>,
 }
 
-/// Why a body was not taken to its end.
+/// Why a body was not accepted to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// It is larger than allowed.
+    /// The body is larger than allowed.
     #[error("the body is larger than {0} bytes{1}")]
     TooLarge(usize, &'static str),
-    /// Its encoding is not known.
+    /// The encoding of the body is unknown.
     #[error("the content encoding `{0}` is not understood; gzip, deflate and zstd are")]
     Encoding(String),
-    /// It does not inflate, or the client went away.
+    /// The body does not inflate, or the client disconnected.
     #[error("the body cannot be read: {0}")]
     Broken(String),
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     #[error("the body did not arrive in time, or paused for too long")]
     Slow,
-    /// Too many others are being read.
+    /// Too many other bodies are being read.
     #[error("too many large bodies are being read at once")]
     Busy,
-    /// The spool does not take it.
+    /// The spool rejected the records.
     #[error("{0}")]
     Spool(#[from] AppendError),
 }
@@ -162,7 +162,7 @@ impl Failure {
         Failure::Broken(error.to_string())
     }
 
-    /// The status that tells it.
+    /// Returns the HTTP status for this failure.
     pub fn status(&self) -> StatusCode {
         match self {
             Failure::TooLarge(..) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -176,7 +176,7 @@ impl Failure {
 }
 
 impl Outcome {
-    /// The status that tells it.
+    /// Returns the HTTP status for this outcome.
     pub fn status(&self) -> StatusCode {
         match &self.failure {
             None if self.accepted > 0 || self.rejected == 0 => StatusCode::OK,
@@ -186,7 +186,8 @@ impl Outcome {
         }
     }
 
-    /// `{"accepted":1,"rejected":1,"errors":[{"line":2,"error":".."}]}`; what stopped the body has line 0.
+    /// Returns `{"accepted":1,"rejected":1,"errors":[{"line":2,"error":".."}]}`. The failure that
+    /// stopped the body has line 0.
     pub fn body(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         let _ = write!(out, "{{\"accepted\":{},\"rejected\":{},\"errors\":[", self.accepted, self.rejected);
@@ -209,10 +210,12 @@ impl Outcome {
     }
 }
 
-/// The content type of what `logboom export` writes: lines of records that are taken for exactly what they are.
+/// The content type that `logboom export` writes: lines of records that are stored without
+/// interpretation.
 pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
 
-/// Reads a request's body to its end and makes its records durable. `slots` are those that the connection has one of.
+/// Reads a request's body to its end and makes its records durable. `slots` are the slots of which
+/// the connection holds one.
 pub async fn post(
     request: Request<Incoming>,
     source: &Arc<Source>,
@@ -240,7 +243,7 @@ pub async fn post(
     upload.finish().await
 }
 
-/// Reads a body that is to be had whole, such as a statement, and is a small one.
+/// Reads a small body that is needed whole, such as a statement.
 pub async fn read_whole(
     body: Incoming,
     bytes_max: usize,
@@ -273,8 +276,8 @@ fn framing(parts: &Parts) -> Framing {
     Framing::of_content_type(content_type.unwrap_or_default())
 }
 
-/// The output of a future that ends in time. One that ends as soon as others have had their turn costs no timer: most bodies
-/// are here already.
+/// Returns the output of a future that completes in time. A future that completes as soon as other
+/// tasks have run needs no timer: most bodies have already arrived.
 async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut looks = 0;
@@ -295,11 +298,12 @@ async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     }
 }
 
-/// A body that arrives at the pace of its client, which gives way to others where it stalls.
+/// A body that arrives at the pace of its client. It ends early if the client stalls while others
+/// wait for memory or slots.
 struct Body<'a> {
     incoming: Incoming,
     stall: Stall,
-    /// The slots that the connection has one of.
+    /// The slots of which the connection holds one.
     slots: Option<&'a Slots>,
 }
 
@@ -308,7 +312,7 @@ impl<'a> Body<'a> {
         Body { incoming, stall: Stall::new(Duration::from_secs(BODY_PAUSE_SECONDS_MAX)), slots }
     }
 
-    /// The next bytes, or nothing at the end.
+    /// Returns the next bytes, or `None` at the end.
     async fn next(&mut self, share: Option<&Share<'_>>) -> Result<Option<Bytes>, Failure> {
         loop {
             let frame = self.frame(share).await.ok_or(Failure::Slow)?;
@@ -324,7 +328,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Nothing where the client takes too long. A frame that comes as soon as others have had their turn costs no timer.
+    /// Returns the next frame, or `None` if the client takes too long. A frame that arrives as soon
+    /// as other tasks have run needs no timer.
     async fn frame(&mut self, share: Option<&Share<'_>>) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
         let Body { incoming, stall, slots } = self;
         let mut frame = pin!(incoming.frame());
@@ -345,20 +350,21 @@ impl<'a> Body<'a> {
     }
 }
 
-/// One body on its way.
+/// One body that is being received.
 struct Upload<'a> {
     source: Arc<Source>,
     bounds: &'a Bounds,
     host: &'a str,
     splitter: Splitter,
-    /// The records are this program's own, not to be interpreted.
+    /// Whether the records are in the format that `logboom export` writes, so that they are not
+    /// interpreted.
     is_exported: bool,
     batch: Batch,
-    /// Of the batches that are under way, with their numbers of records.
+    /// The receipts of the batches that are not yet durable, with their numbers of records.
     receipts: Vec<(Receipt, u64)>,
     outcome: Outcome,
     bytes_left: usize,
-    /// What it may take of the memory for bodies; nothing before its first bytes are here.
+    /// The memory that the body holds; `None` before its first bytes have arrived.
     memory: Option<Share<'a>>,
 }
 
@@ -402,7 +408,7 @@ impl Upload<'_> {
         self.inflate(&mut inflater).await
     }
 
-    /// Takes what can be inflated of what has arrived.
+    /// Processes what can be inflated of the bytes that have arrived.
     async fn inflate(&mut self, inflater: &mut Inflater) -> Result<(), Failure> {
         loop {
             let portion = inflater.next(BODY_PIECE_BYTES).map_err(Failure::broken)?;
@@ -411,13 +417,13 @@ impl Upload<'_> {
             }
             self.take(&portion).await?;
             if portion.len() == BODY_PIECE_BYTES {
-                // Much may follow: others get their turn.
+                // Much may follow, so other tasks may run first.
                 yield_now().await;
             }
         }
     }
 
-    /// Takes a small part of the body as it was before compression.
+    /// Processes a small part of the body, in the form before compression.
     async fn take(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.bytes_left = self
             .bytes_left
@@ -430,7 +436,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Decodes the values that the splitter gives.
+    /// Decodes the values that the splitter returns.
     fn decode(&mut self, split: impl FnOnce(&mut Splitter, &mut dyn FnMut(u64, Result<&[u8], Rejection>))) {
         let Upload { source, host, splitter, is_exported, batch, outcome, .. } = self;
         let arrival = source.arrival(host, 0);
@@ -458,7 +464,8 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Appends the rest (unless the body failed, and nothing of it was appended yet) and waits for all receipts.
+    /// Appends the rest, unless the body failed for another reason than [`Failure::Broken`], and waits
+    /// for all receipts.
     async fn finish(mut self) -> Outcome {
         let keep = self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(Failure::Broken(_)));
         if keep {
@@ -471,7 +478,8 @@ impl Upload<'_> {
                 self.outcome.failure.get_or_insert(failure);
             }
         }
-        self.outcome.rejected += u64::from(self.batch.count()); // what a failure kept from being appended
+        // Records that were not appended because of a failure.
+        self.outcome.rejected += u64::from(self.batch.count());
         Memory::keep(std::mem::take(&mut self.batch));
         self.memory = None;
         for (receipt, records) in self.receipts {
