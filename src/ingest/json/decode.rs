@@ -1,7 +1,7 @@
-//! One JSON object becomes one record.
+//! Decodes one JSON object into one record.
 //!
-//! First all members are collected. Together they tell the sender, and with it what an ambiguous name or number
-//! means. Then each goes into its field or into the attributes.
+//! First all members are collected. Together they identify the sender, and with it the meaning of
+//! an ambiguous name or number. Then each member goes into its field or into the attributes.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ use crate::ingest::{Arrival, Rejection};
 use crate::limits::DECODER_SCRATCH_MAX;
 use crate::record::{Batch, Origin, RecordRef, severity, time};
 
-/// Memory that is used for one record after the other.
+/// Memory that is reused for one record after another.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) shapes: Shapes,
@@ -32,9 +32,9 @@ pub struct Scratch {
 
 /// Decodes one JSON object into a record and appends it to the batch.
 ///
-/// A member of the wrong type, or a time that is none, becomes an attribute; a record is refused only as `malformed`
-/// (not JSON), `not_an_object` or `empty` (an object without members). Bytes that are not UTF-8 become U+FFFD, and
-/// the words `NaN` and `Infinity` strings.
+/// A member of the wrong type, or a time that cannot be parsed, becomes an attribute. A record is
+/// rejected only as `malformed` (not JSON), `not_an_object` or `empty` (an object without members).
+/// Bytes that are not UTF-8 become U+FFFD, and the words `NaN` and `Infinity` become strings.
 pub fn decode(
     object: &[u8],
     arrival: &Arrival<'_>,
@@ -96,8 +96,8 @@ fn decode_text(
     result
 }
 
-/// Empties the vector and keeps its memory, for members that borrow from another text. (`collect` from a vector into
-/// one of the same layout works in place.)
+/// Empties the vector and keeps its memory, for members that borrow from another text. (`collect`
+/// from a vector into one of the same layout works in place.)
 fn recycle<'a>(mut members: Vec<Member<'_>>) -> Vec<Member<'a>> {
     members.clear();
     members.into_iter().map(|_| unreachable!("it was cleared")).collect()
@@ -112,7 +112,7 @@ struct Builder<'s> {
 }
 
 impl Builder<'_> {
-    /// Appends the record, and tells which members went into which fields.
+    /// Appends the record, and returns which members went into which fields.
     fn push<'m, 'a>(
         &mut self,
         object: &'m mut Object<'a>,
@@ -177,7 +177,7 @@ impl Builder<'_> {
         self.attributes.member(&member.full_name(), |out| text::write_value(member, out));
     }
 
-    /// The time that the record gives. One that cannot be read stays as an attribute.
+    /// Returns the time of the record. A time that cannot be parsed stays as an attribute.
     fn timestamp(&mut self, fields: &Fields<'_, '_>) -> Option<i64> {
         let member = fields.get(Field::Timestamp)?;
         let timestamp = time::parse(&text::decode(member.value));
@@ -187,7 +187,8 @@ impl Builder<'_> {
         timestamp
     }
 
-    /// The severity's number and text. A word decides by itself, a number needs its sender's scale.
+    /// Returns the severity's number and text. A word is sufficient by itself, a number needs the
+    /// scale of its sender.
     fn severity<'a>(&mut self, fields: &Fields<'_, 'a>) -> (u8, Text<'a>) {
         let python_level = fields.number(Field::PythonLevel);
         if let Some(level) = python_level
@@ -212,7 +213,8 @@ impl Builder<'_> {
         (number.unwrap_or(0), text)
     }
 
-    /// Writes the exception's attributes; its type and message from the stack trace where they are not given.
+    /// Writes the exception's attributes, with its type and message from the stack trace if no
+    /// members contain them.
     fn exception(&mut self, fields: &Fields<'_, '_>, loguru_text: &str) {
         let stack = match fields.get(Field::Stacktrace) {
             Some(member) => text::decode(member.value),
@@ -239,7 +241,7 @@ impl Builder<'_> {
     }
 }
 
-/// The traceback in loguru's rendered text.
+/// Returns the traceback in loguru's rendered text.
 fn traceback_of(loguru_text: &str) -> Cow<'_, str> {
     let text = text::decode(loguru_text);
     match text.find("Traceback (most recent call last") {
@@ -256,7 +258,8 @@ fn small(fields: &Fields<'_, '_>, field: Field) -> Option<u32> {
     fields.number(field).and_then(|number| u32::try_from(number).ok())
 }
 
-/// Google Cloud writes a trace as `projects/PROJECT/traces/ID`; other ids have no slash.
+/// Returns the id of a trace: Google Cloud writes `projects/PROJECT/traces/ID`, and other ids have
+/// no slash.
 pub(super) fn last_segment(trace_id: &str) -> &str {
     if trace_id.starts_with("projects/") { trace_id.rsplit('/').next().unwrap_or_default() } else { trace_id }
 }

@@ -1,6 +1,7 @@
-//! What a stack trace tells of its exception.
+//! Extracts the type and the message of an exception from its stack trace.
 
-/// The type and the message, where the text is a Python traceback, or the kind that Java and Node.js write.
+/// Returns the type and the message if the text is a Python traceback, or a stack trace in the
+/// format of Java and Node.js.
 pub(super) fn type_and_message(stack: &str) -> Option<(&str, &str)> {
     let stack = stack.trim_end();
     let line = if is_python(stack) { last_line_of_python(stack)? } else { first_line_before_frames(stack)? };
@@ -8,13 +9,13 @@ pub(super) fn type_and_message(stack: &str) -> Option<(&str, &str)> {
     is_type(kind).then_some((kind, message))
 }
 
-/// Whether it reads like what `traceback.format_exception` gives.
+/// Returns true if the text looks like the output of `traceback.format_exception`.
 pub(super) fn is_python(stack: &str) -> bool {
     stack.contains("Traceback (most recent call last")
 }
 
-/// The last line that is not indented, and is not part of a message of several lines: the first such line after the
-/// last frame.
+/// Returns the last line that is not indented, and is not part of a message of several lines: the
+/// first such line after the last frame.
 fn last_line_of_python(stack: &str) -> Option<&str> {
     let start = stack.rfind("Traceback (most recent call last")?;
     stack[start..]
@@ -28,7 +29,8 @@ fn first_line_before_frames(stack: &str) -> Option<&str> {
     rest.lines().any(|line| line.trim_start().starts_with("at ")).then_some(first)
 }
 
-/// A dotted name, such as `builtins.ValueError`, `java.io.IOException` or `TypeError`.
+/// Returns true for a dotted name, such as `builtins.ValueError`, `java.io.IOException` or
+/// `TypeError`.
 fn is_type(text: &str) -> bool {
     !text.is_empty()
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '$' | '<' | '>'))
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_of_a_traceback() {
+    fn python_traceback_ends_with_type_and_message() {
         let stack = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    x()\nKeyError: 'a'\n\n\
             During handling of the above exception, another exception occurred:\n\n\
             Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n    y()\n\
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_other_stacks() {
+    fn other_stack_begins_with_type_and_message() {
         let node = "TypeError: x is not a function\n    at pay (/srv/app.js:3:5)\n    at main";
         assert_eq!(type_and_message(node), Some(("TypeError", "x is not a function")));
         let java = "java.io.IOException: closed\n\tat a.B.c(B.java:1)";
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_tell_nothing() {
+    fn other_text_has_no_exception() {
         for text in [
             "",
             "no stack",

@@ -1,7 +1,8 @@
-//! Records as this program itself writes them ([`crate::record::json`]), taken for exactly what they are.
+//! Records in the format that this program writes ([`crate::record::json`]), stored without
+//! interpretation.
 //!
-//! What other senders write is interpreted: names have aliases, a host that is missing is that of the peer, labels are added. An
-//! export that is imported must not change like that.
+//! Records of other senders are interpreted: names have aliases, a missing host is replaced by that
+//! of the peer, labels are added. An export must not change like that when it is imported.
 
 use crate::ingest::Rejection;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, JSON_DEPTH_MAX};
@@ -19,7 +20,8 @@ pub fn decode_exported(object: &[u8], observed_timestamp: i64, batch: &mut Batch
     Ok(())
 }
 
-/// What the attributes of any record keep to: they are stored and shown as they are.
+/// Checks the bounds that the attributes of any record meet: attributes are stored and shown
+/// unchanged.
 fn check_attributes(attributes: &str) -> Result<(), &'static str> {
     if attributes.len() > ATTRIBUTES_BYTES_MAX {
         return Err("`attributes` is too large");
@@ -33,7 +35,7 @@ fn check_attributes(attributes: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// How deep the objects and arrays of valid JSON nest.
+/// Returns how deep the objects and arrays of valid JSON nest.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     let (mut is_text, mut is_escaped) = (false, false);
@@ -65,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_as_it_was() {
+    fn written_record_is_read_back_unchanged() {
         let hostile = "\"\\\u{0}\n\r\t\u{1b}[2J\u{202e}\u{2028}=HYPERLINK()é\u{1f600}";
         let origin = Origin {
             service: hostile,
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_is_sent_is_refused() {
+    fn invalid_record_is_rejected() {
         let deep =
             format!("{{\"timestamp\":\"0\",\"attributes\":{{\"a\":{}1{}}}}}", "[".repeat(65), "]".repeat(65));
         let large = format!(

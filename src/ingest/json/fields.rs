@@ -1,4 +1,5 @@
-//! Sorts members into the record's fields; what is no field, or does not suit it, is left over for the attributes.
+//! Sorts members into the record's fields. A member that is not a field, or does not suit its
+//! field, remains for the attributes.
 
 use std::borrow::Cow;
 
@@ -20,13 +21,14 @@ pub(super) struct Fields<'m, 'a> {
 const _: () = assert!(JSON_MEMBERS_MAX < u16::MAX as usize);
 
 impl<'m, 'a> Fields<'m, 'a> {
-    /// Fields that no member is placed in yet.
+    /// Returns the fields of an object before any member has been placed.
     pub(super) fn new(members: &'m mut [Member<'a>]) -> Fields<'m, 'a> {
         Fields { members, slots: [None; FIELDS] }
     }
 
-    /// Puts a member into its field. Gives back the one that is to become an attribute: the member itself, or that of
-    /// a lesser name which had the field; `None` where there is none.
+    /// Places a member in its field. Returns the member that becomes an attribute: the member
+    /// itself, or the one with a lower-ranked name that was in the field. Returns `None` if there
+    /// is none.
     pub(super) fn place(&mut self, number: usize, sender: Sender) -> Option<usize> {
         let member = &mut self.members[number];
         if member.value.is_empty() || sender.is_redundant(member) {
@@ -74,12 +76,12 @@ impl<'m, 'a> Fields<'m, 'a> {
         }
     }
 
-    /// Gives the field to a member; the one that had it.
+    /// Places a member in a field, and returns the one that was there.
     fn take(&mut self, field: Field, number: usize) -> Option<usize> {
         self.slots[field as usize].replace(number as u16).map(usize::from)
     }
 
-    /// A longer message, as GELF has it, is the traceback where there is one.
+    /// Handles a longer message, as GELF has it: it is the traceback if it contains one.
     fn message_again(&mut self, number: usize) -> Option<usize> {
         let value = self.members[number].value;
         if self.get(Field::Message).is_some_and(|message| message.value == value) {
@@ -91,7 +93,7 @@ impl<'m, 'a> Fields<'m, 'a> {
         Some(number)
     }
 
-    /// The field of its own name that a member is placed in.
+    /// Returns the field of its own name in which a member is placed.
     pub(super) fn field_of(&self, number: u16) -> Option<Field> {
         match names::known(self.members[usize::from(number)].line?).meaning {
             Meaning::Field(field) if self.slots[field as usize] == Some(number) => Some(field),
@@ -99,12 +101,12 @@ impl<'m, 'a> Fields<'m, 'a> {
         }
     }
 
-    /// The member of a field.
+    /// Returns the member of a field.
     pub(super) fn get(&self, field: Field) -> Option<&Member<'a>> {
         self.slots[field as usize].map(|number| &self.members[usize::from(number)])
     }
 
-    /// The whole number of a field.
+    /// Returns the integer of a field.
     pub(super) fn number(&self, field: Field) -> Option<i64> {
         self.get(field).and_then(|member| integer(member.value))
     }
@@ -115,8 +117,9 @@ fn rename(member: &mut Member<'_>, name: &'static str) {
     member.name = Cow::Borrowed(name);
 }
 
-/// Names of GELF's additional fields start with an underscore. Those of the code's location, of processes and of
-/// traces become fields; the message, the time and the severity have their own names in the standard.
+/// Removes the underscore that starts the names of GELF's additional fields. Names of the code's
+/// location, of processes and of traces become fields; the message, the time and the severity have
+/// their own names in the standard.
 fn strip_underscore(member: &mut Member<'_>) {
     if !member.prefix.is_empty() || !member.name.starts_with('_') {
         return;
@@ -135,13 +138,13 @@ fn strip_underscore(member: &mut Member<'_>) {
     });
 }
 
-/// Whether the value says that there is none.
+/// Returns true if the value means that there is none.
 fn is_absent(field: Field, value: &str) -> bool {
     let is_trace = matches!(field, Field::TraceId | Field::SpanId);
     matches!(value, "null" | "\"\"") || is_trace && matches!(value, "\"0\"" | "0")
 }
 
-/// Whether a field can hold the value.
+/// Returns true if a field can hold the value.
 fn suits(field: Field, value: &str) -> bool {
     let is_string = value.starts_with('"');
     let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
@@ -155,7 +158,7 @@ fn suits(field: Field, value: &str) -> bool {
     }
 }
 
-/// A whole number, also in quotes.
+/// Parses an integer, also in quotes.
 pub(super) fn integer(value: &str) -> Option<i64> {
     text::content(value).unwrap_or(value).parse().ok()
 }

@@ -1,17 +1,17 @@
-//! How a body holds its records, as far as its content type tells.
+//! How a body contains its records, as far as its content type states it.
 
-/// How the records of a body are told apart.
+/// How the records of a body are separated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// By what the body looks like.
+    /// Detected from the body.
     #[default]
     Sniff,
-    /// One value a line: NDJSON, also known as JSON lines.
+    /// One value per line: NDJSON, also known as JSON lines.
     Lines,
 }
 
 impl Framing {
-    /// The framing that a `Content-Type` header tells; parameters are ignored.
+    /// Returns the framing that a `Content-Type` header declares. Parameters are ignored.
     pub fn of_content_type(content_type: &str) -> Framing {
         const LINES: [&str; 11] = [
             crate::ingest::http::EXPORTED,

@@ -1,4 +1,5 @@
-//! Reads the members of a JSON object as they are written: nothing is decoded, values are only checked and skipped.
+//! Reads the members of a JSON object as they are written: values are not decoded, only checked and
+//! skipped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,7 @@ use crate::ingest::Rejection;
 /// One member of an object.
 #[derive(Clone, Debug)]
 pub(super) struct Member<'a> {
-    /// What stands before the name: the names of the objects around it, each with a dot. Mostly empty.
+    /// The prefix of the name: the names of the enclosing objects, each with a dot. Mostly empty.
     pub(super) prefix: &'static str,
     /// The name, decoded.
     pub(super) name: Cow<'a, str>,
@@ -20,9 +21,9 @@ pub(super) struct Member<'a> {
     pub(super) value: &'a str,
     /// Whether the value may have escapes.
     pub(super) has_escape: bool,
-    /// Whether it stands in the object's `attributes`.
+    /// Whether the member is in the object's `attributes`.
     pub(super) in_attributes: bool,
-    /// The line of [`super::names`] that its whole name hits.
+    /// The line of [`super::names`] that contains its whole name.
     pub(super) line: Option<u8>,
 }
 
@@ -36,14 +37,14 @@ impl Member<'_> {
     }
 }
 
-/// Hands each member of the object that `json` is to `take`.
+/// Passes each member of the object `json` to `take`.
 pub(super) fn read<'a>(json: &'a str, take: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Reader(take).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-/// Says what is wrong with an object, and where.
+/// Describes what is wrong with an object, and where.
 pub(super) fn malformed(error: &serde_json::Error) -> Rejection {
     let full = error.to_string();
     let what = full.split(" at line ").next().unwrap_or_default();
@@ -72,7 +73,8 @@ impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
     }
 
     fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        // Names are read raw as well: serde_json would refuse one with half a surrogate pair.
+        // Names are read raw as well, because serde_json would reject a name with half a surrogate
+        // pair.
         while let Some((name, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
             (self.0)(Member {
                 prefix: "",

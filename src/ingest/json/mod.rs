@@ -1,7 +1,9 @@
-//! JSON events: the bodies of `POST /api/v1/records`, and any other bytes that hold records as JSON objects.
+//! JSON events: the bodies of `POST /api/v1/records`, and any other bytes that contain records as
+//! JSON objects.
 //!
-//! [`Splitter`] cuts a streaming body into values, [`decode`] makes a record of each: pure functions, the sockets are
-//! elsewhere. The names of members are those that the common logging libraries write, see the table in `names.rs`.
+//! [`Splitter`] splits a streamed body into values, and [`decode`] makes a record of each. Both are
+//! pure; the sockets are elsewhere. The names of members are those that the common logging
+//! libraries write, see the table in `names.rs`.
 
 mod decode;
 mod exception;

@@ -1,8 +1,8 @@
-//! What the names of members mean: one table, found by hash at the cost of a few compares.
+//! The meanings of member names: one table, looked up by hash with a few comparisons.
 //!
-//! The names are those of OpenTelemetry's semantic conventions (1.44; older ones too), of this program's own JSON, and
-//! of what python-json-logger, structlog, loguru, ecs-logging, logstash, Google Cloud, pino, bunyan, winston and GELF
-//! senders write.
+//! The names are those of OpenTelemetry's semantic conventions (1.44; older ones too), of this
+//! program's own JSON, and of what python-json-logger, structlog, loguru, ecs-logging, logstash,
+//! Google Cloud, pino, bunyan, winston and GELF senders write.
 
 use Field::*;
 use Meaning::{Attribute, Field as Of, Members, MessageAgain, Own};
@@ -13,7 +13,7 @@ pub(super) enum Field {
     Timestamp,
     Severity,
     SeverityNumber,
-    /// Python's numeric level, also known by that name alone.
+    /// Python's numeric level. Its name alone determines the scale, whatever the sender is.
     PythonLevel,
     Service,
     Logger,
@@ -32,21 +32,21 @@ pub(super) enum Field {
     ExceptionMessage,
 }
 
-/// How many fields there are.
+/// The number of fields.
 pub(super) const FIELDS: usize = Field::ExceptionMessage as usize + 1;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Meaning {
-    /// A field. Of several names for one, that which stands first in the table wins.
+    /// A field. Of several names for one field, the name that is first in the table wins.
     Field(Field),
-    /// An attribute, under the name that the semantic conventions have for it.
+    /// An attribute, under its name in the semantic conventions.
     Attribute(&'static str),
     /// An object whose members are attributes.
     Members,
-    /// The message once more, perhaps longer: an attribute where it differs.
+    /// The message again, perhaps longer: an attribute if it differs.
     MessageAgain,
-    /// An attribute under its own name, which may tell the sender.
+    /// An attribute under its own name, which may identify the sender.
     Own,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Meaning {
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) meaning: Meaning,
-    /// Where not empty: an object as its value stands for members with this before their names.
+    /// If not empty, an object as the value stands for members whose names have this prefix.
     pub(super) prefix: &'static str,
 }
 
@@ -63,7 +63,8 @@ const fn name(name: &'static str, meaning: Meaning) -> Known {
     Known { name, meaning, prefix: "" }
 }
 
-/// `prefix` ends with the dot, the name is what comes before it.
+/// Returns a line for a parent object. `prefix` ends with the dot, and the name is the text before
+/// the dot.
 const fn parent(prefix: &'static str, meaning: Meaning) -> Known {
     Known { name: prefix.split_at(prefix.len() - 1).0, meaning, prefix }
 }
@@ -131,7 +132,8 @@ const TABLE: &[Known] = &[
     name("attributes", Members), name("id", Own), name("v", Own), name("version", Own), name("record", Own),
 ];
 
-/// Where each line of the table stands: open addressing by [`hash`], 0 is free, else the line's number plus 1.
+/// The position of each line of the table: open addressing by [`hash`]. 0 is free, any other value
+/// is the line's number plus 1.
 static INDEX: [u8; SLOTS] = index();
 const SLOTS: usize = 1024;
 const _: () = assert!(TABLE.len() < u8::MAX as usize);
@@ -150,7 +152,7 @@ const fn index() -> [u8; SLOTS] {
     index
 }
 
-/// Length and four bytes of a name tell those of the table apart well enough.
+/// Hashes a name. Its length and four of its bytes distinguish the names of the table well enough.
 const fn hash(name: &[u8]) -> usize {
     let length = name.len();
     if length == 0 {
@@ -161,7 +163,7 @@ const fn hash(name: &[u8]) -> usize {
     (mixed >> 22) as usize % SLOTS
 }
 
-/// The table's line for a name.
+/// Returns the table's line for a name.
 pub(super) fn find(name: &[u8]) -> Option<u8> {
     let mut slot = hash(name);
     while let Some(line) = INDEX[slot].checked_sub(1) {
@@ -173,12 +175,13 @@ pub(super) fn find(name: &[u8]) -> Option<u8> {
     None
 }
 
-/// A line of the table, as [`find`] gave it.
+/// Returns a line of the table, by the number that [`find`] returned.
 pub(super) fn known(line: u8) -> &'static Known {
     &TABLE[usize::from(line)]
 }
 
-/// The line of a name that is in the table; else the program does not compile.
+/// Returns the line of a name in the table. The program does not compile if the name is not in the
+/// table.
 pub(super) const fn line_of(name: &str) -> u8 {
     let mut line = 0;
     while !equal(TABLE[line].name.as_bytes(), name.as_bytes()) {
@@ -196,7 +199,7 @@ const fn equal(one: &[u8], other: &[u8]) -> bool {
 }
 
 impl Known {
-    /// Whether the name means its field also among a record's `attributes`.
+    /// Returns true if the name means its field also among a record's `attributes`.
     pub(super) fn is_semantic_convention(&self) -> bool {
         const NAMES: [&str; 11] = [
             "service.name",
@@ -215,7 +218,7 @@ impl Known {
     }
 }
 
-/// The lines of the table that an object's members hit.
+/// The lines of the table that occur among an object's members.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen([u64; 4]);
 
@@ -229,7 +232,7 @@ impl Seen {
     }
 }
 
-/// How many lines the table has.
+/// Returns the number of lines in the table.
 #[cfg(test)]
 pub(super) fn count() -> u8 {
     TABLE.len() as u8
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_fast() {
+    fn names_are_found_after_few_probes() {
         let mut longest_run = 0;
         let mut run = 0;
         for slot in INDEX {

@@ -1,5 +1,5 @@
-//! Collects the members of an object, those of known inner objects (`log`, `error`, `process`...) under their dotted
-//! names beside the others, and tells the sender by them.
+//! Collects the members of an object, with those of known inner objects (`log`, `error`,
+//! `process`...) under their dotted names beside the others, and identifies the sender by them.
 
 use super::members::{self, Member};
 use super::names::{self, Meaning, Seen};
@@ -8,18 +8,18 @@ use super::sender::Sender;
 use crate::ingest::Rejection;
 use crate::limits::JSON_MEMBERS_MAX;
 
-/// What an object holds.
+/// The content of an object.
 pub(super) struct Object<'a> {
     pub(super) members: Vec<Member<'a>>,
     pub(super) sender: Sender,
-    /// loguru's rendered text, which alone has the traceback.
+    /// loguru's rendered text, the only place that contains the traceback.
     pub(super) loguru_text: &'a str,
     /// Members beyond the limit.
     pub(super) dropped: u64,
 }
 
 impl<'a> Object<'a> {
-    /// An object to be read, with memory for its members.
+    /// Returns an object that has not been read yet, with memory for its members.
     pub(super) fn new(members: Vec<Member<'a>>) -> Object<'a> {
         Object { members, sender: Sender::Other, loguru_text: "", dropped: 0 }
     }
@@ -74,7 +74,7 @@ impl<'a> Object<'a> {
         self.members.push(member);
     }
 
-    /// Puts the members of loguru's `record` in the place of the outer ones.
+    /// Replaces the outer members by those of loguru's `record`.
     fn enter_loguru_record(&mut self) -> Result<(), serde_json::Error> {
         let mut record = "{}";
         for member in self.members.drain(..) {
@@ -86,8 +86,9 @@ impl<'a> Object<'a> {
         self.members_of(record, "", false)
     }
 
-    /// Where the member's value is an object that stands for several members: appends those, and leaves it without a
-    /// value. Known prefixes nest at most three deep, so this ends soon.
+    /// If the member's value is an object that stands for several members, appends those members
+    /// and leaves this one without a value. Known prefixes nest at most three deep, so the
+    /// expansion ends soon.
     fn expand(&mut self, at: usize) -> Result<(), serde_json::Error> {
         let member = &self.members[at];
         if !member.value.starts_with('{') || member.in_attributes {
@@ -106,7 +107,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Why an object is no record.
+/// Why an object is not a record.
 pub(super) enum Refusal {
     Malformed(serde_json::Error),
     Empty,

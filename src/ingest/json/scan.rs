@@ -1,7 +1,8 @@
 //! Finds where a JSON value ends, across chunks and without decoding it.
 //!
-//! It knows strings, brackets and where an object may begin, which is enough to notice early that a value is broken
-//! and what comes next is another. Whether the value is valid is for the decoder to say.
+//! The scan recognises strings, brackets and where an object may begin. That is enough to notice
+//! early that a value is broken and the next bytes are another value. The decoder checks whether
+//! the value is valid.
 
 use memchr::memchr3;
 
@@ -10,21 +11,21 @@ use memchr::memchr3;
 pub(super) enum Found {
     /// The value ends before this index.
     End(usize),
-    /// The value goes on after the last byte.
+    /// The value continues after the last byte.
     Open,
-    /// No valid value goes on at this index, for this reason.
+    /// No valid value continues at this index, for this reason.
     Broken(usize, &'static str),
-    /// The same, but an object begins there, first in its line.
+    /// The same as `Broken`, but an object begins at this index, first in its line.
     Restart(usize),
 }
 
 /// The state of reading one value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scan {
-    /// Line feeds passed.
+    /// Number of line feeds read.
     pub(super) lines: u64,
     depth: usize,
-    /// Bit n tells that the bracket at depth n is that of an object; unknown from depth 64 on.
+    /// Bit n is set if the bracket at depth n belongs to an object; unknown from depth 64 on.
     objects: u64,
     in_string: bool,
     escaped: bool,
@@ -34,7 +35,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Reads on. After anything but [`Found::Open`] the scan is over.
+    /// Reads the next bytes. After any result but [`Found::Open`] the scan is over.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Found {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -52,7 +53,8 @@ impl Scan {
         Found::Open
     }
 
-    /// Reads inside a string from `at` on; the index after its end or an escape, or what ends the scan.
+    /// Reads inside a string from `at` on. Returns the index after the string's end or after an
+    /// escape, or the result that ends the scan.
     fn string(&mut self, bytes: &[u8], at: usize) -> Result<usize, Found> {
         if std::mem::take(&mut self.escaped) && bytes[at] != b'\n' {
             return Ok(at + 1);
@@ -96,7 +98,8 @@ impl Scan {
 
     fn blank(&mut self, byte: u8, at: usize) -> Option<Found> {
         if self.depth == 0 && self.last != 0 {
-            return Some(Found::End(at)); // a number or word, outside of any bracket
+            // A number or a word ends here, outside of any bracket.
+            return Some(Found::End(at));
         }
         if byte == b'\n' {
             self.lines += 1;
@@ -112,7 +115,8 @@ impl Scan {
         self.depth += 1;
     }
 
-    /// Whether a value may begin after what was read: at the start, after a colon, or as an element of an array.
+    /// Returns true if a value may begin after the bytes so far: at the start, after a colon, or as
+    /// an element of an array.
     fn may_begin(&self) -> bool {
         match self.last {
             0 | b':' | b'[' => true,

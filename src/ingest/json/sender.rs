@@ -1,10 +1,11 @@
-//! Tells by the members of an object what wrote it, where that changes what a name or a number means.
+//! Identifies the sender of an object by its members, where the sender determines what a name or a
+//! number means.
 
 use super::members::Member;
 use super::names::{Seen, line_of};
 use crate::record::severity;
 
-/// A sender whose names or numbers need it to be known.
+/// A sender that must be known to interpret its names or numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
     /// This program: a record as [`crate::record::json`] writes it.
@@ -22,7 +23,8 @@ pub(super) enum Sender {
 }
 
 impl Sender {
-    /// `members` are those of the object itself, `seen` their known names.
+    /// Returns the sender of an object. `members` are those of the object itself, `seen` their
+    /// known names.
     pub(super) fn of(members: &[Member<'_>], seen: Seen) -> Sender {
         if seen.has(const { line_of("id") }) && is_own(members) {
             Sender::Own
@@ -41,7 +43,7 @@ impl Sender {
         }
     }
 
-    /// The severity number of a numeric `level`; `None` where nothing tells on which scale it is.
+    /// Returns the severity number of a numeric `level`, or `None` if its scale is unknown.
     pub(super) fn severity_of_level(self, level: i64) -> Option<u8> {
         match self {
             Sender::Gelf => Some(severity::from_syslog(level)),
@@ -51,7 +53,7 @@ impl Sender {
         }
     }
 
-    /// Whether a numeric `level` can be told from its severity number again.
+    /// Returns true if a numeric `level` can be restored from its severity number.
     pub(super) fn is_standard_level(self, level: i64) -> bool {
         match self {
             Sender::Gelf => (0..=7).contains(&level),
@@ -61,7 +63,7 @@ impl Sender {
         }
     }
 
-    /// Whether a member only repeats or labels what the record has anyway.
+    /// Returns true if a member only repeats or labels what the record contains anyway.
     pub(super) fn is_redundant(self, member: &Member<'_>) -> bool {
         let name = &*member.name;
         match (self, member.prefix) {
@@ -79,7 +81,8 @@ impl Sender {
     }
 }
 
-/// Nothing but this program's names, beginning with `id` and a time with nine digits.
+/// Returns true if all members have names of this program, beginning with `id` and a time with nine
+/// digits.
 fn is_own(members: &[Member<'_>]) -> bool {
     const NAMES: [&str; 17] = [
         "id",

@@ -16,30 +16,30 @@ use crate::record::{Batch, Origin, RecordRef, severity, time};
 /// Longer numbers may be beyond a double, which changes how they are written.
 const NUMBER_BYTES_MAX: usize = 64;
 
-/// The shapes of the objects met lately.
+/// The shapes of the most recent objects.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     known: shapes::Shapes<Shape>,
     memory: Memory,
 }
 
-/// Memory that is used for one object after the other.
+/// Memory that is reused for one object after another.
 #[derive(Debug, Default)]
 struct Memory {
-    /// Where the values stand.
+    /// The positions of the values.
     values: Vec<Range<usize>>,
     attributes: String,
 }
 
-/// The text of an object without its values, and what becomes of these.
+/// The text of an object without its values, and the destination of each value.
 #[derive(Debug, Default)]
 struct Shape {
     /// The listener's labels, with which the attributes begin.
     labels: String,
-    /// What stands before, between and after the values, end to end.
+    /// The text before, between and after the values, joined.
     text: String,
     slots: Vec<Slot>,
-    /// The same of the record's attributes.
+    /// The text of the record's attributes without their values, joined.
     attributes_text: String,
     attributes: Vec<Attribute>,
 }
@@ -49,20 +49,20 @@ struct Slot {
     /// Where the text before the value ends.
     text_end: usize,
     kind: Kind,
-    /// The field that takes the value; else it is an attribute.
+    /// The field that holds the value. If `None`, the value is an attribute.
     field: Option<Field>,
 }
 
 #[derive(Debug)]
 struct Attribute {
     text_end: usize,
-    /// Which value follows.
+    /// The number of the value that follows.
     slot: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Without the quotes.
+    /// A string, without its quotes.
     String,
     Number,
     /// `true`, `false` or `null`.
@@ -70,14 +70,14 @@ enum Kind {
 }
 
 impl Shapes {
-    /// Appends the record that an object is, if its shape is known and its values are ordinary.
+    /// Appends the record of an object if its shape is known and its values are ordinary.
     pub(super) fn decode(&mut self, json: &str, arrival: &Arrival<'_>, batch: &mut Batch) -> Option<()> {
         let Shapes { known, memory } = self;
         known.read(|shape| shape.decode(json, arrival, memory, batch))
     }
 
-    /// Keeps the shape of an object that was read the general way, if it is simple enough. `left` are the members that
-    /// became `attributes`.
+    /// Keeps the shape of an object that the general decoder has read, if it is simple enough.
+    /// `left` are the members that became `attributes`.
     pub(super) fn learn(
         &mut self,
         json: &str,
@@ -101,12 +101,14 @@ impl Shape {
         attributes: &Attributes,
     ) -> Option<Shape> {
         if !matches!(sender, Sender::Other | Sender::Python) {
-            return None; // the others are told by their values too
+            // The other senders are identified by their values too.
+            return None;
         }
         let mut values = Vec::new();
         for (number, member) in (0..).zip(&*fields.members) {
             if member.value.is_empty() {
-                continue; // its own members stand for it
+                // The member's own members represent it.
+                continue;
             }
             let (kind, field) = (Kind::of(member.value)?, fields.field_of(number));
             let is_simple = match field {
@@ -125,7 +127,8 @@ impl Shape {
         for (&number, range) in left.iter().zip(ranges) {
             let slot = values.iter().position(|(_, other, ..)| *other == number)?;
             if written[range.clone()] != *fields.members[usize::from(number)].value {
-                return None; // it was mended
+                // The value was changed to suit the databases.
+                return None;
             }
             let quote = values[slot].2.quotes();
             shape.attributes_text.push_str(&written[at..range.start + quote]);
@@ -159,11 +162,13 @@ impl Shape {
         let given = |field: Field| Some(text(field)).filter(|text| !text.is_empty());
         let number = |field: Field| given(field).map(|text| text.parse::<u32>().ok());
         if [Field::TraceId, Field::SpanId].map(text).contains(&"0") {
-            return None; // there is none
+            // The record has no such id.
+            return None;
         }
         let severity_text = text(Field::Severity);
         if severity_text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-')) {
-            return None; // a number on the sender's scale
+            // A number on the sender's scale.
+            return None;
         }
         let timestamp = match given(Field::Timestamp) {
             Some(text) => time::parse(text)?,
@@ -196,7 +201,7 @@ impl Shape {
         Some(())
     }
 
-    /// Cuts an object of this shape into its values.
+    /// Splits an object of this shape into its values.
     fn cut<'a>(
         &self,
         json: &'a str,
@@ -229,7 +234,8 @@ impl Shape {
             at = attribute.text_end;
         }
         attributes.push_str(&self.attributes_text[at..]);
-        (attributes.len() < ATTRIBUTES_BYTES_MAX / 2).then_some(()) // else some may have to be dropped
+        // With longer attributes, some may have to be dropped.
+        (attributes.len() < ATTRIBUTES_BYTES_MAX / 2).then_some(())
     }
 }
 
@@ -243,12 +249,12 @@ impl Kind {
         }
     }
 
-    /// How many quotes stand on each side.
+    /// Returns the number of quotes on each side.
     fn quotes(self) -> usize {
         usize::from(self == Kind::String)
     }
 
-    /// The length of the ordinary value at the start of some JSON.
+    /// Returns the length of the ordinary value at the start of some JSON.
     fn length(self, json: &[u8]) -> Option<usize> {
         match self {
             Kind::String => string_length(json),
@@ -261,7 +267,7 @@ impl Kind {
     }
 }
 
-/// `strip_prefix` for the few bytes between two values, without a call.
+/// A `strip_prefix` for the few bytes between two values, without a call.
 #[inline]
 fn after<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = bytes.split_at_checked(prefix.len())?;
@@ -276,8 +282,9 @@ fn after<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     is_equal.then_some(rest)
 }
 
-/// The length of a string without escapes up to its quote. Eight bytes at a time: see "Bit Twiddling Hacks" (Sean Eron
-/// Anderson), "Determine if a word has a byte less than n". The lowest byte that a test marks is always a right one.
+/// Returns the length of a string without escapes up to its quote. It checks eight bytes at a time:
+/// see "Bit Twiddling Hacks" (Sean Eron Anderson), "Determine if a word has a byte less than n".
+/// The lowest byte that a test marks is always correct.
 fn string_length(json: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -298,7 +305,7 @@ fn string_length(json: &[u8]) -> Option<usize> {
     (rest[found] == b'"').then_some(length + found)
 }
 
-/// The length of a number without an exponent: RFC 8259, section 6.
+/// Returns the length of a number without an exponent: RFC 8259, section 6.
 fn number_length(json: &[u8]) -> Option<usize> {
     let digits = |at: usize| json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let start = usize::from(json.first() == Some(&b'-'));
@@ -314,10 +321,11 @@ fn number_length(json: &[u8]) -> Option<usize> {
             return None;
         }
     }
-    (length <= NUMBER_BYTES_MAX).then_some(length) // an exponent differs from any text that follows a number
+    // An exponent differs from any text that follows a number.
+    (length <= NUMBER_BYTES_MAX).then_some(length)
 }
 
-/// Whether an ordinary value of this kind always goes into the field.
+/// Returns true if an ordinary value of this kind always goes into the field.
 fn can_be(field: Field, kind: Kind) -> bool {
     use Field::*;
     match field {
@@ -330,18 +338,18 @@ fn can_be(field: Field, kind: Kind) -> bool {
     }
 }
 
-/// Whether the member is an attribute whatever its value.
+/// Returns true if the member is an attribute whatever its value.
 fn is_attribute(member: &Member<'_>) -> bool {
     let Some(known) = member.line.map(names::known) else { return true };
     if member.in_attributes { !known.is_semantic_convention() } else { matches!(known.meaning, Meaning::Own) }
 }
 
-/// Whether the value may make the sender another.
+/// Returns true if the value may change which sender is identified.
 fn may_tell_the_sender(member: &Member<'_>, kind: Kind) -> bool {
     member.name == "id" || member.name == "time" && kind == Kind::Number
 }
 
-/// Where a value stands in the object that it was borrowed from, without its quotes.
+/// Returns the position of a value in the object that it was borrowed from, without its quotes.
 fn range_in(json: &str, value: &str, kind: Kind) -> Option<Range<usize>> {
     let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
     let end = start + value.len();

@@ -1,20 +1,23 @@
-//! Cuts a body into JSON values while it streams in, each with the line that it starts in.
+//! Splits a body into JSON values while it arrives, each with the line that it starts in.
 //!
-//! The first byte that is not blank decides: `[` begins an array, whose elements are the values. Otherwise
-//! - with [`Framing::Lines`] every line is a value, whatever it holds;
-//! - with [`Framing::Sniff`] objects follow each other, one a line, several in a line, or one over many lines. A line
-//!   whose braces balance at its very end (and no earlier, and none in a string) is an object, which costs one search for
-//!   braces. Any other line that starts with `{` is followed bracket by bracket over as many lines as it takes. A line
-//!   that starts with anything else is passed on as it is, for the decoder to refuse.
+//! The first byte that is not blank decides: `[` begins an array, whose elements are the values.
+//! Otherwise
+//! - with [`Framing::Lines`] every line is a value, whatever its content;
+//! - with [`Framing::Sniff`] objects follow each other, one per line, several in a line, or one over
+//!   many lines. A line whose braces balance at its very end (and not earlier, and with no brace in a
+//!   string) is an object, which costs one search for braces. Any other line that starts with `{` is
+//!   scanned bracket by bracket over as many lines as necessary. A line that starts with anything
+//!   else is passed on unchanged, and the decoder rejects it.
 //!
-//! A broken value costs only itself: reading resumes at the next line, or at the `{` at the start of a line where no
-//! value could go on. (An object that was cut off just after a colon or in an array takes the next line with it,
-//! since the two together could be one valid object; declare NDJSON to rule that out.) In an array nothing tells
-//! where the next element begins, so what precedes the broken one is kept and the rest is one error.
+//! A broken value costs only itself: reading resumes at the next line, or at the `{` at the start
+//! of a line where the value could not continue. (An object that was cut off just after a colon or
+//! in an array consumes the next line too, since the two together could be one valid object;
+//! declare NDJSON to rule that out.) In an array nothing marks the start of the next element after
+//! a broken one, so what precedes the broken element is kept and the rest is one error.
 //!
-//! A byte order mark, blank lines and CR LF are tolerated, and so are commas between objects. A value that lies within
-//! one chunk is passed on without a copy; only the value that a chunk ends in is kept, up to
-//! [`JSON_RECORD_BYTES_MAX`].
+//! A byte order mark, blank lines and CR LF are tolerated, and so are commas between objects. A
+//! value that lies within one chunk is passed on without a copy. Only the value in which a chunk
+//! ends is kept, up to [`JSON_RECORD_BYTES_MAX`].
 
 use memchr::{memchr, memchr2_iter, memchr3_iter};
 
@@ -25,26 +28,26 @@ use crate::limits::JSON_RECORD_BYTES_MAX;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Cuts one body into values. See the module's documentation.
+/// Splits one body into values. See the module's documentation.
 #[derive(Debug)]
 pub struct Splitter {
     framing: Framing,
     place: Place,
     /// The line of the next byte, from 1.
     line: u64,
-    /// The line that the value being read starts in.
+    /// The line in which the value being read starts.
     value_line: u64,
     scan: Scan,
     /// The start of the value being read, from earlier chunks.
     carry: Vec<u8>,
-    /// Whether the value being read was refused for its size.
+    /// Whether the value being read was rejected for its size.
     too_large: bool,
-    /// Whether nothing but blanks precedes the next byte in its line. Only there a search for the line's end pays: for
-    /// each of many objects in one line it would take quadratic time.
+    /// Whether only blanks precede the next byte in its line. Only there does a search for the
+    /// line's end pay: for each of many objects in one line it would take quadratic time.
     is_line_start: bool,
 }
 
-/// Where in the body the next byte stands.
+/// The position of the next byte in the structure of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Before the first value.
@@ -69,12 +72,12 @@ enum Place {
     Lost,
 }
 
-/// Takes the values: the line, and the value's bytes or why there is none.
+/// Receives the values: the line, and the value's bytes or the reason why there are none.
 trait Take: FnMut(u64, Result<&[u8], Rejection>) {}
 impl<T: FnMut(u64, Result<&[u8], Rejection>)> Take for T {}
 
 impl Splitter {
-    /// A splitter for one body.
+    /// Returns a splitter for one body.
     pub fn new(framing: Framing) -> Splitter {
         Splitter {
             framing,
@@ -88,10 +91,11 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes of the body, and calls `take` with the line and the bytes of each value that they complete,
-    /// or with the reason why there is none: `too_large`, or `malformed` for an array.
+    /// Accepts the next bytes of the body, and calls `take` with the line and the bytes of each
+    /// value that they complete, or with the reason why there is none: `too_large`, or `malformed`
+    /// for an array.
     ///
-    /// Values are cut, not checked: a broken one is passed on for the decoder to refuse.
+    /// Values are split, not checked: a broken value is passed on and the decoder rejects it.
     pub fn push(&mut self, chunk: &[u8], mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
         let take = &mut take;
         let mut rest = chunk;
@@ -110,7 +114,8 @@ impl Splitter {
         }
     }
 
-    /// Ends the body: passes on a last value that has no line end, or tells that the array has no end.
+    /// Ends the body: passes on a last value that has no line end, or reports that the array has no
+    /// end.
     pub fn finish(mut self, mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
         match self.place {
             Place::RestOfLine | Place::Object => self.emit(b"", &mut take),
@@ -122,7 +127,7 @@ impl Splitter {
         }
     }
 
-    /// Skips what may stand before the first value, and tells the framing.
+    /// Skips bytes that may precede the first value, and determines the framing.
     fn start<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
         let is_skipped = |byte: &u8| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte);
         let rest = self.skip(rest, is_skipped);
@@ -154,7 +159,8 @@ impl Splitter {
         rest
     }
 
-    /// Before a value of a sequence of objects: passes it on at once where the line shows that it is whole.
+    /// Before a value in a sequence of objects: passes the value on at once if the line shows that
+    /// it is complete.
     fn between<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         let rest = self.skip(rest, |byte| byte.is_ascii_whitespace() || *byte == b',');
         if rest.first() != Some(&b'{') {
@@ -177,7 +183,7 @@ impl Splitter {
         self.value_line = self.line;
     }
 
-    /// A value that ends with its line.
+    /// Reads a value that ends with its line.
     fn value_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         self.value_line = self.line;
         self.place = Place::RestOfLine;
@@ -193,7 +199,7 @@ impl Splitter {
         &rest[end + 1..]
     }
 
-    /// A value whose end the scan finds: an object of a sequence, or an element of an array.
+    /// Reads a value whose end the scan finds: an object of a sequence, or an element of an array.
     fn value<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         let lines_before = self.scan.lines;
         let found = self.scan.feed(rest);
@@ -252,14 +258,14 @@ impl Splitter {
         if rest.is_empty() { rest } else { self.lose(self.line, "the array has ended", take) }
     }
 
-    /// Gives up the rest of an array.
+    /// Abandons the rest of an array.
     fn lose<'c>(&mut self, line: u64, why: &str, take: &mut impl Take) -> &'c [u8] {
         self.place = Place::Lost;
         take(line, Err(Rejection::new("malformed", format!("{why}: what follows was not read"))));
         b""
     }
 
-    /// Keeps the part of a value that stands in this chunk, within bounds.
+    /// Keeps the part of a value that is in this chunk, within bounds.
     fn keep<'c>(&mut self, part: &[u8], take: &mut impl Take) -> &'c [u8] {
         if self.too_large {
             return b"";
@@ -302,8 +308,9 @@ fn too_large() -> Rejection {
     Rejection::new("too_large", format!("the record is larger than {JSON_RECORD_BYTES_MAX} bytes"))
 }
 
-/// Whether a line is one object, or broken, as far as its braces tell. It says so only of lines that the bracket by
-/// bracket way would pass on as they are, for a line may also arrive in pieces, and what it holds must be the same then.
+/// Returns true if a line is one object, or broken, judged by its braces. It returns true only for
+/// lines that the bracket-by-bracket scan would pass on unchanged, because a line may also arrive
+/// in pieces, and its values must be the same then.
 fn is_whole_object(line: &[u8]) -> bool {
     let (mut depth, mut opened) = (0usize, 0usize);
     for at in memchr2_iter(b'{', b'}', line) {
@@ -316,7 +323,7 @@ fn is_whole_object(line: &[u8]) -> bool {
     false
 }
 
-/// Whether a brace stands in a string, or may: an escape makes quotes hard to count.
+/// Returns true if a brace is in a string, or may be: escapes make quotes hard to count.
 fn may_hide_braces(line: &[u8]) -> bool {
     let mut in_string = false;
     let mut is_hidden = |at: usize| {

@@ -1,4 +1,4 @@
-//! The texts of valid JSON values: decoding strings, and mending what databases would not take.
+//! The texts of valid JSON values: decoding strings, and replacing what databases would not accept.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,15 @@ use crate::record::json;
 pub(super) enum Text<'a> {
     #[default]
     None,
-    /// As it stands in the input.
+    /// As written in the input.
     Given(&'a str),
-    /// From here to there in the buffer.
+    /// The range in the buffer, from start to end.
     Decoded(usize, usize),
 }
 
 impl<'a> Text<'a> {
-    /// The text of a member's value: a string's content, or anything else's JSON.
+    /// Returns the text of a member's value: the content of a string, or the JSON of any other
+    /// value.
     pub(super) fn of(member: &Member<'a>, buffer: &mut String) -> Text<'a> {
         match content(member.value) {
             None => Text::Given(member.value),
@@ -33,7 +34,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The text itself, from the buffer that it was decoded into.
+    /// Returns the text itself, from the buffer that it was decoded into.
     pub(super) fn get<'b>(self, buffer: &'b str) -> &'b str
     where
         'a: 'b,
@@ -46,12 +47,13 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What stands between the quotes if the value is a string.
+/// Returns the text between the quotes if the value is a string.
 pub(super) fn content(value: &str) -> Option<&str> {
     value.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// A string's content, decoded where it has escapes. Anything else stays as it is.
+/// Returns the content of a string, decoded if it has escapes. Any other value is returned
+/// unchanged.
 pub(super) fn decode(value: &str) -> Cow<'_, str> {
     match content(value) {
         Some(content) if has_escape(content) => {
@@ -81,7 +83,8 @@ fn unescape(content: &str, out: &mut String) {
             Some(b'r') => ('\r', 2),
             Some(b'b') => ('\u{8}', 2),
             Some(b'f') => ('\u{c}', 2),
-            Some(byte) => (char::from(*byte), 2), // quote, slash and backslash stand for themselves
+            // A quote, a slash or a backslash stands for itself.
+            Some(byte) => (char::from(*byte), 2),
             None => ('\\', 1),
         };
         out.push(character);
@@ -90,7 +93,8 @@ fn unescape(content: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// The character that `\uXXXX`, or two of them, at the start of the text stand for, and their length.
+/// Returns the character that `\uXXXX` (or two of them) at the start of the text stands for, and
+/// the length of the escape.
 fn unicode(escape: &str) -> (char, usize) {
     let unit = |at: usize| {
         let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -104,10 +108,11 @@ fn unicode(escape: &str) -> (char, usize) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
-/// Appends an attribute's value: as it is, without blanks between tokens, unless a database would choke on it.
+/// Appends an attribute's value unchanged but without blanks between tokens, unless a database
+/// would reject it.
 ///
-/// Half surrogate pairs become U+FFFD, numbers beyond a double become strings, and what nests deeper than
-/// [`JSON_DEPTH_MAX`] becomes a string of its JSON.
+/// Half surrogate pairs become U+FFFD, numbers beyond a double become strings, and a value that
+/// nests deeper than [`JSON_DEPTH_MAX`] becomes a string of its JSON.
 pub(super) fn write_value(member: &Member<'_>, out: &mut Vec<u8>) {
     let value = member.value;
     match value.as_bytes().first() {
@@ -145,7 +150,7 @@ fn write_nested(value: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The length of the string or number that valid JSON goes on with; 1 for anything else.
+/// Returns the length of the string or number at the start of some valid JSON; 1 for anything else.
 fn token_length(json: &[u8]) -> usize {
     match json[0] {
         b'"' => string_length(json),
@@ -169,7 +174,8 @@ fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-/// Non-finite numbers are strings everywhere here; what overflows a double would read back as one.
+/// Writes a number. One that overflows a double would be read back as non-finite, and non-finite
+/// numbers are always stored as strings.
 fn write_number(number: &str, out: &mut Vec<u8>) {
     let may_overflow = number.len() > 300 || memchr2(b'e', b'E', number.as_bytes()).is_some();
     if may_overflow && number.parse::<f64>().is_ok_and(f64::is_infinite) {
@@ -179,7 +185,7 @@ fn write_number(number: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Valid JSON with `\ufffd` for every escape that is half of a surrogate pair.
+/// Returns valid JSON with `\ufffd` for every escape that is half of a surrogate pair.
 fn mend_surrogates(json: &str) -> Cow<'_, str> {
     if memmem::find(json.as_bytes(), b"\\u").is_none() {
         return Cow::Borrowed(json);
@@ -192,7 +198,8 @@ fn mend_surrogates(json: &str) -> Cow<'_, str> {
             Some(b'u') => {
                 let (character, length) = unicode(&json[at..]);
                 if character == char::REPLACEMENT_CHARACTER {
-                    mended.to_mut().replace_range(at..at + 6, "\\ufffd"); // of the same length
+                    // The replacement has the same length.
+                    mended.to_mut().replace_range(at..at + 6, "\\ufffd");
                 }
                 length
             }
@@ -202,8 +209,9 @@ fn mend_surrogates(json: &str) -> Cow<'_, str> {
     mended
 }
 
-/// JSON with strings for the words `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes though no
-/// standard knows them. `None` where there is none.
+/// Returns the JSON with strings for the words `NaN`, `Infinity` and `-Infinity`, which Python's
+/// `json` writes although no standard defines them. Returns `None` if the JSON contains none of
+/// these words.
 pub(super) fn mend_non_finite(json: &str) -> Option<String> {
     const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut mended = String::new();

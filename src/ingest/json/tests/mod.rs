@@ -17,7 +17,7 @@ const ARRIVAL: Arrival<'_> = Arrival {
     labels: "",
 };
 
-/// The records of a body and what was refused of it.
+/// Returns the records of a body and its rejections.
 fn take(body: &[u8], framing: Framing) -> (Batch, Vec<(u64, Rejection)>) {
     let (mut batch, mut scratch, mut rejections) = (Batch::new(), Scratch::default(), Vec::new());
     let mut record = |line, value: Result<&[u8], Rejection>| {
@@ -40,7 +40,7 @@ fn as_json(batch: &Batch) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// One object as this program's JSON, without its id.
+/// Decodes one object into this program's JSON, without its id.
 fn decoded(object: &str) -> serde_json::Value {
     decoded_from(object.as_bytes(), &ARRIVAL)
 }
@@ -69,9 +69,10 @@ fn goldens() -> Vec<PathBuf> {
     files
 }
 
-/// What real senders wrote, beside the records that it means. `LOGBOOM_BLESS=1` writes the latter anew.
+/// Compares inputs of real senders with the expected records beside them. `LOGBOOM_BLESS=1`
+/// rewrites the expected records.
 #[test]
-fn what_senders_write() {
+fn golden_input_decodes_to_expected_records() {
     let goldens = goldens();
     assert!(goldens.len() >= 10, "{goldens:?}");
     for path in goldens {
@@ -85,7 +86,7 @@ fn what_senders_write() {
     }
 }
 
-/// Whatever came in comes out of its own JSON again.
+/// Decodes the program's own JSON of each golden record to the same record.
 #[test]
 fn own_json_round_trips() {
     for path in goldens() {

@@ -7,7 +7,7 @@ use super::*;
 use crate::limits::{ATTRIBUTES_MAX, JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
 
 #[test]
-fn the_shortest_records() {
+fn shortest_records_decode() {
     let received = "2026-11-21T10:01:40.000000000Z";
     assert_eq!(decoded(r#"{"msg":"x"}"#), json!({"timestamp": received, "message": "x"}));
     assert_eq!(
@@ -18,7 +18,7 @@ fn the_shortest_records() {
 }
 
 #[test]
-fn what_is_no_record() {
+fn non_record_is_rejected_with_reason() {
     assert_eq!(rejected(b"{}"), ("empty", "the object has no members".into()));
     assert_eq!(rejected(b" "), ("empty", "there is no JSON value".into()));
     assert_eq!(rejected(b"[1]"), ("not_an_object", "a record is a JSON object, this is an array".into()));
@@ -37,7 +37,7 @@ fn what_is_no_record() {
 }
 
 #[test]
-fn a_number_as_level_needs_its_sender() {
+fn numeric_level_needs_known_sender() {
     let severity = |object: &str| {
         let record = decoded(object);
         (
@@ -71,7 +71,7 @@ fn a_number_as_level_needs_its_sender() {
 }
 
 #[test]
-fn times_of_every_size() {
+fn time_in_any_unit_is_parsed() {
     for time in ["1795255200", "1795255200000", "1795255200000000", "1795255200000000000", "1795255200.0"] {
         let record = decoded(&format!(r#"{{"ts":{time}}}"#));
         assert_eq!(record["timestamp"], "2026-11-21T10:00:00.000000000Z", "{time}");
@@ -84,7 +84,7 @@ fn times_of_every_size() {
 }
 
 #[test]
-fn of_several_names_for_a_field_one_wins_and_none_is_lost() {
+fn first_name_of_field_wins_and_others_stay() {
     let record = decoded(r#"{"event":"e","msg":"m","message":"M","name":"n","logger":"l","msg":"again"}"#);
     assert_eq!((&record["message"], &record["logger"]), (&json!("M"), &json!("l")));
     assert_eq!(record["attributes"], json!({"event": "e", "msg": "again", "name": "n"}));
@@ -92,13 +92,13 @@ fn of_several_names_for_a_field_one_wins_and_none_is_lost() {
 }
 
 #[test]
-fn a_name_given_twice_has_its_last_value() {
+fn repeated_name_has_last_value() {
     let record = decoded(r#"{"message":"a","x":1,"mess\u0061ge":"b","x":2}"#);
     assert_eq!((&record["message"], &record["attributes"]), (&json!("b"), &json!({"x": 2})));
 }
 
 #[test]
-fn values_of_the_wrong_type_become_attributes() {
+fn value_of_wrong_type_becomes_attribute() {
     let object = json!({
         "line": "many", "process_id": -1, "host": ["a"], "trace_id": {"a": 1}, "severity_number": 25, "thread": 140013345826560u64,
         "logger": true, "exception": [{"a": 1}], "message": 17, "service": 5, "span_id": 6, "attributes": "a"
@@ -119,7 +119,7 @@ fn values_of_the_wrong_type_become_attributes() {
 }
 
 #[test]
-fn the_arrival_fills_what_is_lacking() {
+fn arrival_fills_missing_fields() {
     let arrival = Arrival {
         service: "billing",
         host: "10.0.0.1",
@@ -144,7 +144,7 @@ fn the_arrival_fills_what_is_lacking() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_replaced() {
+fn half_surrogate_pair_is_replaced() {
     let record = decoded(
         r#"{"msg":"\ud800 \ud83d\ude00 \udc00\u0041\u0000","a":"\ud800\\ud800","b":["\udead\ud83d\ude00"],"\ud800":1}"#,
     );
@@ -156,7 +156,7 @@ fn half_a_surrogate_pair_is_replaced() {
 }
 
 #[test]
-fn what_is_almost_json_is_taken() {
+fn almost_valid_json_is_accepted() {
     let record = decoded(r#"{"msg":"NaN","a":NaN,"b":[-Infinity,1e999],"c":1e400,"d":1e300}"#);
     assert_eq!(record["message"], "NaN");
     assert_eq!(
@@ -168,7 +168,7 @@ fn what_is_almost_json_is_taken() {
 }
 
 #[test]
-fn nested_values_lose_their_blanks() {
+fn nested_value_loses_blanks() {
     let mut batch = Batch::new();
     let object = b"{\n  \"a\": {\n    \"b c\": [ 1, -2.5e3 ,true,\n null ],\n \"d\\\" \" : \" e \"\n  }\n}";
     decode(object, &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
@@ -176,7 +176,7 @@ fn nested_values_lose_their_blanks() {
 }
 
 #[test]
-fn what_nests_too_deep_is_kept_as_text() {
+fn too_deep_value_is_kept_as_text() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let record =
         decoded(&format!(r#"{{"a":{},"b":{}}}"#, nested(JSON_DEPTH_MAX), nested(JSON_DEPTH_MAX + 1)));
@@ -187,14 +187,14 @@ fn what_nests_too_deep_is_kept_as_text() {
 }
 
 #[test]
-fn members_beyond_the_limit_are_counted() {
+fn members_beyond_limit_are_counted() {
     let members: Vec<_> = (0..JSON_MEMBERS_MAX + 10).map(|n| format!("\"k{n}\":{n}")).collect();
     let attributes = &decoded(&format!("{{{}}}", members.join(",")))["attributes"];
     assert_eq!(attributes["logboom.dropped_attributes"], JSON_MEMBERS_MAX + 10 - ATTRIBUTES_MAX);
 }
 
 #[test]
-fn an_id_is_ignored_only_in_own_records() {
+fn id_is_ignored_only_in_own_records() {
     assert_eq!(
         decoded(r#"{"id":5,"timestamp":"2026-11-21T10:00:00Z","message":"x"}"#)["attributes"],
         json!({"id": 5})
@@ -202,7 +202,7 @@ fn an_id_is_ignored_only_in_own_records() {
 }
 
 #[test]
-fn stack_traces_of_calls_are_no_exceptions() {
+fn call_stack_is_not_an_exception() {
     let record = decoded(
         r#"{"event":"x","stack":"Stack (most recent call last):\n  File \"a.py\"","stack_info":null}"#,
     );
@@ -231,7 +231,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn unknown_members_become_attributes_as_they_are(
+    fn unknown_member_becomes_attribute_unchanged(
         members in proptest::collection::hash_map("x.{0,5}", any_value(), 1..6),
     ) {
         let object: Value = members.into_iter().collect();
@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn no_value_of_a_known_name_loses_the_record(
+    fn no_value_of_known_name_loses_record(
         names in proptest::collection::vec(0..super::super::names::count(), 1..6),
         values in proptest::collection::vec(any_value(), 6),
     ) {

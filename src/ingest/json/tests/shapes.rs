@@ -1,4 +1,4 @@
-//! What a shape reads is what the general way would have read.
+//! A shape decodes an object exactly as the general decoder does.
 
 use proptest::prelude::*;
 
@@ -8,19 +8,19 @@ use crate::limits::SHAPES_MAX;
 
 const EVENT: &str = r#"{"timestamp":"2026-11-21T10:00:00.000001Z","level":"INFO","service":"billing","logger":"app","message":"hello","trace_id":"0af7651916cd43dd8448eb211c80319c","ratio":-0.5,"ok":true,"attributes":{"code.file.path":"/a.py","code.line.number":3,"process.pid":7,"thread.name":"MainThread","user_id":5}}"#;
 
-/// The bytes of one record, by whatever way.
+/// Returns the bytes of one record, decoded with or without a shape.
 fn encoded(object: &str, arrival: &Arrival<'_>, scratch: &mut Scratch) -> Result<Vec<u8>, Rejection> {
     let mut batch = Batch::new();
     decode(object.as_bytes(), arrival, scratch, &mut batch).map(|()| batch.bytes().to_vec())
 }
 
-/// Whether a shape reads the object.
+/// Returns true if a shape decodes the object.
 fn is_known(object: &str, arrival: &Arrival<'_>, scratch: &mut Scratch) -> bool {
     scratch.shapes.decode(object, arrival, &mut Batch::new()).is_some()
 }
 
 #[test]
-fn an_object_like_the_last_is_read_by_its_shape() {
+fn object_like_previous_is_read_by_shape() {
     let mut scratch = Scratch::default();
     assert!(!is_known(EVENT, &ARRIVAL, &mut scratch));
     encoded(EVENT, &ARRIVAL, &mut scratch).unwrap();
@@ -42,7 +42,7 @@ fn an_object_like_the_last_is_read_by_its_shape() {
 }
 
 #[test]
-fn what_is_unusual_is_left_to_the_general_way() {
+fn unusual_object_is_left_to_general_decoder() {
     let mut scratch = Scratch::default();
     encoded(EVENT, &ARRIVAL, &mut scratch).unwrap();
     for (old, new) in [
@@ -77,7 +77,7 @@ fn what_is_unusual_is_left_to_the_general_way() {
 }
 
 #[test]
-fn a_shape_is_bound_to_the_labels_it_was_learnt_with() {
+fn shape_is_bound_to_its_labels() {
     let labelled = Arrival { labels: r#""zone":"a","user_id":1"#, ..ARRIVAL };
     let other = Arrival { labels: r#""zone":"b""#, ..ARRIVAL };
     let mut scratch = Scratch::default();
@@ -90,7 +90,7 @@ fn a_shape_is_bound_to_the_labels_it_was_learnt_with() {
 }
 
 #[test]
-fn shapes_are_few_and_learning_is_rare_where_it_does_not_pay() {
+fn shapes_are_bounded_and_useless_learning_is_rare() {
     let mut scratch = Scratch::default();
     let object = |number: usize| format!(r#"{{"message":"a","x{number}":1}}"#);
     let known = |scratch: &mut Scratch| {
@@ -105,9 +105,9 @@ fn shapes_are_few_and_learning_is_rare_where_it_does_not_pay() {
     assert!(learnt < 400, "{learnt}"); // half of the credit comes from this test
 }
 
-/// Every golden object, read twice.
+/// Decodes every golden object twice.
 #[test]
-fn what_senders_write_is_read_the_same_by_shapes() {
+fn golden_input_is_read_the_same_by_shapes() {
     let mut by_shape = 0;
     for path in goldens() {
         let mut scratch = Scratch::default();
@@ -162,7 +162,7 @@ fn object(names: &[String], values: &[String], nested: usize, blank: &str) -> St
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn a_shape_reads_what_the_general_way_reads(
+    fn shape_agrees_with_general_decoder(
         names in proptest::collection::vec(any_name(), 1..7),
         values in proptest::collection::vec(proptest::collection::vec(any_scalar(), 7), 2..5),
         nested in 0..8usize,
@@ -172,7 +172,7 @@ proptest! {
         let arrival = Arrival { labels, service: "svc", host: "h", process_id: 3, ..ARRIVAL };
         let mut scratch = Scratch::default();
         for values in &values {
-            // The one value that differs is the more likely to fit a shape of the others.
+            // An object with only one different value is more likely to fit a shape of the others.
             for (number, value) in values.iter().enumerate() {
                 let mut mixed = vec!["\"abc\"".to_owned(); 7];
                 mixed[number] = value.clone();

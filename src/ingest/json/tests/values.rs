@@ -1,11 +1,11 @@
-//! Cutting bodies into values.
+//! Splitting bodies into values.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::limits::JSON_RECORD_BYTES_MAX;
 
-/// The values of a body that arrives in these chunks, or why there is none.
+/// Returns the values of a body that arrives in these chunks, or the reasons why there are none.
 fn cut<'a>(
     chunks: impl IntoIterator<Item = &'a [u8]>,
     framing: Framing,
@@ -23,7 +23,7 @@ fn cut<'a>(
     values
 }
 
-/// The values of a body, and that they are the same however it is chunked into pieces of one size.
+/// Returns the values of a body, and asserts that they are the same in chunks of any size.
 fn values(body: &str, framing: Framing) -> Vec<(u64, Result<String, String>)> {
     let whole = cut([body.as_bytes()], framing);
     for size in [1, 2, 3, 7, 16] {
@@ -41,7 +41,7 @@ fn bad(line: u64, error: &str) -> (u64, Result<String, String>) {
 }
 
 #[test]
-fn content_types() {
+fn content_type_determines_framing() {
     for lines in ["application/x-ndjson", "Application/JSONL; charset=utf-8", "application/ndjson"] {
         assert_eq!(Framing::of_content_type(lines), Framing::Lines, "{lines}");
     }
@@ -51,7 +51,7 @@ fn content_types() {
 }
 
 #[test]
-fn lines() {
+fn lines_are_values() {
     let body = "\u{feff}\r\n{\"a\":1}\r\n\n  {\"b\":\"}{\"}\nnonsense\n{\"c\":\n{\"d\":4}";
     let expected = [
         good(2, "{\"a\":1}"),
@@ -66,7 +66,7 @@ fn lines() {
 }
 
 #[test]
-fn braces_in_strings_neither_join_objects_nor_cut_them() {
+fn braces_in_strings_do_not_affect_objects() {
     let body = "{\"a\":\"{\"} {\"b\":\"}\"}\n{\"a\":\"{\"}}\n{\"a\":\"\\\"{\"} {\"b\":\"}\"}\n{\"a\":{\"b\":\"\\\"\"}}\n";
     let expected = [
         good(1, "{\"a\":\"{\"}"),
@@ -81,7 +81,7 @@ fn braces_in_strings_neither_join_objects_nor_cut_them() {
 }
 
 #[test]
-fn objects_of_any_layout() {
+fn objects_of_any_layout_are_found() {
     let body = "{\"a\":1}{\"b\":{\"c\":[{}]}} {\"d\":\"}{\"}\n{\n  \"e\": {\"f\": 1}\n}\n{\"g\":1},\n{}\n{\"h\":[\n{\"i\":1},\n\
         {\"j\":1}\n]}";
     let expected = [
@@ -97,7 +97,7 @@ fn objects_of_any_layout() {
 }
 
 #[test]
-fn a_broken_object_costs_only_itself() {
+fn broken_object_costs_only_itself() {
     for broken in [
         "{\"a\":1,\"b",
         "{\"a\":1,",
@@ -120,7 +120,7 @@ fn a_broken_object_costs_only_itself() {
 }
 
 #[test]
-fn an_object_cut_off_after_a_colon_takes_the_next_with_it() {
+fn object_cut_after_colon_takes_next_object() {
     let (batch, rejections) = take(b"{\"x\":\n{\"y\":1}\n{\"z\":1}\n", Framing::Sniff);
     assert_eq!((batch.count(), rejections.len(), rejections[0].0), (1, 1, 1));
     let (batch, rejections) = take(b"{\"x\":\n{\"y\":1}\n{\"z\":1}\n", Framing::Lines);
@@ -128,7 +128,7 @@ fn an_object_cut_off_after_a_colon_takes_the_next_with_it() {
 }
 
 #[test]
-fn arrays() {
+fn array_elements_are_values() {
     let body = " [\n{\"a\":\"]\"},\n  {\"b\":\n2}, 17 ,\"s\" , [1]\n,null]\n";
     let expected = [
         good(2, "{\"a\":\"]\"}"),
@@ -144,7 +144,7 @@ fn arrays() {
 }
 
 #[test]
-fn a_broken_array_keeps_what_precedes() {
+fn broken_array_keeps_preceding_elements() {
     let cases = [
         (
             "[{\"a\":1},\n{\"b\":[}]",
@@ -164,7 +164,7 @@ fn a_broken_array_keeps_what_precedes() {
 }
 
 #[test]
-fn what_is_too_large_is_skipped_without_being_held() {
+fn too_large_value_is_skipped_unbuffered() {
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(JSON_RECORD_BYTES_MAX));
     for (body, framing) in [
         (format!("{{}}\n{large}\n{{}}\n"), Framing::Sniff),
@@ -180,7 +180,7 @@ fn what_is_too_large_is_skipped_without_being_held() {
 }
 
 #[test]
-fn nothing_comes_of_nothing() {
+fn empty_body_has_no_values() {
     for body in ["", "\n\r\n  ", "\u{feff}"] {
         assert_eq!(values(body, Framing::Sniff), []);
         assert_eq!(values(body, Framing::Lines), []);
@@ -202,7 +202,7 @@ fn any_object() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_objects_are_told_apart_in_any_chunks(
+    fn objects_are_split_in_any_chunks(
         objects in proptest::collection::vec(any_object(), 0..6),
         between in "[\r\n ]{0,3}",
         as_array in any::<bool>(),
