@@ -1,4 +1,4 @@
-//! What must hold between options, each of which is fine by itself.
+//! Conditions that options must satisfy together, although each option is valid by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::store::file::LineFormat;
 
-/// Fails with the first thing that cannot be.
+/// Fails with the first condition that is not met.
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
     check_threads(config.threads)?;
     check_sizes(config)?;
@@ -102,7 +102,8 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Port 0 is a free port, so that two of them are two; and TCP and UDP have ports of their own.
+/// Returns true if two listeners use the same socket. Port 0 stands for any free port, so two
+/// listeners with port 0 differ; and TCP and UDP have separate ports.
 fn is_same_socket(one: &Listener, other: &Listener) -> bool {
     match (&one.address, &other.address) {
         (ListenAddress::Inet(a), ListenAddress::Inet(b)) => {
@@ -162,8 +163,9 @@ fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails with the first path at which something stands that can never be used: what `check-config` tells beforehand. A server
-/// starts all the same, for its spool takes records until the path is free.
+/// Fails with the first path that is occupied by something that can never be used, which
+/// `check-config` reports in advance. A server starts nevertheless, because its spool accepts
+/// records until the path is free.
 pub fn check_paths(config: &Config) -> Result<(), Failure> {
     if config.data_dir.exists() && !config.data_dir.is_dir() {
         return Err(Failure::usage(format!("`data_dir` is {}", config.data_dir.display()))
@@ -192,7 +194,7 @@ fn check_file(path: &Path, whose: &str) -> Result<(), Failure> {
     })
 }
 
-/// The path from the root, without `.`; what does not exist yet has no other normal form.
+/// Returns the absolute path without `.`. A path that does not exist yet has no other normal form.
 fn normal(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }

@@ -11,13 +11,14 @@ use crate::failure::Failure;
 
 /// The variable that names the configuration file, as `--config` does.
 pub const CONFIG: &str = "LOGBOOM_CONFIG";
-/// The variable that names the server to ask, as `--url` does.
+/// The variable that names the server of a reading command, as `--url` does.
 pub const URL: &str = "LOGBOOM_URL";
 
-/// Reads the options among these variables. An empty one counts as not set.
+/// Reads the options among these variables. An empty variable counts as not set.
 ///
-/// An unknown variable is an error only if it nearly has the name of a known one: others that begin with `LOGBOOM_`
-/// may be somebody else's, as Kubernetes sets `LOGBOOM_SERVICE_HOST` for a service of that name.
+/// An unknown variable is an error only if its name is close to a known one: other variables that
+/// begin with `LOGBOOM_` may belong to another program, such as `LOGBOOM_SERVICE_HOST`, which
+/// Kubernetes sets for a service of that name.
 pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Values, Failure> {
     let mut values = Values::default();
     for (name, value) in variables {

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, every key known, every mistake told with its line.
+//! The configuration file: TOML with only known keys. Every mistake is reported with its line.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,12 +15,12 @@ use super::values::{Origin, Values, split_list};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-/// What a configuration file says.
+/// The content of a configuration file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FileValues {
-    /// The keys at its top.
+    /// The keys at the top of the file.
     pub top: Values,
-    /// Its `[[store]]` tables, in order.
+    /// The `[[store]]` tables, in order.
     pub stores: Vec<Values>,
 }
 
@@ -67,14 +67,14 @@ fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
     matches!(value.get_ref(), DeValue::Table(_))
 }
 
-/// A file's text, for telling lines.
+/// The text of a file, used to determine line numbers.
 struct Source<'a> {
     name: &'a str,
     text: &'a str,
 }
 
 impl Source<'_> {
-    /// The line of a byte, from 1.
+    /// Returns the line of a byte, from 1.
     fn line(&self, byte: usize) -> usize {
         let before = self.text.as_bytes().get(..byte).unwrap_or_default();
         before.iter().filter(|byte| **byte == b'\n').count() + 1
@@ -101,7 +101,7 @@ impl Source<'_> {
         Ok(values)
     }
 
-    /// Reads one key of those that `belongs` lets in.
+    /// Reads one key, if `belongs` accepts it.
     fn take(
         &self,
         values: &mut Values,
@@ -134,7 +134,8 @@ impl Source<'_> {
     }
 }
 
-/// A value as the texts that a flag would give; `None` for what no option takes.
+/// Returns a value as the texts that a flag would contain, or `None` for a value that no option
+/// takes.
 fn texts(about: &About, value: &DeValue<'_>) -> Option<Vec<String>> {
     match value {
         DeValue::String(text) if about.form == Form::List => Some(split_list(text)),
@@ -153,7 +154,7 @@ fn not_understood(about: &About) -> String {
     format!("`{}` is neither text, number nor list", about.key)
 }
 
-/// A table of `[[retention]]` as the text that a flag would give.
+/// Returns a table of `[[retention]]` as the text that a flag would contain.
 fn table_text(about: &About, value: &DeValue<'_>) -> Option<String> {
     let DeValue::Table(table) = value else { return None };
     let part = |name: &str| text(table.get(name)?.get_ref());

@@ -1,4 +1,4 @@
-//! Options as flags of the command line.
+//! Options as command-line flags.
 
 use clap::{Arg, ArgAction, ArgMatches};
 
@@ -7,14 +7,14 @@ use super::setting::{About, Section};
 use super::shape::Form;
 use super::values::{Origin, Values};
 
-/// The flags of all options, under the headings of their sections.
+/// Returns the flags of all options, under the headings of their sections.
 pub fn arguments() -> Vec<Arg> {
     let sections = Section::ALL.into_iter();
     let of = |section| options::ALL.iter().filter(move |about| about.section == section && about.is_global());
     sections.flat_map(of).map(|about| argument(about)).collect()
 }
 
-/// The flag of one option.
+/// Returns the flag of one option.
 pub fn argument(about: &'static About) -> Arg {
     let argument = Arg::new(about.key)
         .long(about.flag())
@@ -29,7 +29,7 @@ pub fn argument(about: &'static About) -> Arg {
     }
 }
 
-/// What was given by flags.
+/// Returns the values that were set by flags.
 pub fn read(matches: &ArgMatches) -> Values {
     let mut values = Values::default();
     for about in options::ALL.iter().filter(|about| about.is_global()) {

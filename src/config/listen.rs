@@ -1,4 +1,4 @@
-//! Listeners: which protocol, on which address, and the labels of what comes in there.
+//! Listeners: the protocol, the address, and the labels of records that arrive there.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,26 +10,27 @@ use crate::limits::UNIX_PATH_BYTES_MAX;
 /// One socket to receive records on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// What clients speak there.
+    /// The protocol of its clients.
     pub protocol: Protocol,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: ListenAddress,
-    /// What every record from there is given, as names and values. `service` and `host` fill the record's fields.
+    /// Labels that are added to every record of the listener, as names and values. `service` and
+    /// `host` fill the record's fields.
     pub labels: Vec<(String, String)>,
 }
 
-/// What clients of a listener speak.
+/// The protocol of a listener's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Python's `logging.handlers.SocketHandler`: length-prefixed pickles over a stream.
     Python,
-    /// Python's `logging.handlers.DatagramHandler`: the same, one a datagram.
+    /// Python's `logging.handlers.DatagramHandler`: the same, one per datagram.
     PythonUdp,
-    /// HTTP/1.1: records in, everything else out.
+    /// HTTP/1.1: receives records, and serves everything else.
     Http,
 }
 
-/// Where a listener listens.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `host:port`; the host is a name, an IPv4 address, or an IPv6 address in brackets.
@@ -52,7 +53,7 @@ impl Protocol {
     pub const ALL: [(&'static str, Protocol); 3] =
         [("python", Protocol::Python), ("python-udp", Protocol::PythonUdp), ("http", Protocol::Http)];
 
-    /// Its name.
+    /// Returns the name of the protocol.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Python => "python",
@@ -61,7 +62,7 @@ impl Protocol {
         }
     }
 
-    /// Whether it takes datagrams: TCP and UDP may share a port number.
+    /// Returns true if the protocol uses datagrams: TCP and UDP may share a port number.
     pub fn is_datagram(self) -> bool {
         self == Protocol::PythonUdp
     }
@@ -78,7 +79,7 @@ impl Protocol {
 }
 
 impl Listener {
-    /// Reads `PROTOCOL=ADDRESS[,LABEL=VALUE]...`.
+    /// Parses `PROTOCOL=ADDRESS[,LABEL=VALUE]...`.
     fn parse(text: &str) -> Result<Listener, String> {
         let (protocol, rest) = text.split_once('=').ok_or("has no `=` between protocol and address")?;
         let protocol = Protocol::parse(protocol)?;
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn protocol_address_and_labels() {
+    fn protocol_address_and_labels_are_parsed() {
         let listener = Listener::parse("python=127.0.0.1:9020,service=billing,env=a=b").unwrap();
         assert_eq!(listener.protocol, Protocol::Python);
         assert_eq!(listener.address, ListenAddress::Inet("127.0.0.1:9020".into()));
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_protocol_is_known_by_its_name() {
+    fn protocol_is_parsed_by_name() {
         for (name, protocol) in Protocol::ALL {
             assert_eq!(protocol.name(), name);
             assert_eq!(Protocol::parse(name), Ok(protocol));
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_listener_is_described() {
         let long = format!("python=unix:/{}", "x".repeat(UNIX_PATH_BYTES_MAX));
         for (text, part) in [
             ("9020", "no `=`"),

@@ -1,28 +1,28 @@
-//! The program's own messages: how many, and in which form.
+//! The program's own messages: which are shown, and in which format.
 
 use super::shape::{Form, Shape, one_of};
 
 /// The least severe of the program's own messages that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Only what needs a person.
+    /// Only messages that need a person.
     Error,
-    /// And what may soon.
+    /// Also messages about conditions that may soon need a person.
     Warn,
-    /// And what changes: starts, stops, recovery.
+    /// Also changes: starts, stops, recovery.
     Info,
-    /// And what happens to single connections and batches.
+    /// Also events of single connections and batches.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// The form of the program's own messages.
+/// The format of the program's own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Lines for a person.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -1,7 +1,9 @@
-//! Configuration: every option declared once (`options`), given by flags, the environment or a TOML file, read into [`Config`].
+//! Configuration: every option is declared once (`options`), set by flags, the environment or a
+//! TOML file, and read into [`Config`].
 //!
-//! All sources give texts by key (`values`); each option's shape reads its texts (`shape`); what must hold between
-//! options is checked at the end (`check`). A mistake is a [`Failure`] that says what, where, and what is accepted.
+//! All sources provide texts by key (`values`). The shape of each option parses its texts
+//! (`shape`). Conditions between options are checked at the end (`check`). A mistake is a
+//! [`Failure`] that names the mistake, its place, and what is accepted.
 
 mod check;
 pub mod environment;
@@ -37,44 +39,44 @@ pub use spool::{SpoolConfig, WhenFull};
 pub use store::{StoreConfig, StoreUrl, is_store_name};
 pub use values::Values;
 
-/// Everything that can be set; `options` says what each is for.
+/// All settings. `options` documents the purpose of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The folder of the spool and of the default database.
     pub data_dir: PathBuf,
-    /// Network threads; 0 is as many as there are cores, 1 is everything on one thread.
+    /// Network threads. 0 means as many as there are cores, 1 runs everything on one thread.
     pub threads: usize,
-    /// What to receive records on; at least one, no two on one address.
+    /// The listeners: at least one, and no two on one address.
     pub listen: Vec<Listener>,
-    /// Where records are kept; at least one, names and paths unique.
+    /// Where records are kept: at least one store, with unique names and paths.
     pub stores: Vec<StoreConfig>,
     /// The queue on disk.
     pub spool: SpoolConfig,
     /// The largest frame of a Python client, in bytes; below 16 MiB.
     pub frame_bytes_max: usize,
-    /// The longest that a frame once begun, or an HTTP request, may take, in seconds.
+    /// The longest time, in seconds, that a frame may take once it has begun, or an HTTP request.
     pub frame_seconds_max: u64,
     /// The largest HTTP body after decompression, in bytes.
     pub body_bytes_max: usize,
     /// The largest compressed HTTP body, in bytes.
     pub body_compressed_bytes_max: usize,
-    /// Connections open at once.
+    /// Connections that may be open at a time.
     pub connections_max: usize,
-    /// The longest that a query may run, in seconds.
+    /// The longest time that a query may run, in seconds.
     pub query_seconds_max: u64,
-    /// The most rows of an SQL query's answer.
+    /// The most rows in the response to an SQL query.
     pub query_rows_max: usize,
     /// Whether records can be deleted over HTTP, from this machine.
     pub delete: bool,
-    /// The longest that an orderly stop may take, in seconds.
+    /// The longest time that an orderly stop may take, in seconds.
     pub shutdown_seconds_max: u64,
-    /// How much of the program's own messages is shown.
+    /// The least severe of the program's own messages that is shown.
     pub log_level: LogLevel,
-    /// How they are written.
+    /// The format of the program's own messages.
     pub log_format: LogFormat,
 }
 
-/// A configuration, and what it was read from.
+/// A configuration, and the values that it was read from.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
@@ -130,7 +132,8 @@ impl Config {
 }
 
 impl Loaded {
-    /// Every option as a key, its value, and where it comes from, in the order of the declarations.
+    /// Returns every option as its key, its value, and the source of the value, in the order of the
+    /// declarations.
     pub fn effective(&self) -> impl Iterator<Item = (&'static str, String, String)> {
         options::ALL.iter().filter(|about| about.is_global()).map(|about| {
             let given = self.values.given(about);

@@ -1,10 +1,10 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
-/// Edits (insertions, deletions, replacements, neighbours swapped) up to which two words are taken for the same one
-/// misspelt; for long words, a third of their length.
+/// Edits (insertions, deletions, replacements, swapped neighbours) up to which one word is assumed
+/// to be a misspelling of the other. For long words, a third of their length.
 const EDITS_MAX: usize = 2;
 
-/// The nearest of `known`, if it is near enough to be what was meant.
+/// Returns the nearest of `known`, if it is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (edits, best) = known
         .into_iter()
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_near() {
+    fn only_similar_word_is_suggested() {
         let known = ["data_dir", "threads", "listen"];
         assert_eq!(nearest("data_dri", known), Some("data_dir"));
         assert_eq!(nearest("thread", known), Some("threads"));

@@ -1,4 +1,5 @@
-//! Every option, declared once. Flags, variables, keys of the file, `--help` and `docs/configuration.md` come from here.
+//! Every option, declared once. Flags, variables, keys of the file, `--help` and
+//! `docs/configuration.md` are generated from these declarations.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, written from the declarations of the options.
+//! `docs/configuration.md`, generated from the declarations of the options.
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ The other commands (`query`, `sql`, `status`, `delete`, `export`, `import`) need
 `LOGBOOM_URL`; `http://127.0.0.1:9022` by default.
 ";
 
-/// The whole text.
+/// Returns the whole text.
 pub fn text() -> String {
     let mut out = String::from(BEGIN);
     for section in Section::ALL {

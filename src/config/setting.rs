@@ -1,35 +1,37 @@
-//! How an option is declared: one [`Setting`] says its key, shape, default and help, and all else follows from it.
+//! How an option is declared: one [`Setting`] holds its key, shape, default and help, from which
+//! everything else is derived.
 
 use super::shape::{Form, Shape};
 
 /// The declaration of one option whose values are read as `T`.
 pub struct Setting<T: 'static> {
-    /// All that does not depend on `T`.
+    /// Everything that does not depend on `T`.
     pub about: About,
-    /// How its values are written.
+    /// The form of the option's values.
     pub shape: Shape<T>,
 }
 
-/// What `--help`, the reference and the readers of all sources need to know of an option.
+/// The data of an option that `--help`, the reference and the readers of all sources need.
 #[derive(Debug)]
 pub struct About {
-    /// What it belongs to.
+    /// The section that the option belongs to.
     pub section: Section,
-    /// Its name, as a key of the configuration file. Flag and variable follow from it.
+    /// The name of the option, as a key of the configuration file. Flag and variable are derived
+    /// from it.
     pub key: &'static str,
-    /// What stands for a value.
+    /// The placeholder for a value, such as `SIZE`.
     pub value_name: &'static str,
-    /// What a value may be.
+    /// Which values are accepted.
     pub accepts: &'static str,
-    /// Whether it takes one value or more.
+    /// Whether the option takes one value or more.
     pub form: Form,
-    /// Its default, as text; the parts of a list are separated as in a variable.
+    /// The default, as text. The parts of a list are separated as in a variable.
     pub default: &'static str,
-    /// What it is for: one or more sentences.
+    /// The purpose of the option: one or more sentences.
     pub help: &'static str,
 }
 
-/// What an option belongs to, in the order in which help and reference list them.
+/// The sections of the options, in the order in which help and reference list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// The program as a whole.
@@ -38,18 +40,19 @@ pub enum Section {
     Ingest,
     /// The queue on disk.
     Spool,
-    /// Which stores there are.
+    /// Which stores are used.
     Store,
-    /// What each store does: the default of all, and a key of each `[[store]]` too.
+    /// Settings of each store. They are the defaults of all stores, and also keys of each
+    /// `[[store]]`.
     EachStore,
-    /// What only a `[[store]]` has: neither flag nor variable.
+    /// Settings that only a `[[store]]` has: without a flag or a variable.
     StoreTable,
-    /// Reading back.
+    /// Reading records back.
     View,
 }
 
 impl Section {
-    /// All of them, in order.
+    /// All sections, in order.
     pub const ALL: [Section; 7] = [
         Section::Program,
         Section::Ingest,
@@ -60,7 +63,7 @@ impl Section {
         Section::View,
     ];
 
-    /// The heading in help and reference.
+    /// Returns the heading in help and reference.
     pub fn heading(self) -> &'static str {
         match self {
             Section::Program => "Program",
@@ -75,28 +78,29 @@ impl Section {
 }
 
 impl About {
-    /// The flag's name without its dashes: `data-dir`.
+    /// Returns the flag's name without its dashes: `data-dir`.
     pub fn flag(&self) -> String {
         self.key.replace('_', "-")
     }
 
-    /// The environment variable: `LOGBOOM_DATA_DIR`.
+    /// Returns the name of the environment variable: `LOGBOOM_DATA_DIR`.
     pub fn variable(&self) -> String {
         format!("LOGBOOM_{}", self.key.to_ascii_uppercase())
     }
 
-    /// Whether it is a flag, a variable and a key at the top of the file.
+    /// Returns true if the option is a flag, a variable and a key at the top of the file.
     pub fn is_global(&self) -> bool {
         self.section != Section::StoreTable
     }
 
-    /// Whether it is a key of a `[[store]]` table.
+    /// Returns true if the option is a key of a `[[store]]` table.
     pub fn is_of_store(&self) -> bool {
         matches!(self.section, Section::EachStore | Section::StoreTable)
     }
 }
 
-/// Declares options: a constant for each, whose documentation is its help, and `ALL` of them in order.
+/// Declares options: a constant for each, whose documentation is its help, and `ALL`, which lists
+/// them in order.
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $name:ident: $value:ty = $section:ident, $key:literal, $shape:path, $default:literal;)+) => {
         $(

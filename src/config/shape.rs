@@ -1,20 +1,20 @@
-//! The shapes of values: how each is written, and read from text.
+//! The shapes of values: how each is written, and parsed from text.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits::DURATION_SECONDS_MAX;
 
-/// How the values of an option are written, and the function that reads one.
+/// How the values of an option are written, and the function that parses one.
 #[derive(Clone, Copy)]
 pub struct Shape<T> {
-    /// What stands for the value in `--help`, such as `SIZE`.
+    /// The placeholder for the value in `--help`, such as `SIZE`.
     pub name: &'static str,
     /// What is accepted, as the rest of the sentence "It takes ...".
     pub accepts: &'static str,
     /// Whether there is one value, a list, or a switch.
     pub form: Form,
-    /// Reads one value; the error is a sentence without its subject, such as "is not a size".
+    /// Parses one value. The error is a sentence without its subject, such as "is not a size".
     pub parse: fn(&str) -> Result<T, String>,
 }
 
@@ -23,9 +23,9 @@ pub struct Shape<T> {
 pub enum Form {
     /// Exactly one.
     One,
-    /// One or more; on the command line by repeating the flag.
+    /// One or more. On the command line the flag is repeated.
     List,
-    /// `true` or `false`; a flag without a value means `true`.
+    /// `true` or `false`. A flag without a value means `true`.
     Switch,
 }
 
@@ -37,7 +37,7 @@ pub(super) const PATH: Shape<PathBuf> =
 pub(super) const OPTIONAL_PATH: Shape<Option<PathBuf>> =
     Shape { name: "PATH", accepts: "a path, or `none`", form: Form::One, parse: |text| optional(path, text) };
 
-/// Any text but an empty one.
+/// Any text except the empty one.
 pub(super) const TEXT: Shape<String> =
     Shape { name: "TEXT", accepts: "a text", form: Form::One, parse: text };
 
@@ -45,15 +45,15 @@ pub(super) const TEXT: Shape<String> =
 pub(super) const SWITCH: Shape<bool> =
     Shape { name: "true|false", accepts: "`true` or `false`", form: Form::Switch, parse: switch };
 
-/// A whole number from 1.
+/// An integer from 1.
 pub(super) const COUNT: Shape<usize> =
     Shape { name: "N", accepts: "a whole number from 1", form: Form::One, parse: count };
 
-/// A whole number from 0.
+/// An integer from 0.
 pub(super) const COUNT_OR_ZERO: Shape<usize> =
     Shape { name: "N", accepts: "a whole number", form: Form::One, parse: count_or_zero };
 
-/// A whole number from 1, or `none`.
+/// An integer from 1, or `none`.
 pub(super) const OPTIONAL_COUNT: Shape<Option<u32>> =
     Shape { name: "N", accepts: "a whole number from 1, or `none`", form: Form::One, parse: optional_count };
 
@@ -72,11 +72,11 @@ pub(super) const OPTIONAL_SIZE: Shape<Option<u64>> = Shape {
     parse: |text| optional(size, text),
 };
 
-/// A span of time, above 0.
+/// A duration, above 0.
 pub(super) const DURATION: Shape<Duration> =
     Shape { name: "DURATION", accepts: DURATIONS, form: Form::One, parse: duration };
 
-/// A span of time, or `none`.
+/// A duration, or `none`.
 pub(super) const OPTIONAL_DURATION: Shape<Option<Duration>> = Shape {
     name: "DURATION",
     accepts: "a duration such as `15m`, `12h` or `30d`, or `none`",
@@ -133,7 +133,7 @@ pub(super) fn optional<T>(
     if text == "none" { Ok(None) } else { parse(text).map(Some) }
 }
 
-/// Reads one of a few words, such as `shed` or `block`.
+/// Parses one of a few words, such as `shed` or `block`.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
@@ -142,7 +142,8 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Stri
     Err(format!("is none of {}", words.join(", ")))
 }
 
-/// Reads a number of bytes: `64MiB` (powers of 1024), `64MB` (powers of 1000) or plain bytes; in any case.
+/// Parses a number of bytes: `64MiB` (powers of 1024), `64MB` (powers of 1000) or plain bytes.
+/// Upper and lower case are equal.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text).ok_or("is not a size")?;
     let unit_bytes: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -164,7 +165,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads a span of time: a whole number with `ms`, `s`, `m`, `h`, `d` or `w`; above 0, at most 100 years.
+/// Parses a duration: an integer with `ms`, `s`, `m`, `h`, `d` or `w`; above 0, at most 100 years.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = number_and_unit(text).ok_or("is not a duration")?;
     let unit_milliseconds: u64 = match unit {
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn size_is_parsed() {
         for (text, bytes) in [
             ("1", 1),
             ("64MiB", 64 << 20),
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn duration_is_parsed() {
         for (text, milliseconds) in
             [("200ms", 200), ("30s", 30_000), ("15m", 900_000), ("12h", 43_200_000), ("30d", 2_592_000_000)]
         {
@@ -251,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn seconds_with_and_without_a_unit() {
+    fn seconds_need_no_unit() {
         assert_eq!((seconds("30"), seconds("2m")), (Ok(30), Ok(120)));
         assert_eq!(seconds("1500ms"), Err("is not whole seconds".into()));
         assert_eq!(seconds("0"), Err("is not above 0".into()));
     }
 
     #[test]
-    fn none_is_none() {
+    fn none_is_parsed_as_no_value() {
         assert_eq!((OPTIONAL_SIZE.parse)("none"), Ok(None));
         assert_eq!((OPTIONAL_DURATION.parse)("30d"), Ok(Some(Duration::from_secs(30 * 86_400))));
         assert_eq!((OPTIONAL_COUNT.parse)("7"), Ok(Some(7)));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn words() {
+    fn word_is_parsed() {
         assert_eq!(one_of("false", &[("true", true), ("false", false)]), Ok(false));
         assert_eq!((SWITCH.parse)("yes"), Err("is none of `true`, `false`".into()));
     }

@@ -1,22 +1,22 @@
-//! What can be set of the spool.
+//! The settings of the spool.
 
 use super::shape::{Form, Shape, one_of};
 
 /// The spool's bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
-    /// The most that it may take on disk, in bytes.
+    /// The most bytes that the spool may take on disk.
     pub bytes_max: u64,
     /// The size of one segment file, in bytes.
     pub segment_bytes: u64,
-    /// What happens to clients that cannot be told to wait.
+    /// What happens to clients that cannot be asked to wait (Python's handlers).
     pub when_full: WhenFull,
 }
 
-/// What to do with records of clients that cannot be told to wait, while the spool is full.
+/// What to do with records of clients that cannot be asked to wait, while the spool is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// Read on, drop, and count what was dropped.
+    /// Continue reading, drop records, and count the dropped records.
     Shed,
     /// Stop reading.
     Block,

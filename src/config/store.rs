@@ -1,4 +1,4 @@
-//! Stores: where records are kept, and what each store does.
+//! Stores: where records are kept, and the settings of each store.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,38 +15,39 @@ use crate::store::postgres::PostgresUrl;
 /// One store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// What it is called in metrics and messages; unique.
+    /// The name in metrics and messages; unique.
     pub name: String,
-    /// Where it keeps its records.
+    /// Where the store keeps its records.
     pub url: StoreUrl,
     /// The most records in one transaction.
     pub flush_rows: usize,
     /// The most bytes of records in one transaction.
     pub flush_bytes: usize,
-    /// How long it waits for more records before it writes those that it has.
+    /// How long the store waits for more records before it writes the records that it has.
     pub flush_interval: Duration,
     /// Databases: records received longer ago than this are deleted.
     pub retention_age: Option<Duration>,
-    /// Databases: the oldest records are deleted while it is larger than this, in bytes.
+    /// Databases: the oldest records are deleted while the database is larger than this, in bytes.
     pub retention_bytes: Option<u64>,
-    /// Databases: services whose records are kept for a shorter time; each once.
+    /// Databases: services whose records are kept for a shorter time. Each service occurs once.
     pub retention: Vec<ServiceRetention>,
-    /// PostgreSQL: what this instance is called there; `None` is the random name of its data folder.
+    /// PostgreSQL: the name of this instance in the database. `None` is the random name of its data
+    /// folder.
     pub node: Option<String>,
-    /// Files: the format of a line, as Python's `logging.Formatter` takes it.
+    /// Files: the format of a line, as Python's `logging.Formatter` accepts it.
     pub line_format: String,
-    /// Files: a new file is begun when this one has so many bytes.
+    /// Files: a new file is begun when the current one has this many bytes.
     pub rotate_bytes: Option<u64>,
     /// Files: a new file is begun every day, in local time.
     pub rotate_daily: bool,
-    /// Files: how many older files are kept; `None` is all.
+    /// Files: how many older files are kept. `None` means all.
     pub rotate_keep: Option<u32>,
 }
 
 /// Where a store keeps its records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoreUrl {
-    /// A SQLite database. Bare `sqlite` is read as an empty path, until the data folder is known.
+    /// A SQLite database. Bare `sqlite` is parsed as an empty path, until the data folder is known.
     Sqlite(PathBuf),
     /// Lines of text in a file.
     File(PathBuf),
@@ -111,7 +112,7 @@ impl StoreUrl {
         }
     }
 
-    /// What kind of store it is, which is also its name unless it is given one.
+    /// Returns the kind of the store, which is also its name by default.
     pub fn kind(&self) -> &'static str {
         match self {
             StoreUrl::Sqlite(_) => "sqlite",
@@ -120,7 +121,7 @@ impl StoreUrl {
         }
     }
 
-    /// The file that it writes, if it is one.
+    /// Returns the file that the store writes, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             StoreUrl::Sqlite(path) | StoreUrl::File(path) => Some(path),
@@ -128,7 +129,7 @@ impl StoreUrl {
         }
     }
 
-    /// Whether what it keeps can be queried.
+    /// Returns true if the records in the store can be queried.
     pub fn is_queryable(&self) -> bool {
         matches!(self, StoreUrl::Sqlite(_))
     }
@@ -158,13 +159,13 @@ fn parse_name(text: &str) -> Result<String, String> {
     if is_store_name(text) { Ok(text.into()) } else { Err("is not a name".into()) }
 }
 
-/// Whether a store can have this name.
+/// Returns true if a store can have this name.
 pub fn is_store_name(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)
 }
 
-/// All stores: those of `store`, or else of the `[[store]]` tables, and that of `log_file`.
+/// Returns all stores: those of `store`, or else of the `[[store]]` tables, and that of `log_file`.
 pub(super) fn stores(
     values: &Values,
     tables: &[Values],
@@ -186,7 +187,8 @@ pub(super) fn stores(
     Ok(stores)
 }
 
-/// The stores of `[[store]]` tables; what a table does not say is taken from the top of the file.
+/// Returns the stores of `[[store]]` tables. What a table does not set is taken from the top of the
+/// file.
 fn stores_of_tables(
     values: &Values,
     tables: &[Values],
@@ -205,7 +207,7 @@ fn stores_of_tables(
     Ok(stores)
 }
 
-/// The kind of the store, with a number from 2 if there is one of that name already.
+/// Returns the kind of the store, with a number from 2 if a store of that name exists already.
 fn free_name(url: &StoreUrl, stores: &[StoreConfig]) -> String {
     let is_taken = |name: &str| stores.iter().any(|store| store.name == name);
     let kind = url.kind();
@@ -244,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls() {
+    fn url_is_parsed() {
         assert_eq!(
             StoreUrl::parse("sqlite").unwrap().within(Path::new("d")).path(),
             Some(Path::new("d/logboom.db"))
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn services_that_are_kept_for_a_shorter_time() {
+    fn retention_of_service_is_parsed() {
         let read = SERVICE_RETENTION.parse;
         let days = |service: &str, days: u64| ServiceRetention {
             service: service.into(),
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn store_name_is_checked() {
         assert_eq!(parse_name("audit-2.old_x"), Ok("audit-2.old_x".into()));
         for text in ["", "a b", "a\"b", &"x".repeat(STORE_NAME_BYTES_MAX + 1)] {
             assert!(parse_name(text).is_err(), "{text}");

@@ -18,7 +18,7 @@ fn config(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Config {
     load_from(file, variables, flags).unwrap_or_else(|failure| panic!("{failure}")).config
 }
 
-/// The failure, without the folder that the test made.
+/// Returns the failure, without the folder that the test created.
 fn failure(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
     let failure = load_from(file, variables, flags).expect_err("it must not load").to_string();
     let words: Vec<_> = failure
@@ -72,7 +72,7 @@ fn defaults() {
 }
 
 #[test]
-fn flags_win_then_environment_then_file() {
+fn flag_wins_then_environment_then_file() {
     let file = "threads = 2\nconnections_max = 3\nquery_rows_max = 4";
     let variables = [("LOGBOOM_THREADS", "5"), ("LOGBOOM_CONNECTIONS_MAX", "6"), ("HOME", "/root")];
     let config = config(file, &variables, &["--threads", "7"]);
@@ -80,7 +80,7 @@ fn flags_win_then_environment_then_file() {
 }
 
 #[test]
-fn every_option_can_be_given_in_every_way() {
+fn every_option_can_be_set_in_every_source() {
     for about in options::ALL.iter().filter(|about| about.is_global()) {
         let text = match about.key {
             "log_file" => "a.log",
@@ -104,19 +104,19 @@ fn every_option_can_be_given_in_every_way() {
 }
 
 #[test]
-fn values_of_toml_need_no_quotes_where_toml_has_a_type() {
+fn toml_value_needs_no_quotes() {
     let config = config("threads = 0x1_0\nspool_bytes_max = 67_108_864\nrotate_daily = true", &[], &[]);
     assert_eq!((config.threads, config.spool.bytes_max, config.stores[0].rotate_daily), (16, 64 << 20, true));
 }
 
 #[test]
-fn a_switch_needs_no_value() {
+fn switch_needs_no_value() {
     assert!(config("", &[], &["--rotate-daily"]).stores[0].rotate_daily);
     assert!(!config("rotate_daily = true", &[], &["--rotate-daily=false"]).stores[0].rotate_daily);
 }
 
 #[test]
-fn lists_in_every_source() {
+fn list_is_read_from_every_source() {
     let two = ["python=127.0.0.1:1", "http=127.0.0.1:2"];
     let of = |config: Config| {
         config.listen.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>()
@@ -131,7 +131,7 @@ fn lists_in_every_source() {
 }
 
 #[test]
-fn a_log_file_stands_beside_the_store() {
+fn log_file_is_added_to_stores() {
     let stores =
         config("", &[], &["--store", "sqlite", "--store", "file:b", "--log-file", "c", "--data-dir", "d"])
             .stores;
@@ -140,7 +140,7 @@ fn a_log_file_stands_beside_the_store() {
 }
 
 #[test]
-fn only_a_file_is_enough() {
+fn file_store_alone_is_valid() {
     let stores = config("store = \"file:a\"", &[], &[]).stores;
     assert_eq!(stores.len(), 1);
     assert!(!stores[0].url.is_queryable());
@@ -151,7 +151,7 @@ const TABLES: &str = "flush_rows = 10\nretention_age = \"1d\"\n\n\
                       [[store]]\nurl = \"file:b.log\"\nname = \"readable\"\nflush_rows = 20\n";
 
 #[test]
-fn tables_win_over_the_top_of_the_file_and_flags_over_both() {
+fn table_wins_over_file_top_and_flag_over_both() {
     let of = |config: Config| {
         let stores = config.stores.into_iter();
         stores.map(|store| (store.name, store.flush_rows, store.retention_age)).collect::<Vec<_>>()
@@ -164,7 +164,7 @@ fn tables_win_over_the_top_of_the_file_and_flags_over_both() {
 }
 
 #[test]
-fn unknown_keys_name_the_nearest() {
+fn unknown_key_suggests_nearest() {
     let expected = "error: cannot read the configuration file logboom.toml: unknown key `data_dri` in line 3\n\
                     hint: did you mean `data_dir`?";
     assert_eq!(failure("\n# where\ndata_dri = 'x'", &[], &[]), expected);
@@ -186,7 +186,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
-fn variables_of_others_are_let_be() {
+fn unrelated_variable_is_ignored() {
     let others = [
         ("LOGBOOM_SERVICE_HOST", "10.0.0.1"),
         ("LOGBOOM_PORT", "tcp://10.0.0.1:9020"),
@@ -196,7 +196,7 @@ fn variables_of_others_are_let_be() {
 }
 
 #[test]
-fn bad_values_say_where_and_what_is_accepted() {
+fn bad_value_names_place_and_accepted_values() {
     let expected = "error: bad value for `spool_bytes_max`, given in line 2 of logboom.toml: `4GX` has the unknown unit `GX`\n\
                     hint: it takes a size such as `64MiB`, `64MB` or plain bytes";
     assert_eq!(failure("\nspool_bytes_max = '4GX'", &[], &[]), expected);
@@ -215,7 +215,7 @@ fn bad_values_say_where_and_what_is_accepted() {
 }
 
 #[test]
-fn stores_must_be_told_apart() {
+fn equal_stores_are_rejected() {
     let table = |name: &str, path: &str| format!("[[store]]\nname = \"{name}\"\nurl = \"file:{path}\"\n");
     let same_name = failure(&(table("a", "x") + &table("a", "y")), &[], &[]);
     assert!(same_name.starts_with("error: two stores are called `a`\nhint: "), "{same_name}");
@@ -247,7 +247,7 @@ fn stores_must_be_told_apart() {
 }
 
 #[test]
-fn listeners_must_be_told_apart() {
+fn equal_listeners_are_rejected() {
     let listen = |one: &str, other: &str| load_from("", &[], &["--listen", one, "--listen", other]);
     let twice = listen("python=127.0.0.1:1", "http=127.0.0.1:1").unwrap_err().to_string();
     assert!(
@@ -261,7 +261,7 @@ fn listeners_must_be_told_apart() {
 }
 
 #[test]
-fn sizes_must_fit_each_other() {
+fn inconsistent_sizes_are_rejected() {
     for (file, part) in [
         ("frame_bytes_max = '16MiB'", "below 16 MiB"),
         ("body_bytes_max = '1MiB'", "is larger than `body_bytes_max`"),
@@ -276,7 +276,7 @@ fn sizes_must_fit_each_other() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_too_large() {
+fn missing_or_too_large_file_is_rejected() {
     let missing = load(Some(Path::new("/no/such/file")), [], Values::default()).unwrap_err();
     assert!(
         missing
@@ -289,13 +289,13 @@ fn a_file_that_is_missing_or_too_large() {
 }
 
 #[test]
-fn deeply_nested_input_is_refused() {
+fn deeply_nested_input_is_rejected() {
     let deep = format!("threads = {}", "[".repeat(100_000));
     assert!(failure(&deep, &[], &[]).contains("logboom.toml"));
 }
 
 #[test]
-fn the_reference_is_up_to_date() {
+fn reference_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, reference()).unwrap();
@@ -305,7 +305,7 @@ fn the_reference_is_up_to_date() {
 }
 
 #[test]
-fn the_example_of_the_reference_loads() {
+fn example_of_reference_loads() {
     let text = reference();
     let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = config(example, &[], &[]);

@@ -1,4 +1,5 @@
-//! What was given, by whom, and who wins: flags, then the environment, then the file, then the default.
+//! Which values were set, by which source, and which source wins: flags, then the environment, then
+//! the file, then the default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +8,10 @@ use super::setting::{About, Setting};
 use super::shape::Form;
 use crate::failure::Failure;
 
-/// Where a value comes from; a later one wins over an earlier one.
+/// The source of a value. A later source wins over an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody gave it.
+    /// The value was not set.
     Default,
     /// A line of the configuration file.
     File {
@@ -25,21 +26,22 @@ pub enum Origin {
     Flag,
 }
 
-/// The texts that were given for one option.
+/// The texts that were set for one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// One text; or for a list, its parts.
+    /// One text, or the parts of a list.
     pub texts: Vec<String>,
-    /// Where they come from.
+    /// The source of the texts.
     pub origin: Origin,
 }
 
-/// What was given, by the key of the option.
+/// The values that were set, by the key of the option.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values(BTreeMap<&'static str, Given>);
 
 impl Origin {
-    /// Says it of an option, as the end of a sentence: `by --threads`, `in line 3 of logboom.toml`.
+    /// Describes the source of an option's value, as the end of a sentence: `by --threads` or
+    /// `in line 3 of logboom.toml`.
     pub fn of<'a>(&'a self, about: &'a About) -> impl fmt::Display + 'a {
         fmt::from_fn(move |formatter| match self {
             Origin::Default => formatter.write_str("by default"),
@@ -51,12 +53,12 @@ impl Origin {
 }
 
 impl Values {
-    /// Notes what was given for an option.
+    /// Stores the texts that were set for an option.
     pub fn put(&mut self, about: &'static About, texts: Vec<String>, origin: Origin) {
         self.0.insert(about.key, Given { texts, origin });
     }
 
-    /// These values, and those of `weaker` for what these do not have.
+    /// Returns these values, with those of `weaker` for options that these values do not contain.
     #[must_use]
     pub fn over(mut self, weaker: Values) -> Values {
         for (key, given) in weaker.0 {
@@ -65,8 +67,8 @@ impl Values {
         self
     }
 
-    /// The values of a `[[store]]` table among those of the whole: flags and variables win over the table, the table
-    /// over the rest of the file.
+    /// Returns the values of a `[[store]]` table combined with the values of the whole
+    /// configuration: flags and variables win over the table, the table over the rest of the file.
     #[must_use]
     pub fn under_flags_of(self, whole: &Values) -> Values {
         let stronger = whole.0.iter().filter(|(_, given)| given.is_above_file());
@@ -74,17 +76,17 @@ impl Values {
         stronger.over(self).over(whole.clone())
     }
 
-    /// Whether it was given at all.
+    /// Returns true if the option was set at all.
     pub fn is_given<T>(&self, setting: &Setting<T>) -> bool {
         self.0.contains_key(setting.about.key)
     }
 
-    /// Whether it was given by a flag or a variable.
+    /// Returns true if the option was set by a flag or a variable.
     pub fn is_given_above_file<T>(&self, setting: &Setting<T>) -> bool {
         self.0.get(setting.about.key).is_some_and(Given::is_above_file)
     }
 
-    /// What was given for an option, or its default.
+    /// Returns the texts that were set for an option, or its default.
     pub fn given(&self, about: &About) -> Given {
         self.0.get(about.key).cloned().unwrap_or_else(|| {
             let texts = match about.form {
@@ -95,7 +97,7 @@ impl Values {
         })
     }
 
-    /// The value of an option that takes one.
+    /// Returns the value of an option that takes one.
     pub fn one<T>(&self, setting: &Setting<T>) -> Result<T, Failure> {
         let given = self.given(&setting.about);
         match given.texts.as_slice() {
@@ -104,7 +106,7 @@ impl Values {
         }
     }
 
-    /// The values of an option that takes a list: at least one.
+    /// Returns the values of an option that takes a list: at least one.
     pub fn all<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
         let given = self.given(&setting.about);
         if given.texts.is_empty() {
@@ -113,7 +115,7 @@ impl Values {
         self.any(setting)
     }
 
-    /// The values of an option that takes a list, which may be empty or `none`.
+    /// Returns the values of an option that takes a list, which may be empty or `none`.
     pub fn any<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
         let given = self.given(&setting.about);
         let texts = given.texts.iter().filter(|text| *text != "none");
@@ -147,7 +149,8 @@ fn by(about: &About, origin: &Origin) -> String {
     }
 }
 
-/// A value as it may be shown: of a URL without its password, also where that has characters that it should not have.
+/// Returns a value as it may be shown: a URL without its password, even if the password contains
+/// invalid characters.
 pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("//") else { return without_passwords_named(text) };
     let rest = match rest.rsplit_once('@') {
@@ -160,7 +163,7 @@ pub(super) fn without_password(text: &str) -> String {
     format!("{scheme}//{place}{mark}{}", shown.join("&"))
 }
 
-/// The same of what is no URL: a list of keywords, or a URL that lacks a slash.
+/// Does the same for a text that is not a URL: a list of keywords, or a URL that lacks a slash.
 fn without_passwords_named(text: &str) -> String {
     if text.starts_with("postgres") && text.contains('@') {
         return format!("{}...", text.split_inclusive(':').next().unwrap_or_default());
@@ -171,7 +174,7 @@ fn without_passwords_named(text: &str) -> String {
     }
 }
 
-/// The parts of a list in one text, as in a variable: separated by blanks or semicolons.
+/// Splits the parts of a list in one text, as in a variable: separated by blanks or semicolons.
 pub(super) fn split_list(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || c == ';')
         .filter(|part| !part.is_empty())
