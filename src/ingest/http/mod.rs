@@ -464,8 +464,8 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Appends the rest, unless the body failed for another reason than [`Failure::Broken`], and waits
-    /// for all receipts.
+    /// Appends the rest, unless the body failed for another reason than [`Failure::Broken`], and
+    /// waits for all receipts.
     async fn finish(mut self) -> Outcome {
         let keep = self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(Failure::Broken(_)));
         if keep {

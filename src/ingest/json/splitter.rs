@@ -3,11 +3,11 @@
 //! The first byte that is not blank decides: `[` begins an array, whose elements are the values.
 //! Otherwise
 //! - with [`Framing::Lines`] every line is a value, whatever its content;
-//! - with [`Framing::Sniff`] objects follow each other, one per line, several in a line, or one over
-//!   many lines. A line whose braces balance at its very end (and not earlier, and with no brace in a
-//!   string) is an object, which costs one search for braces. Any other line that starts with `{` is
-//!   scanned bracket by bracket over as many lines as necessary. A line that starts with anything
-//!   else is passed on unchanged, and the decoder rejects it.
+//! - with [`Framing::Sniff`] objects follow each other, one per line, several in a line, or one
+//!   over many lines. A line whose braces balance at its very end (and not earlier, and with no
+//!   brace in a string) is an object, which costs one search for braces. Any other line that starts
+//!   with `{` is scanned bracket by bracket over as many lines as necessary. A line that starts
+//!   with anything else is passed on unchanged, and the decoder rejects it.
 //!
 //! A broken value costs only itself: reading resumes at the next line, or at the `{` at the start
 //! of a line where the value could not continue. (An object that was cut off just after a colon or
