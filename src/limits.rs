@@ -78,7 +78,8 @@ pub const LOG_INTERVAL_SECONDS: u64 = 60;
 
 // ingest
 
-/// The beginning of a rejected input that its dead letter keeps.
+/// The beginning of a rejected input that its dead letter keeps, so that an input of any size takes
+/// little space in a database.
 pub const DEAD_LETTER_BYTES_MAX: usize = 4096;
 
 /// Dead letters of one connection per interval. A frame of 4 bytes becomes some 500 bytes of
@@ -119,10 +120,12 @@ pub const KEEPALIVE_SECONDS: u64 = 60;
 
 // ingest: Python
 
-/// Bytes read from a socket at once. Each thread has one such buffer.
+/// Bytes read from a socket at once. Each thread has one such buffer, so that connections need none
+/// of their own.
 pub const READ_BUFFER_BYTES: usize = 256 << 10;
 
-/// The beginnings of unfinished frames, of all connections together.
+/// The beginnings of unfinished frames, of all connections together. The bound keeps clients that
+/// do not finish their frames from exhausting the memory.
 pub const PARTIAL_FRAMES_BYTES_MAX: usize = 16 << 20;
 
 /// This much of each unfinished frame is kept even beyond [`PARTIAL_FRAMES_BYTES_MAX`]. The
@@ -138,7 +141,8 @@ pub const STALLED_FRAME_DURATION: std::time::Duration = std::time::Duration::fro
 /// The largest datagram that can arrive.
 pub const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 
-/// Datagrams that are received before their batch is appended.
+/// Datagrams that are received before their batch is appended, so that a stream of datagrams
+/// without a pause does not delay the first ones.
 pub const DATAGRAMS_PER_BATCH_MAX: usize = 256;
 
 /// The receive buffer that is requested for UDP sockets (Linux grants up to `net.core.rmem_max`):
@@ -167,7 +171,8 @@ pub const PICKLE_INTEGER_BYTES_MAX: usize = 1 << 10;
 /// Bytes of a float that is written as text: `repr` needs 24.
 pub const PICKLE_FLOAT_BYTES_MAX: usize = 64;
 
-/// Nesting depth of values that are written out. A mark replaces deeper values.
+/// Nesting depth of values that are written out: pickled values may nest 200,000 deep, or contain
+/// themselves. A mark replaces deeper values.
 pub const PICKLE_DEPTH_MAX: usize = 64;
 
 /// Values of one record that are written out: with memo references, a few bytes can stand for 2^100
@@ -178,13 +183,14 @@ pub const PICKLE_VALUES_MAX: usize = 20_000;
 pub const PICKLE_VALUES_BYTES_MAX: usize = ATTRIBUTES_BYTES_MAX / 2;
 
 /// Memo numbers up to this far beyond twice their count are kept in a vector, and higher ones in a
-/// map.
+/// map, so that a high number costs no more than its own entry.
 pub const PICKLE_MEMO_GAP: usize = 16;
 
 /// Bytes of a key or a class name that are examined.
 pub const PICKLE_NAME_BYTES_MAX: usize = 128;
 
-/// Members of a record on the fast path, which compares each key with all keys before it.
+/// Members of a record on the fast path: it compares each key with all keys before it, which takes
+/// quadratic time.
 pub const PICKLE_MEMBERS_PLAIN_MAX: usize = 64;
 
 /// Memo entries that the fast path for plain records keeps.
@@ -206,10 +212,10 @@ pub const PERCENT_WIDTH_MAX: usize = 1000;
 
 // ingest: shapes
 
-/// Shapes that a decoder keeps.
+/// Shapes that a decoder keeps. An input may be compared with each of them.
 pub const SHAPES_MAX: usize = 8;
 
-/// Text of one shape.
+/// Text of one shape. With [`SHAPES_MAX`] this bounds the memory of a decoder.
 pub const SHAPE_BYTES_MAX: usize = 4 << 10;
 
 // ingest: HTTP
@@ -234,7 +240,7 @@ pub const BODY_SMALL_MEMORY_KIB_MAX: u32 = 8 << 10;
 /// client to retry later.
 pub const BODY_WAIT_SECONDS_MAX: u64 = 5;
 
-/// The longest pause between two pieces of a body.
+/// The longest pause between two pieces of a body: a body holds memory while it is being read.
 pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
 
 /// Bytes of a body that are inflated and decoded before the size of the batch is checked and other
@@ -242,14 +248,15 @@ pub const BODY_PAUSE_SECONDS_MAX: u64 = 10;
 /// takes long.
 pub const BODY_PIECE_BYTES: usize = 8 << 10;
 
-/// Batches that a thread keeps allocated for later requests.
+/// Batches that a thread keeps allocated for later requests, which saves their allocation.
 pub const BODY_BATCHES_KEPT_MAX: usize = 16;
 
 /// The largest batch that a thread keeps for later requests. A larger one is freed, so that kept
 /// batches take little memory.
 pub const BODY_BATCH_KEPT_BYTES_MAX: usize = 16 << 10;
 
-/// Errors that a response lists. Further errors are only counted.
+/// Errors that a response lists, so that a body of invalid records does not make a large response.
+/// Further errors are only counted.
 pub const BODY_ERRORS_MAX: usize = 100;
 
 /// The largest window of a zstd body, 8 MiB: compression level 19 needs it.
@@ -275,7 +282,8 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
 /// services on `localhost` fit.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 
-/// A connection whose buffer has grown beyond this releases it between two requests.
+/// A connection whose buffer has grown beyond this releases it between two requests, so that idle
+/// connections hold little memory.
 pub const HTTP_BUFFER_BYTES_KEPT_MAX: usize = 32 << 10;
 
 /// Idle HTTP connections that keep their buffers, some 20 KiB each: more than the services of a
@@ -349,8 +357,8 @@ pub const QUARANTINE_BYTES_MAX: u64 = 256 << 20;
 pub const DAMAGES_MAX: usize = 4096;
 
 /// How often a range of the spool that the disk cannot read is tried before its records count as
-/// damaged. The pauses between the tries start at [`STORE_RETRY_MILLISECONDS_MIN`] and double: four
-/// seconds in all.
+/// damaged. The pauses between the tries are the same as between the retries of a store, from
+/// [`STORE_RETRY_MILLISECONDS_MIN`] on: four seconds in all.
 pub const SPOOL_READ_TRIES_MAX: u32 = 9;
 
 /// How often one page is read in immediate succession where the program cannot wait, as at the
@@ -675,8 +683,8 @@ pub const QUERY_SLICE_INLINE_MILLISECONDS: u64 = 20;
 /// two transactions.
 pub const DELETE_SLICE_RECORDS: usize = 1000;
 
-/// About the most bytes of records that one transaction of a deletion deletes: they are written
-/// twice, and cause a write-ahead log of that size.
+/// Approximate bytes of records that one transaction of a deletion deletes at most: they are
+/// written twice, and cause a write-ahead log of that size.
 pub const DELETE_SLICE_BYTES: usize = 8 << 20;
 
 /// Services that a deletion counts separately. The rest are counted together.
