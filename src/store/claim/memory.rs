@@ -1,7 +1,8 @@
-//! What a data folder remembers of the stores that it ships into: the file `claims`.
+//! The file `claims`: what a data folder remembers about the stores that it ships into.
 //!
-//! The file is one line of JSON and, in a second line, the CRC32C of the first in hexadecimal. It is written as a whole under another
-//! name, synced and renamed, at a start and at the rare moments when a claim changes; never per record.
+//! The file is one line of JSON and a second line with the CRC32C of the first in hexadecimal. The
+//! file is written as a whole under another name, synced and renamed, at a start and at the rare
+//! moments when a claim changes; never per record.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,13 +19,14 @@ const FILE: &str = "claims";
 const DRAFT: &str = "claims.new";
 const VERSION: u32 = 1;
 
-/// The memory of a data folder, shared by its stores.
+/// The content of the file `claims` of a data folder, shared by the folder's stores.
 pub struct Claims {
     /// `None` for stores without a data folder, in tests.
     disk: Option<Arc<dyn Disk>>,
     state: Mutex<Remembered>,
-    /// What the spool held before it was opened; the open one afterwards.
+    /// The ids that the spool held before it was opened.
     found_spool: Option<(RecordId, RecordId)>,
+    /// The spool, once it is open.
     spool: OnceLock<Arc<Spool>>,
     /// The names of the configured stores.
     stores: Vec<String>,
@@ -35,11 +37,12 @@ pub struct Claims {
 #[serde(deny_unknown_fields)]
 pub(super) struct Remembered {
     version: u32,
-    /// Stores that the next start takes as they are; see [`adopt`].
+    /// Stores that the next start accepts as they are; see [`adopt`].
     pub(super) adopt: Vec<String>,
-    /// By store: the first id that was given while the store could not be asked for its position, or refused to be claimed.
+    /// By store: the first id that was assigned while the store could not report its position, or
+    /// refused to be claimed.
     pub(super) unconfirmed: BTreeMap<String, RecordId>,
-    /// The one that was claimed last comes last.
+    /// The database that was claimed last comes last.
     pub(super) databases: Vec<ClaimedDatabase>,
 }
 
@@ -47,13 +50,14 @@ pub(super) struct Remembered {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClaimedDatabase {
-    /// The random identity that the database got when it was made.
+    /// The random identity that the database got when it was created.
     pub(super) database: String,
     /// The name of the store in the configuration.
     pub(super) store: String,
-    /// The node under which the position is; `None` until the first claim has succeeded.
+    /// The node under which the position is stored; `None` until the first claim has succeeded.
     pub(super) node: Option<String>,
-    /// The position from which a person has had the store go on, whatever the spool lacks before its own first record.
+    /// The position from which a person has made the store go on, regardless of what the spool
+    /// lacks before its own first record.
     pub(super) accepted: Option<RecordId>,
     /// The numbers of all claims, noted before they are made; the newest comes last.
     pub(super) issued: Vec<i64>,
@@ -70,17 +74,19 @@ impl Default for Remembered {
     }
 }
 
-/// What the spool holds.
+/// The ids that the spool holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SpoolExtent {
     pub(super) first: RecordId,
     pub(super) end: RecordId,
-    /// Ids can still be moved on to where a store is: nothing is given before the start is complete.
+    /// True while ids can still be advanced to the position of a store: no id is assigned before
+    /// the start is complete.
     pub(super) is_starting: bool,
 }
 
 impl Claims {
-    /// Reads the memory of a data folder. `spool` is what its spool holds, as ids from and to; `stores` are the names of the stores.
+    /// Reads the file `claims` of a data folder. `spool` is the first id that its spool holds and
+    /// the end of its ids; `stores` are the names of the stores.
     pub fn open(
         disk: Arc<dyn Disk>,
         spool: Option<(RecordId, RecordId)>,
@@ -91,24 +97,26 @@ impl Claims {
         Ok(Arc::new(Claims { disk: Some(disk), state, found_spool, spool: OnceLock::new(), stores }))
     }
 
-    /// A memory that lives as long as the process, and takes the first state of any store as it is.
+    /// Creates claims that live as long as the process, and that accept the first state of any
+    /// store as it is.
     pub(super) fn detached() -> Arc<Claims> {
         let state = Mutex::new(Remembered { adopt: vec![String::new()], ..Remembered::default() });
         let stores = vec![String::new()];
         Arc::new(Claims { disk: None, state, found_spool: None, spool: OnceLock::new(), stores })
     }
 
-    /// Whether there is no data folder.
+    /// Returns true if there is no data folder.
     pub(super) fn is_detached(&self) -> bool {
         self.disk.is_none()
     }
 
-    /// From now on the spool is asked for what it holds.
+    /// Sets the open spool, whose ids are compared from now on.
     pub fn watch(&self, spool: &Arc<Spool>) {
-        let _ = self.spool.set(Arc::clone(spool)); // there is one in a process
+        let _ = self.spool.set(Arc::clone(spool)); // a process has one spool
     }
 
-    /// Notes durably that ids from `end` on are given while these stores cannot say whether they have them already.
+    /// Notes durably that ids from `end` on are assigned while these stores cannot report whether
+    /// they already have records with these ids.
     pub fn note_unconfirmed(&self, stores: &[String], end: RecordId) -> io::Result<()> {
         self.change(|state| {
             for store in stores {
@@ -121,7 +129,7 @@ impl Claims {
         })
     }
 
-    /// Marks for adoption that no configured store has taken.
+    /// Returns the marks for adoption that no configured store has used.
     pub fn adoptions_of_others(&self) -> Vec<String> {
         let state = self.state();
         state
@@ -136,7 +144,8 @@ impl Claims {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the memory durably, if there is anything to change. It is as it was after an error.
+    /// Changes the content durably, if the change makes a difference. After an error the content is
+    /// as it was.
     pub(super) fn change(&self, change: impl FnOnce(&mut Remembered)) -> io::Result<()> {
         let mut state = self.state();
         let mut changed = state.clone();
@@ -150,7 +159,7 @@ impl Claims {
         Ok(())
     }
 
-    /// `None` where there is no spool to compare with.
+    /// Returns the ids that the spool holds; `None` if there is no spool to compare with.
     pub(super) fn spool(&self) -> Option<SpoolExtent> {
         if let Some(spool) = self.spool.get() {
             let (first, end) = (spool.oldest_id(), spool.durable_id());
@@ -160,7 +169,8 @@ impl Claims {
         Some(SpoolExtent { first, end, is_starting: true })
     }
 
-    /// What is remembered of a database for a store. A store that was renamed in the configuration is recognised.
+    /// Returns what is noted about a database for a store. A store that was renamed in the
+    /// configuration is recognised.
     pub(super) fn database(&self, database: &str, store: &str) -> Option<ClaimedDatabase> {
         let state = self.state();
         let position = self.find(&state, database, store)?;
@@ -175,8 +185,8 @@ impl Claims {
         state.databases.iter().position(|known| std::ptr::eq(known, found))
     }
 
-    /// Notes a claim durably before it is made. `held` is the claim that the database has now: it is not forgotten, however many are
-    /// noted in vain.
+    /// Notes a claim durably before it is made. `held` is the claim that the database has now: it
+    /// is not forgotten, however many claims are noted in vain.
     pub(super) fn issue(
         &self,
         database: &str,
@@ -227,10 +237,12 @@ impl Claims {
     }
 }
 
-/// Stands for the database `logboom.db` of the data folder, whatever its store is called: no store can have this name.
+/// Stands for the database `logboom.db` of the data folder, whatever the name of its store is: no
+/// store can have this name.
 pub const DEFAULT_DATABASE: &str = "./logboom.db";
 
-/// Has the next start of a data folder take a store as it is, once: it becomes this folder's, and goes on from its own position.
+/// Makes the next start of a data folder accept a store as it is, once: the store then belongs to
+/// this folder, and goes on from its own position.
 pub fn adopt(disk: &dyn Disk, store: &str) -> io::Result<()> {
     let mut state = read(disk)?;
     if state.adopt.iter().any(|name| name == store) {

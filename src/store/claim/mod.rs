@@ -1,21 +1,26 @@
-//! Whose position a store has: a store is shipped into by one data folder, and only from where that folder left it.
+//! The owner of a store's position: one data folder ships into a store, and only from where that
+//! folder left it.
 //!
-//! Each process that ships into a store **claims** it first: it draws a random number, notes the number durably in the memory of its
-//! data folder (`memory.rs`), and sets it in the store in place of the number that it found there. Every later write compares the
-//! number and the position before it. So:
+//! Each process that ships into a store **claims** the store first: it draws a random number, notes
+//! the number durably in the file `claims` of its data folder (`memory.rs`), and sets the number in
+//! the store in place of the number that it found there. Every later write compares the number and
+//! the position before it writes. The consequences:
 //!
-//! * A store belongs to a data folder if the number in the store is one that this folder has noted. Two folders never draw the same
-//!   number, and a copy of a folder does not know the numbers that the other copy has drawn since. The first of two copies that
-//!   claims goes on; the other one is refused, also after a restart.
+//! * A store belongs to a data folder if the number in the store is one that this folder has noted.
+//!   Two folders never draw the same number, and a copy of a folder does not have the numbers that
+//!   the other copy has drawn since. The first of two copies that claims the store goes on; the
+//!   other one is refused, also after a restart.
 //! * A crash between any two steps leaves a number in the store that the folder has noted.
-//! * A store that went back to an older state (a backup, a standby that took over) has an older number of the same folder. It is
-//!   claimed again, if the spool still has every record from its position on.
-//! * The number, the position and the identity of the database are covered by a checksum in the store, so that a position
-//!   that was edited or damaged is not believed.
+//! * A store that went back to an older state (a backup, a standby that took over) has an older
+//!   number of the same folder. Such a store is claimed again if the spool still has every record
+//!   from the store's position on.
+//! * A checksum in the store covers the number, the position and the identity of the database, so
+//!   that a position that was edited or damaged is rejected.
 //!
-//! Ids are a second way to skip a record: where the spool's folder was lost, ids go on from the furthest position of the stores. A
-//! store that cannot be asked at that start may be ahead of the ids that are then given. So the first such id is remembered
-//! until the store has been claimed, and a store that is ahead of it is refused.
+//! Ids are a second way to skip a record: if the spool's folder was lost, ids go on from the
+//! furthest position of the stores. A store that cannot be reached at that start may be ahead of
+//! the ids that are then assigned. So the first such id is noted until the store has been claimed,
+//! and a store that is ahead of this id is refused.
 
 mod memory;
 #[cfg(test)]
@@ -40,13 +45,13 @@ pub struct Claimant {
     /// Another name under which the store may have been marked for adoption.
     alias: Option<&'static str>,
     node: String,
-    /// The database that is claimed by this process, and the number of the claim.
+    /// The database that this process has claimed, and the number of the claim.
     current: Option<(String, i64)>,
-    /// Whether the memory knows that the store has taken that claim.
+    /// True if the data folder has noted that the store has accepted that claim.
     is_confirmed: bool,
 }
 
-/// What a refused folder can do depends on the kind of the store.
+/// The kind of a store. The advice to a refused folder depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Sqlite,
@@ -54,43 +59,45 @@ pub(super) enum Kind {
     File,
 }
 
-/// What a store holds about the one that ships into it.
+/// What a store contains about the data folder that ships into it.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The random identity that the database got when it was made.
+    /// The random identity that the database got when it was created.
     pub(super) database: String,
     pub(super) owner: OwnerRow,
-    /// Where claims of this folder are, or have ended, in the same database: number and position.
+    /// The number and the position of other claims of this folder in the same database, whether
+    /// they are current or have ended.
     pub(super) elsewhere: Vec<(i64, RecordId)>,
-    /// The position that the records themselves show; looked for only if the row is damaged or gone and the store is adopted.
+    /// The position that follows from the records themselves. It is determined only if the row is
+    /// damaged or missing and the store is adopted.
     pub(super) recovered: Option<RecordId>,
 }
 
-/// The row that has the position.
+/// The row that contains the position.
 #[derive(Debug, Default)]
 pub(super) enum OwnerRow {
-    /// There is none for this node.
+    /// There is no row for this node.
     #[default]
     Absent,
-    /// Nobody has claimed it: the database is new, or of a version before there were claims.
+    /// The row is not claimed: the database is new, or from a version without claims.
     Free { position: RecordId },
-    /// Claimed under this number.
+    /// The row is claimed under this number.
     Claimed { node: String, number: i64, position: RecordId },
-    /// Not what this program has written.
+    /// The row is not what this program has written, for this reason.
     Damaged(String),
 }
 
 /// What a store that may be shipped into does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It has the claim of this process.
+    /// The store has the claim of this process, and this position.
     Held(RecordId),
-    /// It sets this number, and this position, in place of what it has found.
+    /// The store sets this number, and this position, in place of those that it has found.
     Take { number: i64, position: RecordId },
 }
 
 impl Claimant {
-    /// For a store of the configuration, and a node of this data folder.
+    /// Creates a claimant for a store of the configuration and a node of this data folder.
     pub fn new(claims: &Arc<Claims>, store: &str, node: &str) -> Claimant {
         Claimant {
             claims: Arc::clone(claims),
@@ -103,57 +110,61 @@ impl Claimant {
         }
     }
 
-    /// For a store without a data folder, whose first state is taken as it is.
+    /// Creates a claimant for a store without a data folder, whose first state is accepted as it
+    /// is.
     pub(super) fn detached(node: &str) -> Claimant {
         Claimant::new(&Claims::detached(), "", node)
     }
 
-    /// For a store of the data folder at a path, whose spool is empty.
+    /// Creates a claimant for a store of the data folder at a path, whose spool is empty.
     #[cfg(test)]
     pub(super) fn in_folder(folder: &std::path::Path, node: &str) -> Claimant {
         let disk = Arc::new(crate::disk::Folder::open(folder).unwrap());
         Claimant::new(&Claims::open(disk, None, vec!["db".into()]).unwrap(), "db", node)
     }
 
-    /// The same for the database `logboom.db` of the data folder.
+    /// Returns the same claimant for the database `logboom.db` of the data folder.
     #[must_use]
     pub fn of_default_database(self) -> Claimant {
         Claimant { alias: Some(DEFAULT_DATABASE), ..self }
     }
 
-    /// The same for a store of another kind.
+    /// Returns the same claimant for a store of another kind.
     #[must_use]
     pub(super) fn of_kind(self, kind: Kind) -> Claimant {
         Claimant { kind, ..self }
     }
 
-    /// The node that a claim is made for.
+    /// Returns the node for which claims are made.
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// The number of this process's claim; 0, which is none, before there is one.
+    /// Returns the number of this process's claim; before there is a claim, 0, which is no claim's
+    /// number.
     pub(super) fn number(&self) -> i64 {
         self.current.as_ref().map_or(0, |(_, number)| *number)
     }
 
-    /// Whether the store is to be taken as it is, because a person wants that.
+    /// Returns true if a person has requested that the store is accepted as it is.
     pub(super) fn is_adopting(&self) -> bool {
         let state = self.claims.state();
         state.adopt.iter().any(|name| *name == self.store || Some(name.as_str()) == self.alias)
     }
 
-    /// Whether the position is to be taken from the records where the row of it is damaged or gone.
+    /// Returns true if the position is to be determined from the records where its row is damaged
+    /// or missing.
     pub(super) fn is_recovering(&self) -> bool {
         self.is_adopting() && !self.claims.is_detached()
     }
 
-    /// The numbers of all claims that this folder has made in a database.
+    /// Returns the numbers of all claims that this folder has made in a database.
     pub(super) fn issued(&self, database: &str) -> Vec<i64> {
         self.claims.database(database, &self.store).map(|known| known.issued).unwrap_or_default()
     }
 
-    /// Decides whether this folder may ship into a store, and from which position on. Notes a new claim durably.
+    /// Decides whether this folder may ship into a store, and from which position on. Notes a new
+    /// claim durably.
     pub(super) fn judge(&mut self, found: &Found) -> Result<Verdict, StoreError> {
         let known = self.claims.database(&found.database, &self.store).unwrap_or_default();
         if let OwnerRow::Claimed { number, position, .. } = found.owner
@@ -161,7 +172,8 @@ impl Claimant {
         {
             self.check_spool(position, &known)?;
             if !self.is_confirmed {
-                self.confirm(position)?; // the answer to the claim, or a write to the memory, was lost
+                // The response to the claim, or a write to the file `claims`, was lost.
+                self.confirm(position)?;
             }
             return Ok(Verdict::Held(position));
         }
@@ -186,7 +198,7 @@ impl Claimant {
         Ok(Verdict::Take { number, position })
     }
 
-    /// Notes durably that the store has taken the claim.
+    /// Notes durably that the store has accepted the claim.
     pub(super) fn confirm(&mut self, position: RecordId) -> Result<(), StoreError> {
         let Some((database, _)) = &self.current else { return Ok(()) };
         let names = (self.store.as_str(), self.alias);
@@ -195,7 +207,7 @@ impl Claimant {
         confirmed.map_err(|error| cannot_note(&error))
     }
 
-    /// From where this folder goes on.
+    /// Returns the position from which this folder goes on.
     fn place(&self, found: &Found, known: &ClaimedDatabase) -> Result<RecordId, StoreError> {
         let age = |number: i64| known.issued.iter().position(|issued| *issued == number);
         let is_known = known.node.is_some();
@@ -215,7 +227,9 @@ impl Claimant {
         let is_renamed = known.node.as_ref().is_some_and(|node| *node != self.node);
         match (newest, &found.owner) {
             (Some((_, position)), _) if newest == here => Ok(position),
-            // Under another name. What was given since the database could last be asked is in the spool only: it was not taken there.
+            // The newest claim is under another name. Ids that were assigned since the database
+            // could last be reached are in the spool only: their records were not stored under that
+            // name.
             (Some((_, position)), _) if is_renamed || here.is_some() => {
                 Ok(self.unconfirmed().map_or(position, |first| position.min(first)))
             }
@@ -225,7 +239,8 @@ impl Claimant {
         }
     }
 
-    /// The position of a damaged row as the records show it, if a person wants that.
+    /// Returns the position of a damaged row as the records show it, if a person has requested
+    /// that.
     fn recovered(&self, found: &Found, known: &ClaimedDatabase, why: &str) -> Result<RecordId, StoreError> {
         if !self.is_recovering() {
             return Err(StoreError::new(format!("its position cannot be trusted: {why}")).hint(format!(
@@ -240,7 +255,8 @@ impl Claimant {
         if known.node.is_some() { Ok(recovered) } else { self.adopted(recovered) }
     }
 
-    /// The position of a store that a person has given to this folder, unless records of the spool would be skipped by that.
+    /// Returns the position of a store that a person has assigned to this folder. Fails if records
+    /// of the spool would be skipped by that.
     fn adopted(&self, position: RecordId) -> Result<RecordId, StoreError> {
         match self.claims.spool() {
             Some(SpoolExtent { first, end, .. }) if first < end.min(position) => {
@@ -266,7 +282,8 @@ impl Claimant {
         self.claims.state().unconfirmed.get(&self.store).copied()
     }
 
-    /// Whether every record of the spool that the store lacks can get there, each under its id.
+    /// Checks that every record of the spool that the store lacks can be stored there, each under
+    /// its id.
     fn check_spool(&self, position: RecordId, known: &ClaimedDatabase) -> Result<(), StoreError> {
         let Some(SpoolExtent { first, end, is_starting }) = self.claims.spool() else { return Ok(()) };
         if let Some(given) = self.unconfirmed().filter(|given| *given < end.min(position)) {
@@ -304,7 +321,7 @@ impl Claimant {
         Ok(())
     }
 
-    /// Somebody else ships into the store.
+    /// Returns the error for a store into which another data folder ships.
     fn refused(&self, found: &Found, known: &ClaimedDatabase) -> StoreError {
         let OwnerRow::Claimed { node, .. } = &found.owner else { return self.lost_row(false) };
         let is_twin = *node == self.node;
@@ -344,7 +361,8 @@ impl Claimant {
     }
 }
 
-/// What guards a position in a store: a change of any of these shows. Never negative.
+/// Returns the checksum that protects a position in a store: a change of any of these parameters is
+/// detected. Never negative.
 pub(super) fn checksum(database: &str, node: &str, number: i64, position: RecordId) -> i64 {
     let mut checksum = crc32c::crc32c(database.as_bytes());
     checksum = crc32c::crc32c_append(checksum, &(node.len() as u64).to_le_bytes());
@@ -353,12 +371,12 @@ pub(super) fn checksum(database: &str, node: &str, number: i64, position: Record
     i64::from(crc32c::crc32c_append(checksum, &position.to_le_bytes()))
 }
 
-/// The position as a database tells it, if it can be one.
+/// Returns a position that a database contains, or `None` if the value cannot be a position.
 pub(super) fn position_of(stored: i64) -> Option<RecordId> {
     u64::try_from(stored).ok().filter(|position| (1..=RECORD_ID_MAX).contains(position))
 }
 
-/// A number that no other claim has: 63 random bits, never 0.
+/// Returns a number that no other claim has: 63 random bits, never 0.
 pub(super) fn random_number() -> i64 {
     ((RandomState::new().hash_one(()) >> 1) as i64).max(1)
 }

@@ -35,7 +35,7 @@ impl FakeDatabase {
         }
     }
 
-    /// All steps of a claim.
+    /// Runs all steps of a claim.
     fn claim(&mut self, claimant: &mut Claimant) -> Result<RecordId, StoreError> {
         let verdict = claimant.judge(&self.found())?;
         self.take(claimant, &verdict);
@@ -44,7 +44,7 @@ impl FakeDatabase {
     }
 }
 
-/// A process that starts on a data folder whose spool holds these ids.
+/// Starts a process on a data folder whose spool holds these ids.
 fn start(folder: &Path, spool: (RecordId, RecordId)) -> (Arc<Claims>, Claimant) {
     start_as(folder, spool, "node")
 }
@@ -67,7 +67,7 @@ fn adopt_in(folder: &TempDir) {
 }
 
 #[test]
-fn a_folder_claims_a_new_store_and_goes_on_after_restarts() {
+fn claim_of_new_store_continues_after_restarts() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     for position in [1, 10, 20] {
@@ -80,7 +80,7 @@ fn a_folder_claims_a_new_store_and_goes_on_after_restarts() {
 }
 
 #[test]
-fn of_two_copies_of_a_folder_the_first_goes_on() {
+fn first_claiming_copy_of_folder_keeps_store() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 10)).1).unwrap();
@@ -97,13 +97,13 @@ fn of_two_copies_of_a_folder_the_first_goes_on() {
 }
 
 #[test]
-fn a_crash_between_any_two_steps_is_recognised() {
+fn crash_between_any_two_steps_keeps_claim() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     for _ in 0..3 {
-        // Noted, and no more.
+        // The claim is noted, and nothing more.
         start(folder.path(), (1, 10)).1.judge(&database.found()).unwrap();
-        // In the database, and not confirmed.
+        // The claim is in the database, but not confirmed.
         let (_, mut claimant) = start(folder.path(), (1, 10));
         let verdict = claimant.judge(&database.found()).unwrap();
         database.take(&claimant, &verdict);
@@ -112,9 +112,10 @@ fn a_crash_between_any_two_steps_is_recognised() {
     }
 }
 
-/// As with a database that can be read and not written to, under a server that is started again and again.
+/// This happens with a database that can be read but not written to, under a server that is started
+/// again and again.
 #[test]
-fn claims_noted_in_vain_push_out_no_claim_that_holds() {
+fn unused_claims_do_not_evict_held_claim() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 10)).1).unwrap();
@@ -126,9 +127,9 @@ fn claims_noted_in_vain_push_out_no_claim_that_holds() {
     assert_eq!(claims.database("a", "db").unwrap().issued.len(), CLAIMS_PER_DATABASE_MAX);
 }
 
-/// The database has taken the claim, and the process never heard of it.
+/// The database has accepted the claim, but the process has not received the response.
 #[test]
-fn an_answer_that_was_lost_leaves_the_claim_with_its_process() {
+fn lost_response_leaves_claim_with_its_process() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     let (claims, mut claimant) = start(folder.path(), (1, 10));
@@ -136,12 +137,12 @@ fn an_answer_that_was_lost_leaves_the_claim_with_its_process() {
     let verdict = claimant.judge(&database.found()).unwrap();
     database.take(&claimant, &verdict);
     assert_eq!(claimant.judge(&database.found()).unwrap(), Verdict::Held(1));
-    database.position = 20; // written since, which is no contradiction to what was noted
+    database.position = 20; // written since, which does not contradict what was noted
     assert!(start(folder.path(), (1, 30)).1.judge(&database.found()).is_ok());
 }
 
 #[test]
-fn another_folder_is_refused_until_it_adopts_the_store() {
+fn other_folder_is_refused_until_it_adopts_store() {
     let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 10)).1).unwrap();
@@ -149,7 +150,7 @@ fn another_folder_is_refused_until_it_adopts_the_store() {
     let error = database.claim(&mut start_as(other.path(), (1, 1), "other").1).unwrap_err();
     assert!(error.what.contains("another data folder (node node)"), "{error}");
     adopt_in(&other);
-    // Records of its own would be skipped.
+    // Records of the other folder's own spool would be skipped.
     let error = database.claim(&mut start_as(other.path(), (1, 5), "other").1).unwrap_err();
     assert!(error.what.contains("ids from 1 to 4"), "{error}");
     assert_eq!(database.claim(&mut start_as(other.path(), (1, 1), "other").1).unwrap(), 100);
@@ -158,7 +159,7 @@ fn another_folder_is_refused_until_it_adopts_the_store() {
 }
 
 #[test]
-fn an_older_state_is_taken_if_the_spool_has_the_rest() {
+fn older_state_is_accepted_if_spool_has_the_rest() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 1)).1).unwrap();
@@ -178,12 +179,12 @@ fn an_older_state_is_taken_if_the_spool_has_the_rest() {
 }
 
 #[test]
-fn ids_given_without_the_stores_word_are_never_skipped() {
+fn unconfirmed_ids_are_never_skipped() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 1)).1).unwrap();
     database.position = 100;
-    // The spool was lost: an empty one takes the store's position.
+    // The spool was lost: an empty spool starts at the store's position.
     assert_eq!(database.claim(&mut start(folder.path(), (1, 1)).1).unwrap(), 100);
     let (claims, _) = start(folder.path(), (1, 1));
     claims.note_unconfirmed(&["db".into()], 1).unwrap();
@@ -197,7 +198,7 @@ fn ids_given_without_the_stores_word_are_never_skipped() {
 }
 
 #[test]
-fn a_new_name_goes_on_where_the_old_one_ended() {
+fn renamed_node_continues_at_end_of_old_name() {
     let folder = TempDir::new().unwrap();
     let mut database = FakeDatabase::new("a");
     database.claim(&mut start(folder.path(), (1, 1)).1).unwrap();
@@ -214,7 +215,7 @@ fn a_new_name_goes_on_where_the_old_one_ended() {
     let (_, mut claimant) = renamed((1, 60));
     let verdict = claimant.judge(&found(&database.ended)).unwrap();
     assert!(matches!(verdict, Verdict::Take { position: 40, .. }), "{verdict:?}");
-    // What was given since the database refused it is there under no name.
+    // Ids that were assigned since the database refused the claim are in it under no name.
     let (claims, _) = start(folder.path(), (1, 60));
     claims.note_unconfirmed(&["db".into()], 35).unwrap();
     let (_, mut claimant) = renamed((1, 60));
@@ -227,7 +228,7 @@ fn a_new_name_goes_on_where_the_old_one_ended() {
 }
 
 #[test]
-fn a_damaged_memory_is_not_believed() {
+fn damaged_claims_file_is_rejected() {
     let folder = TempDir::new().unwrap();
     FakeDatabase::new("a").claim(&mut start(folder.path(), (1, 1)).1).unwrap();
     let path = folder.path().join("claims");
@@ -244,7 +245,7 @@ fn a_damaged_memory_is_not_believed() {
 }
 
 #[test]
-fn what_cannot_be_a_position_is_none() {
+fn impossible_position_is_none() {
     for (stored, position) in
         [(-5, None), (0, None), (1, Some(1)), (i64::MIN, None), (i64::MAX, Some(i64::MAX as u64))]
     {
