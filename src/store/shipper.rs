@@ -1,4 +1,4 @@
-//! Moves records from the spool into one store, at the store's own pace, and tells how far it is.
+//! Moves records from the spool into one store, at the store's own pace, and reports its progress.
 
 #[cfg(test)]
 mod model;
@@ -20,43 +20,45 @@ use crate::limits::{
 use crate::record::RecordId;
 use crate::spool::{Chunk, Reader};
 
-/// When a shipper stops waiting for more and writes what there is.
+/// When a shipper stops waiting for more records and writes the pending ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Flush {
-    /// So many records are there.
+    /// This many records are pending.
     pub rows: u64,
-    /// So many encoded bytes are there.
+    /// This many encoded bytes are pending.
     pub bytes: u64,
-    /// The oldest has waited for so long.
+    /// The oldest pending record has waited for this long.
     pub interval: Duration,
 }
 
-/// How far a store is, for everyone to see.
+/// The progress of a store, readable by every part of the program.
 #[derive(Debug)]
 pub struct Progress {
-    /// As configured.
+    /// The name of the store, as configured.
     pub name: String,
-    /// `sqlite`, `file`, ...
+    /// The kind of the store: `sqlite`, `file`, ...
     pub kind: &'static str,
     /// Records stored since the start.
     pub stored: AtomicU64,
-    /// Records put aside since the start.
+    /// Records that became dead letters since the start.
     pub dead_letters: AtomicU64,
     /// Transactions since the start.
     pub transactions: AtomicU64,
-    /// Failed tries since the start.
+    /// Failed attempts since the start.
     pub failures: AtomicU64,
-    /// Records that the store had before it went back to an older state, and that the spool does not have any more.
+    /// Records that the store had before it went back to an older state, and that the spool no
+    /// longer has.
     pub missing: AtomicU64,
     position: watch::Sender<RecordId>,
-    /// Someone waits for this position: do not wait for more records.
+    /// The highest position that a caller waits for: the shipper does not wait for more records
+    /// until the store is there.
     wanted: AtomicU64,
     errands: Errands,
     last_error: Mutex<Option<String>>,
 }
 
 impl Progress {
-    /// A store that has not reached anything yet.
+    /// Creates the progress of a store that has not reached any position yet.
     pub fn new(name: impl Into<String>, kind: &'static str) -> Arc<Progress> {
         Arc::new(Progress {
             name: name.into(),
@@ -73,18 +75,19 @@ impl Progress {
         })
     }
 
-    /// The id of the first record that is not stored yet; 0 while that is not known.
+    /// Returns the id of the first record that is not stored yet; 0 while that is not known.
     pub fn position(&self) -> RecordId {
         *self.position.borrow()
     }
 
-    /// What keeps the store from going on, if anything does now, and what to do about it.
+    /// Returns the error that currently keeps the store from going on, if there is one, with its
+    /// hint.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks for everything below `position` without waiting for full chunks, and returns when it is stored. The caller wakes
-    /// the readers.
+    /// Requests everything below `position` without waiting for full chunks, and returns when it is
+    /// stored. The caller wakes the readers.
     pub fn want(&self, position: RecordId) -> impl Future<Output = ()> + use<> {
         self.wanted.fetch_max(position, Relaxed);
         let mut positions = self.position.subscribe();
@@ -94,17 +97,18 @@ impl Progress {
         }
     }
 
-    /// Has the store delete records; see [`Store::delete`]. `None` when nothing ships to it any more.
+    /// Makes the store delete records; see [`Store::delete`]. Returns `None` if nothing ships to
+    /// the store any more.
     pub async fn delete(&self, doomed: Doomed) -> Option<Result<u64, StoreError>> {
         self.errands.ask(Request::Delete(doomed)).await
     }
 
-    /// Has the store delete names that no record has any more; see [`Store::delete_names`].
+    /// Makes the store delete names that no record refers to any more; see [`Store::delete_names`].
     pub async fn delete_names(&self, names: Names) -> Option<Result<u64, StoreError>> {
         self.errands.ask(Request::DeleteNames(names)).await
     }
 
-    /// Has the store take what was deleted out of its files; see [`Store::scrub`].
+    /// Makes the store remove deleted bytes from its files; see [`Store::scrub`].
     pub async fn scrub(&self) -> Option<Result<u64, StoreError>> {
         self.errands.ask(Request::Scrub).await
     }
@@ -114,28 +118,29 @@ impl Progress {
     }
 }
 
-/// Ships to one store.
+/// Ships the records of the spool to one store.
 pub struct Shipper<S> {
     store: S,
     reader: Reader,
     flush: Flush,
     progress: Arc<Progress>,
     chunk: Chunk,
-    /// The store has told its position and nothing failed since.
+    /// True if the store has reported its position and nothing has failed since.
     connected: bool,
-    /// The records that were last counted as missing, so that none is counted twice.
+    /// The records that were last counted as missing, so that no record is counted twice.
     gap: Range<RecordId>,
     /// Since when records have been waiting.
     waiting_since: Option<Instant>,
-    /// Records written since the last sync, and when it is due.
+    /// Records written since the last sync.
     unsynced_rows: u64,
+    /// When the next sync is due.
     sync_at: Instant,
     maintain_at: Instant,
     retry: Duration,
 }
 
 impl<S: Store> Shipper<S> {
-    /// A shipper that begins where the store says it is.
+    /// Creates a shipper that begins at the position that the store reports.
     pub fn new(store: S, reader: Reader, flush: Flush, progress: Arc<Progress>) -> Shipper<S> {
         let now = Instant::now();
         Shipper {
@@ -154,8 +159,8 @@ impl<S: Store> Shipper<S> {
         }
     }
 
-    /// Ships until the spool is finished and everything is stored, however often the store fails meanwhile; unless it fails with
-    /// an error that lasts once the spool is finished.
+    /// Ships until the spool is finished and everything is stored, however often the store fails
+    /// before that. Once the spool is finished, an error that lasts ends the run.
     pub async fn run(mut self) {
         while !self.is_done() {
             match self.round().await {
@@ -172,7 +177,7 @@ impl<S: Store> Shipper<S> {
                     }
                 }
             }
-            // On a shared thread the sources get their turn between two transactions.
+            // On a shared thread, this lets the sources run between two transactions.
             tokio::task::yield_now().await;
         }
         if self.unsynced_rows > 0
@@ -258,20 +263,23 @@ impl<S: Store> Shipper<S> {
         self.reader.seek(position.max(oldest));
         self.progress.position.send_replace(self.reader.position());
         self.connected = true;
-        // It may have more than was synced: what a connection before this one, or a process, got through to it last. A spool that is
-        // full of that would get no record that is written and then synced.
+        // The store may have more records than were synced: those that an earlier connection, or an
+        // earlier process, wrote last. If the spool is full of them, no new record can arrive whose
+        // write would lead to a sync.
         if self.unsynced_rows == 0 {
             self.unsynced_rows = self.reader.position().saturating_sub(oldest);
             self.sync_at = Instant::now();
         }
-        // A store that can be read may still not take anything (a locked database): only success ends an error.
+        // A store that can be read may still refuse writes (a locked database): only success clears
+        // an error.
         if self.reader.pending() == 0 && self.unsynced_rows == 0 {
             self.progress.set_error(None);
         }
         Ok(())
     }
 
-    /// Counts what the store had and no longer has, if it went back; a store that failed since is still where it was.
+    /// Counts the records that the store had and no longer has, if it went back to an older state.
+    /// A store that has only failed since the last count is still where it was, and adds nothing.
     fn count_missing(&mut self, position: RecordId, end: RecordId) {
         let known = self.gap.end.min(end).saturating_sub(self.gap.start.max(position));
         let missing = end.saturating_sub(position).saturating_sub(known);
@@ -289,8 +297,8 @@ impl<S: Store> Shipper<S> {
         );
     }
 
-    /// Waits for the first record, then for enough of them or for the flush interval; never beyond the next sync or
-    /// housekeeping.
+    /// Waits for the first record, then until enough records are pending or the flush interval has
+    /// passed; never beyond the next sync or housekeeping.
     async fn wait(&mut self) {
         let deadline =
             if self.unsynced_rows > 0 { self.sync_at.min(self.maintain_at) } else { self.maintain_at };
@@ -334,13 +342,14 @@ impl<S: Store> Shipper<S> {
         self.progress.stored.fetch_add(written.stored, Relaxed);
         self.progress.dead_letters.fetch_add(written.dead_letters, Relaxed);
         self.progress.transactions.fetch_add(1, Relaxed);
-        self.progress.set_error(None); // first, for whoever waits for the position looks at it next
+        // Before the position: a task that waits for the position reads the error next.
+        self.progress.set_error(None);
         self.progress.position.send_replace(self.chunk.end_id());
         Ok(self.chunk.len())
     }
 
-    /// Counts what was written and is not synced yet: records, or a slice of housekeeping, be there
-    /// no record for hours.
+    /// Counts what was written and is not synced yet: records, or a slice of housekeeping, which
+    /// may run without any new record for hours.
     fn expect_sync(&mut self, rows: u64) {
         if self.unsynced_rows == 0 {
             self.sync_at = Instant::now() + Duration::from_millis(STORE_SYNC_MILLISECONDS);
@@ -348,7 +357,8 @@ impl<S: Store> Shipper<S> {
         self.unsynced_rows += rows;
     }
 
-    /// Whoever asked is told what went wrong: nothing of that is about shipping, but the store begins anew after it.
+    /// Executes the waiting request. An error is returned to the requesting task, because it is not
+    /// about shipping, but the store starts over after an error.
     async fn run_errand(&mut self) {
         let Some(Errand { request, answer }) = self.progress.errands.take() else { return };
         let result = match &request {
@@ -358,11 +368,12 @@ impl<S: Store> Shipper<S> {
         };
         self.connected = result.is_ok();
         if matches!((&request, &result), (Request::Delete(_), Ok(1..))) {
-            // Apart from it: should that fail, the records are gone all the same, and are counted.
+            // The sync is separate from the deletion: if the sync fails, the records are deleted
+            // all the same, and are counted.
             self.unsynced_rows = self.unsynced_rows.max(1);
             self.sync_at = Instant::now();
         }
-        let _ = answer.send(result); // they may have gone
+        let _ = answer.send(result); // the requesting task may have gone
     }
 
     async fn sync(&mut self) -> Result<(), StoreError> {
@@ -373,7 +384,7 @@ impl<S: Store> Shipper<S> {
         Ok(())
     }
 
-    /// Says what failed, once and not at each try, and waits before the next.
+    /// Logs an error once and not at each attempt, and waits before the next attempt.
     async fn recover(&mut self, error: StoreError) {
         self.connected = false;
         self.progress.failures.fetch_add(1, Relaxed);
@@ -396,7 +407,7 @@ impl<S: Store> Shipper<S> {
     }
 }
 
-/// Waits, but no longer than until there is an errand.
+/// Waits for `wait`, but no longer than until there is a request.
 async fn or_errand<T>(progress: &Progress, wait: impl Future<Output = T>) {
     tokio::select! {
         _ = wait => {}
@@ -420,7 +431,8 @@ mod tests {
         fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
     }
 
-    /// Tells its position, but refuses a few writes; looks at what is said of it meanwhile.
+    /// A store that reports its position but refuses a few writes; checks that the progress keeps
+    /// the error in between.
     struct Locked {
         progress: Arc<Progress>,
         position: RecordId,
@@ -454,11 +466,11 @@ mod tests {
         }
     }
 
-    /// Deletes what it is asked to, and keeps what it was called for.
+    /// A store that deletes what is requested, and records the calls that it receives.
     struct Deleting {
         calls: Arc<Mutex<Vec<&'static str>>>,
         failing_syncs: u32,
-        /// Slices of housekeeping that there are.
+        /// Slices of housekeeping that remain.
         slices: u32,
     }
 
@@ -498,9 +510,10 @@ mod tests {
         }
     }
 
-    /// Who is told of a failure asks again, and then finds nothing that would be counted.
+    /// A client that receives an error repeats the request, and then finds nothing left that would
+    /// be counted.
     #[test]
-    fn what_was_deleted_is_counted_whatever_becomes_of_the_sync_after_it() {
+    fn deletion_is_counted_even_if_next_sync_fails() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -520,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn what_housekeeping_wrote_is_synced_though_no_record_comes() {
+    fn housekeeping_is_synced_without_new_records() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -542,8 +555,8 @@ mod tests {
         });
     }
 
-    /// Takes any number of records, and always has something to clean up; keeps what it was called
-    /// for.
+    /// A store that accepts any number of records and always has something to clean up; records the
+    /// calls that it receives.
     struct Growing {
         calls: Arc<Mutex<Vec<&'static str>>>,
         position: RecordId,
@@ -571,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn housekeeping_keeps_pace_with_what_is_shipped() {
+    fn housekeeping_keeps_pace_with_shipping() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -597,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_restored_store_and_the_spool_both_lack_is_counted_once() {
+    fn records_missing_after_restore_are_counted_once() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -634,9 +647,10 @@ mod tests {
         });
     }
 
-    /// What a process leaves behind that was killed between its last write and the sync of it.
+    /// The state that a process leaves behind if it was killed between its last write and the sync
+    /// of that write.
     #[test]
-    fn a_spool_that_is_full_of_what_the_store_has_takes_records_again() {
+    fn spool_full_of_stored_records_accepts_records_again() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -664,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stands_until_a_write_goes_well() {
+    fn error_is_kept_until_write_succeeds() {
         let folder = tempfile::TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {

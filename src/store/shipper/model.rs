@@ -1,9 +1,11 @@
-//! From the receipt to the line in the log file, on one cruel disk, stopped all at once: every record whose receipt said
-//! that it is durable becomes one line, in its place, and no other line is there.
+//! Model test of the path from the receipt to the line in the log file, on one simulated disk whose
+//! users are all stopped at once: every record whose receipt reported it as durable becomes one
+//! line, in its place, and the log files have no other line.
 //!
-//! Now and then somebody else moves the position while nothing runs: then nothing may be written until it is back.
+//! Sometimes the position is changed from outside while nothing runs: then nothing may be written
+//! until the position is restored.
 //!
-//! The rounds of the shipper are called one by one; its waiting and its pauses are left out.
+//! The rounds of the shipper are called one by one; its waits and its pauses are left out.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -28,7 +30,7 @@ use crate::store::{Claimant, Claims};
 const LOG: &str = "app.log";
 
 thread_local! {
-    /// The clock of this run, in days since the epoch.
+    /// The clock of this run, in days since the Unix epoch.
     static DAY: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -50,7 +52,7 @@ fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Nothing in a round waits when something is pending.
+/// Returns the value of a future. In a round nothing waits while records are pending.
 fn done<T>(future: impl Future<Output = T>) -> T {
     match poll(&mut std::pin::pin!(future)) {
         Poll::Ready(value) => value,
@@ -74,16 +76,17 @@ struct Model {
     has_faults: bool,
     /// The numbers of the records in the order of their ids, from 1 on.
     records: Vec<u64>,
-    /// Those of the commits since the last one that went well that failed or were cut short: a restart may find one of them.
+    /// The records of those commits since the last successful commit that failed or were cut short:
+    /// a restart may find one of these commits.
     in_doubt: Vec<Vec<u64>>,
     made: u64,
-    /// The `.position` file as it was before somebody else moved the position.
+    /// The `.position` file as it was before the position was changed from outside.
     moved: Option<Vec<u8>>,
     life: Option<Life>,
     tally: Tally,
 }
 
-/// From a start to a crash.
+/// One process, from a start to a crash.
 struct Life {
     spool: Arc<Spool>,
     writer: Task<()>,
@@ -91,7 +94,7 @@ struct Life {
     reopen: Arc<AtomicBool>,
     appended: Vec<(u64, Task<Result<RecordId, AppendError>>)>,
     is_poisoned: bool,
-    /// Something was told to fail.
+    /// True if a call was made to fail.
     is_troubled: bool,
 }
 
@@ -151,7 +154,7 @@ impl Model {
     fn commit(&mut self) {
         let life = self.life.as_mut().unwrap();
         for _ in 0..3 {
-            // It wakes up, commits, and gives the others their turn.
+            // The writer wakes up, commits, and yields to the other tasks.
             assert!(poll(&mut life.writer).is_pending());
         }
         let (mut committed, mut outcome) = (Vec::new(), None);
@@ -179,7 +182,7 @@ impl Model {
         }
     }
 
-    /// One round of the shipper.
+    /// Runs one round of the shipper.
     fn ship(&mut self) {
         let with_housekeeping = self.random.one_in(4);
         let (rows, bytes) = (1 + self.random.below(20), 1 + self.random.below(2000));
@@ -199,7 +202,7 @@ impl Model {
         };
         if let Err(error) = result {
             assert!(life.is_troubled || self.moved.is_some(), "{error}");
-            shipper.connected = false; // and tried again, as `recover` does
+            shipper.connected = false; // the next round retries, as after `recover`
         } else if is_connecting || self.random.one_in(4) {
             assert!(self.moved.is_none(), "it writes from a position that somebody else has moved");
             self.verify();
@@ -216,7 +219,8 @@ impl Model {
         }
     }
 
-    /// A signal after another program has renamed the log file; here none has.
+    /// Sends the signal that follows the renaming of the log file by another program; here no
+    /// program has renamed it.
     fn hang_up(&mut self) {
         self.life().reopen.store(true, Relaxed);
     }
@@ -237,9 +241,9 @@ impl Model {
         self.tally.faults += 1;
     }
 
-    // What must hold.
+    // Invariants.
 
-    /// The lines of all log files, the oldest first.
+    /// Returns the lines of all log files, the oldest first.
     fn lines(&self) -> Vec<String> {
         let names = self.disk.names();
         let mut files: Vec<_> = names.iter().filter_map(|name| Some((place_of(name)?, name))).collect();
@@ -248,7 +252,7 @@ impl Model {
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
     }
 
-    /// The log files hold what lies before the position, and nothing else.
+    /// Checks that the log files contain the records before the position, and nothing else.
     fn verify(&mut self) {
         let position = self.life().shipper.reader.position();
         let expected: Vec<_> =
@@ -260,7 +264,7 @@ impl Model {
         }
     }
 
-    // Ends and starts.
+    // Crashes and starts.
 
     fn arm_stop(&mut self) {
         let moment = *self.random.pick(&[Moment::Before, Moment::Within, Moment::After]);
@@ -283,7 +287,8 @@ impl Model {
         self.start();
     }
 
-    /// Somebody else claims the log file, or gives it back as it was.
+    /// Changes the position as another process that claims the log file would, or restores the log
+    /// file's earlier position.
     fn move_position(&mut self) {
         let disk = self.disk.handle();
         self.disk.set_fault(None);
@@ -317,12 +322,12 @@ impl Model {
         }
     }
 
-    /// As the program starts.
+    /// Opens everything as the program does at its start.
     fn open(&mut self) -> std::io::Result<(FileStore, Arc<Spool>, Writer)> {
         let disk = self.disk.handle();
         let claims = Claims::open(disk.clone(), extent(&*disk)?, vec!["log".into()])?;
         let mut store = self.store(&claims);
-        // A store may take too long to tell its position.
+        // A store may take too long to report its position.
         let position = if self.random.one_in(2) { done(store.position()).ok() } else { None };
         let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 24 << 10 };
         let (spool, writer) = Spool::open(disk, sizes, position.unwrap_or(1))?;
@@ -354,7 +359,7 @@ impl Model {
         });
     }
 
-    // Runs.
+    // Complete runs.
 
     fn step(&mut self) {
         self.tally.operations += 1;
@@ -378,7 +383,7 @@ impl Model {
         }
     }
 
-    /// After all trouble every line is there.
+    /// Ends the run: after all faults every line is there.
     fn finish(mut self) -> Tally {
         self.has_faults = false;
         self.crash();
@@ -407,14 +412,14 @@ impl Model {
     }
 }
 
-/// The messages from an id on.
+/// Returns the messages from an id on.
 fn lines_from(spool: &Arc<Spool>, id: RecordId) -> Vec<String> {
     let mut chunk = Chunk::default();
     spool.spectator().read(Place::at(id), &mut chunk, 1 << 20).unwrap();
     chunk.records().map(|(_, record)| record.body.message.to_owned()).collect()
 }
 
-/// Sorts log files from the oldest to the newest.
+/// Returns a key that sorts log files from the oldest to the newest.
 fn place_of(name: &str) -> Option<(i64, &str, u32)> {
     let suffix = name.strip_prefix(LOG)?;
     let Some(suffix) = suffix.strip_prefix('.') else { return suffix.is_empty().then_some((1, "", 0)) };
@@ -426,6 +431,6 @@ fn place_of(name: &str) -> Option<(i64, &str, u32)> {
 }
 
 #[test]
-fn every_acknowledged_record_becomes_one_line_whatever_happens() {
+fn acknowledged_records_become_one_line_each() {
     seeds::run("store::shipper::model", 100, |seed| Model::new(seed).run(400));
 }
