@@ -1,10 +1,12 @@
-//! Whether the clock can be believed when it says that records are too old.
+//! Decides whether the clock can be trusted when it shows that records are too old.
 //!
-//! Age is a difference between two readings of the clock, and clocks step. Nothing else would tell a step of ten years
-//! forward from ten years that have passed: every record would be too old at once. So age deletes only while there is
-//! evidence that the clock has been running as it does for a while (a day, or as long as records are kept if that is
-//! less): the process has watched it for so long, or the database shows that records came about so long ago. After a step, or a
-//! long time without a server, the deletion waits for so long, and says so. A restart neither shortens nor repeats the wait.
+//! An age is the difference between two readings of the clock, and clocks step. Nothing else would
+//! distinguish a step of ten years forward from ten years that have passed: every record would be
+//! too old at once. So age deletes records only while there is evidence that the clock has been
+//! running steadily for a while (a day, or as long as records are kept if that is less): either the
+//! process has watched the clock for that long, or the database shows that records were received
+//! about that long ago. After a step, or a long time without a server, the deletion waits for that
+//! long and logs that it waits. A restart neither shortens nor repeats the wait.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -12,24 +14,25 @@ use std::time::{Duration, Instant};
 use crate::limits::RETENTION_EVIDENCE_SECONDS_MAX;
 use crate::record::time;
 
-/// What is known of the clock.
+/// What is known about the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// Since when it has run evenly, and the last look at it: on a clock that never steps, and on the wall.
+    /// Since when the wall clock has run steadily, on the monotonic clock.
     even_since: Instant,
+    /// The last reading of the monotonic clock, and of the wall clock in ns since the Unix epoch.
     last: (Instant, i64),
-    /// It was said that the deletion waits.
+    /// True if it was already logged that the deletion waits.
     is_told: bool,
 }
 
 impl Clock {
-    /// One that is seen for the first time.
+    /// Creates the state of a clock that is read for the first time.
     pub(super) fn new() -> Clock {
         let now = Instant::now();
         Clock { even_since: now, last: (now, time::now()), is_told: false }
     }
 
-    /// Looks at the clock, and tells for how long it has not stepped by more than a tolerance.
+    /// Reads the clock, and returns for how long it has not stepped by more than `tolerance` ns.
     fn even_for(&mut self, steady: Instant, wall: i64, tolerance: i64) -> Duration {
         let (last_steady, last_wall) = self.last;
         let expected = last_wall.saturating_add(nanoseconds(steady - last_steady));
@@ -40,7 +43,8 @@ impl Clock {
         steady - self.even_since
     }
 
-    /// Whether records that are too old may be deleted. The database is asked whether records came in a stretch of time.
+    /// Returns true if records that are too old may be deleted. `were_received` queries the
+    /// database for whether records were received in a range of times.
     pub(super) fn is_credible<E>(
         &mut self,
         age: Duration,
@@ -56,7 +60,7 @@ impl Clock {
         were_received(then.saturating_sub(tolerance)..=then)
     }
 
-    /// Says once that the deletion waits.
+    /// Logs once that the deletion waits.
     pub(super) fn tell(&mut self, is_credible: bool, age: Duration) {
         if !is_credible && !self.is_told {
             tracing::warn!(
@@ -69,7 +73,7 @@ impl Clock {
     }
 }
 
-/// A span of time in ns, as far as that goes.
+/// Converts a span of time to ns, at most `i64::MAX`.
 pub(super) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -79,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_of_the_clock_begins_its_watch_anew() {
+    fn clock_step_restarts_its_observation() {
         let start = Instant::now();
         let second = time::SECOND;
         let at = |seconds: u64| start + Duration::from_secs(seconds);

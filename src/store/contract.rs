@@ -1,23 +1,24 @@
-//! The suite that every store must pass: see [`super::Store`].
+//! The test suite that every store must pass; see [`super::Store`].
 
 use super::{Store, Written};
 use crate::record::{Batch, RecordId, RecordRef, time};
 use crate::spool::Chunk;
 
-/// A kind of store, for the suite: opening it again on the same data, and reading all of it back.
+/// A kind of store, for the test suite: opens the store again on the same data, and reads all of it
+/// back.
 pub(crate) trait Subject {
     type Store: Store;
 
-    /// Opens the store in the state that it has on disk. The one opened before has been dropped, perhaps in the middle
-    /// of its work.
+    /// Opens the store in the state that it has on disk. The store that was opened before has been
+    /// dropped, perhaps in the middle of its work.
     fn open(&self) -> Self::Store;
 
-    /// The ids and messages that are stored, in the order of the store. A store that does not keep ids gives those of
-    /// the order, from `first_id` on.
+    /// Returns the ids and messages that are stored, in the order of the store. A store that does
+    /// not keep ids returns consecutive ids from `first_id` on.
     fn read(&self, first_id: RecordId) -> Vec<(RecordId, String)>;
 }
 
-/// A chunk of records with the messages `message <id>`.
+/// Returns a chunk of records with the messages `message <id>`.
 pub(crate) fn chunk(from: RecordId, to: RecordId) -> Chunk {
     let mut batch = Batch::new();
     for id in from..to {
@@ -63,7 +64,8 @@ async fn position_moves_with_the_rows(subject: &impl Subject) {
     assert_eq!(subject.read(1), numbered(1, 12));
 }
 
-/// What was written after the last sync may be there or not, but position and rows must agree.
+/// Records that were written after the last sync may or may not be present, but position and rows
+/// must agree.
 async fn a_dropped_store_goes_on_where_it_was(subject: &impl Subject) {
     let mut next = 1;
     for round in 0..6 {
@@ -92,7 +94,7 @@ async fn a_synced_position_is_the_stored_one(subject: &impl Subject) {
     assert_eq!(subject.read(1), numbered(1, 51));
 }
 
-/// A store that joins later begins at what the spool still has.
+/// A store that is added later begins at the first record that the spool still has.
 async fn ids_may_start_anywhere(subject: &impl Subject) {
     let mut store = subject.open();
     store.position().await.unwrap();

@@ -1,7 +1,9 @@
-//! What others ask of a store while its shipper ships: deleting records that a person has chosen.
+//! Administrative requests to a store while its shipper runs: deletions of records that a person
+//! has chosen.
 //!
-//! Only the store's own connection writes, so that nobody ever waits for a lock of ours. One errand waits at a time, and the
-//! shipper runs it between two chunks; it is small enough not to hold these up.
+//! Only the store's own connection writes, so that no one ever waits for a lock of this program.
+//! One request waits at a time, and the shipper executes it between two chunks. A request is small
+//! enough not to delay the chunks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,37 +12,38 @@ use tokio::sync::{Notify, oneshot};
 use super::StoreError;
 use crate::record::RecordId;
 
-/// What is asked for.
+/// What is requested.
 #[derive(Clone, Debug)]
 pub(super) enum Request {
-    /// [`super::Store::delete`].
+    /// A call of [`super::Store::delete`].
     Delete(Doomed),
-    /// [`super::Store::delete_names`].
+    /// A call of [`super::Store::delete_names`].
     DeleteNames(Names),
-    /// [`super::Store::scrub`].
+    /// A call of [`super::Store::scrub`].
     Scrub,
 }
 
-/// Records that are to be deleted.
+/// Records to be deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Doomed {
-    /// Their ids, ascending; at most [`crate::limits::DELETE_SLICE_RECORDS`].
+    /// The ids of the records, ascending; at most [`crate::limits::DELETE_SLICE_RECORDS`].
     pub ids: Vec<RecordId>,
-    /// Their earliest and latest time, in ns since the Unix epoch.
+    /// The earliest and the latest time of the records, in ns since the Unix epoch.
     pub times: Option<(i64, i64)>,
 }
 
-/// Names that no record below an id has any more, as far as the database keeps names apart from records.
+/// Names that no record below an id refers to any more, in databases that keep names apart from
+/// records.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// What the database knows them by.
+    /// The ids of the names in the database.
     pub ids: Vec<i64>,
-    /// The first id that was not looked at.
+    /// The first id of a record that was not examined.
     pub end: RecordId,
 }
 
 impl Doomed {
-    /// Adds one.
+    /// Adds a record.
     pub fn push(&mut self, id: RecordId, timestamp: i64) {
         self.ids.push(id);
         let (first, last) = self.times.unwrap_or((timestamp, timestamp));
@@ -48,23 +51,24 @@ impl Doomed {
     }
 }
 
-/// A request, and who waits for its answer.
+/// A request, and the channel on which its result is returned.
 pub(super) struct Errand {
     pub(super) request: Request,
     pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
-/// Where errands wait for the shipper.
+/// Where a request waits for the shipper.
 #[derive(Default)]
 pub(super) struct Errands {
-    /// Whoever asks keeps it until there is an answer.
+    /// Held by the requesting task until it has the result, so that only one request waits.
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Option<Errand>>,
     arrival: Notify,
 }
 
 impl Errands {
-    /// Has the shipper do it. `None` when there is no shipper any more.
+    /// Makes the shipper execute a request, and returns the result. `None` if there is no shipper
+    /// any more.
     pub(super) async fn ask(&self, request: Request) -> Option<Result<u64, StoreError>> {
         let _turn = self.turn.lock().await;
         let (answer, answered) = oneshot::channel();
@@ -73,7 +77,7 @@ impl Errands {
         answered.await.ok()
     }
 
-    /// Returns when something waits.
+    /// Returns when a request is waiting.
     pub(super) async fn arrived(&self) {
         loop {
             let arrival = self.arrival.notified();
@@ -84,7 +88,7 @@ impl Errands {
         }
     }
 
-    /// Takes out what waits; those who asked may have gone.
+    /// Removes the waiting request, and returns it unless the requesting task has gone.
     pub(super) fn take(&self) -> Option<Errand> {
         self.lock().take().filter(|errand| !errand.answer.is_closed())
     }

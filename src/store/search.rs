@@ -1,29 +1,29 @@
-//! What readers of all databases search for.
+//! The parameters of a search, for the readers of all databases.
 
 use std::ops::Range;
 
 use crate::query::Query;
 use crate::record::{ColumnSet, RecordId};
 
-/// What a search looks for, and where.
+/// What a search looks for, and in which ids and times.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// What holds for a match.
+    /// The condition that every match satisfies.
     pub query: Query,
-    /// Its ids.
+    /// The ids to search.
     pub ids: Range<RecordId>,
-    /// Its time, in ns since the Unix epoch, both ends included.
+    /// The earliest time of a match, in ns since the Unix epoch, inclusive.
     pub time_min: i64,
-    /// See above.
+    /// The latest time of a match, in ns since the Unix epoch, inclusive.
     pub time_max: i64,
-    /// From the highest id downwards.
+    /// True to search from the highest id downwards.
     pub descending: bool,
-    /// What is wanted of a match.
+    /// The columns that are wanted of a match.
     pub fields: ColumnSet,
 }
 
 impl Search {
-    /// The ids that are yet to be searched once these are.
+    /// Returns the ids that remain to be searched after these ids.
     pub(crate) fn rest_after(&self, ids: &Range<RecordId>) -> Range<RecordId> {
         if self.descending { self.ids.start..ids.start } else { ids.end..self.ids.end }
     }
