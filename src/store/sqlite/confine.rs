@@ -1,22 +1,26 @@
-//! Bounds on memory, temporary files and time of a statement that a reader writes, whatever its text is.
+//! Bounds the memory, the temporary files and the time of a statement that a client writes,
+//! whatever the text of the statement is.
 //!
-//! SQLite has bounds for one value and for the text of a statement, but none for what one statement takes in all. Two tables of
-//! functions let the program add them: the allocator of SQLite, and the file system of a connection (a VFS). The functions here
-//! charge what a confined statement takes to an account, and refuse what goes beyond its bounds. SQLite then ends that statement
-//! with `SQLITE_NOMEM` or `SQLITE_FULL`; it is written to survive both at any place.
+//! SQLite has bounds for one value and for the text of a statement, but none for the total that one
+//! statement uses. Two tables of functions allow the program to add such bounds: the allocator of
+//! SQLite, and the file system of a connection (a VFS). The functions here charge what a confined
+//! statement uses to an account, and refuse what exceeds its bounds. SQLite then ends that
+//! statement with `SQLITE_NOMEM` or `SQLITE_FULL`; SQLite is written to survive both at any place.
 //!
-//! - A thread runs one confined statement at a time ([`Confinement::run`]); the thread decides which account is charged. Other
-//!   threads, and the same thread at other times, have no bound: the store's own connection never fails for want of memory that
-//!   a reader has taken.
-//! - Each allocation has a header with its length and its account, so that memory that another thread frees is credited to the
-//!   account that paid for it.
-//! - Large allocations and writes also look at the clock: functions on long values allocate, but call no progress handler.
+//! - A thread runs one confined statement at a time ([`Confinement::run`]); the thread determines
+//!   which account is charged. Other threads, and the same thread at other times, have no bound:
+//!   the store's own connection never fails for lack of memory that a reader uses.
+//! - Each allocation has a header with its length and its account, so that memory that another
+//!   thread frees is credited to the account that was charged for it.
+//! - Large allocations and writes also check the clock: functions on long values allocate, but call
+//!   no progress handler.
 //!
-//! [`bound_allocator`] and [`trim_allocator`] bound what the C library's allocator keeps of the memory that the rest of the program
-//! has freed.
+//! [`bound_allocator`] and [`trim_allocator`] bound the memory that the C library's allocator keeps
+//! after the rest of the program has freed it.
 //!
-//! This is the only module with `unsafe`: both tables are C structures with pointers to functions, and the allocator has a C
-//! function for its settings. What the code relies on is said beside each block.
+//! This is the only module with `unsafe`: both tables are C structures with pointers to functions,
+//! and the allocator has a C function for its settings. What the code relies on is stated beside
+//! each block.
 
 #![allow(unsafe_code, reason = "the allocator and the file system of SQLite are tables of C functions")]
 
@@ -39,10 +43,11 @@ use crate::limits::{
     SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_TOTAL_BYTES_MAX, SQL_VALUE_BYTES_MAX,
 };
 
-/// The file system of connections whose statements are confined: that of SQLite, with bounds on temporary files.
+/// The file system of connections whose statements are confined: SQLite's own file system, with
+/// bounds on temporary files.
 pub(crate) const FILE_SYSTEM: &CStr = c"logboom-confined";
 
-/// What a confined statement was refused.
+/// What was refused to a confined statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// More memory than [`SQL_MEMORY_BYTES_MAX`].
@@ -53,35 +58,36 @@ pub(crate) enum Refused {
     TemporarySpaceOfAll,
     /// Temporary space on a disk that has little left.
     DiskSpace,
-    /// More time.
+    /// More time than its deadline allows.
     Time,
 }
 
-/// What the statements that were charged to it have taken and not given back.
+/// What the statements that are charged to this account have allocated and not released.
 struct Account {
     is_taken: AtomicBool,
     memory_bytes: AtomicI64,
     temporary_bytes: AtomicI64,
 }
 
-/// Number 0 is of all that is not confined: nothing is charged to it.
+/// The accounts. Number 0 stands for everything that is not confined: nothing is charged to it.
 static ACCOUNTS: [Account; SQL_ACCOUNTS_MAX + 1] = [const { Account::new() }; SQL_ACCOUNTS_MAX + 1];
 
-/// Temporary files of all accounts.
+/// Bytes in the temporary files of all accounts.
 static TEMPORARY_BYTES: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
-    /// What the thread runs now. (Nothing here has a destructor: it can be used for as long as the thread runs.)
+    /// What the thread currently runs. Nothing here has a destructor, so it can be used for as long
+    /// as the thread runs.
     static CURRENT: Current = const { Current::new() };
 }
 
 struct Current {
-    /// Its number, or 0.
+    /// The number of the account, or 0.
     account: Cell<u32>,
-    /// What it may take beyond its bound for the moment.
+    /// Bytes of memory that may currently be used beyond the bound.
     reserve_bytes: Cell<i64>,
     deadline: Cell<Option<Instant>>,
-    /// Until the next look at the clock.
+    /// Bytes until the next check of the clock.
     clock_bytes: Cell<i64>,
     refused: Cell<Option<Refused>>,
 }
@@ -107,7 +113,7 @@ impl Current {
         }
     }
 
-    /// Remembers the first reason, which is the one that people can do something about.
+    /// Keeps the first reason, which is the one that a person can act on. Returns false.
     fn refuse(&self, reason: Refused) -> bool {
         self.refused.set(self.refused.get().or(Some(reason)));
         false
@@ -118,9 +124,9 @@ impl Current {
         !is_late || self.refuse(Refused::Time)
     }
 
-    /// The same, and the clock is looked at only once in a while.
+    /// Does the same as `is_in_time`, but checks the clock only once in a while.
     fn is_in_time_after(&self, bytes: usize) -> bool {
-        let left = self.clock_bytes.get() - bytes as i64 - 64; // small ones take time too
+        let left = self.clock_bytes.get() - bytes as i64 - 64; // small allocations take time too
         if left > 0 {
             self.clock_bytes.set(left);
             return true;
@@ -129,7 +135,8 @@ impl Current {
         self.is_in_time()
     }
 
-    /// Charges memory to the account of this thread, which has a bound.
+    /// Charges memory to the account of this thread, which has a bound. Returns false if it is
+    /// refused.
     fn admit_memory(&self, bytes: usize) -> bool {
         let account = self.account.get();
         if account == 0 {
@@ -147,7 +154,7 @@ impl Current {
         self.refuse(Refused::Memory)
     }
 
-    /// Charges what a temporary file of an account grows by.
+    /// Charges the growth of a temporary file to an account. Returns false if it is refused.
     fn admit_temporary(&self, account: u32, before: i64, after: i64) -> bool {
         if account == 0 {
             return true;
@@ -187,14 +194,15 @@ fn credit_temporary(account: u32, bytes: i64) {
     }
 }
 
-/// Whether the disk of temporary files has more left than the store and the spool may need soon.
+/// Returns true if the disk of temporary files has more space left than the store and the spool may
+/// need soon.
 fn has_disk_space() -> bool {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let Some(folder) = FOLDER.get_or_init(temporary_folder) else { return true };
     statvfs(folder).map_or(true, |disk| disk.f_bavail * disk.f_frsize >= SQL_TEMPORARY_FREE_BYTES_MIN)
 }
 
-/// Where SQLite puts temporary files.
+/// Returns the folder in which SQLite creates temporary files.
 fn temporary_folder() -> Option<PathBuf> {
     let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let usual = ["/var/tmp", "/usr/tmp", "/tmp", "."].map(PathBuf::from);
@@ -203,7 +211,8 @@ fn temporary_folder() -> Option<PathBuf> {
     named.chain(usual).find(is_usable)
 }
 
-/// An account for one statement. It is freed when it is dropped: the connection of the statement has to be closed before.
+/// An account for one statement. Dropping this frees the account, so the connection of the
+/// statement has to be closed before.
 pub(crate) struct Confinement {
     account: u32,
 }
@@ -215,16 +224,16 @@ impl Drop for Confinement {
 }
 
 impl Confinement {
-    /// Takes an account; `None` if all are taken.
+    /// Takes a free account; returns `None` if all are taken.
     pub(crate) fn new() -> Option<Confinement> {
         let is_free = |account: &Account| !account.is_taken.swap(true, Relaxed);
         let free = ACCOUNTS.iter().skip(1).position(is_free)?;
         Some(Confinement { account: free as u32 + 1 })
     }
 
-    /// Does some work with SQLite on this thread, within bounds. Returns what it was refused, too.
+    /// Runs some work with SQLite on this thread, within the bounds. Also returns what was refused.
     pub(crate) fn run<T>(&self, deadline: Instant, work: impl FnOnce() -> T) -> (T, Option<Refused>) {
-        /// Also after a panic the thread has no bound any more.
+        /// Removes the bounds from the thread, also after a panic.
         struct Leave;
         impl Drop for Leave {
             fn drop(&mut self) {
@@ -244,13 +253,13 @@ impl Confinement {
     }
 }
 
-/// Returns true if the time of what this thread runs is over.
+/// Returns true if the time of the statement that this thread runs is over.
 pub(crate) fn is_late() -> bool {
     CURRENT.with(|current| current.account.get() != 0 && !current.is_in_time())
 }
 
-/// Reads one value, which SQLite may copy for it: this must not fail, so there is a reserve of the longest value. `None` if the
-/// bound is reached already.
+/// Reads one value, which SQLite may copy for that purpose. The copy must not fail, so there is a
+/// reserve for the longest value. Returns `None` if the bound is exceeded already.
 pub(crate) fn with_reserve<T>(read: impl FnOnce() -> T) -> Option<T> {
     CURRENT.with(|current| {
         let used = ACCOUNTS[current.account.get() as usize].memory_bytes.load(Relaxed);
@@ -267,13 +276,14 @@ pub(crate) fn with_reserve<T>(read: impl FnOnce() -> T) -> Option<T> {
     })
 }
 
-/// Bounds the memory that glibc's allocator keeps after it was freed; to be called before the first thread starts. By default each
-/// thread has an arena of its own, and the size from which a block is mapped (and unmapped when it is freed) rises with use up to
-/// 32 MiB: of 84 MiB that were resident under full load, 38 were in use. Other C libraries have no such settings.
+/// Bounds the memory that glibc's allocator keeps after it was freed; must be called before the
+/// first thread starts. By default each thread has an arena of its own, and the size from which a
+/// block is mapped (and unmapped when it is freed) rises with use up to 32 MiB: of 84 MiB that were
+/// resident under full load, 38 MiB were in use. Other C libraries have no such settings.
 pub(crate) fn bound_allocator() {
     #[cfg(target_env = "gnu")]
     {
-        // As in `malloc.h`.
+        // The values of `malloc.h`.
         const M_TRIM_THRESHOLD: c_int = -1;
         const M_MMAP_THRESHOLD: c_int = -3;
         const M_ARENA_MAX: c_int = -8;
@@ -286,25 +296,29 @@ pub(crate) fn bound_allocator() {
             (M_TRIM_THRESHOLD, ALLOCATOR_MAPPED_BYTES_MIN),
         ];
         for (parameter, value) in settings {
-            // SAFETY: it takes two numbers, and locks what it changes. It refuses what it does not know, and all works without.
+            // SAFETY: `mallopt` takes two numbers, and locks what it changes. It refuses parameters
+            // that it does not know, and the program works without them.
             unsafe { mallopt(parameter, value) };
         }
     }
 }
 
-/// Returns whole pages of freed memory to the system, in all arenas: some milliseconds in which other threads cannot allocate.
+/// Returns whole pages of freed memory to the system, in all arenas. This takes some milliseconds,
+/// in which other threads cannot allocate.
 pub(crate) fn trim_allocator() {
     #[cfg(target_env = "gnu")]
     {
         unsafe extern "C" {
             fn malloc_trim(padding: usize) -> c_int;
         }
-        // SAFETY: it takes a number, locks each arena while it works there, and touches only memory that is free.
+        // SAFETY: `malloc_trim` takes a number, locks each arena while it works there, and touches
+        // only memory that is free.
         unsafe { malloc_trim(0) };
     }
 }
 
-/// Puts both tables of functions in place: before SQLite is used for the first time. Returns false if it was too late for that.
+/// Installs both tables of functions; must be called before SQLite is used for the first time.
+/// Returns false if it was too late for that.
 pub(crate) fn install() -> bool {
     static IS_INSTALLED: OnceLock<bool> = OnceLock::new();
     *IS_INSTALLED.get_or_init(|| install_allocator() && install_file_system())
@@ -321,12 +335,13 @@ fn install_allocator() -> bool {
         xShutdown: Some(shut_down),
         pAppData: null_mut(),
     };
-    // SAFETY: the argument of SQLITE_CONFIG_MALLOC is a pointer to such a structure, which SQLite copies. Once SQLite is in use it
-    // refuses the call, so no memory is ever freed by other functions than those that allocated it.
+    // SAFETY: the argument of SQLITE_CONFIG_MALLOC is a pointer to such a structure, which SQLite
+    // copies. Once SQLite is in use it refuses the call, so no memory is ever freed by other
+    // functions than those that allocated it.
     unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, from_ref(&methods)) == ffi::SQLITE_OK }
 }
 
-/// Before each allocation. SQLite needs an alignment of 8 bytes.
+/// The header before each allocation. SQLite needs an alignment of 8 bytes.
 #[repr(C, align(8))]
 struct Header {
     bytes: u32,
@@ -335,7 +350,8 @@ struct Header {
 
 const HEADER_BYTES: usize = size_of::<Header>();
 
-/// SQLite allocates less than 2 GiB at once, and never a negative length.
+/// Returns the layout of an allocation with its header. SQLite allocates less than 2 GiB at once,
+/// and never a negative length.
 fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes + HEADER_BYTES, align_of::<Header>()).ok()
 }
@@ -347,26 +363,27 @@ unsafe extern "C" fn allocate(bytes: c_int) -> *mut c_void {
     if !CURRENT.with(|current| current.admit_memory(bytes)) {
         return null_mut();
     }
-    // SAFETY: the layout has a header at least, so it is not empty.
+    // SAFETY: the layout has at least a header, so it is not empty.
     let header = unsafe { alloc(layout) }.cast::<Header>();
     if header.is_null() {
         charge_memory(account, -(bytes as i64));
         return null_mut();
     }
-    // SAFETY: there is room for a header, aligned as the layout says, and `bytes` behind it.
+    // SAFETY: the memory has room for a header, aligned as the layout requires, and for `bytes`
+    // after it.
     unsafe {
         header.write(Header { bytes: bytes as u32, account });
         header.add(1).cast()
     }
 }
 
-/// The header of an allocation.
+/// Returns the header of an allocation.
 ///
 /// # Safety
 ///
-/// `memory` is of [`allocate`] or [`reallocate`], and was not freed.
+/// `memory` was returned by [`allocate`] or [`reallocate`], and was not freed.
 unsafe fn header(memory: *mut c_void) -> *mut Header {
-    // SAFETY: both return the address behind a header.
+    // SAFETY: both functions return the address after a header.
     unsafe { memory.cast::<Header>().sub(1) }
 }
 
@@ -374,7 +391,8 @@ unsafe extern "C" fn free(memory: *mut c_void) {
     if memory.is_null() {
         return;
     }
-    // SAFETY: SQLite frees what it has allocated, once; the header has the length that it was allocated with.
+    // SAFETY: SQLite frees what it has allocated, once; the header has the length with which the
+    // memory was allocated.
     unsafe {
         let header = header(memory);
         let Header { bytes, account } = header.read();
@@ -389,12 +407,13 @@ unsafe extern "C" fn reallocate(memory: *mut c_void, bytes: c_int) -> *mut c_voi
     let bytes = bytes.max(0) as usize;
     // SAFETY: SQLite passes what it has allocated and not freed.
     let old = unsafe { header(memory) };
-    // SAFETY: see above.
+    // SAFETY: the memory was not freed, so its header is valid.
     let Header { bytes: old_bytes, account } = unsafe { old.read() };
     let old_bytes = old_bytes as usize;
     let (Some(old_layout), Some(_)) = (layout(old_bytes), layout(bytes)) else { return null_mut() };
     let growth = bytes.saturating_sub(old_bytes);
-    // What another thread has allocated stays on its account, and so does what nobody is charged for.
+    // Memory that another thread has allocated stays on its account, and memory that is not charged
+    // stays uncharged.
     let is_own = account != 0 && CURRENT.with(|current| current.account.get()) == account;
     if is_own && !CURRENT.with(|current| current.admit_memory(growth)) {
         return null_mut();
@@ -409,7 +428,8 @@ unsafe extern "C" fn reallocate(memory: *mut c_void, bytes: c_int) -> *mut c_voi
         return null_mut();
     }
     charge_memory(account, -(old_bytes.saturating_sub(bytes) as i64));
-    // SAFETY: as in `allocate`.
+    // SAFETY: the memory has room for a header, aligned as the layout requires, and for `bytes`
+    // after it.
     unsafe {
         header.write(Header { bytes: bytes as u32, account });
         header.add(1).cast()
@@ -420,7 +440,7 @@ unsafe extern "C" fn size(memory: *mut c_void) -> c_int {
     if memory.is_null() {
         return 0;
     }
-    // SAFETY: SQLite asks about what it has allocated and not freed.
+    // SAFETY: SQLite passes what it has allocated and not freed.
     unsafe { (*header(memory)).bytes as c_int }
 }
 
@@ -434,7 +454,7 @@ unsafe extern "C" fn initialize(_: *mut c_void) -> c_int {
 
 unsafe extern "C" fn shut_down(_: *mut c_void) {}
 
-/// What is kept of a temporary file, behind what SQLite's own file system keeps of it.
+/// The state of a temporary file, stored after the state of SQLite's own file system.
 #[repr(C, align(8))]
 struct FileState {
     bytes: i64,
@@ -449,12 +469,12 @@ struct Original {
 
 // SAFETY: the file system is registered for as long as the program runs, and only read.
 unsafe impl Send for Original {}
-// SAFETY: see above.
+// SAFETY: the file system is registered for as long as the program runs, and only read.
 unsafe impl Sync for Original {}
 
 static ORIGINAL: OnceLock<Original> = OnceLock::new();
 
-/// The functions for a kind of file, as SQLite has them, and with those of this module.
+/// The functions for a kind of file: SQLite's own, and the same with those of this module.
 struct Methods {
     address: usize,
     plain: ffi::sqlite3_io_methods,
@@ -465,12 +485,13 @@ static OF_DATABASES: OnceLock<Methods> = OnceLock::new();
 static OF_TEMPORARY_FILES: OnceLock<Methods> = OnceLock::new();
 
 fn install_file_system() -> bool {
-    // SAFETY: a null name asks for the default file system, which stays registered.
+    // SAFETY: a null name selects the default file system, which stays registered.
     let file_system = unsafe { ffi::sqlite3_vfs_find(null()) };
     if file_system.is_null() {
         return false;
     }
-    // SAFETY: it is a valid structure, of which a copy is made; all its functions get the copy, and use its data as their own.
+    // SAFETY: `file_system` points to a valid structure, of which a copy is made. All its functions
+    // receive the copy, and use its data as their own.
     let mut copy = unsafe { *file_system };
     let file_state_offset = (copy.szOsFile as usize).next_multiple_of(align_of::<FileState>());
     ORIGINAL.get_or_init(|| Original { file_system, file_state_offset });
@@ -490,7 +511,8 @@ unsafe extern "C" fn open(
     flags_out: *mut c_int,
 ) -> c_int {
     let Some(original) = ORIGINAL.get() else { return ffi::SQLITE_CANTOPEN };
-    // SAFETY: SQLite's own function gets the arguments that it would get without us.
+    // SAFETY: SQLite's own function receives the arguments that it would receive without this
+    // module.
     let result = unsafe {
         match (*original.file_system).xOpen {
             Some(open) => open(file_system, name, file, flags, flags_out),
@@ -504,15 +526,16 @@ unsafe extern "C" fn open(
     let methods = match is_temporary {
         true => &OF_TEMPORARY_FILES,
         false if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 => &OF_DATABASES,
-        false => return result, // the write-ahead log: it is as long as the store lets it be
+        false => return result, // the write-ahead log: the store bounds its length
     };
-    // SAFETY: after success the file has a table of functions, which lives as long as the program; and there is room for the state
-    // behind what SQLite's file system needs, since `szOsFile` says so.
+    // SAFETY: after success the file has a table of functions, which lives as long as the program.
+    // There is room for the state after what SQLite's file system needs, because `szOsFile`
+    // includes both.
     unsafe {
         let address = (*file).pMethods.addr();
         let plain = *(*file).pMethods;
         let confined = match is_temporary {
-            // Version 1 is without the functions by which files grow unseen.
+            // Version 1 lacks the functions by which files grow unnoticed.
             true => {
                 let (write, truncate, close) = (Some(write as _), Some(truncate as _), Some(close as _));
                 ffi::sqlite3_io_methods {
@@ -530,7 +553,8 @@ unsafe extern "C" fn open(
             state(file).write(FileState { bytes: 0, account: CURRENT.with(|current| current.account.get()) });
             (*file).pMethods = &methods.confined;
         } else if is_temporary {
-            // There is one table for all temporary files. Were there another, its files would have no bound.
+            // There is one table for all temporary files. If there were another, its files would
+            // have no bound.
             if let Some(close) = plain.xClose {
                 close(file);
             }
@@ -541,18 +565,19 @@ unsafe extern "C" fn open(
     result
 }
 
-/// The state of a temporary file.
+/// Returns the state of a temporary file.
 ///
 /// # Safety
 ///
 /// `file` was opened by [`open`].
 unsafe fn state(file: *mut ffi::sqlite3_file) -> *mut FileState {
     let offset = ORIGINAL.get().map_or(0, |original| original.file_state_offset);
-    // SAFETY: SQLite has allocated `szOsFile` bytes for it, aligned to 8.
+    // SAFETY: SQLite has allocated `szOsFile` bytes for the file, aligned to 8.
     unsafe { file.cast::<u8>().add(offset).cast() }
 }
 
-/// Reading a large table may be one step of SQLite's machine.
+/// Checks the clock before reading, because reading a large table may be one step of SQLite's
+/// virtual machine.
 unsafe extern "C" fn read(
     file: *mut ffi::sqlite3_file,
     data: *mut c_void,
@@ -567,7 +592,8 @@ unsafe extern "C" fn read(
     if !CURRENT.with(is_in_time) {
         return ffi::SQLITE_IOERR;
     }
-    // SAFETY: SQLite's own function gets the arguments that it would get without us.
+    // SAFETY: SQLite's own function receives the arguments that it would receive without this
+    // module.
     unsafe { read(file, data, bytes, offset) }
 }
 
@@ -580,15 +606,17 @@ unsafe extern "C" fn write(
     let Some(write) = OF_TEMPORARY_FILES.get().and_then(|methods| methods.plain.xWrite) else {
         return ffi::SQLITE_IOERR;
     };
-    // SAFETY: only files with a state have this function, and SQLite uses a file on one thread at a time.
+    // SAFETY: only files with a state have this function, and SQLite uses a file on one thread at a
+    // time.
     let state = unsafe { &mut *state(file) };
     let end = offset.saturating_add(i64::from(bytes)).max(state.bytes);
     let before = state.bytes;
     if end > before && !CURRENT.with(|current| current.admit_temporary(state.account, before, end)) {
         return ffi::SQLITE_FULL;
     }
-    state.bytes = end; // a write that fails may have written some of it
-    // SAFETY: SQLite's own function gets the arguments that it would get without us.
+    state.bytes = end; // a write that fails may have written a part
+    // SAFETY: SQLite's own function receives the arguments that it would receive without this
+    // module.
     unsafe { write(file, data, bytes, offset) }
 }
 
@@ -596,9 +624,11 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, bytes: ffi::sqlite3_
     let Some(truncate) = OF_TEMPORARY_FILES.get().and_then(|methods| methods.plain.xTruncate) else {
         return ffi::SQLITE_IOERR;
     };
-    // SAFETY: as in `write`.
+    // SAFETY: SQLite's own function receives the arguments that it would receive without this
+    // module.
     let result = unsafe { truncate(file, bytes) };
-    // SAFETY: as in `write`.
+    // SAFETY: only files with a state have this function, and SQLite uses a file on one thread at a
+    // time.
     let state = unsafe { &mut *state(file) };
     if result == ffi::SQLITE_OK && bytes < state.bytes {
         credit_temporary(state.account, state.bytes - bytes);
@@ -611,7 +641,7 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     let Some(close) = OF_TEMPORARY_FILES.get().and_then(|methods| methods.plain.xClose) else {
         return ffi::SQLITE_IOERR;
     };
-    // SAFETY: as in `write`; the state is not used after this.
+    // SAFETY: only files with a state have this function, and the state is not used after this.
     unsafe {
         let FileState { bytes, account } = state(file).read();
         credit_temporary(account, bytes);

@@ -12,29 +12,29 @@ fn used(confinement: &Confinement) -> i64 {
 }
 
 fn take(bytes: c_int) -> *mut c_void {
-    // SAFETY: it takes any length.
+    // SAFETY: `allocate` accepts any length.
     unsafe { allocate(bytes) }
 }
 
 fn give_back(memory: *mut c_void) {
-    // SAFETY: the tests pass what they have taken, once.
+    // SAFETY: the tests pass memory that they have allocated, once.
     unsafe { free(memory) };
 }
 
 #[test]
-fn memory_is_charged_to_who_took_it_and_credited_by_whoever_frees() {
+fn memory_freed_by_other_thread_is_credited_to_its_account() {
     let confinement = Confinement::new().unwrap();
     let before = used(&confinement);
     let (memory, refused) = confinement.run(later(), || {
         let memory = take(1000);
-        // SAFETY: it was just taken; the length is what was asked for.
+        // SAFETY: the memory was just allocated with the requested length.
         unsafe {
             assert_eq!(size(memory), 1000);
             memory.cast::<u8>().write_bytes(7, 1000);
         }
-        // SAFETY: see above.
+        // SAFETY: the memory was allocated here and not freed.
         let memory = unsafe { reallocate(memory, 5000) };
-        // SAFETY: what was there before it grew is there.
+        // SAFETY: the bytes that were there before the memory grew are still there.
         unsafe { assert_eq!(memory.cast::<u8>().add(999).read(), 7) };
         memory.expose_provenance()
     });
@@ -44,7 +44,7 @@ fn memory_is_charged_to_who_took_it_and_credited_by_whoever_frees() {
 }
 
 #[test]
-fn beyond_the_bound_there_is_no_memory_but_for_others() {
+fn memory_beyond_bound_is_refused_only_if_confined() {
     let confinement = Confinement::new().unwrap();
     let before = used(&confinement);
     let bound = (SQL_MEMORY_BYTES_MAX - before) as c_int;
@@ -52,7 +52,7 @@ fn beyond_the_bound_there_is_no_memory_but_for_others() {
         let all = take(bound);
         assert!(!all.is_null());
         assert!(take(1).is_null());
-        // SAFETY: it was just taken.
+        // SAFETY: the memory was just allocated.
         assert!(unsafe { reallocate(all, bound + 1) }.is_null());
         all
     });
@@ -65,14 +65,14 @@ fn beyond_the_bound_there_is_no_memory_but_for_others() {
 }
 
 #[test]
-fn large_allocations_fail_when_it_is_late() {
+fn large_allocations_fail_after_deadline() {
     let confinement = Confinement::new().unwrap();
     let (memory, refused) = confinement.run(Instant::now(), || take(SQL_CLOCK_BYTES as c_int));
     assert_eq!((memory, refused), (null_mut(), Some(Refused::Time)));
 }
 
 #[test]
-fn temporary_files_are_counted_and_have_a_bound() {
+fn temporary_files_are_counted_and_bounded() {
     assert!(install());
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("a.db");
@@ -100,7 +100,7 @@ fn temporary_files_are_counted_and_have_a_bound() {
     assert_eq!((account.temporary_bytes.load(Relaxed), account.memory_bytes.load(Relaxed)), (0, 0));
 }
 
-/// The lint is lifted here alone.
+/// Only this module lifts the lint.
 #[test]
 fn no_other_module_is_unsafe() {
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {
