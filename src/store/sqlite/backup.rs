@@ -1,4 +1,4 @@
-//! Copying a database while others write to it, and telling whether a copy is whole.
+//! Copies a database while it is written to, and checks whether a copy is intact.
 
 use std::fs::File;
 use std::io;
@@ -14,32 +14,32 @@ use crate::disk::beside;
 use crate::limits::{BACKUP_STEP_PAGES, BACKUP_WAIT_MILLISECONDS};
 use crate::record::RecordId;
 
-/// What a database holds, so that two can be compared.
+/// What a database contains, as figures by which two databases can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
-    /// The ids of its first and its last record, be they deleted since; 0 if there is none.
+    /// The id of the first record, even if that record was deleted since; 0 if there is none.
     pub first_id: RecordId,
-    /// See above.
+    /// The id of the last record, even if that record was deleted since; 0 if there is none.
     pub last_id: RecordId,
-    /// Records that are there, those that were deleted on purpose, and those that were put aside.
+    /// Records that are present.
     pub records: u64,
-    /// See above.
+    /// Records that were deleted on purpose.
     pub deleted: u64,
-    /// See above.
+    /// Records that became dead letters.
     pub dead_letters: u64,
     /// Ids that are none of these.
     pub missing: u64,
-    /// The id of the first record that it does not have yet.
+    /// The id of the first record that the database does not have yet.
     pub position: RecordId,
 }
 
-/// Why a database, or the copy of one, will not do.
+/// Why a database, or the copy of one, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// SQLite cannot read or write it.
+    /// SQLite cannot read or write the database.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
-    /// It is damaged, or not what it should be.
+    /// The database is damaged, or is not what it should be.
     #[error("{0}")]
     Unsound(String),
 }
@@ -50,17 +50,19 @@ impl From<io::Error> for BackupError {
     }
 }
 
-/// Copies a database as it is at this moment to a file that is empty or not there yet, durably. Writers go on meanwhile; their
-/// write-ahead log cannot be emptied until it is done. `progress` is told pages that are done, and all pages.
+/// Copies a database as it is at this moment, durably, to a file that is empty or does not exist
+/// yet. Writers continue in the meantime, but their write-ahead log cannot be emptied until the
+/// copy is complete. `progress` receives the number of pages that are done, and of all pages.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Figures, BackupError> {
     check_regular(from)?;
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     source.busy_timeout(Duration::from_millis(BACKUP_WAIT_MILLISECONDS))?;
-    // One moment for all of it: else the copy would begin anew with each transaction of a writer.
+    // One snapshot for the whole copy: otherwise the copy would start over with each transaction of
+    // a writer.
     source.execute_batch("BEGIN")?;
     let figures = figures(&source)?;
     let mut target = Connection::open(to)?;
-    target.pragma_update(None, "synchronous", "off")?; // it is synced as a whole
+    target.pragma_update(None, "synchronous", "off")?; // the copy is synced as a whole
     target.pragma_update_and_check(None, "journal_mode", "off", |_| Ok(()))?;
     let backup = Backup::new(&source, &mut target)?;
     loop {
@@ -70,7 +72,8 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
         match step {
             StepResult::Done => break,
             StepResult::More => {}
-            // `Busy`, `Locked`, and what a later version may know: a look at another process's doing.
+            // `Busy`, `Locked`, and what a later version may return: another process is using the
+            // database.
             _ => std::thread::sleep(Duration::from_millis(BACKUP_WAIT_MILLISECONDS)),
         }
     }
@@ -80,7 +83,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
     Ok(figures)
 }
 
-/// The id of the first record that a database does not have yet, while others write to it.
+/// Returns the id of the first record that a database does not have yet, while it is written to.
 pub fn position(path: &Path) -> Result<RecordId, BackupError> {
     check_regular(path)?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -88,7 +91,7 @@ pub fn position(path: &Path) -> Result<RecordId, BackupError> {
     Ok(owner::position(&connection)?)
 }
 
-/// Reads all of a database that nobody writes to: whether its pages are sound, and what it holds.
+/// Reads all of a database that is not written to: checks its pages, and returns what it contains.
 pub fn verify(path: &Path) -> Result<Figures, BackupError> {
     for log in ["-wal", "-journal"].map(|suffix| beside(path, suffix)) {
         if std::fs::metadata(&log).is_ok_and(|data| data.len() > 0) {
@@ -119,7 +122,7 @@ pub fn verify(path: &Path) -> Result<Figures, BackupError> {
     figures(&connection)
 }
 
-/// The path as SQLite takes it, of a file that does not change.
+/// Returns the path as SQLite accepts it, for a file that does not change.
 fn immutable(path: &Path) -> String {
     let path = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{path}?immutable=1")
@@ -133,7 +136,7 @@ fn figures(connection: &Connection) -> Result<Figures, BackupError> {
     )?;
     let of_all = match accounts {
         true => "SELECT coalesce(first_id, 0), coalesce(last_id, 0), kept, deleted, dead_letters, missing FROM logs_accounted",
-        // Of before there was anything to account for.
+        // From a version without `logs_accounted`, in which no record was deleted on purpose.
         false => {
             "SELECT first_id, last_id, kept, 0, dead, CASE kept WHEN 0 THEN 0 ELSE last_id - first_id + 1 - kept - dead END FROM (
                 SELECT *, (SELECT count(*) FROM logs_dead_letter WHERE id BETWEEN first_id AND last_id) AS dead FROM (

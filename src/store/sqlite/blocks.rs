@@ -1,4 +1,4 @@
-//! Blocks: for each stretch of consecutive ids, the times that occur in it.
+//! Blocks: for each run of consecutive ids, the times that occur in it.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -18,27 +18,28 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Whether it takes no more rows. Blocks end at fixed ids, where their filters do.
+    /// Returns true if the block accepts no more rows. Blocks end at fixed ids, where their filters
+    /// end.
     fn is_full(&self) -> bool {
         (self.end_id - 1).is_multiple_of(SQLITE_BLOCK_ROWS)
             || self.end_id - self.first_id >= SQLITE_BLOCK_ROWS
     }
 }
 
-/// Writes the blocks of the rows as they are written; small chunks share one.
+/// Writes the blocks of the rows that are being written; small chunks share a block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Blocks {
     last: Option<Block>,
 }
 
 impl Blocks {
-    /// Goes on with the last block of the database.
+    /// Continues with the last block of the database.
     pub(super) fn open(connection: &Connection) -> rusqlite::Result<Blocks> {
         let mut select = connection.prepare_cached("SELECT * FROM block ORDER BY first_id DESC LIMIT 1")?;
         Ok(Blocks { last: select.query_row([], from_row).optional()? })
     }
 
-    /// Counts a record in; a block that is complete is written.
+    /// Adds a record to its block, and writes a block that is complete.
     pub(super) fn add(
         &mut self,
         connection: &Connection,
@@ -79,7 +80,7 @@ impl Blocks {
         ])?)
     }
 
-    /// Whether a block is the one that is still growing.
+    /// Returns true if a block is the one that is still growing.
     pub(super) fn is_growing(&self, block: &Block) -> bool {
         self.last.is_some_and(|last| last.first_id == block.first_id && !last.is_full())
     }
@@ -90,14 +91,14 @@ impl Blocks {
     }
 }
 
-/// The oldest block of those that were received up to a time.
+/// Returns the oldest of the blocks that were received up to a time.
 pub(super) fn oldest(connection: &Connection, observed_max: i64) -> rusqlite::Result<Option<Block>> {
     let mut select =
         connection.prepare_cached("SELECT * FROM block WHERE observed_max <= ? ORDER BY first_id LIMIT 1")?;
     select.query_row([observed_max], from_row).optional()
 }
 
-/// The first of the blocks with ids from `from` on that were received up to a time.
+/// Returns the first of the blocks with ids from `from` on that were received up to a time.
 pub(super) fn next(
     connection: &Connection,
     from: RecordId,
@@ -109,15 +110,15 @@ pub(super) fn next(
     select.query_row(params![from as i64, observed_max], from_row).optional()
 }
 
-/// Whether there is a block whose last record was received in a stretch of time.
+/// Returns true if there is a block whose last record was received in a range of times.
 pub(super) fn were_received(connection: &Connection, times: RangeInclusive<i64>) -> rusqlite::Result<bool> {
     let mut select = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM block WHERE observed_max BETWEEN ? AND ?)")?;
     select.query_row([times.start(), times.end()], |row| row.get(0))
 }
 
-/// The ids of a block, from the first two columns of a row. Any that no block has are an error: what reads blocks counts from
-/// the first id to the last.
+/// Returns the ids of a block, from the first two columns of a row. Ids that no block can have are
+/// an error, because readers of blocks count from the first id to the last.
 pub(super) fn ids(row: &rusqlite::Row<'_>) -> rusqlite::Result<Range<RecordId>> {
     let ids = row.get::<_, RecordId>(0)?..row.get::<_, RecordId>(1)?;
     let is_possible =

@@ -1,16 +1,17 @@
-//! Counts: how many records of each time, severity and service a block has, so that counting need not read rows.
+//! Counts: how many records of each time, severity and service a block has, so that counting need
+//! not read rows.
 //!
-//! `block_counts` has a row for each block that is complete, its ids without gaps and its rows without dead letters. Times are
-//! counted by slots of a second, of a minute, or of whichever length in [`SLOTS`] makes no more than
-//! [`SQLITE_COUNTS_MAX`] counts of a block.
+//! `block_counts` has a row for each block that is complete, has no gaps in its ids, and has no
+//! dead letters among its rows. Times are counted by slots of a second, of a minute, or of
+//! whichever length in [`SLOTS`] results in at most [`SQLITE_COUNTS_MAX`] counts of a block.
 //!
 //! ```text
-//! varint  services, and for each the length of its name, and the name
+//! varint  number of services, and for each the length of its name, and the name
 //! counts, in order of slots:
-//!     varint  slots since the one before, of the first since the Unix epoch (zigzag)
+//!     varint  slots since the previous count; for the first, since the Unix epoch (zigzag)
 //!     varint  severity number
-//!     varint  place of the service in the list
-//!     varint  records
+//!     varint  index of the service in the list
+//!     varint  number of records
 //! ```
 
 use std::collections::HashMap;
@@ -24,30 +25,33 @@ use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_COUNTS_MAX, SQLITE_COUNTS_SERVICES
 use crate::record::time::SECOND;
 use crate::record::{RecordId, put_varint, take_varint};
 
-/// Lengths of slots, in seconds. The steps of histograms are multiples of one of the shorter ones.
+/// Lengths of slots, in seconds. The steps of histograms are multiples of one of the shorter
+/// lengths.
 const SLOTS: [i64; 6] = [1, 5, 60, 300, 3600, 86_400];
 
-/// The counts of a block that is growing.
+/// The counts of a growing block.
 #[derive(Debug)]
 pub(super) struct Counts {
     number: u64,
     records: u64,
     by_key: HashMap<Key, u64, RandomState>,
     slot_seconds: i64,
-    /// The slot of the last record, with its first and last ns: the next one is mostly of the same.
+    /// The slot of the last record, with its first and last ns: the next record is mostly in the
+    /// same slot.
     slot: Option<(i64, RangeInclusive<i64>)>,
     services: HashMap<Box<str>, u16, RandomState>,
-    /// Their names, in the order of their places, as kept.
+    /// The names of the services, in the order of their indexes, in the form in which they are
+    /// stored.
     names: Vec<u8>,
     is_spoilt: bool,
 }
 
-/// What is counted together; keys are in the order of slots.
+/// What is counted together: a slot, a severity and a service. Keys are in the order of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key(i64);
 
 impl Key {
-    /// Slots are seconds at least, of which `i64` has 2^34 in ns.
+    /// Creates a key. Slots are at least one second long, and an `i64` in ns holds 2^34 seconds.
     fn new(slot: i64, severity_number: u8, service: u16) -> Key {
         Key(slot << 24 | i64::from(severity_number) << 16 | i64::from(service))
     }
@@ -64,16 +68,16 @@ impl Key {
         self.0 as u16
     }
 
-    /// Of slots that are so many times as long.
+    /// Returns the key for slots that are `times` times as long.
     fn of_longer(self, times: i64) -> Key {
         Key::new(self.slot().div_euclid(times), self.severity_number(), self.service())
     }
 }
 
-/// A count as read back.
+/// A count that was read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count<'a> {
-    /// Of the first and the last ns that it may count.
+    /// The first and the last ns that it may cover.
     pub(super) times: (i64, i64),
     pub(super) severity_number: u8,
     pub(super) service: &'a str,
@@ -94,7 +98,7 @@ impl Counts {
         }
     }
 
-    /// The place of a service.
+    /// Returns the index of a service.
     pub(super) fn service(&mut self, service: &str) -> u16 {
         if let Some(place) = self.services.get(service) {
             return *place;
@@ -105,7 +109,7 @@ impl Counts {
         if self.is_spoilt {
             return 0;
         }
-        let place = self.services.len() as u16; // a block has no more than its rows
+        let place = self.services.len() as u16; // a block has at most as many services as rows
         self.services.insert(service.into(), place);
         put_varint(&mut self.names, service.len() as u64);
         self.names.extend_from_slice(service.as_bytes());
@@ -127,7 +131,7 @@ impl Counts {
         }
     }
 
-    /// Counts by slots of the next length, of which there are fewer.
+    /// Changes to slots of the next length, of which there are fewer.
     fn lengthen_slots(&mut self) {
         let Some(longer) = SLOTS.into_iter().find(|seconds| *seconds > self.slot_seconds) else {
             return self.spoil();
@@ -139,13 +143,15 @@ impl Counts {
         self.slot = None;
     }
 
-    /// Records that were added are not among the rows, or are too different: there will be no counts.
+    /// Discards the counts: records that were added are not among the rows, or are too different.
+    /// There will be no counts.
     pub(super) fn spoil(&mut self) {
         self.is_spoilt = true;
         self.by_key = HashMap::default();
     }
 
-    /// As kept, unless records are missing or too different.
+    /// Returns the counts in the form in which they are stored, unless records are missing or too
+    /// different.
     pub(super) fn finish(self) -> Option<Complete> {
         if self.is_spoilt || self.records != SQLITE_BLOCK_ROWS {
             return None;
@@ -157,14 +163,14 @@ impl Counts {
     }
 }
 
-/// The slot of a time, and the times that it holds.
+/// Returns the slot of a time, and the times that the slot contains.
 fn slot_of(timestamp: i64, seconds: i64) -> (i64, RangeInclusive<i64>) {
     let length = seconds * SECOND;
     let slot = timestamp.div_euclid(length);
     (slot, slot.saturating_mul(length)..=(slot + 1).saturating_mul(length) - 1)
 }
 
-/// The counts of a block that is complete.
+/// The counts of a complete block.
 #[derive(Debug)]
 pub(super) struct Complete {
     number: u64,
@@ -197,7 +203,7 @@ fn encode(services: usize, names: &[u8], counts: &[(Key, u64)]) -> Vec<u8> {
     bytes
 }
 
-/// Reads counts back; `None` for what [`encode`] cannot have written.
+/// Decodes counts; returns `None` for bytes that [`encode`] cannot have written.
 pub(super) fn decode(mut bytes: &[u8], slot_seconds: i64) -> Option<Vec<Count<'_>>> {
     let rest = &mut bytes;
     let slot_length = slot_seconds.checked_mul(SECOND)?;
@@ -212,7 +218,7 @@ pub(super) fn decode(mut bytes: &[u8], slot_seconds: i64) -> Option<Vec<Count<'_
             Some(before) => before.checked_add_unsigned(slots)?,
         };
         before = Some(slot);
-        // The first slot that there is starts before the first ns.
+        // The first possible slot starts before the first ns.
         let start = slot.checked_mul(slot_length).unwrap_or(i64::MIN);
         counts.push(Count {
             times: (start, start.saturating_add(slot_length - 1)),
@@ -231,7 +237,7 @@ fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(name).ok()
 }
 
-/// Deletes the counts of blocks that have lost records: they are counted row by row then.
+/// Deletes the counts of blocks that have lost records: such blocks are then counted row by row.
 pub(super) fn delete_of(connection: &Connection, ids: &[RecordId]) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM block_counts WHERE number = ?")?;
     for same in ids.chunk_by(|one, other| number_of(*one) == number_of(*other)) {
@@ -240,7 +246,7 @@ pub(super) fn delete_of(connection: &Connection, ids: &[RecordId]) -> rusqlite::
     Ok(())
 }
 
-/// Deletes the counts of blocks before one.
+/// Deletes the counts of the blocks before a block.
 pub(super) fn delete_before(connection: &Connection, number: u64) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM block_counts WHERE number < ?")?;
     delete.execute([number as i64]).map(|_| ())

@@ -1,7 +1,9 @@
-//! Deleting chosen records: what a person asks for, and what is kept for a shorter time than the rest.
+//! Deletes chosen records: those that a person requests, and those that are kept for a shorter time
+//! than the rest.
 //!
-//! Ids then have gaps that are no losses. `logs_deleted` tells how many are missing in each block, so that all ids still add up:
-//! see the view `logs_accounted`. It never tells what was asked for, which may be the very secret that had to go.
+//! The ids then have gaps that are not losses. `logs_deleted` has the number of records that are
+//! missing in each block, so that all ids still add up; see the view `logs_accounted`. The table
+//! never contains the query of a deletion, which may be the very secret that had to be deleted.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -11,7 +13,7 @@ use super::{Database, blocks, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{Doomed, Names};
 
-/// What is added to the tables of any version: older programs get along with it.
+/// What is added to the tables of any version: older programs work with these additions.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS logs_deleted ( -- records that are missing on purpose
     block INTEGER NOT NULL, -- the first id of their block
@@ -41,7 +43,7 @@ CREATE VIEW IF NOT EXISTS logs_accounted AS
     );
 ";
 
-/// Leaves a record as long as it was, so that its bytes are overwritten where they are.
+/// Overwrites a record without changing its length, so that its bytes are overwritten in place.
 const BLANK: &str = "UPDATE record SET
     message = iif(message IS NULL, NULL, printf('%.*c', octet_length(message), ' ')),
     trace_id = iif(trace_id IS NULL, NULL, printf('%.*c', octet_length(trace_id), ' ')),
@@ -53,9 +55,9 @@ const BLANK: &str = "UPDATE record SET
 /// Why a record is missing.
 #[derive(Clone, Copy)]
 pub(super) enum Reason {
-    /// A person wanted it to be.
+    /// A person requested the deletion.
     Deleted,
-    /// Its service is kept for a shorter time.
+    /// The records of its service are kept for a shorter time.
     Expired,
 }
 
@@ -63,7 +65,8 @@ impl Database {
     /// Deletes records and dead letters; see [`crate::store::Store::delete`].
     pub(super) fn delete(&mut self, doomed: &Doomed) -> rusqlite::Result<u64> {
         let deleted = self.securely(|connection, index| {
-            // First all become blank where they are: deleting one moves its neighbours, which would leave their bytes behind.
+            // First blank all records in place: deleting a record moves its neighbours, which would
+            // leave their bytes behind.
             for id in &doomed.ids {
                 connection.prepare_cached(BLANK)?.execute([*id as i64])?;
             }
@@ -80,7 +83,8 @@ impl Database {
         Ok(deleted as u64)
     }
 
-    /// Runs a transaction that overwrites what it deletes; else SQLite leaves the bytes in pages that become free.
+    /// Runs a transaction that overwrites what it deletes; otherwise SQLite leaves the bytes in
+    /// pages that become free.
     fn securely<T>(
         &mut self,
         work: impl FnOnce(&Connection, &mut Index) -> rusqlite::Result<T>,
@@ -93,10 +97,11 @@ impl Database {
         Ok(result)
     }
 
-    /// Deletes origins that no record has any more; see [`crate::store::Store::delete_names`].
+    /// Deletes origins that no record refers to any more; see
+    /// [`crate::store::Store::delete_names`].
     pub(super) fn delete_names(&mut self, names: &Names) -> rusqlite::Result<u64> {
         let deleted = self.securely(|connection, _| {
-            // The records that came since are few.
+            // Few records were added since the names were examined.
             let mut delete = connection.prepare_cached(
                 "DELETE FROM origin WHERE id = ?1
                     AND NOT EXISTS (SELECT 1 FROM record WHERE record.id >= ?2 AND origin_id = ?1)",
@@ -107,12 +112,12 @@ impl Database {
             }
             Ok(deleted)
         })?;
-        self.origins = Origins::default(); // those that are remembered may be gone
+        self.origins = Origins::default(); // cached origins may be deleted
         Ok(deleted as u64)
     }
 
-    /// Makes the deletion durable and empties the write-ahead log, which has the pages as they were; see
-    /// [`crate::store::Store::scrub`].
+    /// Makes the deletion durable and empties the write-ahead log, which contains the earlier state
+    /// of the pages; see [`crate::store::Store::scrub`].
     pub(super) fn scrub(&self) -> rusqlite::Result<u64> {
         sync_write_ahead_log(&self.path).map_err(|error| super::io_error(&error))?;
         match self.checkpoint(true) {
@@ -132,7 +137,8 @@ fn delete_one(connection: &Connection, id: RecordId) -> rusqlite::Result<bool> {
     Ok(false)
 }
 
-/// Notes ids that are gone, in ascending order, at their blocks. What has no block any more is below all ids that count.
+/// Notes deleted ids, in ascending order, at their blocks. Ids that have no block any more are
+/// below all ids that count.
 pub(super) fn note(connection: &Connection, reason: Reason, ids: &[RecordId]) -> rusqlite::Result<()> {
     let mut rest = ids;
     while let Some(first) = rest.first() {
@@ -156,7 +162,7 @@ pub(super) fn note(connection: &Connection, reason: Reason, ids: &[RecordId]) ->
     Ok(())
 }
 
-/// Adds to what is missing in a block.
+/// Adds to the number of records that are missing in a block.
 pub(super) fn write_note(
     connection: &Connection,
     reason: Reason,
@@ -178,7 +184,7 @@ pub(super) fn write_note(
     insert.execute(row).map(|_| ())
 }
 
-/// Forgets the notes of a block that is gone as a whole.
+/// Deletes the notes of a block that is deleted as a whole.
 pub(super) fn forget(connection: &Connection, block: RecordId) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM logs_deleted WHERE block = ?")?.execute([block as i64]).map(|_| ())
 }

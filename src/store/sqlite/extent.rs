@@ -1,14 +1,14 @@
-//! Noticing that a file was cut short in place while it was open, and that readers cannot read it.
+//! Detects that a file was cut short in place while it was open, and that readers cannot read it.
 //!
-//! The writer would go on with what it has in memory, and what it appends would leave a hole in a
-//! file that was cut. So lengths are compared with what must be there before anything is written,
+//! The writer would continue with what it has in memory, and what it appends would leave a hole in
+//! a file that was cut. So lengths are compared with what must be there before anything is written,
 //! before a sync counts, and by housekeeping:
 //! - the write-ahead log has at least the frames that its index counts;
 //! - the database has at least the pages that it had when the log was last empty or moved as a
-//!   whole. Only VACUUM makes a database smaller, and raises the version of its schema.
+//!   whole. Only VACUUM makes a database smaller, and VACUUM raises the version of the schema.
 //!
-//! Housekeeping also reads a few rows over a connection of its own, as every query does: what only
-//! the writer has in memory is missed there.
+//! Housekeeping also reads a few rows over a separate connection, as every query does: what only
+//! the writer has in memory is found missing there.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,18 +20,19 @@ use rusqlite::{Connection, ErrorCode};
 use super::{Database, schema, write_ahead_log};
 use crate::limits::{SQLITE_WAL_BYTES_HELD_MAX, SQLITE_WAL_BYTES_TARGET};
 
-/// The header of a write-ahead log, and of each frame before its page.
+/// Length of the header of a write-ahead log.
 const LOG_HEADER_BYTES: u64 = 32;
+/// Length of the header of each frame, before its page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// What the database file had when everything was in it last.
+/// The state of the database file when it last contained everything.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     bytes: u64,
     schema_version: i64,
 }
 
-/// The frames of the write-ahead log, and how many of them were moved into the database.
+/// The number of frames in the write-ahead log, and how many of them were moved into the database.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frames {
     written: u64,
@@ -39,7 +40,7 @@ pub(super) struct Frames {
 }
 
 impl Database {
-    /// What is missing at the end of a file, in words.
+    /// Describes what is missing at the end of a file.
     pub(super) fn find_cut(&mut self) -> rusqlite::Result<Option<String>> {
         let Some(frames) = self.frames()? else { return Ok(None) };
         let log_bytes = match frames.written {
@@ -59,7 +60,7 @@ impl Database {
         Ok(known.and_then(|extent| describe_cut("its file", &self.path, self.identity, extent.bytes)))
     }
 
-    /// What the file has for certain when it is opened.
+    /// Returns what the file certainly has when it is opened.
     pub(super) fn measure(&self) -> rusqlite::Result<Extent> {
         let extent = self.extent_of_pages()?;
         let bytes = std::fs::metadata(&self.path).map_or(0, |data| data.len());
@@ -72,7 +73,7 @@ impl Database {
         Ok(Extent { bytes, schema_version: number("schema_version")? })
     }
 
-    /// The frames of the write-ahead log; nothing when that cannot be told now.
+    /// Returns the frames of the write-ahead log, or `None` if they cannot be determined now.
     fn frames(&self) -> rusqlite::Result<Option<Frames>> {
         self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
             let (is_busy, written, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -81,14 +82,15 @@ impl Database {
         })
     }
 
-    /// Bytes of the write-ahead log that are not in the database yet.
+    /// Returns the number of bytes of the write-ahead log that are not in the database yet.
     pub(super) fn unmoved_bytes(&self) -> rusqlite::Result<u64> {
         let frames = self.frames()?;
         Ok(frames.map_or(0, |frames| frames.written.saturating_sub(frames.moved) * self.page_bytes))
     }
 
-    /// Whether the write-ahead log is large and a part of it is not in the database yet. A log that was moved in part, because
-    /// somebody read then, is moved further at every look: it is written from its start again only once all of it was moved.
+    /// Returns true if the write-ahead log is large and a part of it is not in the database yet. A
+    /// log that was moved in part, because of a reader at that time, is moved further at every
+    /// check: the log is written from its start again only once all of it was moved.
     pub(super) fn is_log_due(&self) -> rusqlite::Result<bool> {
         let is_due = |frames: Frames| {
             frames.moved < frames.written && frames.written * self.page_bytes >= SQLITE_WAL_BYTES_TARGET
@@ -96,8 +98,8 @@ impl Database {
         Ok(self.frames()?.is_some_and(is_due))
     }
 
-    /// Whether a reader keeps so much in the write-ahead log that more should not be written
-    /// without need.
+    /// Returns true if a reader holds back so much in the write-ahead log that more should not be
+    /// written without need.
     pub(super) fn is_log_held(&mut self) -> rusqlite::Result<bool> {
         let bytes = self.unmoved_bytes()?;
         let is_held = bytes > SQLITE_WAL_BYTES_HELD_MAX;
@@ -113,14 +115,14 @@ impl Database {
         Ok(is_held)
     }
 
-    /// Ends the connection without moving anything into a file of which a part is gone.
+    /// Closes the connection without moving anything into a file of which a part is missing.
     pub(super) fn abandon(self) {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 }
 
-/// In words, if a file has fewer bytes than it must have. One that is gone, or another one, is not
-/// cut.
+/// Describes a file that has fewer bytes than it must have. A file that is gone, or another file at
+/// the path, is not cut.
 fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected: u64) -> Option<String> {
     let data = std::fs::metadata(path).ok().filter(|data| Some((data.dev(), data.ino())) == identity)?;
     let bytes = data.len();
@@ -128,8 +130,8 @@ fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected:
         .then(|| format!("{file} was cut short while it was open: it has {bytes} bytes of {expected}"))
 }
 
-/// Reads the ends of each table as a query does. What is damaged in between is found by whoever
-/// reads it.
+/// Reads the ends of each table as a query does. Damage in between is found by the query that reads
+/// it.
 pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
     let result = schema::open_read_only(path).and_then(|connection| {
         connection.busy_timeout(Duration::ZERO)?; // the writer never waits for a lock
@@ -141,8 +143,8 @@ pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
         read(&connection, "SELECT * FROM logs LIMIT 0")
     });
     match result {
-        // Descriptors, locks and memory are not the database's: a query may have them again, and
-        // the writer goes on.
+        // A lack of descriptors, locks or memory is not damage of the database: a later query may
+        // get them, and the writer goes on.
         Err(error)
             if matches!(
                 error.sqlite_error_code(),

@@ -1,15 +1,18 @@
-//! Bloom filters: for each block, which tokens may occur in its records.
+//! Bloom filters: for each block, the tokens that may occur in its records.
 //!
-//! Blocks have numbers: block `n` has the ids from `4096 n + 1` to `4096 (n + 1)`. A filter is a run of *lines* of 504 bits. A
-//! token chooses one line, by its upper bits, and four bits in it. The first block of a *group*, which is 64 consecutive
-//! blocks, settles how many lines all filters of the group have: so many that the bits are set to about a quarter.
+//! Blocks have numbers: block `n` has the ids from `4096 n + 1` to `4096 (n + 1)`. A filter is a
+//! sequence of *lines* of 504 bits. A token selects one line, by its upper bits, and four bits in
+//! the line (a blocked Bloom filter). The first block of a *group*, which is 64 consecutive blocks,
+//! determines the number of lines that all filters of the group have: as many as are needed for
+//! about a quarter of the bits to be set.
 //!
-//! `filter` keeps the filter of each block that is complete, written with the last of its rows. Once a group has ended, its
-//! filters are turned by a quarter: `filter_line` says for each bit of a line which of the 64 blocks have it set. So
-//! one row of 4 KiB, two of which fill a page, tells for one token which blocks of 262,144 records may have it.
+//! `filter` contains the filter of each block that is complete, written with the last row of the
+//! block. Once a group has ended, its filters are *turned*, that is, transposed: for each bit of a
+//! line, `filter_line` contains which of the 64 blocks have the bit set. So one row of 4 KiB, two
+//! of which fill a page, shows for one token which blocks of 262,144 records may have the token.
 //!
-//! A block without a filter (an older version's) may have every token. The one that is growing has its filter in memory;
-//! it is made from the rows when the database is opened.
+//! A block without a filter (from an older version) may have every token. The growing block has its
+//! filter in memory; this filter is built from the rows when the database is opened.
 
 use std::ops::Range;
 
@@ -22,7 +25,7 @@ use crate::limits::{
 use crate::query::tokens::{Requirement, Token};
 use crate::record::RecordId;
 
-/// Blocks in a group: as many as a word of the machine has bits.
+/// Blocks in a group: as many as a machine word has bits.
 const GROUP_BLOCKS: u64 = u64::BITS as u64;
 
 /// Bits of a line: a few less than 512, so that two turned lines fit into a page.
@@ -35,53 +38,57 @@ const LINE_BYTES: usize = 8 * LINE_WORDS;
 /// Bits of a line that one token sets.
 const TOKEN_BITS: u32 = 4;
 
-/// Ids of turned lines: that of the group, and this many for each.
+/// Ids that are reserved for the turned lines of a group. The id of a line is the number of its
+/// group times this, plus the index of the line.
 const LINES_OF_GROUP: u64 = SQLITE_FILTER_LINES_MAX as u64;
 
-/// The number of the block that an id lies in.
+/// Returns the number of the block that contains an id.
 pub(super) fn number_of(id: RecordId) -> u64 {
     id.saturating_sub(1) / SQLITE_BLOCK_ROWS
 }
 
-/// The group of a block.
+/// Returns the group of a block.
 pub(super) fn group_of(number: u64) -> u64 {
     number / GROUP_BLOCKS
 }
 
-/// The first id of the block that is growing at a position: of one that is not begun, the position.
+/// Returns the first id of the block that is growing at a position. If that block has no rows yet,
+/// this is the position itself.
 pub(super) fn first_id_of(position: RecordId) -> RecordId {
     number_of(position) * SQLITE_BLOCK_ROWS + 1
 }
 
-/// The line of so many that a token chooses, and its bits there.
+/// Returns the line that a token selects among `lines`, and the bits of the token in that line.
 fn place(token: Token, lines: usize) -> (usize, [usize; TOKEN_BITS as usize]) {
     const LINE_SHIFT: u32 = u64::BITS - SQLITE_FILTER_LINES_FIRST.ilog2();
     let bit = |index: usize| ((((token.0 >> (12 * index)) & 0xfff) * LINE_BITS) >> 12) as usize;
     (scaled((token.0 >> LINE_SHIFT) as usize, lines), std::array::from_fn(bit))
 }
 
-/// The line of fewer lines that one of the most lines falls into.
+/// Returns the line, among fewer lines, that corresponds to a line among the largest number of
+/// lines.
 fn scaled(line: usize, lines: usize) -> usize {
     line * lines / SQLITE_FILTER_LINES_FIRST
 }
 
-/// As the processor's caches have it: a token touches one line of theirs.
+/// A line of a filter, aligned like a cache line of the processor: a token touches one cache line.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 struct Line([u64; LINE_WORDS]);
 
 const EMPTY: Line = Line([0; LINE_WORDS]);
 
-/// The filter of a block that is growing.
+/// The filter of a growing block.
 #[derive(Debug)]
 pub(super) struct Filter {
     number: u64,
     lines: Vec<Line>,
-    /// Tokens that were added lately, each in a place of its own: most words come again and again.
+    /// Tokens that were added recently, each in a slot of its own: most words occur again and
+    /// again.
     recent: Box<[u64; SQLITE_FILTER_TOKENS_KEPT]>,
 }
 
-/// The filter of a block that is complete.
+/// The filter of a complete block.
 #[derive(Debug)]
 pub(super) struct Complete {
     pub(super) number: u64,
@@ -89,14 +96,14 @@ pub(super) struct Complete {
 }
 
 impl Filter {
-    /// An empty filter, as large as those of its group if there are some.
+    /// Creates an empty filter, as large as the other filters of its group if there are any.
     pub(super) fn new(number: u64, lines: Option<usize>) -> Filter {
-        // What stands there belongs elsewhere.
+        // The initial value of each slot belongs to another slot, so that it matches no token.
         let recent = Box::new(std::array::from_fn(|place| !(place as u64)));
         Filter { number, lines: vec![EMPTY; lines.unwrap_or(SQLITE_FILTER_LINES_FIRST)], recent }
     }
 
-    /// The number of its block.
+    /// Returns the number of the filter's block.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -113,7 +120,7 @@ impl Filter {
         }
     }
 
-    /// As kept: the block has all its rows.
+    /// Returns the filter in the form in which it is stored; the block has all its rows.
     pub(super) fn finish(self) -> Complete {
         let lines = match self.lines.len() {
             SQLITE_FILTER_LINES_FIRST => self.fitted(),
@@ -124,11 +131,11 @@ impl Filter {
         Complete { number: self.number, bits }
     }
 
-    /// The same in as many lines as it needs.
+    /// Returns the same filter in as many lines as it needs.
     fn fitted(&self) -> Vec<Line> {
         let ones: u32 = words(&self.lines).map(|word| word.count_ones()).sum();
         let bits = (self.lines.len() as u64 * LINE_BITS) as f64;
-        // What was set, the same bit more than once too.
+        // The estimated number of times that bits were set, including repetitions of the same bit.
         let set = -(1.0 - f64::from(ones) / bits).ln() * bits;
         let wanted = set / (-(1.0 - SQLITE_FILTER_LOAD).ln() * LINE_BITS as f64);
         let lines = (wanted.ceil() as usize).clamp(1, SQLITE_FILTER_LINES_MAX);
@@ -142,7 +149,7 @@ impl Filter {
 }
 
 impl Complete {
-    /// How many lines it has.
+    /// Returns the number of lines.
     pub(super) fn lines(&self) -> usize {
         self.bits.len() / LINE_BYTES
     }
@@ -153,7 +160,7 @@ impl Complete {
     }
 }
 
-/// How many lines the filters have that the group of an id has already.
+/// Returns the group of an id, and how many lines the existing filters of the group have.
 pub(super) fn lines_of_group(
     connection: &Connection,
     id: RecordId,
@@ -214,7 +221,7 @@ fn turn(connection: &Connection, group: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Deletes the filters of blocks before one.
+/// Deletes the filters of the blocks before a block.
 pub(super) fn delete_before(connection: &Connection, number: u64) -> rusqlite::Result<()> {
     let group = group_of(number);
     let delete = |sql, bound: u64| connection.prepare_cached(sql)?.execute([bound as i64]).map(|_| ());
@@ -223,7 +230,7 @@ pub(super) fn delete_before(connection: &Connection, number: u64) -> rusqlite::R
     delete("DELETE FROM filter_group WHERE number < ?", group)
 }
 
-/// Tells which blocks may have what a query requires. It keeps what it has found of the last group.
+/// Determines which blocks may have what a query requires. Keeps the result for the last group.
 pub(super) struct Sieve<'c> {
     requirement: &'c Requirement,
     group: Option<(u64, u64)>,
@@ -231,14 +238,14 @@ pub(super) struct Sieve<'c> {
     connection: &'c Connection,
 }
 
-/// A group whose filters were found.
+/// A group with the filters that were found for it.
 enum Group {
     Turned {
         number: u64,
         lines: usize,
         known: u64,
     },
-    /// Not ended yet, or older than filters.
+    /// Not ended yet, or older than the filters.
     Single {
         number: u64,
         lines: usize,
@@ -251,12 +258,12 @@ impl<'c> Sieve<'c> {
         Sieve { requirement, group: None, lookups: 0, connection }
     }
 
-    /// How often it had to look into the database.
+    /// Returns how many lookups in the database were needed.
     pub(super) fn lookups(&self) -> usize {
         self.lookups
     }
 
-    /// Whether records with these ids may match. False only if none does.
+    /// Returns true if records with these ids may match; false only if none of them matches.
     pub(super) fn lets_through(&mut self, ids: &Range<RecordId>) -> rusqlite::Result<bool> {
         if *self.requirement == Requirement::Nothing {
             return Ok(true);
@@ -269,7 +276,7 @@ impl<'c> Sieve<'c> {
         Ok(false)
     }
 
-    /// Which blocks of a group may have what is required.
+    /// Returns which blocks of a group may have what is required, one bit per block.
     fn blocks(&mut self, group: u64) -> rusqlite::Result<u64> {
         if let Some((number, blocks)) = self.group
             && number == group
@@ -307,7 +314,7 @@ impl<'c> Sieve<'c> {
         Ok(Group::Single { number, lines, known })
     }
 
-    /// The blocks of a group in which a requirement may hold.
+    /// Returns the blocks of a group in which a requirement may hold, one bit per block.
     fn blocks_with(&mut self, requirement: &Requirement, group: &Group) -> rusqlite::Result<u64> {
         match requirement {
             Requirement::Nothing => Ok(u64::MAX),
@@ -363,7 +370,8 @@ impl<'c> Sieve<'c> {
         }
     }
 
-    /// Hands over each filter of a group that is not turned: its place, its length, and one line.
+    /// Passes each filter of a group that is not turned to `found`: the index of its block in the
+    /// group, its length, and one line.
     fn each_single(
         &self,
         group: u64,

@@ -1,4 +1,4 @@
-//! Counting what a query finds by time, severity and service, from the counts of whole blocks.
+//! Counts the matches of a query by time, severity and service, from the counts of whole blocks.
 
 use std::ops::Range;
 
@@ -12,45 +12,47 @@ use crate::record::Column;
 use crate::record::{Origin, RecordId, RecordRef};
 use crate::store::Search;
 
-/// So many matches with the same severity and service, and with times in the same step.
+/// A number of matches with the same severity and service, and with times in the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted<'a> {
-    /// The time of one of them or a time between two, in ns since the Unix epoch.
+    /// The time of one of the matches, or a time between two of them, in ns since the Unix epoch.
     pub timestamp: i64,
-    /// See [`RecordRef::severity_number`].
+    /// The severity; see [`RecordRef::severity_number`].
     pub severity_number: u8,
-    /// See [`Origin::service`]; empty where it is not given.
+    /// The service; see [`Origin::service`]. Empty for records without a service.
     pub service: &'a str,
-    /// How many.
+    /// The number of matches.
     pub records: u64,
 }
 
-/// A block, and its counts if it has some.
+/// A block, and its counts if it has any.
 struct Block<'a> {
     ids: Range<RecordId>,
     times: (i64, i64),
     counts: Option<Vec<Count<'a>>>,
 }
 
-/// How far counting has come.
+/// The progress of counting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// The ids that are yet to be counted.
+    /// The ids that remain to be counted.
     pub rest: Range<RecordId>,
-    /// Those of them that come next, and whose rows have to be read.
+    /// Those of the remaining ids that come next and whose rows have to be read.
     pub rows: Range<RecordId>,
 }
 
-/// Whether counts can tell what a query finds.
+/// Returns true if counts are sufficient for what a query matches.
 pub fn can_count(query: &Query) -> bool {
     query.asks_only_for(&[Column::Service, Column::SeverityNumber])
 }
 
 impl SqliteReader {
-    /// Counts what `search` finds, whose query [`can_count`] is for, by steps of so many ns counted from the Unix epoch: from one end
-    /// of its ids, as far as counts of blocks can tell, and no longer than reading `rows` rows would take.
+    /// Counts what `search` finds, by steps of `step` ns counted from the Unix epoch. [`can_count`]
+    /// must be true for its query. Counts from one end of the ids of `search`, as far as the counts
+    /// of blocks are sufficient, and for no longer than reading `rows` rows would take.
     ///
-    /// They can for blocks that are complete and lie within its times, and whose slots lie within steps.
+    /// Counts are sufficient for blocks that are complete and lie within the times of `search`, and
+    /// whose slots lie within steps.
     pub fn counts(
         &self,
         search: &Search,
@@ -106,7 +108,9 @@ impl<'a> Block<'a> {
         Ok(Block { ids: super::blocks::ids(row)?, times: (row.get(2)?, row.get(3)?), counts })
     }
 
-    /// Its counts, if all of its ids are wanted, and each counts what lies in one step and is wanted, or is not.
+    /// Returns the wanted counts of the block. `None` unless all ids of the block are wanted and
+    /// each count covers either times of one step that are all wanted, or only times that are not
+    /// wanted.
     fn counts_within(&self, search: &Search, step: i64) -> Option<Vec<Count<'a>>> {
         if self.ids.start < search.ids.start || self.ids.end > search.ids.end {
             return None;
@@ -128,7 +132,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Emits a count if the query, which asks for nothing else, matches what it counts.
+/// Emits a count if the query, which depends on nothing else, matches what the count covers.
 fn emit_if_matching(count: &Count<'_>, search: &Search, emit: &mut impl FnMut(Counted<'_>)) {
     let Count { times: (timestamp, _), severity_number, service, records } = *count;
     let origin = Origin { service, ..Origin::default() };

@@ -1,7 +1,7 @@
-//! What is gathered of each block while its rows come: its filter, and its counts.
+//! Collects the filter and the counts of each block while its rows are written.
 //!
-//! It reads records and nothing else, so that it can be done beside the inserting of the rows. What is complete is written in the
-//! transaction of the last row that it is about.
+//! The index reads records and nothing else, so that it can be built in parallel with the inserting
+//! of the rows. What is complete is written in the transaction of the last row that it covers.
 
 use std::collections::HashMap;
 
@@ -20,34 +20,36 @@ use crate::store::Written;
 #[derive(Debug)]
 pub(super) struct Index {
     growing: Option<Growing>,
-    /// The last group that has filters, and how many lines they have.
+    /// The last group that has filters, and how many lines these filters have.
     lines: Option<(u64, usize)>,
-    /// The block that gets no filter and no counts, because reading its rows again would have taken too long.
+    /// The block that gets no filter and no counts, because reading its rows again would have taken
+    /// too long.
     left_out: Option<u64>,
     complete: Vec<Complete>,
 }
 
-/// What a block leaves; counts only if it has all its rows.
+/// The result for a block. It has counts only if the block has all its rows.
 #[derive(Debug)]
 struct Complete {
     filter: filter::Complete,
     counts: Option<counts::Complete>,
 }
 
-/// What is gathered of a block until it is complete.
+/// What is collected for a block until the block is complete.
 #[derive(Debug)]
 struct Growing {
     filter: Filter,
     counts: Counts,
-    /// The encoded origins that were met, each with the place of its service among the counts.
+    /// The encoded origins that occurred, each with the index of its service in the counts.
     origins: HashMap<Box<[u8]>, u16, RandomState>,
     names: Names,
-    /// Of one record: looking for all of them first lets the filter's memory be fetched for several at once.
+    /// The tokens of one record. Collecting all of them first allows the memory of the filter to be
+    /// fetched for several tokens at once.
     tokens: Vec<Token>,
 }
 
 impl Index {
-    /// Goes on with the rows of the block that `position` lies in.
+    /// Continues with the rows of the block that contains `position`.
     pub(super) fn open(connection: &Connection, position: RecordId) -> rusqlite::Result<Index> {
         let lines = filter::lines_of_group(connection, position)?;
         let mut index = Index { growing: None, lines, left_out: None, complete: Vec::new() };
@@ -75,7 +77,7 @@ impl Index {
             return;
         }
         if self.growing.as_ref().is_some_and(|growing| growing.filter.number() != number) {
-            self.complete(); // after a gap in the ids nothing comes that it could have yet
+            self.complete(); // after a gap in the ids, no further record can belong to it
         }
         let lines = self.lines.filter(|(group, _)| *group == filter::group_of(number));
         let growing = self.growing.get_or_insert_with(|| Growing::new(number, lines.map(|(_, lines)| lines)));
@@ -93,8 +95,8 @@ impl Index {
         }
     }
 
-    /// Takes care that records that were deleted are not counted, in the transaction that deletes them. Filters stay: they only tell
-    /// what blocks may have.
+    /// Ensures that deleted records are not counted, in the transaction that deletes them. Filters
+    /// stay, because they show only what blocks may have.
     pub(super) fn forget_records(
         &mut self,
         connection: &Connection,
@@ -108,7 +110,8 @@ impl Index {
         counts::delete_of(connection, ids)
     }
 
-    /// Writes what is complete when a transaction ends; no counts if there are rows that were not stored.
+    /// Writes what is complete when a transaction ends; writes no counts if there are rows that
+    /// were not stored.
     pub(super) fn write(&mut self, connection: &Connection, written: Written) -> rusqlite::Result<()> {
         let is_whole = written.dead_letters == 0;
         for Complete { filter, counts } in self.complete.drain(..) {
@@ -150,7 +153,8 @@ impl Growing {
     }
 
     fn add_origin(&mut self, encoded: &[u8]) -> u16 {
-        // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
+        // The origin was encoded by this program and has passed its checksum; the fallback, an
+        // empty origin, is a valid origin too.
         let origin = origin_of(encoded).unwrap_or_default();
         tokens::of_origin(&origin, |token| self.filter.add(token));
         let service = self.counts.service(origin.service);

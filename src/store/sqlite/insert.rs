@@ -1,4 +1,4 @@
-//! Inserting rows: many with one statement, and one by one where the database refuses some.
+//! Inserts rows: many with one statement, and one by one where the database refuses some of them.
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, params};
 
@@ -27,10 +27,10 @@ pub(super) struct Rows<'c, 'a> {
     written: Written,
 }
 
-/// A statement for so many rows.
+/// A statement that inserts a fixed number of rows.
 struct Insert<'c> {
     statement: CachedStatement<'c>,
-    /// Which parameters are NULL: they keep their values from one execution to the next.
+    /// Which parameters are NULL: parameters keep their values from one execution to the next.
     nulls: Vec<bool>,
 }
 
@@ -40,7 +40,7 @@ impl<'c, 'a> Rows<'c, 'a> {
         Rows { connection, rows, many: None, one: None, written: Written::default() }
     }
 
-    /// Takes a row; it is inserted with others.
+    /// Accepts a row, which is inserted together with others.
     pub(super) fn push(&mut self, row: Row<'a>) -> rusqlite::Result<()> {
         self.rows.push(row);
         if self.rows.len() < SQLITE_STATEMENT_ROWS {
@@ -58,7 +58,7 @@ impl<'c, 'a> Rows<'c, 'a> {
             }
             Ok(_) => self.put_missing_aside(),
             Err(error) if self.is_about_a_row(&error) => {
-                // A trigger's `RAISE(FAIL)` leaves the rows before it.
+                // A trigger's `RAISE(FAIL)` leaves the rows that were inserted before it.
                 let ids = params![self.rows[0].id as i64, row.id as i64];
                 self.connection.execute("DELETE FROM record WHERE id BETWEEN ? AND ?", ids)?;
                 self.insert_one_by_one()
@@ -67,13 +67,13 @@ impl<'c, 'a> Rows<'c, 'a> {
         }
     }
 
-    /// Inserts what is left, and tells what became of all.
+    /// Inserts the remaining rows, and returns the outcome of all rows.
     pub(super) fn finish(mut self) -> rusqlite::Result<Written> {
         self.insert_one_by_one()?;
         Ok(self.written)
     }
 
-    /// Inserts rows of which the database may refuse some: these are put aside.
+    /// Inserts rows of which the database may refuse some: refused rows become dead letters.
     fn insert_one_by_one(&mut self) -> rusqlite::Result<()> {
         let mut rows = std::mem::take(&mut self.rows);
         for row in &rows {
@@ -99,8 +99,8 @@ impl<'c, 'a> Rows<'c, 'a> {
         Ok(())
     }
 
-    /// Puts those of the rows aside that a trigger's `RAISE(IGNORE)` has kept out; the others are
-    /// there.
+    /// Turns the rows that a trigger's `RAISE(IGNORE)` has kept out into dead letters; the other
+    /// rows were inserted.
     fn put_missing_aside(&mut self) -> rusqlite::Result<()> {
         let reason = vanished(self.connection)?;
         let mut is_there =
@@ -116,7 +116,8 @@ impl<'c, 'a> Rows<'c, 'a> {
         Ok(())
     }
 
-    /// Whether a row itself is refused, such as by a constraint or trigger that the user added, and the transaction goes on.
+    /// Returns true if the row itself is refused, for example by a constraint or trigger that the
+    /// user added, and the transaction goes on.
     fn is_about_a_row(&self, error: &rusqlite::Error) -> bool {
         let code = error.sqlite_error_code();
         matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch))
@@ -157,7 +158,7 @@ impl<'c> Insert<'c> {
     }
 }
 
-/// Why a row is not there though no error was raised.
+/// Returns the reason why a row is missing although no error was raised.
 fn vanished(connection: &Connection) -> rusqlite::Result<String> {
     let triggers =
         "SELECT group_concat(name, ', ') FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'record'";

@@ -1,10 +1,10 @@
 //! The default store: one SQLite database.
 //!
-//! The writer's position is a row of the same database, set in the transaction that inserts the rows, and only from where this process
-//! left it (`owner.rs`). The database runs
-//! in WAL mode with `synchronous=NORMAL`, so a commit costs no sync; [`Store::sync`] syncs the write-ahead log, which
-//! is all that SQLite itself would do with `synchronous=FULL`, only once for many commits. Until then the spool keeps
-//! the records.
+//! The writer's position is a row of the same database. It is set in the transaction that inserts
+//! the rows, and only from where this process left it (`owner.rs`). The database runs in WAL mode
+//! with `synchronous=NORMAL`, so a commit costs no sync. [`Store::sync`] syncs the write-ahead log,
+//! which is all that SQLite itself would do with `synchronous=FULL`, but only once for many
+//! commits. Until then the spool keeps the records.
 
 pub mod backup;
 mod blocks;
@@ -51,7 +51,7 @@ use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_BESIDE_ROWS_MIN, STORE_MAINT
 use crate::record::{EncodedRecord, RecordId};
 use crate::spool::Chunk;
 
-/// Ships into a SQLite database.
+/// A store that ships into an SQLite database.
 pub struct SqliteStore {
     path: PathBuf,
     claimant: Claimant,
@@ -60,43 +60,45 @@ pub struct SqliteStore {
     clock: Clock,
     services: Vec<Rule>,
     database: Option<Database>,
-    /// A write or a sync has failed: the system may have forgotten what it could not write, and tells only one who syncs.
+    /// True if a write or a sync has failed. The system may have dropped what it could not write,
+    /// and reports that only once, and only to a caller of sync. So the next sync forces a full
+    /// checkpoint.
     is_doubtful: bool,
     damage: Option<Damage>,
     /// Records written since retention deleted, while a reader kept the write-ahead log from being emptied.
     rows_while_held: u64,
 }
 
-/// A file that was cut short. It is not opened again: what is written into it would hide what is
-/// missing.
+/// A file that was cut short. The database is not opened again: data that is written into the file
+/// would hide what is missing.
 struct Damage {
-    /// Of the database. Once another file is at the path, all is well.
+    /// The device and inode of the database file. The error ends once another file is at the path.
     identity: Option<(u64, u64)>,
     what: String,
 }
 
-/// An open database, as far as everything has gone well with it.
+/// An open database. It is closed after the first error.
 struct Database {
     connection: Connection,
-    /// The file itself, behind all links: the write-ahead log is beside it.
+    /// The file itself, with all links resolved: the write-ahead log is beside it.
     path: PathBuf,
     owner: Owner,
     position: RecordId,
     origins: Origins,
     blocks: Blocks,
     index: Index,
-    /// Tells whether the path still leads to the file that is open.
+    /// The device and inode of the open file, to detect whether the path still leads to it.
     identity: Option<(u64, u64)>,
-    /// The same for the files beside it.
+    /// The same for the write-ahead log and its index.
     companions: [Option<(u64, u64)>; 2],
     page_bytes: u64,
     extent: Option<Extent>,
-    /// It was said that a reader keeps the write-ahead log from being emptied.
+    /// True if it was already logged that a reader keeps the write-ahead log from being emptied.
     is_held_told: bool,
 }
 
 impl SqliteStore {
-    /// Opens nothing yet: [`Store::position`] does.
+    /// Creates a store without opening anything: [`Store::position`] opens the database.
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
         SqliteStore {
             path,
@@ -112,13 +114,15 @@ impl SqliteStore {
         }
     }
 
-    /// Ships for a data folder, and only into a database that is this folder's.
+    /// Makes the store ship for a data folder, and only into a database that belongs to this
+    /// folder.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> SqliteStore {
         SqliteStore { claimant: claimant.of_kind(Kind::Sqlite), ..self }
     }
 
-    /// Takes a second thread where there is much to write, unless the program has but one.
+    /// Makes the store use a second thread where there is much to write, unless the program has
+    /// only one.
     #[must_use]
     pub fn with_threads(self, threads: Threads) -> SqliteStore {
         SqliteStore { threads, ..self }
@@ -138,8 +142,8 @@ impl SqliteStore {
         self.database.as_mut().ok_or_else(|| StoreError::new("the database is not open"))
     }
 
-    /// Fails, and has the database opened anew, when someone took a file away under the open
-    /// connection, or cut it short: what that writes is on its way to nowhere.
+    /// Fails, and makes the store open the database anew, if a file was removed under the open
+    /// connection or cut short: what the connection writes would be lost.
     fn check_files(&mut self) -> Result<(), StoreError> {
         let Some(database) = &self.database else { return Ok(()) };
         if database.identity != identity(&self.path) {
@@ -153,7 +157,8 @@ impl SqliteStore {
         if database.companions == companions(&database.path) {
             return self.step(|database| database.owner.check(&database.connection));
         }
-        // The connection still has the log, and is the last that has. Until it is saved the connection stays.
+        // The connection still has the log open, and is the last one that has. Until the log is
+        // saved, the connection stays open.
         database.checkpoint(true).map_err(|error| describe(&self.path, &error))?;
         let path = self.path.display();
         let what =
@@ -163,7 +168,7 @@ impl SqliteStore {
             .hint("what it held was saved into the database; leave these files alone while the server runs"))
     }
 
-    /// One slice of retention; tells whether there was one.
+    /// Does one slice of retention. Returns true if there was one.
     fn clean_up(&mut self) -> Result<bool, StoreError> {
         let (retention, mut clock) = (self.retention, self.clock);
         let result = self.step(|database| database.delete_oldest(retention, &mut clock));
@@ -174,7 +179,7 @@ impl SqliteStore {
         self.expire()
     }
 
-    /// Fails as long as the file that was cut short is still there.
+    /// Fails while the file that was cut short is still there.
     fn check_damage(&mut self) -> Result<(), StoreError> {
         self.damage.take_if(|damage| damage.identity != identity(&self.path));
         match &self.damage {
@@ -183,7 +188,7 @@ impl SqliteStore {
         }
     }
 
-    /// Fails when a file was cut short under the open connection.
+    /// Fails if a file was cut short under the open connection.
     fn check_lengths(&mut self) -> Result<(), StoreError> {
         if self.database.is_none() {
             return Ok(());
@@ -196,7 +201,8 @@ impl SqliteStore {
         self.check_damage()
     }
 
-    /// Runs one step on the open database; after any error it is opened anew, so that nothing half-done stays behind.
+    /// Runs one step on the open database. After any error the database is opened anew, so that
+    /// nothing incomplete remains.
     fn step<T>(&mut self, step: impl FnOnce(&mut Database) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let result = step(self.database()?);
         result.map_err(|error| {
@@ -234,7 +240,7 @@ impl Store for SqliteStore {
 
     async fn maintain(&mut self) -> Result<bool, StoreError> {
         self.check_files()?;
-        // What housekeeping writes is moved as it goes on, whether or not records come.
+        // What housekeeping writes is checkpointed as it proceeds, whether or not records arrive.
         let is_held = self.step(|database| {
             database.checkpoint(false)?;
             database.is_log_held()
@@ -289,7 +295,7 @@ impl Database {
             blocks,
             index,
             identity: identity(path),
-            companions: companions(&real_path), // they are there since something was read
+            companions: companions(&real_path), // both files exist, since something was read
             path: real_path,
             page_bytes: page_bytes.unsigned_abs(),
             extent: None,
@@ -319,7 +325,7 @@ impl Database {
                 (insert_rows(connection, origins, blocks, chunk, |_, _| ()), thread.is_ok())
             });
             if !is_indexed {
-                index_all(); // there was no thread to be had
+                index_all(); // the thread could not be started
             }
             written?
         } else {
@@ -329,8 +335,9 @@ impl Database {
         Ok(written)
     }
 
-    /// Moves the write-ahead log's content into the database file once it is large. Readers may keep some of it back; the
-    /// next call goes on. With `all`, moves everything, or fails.
+    /// Moves the content of the write-ahead log into the database file once the log is large.
+    /// Readers may hold back a part of it; the next call continues. With `all`, moves everything or
+    /// fails.
     fn checkpoint(&self, all: bool) -> rusqlite::Result<()> {
         if all {
             let is_busy = self
@@ -364,7 +371,7 @@ fn insert_rows(
     rows.finish()
 }
 
-/// Fails where a trigger has kept a row of ours out.
+/// Fails if a trigger has kept out a row that this program inserts.
 fn expect_row(written: usize) -> rusqlite::Result<()> {
     if written == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(written)) }
 }
@@ -373,7 +380,7 @@ fn null_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The size of the write-ahead log of a database, which may be open.
+/// Returns the size of the write-ahead log of a database, which may be open.
 pub fn log_bytes(path: &Path) -> u64 {
     let real_path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     std::fs::metadata(write_ahead_log(&real_path)).map_or(0, |data| data.len())
@@ -383,12 +390,12 @@ fn write_ahead_log(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// The write-ahead log and its index.
+/// Returns the device and inode of the write-ahead log and of its index.
 fn companions(path: &Path) -> [Option<(u64, u64)>; 2] {
     ["-wal", "-shm"].map(|suffix| identity(&beside(path, suffix)))
 }
 
-/// Makes all commits durable. No lock of SQLite's is on this file, so closing it again releases none.
+/// Makes all commits durable. SQLite holds no lock on this file, so closing it again releases none.
 fn sync_write_ahead_log(path: &Path) -> io::Result<()> {
     File::open(write_ahead_log(path))?.sync_data()
 }
@@ -405,8 +412,8 @@ fn io_error(error: &io::Error) -> rusqlite::Error {
     )
 }
 
-/// What a person needs to know about an error of the database. Every error has a hint: the store
-/// waits until its cause is gone.
+/// Describes an error of the database for a person. Every error has a hint, because the store waits
+/// until its cause is gone.
 pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
     let what = format!("the database {} does not take records: {error}", path.display());
     let hint = match error.sqlite_error_code() {
@@ -435,7 +442,7 @@ pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
             "put it on a file system of this machine: those of a network lack what a write-ahead log needs"
         }
         Some(ErrorCode::TypeMismatch) => "run the version of logboom that wrote it last, or a newer one",
-        // A part is missing, or is not what it should be.
+        // A part of the database is missing, or is not what it should be.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
             return StoreError::new(what).hint(replace_hint(path));
         }
@@ -444,13 +451,13 @@ pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
     StoreError::new(what).hint(hint)
 }
 
-/// A database of which a part is gone.
+/// Returns the error for a database of which a part is missing.
 fn damaged(path: &Path, what: &str) -> StoreError {
     StoreError::new(format!("the database {} does not take records: {what}", path.display()))
         .hint(replace_hint(path))
 }
 
-/// The ways out of damage.
+/// Returns the hint that lists the ways to replace a damaged database.
 fn replace_hint(path: &Path) -> String {
     let path = path.display();
     format!(

@@ -1,4 +1,4 @@
-//! Interning: each distinct origin has one row, found by its encoded bytes.
+//! Interns origins: each distinct origin has one row, found by its encoded bytes.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use super::null_if_empty;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_ORIGIN_LEASE_IDS, SQLITE_ORIGINS_CACHE_BYTES_MAX};
 use crate::record::{RecordId, origin_of};
 
-/// The origins met lately.
+/// A cache of recently used origins.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     known: HashMap<Box<[u8]>, Interned, RandomState>,
     bytes: usize,
-    /// The origin of the record before: the most frequent by far.
+    /// The origin of the previous record, which is by far the most frequent one.
     last: (Vec<u8>, Interned),
 }
 
@@ -23,14 +23,15 @@ pub(super) struct Origins {
 #[derive(Clone, Copy, Debug, Default)]
 struct Interned {
     id: i64,
-    /// The row says that records below this id may have it.
+    /// As stored in the row: records below this id may refer to the origin.
     used_until: RecordId,
-    /// For how many ids that was said last.
+    /// The number of ids by which the use was last extended.
     lease_ids: u64,
 }
 
 impl Origins {
-    /// The id of the origin of a record, which gets a row if it has none. Forget the cache when the transaction fails.
+    /// Returns the id of the origin of a record, and inserts a row if there is none. The cache must
+    /// be discarded when the transaction fails.
     pub(super) fn id(
         &mut self,
         connection: &Connection,
@@ -50,9 +51,9 @@ impl Origins {
         Ok(interned.id)
     }
 
-    /// Finds or makes the row, and extends its use beyond this record: at first to the end of the
-    /// record's block, so that an origin that does not come again goes with its block; then for as
-    /// long again as the origin has been in use.
+    /// Finds or inserts the row, and extends its use beyond this record: at first to the end of the
+    /// record's block, so that an origin that does not occur again is deleted with its block; then
+    /// for as long again as the origin has been in use.
     #[cold]
     fn look_up(
         &mut self,
@@ -77,7 +78,7 @@ impl Origins {
                 Interned { id, used_until, lease_ids }
             }
         };
-        const ENTRY_BYTES: usize = 64; // what the map takes beside the key
+        const ENTRY_BYTES: usize = 64; // what the map needs besides the key
         if self.bytes + key.len() + ENTRY_BYTES > SQLITE_ORIGINS_CACHE_BYTES_MAX {
             self.known = HashMap::default();
             self.bytes = 0;
@@ -89,7 +90,7 @@ impl Origins {
     }
 }
 
-/// Deletes some of the origins that no record from `oldest` on has; gives how many.
+/// Deletes some of the origins that no record from `oldest` on refers to. Returns how many.
 pub(super) fn delete_unused(connection: &Connection, oldest: RecordId) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -99,7 +100,8 @@ pub(super) fn delete_unused(connection: &Connection, oldest: RecordId) -> rusqli
 }
 
 fn insert(connection: &Connection, key: &[u8], used_until: RecordId) -> rusqlite::Result<i64> {
-    // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
+    // The key was encoded by this program and has passed its checksum; the fallback, an empty
+    // origin, is a valid origin too.
     let origin = origin_of(key).unwrap_or_default();
     let mut insert = connection.prepare_cached(
         "INSERT INTO origin

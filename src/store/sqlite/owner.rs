@@ -1,4 +1,4 @@
-//! The row of `shipped`: the position, and the claim under which it is moved.
+//! The row of `shipped`: the position, and the claim under which the position is moved.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -6,14 +6,14 @@ use crate::record::RecordId;
 use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, checksum, position_of};
 use crate::store::{StoreError, claim};
 
-/// Under which claim the position is moved.
+/// The claim under which the position is moved.
 pub(super) struct Owner {
     database: String,
     node: String,
     claim: i64,
 }
 
-/// The row as it stands in the table.
+/// The row as the table contains it.
 struct Stored {
     position: i64,
     node: Option<String>,
@@ -41,7 +41,7 @@ impl From<StoreError> for ClaimError {
 }
 
 impl Owner {
-    /// Claims the database, or confirms that it is claimed; returns the position.
+    /// Claims the database, or confirms that it is claimed. Returns the position.
     pub(super) fn claim(
         connection: &Connection,
         claimant: &mut Claimant,
@@ -80,7 +80,7 @@ impl Owner {
         if taken == 1 { Ok(()) } else { Err(moved().into()) }
     }
 
-    /// Moves the position, within a transaction, from where this process left it.
+    /// Moves the position within a transaction, and only from where this process left it.
     pub(super) fn advance(
         &self,
         connection: &Connection,
@@ -93,7 +93,7 @@ impl Owner {
         if moved_rows == 1 { Ok(()) } else { Err(is_moved()) }
     }
 
-    /// Whether the database is still shipped into by this process alone.
+    /// Checks that this process is still the only one that ships into the database.
     pub(super) fn check(&self, connection: &Connection) -> rusqlite::Result<()> {
         let claim: Option<i64> = connection
             .prepare_cached("SELECT claim FROM shipped")?
@@ -122,7 +122,7 @@ impl Stored {
             return Ok(OwnerRow::Damaged(format!("{} is no id", self.position)));
         };
         let Some(stored) = self.checksum else {
-            // Of a version that kept no checksum: the blocks end where the position is.
+            // From a version without checksums: the blocks end where the position is.
             return Ok(match end_of_blocks(connection)? {
                 Some(end) if end != position => {
                     OwnerRow::Damaged(format!("it is {position}, and the records end before {end}"))
@@ -150,13 +150,15 @@ fn read(connection: &Connection) -> rusqlite::Result<Stored> {
     })
 }
 
-/// Where the records end: each chunk leaves a block with its last id, whatever became of its records since.
+/// Returns where the records end: each chunk leaves a block with its last id, whatever happened to
+/// its records since.
 fn end_of_blocks(connection: &Connection) -> rusqlite::Result<Option<RecordId>> {
     let end: Option<i64> = connection.query_row("SELECT max(end_id) FROM block", [], |row| row.get(0))?;
     Ok(end.and_then(position_of))
 }
 
-/// The same, where there is no block: a database without any record has none.
+/// Returns where the records end, or 1 if there is neither a block nor a dead letter: a database
+/// without any record has no block.
 fn end_of_records(connection: &Connection) -> rusqlite::Result<Option<RecordId>> {
     let end = end_of_blocks(connection)?;
     let is_empty: bool =
@@ -164,7 +166,7 @@ fn end_of_records(connection: &Connection) -> rusqlite::Result<Option<RecordId>>
     Ok(end.or(is_empty.then_some(1)))
 }
 
-/// The position as others read it.
+/// Returns the position, for readers.
 pub(super) fn position(connection: &Connection) -> rusqlite::Result<RecordId> {
     let position: i64 = connection.query_row("SELECT position FROM shipped", [], |row| row.get(0))?;
     position_of(position).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, position))

@@ -1,4 +1,4 @@
-//! Reading records back, slice by slice, so that a long search can be stopped and shares its thread.
+//! Reads records back, slice by slice, so that a long search can be stopped and shares its thread.
 
 use std::ops::Range;
 use std::path::Path;
@@ -42,8 +42,8 @@ const COLUMNS: [(&str, ColumnSet, &str); 17] = [
     ("r.attributes", ColumnSet::ATTRIBUTES, "NULL"),
 ];
 
-/// A set of origins whose ids lie in a range: a bit for each id of it, for there may be as many
-/// origins as records.
+/// A set of origins whose ids lie in a range, with one bit per id of the range, because there may
+/// be as many origins as records.
 #[derive(Debug)]
 pub struct OriginIds {
     range: Range<i64>,
@@ -53,21 +53,22 @@ pub struct OriginIds {
 
 impl OriginIds {
     fn new(range: Range<i64>) -> OriginIds {
-        let words = range.start.abs_diff(range.end).div_ceil(64) as usize; // at most DELETE_NAMES_IDS bits
+        // At most DELETE_NAMES_IDS bits.
+        let words = range.start.abs_diff(range.end).div_ceil(64) as usize;
         OriginIds { range, bits: vec![0; words], count: 0 }
     }
 
-    /// The first id that is not in its range.
+    /// Returns the first id after the range.
     pub fn end(&self) -> i64 {
         self.range.end
     }
 
-    /// True if no origin is left.
+    /// Returns true if no origin is left.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The ids in ascending order.
+    /// Returns the ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = i64> {
         self.range.clone().filter(|id| self.place(*id).is_some_and(|(word, bit)| self.bits[word] & bit != 0))
     }
@@ -90,7 +91,8 @@ impl OriginIds {
     }
 }
 
-/// Steps of SQLite's machine between two looks at the clock, and at whether anyone still waits: a few rows, which may be long.
+/// Steps of SQLite's virtual machine between two checks of the clock and of whether a client still
+/// waits: a few rows, which may be long.
 const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 impl SqliteReader {
@@ -102,7 +104,7 @@ impl SqliteReader {
         Ok(SqliteReader { connection, has_index })
     }
 
-    /// Has what it does from now on be interrupted at a time, and soon once nobody waits for it any more.
+    /// Interrupts later statements at `deadline`, or soon after `is_abandoned` becomes true.
     pub fn stop_when(
         &mut self,
         is_abandoned: Arc<AtomicBool>,
@@ -113,7 +115,7 @@ impl SqliteReader {
         self.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over))
     }
 
-    /// The earliest and the latest time of all records, in ns since the Unix epoch.
+    /// Returns the earliest and the latest time of all records, in ns since the Unix epoch.
     pub fn times(&self) -> rusqlite::Result<Option<(i64, i64)>> {
         let sql = "SELECT min(timestamp_min), max(timestamp_max) FROM block";
         let times = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -121,14 +123,14 @@ impl SqliteReader {
         Ok(earliest.zip(latest))
     }
 
-    /// Gives back the memory that reading took: a client may take its time before the next slice.
+    /// Releases the memory that reading used: a client may take its time before the next slice.
     pub fn release_memory(&self) -> rusqlite::Result<()> {
         self.connection.execute_batch("PRAGMA shrink_memory")
     }
 
-    /// Searches about `rows` rows from one end of `search.ids`, and emits matches in order until `emit` says that it has
-    /// enough. Gives the ids that are yet to be searched. Blocks whose times do not fit are skipped, and so are those whose
-    /// filters lack what the query requires.
+    /// Searches about `rows` rows from one end of `search.ids`, and emits matches in order until
+    /// `emit` returns false. Returns the ids that remain to be searched. Blocks whose times do not
+    /// match are skipped, and so are blocks whose filters lack what the query requires.
     pub fn slice(
         &self,
         search: &Search,
@@ -138,7 +140,7 @@ impl SqliteReader {
         let Some(ids) = self.next_ids(search, rows)? else { return Ok(0..0) };
         let condition = condition::condition(&search.query);
         let order = if search.descending { "DESC" } else { "ASC" };
-        // A left join costs nothing where no column of it is asked for.
+        // A left join costs nothing if none of its columns is selected.
         let columns = select_list(search.fields, &COLUMNS);
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT {columns} FROM record r LEFT JOIN origin o ON o.id = r.origin_id
@@ -158,10 +160,10 @@ impl SqliteReader {
         Ok(search.rest_after(&ids))
     }
 
-    /// The next ids in blocks that may hold matches, `rows` of them at most; no ids, but where to go on, when none was found for
-    /// long.
+    /// Returns the next ids in blocks that may have matches, at most `rows` of them. If no such
+    /// block was found for long, returns an empty range at the id where the search continues.
     fn next_ids(&self, search: &Search, rows: u64) -> rusqlite::Result<Option<Range<RecordId>>> {
-        // Filters move from one table to another: all of this has to see the same state.
+        // Filters move from one table to another: all statements here must see the same state.
         let _snapshot = self.connection.unchecked_transaction()?;
         let order = if search.descending { "DESC" } else { "ASC" };
         let mut select = self.connection.prepare_cached(&format!(
@@ -206,7 +208,7 @@ impl SqliteReader {
         }))
     }
 
-    /// The first dead letters with ids from `from` on, as JSON.
+    /// Returns the first `count` dead letters with ids from `from` on, as JSON.
     pub fn dead_letters(&self, from: RecordId, count: usize) -> rusqlite::Result<Vec<(RecordId, String)>> {
         let mut select = self.connection.prepare_cached(
             "SELECT id, coalesce(record, '') FROM logs_dead_letter WHERE id >= ? ORDER BY id LIMIT ?",
@@ -215,15 +217,15 @@ impl SqliteReader {
         rows.collect()
     }
 
-    /// The first id that the store does not have.
+    /// Returns the first id that the store does not have.
     pub fn position(&self) -> rusqlite::Result<RecordId> {
         super::owner::position(&self.connection)
     }
 
-    /// The origins with ids from `from` on, as many as are looked at together; nothing if there are
-    /// none.
+    /// Returns the origins with ids from `from` on, as many as are examined together; `None` if
+    /// there are none.
     pub fn origins(&self, from: i64) -> rusqlite::Result<Option<OriginIds>> {
-        // (SQLite never gives the last id of all.)
+        // SQLite never assigns the highest possible id.
         let first = "SELECT min(id) FROM origin WHERE id >= ? AND id < 9223372036854775807";
         let first: Option<i64> = self.connection.query_row(first, [from], |row| row.get(0))?;
         let Some(first) = first else { return Ok(None) };
@@ -241,8 +243,8 @@ impl SqliteReader {
         Ok(Some(origins))
     }
 
-    /// Takes the origins of about `rows` records, from the highest of some ids on, out of a set. Gives the ids that are yet to be
-    /// looked at.
+    /// Removes the origins of about `rows` records from a set, starting at the highest of some ids.
+    /// Returns the ids that remain to be examined.
     pub fn remove_used(
         &self,
         ids: &Range<RecordId>,
@@ -259,7 +261,8 @@ impl SqliteReader {
         Ok(ids.start..from)
     }
 
-    /// A connection for statements that readers write themselves, which run within the bounds of `confine.rs`.
+    /// Opens a connection for statements that clients write themselves, which run within the bounds
+    /// of `confine.rs`.
     pub fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
         let connection = schema::open_confined(path)?;
         functions::register(&connection)?;
@@ -267,8 +270,8 @@ impl SqliteReader {
     }
 }
 
-/// Hands over the rows from an id on, each with its encoded origin, until `found` has enough; tells
-/// whether it had all. A damaged row ends it.
+/// Passes the rows from an id on to `found`, each with its encoded origin, until `found` returns
+/// false. Returns true if all rows were passed. A damaged row ends the reading.
 pub(super) fn each_from(
     connection: &Connection,
     first: RecordId,
@@ -290,8 +293,8 @@ pub(super) fn each_from(
     Ok(true)
 }
 
-/// A text, up to where a damaged disk or another program has left what is no UTF-8: one such record
-/// keeps no query from the others.
+/// Returns a text up to the first bytes that are not UTF-8, which a damaged disk or another program
+/// may have left: one such record does not keep the other records from a query.
 fn valid_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_else(|error| {
         let (valid, _) = bytes.split_at(error.valid_up_to());

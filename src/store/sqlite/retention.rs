@@ -1,8 +1,10 @@
-//! Deleting the oldest records, block by block, once they are too old or too much.
+//! Deletes the oldest records, block by block, once they are too old or the database is too large.
 //!
-//! Age deletes only with evidence that the clock can be believed: see [`crate::store::clock`].
+//! Records are deleted for their age only with evidence that the clock can be trusted; see
+//! [`crate::store::clock`].
 //!
-//! A block that was received in the future, before the clock was set back, is as old as the one behind it.
+//! A block that was received in the future, before the clock was set back, is treated as being as
+//! old as the block that follows it.
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::store::Retention;
 use crate::store::clock::{Clock, nanoseconds};
 
 impl Database {
-    /// Deletes the oldest block if it is due, and tells whether it was.
+    /// Deletes the oldest block if it is due. Returns true if it was due.
     pub(super) fn delete_oldest(
         &mut self,
         retention: Retention,
@@ -32,8 +34,8 @@ impl Database {
             return Ok(false);
         }
         let Some(oldest) = blocks::oldest(&self.connection, i64::MAX)? else { return Ok(false) };
-        // What no record needs any more goes first: room that it gives back need not be taken from
-        // records.
+        // Origins that no record refers to any more are deleted first: the room that they release
+        // need not be taken from records.
         if origins::delete_unused(&self.connection, oldest.first_id)? > 0 {
             return Ok(true);
         }
@@ -43,7 +45,8 @@ impl Database {
         let ids = params![oldest.first_id as i64, oldest.end_id as i64];
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
-        // Those of before went with their blocks, unless an earlier version has left them.
+        // Dead letters of earlier blocks were deleted with their blocks, unless an earlier version
+        // has left them.
         self.connection
             .prepare_cached("DELETE FROM logs_dead_letter WHERE id < ?")?
             .execute([oldest.end_id as i64])?;
@@ -72,7 +75,7 @@ impl Database {
         Ok(is_due && is_credible)
     }
 
-    /// What rows take; deleted ones leave pages that are written again.
+    /// Returns the bytes that rows use; deleted rows leave pages that are written again.
     fn used_bytes(&self) -> rusqlite::Result<u64> {
         let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, u64>(0));
         let pages = number("page_count")?.saturating_sub(number("freelist_count")?);

@@ -1,8 +1,9 @@
 //! The tables, and opening a database that has them.
 //!
-//! Rows are narrow: what repeats is kept once in `origin`, and the view `logs` shows everything flat. `block` tells for
-//! each stretch of consecutive ids which times occur in it, and the filters tell what else does, so that queries and
-//! retention need not look at every row. Empty texts are NULL.
+//! Rows are narrow: values that repeat are stored once in `origin`, and the view `logs` shows all
+//! fields flat. For each run of consecutive ids, `block` has the times that occur in it, and the
+//! filters have what else may occur in it, so that queries and retention need not read every row.
+//! Empty texts are NULL.
 
 use std::path::Path;
 
@@ -11,13 +12,14 @@ use rusqlite::{Connection, OpenFlags};
 use super::confine;
 use crate::disk;
 
-/// Raised with every change of the tables; a database of an older version is migrated, one of a newer is refused.
+/// The version of the tables, raised with every change of them. A database of an older version is
+/// migrated, and one of a newer version is refused.
 pub(super) const SCHEMA_VERSION: i64 = 3;
 
-/// From this version on there are filters and counts.
+/// The first version with filters and counts.
 const INDEX_SINCE: i64 = 2;
 
-/// `logb` in ASCII: tells `file` and this program whose database it is.
+/// `logb` in ASCII: identifies the database to `file` and to this program.
 const APPLICATION_ID: i64 = 0x6c6f_6762;
 
 pub(super) const TABLES: &str = "
@@ -47,7 +49,7 @@ CREATE TABLE shipped (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER 
 INSERT INTO shipped VALUES (1, 1);
 ";
 
-/// Made again if somebody has dropped it.
+/// The view `logs`, created again if it was dropped.
 pub(super) const VIEW: &str = "CREATE VIEW IF NOT EXISTS logs AS SELECT
     r.id,
     strftime('%Y-%m-%dT%H:%M:%S', (r.timestamp - (r.timestamp % 1000000000 + 1000000000) % 1000000000) / 1000000000, 'unixepoch')
@@ -62,7 +64,8 @@ pub(super) const VIEW: &str = "CREATE VIEW IF NOT EXISTS logs AS SELECT
 FROM record r JOIN origin o ON o.id = r.origin_id;
 ";
 
-/// What version 2 added: filters and counts of blocks, as [`super::filter`] and [`super::counts`] describe them.
+/// What version 2 added: filters and counts of blocks, as [`super::filter`] and [`super::counts`]
+/// describe them.
 const INDEX: &str = "
 CREATE TABLE filter (number INTEGER PRIMARY KEY, bits BLOB NOT NULL) STRICT; -- of each block of a group that has not ended
 CREATE TABLE filter_group (
@@ -76,7 +79,7 @@ CREATE TABLE block_counts ( -- whoever deletes a row deletes the counts of its b
 ) STRICT;
 ";
 
-/// Who ships into the database; see `store::claim`. From version 3 on.
+/// What version 3 added: the data folder that ships into the database; see `store::claim`.
 const OWNER: &str = "
 ALTER TABLE shipped ADD COLUMN node TEXT; -- the data folder that ships into it
 ALTER TABLE shipped ADD COLUMN claim INTEGER NOT NULL DEFAULT 0; -- the number of its claim: any other can write no more
@@ -85,7 +88,7 @@ ALTER TABLE shipped ADD COLUMN database TEXT; -- random
 UPDATE shipped SET database = lower(hex(randomblob(16)));
 ";
 
-/// Opens the database for the one that writes, and creates or migrates its tables.
+/// Opens the database for the writer, and creates or migrates its tables.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
     confine::install();
@@ -93,9 +96,10 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    // Never wait for a lock here: the shipper does, without holding up its thread.
+    // Never wait for a lock here: the shipper waits, without blocking its thread.
     connection.busy_timeout(std::time::Duration::ZERO)?;
-    connection.pragma_update(None, "page_size", crate::limits::SQLITE_PAGE_BYTES)?; // of no effect on one that exists
+    // No effect on an existing database.
+    connection.pragma_update(None, "page_size", crate::limits::SQLITE_PAGE_BYTES)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(refused(
@@ -104,10 +108,11 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
         ));
     }
     connection.pragma_update(None, "synchronous", "normal")?;
-    // Else what SQLite moves from page to page stays where it was, and what is deleted later would be left there.
+    // Otherwise, what SQLite moves from page to page stays at its old place too, and would remain
+    // there after a later deletion.
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "cache_size", -(crate::limits::SQLITE_CACHE_KIB_MAX as i64))?;
-    // Checkpoints are made by `sync`, and the log file does not stay large after one.
+    // `sync` makes the checkpoints, and the log file does not stay large after a checkpoint.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", crate::limits::SQLITE_WAL_BYTES_TARGET as i64)?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -131,12 +136,13 @@ fn refused(code: i32, why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(why))
 }
 
-/// Fails for what is not a regular file, before SQLite opens it: a FIFO would block, a device would keep nothing.
+/// Fails for a path that is not a regular file, before SQLite opens it: a FIFO would block, and a
+/// device would store nothing.
 pub(super) fn check_regular(path: &Path) -> rusqlite::Result<()> {
     disk::check_regular(path).map_err(|error| refused(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string()))
 }
 
-/// Brings the tables to this version, all or nothing.
+/// Brings the tables to the current version, all or nothing.
 fn change(connection: &Connection, statements: &[&str]) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
@@ -144,13 +150,14 @@ fn change(connection: &Connection, statements: &[&str]) -> rusqlite::Result<()> 
     ))
 }
 
-/// Whether the database has filters and counts: it may still wait for the one that writes, and migrates.
+/// Returns true if the database has filters and counts. A database that has none yet still waits
+/// for a writer, which migrates it.
 pub(super) fn has_index(connection: &Connection) -> rusqlite::Result<bool> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok(version >= INDEX_SINCE)
 }
 
-/// Opens the database for one that only reads, and can do nothing else.
+/// Opens the database for a reader, which can do nothing but read.
 pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
     confine::install();
@@ -159,7 +166,8 @@ pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The same for a statement whose memory, temporary files and time have bounds.
+/// Opens the database for reading by a statement whose memory, temporary files and time have
+/// bounds.
 pub(super) fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
     if !confine::install() {
         return Err(refused(

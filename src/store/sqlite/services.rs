@@ -1,6 +1,8 @@
-//! Keeping the records of some services for a shorter time than the rest: block by block, each looked at once.
+//! Keeps the records of some services for a shorter time than the rest: block by block, each
+//! examined once.
 //!
-//! How far they were looked at stands in the table `retention`, so that a restart does not begin anew.
+//! The table `retention` contains how far the records were examined, so that a restart does not
+//! start over.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,14 +12,14 @@ use crate::record::{RecordId, time};
 use crate::store::clock::{Clock, nanoseconds};
 use crate::store::{ServiceRetention, StoreError};
 
-/// The age of one service, and what is known of the clock for its sake.
+/// The retention of one service, and the state of the clock for it.
 pub(super) struct Rule {
     retention: ServiceRetention,
     clock: Clock,
 }
 
 impl SqliteStore {
-    /// Keeps the records of these services for a shorter time.
+    /// Sets the services whose records are kept for a shorter time.
     #[must_use]
     pub fn with_services(mut self, services: &[ServiceRetention]) -> SqliteStore {
         let rule = |retention: &ServiceRetention| Rule { retention: retention.clone(), clock: Clock::new() };
@@ -25,7 +27,8 @@ impl SqliteStore {
         self
     }
 
-    /// Looks at the next block of the first service that has one which is due, and tells whether there was one.
+    /// Examines the next block of the first service that has a due block. Returns true if there was
+    /// one.
     pub(super) fn expire(&mut self) -> Result<bool, StoreError> {
         let mut rules = std::mem::take(&mut self.services);
         let mut result = Ok(false);

@@ -53,7 +53,7 @@ fn contract() {
 }
 
 #[test]
-fn the_view_shows_every_field_flat() {
+fn view_shows_every_field_flat() {
     let subject = SqliteSubject::new();
     let mut batch = Batch::new();
     batch.push(&RecordRef {
@@ -95,7 +95,7 @@ fn the_view_shows_every_field_flat() {
 }
 
 #[test]
-fn the_view_names_severities_as_the_record_does() {
+fn view_names_severities_like_records() {
     let subject = SqliteSubject::new();
     let mut batch = Batch::new();
     for severity_number in 0..=24 {
@@ -110,7 +110,7 @@ fn the_view_names_severities_as_the_record_does() {
 }
 
 #[test]
-fn rows_that_the_database_refuses_are_put_aside_alone() {
+fn refused_rows_alone_become_dead_letters() {
     for raise in ["ABORT", "FAIL"] {
         let subject = SqliteSubject::new();
         block_on(subject.open().position()).unwrap();
@@ -132,9 +132,9 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
     }
 }
 
-/// `RAISE(IGNORE)` is no error.
+/// `RAISE(IGNORE)` raises no error.
 #[test]
-fn rows_that_a_trigger_ignores_are_put_aside() {
+fn rows_ignored_by_trigger_become_dead_letters() {
     let subject = SqliteSubject::new();
     block_on(subject.open().position()).unwrap();
     let ignore = "CREATE TRIGGER greedy BEFORE INSERT ON record WHEN new.message IN ('message 3', 'message 70', 'message 200')
@@ -152,7 +152,7 @@ fn rows_that_a_trigger_ignores_are_put_aside() {
 }
 
 #[test]
-fn a_trigger_that_ignores_rows_of_other_tables_is_told() {
+fn trigger_ignoring_rows_of_other_tables_is_an_error() {
     for table in ["origin", "block", "logs_dead_letter"] {
         let subject = SqliteSubject::new();
         block_on(subject.open().position()).unwrap();
@@ -176,7 +176,7 @@ fn a_trigger_that_ignores_rows_of_other_tables_is_told() {
 }
 
 #[test]
-fn what_a_row_lacks_is_not_taken_from_the_row_before() {
+fn missing_fields_are_not_taken_from_previous_row() {
     let subject = SqliteSubject::new();
     let mut batch = Batch::new();
     let text = |id: u32, of: u32| if id.is_multiple_of(of) { "x" } else { "" };
@@ -193,7 +193,7 @@ fn what_a_row_lacks_is_not_taken_from_the_row_before() {
 }
 
 #[test]
-fn a_locked_database_is_an_error_that_passes() {
+fn locked_database_is_a_passing_error() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 2))).unwrap();
@@ -208,7 +208,7 @@ fn a_locked_database_is_an_error_that_passes() {
 }
 
 #[test]
-fn a_database_that_is_none_says_what_to_do_and_moving_it_away_helps() {
+fn invalid_database_is_refused_until_moved_away() {
     let subject = SqliteSubject::new();
     std::fs::write(subject.path(), "not a database, and long enough to be read as one's header. ".repeat(20))
         .unwrap();
@@ -220,7 +220,7 @@ fn a_database_that_is_none_says_what_to_do_and_moving_it_away_helps() {
     assert_eq!(block_on(store.position()).unwrap(), 1);
 }
 
-/// A database with two blocks, and a part of a third.
+/// Returns a database with two blocks, and a part of a third.
 fn filled() -> SqliteSubject {
     let subject = SqliteSubject::new();
     block_on(subject.open().write(&chunk(1, 9001))).unwrap();
@@ -228,7 +228,7 @@ fn filled() -> SqliteSubject {
 }
 
 #[test]
-fn text_that_is_no_utf8_keeps_no_other_record_away() {
+fn invalid_utf8_hides_no_other_record() {
     let subject = filled();
     let spoil = "UPDATE record SET message = CAST(x'6f6b20ff' AS TEXT) WHERE id = 9000;
         UPDATE record SET attributes = CAST(x'ff' AS TEXT) WHERE id = 100;
@@ -259,7 +259,7 @@ fn text_that_is_no_utf8_keeps_no_other_record_away() {
 }
 
 #[test]
-fn a_database_that_lacks_a_part_says_what_to_do() {
+fn incomplete_database_is_an_error_with_hint() {
     for damage in ["DROP TABLE block", "DROP TABLE origin", "DELETE FROM shipped", "DROP TABLE shipped"] {
         let subject = filled();
         Connection::open(subject.path()).unwrap().execute_batch(damage).unwrap();
@@ -277,7 +277,7 @@ fn a_database_that_lacks_a_part_says_what_to_do() {
 }
 
 #[test]
-fn numbers_that_no_block_has_are_an_error() {
+fn impossible_block_ids_are_an_error() {
     for wrong in ["end_id = 9223372036854775807", "first_id = -4096"] {
         let subject = filled();
         let connection = Connection::open(subject.path()).unwrap();
@@ -302,7 +302,7 @@ fn numbers_that_no_block_has_are_an_error() {
 }
 
 #[test]
-fn a_view_that_was_dropped_is_made_again() {
+fn dropped_view_is_created_again() {
     let subject = filled();
     let mut store = subject.open();
     block_on(store.position()).unwrap();
@@ -312,9 +312,9 @@ fn a_view_that_was_dropped_is_made_again() {
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9000);
 }
 
-/// As `> logboom.db` in a shell does it.
+/// The shell command `> logboom.db` cuts the file short like this.
 #[test]
-fn a_file_that_is_cut_short_is_noticed_and_not_written_to() {
+fn truncated_file_is_detected_and_not_written_to() {
     let cut = |subject: &SqliteSubject, suffix: &str, part: u64| {
         let file = File::options().write(true).open(beside(&subject.path(), suffix)).unwrap();
         file.set_len(file.metadata().unwrap().len() / 4 * part).unwrap();
@@ -351,9 +351,9 @@ fn a_file_that_is_cut_short_is_noticed_and_not_written_to() {
     }
 }
 
-/// Others may do that while the server runs.
+/// Other programs may do this while the server runs.
 #[test]
-fn a_database_that_others_make_smaller_is_whole() {
+fn database_shrunk_by_others_is_accepted() {
     let subject = filled();
     let mut store = subject.open();
     block_on(store.write(&chunk(9001, 9002))).unwrap();
@@ -377,14 +377,14 @@ fn a_database_that_others_make_smaller_is_whole() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_left_alone() {
+fn database_of_newer_version_is_refused() {
     let subject = SqliteSubject::new();
     Connection::open(subject.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(block_on(subject.open().position()).unwrap_err().what.contains("schema version 99"));
 }
 
 #[test]
-fn a_database_deleted_under_the_store_is_noticed_before_the_spool_is_released() {
+fn deleted_database_is_detected_before_release() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 5))).unwrap();
@@ -415,14 +415,14 @@ fn maintain_all(store: &mut SqliteStore) -> u32 {
 }
 
 #[test]
-fn retention_by_age_deletes_in_slices_what_was_received_too_long_ago() {
+fn retention_by_age_deletes_old_blocks_in_slices() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
     let old = time::now() - 65 * 60 * time::SECOND;
     block_on(store.write(&aged_chunk(1, 10_001, old))).unwrap();
     block_on(store.write(&aged_chunk(10_001, 20_001, time::now()))).unwrap();
     assert_eq!(maintain_all(&mut store), 2);
-    // The block with both old and new records stays whole, so ids stay without gaps.
+    // The block with both old and new records stays whole, so the ids have no gaps.
     assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 8193);
     assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
     assert_eq!(block_on(store.position()).unwrap(), 20_001);
@@ -430,19 +430,22 @@ fn retention_by_age_deletes_in_slices_what_was_received_too_long_ago() {
 
 /// Ten years may have passed, or the clock may be wrong.
 #[test]
-fn retention_by_age_waits_for_evidence_that_the_clock_is_right() {
+fn retention_by_age_waits_for_evidence_of_clock() {
     const DAY: i64 = 86_400 * time::SECOND;
     let retention = Retention { age: Some(Duration::from_secs(30 * 86_400)), bytes: None };
     let now = time::now();
     for (received, deleted) in [
         (&[now - 3650 * DAY, now][..], 0),
-        // The same again, when the clock has run for a day since; a restart in between does not matter.
+        // The same again, but the clock has run for a day since; a restart in between does not
+        // matter.
         (&[now - 3650 * DAY, now - DAY - DAY / 24, now], 1),
         (&[now - 3650 * DAY, now - 20 * DAY, now], 0),
-        // What was received while the clock was ahead does not keep what came before.
+        // Records that were received while the clock was ahead do not keep earlier ones from being
+        // deleted.
         (&[now + 3650 * DAY, now - 31 * DAY, now - 2 * DAY, now], 2),
         (&[now + 3650 * DAY, now - 2 * DAY, now], 0),
-        // Nor does what was received while it was behind delete it.
+        // Records that were received while the clock was behind do not cause the deletion of
+        // earlier ones.
         (&[now - 2 * DAY, now - 3650 * DAY, now - 2 * DAY, now], 0),
     ] {
         let subject = SqliteSubject::new();
@@ -457,7 +460,7 @@ fn retention_by_age_waits_for_evidence_that_the_clock_is_right() {
 }
 
 #[test]
-fn retention_by_size_keeps_the_newest() {
+fn retention_by_size_keeps_newest_records() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: None, bytes: Some(1 << 20) });
     for from in (1..100_000).step_by(10_000) {
@@ -470,7 +473,7 @@ fn retention_by_size_keeps_the_newest() {
 }
 
 #[test]
-fn a_database_behind_a_link_is_synced_and_its_write_ahead_log_does_not_grow_for_ever() {
+fn linked_database_is_synced_and_its_log_stays_small() {
     let subject = SqliteSubject::new();
     let real = subject.0.path().join("real.db");
     std::fs::write(&real, b"").unwrap();
@@ -488,15 +491,16 @@ fn a_database_behind_a_link_is_synced_and_its_write_ahead_log_does_not_grow_for_
     assert!(block_on(store.sync()).is_err());
 }
 
-/// The records in it are durable, and so the spool may have none of them any more.
+/// The records in the log are durable, so the spool may not have them any more.
 #[test]
-fn a_deleted_write_ahead_log_is_saved_into_the_database() {
+fn deleted_write_ahead_log_is_saved_into_database() {
     for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
         let subject = SqliteSubject::new();
         let mut store = subject.open();
         block_on(store.write(&chunk(1, 1001))).unwrap();
         assert_eq!(block_on(store.sync()).unwrap(), 1001);
-        // So the store's own connection is not the last one, whose end would save it, too.
+        // Keeps the store's own connection from being the last one, whose end would save the log,
+        // too.
         let reader = Connection::open(subject.path()).unwrap();
         let count = |connection: &Connection| {
             connection.query_row("SELECT count(*) FROM record", [], |row| row.get::<_, i64>(0)).unwrap()
@@ -521,7 +525,7 @@ fn a_deleted_write_ahead_log_is_saved_into_the_database() {
 }
 
 #[test]
-fn retention_deletes_origins_that_no_record_has_any_more() {
+fn retention_deletes_unused_origins() {
     let subject = SqliteSubject::new();
     let retention = Retention { age: Some(Duration::from_secs(3600)), bytes: None };
     let mut store = subject.with(retention);
@@ -546,7 +550,7 @@ fn retention_deletes_origins_that_no_record_has_any_more() {
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM origin"), 10_001);
     maintain_all(&mut store);
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM origin"), 1);
-    // One that was deleted comes back with its next record.
+    // An origin that was deleted is inserted again with its next record.
     write(&mut store, next + 10_000, &|_| "thread 17".to_owned(), time::now());
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs WHERE thread = 'thread 17'"), 10_000);
     let flat = subject.query::<i64>("SELECT count(*) FROM logs");
@@ -568,7 +572,7 @@ fn deleted_records_are_accounted_for() {
     block_on(store.write(&aged_chunk(5001, 10_001, time::now()))).unwrap();
     let missing = || subject.query::<i64>("SELECT missing FROM logs_accounted");
     assert_eq!(missing(), 0);
-    // The first and the last, those around the border of a block, and some that are not there.
+    // The first and the last id, ids around the border of a block, and ids that do not exist.
     let ids = [1, 2, 5, 4095, 4096, 4097, 4098, 9999, 10_000, 10_001, 20_000];
     assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 9);
     assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 0);
@@ -578,20 +582,20 @@ fn deleted_records_are_accounted_for() {
         subject.query::<String>("SELECT group_concat(block || ':' || first_id || '-' || last_id || ':' || records, ' ') FROM logs_deleted"),
         "1:1-4096:5 4097:4097-4098:2 8193:9999-10000:2"
     );
-    // What goes with its whole block is no longer accounted for apart.
+    // Deletions in a block that is deleted as a whole are no longer accounted for separately.
     maintain_all(&mut store);
     assert_eq!(subject.query::<i64>("SELECT min(id) FROM logs"), 4099);
     assert_eq!(missing(), 0);
     assert_eq!(subject.query::<i64>("SELECT sum(records) FROM logs_deleted"), 4);
     assert_eq!(block_on(store.position()).unwrap(), 10_001);
-    // A record that is really lost shows.
+    // A record that is really lost is reported as missing.
     Connection::open(subject.path()).unwrap().execute_batch("DELETE FROM record WHERE id = 5000").unwrap();
     assert_eq!(missing(), 1);
 }
 
-/// Else they would stay for ever, and take the room that good ones should have.
+/// Otherwise dead letters would stay forever, and take the room of stored records.
 #[test]
-fn retention_deletes_what_was_refused_with_its_block() {
+fn retention_deletes_dead_letters_with_their_block() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
     block_on(store.position()).unwrap();
@@ -612,20 +616,20 @@ fn retention_deletes_what_was_refused_with_its_block() {
     assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
 }
 
-/// The system tells of what it could not write once, and then claims that all is well.
+/// The system reports only once what it could not write, and then reports success.
 #[test]
-fn a_failed_sync_is_doubted_whoever_asked_for_it() {
+fn any_failed_sync_forces_full_checkpoint() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 100))).unwrap();
     let reader = Connection::open(subject.path()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
     let _: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
-    // Its write-ahead log is where no file is.
+    // Changes the path of the store's write-ahead log to one where there is no file.
     let database = store.database.as_mut().unwrap();
     (database.path, database.companions) = (subject.0.path().join("nowhere"), [None, None]);
     assert!(block_on(store.scrub()).is_err());
-    // It is not believed before all is in the database itself, which the reader keeps it from.
+    // A sync is not trusted before everything is in the database itself, which the reader prevents.
     assert!(block_on(store.sync()).is_err());
     assert!(block_on(store.sync()).is_err());
     drop(reader);
@@ -637,7 +641,7 @@ fn a_failed_sync_is_doubted_whoever_asked_for_it() {
 fn deleted_bytes_are_in_no_file() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
-    let secret = format!("secret {}", "x".repeat(30_000)); // longer than a page, too
+    let secret = format!("secret {}", "x".repeat(30_000)); // also longer than a page
     for from in (1..1000).step_by(10) {
         let mut batch = Batch::new();
         for id in from..from + 10 {
@@ -666,7 +670,7 @@ fn deleted_bytes_are_in_no_file() {
 }
 
 #[test]
-fn a_reader_holds_back_the_scrubbing_and_not_the_writing() {
+fn reader_holds_back_scrub_but_not_writes() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 100))).unwrap();
@@ -681,7 +685,7 @@ fn a_reader_holds_back_the_scrubbing_and_not_the_writing() {
 }
 
 #[test]
-fn services_are_kept_for_a_shorter_time_each() {
+fn services_have_their_own_shorter_retention() {
     let subject = SqliteSubject::new();
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let rule = |service: &str, age| ServiceRetention { service: service.into(), age: hours(age) };
@@ -710,7 +714,7 @@ fn services_are_kept_for_a_shorter_time_each() {
     assert_eq!((count("'chatter'"), count("'billing'")), (3 * 1024, 3 * 1024));
     assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
     assert_eq!(subject.query::<i64>("SELECT sum(records) FROM logs_deleted WHERE reason = 'expired'"), 4096);
-    // Neither a restart nor further records have it look at a block again.
+    // Neither a restart nor further records make the store examine a block again.
     drop(store);
     let mut store = open();
     assert_eq!(maintain_all(&mut store), 0);
@@ -719,7 +723,7 @@ fn services_are_kept_for_a_shorter_time_each() {
 }
 
 #[test]
-fn a_copy_is_one_moment_of_a_database_that_is_written_to() {
+fn copy_of_database_in_use_is_one_snapshot() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 30_001))).unwrap();
@@ -745,7 +749,7 @@ fn a_copy_is_one_moment_of_a_database_that_is_written_to() {
         position: 30_001,
     };
     assert_eq!(figures, expected);
-    // It is a database like any other.
+    // The copy is a database like any other.
     let mut copied = SqliteStore::new(copy.clone(), Retention::default());
     assert_eq!(block_on(copied.position()).unwrap(), 30_001);
     block_on(copied.write(&chunk(30_001, 30_101))).unwrap();
@@ -754,7 +758,7 @@ fn a_copy_is_one_moment_of_a_database_that_is_written_to() {
 }
 
 #[test]
-fn a_damaged_copy_is_told_from_a_whole_one() {
+fn damaged_copy_fails_verification() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 10_001))).unwrap();
@@ -774,16 +778,16 @@ fn a_damaged_copy_is_told_from_a_whole_one() {
         let middle = bytes.len() / 2 / 8192 * 8192;
         bytes[middle..middle + 8192].fill(0x55);
     }));
-    // One that is sound by itself, but not what it should be.
+    // A copy that is sound by itself, but is not what it should be.
     std::fs::write(&copy, &whole).unwrap();
     Connection::open(&copy).unwrap().execute_batch("UPDATE shipped SET position = 9000").unwrap();
     assert!(backup::verify(&copy).unwrap_err().to_string().contains("its position is 9000"));
-    // One that is in use.
+    // A database that is in use.
     assert!(backup::verify(&subject.path()).unwrap_err().to_string().contains("-wal"));
     assert!(backup::verify(Path::new("/nowhere")).is_err());
 }
 
-/// As many origins as records, and a bound that all of them do not fit into.
+/// There are as many origins as records, and together they exceed the size limit.
 #[test]
 fn retention_by_size_frees_origins_before_more_records() {
     const BYTES_MAX: u64 = 6 << 20;
@@ -812,9 +816,10 @@ fn retention_by_size_frees_origins_before_more_records() {
     assert_eq!(subject.query::<i64>("SELECT count(*) = max(id) - min(id) + 1 FROM logs"), 1);
 }
 
-/// However seldom each comes, its row is there as long as a record has it, and not much longer.
+/// However rarely an origin occurs, its row stays as long as a record refers to it, and not much
+/// longer.
 #[test]
-fn origins_stay_as_long_as_records_have_them() {
+fn origins_stay_as_long_as_records_use_them() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: None, bytes: Some(2 << 20) });
     let periods = [1, 7, 4096, 5000, 30_000];
@@ -845,7 +850,7 @@ fn log_bytes(subject: &SqliteSubject) -> u64 {
     std::fs::metadata(beside(&subject.path(), "-wal")).map_or(0, |data| data.len())
 }
 
-/// Records of two services in turns, so that deleting those of one rewrites all pages.
+/// Writes records of two services in turns, so that deleting those of one rewrites all pages.
 fn two_services(subject: &SqliteSubject, blocks: u64) {
     let mut store = subject.open();
     let message = "x".repeat(900);
@@ -863,7 +868,7 @@ fn two_services(subject: &SqliteSubject, blocks: u64) {
 }
 
 #[test]
-fn the_write_ahead_log_stays_small_however_much_expires() {
+fn write_ahead_log_stays_small_while_records_expire() {
     let subject = SqliteSubject::new();
     two_services(&subject, 16);
     let noise = ServiceRetention { service: "noise".into(), age: Duration::from_millis(1) };
@@ -878,7 +883,7 @@ fn the_write_ahead_log_stays_small_however_much_expires() {
 }
 
 #[test]
-fn retention_waits_while_a_reader_holds_the_write_ahead_log() {
+fn retention_waits_while_reader_holds_write_ahead_log() {
     let subject = SqliteSubject::new();
     two_services(&subject, 4);
     let reader = Connection::open(subject.path()).unwrap();
@@ -899,7 +904,7 @@ fn retention_waits_while_a_reader_holds_the_write_ahead_log() {
 }
 
 #[test]
-fn retention_keeps_pace_while_a_reader_holds_the_write_ahead_log() {
+fn retention_keeps_pace_while_reader_holds_log() {
     let subject = SqliteSubject::new();
     two_services(&subject, 16);
     let reader = Connection::open(subject.path()).unwrap();
@@ -918,9 +923,10 @@ fn retention_keeps_pace_while_a_reader_holds_the_write_ahead_log() {
     reader.execute_batch("COMMIT").unwrap();
 }
 
-/// There may be as many as records: one bit is held for each, for at most this many at once.
+/// There may be as many origins as records: one bit is held for each id, for at most
+/// `DELETE_NAMES_IDS` ids at once.
 #[test]
-fn origins_are_looked_through_in_parts() {
+fn origins_are_examined_in_parts() {
     let subject = SqliteSubject::new();
     let mut batch = Batch::new();
     for id in 1..=3000 {
@@ -956,7 +962,7 @@ fn origins_are_looked_through_in_parts() {
 }
 
 #[test]
-fn retention_by_size_leaves_the_block_that_is_growing() {
+fn retention_by_size_keeps_growing_block() {
     let subject = SqliteSubject::new();
     let mut store = subject.with(Retention { age: None, bytes: Some(1) });
     block_on(store.write(&chunk(1, 10))).unwrap();
@@ -964,7 +970,7 @@ fn retention_by_size_leaves_the_block_that_is_growing() {
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9);
 }
 
-/// What a search for a word finds, and how many blocks it looks into.
+/// Returns a search for a word in all records.
 fn search_of(word: &str) -> crate::store::Search {
     let query = crate::query::Query::parse(word, 0).unwrap();
     let (time_min, time_max) = (i64::MIN, i64::MAX);
@@ -972,6 +978,7 @@ fn search_of(word: &str) -> crate::store::Search {
     crate::store::Search { query, ids, time_min, time_max, descending: false, fields }
 }
 
+/// Returns what a search for a word finds, and how many blocks it reads.
 fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
     let mut search = search_of(word);
     let reader = read::SqliteReader::open(&subject.path()).unwrap();
@@ -984,10 +991,10 @@ fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
         search.ids = slice.unwrap();
         slices += 1;
     }
-    (found, slices - 1) // the last tells that there is no other
+    (found, slices - 1) // the last slice only shows that there is no other block
 }
 
-/// As version 1 had it: without filters, and with blocks that end anywhere.
+/// Creates a database as version 1 did: without filters, and with blocks that end anywhere.
 fn database_of_version_1(path: &Path) {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(schema::TABLES).unwrap();
@@ -1006,7 +1013,7 @@ fn database_of_version_1(path: &Path) {
 }
 
 #[test]
-fn a_database_of_version_2_is_migrated_with_its_position() {
+fn database_of_version_2_is_migrated_with_position() {
     let subject = SqliteSubject::new();
     block_on(subject.open().write(&chunk(1, 101))).unwrap();
     Connection::open(subject.path())
@@ -1024,7 +1031,7 @@ fn a_database_of_version_2_is_migrated_with_its_position() {
 }
 
 #[test]
-fn a_position_that_somebody_changed_is_not_believed() {
+fn changed_position_is_rejected() {
     for position in [-5, 0, 1, i64::MAX, 1101, 51] {
         let subject = SqliteSubject::new();
         let mut store = subject.open();
@@ -1034,7 +1041,7 @@ fn a_position_that_somebody_changed_is_not_believed() {
             Connection::open(subject.path()).unwrap().execute_batch(&sql).unwrap();
         };
         set(position);
-        // The one that has it open, and one that begins.
+        // The store that has the database open, and a store that opens it.
         let other = subject.open().with_claimant(Claimant::in_folder(subject.0.path(), "other"));
         for mut store in [store, other] {
             for _ in 0..2 {
@@ -1052,7 +1059,7 @@ fn a_position_that_somebody_changed_is_not_believed() {
 }
 
 #[test]
-fn a_database_that_another_took_over_is_written_no_more() {
+fn taken_over_database_is_not_written_to() {
     let subject = SqliteSubject::new();
     let (mut one, mut two) = (subject.open(), subject.open());
     block_on(one.write(&chunk(1, 11))).unwrap();
@@ -1066,7 +1073,7 @@ fn a_database_that_another_took_over_is_written_no_more() {
 }
 
 #[test]
-fn a_database_of_the_version_before_is_searched_before_and_after_it_is_migrated() {
+fn version_1_database_is_searched_before_and_after_migration() {
     let subject = SqliteSubject::new();
     database_of_version_1(&subject.path());
     assert_eq!(searched(&subject, "quokka"), (vec![3000, 9000], 3));
@@ -1074,7 +1081,7 @@ fn a_database_of_the_version_before_is_searched_before_and_after_it_is_migrated(
     assert_eq!(block_on(store.position()).unwrap(), 10_000);
     assert_eq!(subject.query::<i64>("PRAGMA user_version"), schema::SCHEMA_VERSION);
     block_on(store.write(&chunk(10_000, 20_000))).unwrap();
-    // The blocks of before are looked into, and of those since none.
+    // The blocks from before the migration are searched, and none of the blocks since.
     assert_eq!(searched(&subject, "quokka").0, [3000, 9000]);
     assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM filter"), "2,3");
     for word in ["9999", "10000", "12288", "12289", "19999"] {
@@ -1088,7 +1095,7 @@ fn a_database_of_the_version_before_is_searched_before_and_after_it_is_migrated(
 }
 
 #[test]
-fn a_filter_has_the_rows_from_before_a_restart() {
+fn filter_has_rows_from_before_restart() {
     let subject = SqliteSubject::new();
     for (from, to) in [(1, 101), (101, 4000), (4000, 4096), (4096, 5000), (5000, 8193), (8193, 8194)] {
         block_on(subject.open().write(&chunk(from, to))).unwrap();
@@ -1097,13 +1104,14 @@ fn a_filter_has_the_rows_from_before_a_restart() {
     for id in [1, 100, 101, 3999, 4000, 4095, 4096, 4097, 5000, 8192, 8193] {
         let (found, slices) = searched(&subject, &id.to_string());
         assert_eq!(found, [id]);
-        assert!(slices <= 3, "{id}: {slices}"); // the growing block, and maybe the other by chance
+        // The growing block, and perhaps the other one by chance.
+        assert!(slices <= 3, "{id}: {slices}");
     }
     assert_eq!(searched(&subject, "quokka").1, 1);
 }
 
 #[test]
-fn filters_and_counts_are_the_same_whichever_thread_makes_them() {
+fn filters_and_counts_do_not_depend_on_threads() {
     let of = |threads, rows: usize| {
         let subject = SqliteSubject::new();
         let mut store = subject.open().with_threads(threads);
@@ -1122,7 +1130,7 @@ fn filters_and_counts_are_the_same_whichever_thread_makes_them() {
 }
 
 #[test]
-fn a_transaction_that_fails_leaves_no_filter() {
+fn failed_transaction_leaves_no_filter() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.position()).unwrap();
@@ -1144,7 +1152,7 @@ fn retention_deletes_filters_with_their_blocks() {
     let mut store = subject.with(Retention { age: Some(Duration::from_secs(3600)), bytes: None });
     let old = time::now() - 65 * 60 * time::SECOND;
     let group = 64 * SQLITE_BLOCK_ROWS;
-    // A few rows of each block: the gaps end them.
+    // A few rows of each block: the gaps end the blocks.
     for block in 0..70 {
         let from = 1 + block * SQLITE_BLOCK_ROWS;
         block_on(store.write(&aged_chunk(from, from + 10, old))).unwrap();
@@ -1154,7 +1162,7 @@ fn retention_deletes_filters_with_their_blocks() {
     let count = |table: &str| subject.query::<i64>(&format!("SELECT count(*) FROM {table}"));
     assert_eq!((count("filter_group"), count("filter"), count("filter_line")), (3, 0, 3));
     maintain_all(&mut store);
-    // The second group goes with the next block: it might have gone on until then.
+    // The second group is deleted with the next block: until then it might have continued.
     assert_eq!((count("filter_group"), count("filter"), count("filter_line")), (2, 0, 2));
     assert_eq!(searched(&subject, "message").0.len(), 20);
 }
@@ -1182,7 +1190,7 @@ fn blocks_are_counted_unless_rows_are_missing() {
 }
 
 #[test]
-fn a_dead_letter_in_a_block_that_goes_on_leaves_it_uncounted() {
+fn block_with_dead_letter_stays_uncounted_as_it_grows() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.position()).unwrap();
@@ -1200,7 +1208,7 @@ fn a_dead_letter_in_a_block_that_goes_on_leaves_it_uncounted() {
 }
 
 #[test]
-fn a_block_whose_rows_are_too_large_to_be_read_again_goes_without_a_filter() {
+fn block_too_large_to_be_read_again_has_no_filter() {
     let subject = SqliteSubject::new();
     let long = "long ".repeat(crate::limits::SQLITE_REREAD_BYTES_MAX / 45);
     let mut store = subject.open();
@@ -1218,14 +1226,14 @@ fn a_block_whose_rows_are_too_large_to_be_read_again_goes_without_a_filter() {
     assert_eq!(searched(&subject, "long").0.len(), 10);
 }
 
-/// Which of these texts any file of the database holds.
+/// Returns those of the texts that any file of the database contains.
 fn held(subject: &SqliteSubject, texts: impl IntoIterator<Item = String>) -> Vec<String> {
     let read = |suffix| std::fs::read(beside(&subject.path(), suffix)).unwrap_or_default();
     let bytes = ["", "-wal", "-shm"].map(read).concat();
     texts.into_iter().filter(|text| memchr::memmem::find(&bytes, text.as_bytes()).is_some()).collect()
 }
 
-/// A name that is not like the one before, so that indexes are written in no order.
+/// Returns a name that is not like the previous one, so that indexes are written in no order.
 fn name(id: RecordId) -> String {
     format!("{:016x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
@@ -1299,7 +1307,7 @@ fn deleted_dead_letters_are_in_no_file() {
 }
 
 #[test]
-fn the_write_ahead_log_stays_small_however_much_is_deleted() {
+fn write_ahead_log_stays_small_during_deletion() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     let large = "x".repeat(900 << 10);
@@ -1318,7 +1326,7 @@ fn the_write_ahead_log_stays_small_however_much_is_deleted() {
     }
 }
 
-/// What a histogram counts, by service, and how many records there are.
+/// Returns what a histogram counts, by service, and the number of records.
 fn counted(subject: &SqliteSubject) -> (std::collections::BTreeMap<String, u64>, u64) {
     let query = crate::query::Query::parse("", 0).unwrap();
     let (ids, fields) =
@@ -1360,7 +1368,7 @@ fn chunk_of_services(from: RecordId, to: RecordId, observed_timestamp: i64) -> C
 }
 
 #[test]
-fn what_was_deleted_is_not_counted_be_its_block_complete_or_growing() {
+fn deleted_records_are_not_counted_in_any_block() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     let numbers = || subject.query::<String>("SELECT group_concat(number) FROM block_counts");
@@ -1370,7 +1378,8 @@ fn what_was_deleted_is_not_counted_be_its_block_complete_or_growing() {
     block_on(store.delete(&doomed([4095, 4096, 9000, 9002]))).unwrap();
     assert_eq!(numbers(), "1");
     assert_eq!(counted(&subject).1, 9995);
-    // The block that was growing is completed later, and one that a restart reads again too.
+    // The block that was growing is completed later, and so is one that is read again after a
+    // restart.
     block_on(store.write(&chunk_of_services(10_000, 13_000, 0))).unwrap();
     assert_eq!(numbers(), "1");
     block_on(store.delete(&doomed([12_300]))).unwrap();
@@ -1379,13 +1388,13 @@ fn what_was_deleted_is_not_counted_be_its_block_complete_or_growing() {
     block_on(store.write(&chunk_of_services(13_000, 25_000, 0))).unwrap();
     assert_eq!(numbers(), "1,4,5");
     assert_eq!(counted(&subject).1, 24_994);
-    // Who deletes nothing changes nothing.
+    // A deletion that deletes nothing changes nothing.
     block_on(store.delete(&doomed([4096, 20_000_000]))).unwrap();
     assert_eq!(numbers(), "1,4,5");
 }
 
 #[test]
-fn what_a_service_has_lost_for_its_age_is_not_counted() {
+fn expired_records_of_service_are_not_counted() {
     let subject = SqliteSubject::new();
     let rule = ServiceRetention { service: "noise".into(), age: Duration::from_secs(3600) };
     let mut store = subject.open().with_services(&[rule]);
