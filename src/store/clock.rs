@@ -2,11 +2,12 @@
 //!
 //! An age is the difference between two readings of the clock, and clocks step. Nothing else would
 //! distinguish a step of ten years forward from ten years that have passed: every record would be
-//! too old at once. So age deletes records only while there is evidence that the clock has been
-//! running steadily for a while (a day, or as long as records are kept if that is less): either the
-//! process has watched the clock for that long, or the database shows that records were received
-//! about that long ago. After a step, or a long time without a server, the deletion waits for that
-//! long and logs that it waits. A restart neither shortens nor repeats the wait.
+//! too old at once. So records are deleted for their age only while there is evidence that the
+//! clock has been running steadily for a while (a day, or as long as records are kept if that is
+//! less): either the process has watched the clock for that long, or the database shows that
+//! records were received about that long ago. After a step, or a long time without a server, the
+//! deletion waits for that long and logs that it waits. A restart neither shortens nor repeats the
+//! wait.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};

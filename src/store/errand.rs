@@ -32,8 +32,8 @@ pub struct Doomed {
     pub times: Option<(i64, i64)>,
 }
 
-/// Names that no record below an id refers to any more, in databases that keep names apart from
-/// records.
+/// Names that no record below an id refers to any more, in databases that store names
+/// separately from records.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// The ids of the names in the database.

@@ -80,8 +80,8 @@ impl Progress {
         *self.position.borrow()
     }
 
-    /// Returns the error that currently keeps the store from going on, if there is one, with its
-    /// hint.
+    /// Returns the error that currently prevents the store from continuing, if there is one, with
+    /// its hint.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
