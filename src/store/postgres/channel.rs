@@ -1,12 +1,14 @@
-//! Channel binding, `tls-server-end-point` (RFC 5929): a hash of the server's certificate, with which a SCRAM password is proven to that
-//! server alone. Whoever stands between, with another certificate, learns nothing and gets no further.
+//! Channel binding of type `tls-server-end-point` (RFC 5929): a hash of the server's certificate,
+//! which limits the proof of a SCRAM password to that server. A man in the middle with another
+//! certificate learns nothing and cannot log in.
 
 use ring::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 
-/// How certificates are signed, and the hash that goes with it: that of the signature, but none below SHA-256.
+/// Signature algorithms of certificates, each with the hash for channel binding: the hash of the
+/// signature, but at least SHA-256.
 const ALGORITHMS: [(&[u8], &Algorithm); 9] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], &SHA256), // MD5, RSA
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], &SHA256), // SHA-1, RSA
@@ -19,14 +21,16 @@ const ALGORITHMS: [(&[u8], &Algorithm); 9] = [
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], &SHA512),
 ];
 
-/// The hash of a certificate; nothing where its signature has no hash of its own (Ed25519), for which none is defined.
+/// Returns the hash of a certificate. Returns `None` if its signature has no separate hash
+/// (Ed25519), because no channel binding is defined for such certificates.
 pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let identifier = signature_algorithm(certificate)?;
     let (_, algorithm) = ALGORITHMS.iter().find(|(known, _)| *known == identifier)?;
     Some(digest(algorithm, certificate).as_ref().to_vec())
 }
 
-/// A certificate is what was signed, then by which algorithm, then the signature (RFC 5280, 4.1).
+/// Returns the identifier of the signature algorithm. A certificate consists of the signed content,
+/// the signature algorithm and the signature (RFC 5280, 4.1).
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     let (parts, _) = element(certificate, SEQUENCE)?;
     let (_, parts) = element(parts, SEQUENCE)?;
@@ -34,7 +38,8 @@ fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     element(algorithm, OBJECT_IDENTIFIER).map(|(identifier, _)| identifier)
 }
 
-/// The contents of the DER element of this kind that stands first, and what is behind it.
+/// Returns the content of the first DER element, which must be of this kind, and the bytes after
+/// it.
 fn element(bytes: &[u8], kind: u8) -> Option<(&[u8], &[u8])> {
     let (&[tag, first], rest) = bytes.split_first_chunk()?;
     if tag != kind {
@@ -59,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_hashed_as_it_is_signed() {
+    fn end_point_uses_hash_of_signature() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/own.crt");
         let certificate = CertificateDer::from_pem_file(file).unwrap();
         let hash = end_point(&certificate).unwrap();
@@ -72,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_hash() {
+    fn end_point_of_invalid_certificate_is_none() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/own.crt");
         let certificate = CertificateDer::from_pem_file(file).unwrap();
         for length in 0..certificate.len() {

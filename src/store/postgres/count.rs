@@ -1,4 +1,5 @@
-//! Counting in the server what a query finds, where its condition says all of it: no row is sent.
+//! Counts the matches of a query in the server, if the SQL condition expresses the whole query. No
+//! row is sent.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -13,17 +14,18 @@ use crate::query;
 use crate::record::Column;
 use crate::store::Search;
 
-/// Whether the server can count what a search finds.
+/// Returns true if the server can count the matches of a search.
 pub fn can_count(search: &Search) -> bool {
     condition::exact_condition(&search.query).is_some()
 }
 
 impl PostgresReader {
-    /// Counts what a search finds within a stretch of time, by what a column has: `emit` gets each text of it, empty for none,
-    /// and its number. The ids of the search are those of its query.
+    /// Counts the matches of a search within a time range, grouped by a column. `emit` receives
+    /// each text of the column, empty for none, and its count. The ids of the search must be those
+    /// of its query.
     ///
-    /// The planner cannot know how few the buckets of a time are, and it would sort all rows for them. For one bucket it has the
-    /// index on times, partitions and several processes.
+    /// The planner cannot know how few time buckets there are, and would sort all rows to group by
+    /// them. For a single bucket, it can use the index on times, partitions and parallel workers.
     pub async fn count(
         &mut self,
         search: &Search,

@@ -1,13 +1,15 @@
-//! Partitions: one for each day (UTC) that has records, made when its first one comes.
+//! Partitions: one for each day (UTC) that has records, created when its first record arrives.
 //!
-//! A batch with thousands of different days must not make thousands of tables. Days from a year ago until the day after
-//! tomorrow get one, a few at a time; all else is kept in the partition `logs_default`. A day whose first records are there
-//! already takes them over when it gets its own. Where a partition cannot be made (the role may not, or somebody has made one
-//! for the month by hand), the rows go where PostgreSQL puts them, and the log says so once. Where it must wait, since somebody
-//! reads the default partition for long, they do so until it need not wait any more.
+//! A batch with thousands of different days must not create thousands of tables. Days from a year
+//! ago until the day after tomorrow get a partition, a few at a time; all other rows are kept in
+//! the partition `logs_default`. When a day gets its own partition, its rows in the default
+//! partition are moved there. If a partition cannot be created (the role lacks the right, or a
+//! partition for the month was created by hand), the rows go where PostgreSQL routes them, and the
+//! log reports this once. If creation has to wait because another session reads the default
+//! partition for long, the rows go there as well, until creation no longer has to wait.
 //!
-//! A partition is made beside `logs` and then attached, which neither waits for those who read or write other days nor holds them
-//! up.
+//! A partition is created beside `logs` and then attached. This neither waits for sessions that
+//! read or write other days nor blocks them.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -29,27 +31,27 @@ use crate::limits::{
 };
 use crate::record::time::SECOND;
 
-/// A day: how many came before it since 1970-01-01, UTC.
+/// A day (UTC), as the number of days since 1970-01-01.
 pub(super) type Day = i32;
 
-/// The day of a time in ns since the epoch.
+/// Returns the day of a time in ns since the epoch.
 pub(super) fn day_of(time: i64) -> Day {
-    time.div_euclid(86_400 * SECOND) as Day // of 292 years before and after
+    time.div_euclid(86_400 * SECOND) as Day // fits: times span 292 years before and after 1970
 }
 
-/// The days that have a partition of their own, as far as is known.
+/// The days that are known to have a partition of their own.
 #[derive(Debug, Default)]
 pub(super) struct Days {
     known: BTreeSet<Day>,
-    /// Those for which none can be made, until the next connection.
+    /// Days for which no partition can be created, until the next connection.
     given_up: BTreeSet<Day>,
     is_told: bool,
-    /// Somebody else's lock is in the way, or was at the last look.
+    /// A lock of another session blocks the creation of partitions, or did at the last attempt.
     must_wait: bool,
 }
 
 impl Days {
-    /// Asks which there are.
+    /// Reads from the server which partitions exist.
     pub(super) async fn load(&mut self, session: &mut Session) -> Result<(), Fault> {
         let Session { client, line } = session;
         self.known = line.drive(existing(client)).await?;
@@ -57,22 +59,22 @@ impl Days {
         Ok(())
     }
 
-    /// Whether a day has one.
+    /// Returns true if a day has a partition of its own.
     pub(super) fn contains(&self, day: Day) -> bool {
         self.known.contains(&day)
     }
 
-    /// The oldest day that has a partition.
+    /// Returns the oldest day that has a partition.
     pub(super) fn oldest(&self) -> Option<Day> {
         self.known.first().copied()
     }
 
-    /// All days that have one.
+    /// Returns all days that have a partition, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = Day> {
         self.known.iter().rev().copied()
     }
 
-    /// Makes the partitions that these days lack, those nearest to today first.
+    /// Creates the partitions that these days lack, those nearest to today first.
     pub(super) async fn ensure(
         &mut self,
         session: &mut Session,
@@ -120,7 +122,7 @@ impl Days {
         Ok(())
     }
 
-    /// Drops the partition of a day, and does what else belongs to that in the same transaction.
+    /// Drops the partition of a day, and runs `also` in the same transaction.
     pub(super) async fn drop(
         &mut self,
         session: &mut Session,
@@ -129,7 +131,7 @@ impl Days {
     ) -> Result<(), Fault> {
         let Session { client, line } = session;
         let change = change(client, async {
-            // Unless somebody has taken it out of `logs`, to keep it.
+            // A partition that was detached from `logs`, to be kept, is not dropped.
             if existing(client).await?.contains(&day) {
                 client.batch_execute(&format!("DROP TABLE {}", name(day))).await?;
             }
@@ -145,11 +147,13 @@ impl Days {
 }
 
 fn wanted_days(today: Day) -> RangeInclusive<Day> {
-    today - POSTGRES_PAST_DAYS_MAX..=today + 2 // a day ahead is a time zone or a clock, two are a wrong clock or midnight
+    // One day ahead is a time zone or an inaccurate clock; two days are a wrong clock or midnight.
+    today - POSTGRES_PAST_DAYS_MAX..=today + 2
 }
 
-/// The days that have a partition: of its name, and of its borders. What somebody has made by hand for a month may have the name of
-/// its first day. (Both borders are read in the time zone that they are shown in, whichever that is.)
+/// Returns the days that have a partition with the expected name and the expected bounds. A
+/// partition created by hand for a month may have the name of the month's first day. (Both bounds
+/// are parsed in the time zone in which they are printed, whichever that is.)
 async fn existing(client: &Client) -> Result<BTreeSet<Day>, Error> {
     let partitions = r"SELECT c.relname, borders[1]::timestamptz, borders[2]::timestamptz
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
@@ -166,8 +170,8 @@ async fn existing(client: &Client) -> Result<BTreeSet<Day>, Error> {
     Ok(days)
 }
 
-/// A change of tables, in a transaction of its own; not where the work gives `false`. Those who read and write wait behind one that
-/// waits, so it does not wait for long.
+/// Changes tables in a transaction of its own, which is rolled back if `work` returns `false`.
+/// Readers and writers queue behind a change that waits for a lock, so it does not wait for long.
 async fn change(client: &Client, work: impl Future<Output = Result<bool, Error>>) -> Result<bool, Error> {
     let begin = format!(
         "BEGIN READ WRITE; SET LOCAL lock_timeout = '{POSTGRES_DEFINITION_LOCK_SECONDS_MAX}s'; \
@@ -184,9 +188,10 @@ async fn change(client: &Client, work: impl Future<Output = Result<bool, Error>>
     ended.map(|()| is_made)
 }
 
-/// Makes a partition; `false` when the default one has too many rows of the day to be moved.
+/// Creates a partition. Returns `false` if the default partition has too many rows of the day to be
+/// moved.
 async fn make(client: &Client, day: Day) -> Result<bool, Error> {
-    // Another logboom may have made it meanwhile.
+    // Another logboom process may have created the partition in the meantime.
     if existing(client).await?.contains(&day) {
         return Ok(true);
     }
@@ -194,7 +199,8 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
         WHERE inhparent = 'logs'::regclass AND inhrelid = to_regclass('logs_default'))";
     let has_default: bool = client.query_one(has_default, &[]).await?.try_get(0)?;
     if has_default {
-        // Else rows of the day could come between the look and the end. Attaching takes these locks anyway, and in this order.
+        // Without these locks, rows of the day could arrive between the count and the end.
+        // Attaching takes these locks anyway, and in this order.
         let lock = "LOCK TABLE ONLY logs IN SHARE UPDATE EXCLUSIVE MODE; LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE";
         client.batch_execute(lock).await?;
     }
@@ -212,7 +218,7 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
             return Ok(false);
         }
         if count > 0 {
-            // All columns but those that are computed.
+            // All columns except generated ones.
             let columns = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
                 WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''";
             let columns: String = client.query_one(columns, &[]).await?.try_get(0)?;
@@ -228,7 +234,7 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// `logs_20261122`.
+/// Returns the name of a day's partition, such as `logs_20261122`.
 pub(super) fn name(day: Day) -> String {
     date(day).strftime("logs_%Y%m%d").to_string()
 }
@@ -242,7 +248,8 @@ fn start(day: Day) -> Microseconds {
     Microseconds(i64::from(day) * 86_400_000_000 - EPOCH_MICROSECONDS)
 }
 
-/// As PostgreSQL reads it, whatever the time zone of the session is.
+/// Returns the start of a day in a form that PostgreSQL parses independently of the session's time
+/// zone.
 fn midnight(day: Day) -> String {
     date(day).strftime("%Y-%m-%d 00:00:00+00").to_string()
 }
@@ -253,7 +260,7 @@ fn date(day: Day) -> Date {
     EPOCH.saturating_add(Span::new().days(day))
 }
 
-/// How long ago a day was over at a time, in ns; negative if it is not over.
+/// Returns how long before `now` a day ended, in ns; negative if the day has not ended.
 pub(super) fn age(day: Day, now: i64) -> i64 {
     let end =
         (i64::from(day) + 1).saturating_mul(SignedDuration::from_hours(24).as_secs()).saturating_mul(SECOND);
@@ -281,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tables_are_no_days() {
+    fn parse_other_table_name_is_none() {
         for name in
             ["logs_default", "logs_2026112", "logs_202611222", "logs_20261131", "logs_20261122x", "20261122"]
         {
@@ -290,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_over_at_its_end() {
+    fn age_is_zero_at_end_of_day() {
         let hour = 3600 * SECOND;
         assert_eq!(age(0, 24 * hour), 0);
         assert_eq!(age(0, 23 * hour), -hour);

@@ -1,7 +1,8 @@
-//! Deleting chosen records, and accounting for them.
+//! Deletes selected records, and accounts for them.
 //!
-//! Ids then have gaps that are no losses. `logs_deleted` tells how many are missing in each stretch of ids, so that they still add up:
-//! see the view `logs_accounted`. Both are made when the first record is deleted, for databases whose tables are older.
+//! Deletion leaves gaps in the ids that are not losses. `logs_deleted` records how many are missing
+//! in each block of ids, so that the ids still add up: see the view `logs_accounted`. Both are
+//! created when the first record is deleted, for databases whose tables are older.
 
 use tokio_postgres::types::ToSql;
 
@@ -14,24 +15,25 @@ use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_DELETED_BLOCK_IDS}
 use crate::record::time::SECOND;
 use crate::store::Doomed;
 
-/// The tables that deleting needs, which `logs_version` does not speak of: whoever deletes nothing can do without.
+/// The tables that deletion needs. `logs_version` does not cover them: a database without deletions
+/// does not need them.
 pub(super) const TABLES: &str = include_str!("deleted.sql");
 
-/// Brings those of an earlier version, which had no day, to this one.
+/// Upgrades the tables of an earlier version, which had no day.
 const ADD_DAY: &str = "ALTER TABLE logs_deleted ADD COLUMN IF NOT EXISTS day text NOT NULL DEFAULT '';
     ALTER TABLE logs_deleted DROP CONSTRAINT IF EXISTS logs_deleted_pkey, ADD PRIMARY KEY (node, block, reason, day);";
 
-/// The day of a row.
+/// The day of a row, as the name of the day's partition.
 pub(super) const DAY: &str = "to_char(time AT TIME ZONE 'UTC', '\"logs_\"YYYYMMDD')";
 
-/// Whether there is anything to be accounted for.
+/// Returns true if the notes table exists, so that there may be deletions to account for.
 pub(super) async fn has_notes(session: &mut Session) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let is_there = "SELECT to_regclass('logs_deleted') IS NOT NULL";
     line.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await
 }
 
-/// Makes sure that these tables are there.
+/// Creates [`TABLES`] if they are missing, and upgrades those of an earlier version.
 pub(super) async fn ensure_tables(session: &mut Session) -> Result<(), Fault> {
     let Session { client, line } = session;
     let is_there = "SELECT to_regclass('logs_accounted') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute
@@ -50,7 +52,8 @@ pub(super) async fn ensure_tables(session: &mut Session) -> Result<(), Fault> {
     line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make).await
 }
 
-/// The rest of a statement whose `WITH` gives the ids of `gone` and their days, and whose `$1` is the node: notes them.
+/// Returns the `WITH` part of a statement that records the deletions in `logs_deleted`. An earlier
+/// part, `gone`, must return the deleted ids and their days, and `$1` must be the node.
 pub(super) fn note(reason: &str) -> String {
     let block = POSTGRES_DELETED_BLOCK_IDS;
     format!(
@@ -62,7 +65,8 @@ pub(super) fn note(reason: &str) -> String {
     )
 }
 
-/// What forgets the notes of a day and of ids that are gone as a whole, of every node.
+/// Returns the statements that delete the notes of a day, and the notes of ids that are completely
+/// gone, for every node.
 pub(super) fn forget(day: Day) -> String {
     let day = name(day);
     format!(
@@ -80,7 +84,8 @@ impl PostgresStore {
         let PostgresStore { writer: Some(writer), database, .. } = self else { return Ok(0) };
         ensure_tables(&mut writer.session).await?;
         let Some((first, last)) = doomed.times else { return Ok(0) };
-        // The times spare the server most of the partitions. A letter may be older than all that is accounted for.
+        // The times let the server skip most of the partitions. A dead letter may be older than
+        // everything that is accounted for; no note is written for it.
         let sql = format!(
             "WITH records AS (DELETE FROM logs WHERE node = $1 AND id = ANY ($2)
                     AND time >= to_timestamp({}) AND time < to_timestamp({}) RETURNING id, {DAY} AS day),

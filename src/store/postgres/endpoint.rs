@@ -1,4 +1,5 @@
-//! Where to connect, as whom and how: the URL, then the service that it names, then libpq's environment, then libpq's defaults.
+//! Where to connect, as whom and how. The sources, in this order, are the URL, the service that it
+//! names, libpq's environment and libpq's defaults.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,15 +18,15 @@ use crate::limits::POSTGRES_CONNECT_SECONDS;
 pub(super) enum SslMode {
     /// Never.
     Disable,
-    /// If the server refuses to go on without.
+    /// If the server refuses a connection without TLS.
     Allow,
-    /// If the server can.
+    /// If the server supports it.
     Prefer,
-    /// Always, with whoever answers.
+    /// Always, without verifying the server.
     Require,
     /// Always, with a certificate that an authority in `sslrootcert` has signed.
     VerifyCa,
-    /// And that was issued for the host.
+    /// Always, with a certificate that was also issued for the host.
     VerifyFull,
 }
 
@@ -43,7 +44,8 @@ impl SslMode {
     }
 }
 
-/// Whether the password is bound to the channel: proven to the server that the TLS connection ends at, and to no other.
+/// Parses whether the password is bound to the channel: proven to the server at which the TLS
+/// connection ends, and to no other.
 pub(super) fn channel_binding(text: &str) -> Option<ChannelBinding> {
     Some(match text {
         "disable" => ChannelBinding::Disable,
@@ -53,16 +55,16 @@ pub(super) fn channel_binding(text: &str) -> Option<ChannelBinding> {
     })
 }
 
-/// Where one server listens.
+/// The address on which one server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A Unix socket.
     Socket(PathBuf),
-    /// A name or address, and a port. The name is what a certificate must be for.
+    /// A name or address, and a port. The certificate must be issued for the name.
     Host { name: String, address: Option<IpAddr>, port: u16 },
 }
 
-/// Everything that a connection needs.
+/// All parameters of a connection.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     /// Tried in this order.
@@ -74,7 +76,7 @@ pub(super) struct Endpoint {
     pub(super) ssl_mode: SslMode,
     /// `system`, or a file of certificates.
     pub(super) root_certificates: Option<PathBuf>,
-    /// The files of our own certificate and its key.
+    /// The files of the client's certificate and its key.
     pub(super) own_certificate: Option<(PathBuf, PathBuf)>,
     pub(super) channel_binding: ChannelBinding,
     pub(super) connect_timeout: Duration,
@@ -82,14 +84,15 @@ pub(super) struct Endpoint {
     pub(super) options: Option<String>,
 }
 
-/// The value of `sslrootcert` that stands for the authorities of the system.
+/// The value of `sslrootcert` that selects the certificate authorities of the system.
 pub(super) const SYSTEM: &str = "system";
-/// Where a server listens unless something else is said.
+/// The port of a server unless another one is specified.
 pub(super) const PORT: u16 = 5432;
-/// Where servers put their sockets: Debian's place, and that of PostgreSQL's own builds.
+/// The folders in which servers create their sockets: Debian's, and that of PostgreSQL's own
+/// builds.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// The environment variable of a keyword.
+/// Returns the environment variable of a keyword.
 fn variable(keyword: &str) -> Option<&'static str> {
     Some(match keyword {
         "host" => "PGHOST",
@@ -111,7 +114,7 @@ fn variable(keyword: &str) -> Option<&'static str> {
 }
 
 impl Endpoint {
-    /// Completes a URL. The error is a sentence of its own.
+    /// Completes a URL. The error is a complete sentence.
     pub(super) fn new(
         url: &PostgresUrl,
         environment: impl Fn(&str) -> Option<String>,
@@ -155,7 +158,8 @@ impl Endpoint {
         })
     }
 
-    /// The password for a place. The file is read anew for each connection, so that it can be changed.
+    /// Returns the password for a server. The file is read again for each connection, so that it
+    /// can be changed.
     pub(super) fn password(&self, place: &Place) -> Option<Password> {
         let found = || {
             let (host, port) = match place {
@@ -169,7 +173,7 @@ impl Endpoint {
     }
 }
 
-/// For people: whom, where and what, and never the password.
+/// Displays database, servers and user, and never the password.
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} on ", self.database)?;
@@ -191,15 +195,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// libpq looks for `localhost` where the socket is in its usual place, and for the folder otherwise.
+/// Returns host and port as they are in a password file. As in libpq, the host is `localhost` if
+/// the socket is in its usual place, and the folder otherwise.
 fn socket_in_passfile(path: &Path) -> (&str, u16) {
     let port = path.extension().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(PORT);
     let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
     (if SOCKET_FOLDERS.contains(&folder) { "localhost" } else { folder }, port)
 }
 
-/// As with libpq: who names authorities wants to have them asked, and a certificate of one that the whole world trusts says
-/// something only together with the name.
+/// Returns the mode that applies, as in libpq. If authorities are named, certificates are verified
+/// with them. A certificate of an authority that everyone trusts proves something only together
+/// with the name.
 fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<SslMode, String> {
     let mode = match text {
         Some(text) => {
@@ -219,7 +225,8 @@ fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<Ss
     }
 }
 
-/// 0 is no limit for libpq; here everything has one. Below 2 seconds libpq takes 2.
+/// Parses the time limit. 0 means no limit in libpq; here every wait has one. As in libpq, 2
+/// seconds is the minimum.
 fn connect_timeout(text: Option<String>) -> Result<Duration, String> {
     let seconds = match text {
         Some(text) => {
@@ -292,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_wins_over_the_environment() {
+    fn url_wins_over_environment() {
         let variables = [
             ("PGHOST", "elsewhere"),
             ("PGPORT", "7"),
@@ -323,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_stands_between_the_url_and_the_environment() {
+    fn service_ranks_between_url_and_environment() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let text = "# ours\nport=1\n\n[other]\nhost=nowhere\n[mine]\nhost=h1,h2\n port=7\nuser=jo\ndbname=logs\npassword=p=%40\n\
@@ -358,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_have_one_port_or_as_many() {
+    fn hosts_share_one_port_or_have_one_each() {
         let places = |url| endpoint(url, &[]).map(|endpoint| endpoint.places);
         assert_eq!(places("postgres://a:1,b:2/"), Ok(vec![host("a", 1), host("b", 2)]));
         assert_eq!(places("postgres://a,b/?port=3"), Ok(vec![host("a", 3), host("b", 3)]));
@@ -369,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_file_is_asked_last() {
+    fn password_file_is_used_last() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join(".pgpass");
@@ -391,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_that_are_named_are_asked() {
+    fn named_authorities_are_verified() {
         let mode = |url| endpoint(url, &[]).unwrap().ssl_mode;
         assert_eq!(mode("postgres://h/?sslmode=require"), SslMode::Require);
         assert_eq!(mode("postgres://h/?sslmode=require&sslrootcert=ca.pem"), SslMode::VerifyCa);

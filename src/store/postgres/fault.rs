@@ -1,4 +1,4 @@
-//! What can go wrong with a server, in words, and what to do about it.
+//! Faults of a server: what went wrong, in words, and what to do about it.
 
 use std::fmt::Display;
 use std::io;
@@ -12,31 +12,31 @@ use super::rows;
 use crate::record::RecordId;
 use crate::store::StoreError;
 
-/// Why something with the server failed.
+/// The reason why an operation on the server failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// No connection.
+    /// There is no connection.
     Unreachable(String),
-    /// None of several servers would do.
+    /// None of several servers is usable.
     Nowhere(Vec<(Place, Fault)>),
-    /// Files for TLS.
+    /// The files for TLS cannot be used.
     Certificates(String),
-    /// A server that only follows another one.
+    /// The server is a standby, which only follows another server.
     Standby,
-    /// Not a byte went in or out for so long.
+    /// No byte was sent or received for this long.
     Silent(Duration),
     /// A refusal, or a broken connection.
     Database(Error),
-    /// The tables are not ours, or of a version that this program does not know.
+    /// The tables are not logboom's, or of a version that this program does not support.
     Schema(String),
     /// The position is not where this process left it.
     Moved(RecordId),
-    /// The node is not this data folder's, or its position cannot be trusted.
+    /// The node does not belong to this data folder, or its position cannot be trusted.
     Refused(StoreError),
-    /// Rows do not arrive in a table, or are not shown; `by` names what may be the cause, as far as
-    /// that is known.
+    /// Rows do not arrive in a table, or are not visible. `by` names the possible cause, if it is
+    /// known.
     KeptOut { what: String, by: String },
-    /// The spool and the database do not fit together.
+    /// The spool and the database do not match.
     Gap { position: RecordId, first_id: RecordId },
 }
 
@@ -51,7 +51,7 @@ impl Fault {
         Fault::Unreachable(format!("no connection to {place}: {error}"))
     }
 
-    /// The SQLSTATE, where the server has said one.
+    /// Returns the SQLSTATE, if the server sent one.
     pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
             Fault::Database(error) => error.code(),
@@ -59,10 +59,12 @@ impl Fault {
         }
     }
 
-    /// Whether the server refuses a row for what it is, and not for the state that the server is in.
+    /// Returns true if the server refuses a row because of its content, and not because of the
+    /// state that the server is in.
     ///
-    /// Classes 22 (data) and 23 (constraints), what is too large or too deep for a type or an index, and what a trigger raises: by
-    /// class P0, or by a code of its own.
+    /// These are the classes 22 (data), 23 (constraints) and 54 (too large or too deep for a type
+    /// or an index), and the errors that a trigger raises: of class P0, or with a user-defined
+    /// code.
     pub(super) fn is_about_a_row(&self) -> bool {
         self.code().is_some_and(|code| {
             let class = code.code().get(..2).unwrap_or_default();
@@ -71,8 +73,9 @@ impl Fault {
             || self.is_about_an_escape()
     }
 
-    /// A database whose encoding is none (SQL_ASCII) cannot hold what an escape in JSON stands for, and PostgreSQL 14 and 15 have an
-    /// odd code for that.
+    /// Returns true if a JSON escape stands for a character that the database cannot store. This
+    /// happens in a database without an encoding (SQL_ASCII), and PostgreSQL 14 and 15 report it
+    /// with an unusual code.
     fn is_about_an_escape(&self) -> bool {
         let Fault::Database(error) = self else { return false };
         error.as_db_error().is_some_and(|refusal| {
@@ -81,8 +84,9 @@ impl Fault {
         })
     }
 
-    /// Whether the server refuses to make a partition, and would do so again, but may well take rows: not for the moment (a deadlock,
-    /// a lock), and not for what writing needs too.
+    /// Returns true if the server refuses to create a partition, and would do so again, but may
+    /// still accept rows. This excludes temporary causes (a deadlock, a lock) and causes that
+    /// affect writing too.
     pub(super) fn is_final_for_a_partition(&self) -> bool {
         let Some(code) = self.code() else { return false };
         let class = code.code().get(..2).unwrap_or_default();
@@ -91,13 +95,15 @@ impl Fault {
         *code == SqlState::QUERY_CANCELED || self.is_refusal() && !is_passing
     }
 
-    /// Whether the server refuses the statement for what it is: not for its own state, or that of the connection.
+    /// Returns true if the server refuses the statement because of its content, and not because of
+    /// the state of the server or of the connection.
     pub(super) fn is_refusal(&self) -> bool {
         let class = self.code().map(|code| code.code().get(..2).unwrap_or_default());
         class.is_some_and(|class| !matches!(class, "08" | "53" | "57" | "58" | "XX"))
     }
 
-    /// A column of `logs` that somebody has added would be NULL in every row, and must not be.
+    /// Returns true if a column that was added to `logs` is the cause: it would be NULL in every
+    /// row, but must not be NULL.
     fn is_about_an_added_column(&self) -> bool {
         let Fault::Database(error) = self else { return false };
         error.as_db_error().is_some_and(|refusal| {
@@ -107,8 +113,8 @@ impl Fault {
         })
     }
 
-    /// Row-level security refuses the statement. The server's words may be in any language; the
-    /// routines have one name.
+    /// Returns true if row-level security refuses the statement. The server's messages may be in
+    /// any language, but the routines have one name.
     fn is_about_row_security(&self) -> bool {
         let Fault::Database(error) = self else { return false };
         error.as_db_error().is_some_and(|refusal| match refusal.routine() {
@@ -120,7 +126,7 @@ impl Fault {
         })
     }
 
-    /// What the server says, as the reason of a dead letter.
+    /// Returns the server's message, as the reason of a dead letter.
     pub(super) fn reason(&self) -> String {
         let Fault::Database(error) = self else { return self.what() };
         match error.as_db_error() {
@@ -132,7 +138,7 @@ impl Fault {
         }
     }
 
-    /// An error of a database which does not do what it should.
+    /// Returns the error of a database that does not do what it should: the action `does_not`.
     pub(super) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
         if let Fault::Refused(refusal) = self {
             return refusal.clone().about(format!("the database {database}"));
@@ -169,11 +175,11 @@ impl Fault {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns what a person can do about the fault.
     pub(super) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::Unreachable(_) => "check that the server runs, and host and port; it goes on by itself",
-            // A standby is as it should be where there are others.
+            // A standby is not at fault if there are other servers.
             Fault::Nowhere(faults) => match faults.iter().find(|(_, fault)| !matches!(fault, Fault::Standby))
             {
                 Some((_, fault)) => fault.hint()?,
@@ -221,15 +227,15 @@ impl Fault {
     }
 }
 
-/// Whether a class of codes is a user's own: the standard leaves those from 5 to 9 and from I to Z to others, and PostgreSQL has
-/// few of them itself.
+/// Returns true if a class of codes is user-defined. The standard leaves classes that begin with 5
+/// to 9 or with I to Z to implementations, and PostgreSQL itself uses few of them.
 fn is_own_class(class: &str) -> bool {
     let is_free = matches!(class.as_bytes().first(), Some(b'5'..=b'9' | b'I'..=b'Z'));
     is_free && !matches!(class, "53" | "54" | "55" | "57" | "58" | "72" | "P0" | "XX")
 }
 
-/// What to do about a refusal that is not about a row. Every code has something: the store waits
-/// until its cause is gone.
+/// Returns what to do about a refusal that is not about a row. Every code has a hint, because the
+/// store waits until the cause is gone.
 fn hint_for(code: &SqlState) -> &'static str {
     match code.code() {
         "22023" | "42704" => {
@@ -263,7 +269,8 @@ fn hint_for(code: &SqlState) -> &'static str {
     }
 }
 
-/// See [`hint_for`]; the classes are those of the standard and of PostgreSQL.
+/// Returns the hint for a class of codes, for [`hint_for`]. The classes are those of the standard
+/// and of PostgreSQL.
 fn hint_for_class(class: &str) -> &'static str {
     match class {
         "08" => "the connection broke; it goes on by itself",
@@ -301,8 +308,8 @@ fn hint_for_class(class: &str) -> &'static str {
     }
 }
 
-/// What may keep rows out of a table without an error, in words; empty if there is nothing like
-/// that. Statements that find fewer rows than they must ask for it.
+/// Returns what may keep rows out of a table without an error, in words, or an empty text if there
+/// is nothing of the kind. Called after statements that affect fewer rows than they must.
 pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Error> {
     let obstacles = "SELECT coalesce(string_agg(what, ', '), '') FROM (
         SELECT format('the trigger %I of %s', tgname, tgrelid::regclass) AS what FROM pg_trigger
@@ -317,7 +324,7 @@ pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Er
     client.query_one(obstacles, &[&table]).await?.try_get(0)
 }
 
-/// An error with its causes; the server's own words where it has said something.
+/// Returns an error with its causes, or the server's own message if it sent one.
 fn tell(error: &Error) -> String {
     if let Some(refusal) = error.as_db_error() {
         return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
@@ -335,9 +342,9 @@ fn tell(error: &Error) -> String {
 mod tests {
     use super::*;
 
-    /// The classes of PostgreSQL 18, and one of a user's own.
+    /// The classes of PostgreSQL 18, and a user-defined one.
     #[test]
-    fn every_class_of_refusals_has_a_hint() {
+    fn every_error_class_has_hint() {
         let classes = "00 01 02 03 08 09 0A 0B 0F 0L 0P 0Z 10 20 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 \
                        53 54 55 57 58 72 F0 HV P0 XX LO";
         for class in classes.split_ascii_whitespace() {

@@ -1,25 +1,31 @@
-//! A PostgreSQL database as the store: rows by COPY, several programs into one database, exactly once.
+//! A PostgreSQL database as the store: rows by COPY, several programs into one database, exactly
+//! once.
 //!
-//! # How it is exactly once
+//! # Exactly-once delivery
 //!
-//! Each data folder is a *node* with a row in `logs_node`: the position, moved in the transaction that brings the rows. Its epoch is
-//! the number of the claim of the process that ships (`store::claim`); a transaction is committed only if epoch and position are
-//! still those that this process left there; see `write.rs`. A COMMIT whose answer never came is no question: the next
-//! connection asks for the position, and what the old one had under way is void once that has moved.
+//! Each data folder is a *node* with a row in `logs_node`. The row holds the position, which is
+//! moved in the transaction that writes the rows. The node's epoch is the number of the claim of
+//! the process that ships (`store::claim`). A transaction is committed only if epoch and position
+//! are still the values that this process left there; see `write.rs`. A COMMIT whose response never
+//! arrived leaves no ambiguity: the next connection reads the position, and a transaction still in
+//! flight on the old connection is void once the position has moved.
 //!
-//! Of two processes under one name (a data folder that was copied) the first one that claims it goes on, and the other one stops with an
-//! error. Under another name it goes on from where its own records ended, which `logs_claim` knows.
+//! If two processes use the same node name (a data folder that was copied), the first one to claim
+//! the node continues, and the other one stops with an error. Under another node name, the stopped
+//! process continues from where its own records ended, which is stored in `logs_claim`.
 //!
-//! # What is durable
+//! # Durability
 //!
-//! Transactions of rows do not wait for the server's disk (`synchronous_commit = off`). [`Store::sync`] is a transaction that does:
-//! the server's log is one line, so whatever was committed before is durable with it, on the standbys too that the server's owner
-//! wants to wait for. Should the server lose what was not synced, the position it tells is an earlier one, and the spool still has
-//! the records.
+//! Transactions that write rows do not wait for the server's disk (`synchronous_commit = off`).
+//! [`Store::sync`] is a transaction that does wait. The server's write-ahead log is sequential, so
+//! everything committed earlier becomes durable with it, including on the standbys that the
+//! server's owner wants to wait for. If the server loses transactions that were not synced, it
+//! reports an earlier position, and the spool still has the records.
 //!
 //! # Times
 //!
-//! `timestamptz` counts microseconds. What is left of a record's nanoseconds stands in `time_ns`, which is NULL for most.
+//! `timestamptz` counts microseconds. The remaining nanoseconds of a record are stored in
+//! `time_ns`, which is NULL for most records.
 
 mod channel;
 pub mod condition;
@@ -68,7 +74,7 @@ use crate::spool::Chunk;
 
 /// Ships into a PostgreSQL database.
 pub struct PostgresStore {
-    /// What it writes to.
+    /// Endpoint and node that the store writes to.
     database: PostgresDatabase,
     retention: Retention,
     clock: Clock,
@@ -76,12 +82,14 @@ pub struct PostgresStore {
     rows: Rows,
     claimant: Claimant,
     writer: Option<Writer>,
-    /// What was said last of housekeeping that the server refuses.
+    /// Reason of the last warning about refused housekeeping. The same reason is not logged twice
+    /// in a row.
     told: Option<String>,
 }
 
 impl PostgresStore {
-    /// Opens nothing yet: [`Store::position`] does. The environment is libpq's; the error is a sentence.
+    /// Returns a store that is not connected yet; [`Store::position`] connects. `environment`
+    /// returns the value of a libpq environment variable. The error is a complete sentence.
     pub fn new(
         url: &PostgresUrl,
         environment: impl Fn(&str) -> Option<String>,
@@ -101,7 +109,8 @@ impl PostgresStore {
         })
     }
 
-    /// Ships for a data folder, and only as a node that is this folder's. The claimant names the node, too.
+    /// Ships for a data folder, and only as a node that belongs to this folder. The claimant also
+    /// contains the node name.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> PostgresStore {
         PostgresStore { claimant: claimant.of_kind(Kind::Postgres), ..self }
@@ -114,12 +123,12 @@ impl PostgresStore {
         self
     }
 
-    /// For reading what it has written.
+    /// Returns the database, for reading the stored records.
     pub fn database(&self) -> PostgresDatabase {
         self.database.clone()
     }
 
-    /// Closes the connection: a socket belongs to the runtime that opened it.
+    /// Closes the connection, because a socket belongs to the runtime that opened it.
     pub fn disconnect(&mut self) {
         self.writer = None;
     }
@@ -137,7 +146,8 @@ impl PostgresStore {
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
     }
 
-    /// After a failure the connection is begun anew, so that nothing half-done stays behind.
+    /// Drops the connection after a failure, so that no partial state remains. The next call
+    /// reconnects.
     fn conclude<T>(&mut self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|fault| {
             self.writer = None;

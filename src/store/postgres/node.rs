@@ -1,4 +1,5 @@
-//! Who writes: each data folder is a node with a position of its own, which one process at a time claims; see `store::claim`.
+//! Ownership of nodes: each data folder is a node with its own position, and one process at a time
+//! claims the node; see `store::claim`.
 
 use tokio_postgres::{Client, Error};
 
@@ -8,7 +9,7 @@ use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_ENDED_CLAIMS_MAX};
 use crate::record::RecordId;
 use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, checksum, position_of};
 
-/// A claimed node: what the writer compares and writes.
+/// A claimed node: the values that the writer compares and writes.
 #[derive(Clone, Debug)]
 pub(super) struct Claimed {
     database: String,
@@ -31,7 +32,8 @@ impl Claimed {
     }
 }
 
-/// Claims the node, or confirms that this process has claimed it. What an earlier process of the node sends from now on changes nothing.
+/// Claims the node, or confirms that this process has claimed it. From now on, statements of an
+/// earlier process of the node change nothing.
 pub(super) async fn claim(
     client: &Client,
     line: &mut Line,
@@ -71,7 +73,8 @@ async fn database(client: &Client) -> Result<String, Error> {
     client.query_one(select, &[]).await?.try_get(0)
 }
 
-/// The row of the node, and where the claims of this folder are or have ended, under whatever name.
+/// Returns the row of the node, and the positions of this folder's claims under any node name:
+/// current positions, and those where claims ended.
 async fn find(
     client: &Client,
     node: &str,
@@ -98,12 +101,12 @@ async fn find(
     Ok((row.transpose()?, elsewhere))
 }
 
-/// Whether rows of `logs_node` may be there and not be shown.
+/// Returns true if rows of `logs_node` may exist without being visible.
 async fn is_hidden(client: &Client) -> Result<bool, Error> {
     client.query_one("SELECT row_security_active('logs_node')", &[]).await?.try_get(0)
 }
 
-/// The id that follows the node's records. There may be many to look through.
+/// Returns the id after the node's last record. The server may have to scan many records.
 async fn end_of_records(client: &Client, node: &str) -> Result<Option<RecordId>, Error> {
     let select = "SELECT coalesce(greatest(
         (SELECT max(id) FROM logs WHERE node = $1), (SELECT max(id) FROM logs_dead_letter WHERE node = $1)), 0)";
@@ -111,7 +114,8 @@ async fn end_of_records(client: &Client, node: &str) -> Result<Option<RecordId>,
     Ok(last.checked_add(1).and_then(position_of))
 }
 
-/// Sets the claim in place of what was found, and notes where the one before ended. Returns false if the row is another one now.
+/// Writes the claim in place of the row that was found, and records where the previous claim ended.
+/// Returns false if the row has changed since it was found.
 async fn take(client: &Client, claimed: &Claimed, row: Option<&NodeRow>) -> Result<bool, Error> {
     let Claimed { node, epoch, position, .. } = claimed;
     let (position, checksum) = (*position as i64, claimed.checksum(*position));
@@ -133,7 +137,7 @@ async fn take(client: &Client, claimed: &Claimed, row: Option<&NodeRow>) -> Resu
     Ok(taken.try_get::<_, i64>(0)? == 1)
 }
 
-/// Forgets where the oldest claims of the node ended.
+/// Deletes the oldest of the node's ended claims, beyond [`POSTGRES_ENDED_CLAIMS_MAX`].
 async fn forget(client: &Client, claimed: &Claimed) -> Result<(), Error> {
     let delete = "DELETE FROM logs_claim WHERE epoch IN (
         SELECT epoch FROM logs_claim WHERE node = $1 ORDER BY ended DESC OFFSET $2)";
@@ -155,7 +159,8 @@ impl NodeRow {
     }
 }
 
-/// Why [`take`] changed nothing: another process has changed the row since it was found, or something keeps the change out.
+/// Returns why [`take`] changed nothing: another process has changed the row since it was found, or
+/// something prevents the change.
 async fn explain_untaken(client: &Client, node: &str, found: Option<&NodeRow>) -> Result<Fault, Error> {
     let (row, _) = find(client, node, &[]).await?;
     if row.as_ref() != found {

@@ -1,4 +1,5 @@
-//! `~/.pgpass`: a line a password, `host:port:database:user:password`; `*` stands for anything, `\` keeps a `:` or a `\`.
+//! Reads `~/.pgpass`: one line per password, `host:port:database:user:password`. `*` matches
+//! anything, and `\` escapes a `:` or a `\`.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::url::Password;
 use crate::limits::PASSFILE_BYTES_MAX;
 
-/// Where the file is.
+/// The location of the password file.
 #[derive(Debug)]
 pub(super) struct Passfile {
     path: PathBuf,
-    /// That it is ignored: said once, and not at each try to connect.
+    /// Whether the warning that the file is ignored was logged: once, and not at each attempt to
+    /// connect.
     is_told: AtomicBool,
 }
 
@@ -22,11 +24,12 @@ impl Passfile {
         Passfile { path, is_told: AtomicBool::new(false) }
     }
 
-    /// The password of the first line that fits host, port, database and user. As with libpq, a file that others may read does not
-    /// count, and says so.
+    /// Returns the password of the first line that matches host, port, database and user. As in
+    /// libpq, a file that others may read is ignored, with a warning.
     pub(super) fn find(&self, wanted: [&str; 4]) -> Option<Password> {
         let path = self.path.as_path();
-        let metadata = std::fs::metadata(path).ok()?; // before it is opened, which would wait for the other end of a pipe
+        // Checked before the file is opened, because opening a pipe waits for its other end.
+        let metadata = std::fs::metadata(path).ok()?;
         if !metadata.is_file() {
             return None;
         }
@@ -58,7 +61,7 @@ fn password(line: &str, wanted: [&str; 4]) -> Option<Password> {
     Some(Password(field(rest).0))
 }
 
-/// Splits a field off; there is no rest behind the last.
+/// Splits off the first field. There is no rest after the last field.
 fn field(text: &str) -> (String, Option<&str>) {
     let mut field = String::new();
     let mut letters = text.char_indices();
@@ -88,7 +91,7 @@ db:*:*:jo:second
 ";
 
     #[test]
-    fn the_first_line_that_fits_wins() {
+    fn first_matching_line_wins() {
         for (wanted, password) in [
             (["db", "5432", "logs", "jo"], "first"),
             (["db", "5433", "logs", "jo"], "second"),
@@ -101,7 +104,7 @@ db:*:*:jo:second
     }
 
     #[test]
-    fn a_file_that_others_may_read_does_not_count() {
+    fn file_readable_by_others_is_ignored() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("pgpass");
         std::fs::write(&path, FILE).unwrap();

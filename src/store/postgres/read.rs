@@ -1,6 +1,7 @@
-//! Reading records back, slice by slice, so that a long search can be stopped.
+//! Reads records back in slices, so that a long search can be stopped.
 //!
-//! Ids are those of a node, and several may be in one database: a search looks at the records of one.
+//! Ids belong to a node, and one database may hold several nodes: a search covers the records of
+//! one node.
 
 use std::fmt;
 use std::pin::pin;
@@ -39,18 +40,19 @@ pub struct PostgresReader {
     database: PostgresDatabase,
 }
 
-/// Why a search could not go on.
+/// The reason why a search could not continue.
 #[derive(Debug)]
 pub enum ReadError {
-    /// Its time is over.
+    /// Its time limit has passed.
     Late,
     /// The database cannot be read.
     Store(StoreError),
 }
 
-/// What holds for every statement of a reader. The third lets a server notice within a second that nobody waits any more (from
-/// PostgreSQL 14 on); the next has expensive statements begin at once, for compiling them takes longer than it gains; the others have texts look the
-/// same everywhere.
+/// Settings for every statement of a reader. `client_connection_check_interval` lets the server
+/// notice within a second that the client no longer waits (from PostgreSQL 14 on). `jit = off`
+/// makes expensive statements start at once, because compiling them takes longer than it saves.
+/// `TimeZone` and the last three make texts look the same everywhere.
 const SETTINGS: &str = "SET default_transaction_read_only = on; SET TimeZone = 'UTC'; \
      SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'; \
      SET jit = off; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'";
@@ -81,7 +83,7 @@ impl PostgresDatabase {
         PostgresDatabase { endpoint: Arc::new(endpoint), node: node.to_owned() }
     }
 
-    /// Connects.
+    /// Connects to the database for reading.
     pub async fn reader(&self) -> Result<PostgresReader, StoreError> {
         let connect = async {
             let mut session = Session::open(&self.endpoint).await?;
@@ -99,7 +101,7 @@ impl PostgresDatabase {
 }
 
 impl PostgresReader {
-    /// The first id that the node has not stored yet.
+    /// Returns the first id that the node has not stored yet.
     pub async fn position(&mut self) -> Result<RecordId, StoreError> {
         let Session { client, line } = &mut self.session;
         let position = "SELECT position FROM logs_node WHERE node = $1";
@@ -109,9 +111,10 @@ impl PostgresReader {
         Ok(position.and_then(position_of).unwrap_or(1))
     }
 
-    /// The earliest time of all records, in ns since the Unix epoch.
+    /// Returns the earliest time of all records, in ns since the Unix epoch.
     ///
-    /// Nothing leads to it, but the first ids are hardly later, and what is before them are few blocks of the index on times.
+    /// No index leads to this time directly. But the records with the first ids are hardly later,
+    /// and the times before them are in few blocks of the index on times.
     pub async fn earliest(&mut self, time_left: Duration) -> Result<Option<i64>, ReadError> {
         let node = self.database.node.clone();
         let first = format!(
@@ -123,7 +126,7 @@ impl PostgresReader {
         Ok(Some(earlier.unwrap_or(first)))
     }
 
-    /// The latest time of all records, if it is later than this one.
+    /// Returns the latest time of all records, if it is later than `time`.
     pub async fn latest_after(&mut self, time: i64, time_left: Duration) -> Result<Option<i64>, ReadError> {
         let sql = "SELECT max(time) FROM logs WHERE node = $1 AND time > $2";
         let after = Parameter::from(Value::Time(time));
@@ -155,8 +158,9 @@ impl PostgresReader {
         }
     }
 
-    /// Searches about `rows` ids from one end of `search.ids`, and emits matches in order until `emit` says that it has enough,
-    /// or the server has given `records_max`, or the time is over. Gives the ids that are yet to be searched.
+    /// Searches about `rows` ids from one end of `search.ids`, and emits matches in order until
+    /// `emit` returns false, the server has returned `records_max` records, or the time limit has
+    /// passed. Returns the ids that remain to be searched.
     pub async fn slice(
         &mut self,
         search: &Search,
@@ -208,7 +212,7 @@ impl PostgresReader {
         line.drive_within(seconds_max, work).await
     }
 
-    /// The first dead letters with ids from `from` on, as JSON.
+    /// Returns the first dead letters with ids from `from` on, as JSON.
     pub async fn dead_letters(
         &mut self,
         from: RecordId,
@@ -240,14 +244,15 @@ impl PostgresReader {
     }
 }
 
-/// The statement of a slice, with its parameters.
+/// Returns the statement of a slice, with its parameters.
 pub(super) fn statement(
     search: &Search,
     ids: &std::ops::Range<RecordId>,
     node: &str,
     records_max: usize,
 ) -> (String, Vec<Parameter>) {
-    // The query has its last word here.
+    // The query is evaluated again on the rows that the server returns, so its own columns are
+    // needed too.
     let columns = select_list(search.fields.and(search.query.fields()), &COLUMNS);
     let condition = condition::condition(&search.query);
     let times = condition::time_condition(query::Range { first: search.time_min, last: search.time_max });
@@ -262,7 +267,7 @@ pub(super) fn statement(
     (numbered(&sql), parameters)
 }
 
-/// With `$1`, `$2`... in the places of the `?`, and `?` in those of the `??`.
+/// Replaces each `?` by `$1`, `$2`, ..., and each `??` by `?`.
 pub(super) fn numbered(sql: &str) -> String {
     let mut numbered = String::new();
     let mut number = 0;
@@ -283,7 +288,7 @@ pub(super) fn numbered(sql: &str) -> String {
 pub(super) enum Parameter {
     Text(String),
     Integer(i64),
-    /// In microseconds since 2000, as the server has it.
+    /// In microseconds since 2000, the server's representation.
     Time(i64),
 }
 
@@ -317,7 +322,7 @@ impl ToSql for Parameter {
     to_sql_checked!();
 }
 
-/// A time as the server has it.
+/// A time in the server's representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Microseconds(pub(super) i64);
 
@@ -348,7 +353,8 @@ impl<'a> FromSql<'a> for Json<'a> {
     }
 }
 
-/// The severity's text is the sender's own, or the name of its number, which says the same.
+/// Decodes a row. The severity's text is the client's own, or the name of the severity number,
+/// which means the same.
 fn from_row(row: &Row) -> Result<(RecordId, RecordRef<'_>), Error> {
     let text = |at| Ok::<_, Error>(row.try_get::<_, Option<&str>>(at)?.unwrap_or_default());
     let number = |at| {

@@ -1,8 +1,10 @@
-//! Housekeeping: tomorrow's partition before it is needed, and whole partitions away once they are too old or too much.
+//! Housekeeping: creates tomorrow's partition before it is needed, and drops whole partitions once
+//! they are too old or use too much space.
 //!
-//! A day's partition is dropped when the day has been over for `retention_age`, whatever times its records were received at.
-//! Age is taken on the word of the clock only with evidence (see [`super::super::clock`]): here also that yesterday and the day
-//! before have a partition.
+//! A day's partition is dropped when the day has been over for `retention_age`, regardless of when
+//! its records were received. The clock is trusted about the age only with evidence (see
+//! [`super::super::clock`]). Here, the evidence includes that yesterday and the day before have a
+//! partition.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,8 +23,9 @@ use crate::store::Retention;
 use crate::store::clock::{Clock, nanoseconds};
 
 impl PostgresStore {
-    /// Does one slice of it. Housekeeping can wait for whoever holds a lock on some partition, has a view of it, or gives the role
-    /// its rights; writing must not.
+    /// Does one slice of housekeeping. Housekeeping can wait until a lock on a partition is
+    /// released, a view of the partition is dropped, or the role is granted its rights; writing
+    /// must not wait for these.
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
         let retention = self.retention;
         self.connect().await?;
@@ -67,7 +70,8 @@ async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) 
     days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
     if let Some(age_max) = retention.age {
         let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
-        // A partition is made up to a day ahead, so that of a day says nothing of how long the day has been going on.
+        // A partition is created up to a day ahead, so the partition of a day is no evidence of how
+        // much of the day has passed.
         let was_running = |times: std::ops::RangeInclusive<i64>| {
             let day = day_of(*times.end());
             Ok::<_, Fault>(day < today && days.contains(day) && days.contains(day - 1))
@@ -102,7 +106,7 @@ async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// Whether the default partition has rows of before.
+/// Returns true if the default partition has rows that are older than `age`.
 async fn has_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let has_default = "SELECT to_regclass('logs_default') IS NOT NULL";
@@ -111,7 +115,7 @@ async fn has_early(session: &mut Session, age: Duration, now: i64) -> Result<boo
     line.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
 }
 
-/// Deletes some of them; there may be more.
+/// Deletes some of the rows that are older than `age`. Returns true, because there may be more.
 async fn delete_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let sql = format!(
@@ -122,7 +126,7 @@ async fn delete_early(session: &mut Session, age: Duration, now: i64) -> Result<
     Ok(true)
 }
 
-/// A time so long before another, as SQL.
+/// Returns the time `age` before `now`, as SQL.
 fn moment(age: Duration, now: i64) -> String {
     let seconds = now.saturating_sub(nanoseconds(age)).div_euclid(time::SECOND);
     format!("to_timestamp({seconds})")

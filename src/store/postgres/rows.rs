@@ -1,6 +1,8 @@
-//! Rows in PostgreSQL's binary COPY format, encoded from the records as they stand in the spool.
+//! Rows in PostgreSQL's binary COPY format, encoded from the records as they are stored in the
+//! spool.
 //!
-//! The columns that repeat from record to record are the last ones of each row: their bytes are kept and copied.
+//! The columns that repeat from record to record are the last ones of each row: their encoded bytes
+//! are kept and copied.
 
 use std::hash::BuildHasher;
 
@@ -10,25 +12,26 @@ use foldhash::fast::RandomState;
 use crate::limits::{POSTGRES_ORIGIN_BYTES_MAX, POSTGRES_ORIGINS_MAX, POSTGRES_PIECE_BYTES};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
 
-/// The statement whose data these rows are. Columns that a user has added are not named, and get their defaults.
+/// The statement that sends these rows. Columns that a user has added are not named, and get their
+/// defaults.
 pub(super) const COPY: &str = "COPY logs (id, time, time_ns, message, trace_id, span_id, event_name, attributes, \
      severity_number, severity, service, logger, host, file, line, function, process_id, thread, node) \
      FROM STDIN (FORMAT binary)";
 const COLUMNS: i16 = 19;
 
-/// Whether a column of `logs` is one that rows have a value for.
+/// Returns true if `column` is a column of `logs` for which rows have a value.
 pub(super) fn is_ours(column: &str) -> bool {
     COPY.split(['(', ')', ',']).any(|word| word.trim() == column)
 }
 
-/// What a binary COPY begins with: its signature, no flags, no extension.
+/// The header of a binary COPY: the signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
 
-/// 2000-01-01, where PostgreSQL's time begins, in microseconds since the Unix epoch.
+/// 2000-01-01, the epoch of PostgreSQL's times, in microseconds since the Unix epoch.
 pub(super) const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
-/// Why a record cannot be a row, as far as can be seen here.
+/// The reason why a record cannot be a row, if it can be detected before sending.
 pub(super) type Unfit = &'static str;
 
 const NUL: Unfit = "a text contains NUL (U+0000), which PostgreSQL's text cannot hold";
@@ -101,18 +104,18 @@ impl Rows {
         Ok(())
     }
 
-    /// The rows so far, once there are enough of them to be sent.
+    /// Returns the rows so far, once there are enough of them to be sent.
     pub(super) fn take_full(&mut self) -> Option<Bytes> {
         (self.piece.len() >= POSTGRES_PIECE_BYTES).then(|| self.take())
     }
 
-    /// The rest of the rows, and the end of the COPY.
+    /// Returns the rest of the rows, and the end of the COPY.
     pub(super) fn finish(&mut self) -> Bytes {
         self.piece.put_i16(TRAILER);
         self.take()
     }
 
-    /// The memory comes back with the piece once that is sent.
+    /// Takes the rows so far out of the buffer. The memory of the piece is reused once it was sent.
     fn take(&mut self) -> Bytes {
         let piece = self.piece.split().freeze();
         self.piece.reserve(POSTGRES_PIECE_BYTES);
@@ -122,7 +125,8 @@ impl Rows {
 
 impl KnownOrigin {
     fn learn(&mut self, record: &EncodedRecord<'_>, node: &str) -> Result<(), Unfit> {
-        // It was encoded by this program and has passed its checksum; nothing at all is still an origin.
+        // The origin was encoded by this program and has passed its checksum. The fallback, an
+        // empty origin, is valid too.
         let origin = origin_of(record.origin).unwrap_or_default();
         let whole = RecordRef { origin, ..record.body };
         let columns = &mut self.columns;
@@ -162,7 +166,7 @@ fn has_nul(text: &str) -> bool {
     memchr::memchr(0, text.as_bytes()).is_some()
 }
 
-/// Whether a JSON text contains `\u0000`, and not a backslash that is escaped before a `u`.
+/// Returns true if a JSON text contains `\u0000`, and not an escaped backslash followed by `u0000`.
 fn has_escaped_nul(json: &str) -> bool {
     let json = json.as_bytes();
     memchr::memmem::find_iter(json, b"\\u0000").any(|at| {
@@ -181,17 +185,17 @@ fn put_i16_always(out: &mut impl BufMut, value: i16) {
     out.put_i16(value);
 }
 
-/// NULL for 0.
+/// Appends a number, or NULL for 0.
 fn put_i16(out: &mut impl BufMut, value: i16) {
     if value == 0 { out.put_i32(-1) } else { put_i16_always(out, value) }
 }
 
-/// NULL for 0.
+/// Appends a number, or NULL for 0.
 fn put_number(out: &mut impl BufMut, value: u32) {
     if value == 0 { out.put_i32(-1) } else { put_i64(out, i64::from(value)) }
 }
 
-/// NULL for nothing.
+/// Appends a text, or NULL for an empty one.
 fn put_text(out: &mut impl BufMut, text: &str) {
     if text.is_empty() {
         return out.put_i32(-1);
@@ -200,7 +204,7 @@ fn put_text(out: &mut impl BufMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// As `jsonb` takes it: a version, then the text.
+/// Appends JSON in the wire format of `jsonb`: a version, then the text.
 fn put_json(out: &mut impl BufMut, text: &str) {
     if text.is_empty() {
         return out.put_i32(-1);
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_null() {
+    fn missing_fields_are_null() {
         let mut rows = Rows::new("n");
         let columns = columns(&encode(&mut rows, 1, &RecordRef::default()).unwrap());
         let given: Vec<_> = (0..columns.len()).filter(|at| columns[*at].is_some()).collect();
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_origins_with_different_severities_are_not_mixed_up() {
+    fn equal_origins_keep_different_severities() {
         let mut rows = Rows::new("n");
         for severity_number in [9, 13, 9, 0] {
             let record = RecordRef { severity_number, ..RecordRef::default() };
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn nul_is_seen_wherever_it_stands() {
+    fn nul_is_rejected_in_every_field() {
         let mut rows = Rows::new("n");
         let empty = RecordRef::default();
         for record in [

@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests: the real one, in a temporary folder, on a free port.
+//! A PostgreSQL server for tests: a real one, in a temporary folder, on a free port.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,8 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stops the server and removes its folder when the test's process ends, in whichever way: its standard input ends then.
+/// Stops the server and removes its folder when the process of the test ends in any way, because
+/// the script's standard input is closed then.
 const KEEPER: &str = r#"
 "$0" "$@" & server=$!
 read -r word
@@ -26,7 +27,7 @@ wait "$server"
 [ -n "$word" ] || rm -rf "$(dirname "$(dirname "$PGDATA")")"
 "#;
 
-/// A server.
+/// A running PostgreSQL server.
 pub struct Server {
     folder: PathBuf,
     _folder: Option<TempDir>,
@@ -44,12 +45,13 @@ pub struct Database {
     pub name: String,
 }
 
-/// Servers refuse to run as root: they run as nobody then.
+/// Returns the user to run servers as. Servers refuse to run as root, and run as `nobody` then.
 fn user() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(65534)
 }
 
-/// A program of PostgreSQL's, which Debian keeps out of the search path.
+/// Returns the path of a program of PostgreSQL. Debian installs these programs outside the search
+/// path.
 fn program(name: &str) -> PathBuf {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&search).collect();
@@ -70,18 +72,18 @@ fn command(program: impl AsRef<std::ffi::OsStr>, user: Option<u32>, folder: &Pat
 }
 
 impl Server {
-    /// The one that all tests of this process share; each takes a database of its own.
+    /// Returns the server that all tests of this process share. Each test uses its own database.
     pub fn shared() -> &'static Server {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
             let mut server = Server::start(&["max_connections=200"]);
-            // Nothing of this process runs when it ends: the keeper removes the folder.
+            // No code of this process runs when it ends, so the keeper removes the folder.
             let _ = server._folder.take().map(TempDir::keep);
             server
         })
     }
 
-    /// One that a test may do anything to.
+    /// Starts a server for one test, which may do anything to it.
     pub fn start(settings: &[&str]) -> Server {
         let temporary = TempDir::new().unwrap();
         let folder = temporary.path().join("pg");
@@ -104,7 +106,8 @@ impl Server {
         server
     }
 
-    /// One that takes connections over TCP with TLS only, with the certificate in a folder.
+    /// Starts a server that accepts connections over TCP only with TLS, with the certificate in the
+    /// folder `files`.
     pub fn start_with_tls(files: &str) -> Server {
         let mut server = Server::start(&[]);
         server.stop();
@@ -121,15 +124,16 @@ impl Server {
         server
     }
 
-    /// The folder of the database cluster.
+    /// Returns the folder of the database cluster.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// Starts it again after a stop or a kill.
+    /// Starts the server again after a stop or a kill.
     pub fn restart(&mut self) {
         self.begin_restart();
-        // PostgreSQL 15 was seen to hang for ever while it recovers from a crash, and to recover at the next start.
+        // PostgreSQL 15 was observed to hang forever while it recovers from a crash, and to recover
+        // at the next start.
         if !self.is_within(PATIENCE / 2, Server::takes_connections) {
             self.kill();
             self.begin_restart();
@@ -137,29 +141,31 @@ impl Server {
         self.wait();
     }
 
-    /// The same without waiting until it takes connections, if ever. But it takes signals, which it ignored before.
+    /// Like [`Server::restart`], but does not wait until the server accepts connections, which may
+    /// never happen. On return, the server handles signals, which it ignores before.
     pub fn begin_restart(&mut self) {
         self.keeper = run(&self.folder, self.user, self.port, &self.settings);
         self.wait_until("starts", Server::has_processes);
     }
 
-    /// Adds a setting, which holds from the next start on.
+    /// Adds a setting, which applies from the next start on.
     pub fn set(&mut self, setting: &str) {
         self.settings.push(setting.into());
     }
 
-    /// Gives it a file or folder.
+    /// Makes the server's user the owner of a file or folder.
     pub fn own(&self, path: &Path) {
         std::os::unix::fs::chown(path, self.user, self.user).unwrap();
     }
 
-    /// Stops it in good order, without waiting for its clients.
+    /// Stops the server cleanly, without waiting for its clients.
     pub fn stop(&mut self) {
         self.end("stop");
     }
 
-    /// Kills its first process with SIGKILL; the others notice and end. Before that it could not start again. One that hangs and
-    /// does not notice is killed too.
+    /// Kills the server's first process with SIGKILL, and waits until the others notice and end:
+    /// the server cannot start again before that. A process that hangs and does not notice is
+    /// killed too.
     pub fn kill(&mut self) {
         self.end("kill");
         if !self.is_within(PATIENCE / 4, |server| !server.has_processes()) {
@@ -190,7 +196,7 @@ impl Server {
         !self.processes().is_empty()
     }
 
-    /// All processes of a server run in its folder.
+    /// Returns all processes of the server, which run in its folder.
     fn processes(&self) -> Vec<Pid> {
         let data = self.data();
         let is_of_server = |process: &std::fs::DirEntry| {
@@ -210,7 +216,7 @@ impl Server {
         }
     }
 
-    /// Waits until it takes connections.
+    /// Waits until the server accepts connections.
     pub fn wait(&self) {
         self.wait_until("takes connections", Server::takes_connections);
     }
@@ -223,12 +229,13 @@ impl Server {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// The port of 127.0.0.1 that it listens on, and the name of its socket.
+    /// Returns the port of 127.0.0.1 that the server listens on, which is also in the name of its
+    /// socket.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A new database.
+    /// Creates a new database.
     pub fn database(&self) -> Database {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -249,7 +256,8 @@ impl Drop for Server {
     }
 }
 
-/// A free port that stays free until it is used, and between two uses: the system gives it to nobody who asks for any.
+/// Returns a free port that stays free until it is used, and between two uses: the system assigns
+/// it to no program that requests any free port.
 pub fn lasting_port() -> u16 {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -259,7 +267,7 @@ pub fn lasting_port() -> u16 {
         end > 2 * start,
         "these tests take ports below {end}, where no other program should be given any"
     );
-    // Processes that test at the same time begin at different places.
+    // Processes that run tests at the same time start at different ports.
     let first = std::process::id().wrapping_mul(61);
     let ports = std::iter::repeat_with(|| {
         let number = first.wrapping_add(NUMBER.fetch_add(1, Relaxed));
@@ -283,7 +291,7 @@ fn run(folder: &Path, user: Option<u32>, port: u16, settings: &[String]) -> Chil
 }
 
 impl Database {
-    /// Over its Unix socket, as the superuser.
+    /// Returns the URL over the Unix socket, as the superuser.
     pub fn url(&self) -> String {
         self.url_as("postgres")
     }
@@ -293,7 +301,7 @@ impl Database {
         format!("postgres://{user}@{folder}:{}/{}", self.port, self.name)
     }
 
-    /// Over TCP, through a port of this machine.
+    /// Returns the URL over TCP, through a port of this machine.
     pub fn url_by_port(&self, port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/{}", self.name)
     }
@@ -302,18 +310,18 @@ impl Database {
         self.rows(sql);
     }
 
-    /// The rows of the last statement, as text.
+    /// Returns the rows of the last statement, as text.
     pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         self.try_rows(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The one value of a statement; "" for NULL.
+    /// Returns the single value of a statement, and "" for NULL.
     pub fn value(&self, sql: &str) -> String {
         self.rows(sql)[0][0].clone().unwrap_or_default()
     }
 
     pub fn try_rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
-        // On a thread of its own, for this one may be in the middle of a test that is async.
+        // Uses a thread of its own, because the current one may be in the middle of an async test.
         std::thread::scope(|scope| scope.spawn(|| self.ask(sql)).join().unwrap())
     }
 

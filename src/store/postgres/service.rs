@@ -1,4 +1,5 @@
-//! `~/.pg_service.conf`: parameters under a name, `[name]` and then a line a keyword, `keyword=value`.
+//! Reads `~/.pg_service.conf`: named groups of parameters, each a line `[name]` followed by one
+//! line per keyword, `keyword=value`.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -7,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::url::PostgresUrl;
 use crate::limits::PASSFILE_BYTES_MAX;
 
-/// Where Debian's libpq looks for the file of the whole system.
+/// The folder of the system-wide service file in Debian's libpq.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
-/// What the service says that the URL or `PGSERVICE` names; nothing where none is named. The user's own file comes first. The
-/// error is a sentence.
+/// Returns the parameters of the service that the URL or `PGSERVICE` names, or no parameters if
+/// none is named. The user's own file comes first. The error is a complete sentence.
 pub(super) fn of(
     url: &PostgresUrl,
     environment: impl Fn(&str) -> Option<String>,
@@ -34,7 +35,7 @@ pub(super) fn of(
     ))
 }
 
-/// The text of a file; nothing where there is none.
+/// Returns the text of a file, or an empty text if the file does not exist.
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(PASSFILE_BYTES_MAX).read_to_string(&mut text)) {

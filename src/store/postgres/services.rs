@@ -1,7 +1,9 @@
-//! Keeping the records of some services for a shorter time than the rest: a stretch of ids of one day's partition at a time.
+//! Keeps the records of some services for a shorter time than the rest. One step covers a range of
+//! ids in one day's partition.
 //!
-//! A day is looked at once it ended so long ago, by the records' own times as for the retention of all. How far it was looked at
-//! stands in `logs_retention`; what comes late has higher ids, and is found when the day's turn comes again.
+//! A day is processed once it ended longer ago than the age of the service, by the records' own
+//! times, as for the general retention. The progress is stored in `logs_retention`. Records that
+//! arrive late have higher ids, and are found when the day is processed again.
 
 use tokio_postgres::types::ToSql;
 
@@ -15,11 +17,12 @@ use crate::record::time;
 use crate::store::ServiceRetention;
 use crate::store::clock::{Clock, nanoseconds};
 
-/// The age of one service, what is known of the clock for its sake, and the day whose turn it is.
+/// The retention of one service, the evidence about the clock for it, and the next day to process.
 pub(super) struct Rule {
     retention: ServiceRetention,
     clock: Clock,
-    /// Days before this one are next; from the newest that is due, round and round.
+    /// The next day to process is before this one: from the newest day that is due to the oldest,
+    /// and then again.
     before: Option<Day>,
 }
 
@@ -28,7 +31,7 @@ impl Rule {
         Rule { retention: retention.clone(), clock: Clock::new(), before: None }
     }
 
-    /// Deletes a slice, and tells whether there may be more of it at once.
+    /// Deletes a slice. Returns true if there may be more to delete at once.
     pub(super) async fn expire(&mut self, writer: &mut Writer, node: &str) -> Result<bool, Fault> {
         let now = time::now();
         let age_max = self.retention.age;
@@ -60,11 +63,11 @@ impl Rule {
     }
 }
 
-/// Looks at the next stretch of a day; `false` when there is none.
+/// Processes the next range of ids of a day. Returns `false` if there is none.
 async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let partition = name(day);
-    // Whatever comes later has ids from the position on.
+    // Records that arrive later have ids from the position on.
     let place = "SELECT position, coalesce(
         (SELECT next_id FROM logs_retention r WHERE r.node = n.node AND service = $2 AND day = $3), 1)
         FROM logs_node n WHERE node = $1";
@@ -94,7 +97,7 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
     Ok(first.is_some())
 }
 
-/// The same for the partition of all other days, which has few records.
+/// Like [`expire_day`], for the partition of all other days, which has few records.
 async fn expire_default(session: &mut Session, node: &str, service: &str, limit: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let sql = format!(

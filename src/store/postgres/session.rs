@@ -1,6 +1,7 @@
-//! One connection to a server. It has no task of its own: whoever waits for an answer moves the bytes meanwhile, so that a store
-//! needs neither a second task nor a second thread. No wait is without an end: a server that neither takes nor sends a byte
-//! for too long counts as gone.
+//! A connection to a server. The connection has no task of its own: the caller that waits for a
+//! response transfers the bytes, so that a store needs neither a second task nor a second thread.
+//! No wait is unbounded: a server that neither accepts nor sends a byte for too long is treated as
+//! gone.
 
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -25,20 +26,21 @@ pub(super) struct Session {
     pub(super) line: Line,
 }
 
-/// A connection that moves bytes as long as it is polled.
+/// The boxed `Connection` of tokio-postgres, which transfers bytes while it is polled.
 type Moving = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// The moving half of a connection.
+/// The half of a connection that transfers the bytes.
 pub(super) struct Line {
-    /// Dropped when it has ended: only then those who still wait for an answer hear of it.
+    /// Dropped once the connection has ended: pending requests are notified only by the drop.
     connection: Option<Moving>,
     activity: Activity,
-    /// What it ended with.
+    /// The error that the connection ended with.
     last_word: Option<Error>,
 }
 
 impl Session {
-    /// Connects to the first server of the endpoint that takes us and can be written to. The error tells of each.
+    /// Connects to the first server of the endpoint that accepts the connection and is writable.
+    /// The error reports the fault of each server.
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Session, Fault> {
         let mut faults = Vec::new();
         for place in &endpoint.places {
@@ -64,7 +66,8 @@ impl Session {
         for negotiation in tries {
             match Session::open_with(endpoint, place, *negotiation).await {
                 Ok(session) => return session.prepare().await,
-                // Without TLS where it is refused with, and the other way round: only for the sake of the connection itself.
+                // Only a fault about the encryption itself leads to the next attempt: without TLS
+                // where TLS is refused, or with TLS where a connection without it is refused.
                 Err(fault) if fault.is_about_encryption() => first_fault = first_fault.or(Some(fault)),
                 Err(fault) => return Err(first_fault.unwrap_or(fault)),
             }
@@ -117,10 +120,13 @@ impl Session {
         Session { client, line: Line { connection: Some(Box::pin(connection)), activity, last_word: None } }
     }
 
-    /// What must hold for every statement, whatever the defaults of role and database are.
+    /// Applies the settings that every statement relies on, whatever the defaults of role and
+    /// database are.
     async fn prepare(mut self) -> Result<Session, Fault> {
-        // A connection that is gone without a word must not keep its locks for hours: keepalives tell a server that waits for
-        // data, the last setting one that waits for the end of a transaction.
+        // A connection that vanished without being closed must not keep its locks for hours.
+        // Keepalives reveal this to a server that waits for data, and
+        // `idle_in_transaction_session_timeout` to a server that waits for the end of a
+        // transaction.
         let settings = format!(
             "SET client_min_messages = error; SET standard_conforming_strings = on; SET statement_timeout = 0; \
              SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout'); \
@@ -145,7 +151,8 @@ impl Line {
         self.activity.clone()
     }
 
-    /// Waits for the outcome of some work with the client.
+    /// Drives the connection until `work`, which uses the client, is complete, and returns its
+    /// result.
     pub(super) async fn drive<T>(
         &mut self,
         work: impl Future<Output = Result<T, Error>>,
@@ -153,7 +160,7 @@ impl Line {
         self.drive_within(POSTGRES_SILENCE_SECONDS_MAX, work).await
     }
 
-    /// The same for work for which the server may be silent for so long.
+    /// Like [`Line::drive`], for work during which the server may be silent for `seconds_max`.
     pub(super) async fn drive_within<T>(
         &mut self,
         seconds_max: u64,
@@ -191,14 +198,16 @@ impl Line {
             {
                 self.connection = None;
                 self.last_word = result.err();
-                context.waker().wake_by_ref(); // the work hears of it now
+                context.waker().wake_by_ref(); // `work` is polled again and sees the end
             }
             Poll::Pending
         })
         .await
     }
 
-    /// What a server says last (that it is shutting down) is the connection's end and not the answer to a statement.
+    /// Returns the fault for an error. The last message of a server (that it is shutting down)
+    /// arrives as the end of the connection and not as the response to a statement, so it replaces
+    /// the error that the connection is closed.
     fn reason(&mut self, error: Error) -> Fault {
         match self.last_word.take() {
             Some(last_word) if error.is_closed() => last_word.into(),
@@ -208,11 +217,13 @@ impl Line {
 }
 
 impl Fault {
-    /// Whether another way of encryption may do: the server, or its rules, want it otherwise.
+    /// Returns true if the other choice of encryption may succeed, because the server or its rules
+    /// require it.
     fn is_about_encryption(&self) -> bool {
         match self {
             Fault::Database(error) => match error.code() {
-                Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION, // no line in pg_hba.conf
+                // no matching line in pg_hba.conf
+                Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                 None => error.to_string().contains("TLS"),
             },
             _ => false,

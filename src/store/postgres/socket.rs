@@ -1,4 +1,5 @@
-//! The socket to a server, how long ago anything last went through it, and how much still may.
+//! The socket to a server, with the time of the last transfer and the number of bytes that may
+//! still be received.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -28,7 +29,8 @@ enum Either {
     Unix(UnixStream),
 }
 
-/// When bytes last went in or out, and how many may yet come in.
+/// The time of the last transfer in either direction, and the number of bytes that may still be
+/// received.
 #[derive(Clone, Debug)]
 pub(super) struct Activity {
     since: Instant,
@@ -42,20 +44,21 @@ impl Activity {
         Activity { since: Instant::now(), milliseconds: Arc::default(), allowance }
     }
 
-    /// Counts this moment as one.
+    /// Records the current time as the time of a transfer.
     pub(super) fn touch(&self) {
         self.milliseconds.store(self.since.elapsed().as_millis() as u64, Relaxed);
     }
 
-    /// Lets no more come in than a row may have: what a server sends is held in memory until the row is whole.
-    /// Where more came in already it stays so: the connection has broken, though rows before that may yet be read.
+    /// Limits the bytes that may be received to the maximum of a row, because what a server sends
+    /// is held in memory until the row is complete. An exhausted limit stays exhausted: the
+    /// connection has failed, although earlier rows may still be read.
     pub(super) fn allow_row(&self) {
         if !self.is_exhausted() {
             self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
         }
     }
 
-    /// Whether more came in than was allowed.
+    /// Returns true if more bytes were received than allowed.
     pub(super) fn is_exhausted(&self) -> bool {
         self.allowance.load(Relaxed) == 0
     }
@@ -63,7 +66,7 @@ impl Activity {
     fn spend(&self, bytes: usize) -> io::Result<()> {
         let left = self.allowance.load(Relaxed);
         if left == u64::MAX {
-            return Ok(()); // nobody has set a limit
+            return Ok(()); // no limit is set
         }
         let left = left.saturating_sub(bytes as u64);
         self.allowance.store(left, Relaxed);
@@ -76,7 +79,8 @@ impl Activity {
 }
 
 impl Socket {
-    /// Connects to the first address that answers. As with libpq, each has its time.
+    /// Connects to the first address that responds. As in libpq, each address has the whole time
+    /// limit.
     pub(super) async fn connect(place: &Place, time_max: Duration) -> io::Result<Socket> {
         let stream = match place {
             Place::Socket(path) => Either::Unix(UnixStream::connect(path).await?),
@@ -103,9 +107,10 @@ impl Socket {
     }
 }
 
-/// Asks the system for the addresses of a name, which blocks until it answers. A store has a thread of its own for that, and a
-/// query, which is on a thread of the network, leaves it to another. Where one thread does everything, everything waits: an
-/// address, a name in `/etc/hosts` or a Unix socket is better then. The documentation says so.
+/// Resolves a name to addresses by the system's resolver, which blocks until it responds. A store
+/// has its own thread for that. A query, which runs on a network thread, leaves it to another
+/// thread. In a process with a single thread, everything waits; an address, a name in `/etc/hosts`
+/// or a Unix socket is better then. The documentation mentions this.
 async fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => (name, port).to_socket_addrs()?.collect(),
@@ -193,9 +198,9 @@ mod tests {
 
     use super::*;
 
-    /// The first address of a host may lead nowhere (IPv6 where nobody has it).
+    /// The first address of a host may be unreachable (IPv6 where no network has it).
     #[test]
-    fn an_address_that_swallows_everything_does_not_hide_the_next() {
+    fn connect_skips_address_that_does_not_respond() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (silent, good) = (crowded(), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -207,7 +212,7 @@ mod tests {
         });
     }
 
-    /// A listener whose queue is full: the kernel drops who else comes.
+    /// Returns a listener whose queue is full: the kernel drops further connections.
     fn crowded() -> (socket2::Socket, Vec<std::net::TcpStream>) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

@@ -1,7 +1,8 @@
-//! Statements that people write themselves, and that can do nothing but read.
+//! Runs statements that users write themselves, and that can only read.
 //!
-//! A cursor is declared for each, in a transaction that can only read: PostgreSQL declares cursors for nothing but queries. What a
-//! superuser's functions can do goes beyond any transaction (write files, run programs), so a superuser's are refused.
+//! A cursor is declared for each statement, in a read-only transaction: PostgreSQL declares cursors
+//! only for queries. A superuser's functions can do more than a transaction restricts (write files,
+//! run programs), so statements of a superuser are rejected.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,21 +18,21 @@ use super::session::Session;
 use crate::limits::{POSTGRES_FETCH_ROWS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::store::StoreError;
 
-/// Takes what a statement gives.
+/// Receives the result of a statement.
 pub trait Table: Send {
-    /// Its columns, before any row.
+    /// Receives the columns, before any row.
     fn begin(&mut self, columns: &[Column]);
 
-    /// A row; `false` when it is enough.
+    /// Receives a row. Returns `false` if no more rows are wanted.
     fn take(&mut self, row: &SimpleQueryRow) -> bool;
 }
 
-/// Why a statement gives nothing more.
+/// The reason why a statement returns no more rows.
 #[derive(Debug)]
 pub enum StatementError {
-    /// Its time is over.
+    /// Its time limit has passed.
     Late,
-    /// What is wrong with it.
+    /// The statement is invalid. Contains the reason.
     Refused(String),
     /// The role could do more than read.
     Superuser,
@@ -42,7 +43,7 @@ pub enum StatementError {
 }
 
 impl PostgresReader {
-    /// Runs a statement. The reader is of no use after that.
+    /// Runs a statement. The reader cannot be used after that.
     pub async fn statement(
         mut self,
         sql: &str,
@@ -75,7 +76,8 @@ impl PostgresReader {
     async fn run(&mut self, sql: &str, time_max: Duration, table: &mut impl Table) -> Result<bool, Fault> {
         let activity = self.activity();
         let Session { client, line } = self.session();
-        // The cursor has a snapshot, and a transaction with one can no longer be made one that writes.
+        // The cursor has a snapshot, and a transaction with a snapshot can no longer be made
+        // writable.
         let start = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", time_max.as_millis());
         let declare = format!("DECLARE rows NO SCROLL CURSOR FOR {sql}");
         let fetch = format!("FETCH {POSTGRES_FETCH_ROWS} FROM rows");

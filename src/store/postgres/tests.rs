@@ -41,7 +41,7 @@ fn store_with(url: &str, node: &str, retention: Retention) -> PostgresStore {
     PostgresStore::new(&PostgresUrl::parse(url).unwrap(), |_| None, node, retention).unwrap()
 }
 
-/// On one runtime a test: a socket belongs to the one that opened it.
+/// Runs a future on one runtime per test, because a socket belongs to the runtime that opened it.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -110,7 +110,7 @@ fn deleted_records_are_accounted_for() {
 }
 
 #[test]
-fn tables_for_deleting_are_added_to_those_of_before() {
+fn delete_adds_missing_tables() {
     let database = Server::shared().database();
     let mut store = database.open();
     write(&mut store, [at("2026-11-20T00:00:00Z")]);
@@ -120,9 +120,9 @@ fn tables_for_deleting_are_added_to_those_of_before() {
     assert_eq!(database.value("SELECT sum(records) FROM logs_deleted"), "1");
 }
 
-/// As [`delete::TABLES`] had them before notes told of days.
+/// Starts from [`delete::TABLES`] as they were before notes had days.
 #[test]
-fn notes_of_before_there_were_days_are_kept() {
+fn delete_keeps_notes_without_day() {
     let database = Server::shared().database();
     let mut store = database.open();
     write(&mut store, [at("2026-11-20T00:00:00Z"); 3]);
@@ -139,9 +139,10 @@ fn notes_of_before_there_were_days_are_kept() {
     assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
 }
 
-/// Whatever part of a stretch of ids goes with its day, and whichever node drops that.
+/// Holds for any part of a block of ids that goes with its day, and for any node that drops the
+/// day.
 #[test]
-fn what_goes_with_a_whole_day_leaves_nothing_unaccounted_for() {
+fn dropped_day_leaves_no_unaccounted_ids() {
     const DAY: i64 = 86_400 * time::SECOND;
     let database = Server::shared().database();
     let keep = Retention { age: Some(Duration::from_secs(3 * 86_400)), bytes: None };
@@ -172,9 +173,9 @@ fn what_goes_with_a_whole_day_leaves_nothing_unaccounted_for() {
     assert_eq!(database.value("SELECT count(*) FROM logs_deleted WHERE node = 'other'"), "0");
 }
 
-/// They do not go with the days that they came in.
+/// Dead letters are not dropped with the days in which they arrived.
 #[test]
-fn a_letter_that_is_older_than_all_records_leaves_no_gap_when_it_is_deleted() {
+fn deleted_dead_letter_older_than_records_leaves_no_gap() {
     const DAY: i64 = 86_400 * time::SECOND;
     let database = Server::shared().database();
     let mut store = store_with(&database.url(), "test", Retention { age: None, bytes: Some(1) });
@@ -190,7 +191,7 @@ fn a_letter_that_is_older_than_all_records_leaves_no_gap_when_it_is_deleted() {
 }
 
 #[test]
-fn records_of_the_last_moment_can_be_deleted() {
+fn records_at_ends_of_time_range_can_be_deleted() {
     let database = Server::shared().database();
     let mut store = database.open();
     let times = (i64::MIN, i64::MAX);
@@ -199,7 +200,7 @@ fn records_of_the_last_moment_can_be_deleted() {
 }
 
 #[test]
-fn services_are_kept_for_a_shorter_time_each() {
+fn service_retention_deletes_due_records() {
     const DAY: i64 = 86_400 * time::SECOND;
     let database = Server::shared().database();
     let rule = |service: &str, days: u64| ServiceRetention {
@@ -216,7 +217,8 @@ fn services_are_kept_for_a_shorter_time_each() {
             ..RecordRef::default()
         })
     };
-    // A day that has no partition, days that do, and yesterday, which shows that the clock is right.
+    // A day that has no partition, days that do, and yesterday, which is evidence that the clock is
+    // right.
     write(&mut store, records(&[3000, 10, 4, 1, 0]));
     let pass = |store: &mut PostgresStore| (0..40).filter(|_| block_on(store.maintain()).unwrap()).count();
     assert!(pass(&mut store) > 0);
@@ -227,7 +229,7 @@ fn services_are_kept_for_a_shorter_time_each() {
     assert_eq!((count("'chatter'"), count("'billing'")), ("800".into(), "1000".into()));
     assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
     assert_eq!(pass(&mut store), 0, "all was looked at");
-    // What comes late is found, too.
+    // Records that arrive late are found, too.
     write(&mut store, records(&[4]));
     pass(&mut store);
     assert_eq!((count("'noise'"), count("'chatter'")), ("400".into(), "1800".into()));
@@ -274,7 +276,7 @@ fn every_field_has_its_column() {
 }
 
 #[test]
-fn times_that_cannot_be_are_none() {
+fn extreme_times_are_stored_exactly() {
     let database = Server::shared().database();
     let edges = [i64::MIN, i64::MAX, 0].map(|timestamp| RecordRef { timestamp, ..RecordRef::default() });
     assert_eq!(write(&mut database.open(), edges), Written { stored: 3, dead_letters: 0 });
@@ -283,7 +285,7 @@ fn times_that_cannot_be_are_none() {
 }
 
 #[test]
-fn rows_that_the_database_refuses_are_put_aside_alone() {
+fn only_refused_rows_become_dead_letters() {
     for (obstacle, reason) in [
         ("ALTER TABLE logs ADD CONSTRAINT picky CHECK (message NOT IN ('3', '70', '200'))", "23514: new row for"),
         (
@@ -330,14 +332,14 @@ fn rows_that_the_database_refuses_are_put_aside_alone() {
     }
 }
 
-/// A function for triggers that returns NULL for some messages, and for another one raises an
-/// error.
+/// A function for triggers that returns NULL for some messages, and raises an error for another
+/// one.
 const SWALLOW: &str = "CREATE FUNCTION swallow() RETURNS trigger AS 'BEGIN
     IF NEW.message = ''100'' THEN RAISE EXCEPTION ''not this''; END IF;
     IF NEW.message IN (''3'', ''70'', ''200'') THEN RETURN NULL; END IF; RETURN NEW; END' LANGUAGE plpgsql;";
 
 #[test]
-fn rows_that_a_trigger_returns_null_for_are_put_aside() {
+fn rows_skipped_by_trigger_become_dead_letters() {
     for table in ["logs", "logs_default", "logs_19700101"] {
         for count in [99, 300] {
             let database = Server::shared().database();
@@ -371,7 +373,7 @@ fn rows_that_a_trigger_returns_null_for_are_put_aside() {
 }
 
 #[test]
-fn rows_that_vanish_and_cannot_be_told_are_an_error() {
+fn missing_rows_of_unknown_ids_are_an_error() {
     let database = Server::shared().database();
     let role = format!("{}_writer", database.name);
     database.execute(SCHEMA);
@@ -404,7 +406,7 @@ fn rows_that_vanish_and_cannot_be_told_are_an_error() {
 }
 
 #[test]
-fn letters_that_vanish_are_an_error() {
+fn missing_dead_letters_are_an_error() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -421,7 +423,7 @@ fn letters_that_vanish_are_an_error() {
     );
     assert!(error.hint.unwrap().contains("must return NEW"));
     assert_eq!(block_on(store.position()).unwrap(), 1);
-    // A letter that is there from a time when the position was further stays as it is.
+    // A dead letter that exists from a time when the position was further is left unchanged.
     database.execute(
         "ALTER TABLE logs_dead_letter DISABLE TRIGGER deaf;
          INSERT INTO logs_dead_letter VALUES ('test', 1, now(), 'earlier', '{}');
@@ -431,9 +433,9 @@ fn letters_that_vanish_are_an_error() {
     assert_eq!(database.value("SELECT string_agg(reason, ' ') FROM logs_dead_letter"), "earlier");
 }
 
-/// Rows that the owner's triggers delete are the owner's: they were stored before.
+/// Rows that the owner's triggers delete are the owner's responsibility: they were stored before.
 #[test]
-fn what_a_trigger_deletes_later_is_missing_and_no_letter() {
+fn rows_deleted_by_trigger_are_missing_not_dead_letters() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -446,7 +448,7 @@ fn what_a_trigger_deletes_later_is_missing_and_no_letter() {
 }
 
 #[test]
-fn what_keeps_a_position_from_moving_is_named() {
+fn obstacle_to_position_change_is_reported() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -479,7 +481,7 @@ fn what_keeps_a_position_from_moving_is_named() {
 }
 
 #[test]
-fn a_chunk_of_nothing_but_refused_rows_is_put_aside() {
+fn chunk_of_refused_rows_becomes_dead_letters() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -493,7 +495,7 @@ fn a_chunk_of_nothing_but_refused_rows_is_put_aside() {
 }
 
 #[test]
-fn any_number_of_records_is_put_aside_as_they_are() {
+fn many_dead_letters_keep_whole_records() {
     let database = Server::shared().database();
     let messages: Vec<_> = (1..=2000).map(|id| format!("{id}\0{}", "x".repeat(id % 300))).collect();
     let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
@@ -504,7 +506,7 @@ fn any_number_of_records_is_put_aside_as_they_are() {
 }
 
 #[test]
-fn what_no_row_can_hold_is_put_aside() {
+fn unstorable_values_become_dead_letters() {
     let database = Server::shared().database();
     let good = RecordRef { message: "good", attributes: r#"{"a":"\\u0000"}"#, ..RecordRef::default() };
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(50), "]".repeat(50));
@@ -538,7 +540,7 @@ fn what_no_row_can_hold_is_put_aside() {
 }
 
 #[test]
-fn what_the_encoding_of_a_database_lacks_is_put_aside() {
+fn unencodable_text_becomes_dead_letter() {
     for (encoding, lacking, told) in [
         ("LATIN1", RecordRef { message: "caf\u{e9} \u{1f600}", ..RecordRef::default() }, "22P05"),
         (
@@ -562,7 +564,7 @@ fn what_the_encoding_of_a_database_lacks_is_put_aside() {
 }
 
 #[test]
-fn each_day_gets_a_partition_when_its_first_record_comes() {
+fn first_record_of_day_creates_partition() {
     let database = Server::shared().database();
     let mut store = database.open();
     let now = time::now();
@@ -577,7 +579,7 @@ fn each_day_gets_a_partition_when_its_first_record_comes() {
 }
 
 #[test]
-fn a_crowd_of_days_makes_only_a_few_partitions_at_once() {
+fn many_days_create_few_partitions_per_chunk() {
     let database = Server::shared().database();
     let mut store = database.open();
     let now = time::now();
@@ -585,7 +587,8 @@ fn a_crowd_of_days_makes_only_a_few_partitions_at_once() {
     let crowd = || (0..2000).map(|back| RecordRef { timestamp: now - back * day, ..RecordRef::default() });
     assert_eq!(write(&mut store, crowd()).stored, 2000);
     assert_eq!(partitions(&database).len(), 1 + crate::limits::POSTGRES_NEW_DAYS_MAX);
-    // The next chunk makes some more, and each takes over what the default one has of its day.
+    // The next chunk creates some more, and each receives its day's rows from the default
+    // partition.
     assert_eq!(write(&mut store, crowd()).stored, 2000);
     assert_eq!(partitions(&database).len(), 1 + 2 * crate::limits::POSTGRES_NEW_DAYS_MAX);
     let per_day = "SELECT count(*), min(c), max(c) FROM (SELECT count(*) c FROM logs WHERE tableoid <> 'logs_default'::regclass GROUP BY tableoid) d";
@@ -594,7 +597,7 @@ fn a_crowd_of_days_makes_only_a_few_partitions_at_once() {
 }
 
 #[test]
-fn a_partition_made_by_hand_for_longer_is_used() {
+fn manual_partition_of_many_days_is_used() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -608,7 +611,7 @@ fn a_partition_made_by_hand_for_longer_is_used() {
 }
 
 #[test]
-fn columns_and_indexes_of_the_user_stay() {
+fn user_columns_and_indexes_are_kept() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -628,7 +631,7 @@ fn columns_and_indexes_of_the_user_stay() {
 }
 
 #[test]
-fn old_days_are_dropped_whole() {
+fn retention_drops_old_days() {
     let database = Server::shared().database();
     let day = 86_400 * time::SECOND;
     let keep = Retention { age: Some(Duration::from_secs(3 * 86_400)), bytes: None };
@@ -644,12 +647,12 @@ fn old_days_are_dropped_whole() {
 }
 
 #[test]
-fn nothing_is_dropped_on_the_word_of_the_clock_alone() {
+fn retention_requires_evidence_for_clock() {
     let database = Server::shared().database();
     let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
     let mut store = store_with(&database.url(), "test", keep);
     let day = 86_400 * time::SECOND;
-    // No record of yesterday: for all that is known the clock has stepped.
+    // There is no record of yesterday, so the clock may have stepped.
     write(
         &mut store,
         [10, 0].map(|age| RecordRef { timestamp: time::now() - age * day, ..RecordRef::default() }),
@@ -659,7 +662,7 @@ fn nothing_is_dropped_on_the_word_of_the_clock_alone() {
 }
 
 #[test]
-fn the_oldest_days_go_when_the_database_is_too_large() {
+fn size_limit_drops_oldest_days() {
     let database = Server::shared().database();
     let keep = Retention { age: None, bytes: Some(1) };
     let mut store = store_with(&database.url(), "test", keep);
@@ -673,7 +676,7 @@ fn the_oldest_days_go_when_the_database_is_too_large() {
 }
 
 #[test]
-fn a_role_that_owns_its_schema_needs_nothing_more() {
+fn schema_owner_needs_no_other_rights() {
     let database = Server::shared().database();
     let role = format!("{}_role", database.name);
     database.execute(&format!(
@@ -690,7 +693,7 @@ fn a_role_that_owns_its_schema_needs_nothing_more() {
 }
 
 #[test]
-fn a_role_that_may_only_write_does_so_in_tables_that_others_made() {
+fn write_only_role_can_use_existing_tables() {
     let database = Server::shared().database();
     let role = format!("{}_writer", database.name);
     database.execute(SCHEMA);
@@ -710,7 +713,7 @@ fn a_role_that_may_only_write_does_so_in_tables_that_others_made() {
 }
 
 #[test]
-fn several_begin_on_an_empty_database_at_once() {
+fn concurrent_nodes_can_start_on_empty_database() {
     let database = Server::shared().database();
     let url = database.url();
     let threads: Vec<_> = (0..8)
@@ -734,7 +737,7 @@ fn several_begin_on_an_empty_database_at_once() {
 }
 
 #[test]
-fn the_newest_process_of_a_name_wins_and_the_other_stops() {
+fn newest_process_of_node_wins_and_other_stops() {
     let database = Server::shared().database();
     let (mut one, mut two) = (database.open(), database.open());
     block_on(async {
@@ -753,9 +756,10 @@ fn the_newest_process_of_a_name_wins_and_the_other_stops() {
     assert_eq!(database.read(1).len(), 15);
 }
 
-/// What an earlier connection of a process still gets through to the server is committed once or not at all.
+/// A transaction that an earlier connection of a process still completes later is committed once or
+/// not at all.
 #[test]
-fn a_transaction_of_an_earlier_connection_is_not_doubled() {
+fn late_transaction_of_old_connection_is_not_duplicated() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -777,7 +781,7 @@ fn a_transaction_of_an_earlier_connection_is_not_doubled() {
 }
 
 #[test]
-fn a_database_of_an_older_state_is_taken_as_it_is() {
+fn database_in_older_state_is_accepted() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -786,7 +790,7 @@ fn a_database_of_an_older_state_is_taken_as_it_is() {
         database.execute("CREATE TABLE saved AS SELECT * FROM logs_node");
         store.write(&chunk(21, 31)).await.unwrap();
         store.disconnect();
-        // As a standby that had not got everything yet.
+        // Like a standby that had not received everything yet.
         database.execute(
             "DELETE FROM logs WHERE id > 20; DELETE FROM logs_node; INSERT INTO logs_node SELECT * FROM saved",
         );
@@ -803,7 +807,7 @@ fn a_database_of_an_older_state_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_position_that_somebody_changed_is_not_believed() {
+fn changed_position_is_rejected() {
     for change in
         ["position = 6", "position = -5", "position = 1011", "epoch = 9223372036854775807", "checksum = 7"]
     {
@@ -835,9 +839,9 @@ fn a_position_that_somebody_changed_is_not_believed() {
     }
 }
 
-/// The tables of version 1, as far as claims have changed them.
+/// Restores the tables of version 1, as far as claims have changed them.
 #[test]
-fn tables_of_version_1_are_migrated_with_their_positions() {
+fn version_1_tables_are_migrated_with_positions() {
     let database = Server::shared().database();
     write(&mut database.open(), (0..10).map(|_| at("2026-11-20T00:00:00Z")));
     database.execute(
@@ -852,9 +856,9 @@ fn tables_of_version_1_are_migrated_with_their_positions() {
     assert_eq!(block_on(database.open().position()).unwrap(), 12);
 }
 
-/// Whatever the database is used to.
+/// Holds regardless of the defaults of the database.
 #[test]
-fn what_is_synced_is_on_the_disk_of_the_server() {
+fn synced_records_are_flushed_by_server() {
     let server = Server::start(&["wal_writer_delay=10s"]);
     let database = server.database();
     database.execute(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name));
@@ -873,7 +877,7 @@ fn what_is_synced_is_on_the_disk_of_the_server() {
 }
 
 #[test]
-fn a_newer_schema_is_refused() {
+fn newer_schema_is_rejected() {
     let database = Server::shared().database();
     block_on(database.open().position()).unwrap();
     database.execute("UPDATE logs_version SET version = 99");
@@ -882,7 +886,7 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
-fn errors_say_what_to_do() {
+fn errors_have_hints() {
     let database = Server::shared().database();
     let port = Server::shared().port();
     database.execute(&format!("CREATE ROLE {}_none LOGIN", database.name));
@@ -939,7 +943,7 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
-fn of_several_servers_each_is_told_of() {
+fn error_reports_each_server() {
     let port = Server::shared().port();
     let url = format!("postgres://jo@127.0.0.1:1,127.0.0.1:{port}/nowhere?target_session_attrs=read-write");
     let error = block_on(store(&url).position()).unwrap_err();
@@ -962,7 +966,7 @@ fn of_several_servers_each_is_told_of() {
 }
 
 #[test]
-fn whoever_waits_hears_of_the_end_of_the_connection() {
+fn pending_statement_reports_end_of_connection() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -977,7 +981,7 @@ fn whoever_waits_hears_of_the_end_of_the_connection() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_not_waited_for() {
+fn silent_server_times_out() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://jo@{}/db?connect_timeout=2", silent.local_addr().unwrap());
     let error = block_on(store(&url).position()).unwrap_err();
@@ -992,9 +996,10 @@ fn a_server_that_never_answers_is_not_waited_for() {
     });
 }
 
-/// The certificates are for `localhost`, from an authority of the tests, and good for a hundred years.
+/// The certificates are for `localhost`, from an authority of the tests, and valid for a hundred
+/// years.
 #[test]
-fn tls_is_as_strict_as_it_is_told_to_be() {
+fn tls_is_as_strict_as_sslmode() {
     let server = Server::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
     let database = server.database();
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres");
@@ -1035,7 +1040,7 @@ fn tls_is_as_strict_as_it_is_told_to_be() {
 }
 
 #[test]
-fn a_password_is_bound_to_the_server_that_has_the_certificate() {
+fn password_is_bound_to_server_certificate() {
     let server = Server::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
     let database = server.database();
     database.execute("CREATE ROLE jo LOGIN PASSWORD 'secret'; GRANT CREATE ON SCHEMA public TO jo");
@@ -1057,14 +1062,14 @@ fn a_password_is_bound_to_the_server_that_has_the_certificate() {
     for parameters in ["sslmode=require&channel_binding=disable", "sslmode=require", "sslmode=disable"] {
         assert_eq!(position("127.0.0.1", parameters), Ok(1), "{parameters}");
     }
-    // Where TLS is there and not wanted, `prefer` does without.
+    // If TLS is available but rejected, `prefer` connects without it.
     std::fs::write(server.data().join("pg_hba.conf"), rules.replace("host all", "hostnossl all")).unwrap();
     database.execute("SELECT pg_reload_conf()");
     while position("127.0.0.1", "sslmode=require").is_ok() {}
     assert_eq!(position("127.0.0.1", "sslmode=prefer"), Ok(1));
 }
 
-/// A session of somebody else's, in the middle of a transaction.
+/// Opens a session of another client, in the middle of a transaction.
 async fn other(database: &Database, statement: &str) -> Session {
     let endpoint = store(&database.url()).database().endpoint;
     let mut session = Session::open(&endpoint).await.unwrap();
@@ -1076,7 +1081,7 @@ async fn execute(Session { client, line }: &mut Session, sql: &str) {
     line.drive(client.batch_execute(sql)).await.unwrap();
 }
 
-/// Waits until somebody waits for a lock in this database.
+/// Waits until a session waits for a lock in this database.
 async fn a_lock_is_waited_for(database: &Database) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     while database.value(waiting) == "0" {
@@ -1084,14 +1089,14 @@ async fn a_lock_is_waited_for(database: &Database) {
     }
 }
 
-/// Where the store waits for the lock of somebody who lets go of it, it waits for a second. So what comes of that is tried again where
-/// the machine takes longer.
+/// Repeats an attempt that may be too slow. The store waits for another session's lock for a
+/// second, and a slow machine may need longer to release the lock.
 fn in_time(attempt: impl Fn() -> bool) {
     assert!((0..20).any(|_| attempt()));
 }
 
 #[test]
-fn housekeeping_that_waits_leaves_no_transaction_behind() {
+fn waiting_housekeeping_leaves_no_transaction() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -1103,9 +1108,9 @@ fn housekeeping_that_waits_leaves_no_transaction_behind() {
     assert_eq!(database.read(1).len(), 10);
 }
 
-/// Somebody who dumps the database reads `logs_default` for hours.
+/// A dump of the database reads `logs_default` for hours.
 #[test]
-fn a_day_whose_partition_must_wait_is_kept_in_the_default_one() {
+fn rows_use_default_partition_while_creation_waits() {
     let database = Server::shared().database();
     let mut store = database.open();
     let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
@@ -1123,7 +1128,7 @@ fn a_day_whose_partition_must_wait_is_kept_in_the_default_one() {
 }
 
 #[test]
-fn a_new_partition_takes_over_what_comes_into_the_default_one_meanwhile() {
+fn new_partition_takes_rows_inserted_while_it_waits() {
     in_time(a_new_partition_takes_over);
 }
 
@@ -1150,9 +1155,9 @@ fn a_new_partition_takes_over() -> bool {
     is_made
 }
 
-/// Whoever makes a trigger or an index locks `logs` first, and then its partitions.
+/// Creating a trigger or an index locks `logs` first, and then its partitions.
 #[test]
-fn a_new_partition_is_made_in_the_order_in_which_others_lock() {
+fn partition_creation_uses_common_lock_order() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -1171,7 +1176,7 @@ fn a_new_partition_is_made_in_the_order_in_which_others_lock() {
 }
 
 #[test]
-fn what_two_refuse_is_put_aside_once() {
+fn row_refused_twice_becomes_one_dead_letter() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -1185,7 +1190,7 @@ fn what_two_refuse_is_put_aside_once() {
 }
 
 #[test]
-fn a_partition_of_a_month_is_no_day_whatever_it_is_called() {
+fn month_partition_with_day_name_is_not_a_day() {
     let database = Server::shared().database();
     let keep = Retention { age: None, bytes: Some(1) };
     let mut store = store_with(&database.url(), "test", keep);
@@ -1200,9 +1205,9 @@ fn a_partition_of_a_month_is_no_day_whatever_it_is_called() {
     assert_eq!(database.value("SELECT count(*) FROM logs"), "1");
 }
 
-/// After a step of the clock, midnight may come within minutes.
+/// After a step of the clock, midnight may be only minutes away.
 #[test]
-fn a_midnight_is_no_evidence_of_a_day() {
+fn midnight_is_no_evidence_of_a_day() {
     let database = Server::shared().database();
     let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
     let mut store = store_with(&database.url(), "test", keep);
@@ -1213,9 +1218,9 @@ fn a_midnight_is_no_evidence_of_a_day() {
     assert_eq!(database.value("SELECT count(*) FROM logs"), "3");
 }
 
-/// A partition made by hand may be large, and ends where it ends.
+/// A partition created by hand may be large, and has its own bounds.
 #[test]
-fn retention_looks_into_no_partition_but_the_default_one() {
+fn retention_scans_only_default_partition() {
     let database = Server::shared().database();
     let keep = Retention { age: Some(Duration::from_secs(86_400)), bytes: None };
     let mut store = store_with(&database.url(), "test", keep);
@@ -1230,9 +1235,9 @@ fn retention_looks_into_no_partition_but_the_default_one() {
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
 }
 
-/// A role's defaults may be anything.
+/// The defaults of a role may be anything.
 #[test]
-fn the_isolation_that_a_role_is_used_to_does_not_matter() {
+fn default_isolation_of_role_is_overridden() {
     in_time(a_partition_of_today_is_seen_in_spite_of_its_isolation);
 }
 
@@ -1264,7 +1269,7 @@ fn a_partition_of_today_is_seen_in_spite_of_its_isolation() -> bool {
 }
 
 #[test]
-fn no_setting_that_a_role_is_used_to_matters() {
+fn default_settings_of_role_are_overridden() {
     let database = Server::shared().database();
     for setting in [
         "statement_timeout = '200ms'",
@@ -1292,26 +1297,27 @@ fn no_setting_that_a_role_is_used_to_matters() {
 }
 
 #[test]
-fn rows_do_not_wait_for_the_disk_of_the_server() {
+fn rows_do_not_wait_for_server_disk() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
     database.execute("ALTER TABLE logs ADD COLUMN waits text DEFAULT current_setting('synchronous_commit')");
     let good = RecordRef { timestamp: time::now(), ..RecordRef::default() };
     write(&mut store, [good]);
-    // The other way, too: a row at a time.
+    // The same for the other path, which writes one row at a time.
     database.execute("ALTER TABLE logs ADD CHECK (message IS NULL)");
     write(&mut store, [good, RecordRef { message: "refused", ..good }, good]);
     assert_eq!(database.value("SELECT string_agg(waits, ' ') FROM logs"), "off off off");
 }
 
-/// PostgreSQL looks through the whole default partition before it attaches another, however long that takes.
+/// PostgreSQL scans the whole default partition before it attaches another one, however long the
+/// scan takes.
 #[test]
-fn a_partition_that_takes_too_long_to_make_is_done_without() {
+fn slow_partition_creation_is_given_up() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
-    // What the server says after that time, said at once.
+    // Raises the server's error for that time limit immediately.
     database.execute(
         "CREATE FUNCTION linger() RETURNS event_trigger AS 'BEGIN IF current_setting(''statement_timeout'') = ''1min'' THEN
              RAISE query_canceled; END IF; PERFORM pg_sleep(3600); END' LANGUAGE plpgsql;
@@ -1322,13 +1328,13 @@ fn a_partition_that_takes_too_long_to_make_is_done_without() {
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");
 }
 
-/// Many a database is guarded against changes of tables, by those who look after it.
+/// Many databases are guarded by their administrators against changes of tables.
 #[test]
-fn a_partition_that_somebody_forbids_is_done_without() {
+fn forbidden_partition_creation_is_given_up() {
     for obstacle in [
         "CREATE FUNCTION forbid() RETURNS event_trigger AS 'BEGIN RAISE EXCEPTION ''no changes''; END' LANGUAGE plpgsql;
          CREATE EVENT TRIGGER guard ON ddl_command_start EXECUTE FUNCTION forbid()",
-        // Rows that have no identity can no longer be deleted, and so not be moved.
+        // Rows without a replica identity can no longer be deleted, and so cannot be moved.
         "INSERT INTO logs (id, time, severity_number, node) VALUES (1, now(), 9, 'other'); CREATE PUBLICATION all_of_it FOR ALL TABLES",
     ] {
         let database = Server::shared().database();
@@ -1344,7 +1350,7 @@ fn a_partition_that_somebody_forbids_is_done_without() {
 }
 
 #[test]
-fn a_column_that_is_computed_keeps_no_row_from_its_partition() {
+fn generated_column_does_not_prevent_partition() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(store.position()).unwrap();
@@ -1363,7 +1369,7 @@ fn a_column_that_is_computed_keeps_no_row_from_its_partition() {
 }
 
 #[test]
-fn a_partition_that_is_kept_aside_is_not_dropped() {
+fn detached_partition_is_not_dropped() {
     let database = Server::shared().database();
     let keep = Retention { age: None, bytes: Some(1) };
     let mut store = store_with(&database.url(), "test", keep);
@@ -1379,9 +1385,10 @@ fn a_partition_that_is_kept_aside_is_not_dropped() {
     assert_eq!(database.value(&format!("SELECT count(*) FROM {name}")), "1");
 }
 
-/// Rows that wait for the default partition while another one attaches their day are refused there, and belong elsewhere by then.
+/// Rows that wait for the default partition while another session attaches a partition for their
+/// day are refused there, because they belong to the other partition by then.
 #[test]
-fn rows_that_meet_a_new_partition_of_their_day_are_no_bad_rows() {
+fn rows_for_newly_attached_partition_are_stored() {
     let database = Server::shared().database();
     let mut store = database.open();
     block_on(async {
@@ -1401,7 +1408,7 @@ fn rows_that_meet_a_new_partition_of_their_day_are_no_bad_rows() {
 }
 
 #[test]
-fn a_day_that_something_depends_on_is_kept_and_holds_nothing_up() {
+fn day_with_dependent_view_is_kept_without_blocking() {
     let database = Server::shared().database();
     let keep = Retention { age: None, bytes: Some(1) };
     let mut store = store_with(&database.url(), "test", keep);
@@ -1417,7 +1424,8 @@ fn a_day_that_something_depends_on_is_kept_and_holds_nothing_up() {
     assert_eq!(database.value("SELECT count(*) FROM logs"), "0");
 }
 
-/// How the server does what a reader asks of 30,000 records of a day, one a second, with all indexes that are described for users.
+/// Returns the server's plan for a reader's statement on 30,000 records of a day, one per second,
+/// with all indexes that the documentation describes for users.
 fn plan(statement: (String, Vec<Parameter>)) -> String {
     static DATABASE: OnceLock<Database> = OnceLock::new();
     let database = DATABASE.get_or_init(|| {
@@ -1459,7 +1467,7 @@ fn plan_of_search(query: &str) -> String {
 }
 
 #[test]
-fn what_is_found_by_an_index_is_not_looked_for_in_all_records() {
+fn indexed_searches_use_no_sequential_scan() {
     for (query, index) in [
         ("7f39f8317fbdb1988ef4c628eba02591", "logs_default_lower_idx"),
         ("*FBDB198*", "logs_default_lower_idx"),
@@ -1478,7 +1486,7 @@ fn what_is_found_by_an_index_is_not_looked_for_in_all_records() {
 }
 
 #[test]
-fn the_earliest_time_is_found_wherever_it_is() {
+fn earliest_time_is_found_at_any_position() {
     let database = Server::shared().database();
     let mut store = database.open();
     let earliest = |store: &PostgresStore| {

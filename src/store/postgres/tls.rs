@@ -1,4 +1,4 @@
-//! TLS by rustls, as strict as `sslmode` asks for.
+//! TLS by rustls, as strict as `sslmode` requires.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ use super::endpoint::{Endpoint, SYSTEM, SslMode};
 use super::socket::Socket;
 use crate::record::time;
 
-/// Makes TLS of a socket.
+/// Wraps a socket in TLS.
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
@@ -33,14 +33,15 @@ pub(super) struct Tls {
 pub(super) struct Stream(tokio_rustls::client::TlsStream<Socket>);
 
 impl Tls {
-    /// Reads the files that the endpoint names: anew for each connection, so that they can be renewed. The error is a sentence.
+    /// Reads the files that the endpoint names. They are read again for each connection, so that
+    /// they can be renewed. The error is a complete sentence.
     pub(super) fn new(endpoint: &Endpoint, server: &str) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier = verifier(endpoint, &provider)?;
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be used: {error}"))?
-            .dangerous() // rustls's word for a verifier of one's own
+            .dangerous() // rustls's name for custom verifiers
             .with_custom_certificate_verifier(verifier);
         let config = match &endpoint.own_certificate {
             None => builder.with_no_client_auth(),
@@ -142,11 +143,12 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Encrypts, with whoever answers: `allow`, `prefer` and `require`.
+/// Encrypts without verifying the server: `allow`, `prefer` and `require`.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 
-/// Takes what an authority of a file has signed, and what is in the file itself: `verify-ca` and `verify-full`.
+/// Accepts certificates that an authority in a file has signed, and certificates in the file
+/// itself: `verify-ca` and `verify-full`.
 #[derive(Debug)]
 struct Known {
     verifier: Arc<WebPkiServerVerifier>,
@@ -171,8 +173,10 @@ impl Known {
         Ok(Known { verifier, named, asks_for_name })
     }
 
-    /// A certificate that has signed itself, as PostgreSQL's manual tells how to make one, calls itself an authority, and rustls takes
-    /// none for a server. Its name alone remains to be looked at: the dates were before, and there is no other signature.
+    /// Accepts a self-signed certificate that is in the file. Such a certificate, made as
+    /// PostgreSQL's manual describes, claims to be an authority, and rustls does not accept an
+    /// authority as a server. Only its name remains to be checked: the dates were checked before,
+    /// and there is no other signature.
     fn take_named(
         &self,
         certificate: &CertificateDer<'_>,
@@ -235,7 +239,7 @@ impl ServerCertVerifier for Known {
     ) -> Result<ServerCertVerified, rustls::Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext, Other};
         match self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // The name is looked at last, once all else has been found to be in order.
+            // The name is checked last, after everything else was found to be valid.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
                 if !self.asks_for_name =>
             {
@@ -271,7 +275,8 @@ impl ServerCertVerifier for Known {
     }
 }
 
-/// rustls has no type for this error, only webpki's name of it.
+/// Returns true if the certificate is that of an authority. rustls has no type for this error, only
+/// webpki's name of it.
 fn is_of_an_authority(error: &rustls::OtherError) -> bool {
     error.to_string().contains("CaUsedAsEndEntity")
 }
@@ -285,7 +290,7 @@ mod tests {
     const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/own.crt");
     const STRANGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/stranger.crt");
 
-    /// What becomes of `own.crt`, which has signed itself and is for `localhost`, in a year.
+    /// Verifies `own.crt`, which is self-signed and issued for `localhost`, in a year.
     fn verdict(file: &str, asks_for_name: bool, name: &str, year: u64) -> Result<(), rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let known = Known::new(Path::new(file), asks_for_name, &provider).unwrap();
@@ -296,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_has_signed_itself_is_taken_where_it_is_named() {
+    fn self_signed_certificate_is_accepted_if_named() {
         assert_eq!(verdict(OWN, true, "localhost", 2030), Ok(()));
         assert_eq!(verdict(OWN, false, "db.example", 2030), Ok(()));
         for (file, asks_for_name, name, year, told) in [

@@ -1,10 +1,11 @@
-//! The address of a database, as libpq takes it: `postgres://user:password@host:port/database?keyword=value&...`.
+//! The URL of a database, in libpq's format:
+//! `postgres://user:password@host:port/database?keyword=value&...`.
 
 use std::fmt;
 
 use super::endpoint::PORT;
 
-/// A password: shown to nobody.
+/// A password, which is never displayed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Password(pub(super) String);
 
@@ -14,17 +15,18 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What a URL says. What it leaves open is taken from the environment when the store is opened (see `endpoint.rs`).
+/// A parsed URL. What it leaves out is taken from the environment when the store is opened (see
+/// `endpoint.rs`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
-    /// Without its password.
+    /// The URL as it is displayed, without its password.
     shown: String,
     password: Option<Password>,
     /// libpq's keywords, and their values.
     values: Vec<(&'static str, String)>,
 }
 
-/// The keywords that are understood.
+/// The supported keywords.
 const KEYWORDS: [&str; 16] = [
     "host",
     "hostaddr",
@@ -45,7 +47,8 @@ const KEYWORDS: [&str; 16] = [
 ];
 
 impl PostgresUrl {
-    /// Reads a URL; the error is a sentence without its subject and without anything of the password.
+    /// Parses a URL. The error is a sentence without its subject, and contains no part of the
+    /// password.
     pub fn parse(text: &str) -> Result<PostgresUrl, String> {
         let rest = text
             .strip_prefix("postgres://")
@@ -56,7 +59,8 @@ impl PostgresUrl {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
         if database.contains('@') {
-            return Err("has a `/` before its `@`: in a password it is written `%2F`".into()); // or it would be shown
+            // Otherwise the password would be displayed.
+            return Err("has a `/` before its `@`: in a password it is written `%2F`".into());
         }
         let (user, password) = account.split_once(':').unwrap_or((account, ""));
         url.put("user", user)?;
@@ -71,12 +75,13 @@ impl PostgresUrl {
         Ok(url)
     }
 
-    /// The value of a keyword, where the URL gives one.
+    /// Returns the value of a keyword, if the URL has one.
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
         self.values.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value.as_str())
     }
 
-    /// Whether both name the same tables, as far as they say it: who connects, and how, does not matter.
+    /// Returns true if both URLs name the same tables, as far as the URLs alone can show. The
+    /// account and the way to connect do not matter.
     pub fn is_same_place(&self, other: &PostgresUrl) -> bool {
         let place = |url: &PostgresUrl| {
             let value = |keyword| url.get(keyword).map(str::to_owned);
@@ -91,11 +96,11 @@ impl PostgresUrl {
         self.password.as_ref()
     }
 
-    /// `host1:1,host2` as lists of hosts and ports.
+    /// Splits `host1:1,host2` into lists of hosts and ports.
     fn put_hosts(&mut self, text: &str) -> Result<(), String> {
         let (mut hosts, mut ports) = (Vec::new(), Vec::new());
         for part in text.split(',') {
-            // An IPv6 address stands in brackets.
+            // An IPv6 address is in brackets.
             let end = part.rfind(']').map_or(0, |end| end + 1);
             let (host, port) = match part[end..].find(':') {
                 Some(colon) => (&part[..end + colon], &part[end + colon + 1..]),
@@ -112,12 +117,13 @@ impl PostgresUrl {
 
     fn put(&mut self, keyword: &str, value: &str) -> Result<(), String> {
         match keyword {
-            "ssl" if value == "true" => self.set("sslmode", "require".into()), // as JDBC writes it; so does libpq
+            // JDBC's spelling, which libpq accepts too
+            "ssl" if value == "true" => self.set("sslmode", "require".into()),
             keyword => self.set(keyword, decode(value)?),
         }
     }
 
-    /// Sets a keyword. The last one wins, as with libpq; an empty value is none.
+    /// Sets a keyword. As in libpq, the last value counts. An empty value counts as none.
     pub(super) fn set(&mut self, keyword: &str, value: String) -> Result<(), String> {
         if asks_for_nothing(keyword, &value) {
             return Ok(());
@@ -155,14 +161,15 @@ impl PostgresUrl {
     }
 }
 
-/// Without the password, and without parameters.
+/// Displays the URL without the password and without parameters.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.shown)
     }
 }
 
-/// Splits the account off what follows the scheme. As with libpq it may contain a `?`, but no `/`.
+/// Splits the account off what follows the scheme. As in libpq, the account may contain a `?`, but
+/// no `/`.
 fn split_account(rest: &str) -> (&str, &str) {
     let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
     match authority.rfind('@') {
@@ -173,7 +180,8 @@ fn split_account(rest: &str) -> (&str, &str) {
     }
 }
 
-/// Keywords of libpq's that say what is so anyway: a server is needed that can be written to, and texts are UTF-8.
+/// Returns true for keywords of libpq that require what always holds: the server must be writable,
+/// and texts are UTF-8.
 fn asks_for_nothing(keyword: &str, value: &str) -> bool {
     match keyword {
         "target_session_attrs" => matches!(value, "" | "any" | "read-write" | "primary"),
@@ -183,7 +191,7 @@ fn asks_for_nothing(keyword: &str, value: &str) -> bool {
     }
 }
 
-/// What the value of a keyword must be; the texts do not repeat it.
+/// Checks the value of a keyword. The error texts do not repeat the value.
 fn check(keyword: &str, value: &str) -> Result<(), String> {
     let is_fine = match keyword {
         "port" => {
@@ -197,7 +205,7 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
     if is_fine { Ok(()) } else { Err(format!("has a `{keyword}` that is not one")) }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 fn decode(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -226,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_a_keyword() {
+    fn every_part_becomes_keyword() {
         let url = "postgresql://jo:p%40ss:w%2Frd@db.example:6432/logs?sslmode=verify-full&options=-c%20search_path%3Dx";
         let expected = [
             ("dbname", "logs"),
@@ -241,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_not_given() {
+    fn missing_parts_have_no_values() {
         for url in ["postgres://", "postgres:///", "postgres:///?", "postgres://@:/"] {
             assert_eq!(values(url), [], "{url}");
         }
     }
 
     #[test]
-    fn hosts_are_names_addresses_and_folders_of_sockets() {
+    fn hosts_may_be_names_addresses_or_socket_folders() {
         for (url, host, port, shown) in [
             ("postgres://[::1]:5433/db", "::1", "5433", "postgres://[::1]:5433/db"),
             ("postgres://[::1]/db", "::1", "", "postgres://[::1]/db"),
@@ -264,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_is_shown_nowhere() {
+    fn password_is_never_displayed() {
         for url in ["postgres://jo:secret@h/db", "postgres://jo@h/db?password=secret"] {
             let url = PostgresUrl::parse(url).unwrap();
             assert_eq!(url.password.as_ref().unwrap().0, "secret");
@@ -276,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_may_have_a_question_mark_and_an_at() {
+    fn password_may_contain_question_mark_and_at() {
         for (url, password) in [
             ("postgres://jo:a?b@h/db?sslmode=disable", "a?b"),
             ("postgres://jo:a@b@h/db?sslmode=disable", "a@b"),
@@ -292,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_so_anyway_may_be_asked_for() {
+    fn keywords_without_effect_are_accepted() {
         for parameter in [
             "target_session_attrs=read-write",
             "target_session_attrs=primary",
@@ -306,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_an_error() {
+    fn invalid_urls_are_rejected() {
         for (url, part) in [
             ("mysql://h/db", "does not begin"),
             ("postgres://h/db?sslmod=x", "`sslmod`, or a value of it, which is not supported"),

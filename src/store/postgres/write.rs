@@ -1,18 +1,20 @@
-//! One transaction a chunk: a COPY of its rows, then the new position.
+//! Writes each chunk in one transaction: a COPY of its rows, then the new position.
 //!
-//! Three answers are waited for: that the COPY may begin, how many rows it has written, and what
-//! became of everything behind it. COMMIT is sent together with the statement that moves the
-//! position; should that fail, it rolls back.
+//! The writer waits for three responses: that the COPY may begin, how many rows it has written, and
+//! the outcome of all statements after it. COMMIT is sent together with the statement that moves
+//! the position; if that statement fails, COMMIT rolls back.
 //!
-//! The COPY counts the rows that it has written, which leaves out those that a trigger returned
-//! NULL for. Every record of a chunk becomes a row or a dead letter before the position moves:
-//! records that vanished are looked for in `logs` by their ids, and put aside. Where they cannot be
-//! told from the others, nothing is committed, and the store says why. What a trigger deletes after
-//! the row was written is deleted by the database's owner, like by any other statement.
+//! The COPY reports the number of rows that it has written, without those for which a trigger
+//! returned NULL. Every record of a chunk becomes a row or a dead letter before the position moves:
+//! missing records are found by looking up the ids in `logs`, and become dead letters. If they
+//! cannot be distinguished from the others, nothing is committed, and the store reports why. A row
+//! that a trigger deletes after it was written counts as deleted by the database's owner, as by any
+//! other statement.
 //!
-//! The position moves from where this process left it, under the epoch of this connection, or the transaction fails. So
-//! whatever an earlier connection, which everybody took for dead, still gets through to the server later is not committed.
-//! That statement comes last: a connection that dies in the middle of a COPY leaves no lock that others wait for.
+//! The transaction fails unless the position is still where this process left it, under the epoch
+//! of this connection. So statements of an earlier connection, presumed dead, that still reach the
+//! server later are not committed. The statement that moves the position comes last: a connection
+//! that dies in the middle of a COPY leaves no lock that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -35,30 +37,32 @@ use crate::record::{RecordId, json, time};
 use crate::spool::Chunk;
 use crate::store::Written;
 
-/// A commit need not wait for the disk: the spool keeps the records until `sync` has.
+/// A commit need not wait for the disk: the spool keeps the records until `sync` has waited for it.
 const BEGIN: &str = "BEGIN READ WRITE; SET LOCAL synchronous_commit = off";
 
-/// Divides by zero where it finds nothing to move, which makes the COMMIT behind it a ROLLBACK.
+/// Divides by zero if no row matches, which turns the COMMIT after it into a ROLLBACK.
 const ADVANCE: &str = "WITH moved AS (
     UPDATE logs_node SET position = $4, checksum = $5 WHERE node = $1 AND epoch = $2 AND position = $3 RETURNING 1
 ) SELECT 1 / count(*) FROM moved";
 
-/// Durable as the server's owner wants it, on standbys too if they say so; but durable.
+/// Waits as the server's owner has configured `synchronous_commit`, including for standbys, but
+/// replaces `off` by `on`: the commit is always durable.
 const DURABLY: &str = "BEGIN READ WRITE; SELECT set_config('synchronous_commit', \
     CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)";
 
 const SYNC: &str = "UPDATE logs_node SET synced = position WHERE node = $1 AND epoch = $2 AND position = $3";
 
+// `ON CONFLICT` names no columns, because that would require the right to read them.
 const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record)
-    SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING"; // to name the columns would take the right to read them
+    SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING";
 
 /// A connection that is ready to write as a node.
 pub(super) struct Writer {
     pub(super) session: Session,
     pub(super) days: Days,
-    /// What this process has claimed; its position moves with every chunk.
+    /// The node that this process has claimed. Its position moves with every chunk.
     pub(super) claimed: Claimed,
-    /// Whether the database can hold any text.
+    /// Whether the database can store any text.
     is_utf8: bool,
     copy: Statement,
     advance: Statement,
@@ -69,18 +73,18 @@ pub(super) struct Writer {
 /// How a transaction ended.
 enum End {
     Committed,
-    /// With the COPY, or with a constraint that is looked at last.
+    /// The COPY was refused, or a constraint that is checked last.
     Refused(Error),
-    /// The position was not where it should be.
+    /// The position was not the expected one.
     Moved,
-    /// Rows did not arrive, and which ones cannot be told.
+    /// Rows did not arrive, and it is unknown which ones.
     Vanished(Fault),
 }
 
-/// The node, its epoch, its position, where that goes, and the checksum there.
+/// Node, epoch, old position, new position, and the checksum for the new position.
 type Move<'a> = (&'a str, i64, i64, i64, i64);
 
-/// Records that are put aside, and why.
+/// Records that become dead letters, each with the reason.
 type Letters = Vec<(RecordId, String)>;
 
 impl Writer {
@@ -126,7 +130,8 @@ impl Writer {
         Ok(Written { stored: chunk.len() - dead_letters, dead_letters })
     }
 
-    /// Makes what is stored durable. A commit that waits for the log waits for all commits before it: one is enough for many.
+    /// Makes all stored records durable. A commit that waits for the write-ahead log waits for all
+    /// commits before it, so one sync is enough for many chunks.
     pub(super) async fn sync(&mut self) -> Result<RecordId, Fault> {
         let Session { client, line } = &mut self.session;
         let position = self.claimed.position as i64;
@@ -147,8 +152,8 @@ impl Writer {
         if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.claimed.position) }
     }
 
-    /// Ends the transaction, and returns why the position could not be changed: it is not where it
-    /// should be, or something keeps the change out.
+    /// Ends the transaction, and returns why the position could not be changed: it is not the
+    /// expected one, or something prevents the change.
     async fn explain_unmoved(&mut self) -> Result<Fault, Fault> {
         let Session { client, line } = &mut self.session;
         let Claimed { node, epoch, position, .. } = &self.claimed;
@@ -156,7 +161,7 @@ impl Writer {
         let signed_position = *position as i64;
         let place: [&(dyn ToSql + Sync); 3] = [node, epoch, &signed_position];
         let explain = async {
-            client.batch_execute("ROLLBACK").await?; // unless COMMIT has done so
+            client.batch_execute("ROLLBACK").await?; // no effect if COMMIT has rolled back
             if !client.query_one(ours, &place).await?.try_get(0)? {
                 return Ok(Fault::Moved(*position));
             }
@@ -178,7 +183,8 @@ impl Writer {
         self.days.ensure(&mut self.session, &days, day_of(time::now())).await
     }
 
-    /// The usual way: everything at once. `None` when the database refuses one of the rows, and nothing has happened.
+    /// Writes everything at once, which is the usual path. Returns `None` if the database refuses
+    /// one of the rows; nothing is written then.
     async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<Letters>, Fault> {
         let mut letters = Letters::new();
         let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
@@ -201,12 +207,13 @@ impl Writer {
             End::Vanished(fault) => return Err(fault),
             End::Refused(error) => about_a_row(error)?,
         };
-        line.drive(client.batch_execute("ROLLBACK")).await?; // unless COMMIT has done so
+        line.drive(client.batch_execute("ROLLBACK")).await?; // no effect if COMMIT has rolled back
         Ok(None)
     }
 
-    /// The way for chunks with rows that the database refuses: as many at once as go well, twice as many after that, half as
-    /// many where they do not, until a bad one is alone and put aside. All of it is one transaction still.
+    /// Writes a chunk that has rows which the database refuses. The number of rows per step is
+    /// doubled after a success and halved after a refusal, until a refused row is alone and becomes
+    /// a dead letter. All of this is still one transaction.
     async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Letters, Fault> {
         let mut letters = Letters::new();
         let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
@@ -254,14 +261,14 @@ impl Claimed {
     }
 }
 
-/// The fault of a row; any other is none of the rows'.
+/// Returns the fault if it is about a row, and fails with it otherwise.
 fn about_a_row(error: Error) -> Result<Fault, Fault> {
     let fault = Fault::from(error);
     if fault.is_about_a_row() { Ok(fault) } else { Err(fault) }
 }
 
-/// Accounts for every record of the chunk, moves the position and commits. `copied` rows were
-/// written, for all records that have no letter yet.
+/// Accounts for every record of the chunk, moves the position and commits. `copied` is the number
+/// of rows written for the records that have no dead letter yet.
 async fn settle(
     client: &Client,
     (put_aside, advance): (&Statement, &Statement),
@@ -286,8 +293,8 @@ async fn settle(
     commit(client, advance, moving).await
 }
 
-/// Adds a letter for each record that has none and is not in `logs`: this many, or it cannot be
-/// told which ones vanished.
+/// Adds a dead letter for each record that has none and is not in `logs`. There must be exactly
+/// `vanished` of these records; otherwise it is unknown which ones are missing.
 async fn find_vanished(
     client: &Client,
     node: &str,
@@ -341,8 +348,8 @@ async fn commit(
     }
 }
 
-/// Copies some rows, and returns how many were written; if one of them is refused it is as if none
-/// had been.
+/// Copies a range of rows, and returns how many were written. If one of them is refused, none is
+/// written.
 async fn copy_between_savepoints(
     client: &Client,
     copy: &Statement,
@@ -364,7 +371,7 @@ async fn copy_between_savepoints(
     }
 }
 
-/// Sends rows, piece by piece. Those that cannot be rows are left out, and noted.
+/// Sends rows, piece by piece. Records that cannot be rows are left out and added to `letters`.
 async fn send(
     rows: &mut Rows,
     chunk: &Chunk,
@@ -384,8 +391,9 @@ async fn send(
     sink.feed(rows.finish()).await
 }
 
-/// Puts the records of these letters aside, with the reasons: many at once, or a sender of bad ones would slow all others down.
-/// A letter that is there already, from a time when the position was further, stays as it is.
+/// Writes these dead letters with their reasons, many per statement: otherwise a client that sends
+/// bad records would slow down all others. A dead letter that exists already, from a time when the
+/// position was further, is left unchanged.
 async fn write_letters(
     client: &Client,
     put_aside: &Statement,
@@ -413,13 +421,14 @@ async fn write_letters(
             (ids, whys, texts, bytes) = Default::default();
         }
     }
-    written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?; // perhaps none
+    // possibly zero rows
+    written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
     if written == reasons.len() as u64 {
         return Ok(Ok(()));
     }
     let by = obstacles(client, "logs_dead_letter").await?;
     if by.is_empty() {
-        return Ok(Ok(())); // the rest is there already
+        return Ok(Ok(())); // the other dead letters exist already
     }
     let ids: Vec<i64> = reasons.keys().map(|id| *id as i64).collect();
     let there = "SELECT count(*) FROM logs_dead_letter WHERE node = $1 AND id = ANY ($2)";
@@ -429,7 +438,8 @@ async fn write_letters(
     Ok(if there == ids.len() as i64 { Ok(()) } else { Err(Fault::KeptOut { what, by }) })
 }
 
-/// A JSON text with escapes for all that is not ASCII, which stands in strings alone.
+/// Returns a JSON text with all non-ASCII characters escaped. Such characters occur only in
+/// strings.
 fn in_ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
