@@ -1,16 +1,17 @@
 //! The format of a line, in the %-style of Python's `logging`: parsed once, into pieces.
 //!
-//! `%(name)[flags][width][.precision]conversion`, with the conversions `s`, `d` and `f` as Python's `%` operator has them
-//! (<https://docs.python.org/3/library/stdtypes.html#printf-style-string-formatting>), and `%%` for a percent sign. The
-//! names are those of Python's `LogRecord`
-//! (<https://docs.python.org/3/library/logging.html#logrecord-attributes>) and our own fields.
+//! `%(name)[flags][width][.precision]conversion`, with the conversions `s`, `d` and `f` of Python's
+//! `%` operator (<https://docs.python.org/3/library/stdtypes.html#printf-style-string-formatting>),
+//! and `%%` for a percent sign. The names are those of Python's `LogRecord`
+//! (<https://docs.python.org/3/library/logging.html#logrecord-attributes>) and logboom's own
+//! fields.
 
 use crate::limits::LINE_FORMAT_WIDTH_MAX;
 
 /// The format that is used unless another is configured.
 pub const DEFAULT_LINE_FORMAT: &str = "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s";
 
-/// How a record becomes a line.
+/// The format in which a record becomes a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineFormat {
     pub(super) pieces: Vec<Piece>,
@@ -19,29 +20,30 @@ pub struct LineFormat {
 /// A part of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Piece {
-    /// Stands in every line as it is.
+    /// A text that is the same in every line.
     Literal(String),
     /// A value of the record.
     Value(Field, Layout),
 }
 
-/// How one value is laid out.
+/// The layout of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) conversion: Conversion,
-    /// `-`: at the left of its width.
+    /// `-`: at the left end of its width.
     pub(super) left: bool,
-    /// `0`: numbers are filled up with zeros.
+    /// `0`: numbers are padded with zeros.
     pub(super) zeros: bool,
-    /// `+`: a sign always.
+    /// `+`: always with a sign.
     pub(super) plus: bool,
-    /// A space: where no sign is.
+    /// A space: in the place of a missing sign.
     pub(super) space: bool,
-    /// `#`: a decimal point always.
+    /// `#`: always with a decimal point.
     pub(super) point: bool,
     /// In characters.
     pub(super) width: usize,
-    /// Characters of a text at most, digits of a whole number at least, digits after the point exactly.
+    /// Maximum characters of a text, minimum digits of a whole number, or exact digits after the
+    /// point.
     pub(super) precision: Option<usize>,
 }
 
@@ -132,7 +134,7 @@ impl Field {
         })
     }
 
-    /// Whether the value is a number, which all conversions take.
+    /// Returns true if the value is a number, which all conversions accept.
     pub(super) fn is_number(self) -> bool {
         use Field::{Created, Id, LevelNumber, Line, Milliseconds, Process, Thread};
         matches!(self, LevelNumber | Line | Created | Milliseconds | Process | Thread | Id)
@@ -140,7 +142,8 @@ impl Field {
 }
 
 impl LineFormat {
-    /// Parses a format. An error says what is wrong with it, for whoever wrote the configuration.
+    /// Parses a format. An error describes what is wrong with it, for the author of the
+    /// configuration.
     pub fn parse(format: &str) -> Result<LineFormat, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -178,12 +181,13 @@ impl Default for LineFormat {
     }
 }
 
-/// Which character of the format the percent sign before `after` is, counted from 1.
+/// Returns the index of the percent sign before `after`, in characters of the format, counted from
+/// 1.
 fn position(format: &str, after: &str) -> usize {
     format[..format.len() - after.len()].chars().count()
 }
 
-/// Parses what follows a percent sign, and gives what follows the placeholder.
+/// Parses what follows a percent sign. Returns the piece and the text after the placeholder.
 fn parse_placeholder(text: &str) -> Result<(Piece, &str), String> {
     let text = text.strip_prefix('(').ok_or("a % is followed by (name) or by another %")?;
     let (name, mut rest) = text.split_once(')').ok_or("a ) is missing")?;

@@ -1,4 +1,5 @@
-//! Writes a record as Python's `logging.Formatter` would: the line, then the traceback, then the stack.
+//! Writes a record as Python's `logging.Formatter` would: the line, then the traceback, then the
+//! stack.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -15,13 +16,13 @@ use crate::record::{RecordId, RecordRef, severity, time};
 pub(super) struct LineWriter {
     format: LineFormat,
     local: LocalTime,
-    /// Finds records with a traceback or a stack: both names end with this.
+    /// Finds records with a traceback or a stack: the names of both attributes end with this.
     stacktrace: Finder<'static>,
-    /// A text that is made for one value.
+    /// A text that is built for one value.
     made: String,
 }
 
-/// A value of a record, as it is before it is laid out.
+/// A value of a record before its layout.
 enum Value<'a> {
     Text(&'a str),
     Whole(i64),
@@ -38,7 +39,7 @@ impl LineWriter {
         }
     }
 
-    /// The local day of a moment, counted from the Unix epoch's.
+    /// Returns the local day of a time, as the number of days since the day of the Unix epoch.
     pub(super) fn day(&self, nanoseconds: i64) -> i32 {
         self.local.day(nanoseconds)
     }
@@ -65,8 +66,9 @@ impl LineWriter {
     }
 }
 
-/// What follows the line, as in `logging.Formatter.format`: each on a line of its own. A traceback loses its last newline
-/// as in `formatException`, a stack (`formatStack`) does not.
+/// Appends what follows the line, as in `logging.Formatter.format`: traceback and stack, each on a
+/// line of its own. A traceback loses its last newline as in `formatException`; a stack
+/// (`formatStack`) does not.
 fn put_traces(out: &mut Vec<u8>, start: usize, attributes: &str) {
     let exception = members::text_of(attributes, "exception.stacktrace").unwrap_or_default();
     let exception = exception.strip_suffix('\n').unwrap_or(&exception);
@@ -111,7 +113,7 @@ fn value<'a>(
         Field::Timestamp => {
             made.clear();
             let timestamp = Timestamp::from_nanosecond(i128::from(record.timestamp)).unwrap_or_default();
-            let _ = write!(made, "{timestamp:.9}"); // a String takes any text
+            let _ = write!(made, "{timestamp:.9}"); // a String accepts any text
             made
         }
         Field::Line => return Value::Whole(i64::from(origin.line)),
@@ -133,12 +135,13 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
-/// The last part of a path, whichever system it comes from.
+/// Returns the last part of a path, of any operating system.
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// The file's name without its extension (`os.path.splitext`: dots at the start do not begin one).
+/// Returns the file's name without its extension (as in `os.path.splitext`, dots at the start do
+/// not begin an extension).
 fn module(path: &str) -> &str {
     let name = file_name(path);
     match name.rfind('.') {
@@ -199,7 +202,8 @@ fn put_decimal(out: &mut Vec<u8>, number: f64, layout: Layout) {
     match layout.conversion {
         Conversion::Fixed => put_fixed(out, number, layout),
         Conversion::Text => put_text(out, &format!("{number:?}"), layout),
-        Conversion::Whole => put_whole(out, number as i64, layout), // Python cuts the fraction off, too
+        // Python removes the fraction, too
+        Conversion::Whole => put_whole(out, number as i64, layout),
     }
 }
 
@@ -208,7 +212,7 @@ fn put_fixed(out: &mut Vec<u8>, number: f64, layout: Layout) {
     put_sign(out, number < 0.0, layout);
     let digits = out.len();
     let precision = layout.precision.unwrap_or(6);
-    let _ = write!(out, "{:.precision$}", number.abs()); // a Vec takes any text
+    let _ = write!(out, "{:.precision$}", number.abs()); // a Vec accepts any text
     if precision == 0 && layout.point {
         out.push(b'.');
     }
@@ -226,7 +230,7 @@ fn put_sign(out: &mut Vec<u8>, negative: bool, layout: Layout) {
 }
 
 fn put_digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20]; // as many as u64::MAX has
+    let mut digits = [0; 20]; // the number of digits of u64::MAX
     let mut first = digits.len();
     loop {
         first -= 1;
@@ -246,7 +250,8 @@ fn fill_number(out: &mut Vec<u8>, start: usize, digits: usize, layout: Layout) {
     }
 }
 
-/// Fills what was appended since `start` up to a width in characters: at its end, or else at `place`.
+/// Pads what was appended since `start` to a width in characters: at its end if `left`, otherwise
+/// at `place`.
 fn fill(out: &mut Vec<u8>, start: usize, place: usize, width: usize, left: bool, with: u8) {
     let end = out.len();
     if end - start >= width.saturating_mul(4) {

@@ -1,14 +1,14 @@
-//! Local time as Python's `logging` shows it, worked out once a second.
+//! Local time in the format of Python's `logging`, computed once per second.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::record::time::SECOND;
 
-/// A time zone, and the last second that was shown.
+/// A time zone, and the last second that was formatted.
 pub(super) struct LocalTime {
     zone: TimeZone,
     second: i64,
-    /// `2026-11-21 10:00:00,123`; the first [`SECOND_BYTES`] of it belong to `second`.
+    /// `2026-11-21 10:00:00,123`. Its first [`SECOND_BYTES`] bytes belong to `second`.
     text: String,
 }
 
@@ -22,7 +22,7 @@ impl LocalTime {
         local
     }
 
-    /// The time as `%(asctime)s`; ns since the Unix epoch.
+    /// Returns a time as `%(asctime)s`. The time is in ns since the Unix epoch.
     pub(super) fn asctime(&mut self, nanoseconds: i64) -> &str {
         let second = nanoseconds.div_euclid(SECOND);
         if second != self.second {
@@ -37,16 +37,17 @@ impl LocalTime {
         &self.text
     }
 
-    /// The local day, counted from the Unix epoch's.
+    /// Returns the local day, as the number of days since the day of the Unix epoch.
     pub(super) fn day(&self, nanoseconds: i64) -> i32 {
         let date = self.date_time(nanoseconds.div_euclid(SECOND)).date();
-        date.duration_since(EPOCH).as_hours() as i32 / 24 // a civil day has 24 hours, and i64 ns span 213,504 days
+        // A civil day has 24 hours, and the times in i64 ns span 213,504 days.
+        date.duration_since(EPOCH).as_hours() as i32 / 24
     }
 
     fn show_second(&mut self) {
         self.text.clear();
         let time = self.date_time(self.second);
-        let year = time.year(); // i64 ns reach from 1677 to 2262
+        let year = time.year(); // times in i64 ns are between 1677 and 2262
         let pairs = [(year / 100) as i8, (year % 100) as i8, time.month(), time.day()];
         let clock = [time.hour(), time.minute(), time.second()];
         for (pair, after) in pairs.into_iter().chain(clock).zip(["", "-", "-", " ", ":", ":", ","]) {
@@ -63,13 +64,14 @@ impl LocalTime {
 
 const EPOCH: civil::Date = civil::date(1970, 1, 1);
 
-/// A day that [`LocalTime::day`] counted, as `2026-11-21`.
+/// Formats a day that [`LocalTime::day`] returned, such as `2026-11-21`.
 pub(super) fn date_text(day: i32) -> String {
     EPOCH.saturating_add(jiff::SignedDuration::from_hours(i64::from(day) * 24)).to_string()
 }
 
-/// The day of such a text.
+/// Parses a date as [`date_text`] writes it.
 pub(super) fn day_of(text: &str) -> Option<i32> {
     let date: civil::Date = text.parse().ok()?;
-    (date.to_string() == text).then(|| (date.duration_since(EPOCH).as_hours() / 24) as i32) // years have four digits
+    // The cast fits, because years have four digits.
+    (date.to_string() == text).then(|| (date.duration_since(EPOCH).as_hours() / 24) as i32)
 }

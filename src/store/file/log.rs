@@ -1,4 +1,5 @@
-//! The open log file: appending, cutting back, recovery, and following the file when others rename or empty it.
+//! The open log file: appending, cutting back, recovery, and following the file when other programs
+//! rename or empty it.
 
 use std::io;
 use std::sync::Arc;
@@ -17,16 +18,17 @@ pub(super) struct Log {
     place: Place,
     sidecar: Sidecar,
     file: Arc<dyn DiskFile>,
-    /// What the file holds, in whole chunks.
+    /// The content of the file in whole chunks.
     state: State,
-    /// What it holds with the part of a chunk that has been appended so far.
+    /// The extent of the file with the part of a chunk that has been appended so far.
     written: Extent,
-    /// What the sidecar is known to hold durably.
+    /// The state that the sidecar is known to hold durably.
     durable: Option<State>,
 }
 
 impl Log {
-    /// Opens the log file of a place as the sidecar says, and cuts off what a crash left behind the recorded end.
+    /// Opens the log file of a place in the state that the sidecar records, and cuts off what a
+    /// crash left after the recorded end.
     pub(super) fn open(place: Place, today: i32, claimant: &mut Claimant) -> io::Result<Log> {
         let (mut sidecar, recorded) = Sidecar::open(&*place.disk, &place.name)?;
         let is_taken = claim(&mut sidecar, recorded, claimant)?;
@@ -38,7 +40,8 @@ impl Log {
             Some(file_and_state) => file_and_state,
             None => take_up(&place, recorded.map_or(1, |state| state.position), today, recorded.is_none())?,
         };
-        // What was read may stand in the page cache alone, after a sync that failed: it is made durable again.
+        // After a failed sync, what was read may exist only in the page cache, so it is made
+        // durable again.
         let mut log = Log { place, sidecar, file, written: state.extent, state, durable: None };
         log.sync()?;
         if is_taken {
@@ -47,22 +50,22 @@ impl Log {
         Ok(log)
     }
 
-    /// The first record that is not in the file.
+    /// Returns the first record that is not in the file.
     pub(super) fn position(&self) -> RecordId {
         self.state.position
     }
 
-    /// Bytes of whole chunks in the file.
+    /// Returns the number of bytes of whole chunks in the file.
     pub(super) fn length(&self) -> u64 {
         self.state.extent.length
     }
 
-    /// The local day on which the file was begun.
+    /// Returns the local day on which the file was begun.
     pub(super) fn day(&self) -> i32 {
         self.state.day
     }
 
-    /// A file without lines belongs to the day of its first.
+    /// Sets the day of a file without lines, which belongs to the day of its first line.
     pub(super) fn begin_day(&mut self, today: i32) {
         if self.length() == 0 {
             self.state.day = today;
@@ -80,7 +83,8 @@ impl Log {
         Ok(())
     }
 
-    /// Records how an empty file will begin, makes it so, durably, and gives what remains of the lines.
+    /// Records the first bytes of an empty file, then writes these bytes durably. Returns the rest
+    /// of the lines.
     fn begin<'l>(&mut self, lines: &'l [u8]) -> io::Result<&'l [u8]> {
         if lines.is_empty() {
             return Ok(lines);
@@ -94,24 +98,24 @@ impl Log {
         Ok(rest)
     }
 
-    /// The chunk is whole: the file now reaches to this position.
+    /// Completes the chunk: the file now reaches to this position.
     pub(super) fn commit(&mut self, position: RecordId) {
         self.state.extent = self.written;
         self.state.position = position;
     }
 
-    /// Takes back what was appended since the last whole chunk.
+    /// Removes what was appended since the last whole chunk.
     pub(super) fn undo(&mut self) -> io::Result<()> {
         self.written = self.state.extent;
         let mut behind = [0];
-        // A file that another program has emptied meanwhile would be grown, with zeros.
+        // If another program has emptied the file, setting its length would extend it with zeros.
         if self.file.read_at(&mut behind, self.written.length)? == 0 {
             return Ok(());
         }
         self.file.set_length(self.written.length)
     }
 
-    /// Makes the lines durable, then the record of them, and gives the position that is.
+    /// Makes the lines durable, then the record about them. Returns the position that is durable.
     pub(super) fn sync(&mut self) -> io::Result<RecordId> {
         if self.durable != Some(self.state) {
             self.file.sync()?;
@@ -123,7 +127,7 @@ impl Log {
         Ok(self.position())
     }
 
-    /// Whether the file still ends where this program left it.
+    /// Returns true if the file still ends where this program left it.
     pub(super) fn is_untouched(&self) -> io::Result<bool> {
         let mut around_the_end = [0; 2];
         let length = self.length();
@@ -131,8 +135,9 @@ impl Log {
         Ok(read as u64 == length.min(1))
     }
 
-    /// Looks whether the name still belongs to this file: if it was renamed or removed, goes on in a new one (or in the one
-    /// that took its place); if it was emptied or another program wrote to it, goes on at its end.
+    /// Checks whether the name still belongs to this file. If the file was renamed or removed,
+    /// lines continue in a new file (or in the one that has the name now). If the file was emptied
+    /// or another program wrote to it, lines continue at its end.
     pub(super) fn look(&mut self, today: i32) -> io::Result<()> {
         match self.place.entry()? {
             Some(entry) if entry.identity == self.state.identity => self.accept_length(entry.bytes),
@@ -152,19 +157,19 @@ impl Log {
         self.begin_anew(today)
     }
 
-    /// Closes the gap that a crash in the middle of a rotation by size left in the numbers.
+    /// Closes the gap in the numbers left by a crash in the middle of a rotation by size.
     pub(super) fn close_gap(&self) -> io::Result<()> {
         rotation::close_gap(&*self.place.disk, &self.place.name)
     }
 
-    /// Removes the oldest file beyond `keep`, and tells whether there are more.
+    /// Removes the oldest file beyond `keep`. Returns true if there are more.
     pub(super) fn prune(&self, keep: u32, by_day: bool) -> io::Result<bool> {
         rotation::prune(&*self.place.disk, &self.place.name, keep, by_day)
     }
 
-    /// Leaves this file, whole and durable, for the one at the path.
+    /// Leaves this file, complete and durable, for the file at the path.
     ///
-    /// A crash on the way is told by the sidecar: it names a file that has another name now.
+    /// The sidecar reveals a crash in between: it names a file that has another name now.
     fn begin_anew(&mut self, today: i32) -> io::Result<()> {
         self.sync()?;
         (self.file, self.state) = take_up(&self.place, self.state.position, today, false)?;
@@ -192,11 +197,12 @@ impl Log {
     }
 }
 
-/// Claims the log file for the claimant's data folder before anything is changed: the next record of the sidecar says so. Returns
-/// false if this process has claimed it before.
+/// Claims the log file for the claimant's data folder before anything is changed. The next record
+/// of the sidecar contains the claim. Returns false if this process has claimed the log file
+/// before.
 fn claim(sidecar: &mut Sidecar, recorded: Option<State>, claimant: &mut Claimant) -> io::Result<bool> {
     let LogOwner { identity, claim: number, node } = sidecar.owner.clone();
-    // What nobody has claimed yet gets its identity now.
+    // A log file that was never claimed gets its identity now.
     let identity = if identity == 0 { random_number() as u64 } else { identity };
     let owner = match recorded {
         None => OwnerRow::Free { position: 1 },
@@ -211,12 +217,13 @@ fn claim(sidecar: &mut Sidecar, recorded: Option<State>, claimant: &mut Claimant
     Ok(matches!(verdict, Verdict::Take { .. }))
 }
 
-/// A refusal keeps its words; see `FileStore::explain`.
+/// Wraps a refusal, whose text is kept; see `FileStore::explain`.
 fn refused(refusal: StoreError) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, refusal)
 }
 
-/// Finds the recorded file and cuts it to its recorded length. `None` if it is not at its path any more.
+/// Finds the recorded file and cuts it to its recorded length. Returns `None` if the file is no
+/// longer at its path.
 fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFile>, State)>> {
     let Some((entry, file)) = find(place, &recorded)? else {
         tracing::warn!(
@@ -243,7 +250,8 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
     Ok(None)
 }
 
-/// The recorded file, whatever it is called now; else a copy of it under its old name, as a restored backup is.
+/// Returns the recorded file, whatever its name is now, or else a copy of it under its old name,
+/// such as a restored backup.
 fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn DiskFile>)>> {
     let mut entries = place.disk.list()?;
     let is_candidate = |entry: &Entry| {
@@ -261,7 +269,8 @@ fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn Di
     Ok(None)
 }
 
-/// Whether a file with the recorded inode number, or with the name, proves itself by its bytes, so that it may be cut.
+/// Returns true if a file with the recorded inode number, or with the name, is identified by its
+/// bytes, so that it may be cut.
 fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) -> io::Result<bool> {
     if recorded.extent.length > 0 {
         return recorded.extent.is_in(file);
@@ -272,7 +281,7 @@ fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) 
         || may_be_torn && recorded.beginning.is_torn_in(file, entry.bytes)?)
 }
 
-/// Goes on at the end of the file at the path, which is made if there is none.
+/// Continues at the end of the file at the path, which is created if there is none.
 fn take_up(
     place: &Place,
     position: RecordId,
@@ -300,7 +309,8 @@ fn take_up(
     Ok((file, State { position, identity: entry.identity, extent, beginning, day: today }))
 }
 
-/// The extent of a file that others wrote to, with a newline after their last line if it has none.
+/// Returns the extent of a file to which others wrote, after adding a newline to the last line if
+/// it has none.
 fn end_last_line(file: &dyn DiskFile, length: u64) -> io::Result<Extent> {
     let (extent, is_whole) = Extent::of(file, length)?;
     if is_whole {

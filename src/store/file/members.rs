@@ -1,14 +1,14 @@
-//! Picks one member out of a record's attributes without building the others.
+//! Extracts one member of a record's attributes without building the others.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The value of a member as text: a JSON string without its quotes, anything else as it is written; `None` where it is
-/// missing or `null`.
+/// Returns the value of a member as text: a JSON string without its quotes, any other value as it
+/// is written, and `None` if the member is missing or `null`.
 pub(super) fn text_of(attributes: &str, name: &str) -> Option<String> {
-    // Most records do not have it, and a search is far cheaper than a walk.
+    // Most records do not have the member, and a text search is far cheaper than parsing.
     memchr::memmem::find(attributes.as_bytes(), name.as_bytes())?;
     let mut json = serde_json::Deserializer::from_str(attributes);
     let raw = Member(name).deserialize(&mut json).ok().flatten()?.get();
@@ -18,7 +18,8 @@ pub(super) fn text_of(attributes: &str, name: &str) -> Option<String> {
     }
 }
 
-/// Finds the member of this name in an object; the last one where there are several, as JSON parsers do.
+/// Finds the member of this name in an object. If there are several, the last one counts, as in
+/// JSON parsers.
 struct Member<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
@@ -49,7 +50,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// Tells whether a member's name is this one.
+/// Compares a member's name with this name.
 struct IsName<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for IsName<'_> {

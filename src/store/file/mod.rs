@@ -1,32 +1,41 @@
-//! The log file: one line a record, in the format of Python's `logging`, exactly once across crashes.
+//! A log file as the store: one line per record, in the format of Python's `logging`, exactly once
+//! across crashes.
 //!
-//! # How it is exactly once
+//! # Exactly-once delivery
 //!
-//! Lines are only ever appended. Beside `app.log` lies `app.log.position` (`sidecar.rs` draws its bytes): up to which record
-//! and which length the file is durable, and which file that was. [`Store::sync`] makes first the lines and then
-//! this record durable. After a crash the file is cut back to the recorded length and its lines are written again from the
-//! spool, which keeps every record until a sync has told its position.
+//! Lines are only ever appended. Beside `app.log` is `app.log.position` (`sidecar.rs` specifies its
+//! bytes). It records the position and the length up to which the log file is durable, and which
+//! file that is. [`Store::sync`] first makes the lines durable and then this record. After a crash,
+//! the file is cut back to the recorded length, and its lines are written again from the spool,
+//! which keeps every record until a sync has returned its position.
 //!
-//! Before anything is cut off, the file is known again by its inode number and by a checksum of the last bytes before the
-//! recorded length. A file that is recorded as empty has no such bytes: its first ones are recorded before they are
-//! written (see `beginning.rs`), and it is known by them. Where that does not fit, nothing is cut:
+//! Before anything is cut off, the file is identified by its inode number and by a checksum of the
+//! last bytes before the recorded length. A file that is recorded as empty has no such bytes: its
+//! first bytes are recorded before they are written (see `beginning.rs`), and the file is
+//! identified by them. If the file does not match, nothing is cut:
 //!
-//! * **There is no `.position` file, or it is damaged:** the log file is taken for another program's. It is kept as it is,
-//!   and what the spool still has is appended. Some of it may be there twice; nothing is lost.
-//! * **It was emptied or is shorter** (logrotate's `copytruncate`): lines go on at its end. What was written between
-//!   logrotate's copy and its cut is gone, as with every program; prefer renaming.
-//! * **Another program wrote to it:** lines go on behind what it wrote. What it writes after the last sync, or while no one
-//!   else does, is cut off at the next start: it looks like the tail that a crash leaves.
+//! * **There is no `.position` file, or it is damaged:** the log file is treated as another
+//!   program's. It is kept as it is, and what the spool still has is appended. Some of it may be
+//!   there twice; nothing is lost.
+//! * **It was emptied or is shorter** (logrotate's `copytruncate`): lines continue at its end. What
+//!   was written between logrotate's copy and its truncation is lost, as with every program;
+//!   renaming is better.
+//! * **Another program wrote to it:** lines continue after the data of that program. What the
+//!   program writes after the last sync, or while it alone writes, is cut off at the next start,
+//!   because it looks like a torn tail.
 //!
-//! # Rotation, and others who rotate
+//! # Rotation, and rotation by other programs
 //!
-//! A rotation renames the file, makes it durable, and begins a new one. After a crash between these steps the recorded file
-//! is found under its new name by its inode number, and a new one is begun; a number that it left free is filled (see
-//! `rotation.rs`): no step needs to be recorded before it is done. The same holds where logrotate renames the file: at SIGHUP ([`FileStore::reopen_handle`]), and every few seconds
-//! without it, the name is looked at, and if it is another file's or no one's, lines go on there. (With logrotate's
-//! `compress` use `delaycompress`: lines still go to the renamed file until then.)
+//! A rotation renames the file, makes it durable, and begins a new one. After a crash between these
+//! steps, the recorded file is found under its new name by its inode number, and a new file is
+//! begun; a number that the crash left free is filled (see `rotation.rs`). So no step needs to be
+//! recorded before it is done. The same holds if logrotate renames the file. At SIGHUP
+//! ([`FileStore::reopen_handle`]), and every few seconds without a signal, the store checks which
+//! file has the name. If it is another file or none, lines continue in the file of that name. (With
+//! logrotate's `compress`, use `delaycompress`: lines are still written to the renamed file until
+//! then.)
 //!
-//! A file is rotated between two chunks, so it may become larger than `rotate_bytes` by one chunk.
+//! A file is rotated between two chunks, so it may exceed `rotate_bytes` by one chunk.
 
 mod beginning;
 mod format;
@@ -66,29 +75,30 @@ use place::Place;
 /// How a log file is written.
 #[derive(Clone, Debug)]
 pub struct FileOptions {
-    /// Where; its folder is made if it is missing.
+    /// The path. Its folder is created if it is missing.
     pub path: PathBuf,
-    /// How a record becomes a line.
+    /// The format in which a record becomes a line.
     pub line_format: LineFormat,
-    /// Begin a new file once it holds so many bytes.
+    /// Begins a new file once the file has this many bytes.
     pub rotate_bytes: Option<u64>,
-    /// Begin a new file with the first write of each local day, and name files by day.
+    /// Begins a new file with the first write of each local day, and names files by day.
     pub rotate_daily: bool,
     /// How many earlier files are kept; `None` keeps all.
     pub rotate_keep: Option<u32>,
 }
 
-/// A store that is a text file. It refuses no record.
+/// A store that writes a text file. It refuses no record.
 pub struct FileStore {
     options: FileOptions,
     lines: LineWriter,
-    /// Lines that are yet to be handed to the file.
+    /// Lines that are not yet passed to the file.
     buffer: Vec<u8>,
     reopen: Arc<AtomicBool>,
-    /// A disk that stands for the folder of the path.
+    /// A disk that replaces the folder of the path.
     disk: Option<Arc<dyn Disk>>,
     place: Option<Place>,
-    /// `None` until the first call, and after what failed may have left the file in doubt.
+    /// `None` before the first call, and after a failure that may have left the file in an unknown
+    /// state.
     log: Option<Log>,
     claimant: Claimant,
     /// The clock, in ns since the Unix epoch.
@@ -96,7 +106,7 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// A store for a path. Nothing is read or written before the first call.
+    /// Returns a store for a path. Nothing is read or written before the first call.
     pub fn new(options: FileOptions) -> FileStore {
         let lines = LineWriter::new(options.line_format.clone(), TimeZone::system());
         FileStore {
@@ -112,24 +122,26 @@ impl FileStore {
         }
     }
 
-    /// The same on a disk that stands for the folder of the path; other processes are not locked out.
+    /// Like [`FileStore::new`], on a disk that replaces the folder of the path. Other processes are
+    /// not locked out.
     pub fn with_disk(options: FileOptions, disk: Arc<dyn Disk>) -> FileStore {
         FileStore { disk: Some(disk), ..FileStore::new(options) }
     }
 
-    /// Ships for a data folder, and only into a log file that is this folder's.
+    /// Ships for a data folder, and only into a log file that belongs to this folder.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> FileStore {
         FileStore { claimant: claimant.of_kind(Kind::File), ..self }
     }
 
-    /// The same by another clock.
+    /// Uses another clock.
     #[cfg(test)]
     pub(crate) fn with_clock(self, now: fn() -> i64) -> FileStore {
         FileStore { now, ..self }
     }
 
-    /// Set it to `true` (at SIGHUP) to have the next call look whether the file was renamed, and begin a new one then.
+    /// Returns a flag. If it is set to `true` (at SIGHUP), the next call checks whether the file
+    /// was renamed, and begins a new file in that case.
     pub fn reopen_handle(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.reopen)
     }
@@ -138,8 +150,8 @@ impl FileStore {
         self.lines.day((self.now)())
     }
 
-    /// Takes the log out, opening it if need be. Whoever took it puts it back unless something failed: the next call then
-    /// recovers from what is durable.
+    /// Takes the log out, and opens it if necessary. The caller puts the log back unless something
+    /// failed; otherwise the next call recovers from what is durable.
     fn take_log(&mut self) -> Result<Log, StoreError> {
         match self.log.take() {
             Some(log) => Ok(log),
@@ -147,7 +159,8 @@ impl FileStore {
         }
     }
 
-    /// Opens the folder and the log in it. After a failure the folder is opened anew, too: it may have been removed.
+    /// Opens the folder and the log in it. After a failure, the folder is opened again too, because
+    /// it may have been removed.
     fn open(&mut self) -> io::Result<Log> {
         let place = match (self.place.take(), &self.disk) {
             (Some(place), _) => place,
@@ -162,7 +175,7 @@ impl FileStore {
         Ok(log)
     }
 
-    /// Calls for the log, and keeps it if that went well.
+    /// Calls `call` with the log, and keeps the log if the call succeeds.
     fn with_log<T>(
         &mut self,
         call: impl FnOnce(&mut Self, &mut Log) -> io::Result<T>,
@@ -173,7 +186,7 @@ impl FileStore {
         Ok(result)
     }
 
-    /// Looks at the file before a write, and rotates it when that is due.
+    /// Checks the file before a write, and rotates it if a rotation is due.
     fn prepare(&mut self, log: &mut Log) -> io::Result<()> {
         let today = self.today();
         if self.reopen.swap(false, Relaxed) || self.is_due(log, today) || !log.is_untouched()? {
@@ -189,7 +202,8 @@ impl FileStore {
 
     fn is_due(&self, log: &Log, today: i32) -> bool {
         let is_large = self.options.rotate_bytes.is_some_and(|bytes| log.length() >= bytes);
-        // A clock that was days ahead must not put rotation off until then; one that crosses midnight twice is no reason.
+        // A clock that was days ahead must not delay rotation until that day. A clock that crosses
+        // midnight and goes back is no reason to rotate.
         let is_another_day = today > log.day() || today < log.day() - 1;
         let is_old = self.options.rotate_daily && is_another_day;
         log.length() > 0 && (is_large || is_old)
@@ -243,7 +257,8 @@ impl Store for FileStore {
         self.with_log(Self::prepare)?;
         let mut log = self.take_log()?;
         let result = self.append(&mut log, chunk);
-        // A chunk that was begun is taken back; where even that fails, the log is dropped and recovered at the next call.
+        // A partly written chunk is removed again. If that fails too, the log is dropped, and
+        // recovered at the next call.
         if result.is_ok() || log.undo().is_ok() {
             self.log = Some(log);
         }
@@ -263,7 +278,7 @@ impl Store for FileStore {
     }
 }
 
-/// The origin of the record before, which is usually the next one's, too.
+/// The origin of the previous record, which is usually that of the next record, too.
 #[derive(Default)]
 struct Origins<'a> {
     encoded: &'a [u8],
@@ -271,7 +286,8 @@ struct Origins<'a> {
 }
 
 impl<'a> Origins<'a> {
-    /// One that cannot be decoded (a defect of the program, since it has passed its checksum) costs only itself.
+    /// Decodes an origin. If an origin cannot be decoded (a defect of the program, because the
+    /// origin has passed its checksum), only this origin is lost.
     fn decode(&mut self, encoded: &'a [u8]) -> Origin<'a> {
         if !std::ptr::eq(self.encoded, encoded) {
             self.encoded = encoded;
@@ -286,7 +302,7 @@ impl<'a> Origins<'a> {
     }
 }
 
-/// Whether only a person can help.
+/// Returns true if only a person can fix the cause.
 fn is_lasting(error: &io::Error) -> bool {
     use io::ErrorKind::{
         InvalidFilename, InvalidInput, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem,

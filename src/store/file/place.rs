@@ -1,4 +1,5 @@
-//! Where a log file lies: its folder, its name in it, and the lock that keeps other processes away.
+//! The location of a log file: its folder, its name in the folder, and the lock that excludes other
+//! processes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -14,12 +15,13 @@ use crate::disk::{Disk, Entry, Folder, open_regular};
 pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) name: String,
-    /// Locked while the store lives. A disk that is not the operating system's has none.
+    /// Locked while the store exists. `None` for a disk that is not the operating system's.
     _lock: Option<Arc<File>>,
 }
 
 impl Place {
-    /// Opens the folder of a path, and locks the log file's `.position` file. Both are made where they are missing.
+    /// Opens the folder of a path, and locks the log file's `.position` file. Both are created if
+    /// they are missing.
     pub(super) fn open(path: &Path) -> io::Result<Place> {
         let path = resolve(path)?;
         let folder = match path.parent() {
@@ -31,7 +33,7 @@ impl Place {
         Ok(place)
     }
 
-    /// The place on a disk that stands for the folder of a path.
+    /// Returns the place on a disk that replaces the folder of a path.
     pub(super) fn on(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Place> {
         let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidFilename, "the path does not end with a file name in UTF-8")
@@ -40,7 +42,7 @@ impl Place {
         Ok(Place { disk, name: name.to_owned(), _lock: None })
     }
 
-    /// The file that has the name now.
+    /// Returns the file that has the name now.
     pub(super) fn entry(&self) -> io::Result<Option<Entry>> {
         Ok(self.disk.list()?.into_iter().find(|entry| entry.name == self.name))
     }
@@ -50,7 +52,8 @@ impl Place {
         self.disk.rename(&self.name, &self.name)
     }
 
-    /// Makes an empty file of the name, durably. One that another program makes at the same moment is taken as it is.
+    /// Creates an empty file with the name, durably. A file that another program creates at the
+    /// same moment is used as it is.
     pub(super) fn create(&self) -> io::Result<Entry> {
         self.disk.open(&self.name)?;
         self.keep_name()?;
@@ -74,7 +77,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     ))
 }
 
-/// `None` where the file system knows no locks.
+/// Locks a file. Returns `None` if the file system does not support locks.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = open_regular(File::options().write(true), path)?;
     match file.try_lock() {

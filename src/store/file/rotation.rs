@@ -1,10 +1,12 @@
-//! Moves a full log file away and removes the oldest ones, with the names of Python's `logging.handlers`.
+//! Moves a full log file away and removes the oldest files, with the names of Python's
+//! `logging.handlers`.
 //!
-//! * By size (`RotatingFileHandler`): `app.log.1` is the newest, `app.log.2` the one before. At each rotation every number
-//!   grows by one, the largest first, up to the first that is free. A crash in between leaves one number free in the middle;
-//!   the next start closes this gap, so that all files can be read in their order.
-//! * By day (`TimedRotatingFileHandler`): `app.log.2026-11-21`, for the day on which the file was begun; a further file of
-//!   the same day is `app.log.2026-11-21.1`, then `.2`.
+//! * By size (`RotatingFileHandler`): `app.log.1` is the newest file, `app.log.2` the one before.
+//!   At each rotation every number grows by one, the largest first, up to the first free number. A
+//!   crash in between leaves one number free in the middle. The next start closes this gap, so that
+//!   all files can be read in their order.
+//! * By day (`TimedRotatingFileHandler`): `app.log.2026-11-21`, for the day on which the file was
+//!   begun. A further file of the same day is `app.log.2026-11-21.1`, then `.2`.
 //!
 //! Nothing is ever renamed over another file.
 
@@ -14,7 +16,7 @@ use std::io;
 use super::local;
 use crate::disk::Disk;
 
-/// Renames the log file; `day` is the one on which it was begun, when it is named by day.
+/// Renames the log file. `day` is the day on which it was begun, if files are named by day.
 pub(super) fn move_away(disk: &dyn Disk, name: &str, day: Option<i32>) -> io::Result<()> {
     let target = match day {
         None => {
@@ -26,8 +28,9 @@ pub(super) fn move_away(disk: &dyn Disk, name: &str, day: Option<i32>) -> io::Re
     disk.rename(name, &target)
 }
 
-/// Takes back what a crash left of a rotation by size: where exactly one number is free and the next one is in use, the files
-/// behind it move down. A crash in between leaves the gap further up, where the next call finds it.
+/// Reverts a rotation by size that a crash interrupted: if exactly one number is free and the next
+/// one is in use, the files after the gap move down. A crash in between leaves the gap at a higher
+/// number, where the next call finds it.
 pub(super) fn close_gap(disk: &dyn Disk, name: &str) -> io::Result<()> {
     let used = numbers(disk, name)?;
     let gap = chain(&used) + 1;
@@ -41,7 +44,7 @@ pub(super) fn close_gap(disk: &dyn Disk, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the oldest file if there are more than `keep`, and tells whether there are still more.
+/// Removes the oldest file if there are more than `keep`. Returns true if there are still more.
 pub(super) fn prune(disk: &dyn Disk, name: &str, keep: u32, by_day: bool) -> io::Result<bool> {
     let mut newest_first = if by_day { names_by_day(disk, name)? } else { names_by_number(disk, name)? };
     let surplus = newest_first.len().saturating_sub(keep as usize);
@@ -55,7 +58,7 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{name}.{number}")
 }
 
-/// What follows the log file's name and a dot in the names of the folder.
+/// Returns what follows the log file's name and a dot in the names of the folder.
 fn suffixes(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
     let entries = disk.list()?;
     let suffix =
@@ -63,17 +66,18 @@ fn suffixes(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
     Ok(entries.iter().filter_map(suffix).collect())
 }
 
-/// The numbers of all files that have one.
+/// Returns the numbers of all numbered files.
 fn numbers(disk: &dyn Disk, name: &str) -> io::Result<BTreeSet<u32>> {
     Ok(suffixes(disk, name)?.iter().filter_map(|suffix| number_of(suffix)).collect())
 }
 
-/// The last number in use before the first that is free: what is beyond is not ours (`app.log.2024` may be anything).
+/// Returns the last number in use before the first free one. Files with higher numbers are not
+/// logboom's (`app.log.2024` may be anything).
 fn chain(used: &BTreeSet<u32>) -> u32 {
     (1..u32::MAX).take_while(|number| used.contains(number)).last().unwrap_or(0)
 }
 
-/// A number as we write it, without a sign or zeros before it.
+/// Parses a number as this program writes it, without a sign or leading zeros.
 fn number_of(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
@@ -89,7 +93,7 @@ fn names_by_number(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
     Ok((1..=chain(&numbers(disk, name)?)).map(|number| numbered(name, number)).collect())
 }
 
-/// The day in a suffix, and its number within the day.
+/// Returns the day in a suffix, and the number of the file within the day.
 fn day_and_number(suffix: &str) -> Option<(i32, u32)> {
     match suffix.split_once('.') {
         None => Some((local::day_of(suffix)?, 0)),

@@ -1,27 +1,33 @@
-//! The `.position` file beside a log file: how far the log file is known to be durable, and which file that was.
+//! The `.position` file beside a log file: how far the log file is known to be durable, and which
+//! file that is.
 //!
-//! Two slots, at offset 0 and 4096, are written in turn, so that a torn write leaves the one before. The valid slot with the
-//! higher sequence counts. All integers are little-endian:
+//! Two slots, at offset 0 and 4096, are written in turn, so that a torn write leaves the previous
+//! slot intact. The valid slot with the higher sequence counts. All integers are little-endian:
 //!
-//! | offset | size | what |
+//! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 8 | `LOGLINE` and the format version, 2 |
-//! | 8 | 8 | sequence: one more at each write |
+//! | 8 | 8 | sequence: incremented by each write |
 //! | 16 | 8 | position: the id of the first record that is not in the log file |
 //! | 24 | 8 | identity of the log file: its inode number |
 //! | 32 | 8 | length of the log file at that position |
-//! | 40 | 4 | bytes before that length that the next checksum covers, at most 4096; at length 0 those of the beginning |
-//! | 44 | 4 | CRC32C of them |
-//! | 48 | 4 | local day on which the log file was begun, counted from the Unix epoch's (signed) |
+//! | 40 | 4 | number of bytes that the next checksum covers, at most 4096 (see below) |
+//! | 44 | 4 | CRC32C of these bytes |
+//! | 48 | 4 | local day on which the log file was begun, in days since 1970-01-01 (signed) |
 //! | 52 | 4 | CRC32C of the bytes before |
 //! | 56 | 64 | at length 0: how the log file will begin (`beginning.rs`), then zeros |
-//! | 120 | 8 | identity of the pair of files: random, drawn when the `.position` file was first written |
+//! | 120 | 8 | identity of the pair of files: random, drawn at the first write of this file |
 //! | 128 | 8 | number of the claim under which the log file is written (`store::claim`) |
 //! | 136 | 64 | node of the data folder that writes it, in UTF-8, then zeros |
 //! | 200 | 8 | zeros |
 //! | 208 | 4 | CRC32C of all bytes before |
 //!
-//! Version 1 ended after 120 bytes: nobody had claimed the log file. Every format keeps the version and the checksum where they are, so that a damaged version is told from a newer one.
+//! The checksum at offset 44 covers the last bytes of the log file before that length, or, at
+//! length 0, the bytes of the beginning.
+//!
+//! Version 1 ended after 120 bytes: log files were not claimed. Every format keeps the version and
+//! the checksum at the same offsets, so that a damaged version can be distinguished from a newer
+//! one.
 
 use std::io;
 use std::sync::Arc;
@@ -40,29 +46,30 @@ const CHECKSUM_OFFSET: usize = 208;
 const SLOT_BYTES: usize = CHECKSUM_OFFSET + 4;
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 
-/// The name of the file beside a log file.
+/// Returns the name of the file beside a log file.
 pub(super) fn name_of(log: &str) -> String {
     format!("{log}.position")
 }
 
-/// What is known of a log file.
+/// What is recorded about a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// The first record that is not in it.
+    /// The first record that is not in the log file.
     pub(super) position: RecordId,
-    /// See [`crate::disk::Entry::identity`].
+    /// The inode number; see [`crate::disk::Entry::identity`].
     pub(super) identity: u64,
     pub(super) extent: Extent,
-    /// While the extent is empty: what will be written first. Nothing but that is ever written to a file recorded as empty.
+    /// While the extent is empty: the bytes that will be written first. No other bytes are ever
+    /// written to a file recorded as empty.
     pub(super) beginning: Beginning,
-    /// The local day on which it was begun.
+    /// The local day on which the log file was begun.
     pub(super) day: i32,
 }
 
-/// Who writes a log file.
+/// The data folder that writes a log file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LogOwner {
-    /// The identity of log file and `.position` file; 0 for what version 1 has written.
+    /// The identity of log file and `.position` file; 0 if version 1 has written the file.
     pub(super) identity: u64,
     /// The number of the claim.
     pub(super) claim: i64,
@@ -70,7 +77,8 @@ pub(super) struct LogOwner {
     pub(super) node: String,
 }
 
-/// How long a log file is, and how it ends: by this it is known again before anything is cut off.
+/// The length of a log file, and how it ends. The file is identified by this before anything is cut
+/// off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) length: u64,
@@ -79,7 +87,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// The extent after `bytes` were appended.
+    /// Returns the extent after `bytes` were appended.
     pub(super) fn plus(self, bytes: &[u8]) -> Extent {
         if bytes.is_empty() {
             return self;
@@ -92,7 +100,7 @@ impl Extent {
         }
     }
 
-    /// The extent of a file of this length, and whether its last line is whole.
+    /// Returns the extent of a file of this length, and whether its last line is complete.
     pub(super) fn of(file: &dyn DiskFile, length: u64) -> io::Result<(Extent, bool)> {
         let tail_bytes = length.min(LOG_FILE_TAIL_BYTES as u64);
         let start = length - tail_bytes;
@@ -101,8 +109,9 @@ impl Extent {
         Ok((Extent { length: start, ..Extent::default() }.plus(&tail), whole))
     }
 
-    /// The same with the longest tail that is checked. A single short line, which [`Extent::plus`] may have seen last, is
-    /// little to know a file by. One that others have cut meanwhile is left as it is.
+    /// Returns the extent with the longest tail that is checked. A single short line, which may be
+    /// all that [`Extent::plus`] received last, is too little to identify a file. If others have
+    /// cut the file, the extent is left as it is.
     pub(super) fn with_full_tail(self, file: &dyn DiskFile) -> io::Result<Extent> {
         match Extent::of(file, self.length) {
             Ok((extent, _)) => Ok(extent),
@@ -111,7 +120,8 @@ impl Extent {
         }
     }
 
-    /// Whether a file is at least so long and has these bytes there. Where there are none, nothing is proven.
+    /// Returns true if a file is at least this long and ends with these bytes at this length.
+    /// Without such bytes, nothing is proven.
     pub(super) fn is_in(&self, file: &dyn DiskFile) -> io::Result<bool> {
         let start = self.length.saturating_sub(u64::from(self.tail_bytes));
         let tail = read_exactly(file, start, self.tail_bytes as usize)?;
@@ -119,7 +129,7 @@ impl Extent {
     }
 }
 
-/// `None` where the file ends early.
+/// Reads exactly this many bytes. Returns `None` if the file ends early.
 fn read_exactly(file: &dyn DiskFile, offset: u64, bytes: usize) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; bytes];
     let read = file.read_at(&mut buffer, offset)?;
@@ -130,22 +140,23 @@ fn read_exactly(file: &dyn DiskFile, offset: u64, bytes: usize) -> io::Result<Op
 pub(super) struct Sidecar {
     file: Arc<dyn DiskFile>,
     sequence: u64,
-    /// Is written with every state.
+    /// Written with every state.
     pub(super) owner: LogOwner,
-    /// A write of the next sequence has failed, and may be there all the same.
+    /// Whether a write of the next sequence has failed, but may have reached the disk anyway.
     is_next_in_doubt: bool,
 }
 
 impl Sidecar {
-    /// Makes an empty one where there is none. Its name is durable on return: whoever made it before was perhaps killed
-    /// before it was.
+    /// Creates an empty `.position` file if there is none. Its name is durable on return, because a
+    /// process that created the file before may have been killed before the name was durable.
     pub(super) fn ensure(disk: &dyn Disk, log: &str) -> io::Result<()> {
         let name = name_of(log);
         disk.open(&name)?;
         disk.rename(&name, &name)
     }
 
-    /// Opens the one that [`Sidecar::ensure`] made, and gives what it holds; `None` if that is nothing readable.
+    /// Opens the file that [`Sidecar::ensure`] created, and returns its state, or `None` if no
+    /// state is readable.
     pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<State>)> {
         let file = disk.open(&name_of(log))?;
         let slots = [read_slot(&*file, SLOT_OFFSETS[0])?, read_slot(&*file, SLOT_OFFSETS[1])?];
@@ -157,7 +168,8 @@ impl Sidecar {
         Ok((Sidecar { file, sequence, owner, is_next_in_doubt: false }, Some(state)))
     }
 
-    /// Records a state durably, unless somebody else has recorded one: where the file system has locks nobody can.
+    /// Records a state durably, unless another process has recorded one. If the file system has
+    /// locks, no other process can.
     pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
         self.check_last()?;
         self.is_next_in_doubt = true;
@@ -187,8 +199,8 @@ impl Sidecar {
     }
 }
 
-/// Moves the position that a `.position` file tells, as somebody else who has claimed the log file would. Returns the bytes of before;
-/// `None` if there was no position to move.
+/// Moves the position in a `.position` file, as another owner that has claimed the log file would.
+/// Returns the bytes from before, or `None` if there was no position to move.
 #[cfg(test)]
 pub(crate) fn move_position(disk: &dyn Disk, log: &str, by: i64) -> io::Result<Option<Vec<u8>>> {
     let file = disk.open(&name_of(log))?;
@@ -207,7 +219,7 @@ pub(crate) fn move_position(disk: &dyn Disk, log: &str, by: i64) -> io::Result<O
     Ok(is_moved.then_some(bytes))
 }
 
-/// What a slot holds.
+/// The content of a slot.
 struct Slot {
     sequence: u64,
     state: State,
@@ -235,7 +247,7 @@ fn encode(sequence: u64, state: &State, owner: &LogOwner) -> [u8; SLOT_BYTES] {
     slot[OWNER_OFFSET..][..8].copy_from_slice(&owner.identity.to_le_bytes());
     slot[OWNER_OFFSET + 8..][..8].copy_from_slice(&owner.claim.to_le_bytes());
     let node = owner.node.as_bytes();
-    let node = &node[..node.len().min(STORE_NAME_BYTES_MAX)]; // names are no longer
+    let node = &node[..node.len().min(STORE_NAME_BYTES_MAX)]; // names are not longer than this
     slot[NODE_OFFSET..][..node.len()].copy_from_slice(node);
     let checksum = crc32c::crc32c(&slot[..CHECKSUM_OFFSET]);
     slot[CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
@@ -278,7 +290,8 @@ fn node_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// How the log file ends, or how it will begin; `None` if that cannot be.
+/// Returns how the log file ends, or how it will begin. Returns `None` if the values are
+/// impossible.
 fn ends_of(slot: &[u8; SLOT_BYTES]) -> Option<(Extent, Beginning)> {
     let (length, checked, checksum) = (u64_at(slot, 32), u32_at(slot, 40), u32_at(slot, 44));
     if length == 0 {

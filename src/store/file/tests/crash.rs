@@ -4,12 +4,12 @@ use super::disk::{Loss, MemoryDisk};
 use super::*;
 use crate::disk::cruel::{Call, Crash, CruelDisk, Moment, Stop};
 
-/// How a run is rotated, and by whom.
+/// How the log file is rotated in a run, and by which program.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     rotate_bytes: Option<u64>,
     rotate_daily: bool,
-    /// Another program renames the file after the fourth chunk.
+    /// Another program renames the file after the fifth chunk.
     renamed: bool,
 }
 
@@ -34,7 +34,8 @@ impl Run {
         with_test_clock(FileStore::with_disk(options, Arc::new(disk.clone())))
     }
 
-    /// Writes all chunks, until something fails; `synced` is the last position that was told.
+    /// Writes all chunks, until something fails. `synced` is the last position that a sync
+    /// returned.
     fn write_all(self, disk: &MemoryDisk, synced: &mut RecordId) -> Result<(), StoreError> {
         DAY.set(20_000);
         let mut store = self.open(disk);
@@ -60,7 +61,7 @@ impl Run {
         Ok(())
     }
 
-    /// All lines, from the oldest file to the newest.
+    /// Returns all lines, from the oldest file to the newest.
     fn text(self, disk: &MemoryDisk) -> String {
         let mut names = disk.names();
         names.retain(|name| {
@@ -75,7 +76,8 @@ impl Run {
     }
 }
 
-/// Runs until the disk crashes, again until it crashes, then to the end. Returns whether the first run came to an end.
+/// Runs until the disk crashes, again until it crashes, then to the end. Returns whether the first
+/// run was completed.
 fn crash_twice(run: Run, first: u64, second: Option<u64>, loss: Loss) -> bool {
     let disk = MemoryDisk::default();
     let mut synced = 1;
@@ -98,7 +100,7 @@ fn crash_twice(run: Run, first: u64, second: Option<u64>, loss: Loss) -> bool {
 }
 
 #[test]
-fn every_line_is_there_once_after_a_crash_at_any_step() {
+fn lines_exist_exactly_once_after_crash_at_any_step() {
     for run in RUNS {
         for loss in [Loss::Nothing, Loss::All, Loss::Half] {
             let steps = (0..).take_while(|step| !crash_twice(run, *step, None, loss)).count();
@@ -107,9 +109,10 @@ fn every_line_is_there_once_after_a_crash_at_any_step() {
     }
 }
 
-/// Whoever reads `app.log.1`, `app.log.2` and so on, up to the first that is not there, reads everything.
+/// A reader of `app.log.1`, `app.log.2` and so on, up to the first missing file, must get
+/// everything.
 #[test]
-fn numbers_have_no_gap_after_a_start_whatever_came_before() {
+fn start_closes_any_gap_in_numbers() {
     for changes in 0..120 {
         let disk = MemoryDisk::default();
         disk.crash_after(changes);
@@ -124,7 +127,7 @@ fn numbers_have_no_gap_after_a_start_whatever_came_before() {
 }
 
 #[test]
-fn a_crash_during_recovery_costs_nothing_either() {
+fn crash_during_recovery_loses_nothing() {
     for run in RUNS {
         for loss in [Loss::Nothing, Loss::All, Loss::Half] {
             for first in (0..60).step_by(3) {
@@ -137,7 +140,7 @@ fn a_crash_during_recovery_costs_nothing_either() {
 }
 
 #[test]
-fn what_a_sync_told_is_never_taken_back() {
+fn synced_position_never_moves_back() {
     for run in RUNS {
         for first in 0..60 {
             let disk = MemoryDisk::default();
@@ -152,7 +155,7 @@ fn what_a_sync_told_is_never_taken_back() {
 }
 
 #[test]
-fn a_full_disk_is_told_with_advice_and_doubles_nothing() {
+fn full_disk_returns_hint_and_duplicates_nothing() {
     let disk = MemoryDisk::default();
     let mut store = RUNS[0].open(&disk);
     fill(&mut store, 101);
@@ -170,7 +173,7 @@ fn a_full_disk_is_told_with_advice_and_doubles_nothing() {
 }
 
 #[test]
-fn after_an_error_the_same_store_goes_on_from_what_is_durable() {
+fn store_continues_from_durable_state_after_error() {
     let changes_of_one_run = 200;
     for changes in 0..changes_of_one_run {
         let disk = MemoryDisk::default();
@@ -189,7 +192,7 @@ fn after_an_error_the_same_store_goes_on_from_what_is_durable() {
 }
 
 #[test]
-fn zeros_in_the_place_of_the_first_line_are_what_a_crash_left_and_no_one_elses() {
+fn zeros_in_place_of_first_line_are_torn_write() {
     let disk = MemoryDisk::default();
     let mut store = RUNS[0].open(&disk);
     fill(&mut store, 2);
@@ -208,7 +211,7 @@ fn zeros_in_the_place_of_the_first_line_are_what_a_crash_left_and_no_one_elses()
 }
 
 #[test]
-fn a_position_file_whose_name_was_not_durable_when_the_program_was_killed_is_kept() {
+fn position_file_name_is_durable_after_kill() {
     for seed in 0..20 {
         let disk = CruelDisk::new(seed);
         let open = || FileStore::with_disk(options("app.log"), disk.handle());

@@ -1,4 +1,5 @@
-//! A disk in memory that keeps what is durable apart from what is not, and stops or fills up when told to.
+//! A disk in memory that keeps durable content apart from other content, and can be told to stop or
+//! to be full.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile, Entry, FileStat};
 
-/// What a crash leaves of what was not made durable.
+/// What a crash destroys of the content that was not made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// Everything: the program stopped, the machine did not.
+    /// Nothing: the program stopped, the machine did not.
     Nothing,
-    /// None of it.
+    /// All of it.
     All,
     /// Half of what was appended.
     Half,
@@ -25,11 +26,11 @@ pub(super) struct Content {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     files: BTreeMap<u64, Bytes>,
-    /// Changes until the crash.
+    /// Number of changes until the crash.
     changes_left: Option<u64>,
-    /// Bytes that all files together may hold.
+    /// Maximum number of bytes in all files together.
     capacity: Option<usize>,
-    /// Bytes that were written over others.
+    /// Whether bytes were written over others.
     pub(super) overwritten: bool,
 }
 
@@ -49,7 +50,7 @@ impl MemoryDisk {
         self.0.lock().unwrap()
     }
 
-    /// Every change after so many fails; the one at the limit is done in half.
+    /// Makes every change after this many fail. The change at the limit is half done.
     pub(super) fn crash_after(&self, changes: u64) {
         self.content().changes_left = Some(changes);
     }
@@ -58,7 +59,7 @@ impl MemoryDisk {
         self.content().capacity = bytes;
     }
 
-    /// Comes up again after a crash, with what is left.
+    /// Restarts after a crash, with what is left.
     pub(super) fn restart(&self, loss: Loss) {
         let mut content = self.content();
         content.changes_left = None;
@@ -76,7 +77,7 @@ impl MemoryDisk {
         }
     }
 
-    /// The text of a file, if it is there.
+    /// Returns the text of a file, if it exists.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let content = self.content();
         let identity = content.names.get(name)?;
@@ -87,14 +88,14 @@ impl MemoryDisk {
         self.content().names.keys().cloned().collect()
     }
 
-    /// What another program writes.
+    /// Writes a file as another program would.
     pub(super) fn put(&self, name: &str, text: &str) {
         let mut content = self.content();
         let identity = content.identity(name);
         content.files.entry(identity).or_default().live = text.as_bytes().to_vec();
     }
 
-    /// What another program renames.
+    /// Renames a file as another program would.
     pub(super) fn others_rename(&self, from: &str, to: &str) {
         let mut content = self.content();
         let identity = content.names.remove(from).unwrap();

@@ -1,4 +1,4 @@
-//! Lines, held against those of Python's own `logging.Formatter`.
+//! Compares lines with those of Python's own `logging.Formatter`.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::record::severity;
 
-/// A time zone that needs no data base, and has a summer time.
+/// A time zone that needs no database and has daylight saving time.
 const ZONE: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
 
 const SCRIPT: &str = r#"
@@ -66,7 +66,7 @@ fn record<'a>() -> RecordRef<'a> {
     }
 }
 
-/// The same record as Python has it.
+/// Returns the same record in Python's form.
 fn in_python(record: &RecordRef<'_>) -> Value {
     let text = |name| members::text_of(record.attributes, name);
     json!({
@@ -80,7 +80,7 @@ fn in_python(record: &RecordRef<'_>) -> Value {
     })
 }
 
-/// Formats every record in every format, here and there.
+/// Formats every record in every format, here and in Python, and compares the lines.
 fn compare(formats: &[String], records: &[RecordRef<'_>]) {
     let cases: Vec<_> =
         formats.iter().flat_map(|format| records.iter().map(move |record| (format, record))).collect();
@@ -97,7 +97,7 @@ fn compare(formats: &[String], records: &[RecordRef<'_>]) {
 }
 
 #[test]
-fn every_layout_is_pythons() {
+fn layouts_match_python() {
     let mut formats = Vec::new();
     for flags in ["", "-", "0", "+", " ", "#", "-0", "+0", " 0", "+ ", "#0"] {
         for size in ["", "1", "3", "12", ".0", ".1", ".3", "12.5", "3.12"] {
@@ -116,7 +116,7 @@ fn every_layout_is_pythons() {
 }
 
 #[test]
-fn every_attribute_is_pythons() {
+fn attributes_match_python() {
     let names = [
         "name",
         "levelname",
@@ -144,7 +144,7 @@ fn every_attribute_is_pythons() {
 }
 
 #[test]
-fn local_time_is_pythons_through_the_year_and_its_clock_changes() {
+fn local_time_matches_python_across_clock_changes() {
     let clock_changes = [1_743_296_399, 1_743_296_400, 1_761_440_399, 1_761_440_400, 1_761_436_800, -1, 0];
     let days = (0..400).map(|day| 1_700_000_000 + day * 86_401);
     let records: Vec<_> = days
@@ -155,7 +155,7 @@ fn local_time_is_pythons_through_the_year_and_its_clock_changes() {
 }
 
 #[test]
-fn tracebacks_and_stacks_follow_as_in_python() {
+fn tracebacks_and_stacks_match_python() {
     let attributes = [
         r#"{"exception.stacktrace":"Traceback:\n  File \"a.py\"\nValueError: x"}"#,
         r#"{"code.stacktrace":"Stack (most recent call last):\n  File"}"#,
@@ -173,7 +173,7 @@ fn tracebacks_and_stacks_follow_as_in_python() {
 }
 
 #[test]
-fn a_real_exception_looks_as_in_python() {
+fn real_exception_matches_python() {
     let script = r#"
 import json, logging, sys
 try:
@@ -209,7 +209,7 @@ json.dump([record.exc_text, record.stack_info, line], sys.stdout)
 }
 
 #[test]
-fn our_own_fields() {
+fn own_fields_are_formatted() {
     let format = "%(id)05d %(service)s %(host)s %(trace_id).8s %(span_id)s %(event_name)s %(timestamp)s %(attributes)s";
     let expected =
         "00017 billing web-1 0af76519 b7ad6b7169203331 order.placed 2025-11-21T10:00:00.123456000Z ";
@@ -217,7 +217,7 @@ fn our_own_fields() {
 }
 
 #[test]
-fn what_is_not_given_has_a_word_or_is_empty() {
+fn missing_values_have_default_or_are_empty() {
     let nothing = RecordRef::default();
     let format = "%(levelname)s %(name)s %(processName)s %(taskName)s %(levelno)s [%(funcName)s%(pathname)s%(threadName)s]";
     assert_eq!(line(format, &nothing), "NOTSET root MainProcess None 0 []\n");
@@ -230,7 +230,7 @@ fn what_is_not_given_has_a_word_or_is_empty() {
 }
 
 #[test]
-fn the_last_part_of_a_windows_path() {
+fn file_name_of_windows_path_is_last_part() {
     let origin = Origin { file: r"C:\app\views.py", ..Origin::default() };
     assert_eq!(
         line("%(filename)s %(module)s", &RecordRef { origin, ..RecordRef::default() }),
@@ -239,14 +239,14 @@ fn the_last_part_of_a_windows_path() {
 }
 
 #[test]
-fn python_levels_come_back_from_severities() {
+fn python_levels_round_trip_through_severities() {
     for level in (0..=50).step_by(10).chain([5, 11, 42, 53]) {
         assert_eq!(severity::to_python(severity::from_python(level)), level);
     }
 }
 
 #[test]
-fn a_wrong_format_is_explained() {
+fn invalid_format_error_explains_cause() {
     for (format, part) in [
         ("", "no field"),
         ("text", "no field"),
@@ -270,7 +270,7 @@ fn a_wrong_format_is_explained() {
 }
 
 #[test]
-fn the_default_format_parses() {
+fn default_format_parses() {
     assert_eq!(LineFormat::default(), LineFormat::parse(DEFAULT_LINE_FORMAT).unwrap());
     assert!(LineFormat::parse(&format!("%(message){}s", "1000")).is_ok());
 }

@@ -1,4 +1,4 @@
-//! The contract that every store keeps, and what only a log file has to.
+//! Tests of the contract of all stores, and of what only a log file must do.
 
 mod crash;
 mod disk;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::contract::{self, Subject, chunk};
 
-/// Options for a file that shows messages alone and is never rotated.
+/// Returns options for a file that shows only messages and is never rotated.
 fn options(path: impl Into<PathBuf>) -> FileOptions {
     FileOptions {
         path: path.into(),
@@ -31,7 +31,7 @@ thread_local! {
     static DAY: Cell<i64> = const { Cell::new(20_000) };
 }
 
-/// Noon in UTC, so that the local day is the same in nearly every time zone.
+/// Returns noon in UTC, so that the local day is the same in nearly every time zone.
 fn test_clock() -> i64 {
     (DAY.get() * 24 + 12) * 3600 * time::SECOND
 }
@@ -41,7 +41,8 @@ fn with_test_clock(mut store: FileStore) -> FileStore {
     store.with_clock(test_clock)
 }
 
-/// Waits for a future that never waits: everything that the store does is done at once.
+/// Returns the result of a future that never waits, because everything that the store does is done
+/// at once.
 fn done<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -51,7 +52,7 @@ fn done<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Writes records up to an id from wherever the store is.
+/// Writes records up to an id, from the store's position on.
 fn fill(store: &mut FileStore, end: RecordId) {
     let position = done(store.position()).unwrap();
     done(store.write(&chunk(position, end))).unwrap();
@@ -65,7 +66,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The file names of a folder, without the position's.
+/// Returns the file names of a folder, without the position file.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -102,17 +103,17 @@ impl Subject for Case {
 }
 
 #[test]
-fn the_contract_is_kept() {
+fn contract_is_kept() {
     contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: None });
 }
 
 #[test]
-fn the_contract_is_kept_with_rotation() {
+fn contract_is_kept_with_rotation() {
     contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: Some(500) });
 }
 
 #[test]
-fn a_chunk_larger_than_a_piece_is_whole() {
+fn chunk_larger_than_write_buffer_is_complete() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("app.log");
     let mut store = FileStore::new(options(&path));
@@ -122,7 +123,7 @@ fn a_chunk_larger_than_a_piece_is_whole() {
 }
 
 #[test]
-fn records_below_the_position_are_not_written_again() {
+fn records_below_position_are_not_rewritten() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("app.log");
     let mut store = FileStore::new(options(&path));

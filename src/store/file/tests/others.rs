@@ -30,7 +30,7 @@ impl Shared {
 }
 
 #[test]
-fn at_sighup_a_renamed_file_is_left_for_a_new_one() {
+fn sighup_after_rename_begins_new_file() {
     let case = Shared::new();
     let mut store = case.open();
     let reopen = store.reopen_handle();
@@ -44,7 +44,7 @@ fn at_sighup_a_renamed_file_is_left_for_a_new_one() {
 }
 
 #[test]
-fn at_sighup_nothing_happens_to_a_file_that_was_not_renamed() {
+fn sighup_without_rename_keeps_file() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -55,7 +55,7 @@ fn at_sighup_nothing_happens_to_a_file_that_was_not_renamed() {
 }
 
 #[test]
-fn a_file_that_took_the_place_is_appended_to() {
+fn replacement_file_is_appended_to() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -67,7 +67,7 @@ fn a_file_that_took_the_place_is_appended_to() {
 }
 
 #[test]
-fn housekeeping_notices_a_rename_or_removal_without_a_signal() {
+fn maintain_detects_rename_or_removal() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -82,7 +82,7 @@ fn housekeeping_notices_a_rename_or_removal_without_a_signal() {
 }
 
 #[test]
-fn a_crash_between_rename_and_reopening_cuts_the_renamed_file() {
+fn crash_between_rename_and_reopen_cuts_renamed_file() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -115,7 +115,7 @@ fn copytruncate_leaves_no_hole() {
 }
 
 #[test]
-fn a_file_that_was_emptied_while_no_one_wrote_is_gone_on_with() {
+fn file_emptied_while_stopped_is_continued() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -129,7 +129,7 @@ fn a_file_that_was_emptied_while_no_one_wrote_is_gone_on_with() {
 }
 
 #[test]
-fn what_another_program_appends_is_not_written_over() {
+fn data_of_other_program_is_not_overwritten() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -140,7 +140,7 @@ fn what_another_program_appends_is_not_written_over() {
 }
 
 #[test]
-fn a_log_of_another_program_is_kept_and_its_last_line_ended() {
+fn log_of_other_program_is_kept_and_last_line_ended() {
     let case = Shared::new();
     std::fs::write(&case.path, "theirs\nhalf a li").unwrap();
     let mut store = case.open();
@@ -150,7 +150,7 @@ fn a_log_of_another_program_is_kept_and_its_last_line_ended() {
 }
 
 #[test]
-fn a_file_with_the_inode_number_but_not_the_bytes_is_not_cut() {
+fn file_with_same_inode_but_other_bytes_is_not_cut() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -164,7 +164,7 @@ fn a_file_with_the_inode_number_but_not_the_bytes_is_not_cut() {
 }
 
 #[test]
-fn a_restored_copy_is_known_by_its_bytes() {
+fn restored_copy_is_identified_by_bytes() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -184,7 +184,7 @@ fn a_restored_copy_is_known_by_its_bytes() {
 }
 
 #[test]
-fn the_inode_number_goes_before_the_bytes() {
+fn inode_number_takes_precedence_over_bytes() {
     let disk = super::disk::MemoryDisk::default();
     let open = || FileStore::with_disk(options("app.log"), Arc::new(disk.clone()));
     let mut store = open();
@@ -198,7 +198,7 @@ fn the_inode_number_goes_before_the_bytes() {
 }
 
 #[test]
-fn files_of_others_with_similar_names_are_left_alone() {
+fn other_files_with_similar_names_are_unchanged() {
     let case = Shared::new();
     for name in ["app.log.new", "app.log.position.new"] {
         std::fs::write(case.folder.path().join(name), "of another program\n").unwrap();
@@ -211,7 +211,7 @@ fn files_of_others_with_similar_names_are_left_alone() {
 }
 
 #[test]
-fn a_damaged_position_file_costs_no_line() {
+fn damaged_position_file_loses_no_line() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -226,7 +226,7 @@ fn a_damaged_position_file_costs_no_line() {
 }
 
 #[test]
-fn one_damaged_slot_leaves_the_other() {
+fn one_damaged_slot_leaves_other_usable() {
     let case = Shared::new();
     let mut store = case.open();
     for end in [4, 6, 8] {
@@ -248,9 +248,9 @@ fn one_damaged_slot_leaves_the_other() {
     assert_eq!(positions, [6, 8]);
 }
 
-/// Version 1 ended after 120 bytes, and nobody had claimed the log file.
+/// Version 1 ended after 120 bytes, and log files were not claimed.
 #[test]
-fn a_position_file_of_version_1_is_read_and_upgraded() {
+fn version_1_position_file_is_read_and_upgraded() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -260,7 +260,7 @@ fn a_position_file_of_version_1_is_read_and_upgraded() {
     bytes.resize(4096 + 212, 0);
     for slot in [0, 4096] {
         if bytes[slot] == 0 {
-            continue; // it was not written yet
+            continue; // the slot was not written yet
         }
         bytes[slot + 7] = 1;
         let checksum = crc32c::crc32c(&bytes[slot..slot + 52]);
@@ -282,7 +282,7 @@ fn a_position_file_of_version_1_is_read_and_upgraded() {
 }
 
 #[test]
-fn a_log_file_of_another_folder_is_left_as_it_is() {
+fn log_file_of_other_data_folder_is_unchanged() {
     let case = Shared::new();
     let mut store = case.open();
     fill(&mut store, 4);
@@ -304,7 +304,7 @@ fn a_log_file_of_another_folder_is_left_as_it_is() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_not_written_over() {
+fn newer_format_is_rejected_and_not_overwritten() {
     let case = Shared::new();
     fill(&mut case.open(), 4);
     let mut bytes = std::fs::read(case.position_file()).unwrap();
@@ -320,7 +320,7 @@ fn a_newer_format_is_refused_and_not_written_over() {
 }
 
 #[test]
-fn a_damaged_version_is_not_a_newer_one() {
+fn damaged_version_is_not_taken_for_newer() {
     let case = Shared::new();
     let mut store = case.open();
     for end in [4, 6] {
@@ -337,7 +337,7 @@ fn a_damaged_version_is_not_a_newer_one() {
 }
 
 #[test]
-fn a_second_store_on_the_same_file_is_refused() {
+fn second_store_on_same_file_is_rejected() {
     let case = Shared::new();
     let mut first = case.open();
     done(first.position()).unwrap();
@@ -348,7 +348,7 @@ fn a_second_store_on_the_same_file_is_refused() {
 }
 
 #[test]
-fn a_symbolic_link_stays_one() {
+fn symbolic_link_is_preserved() {
     let case = Shared::new();
     let real = case.folder.path().join("elsewhere");
     std::fs::create_dir(&real).unwrap();
@@ -363,7 +363,7 @@ fn a_symbolic_link_stays_one() {
 }
 
 #[test]
-fn what_cannot_be_a_log_file_is_refused_with_advice() {
+fn invalid_log_file_is_rejected_with_hint() {
     let case = Shared::new();
     std::fs::create_dir(&case.path).unwrap();
     for path in [case.path.as_path(), Path::new("/dev/null"), Path::new("/")] {
@@ -374,7 +374,7 @@ fn what_cannot_be_a_log_file_is_refused_with_advice() {
 }
 
 #[test]
-fn a_removed_folder_is_made_again() {
+fn removed_folder_is_created_again() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("deep/er/app.log");
     let mut store = FileStore::new(options(&path));

@@ -1,4 +1,5 @@
-//! What is cut proves that it is ours: an inode number is given to other files once its own is removed.
+//! A file is cut only if it is proven to be logboom's: an inode number is reused for other files
+//! once its own file is removed.
 
 use super::disk::MemoryDisk;
 use super::*;
@@ -9,7 +10,8 @@ fn open(disk: &MemoryDisk) -> FileStore {
     FileStore::with_disk(options("app.log"), Arc::new(disk.clone()))
 }
 
-/// A store that stopped after these ids, with nothing synced since the first of them.
+/// Returns the disk of a store that stopped after these ids, with nothing synced since the first of
+/// them.
 fn stopped_at(end: RecordId) -> MemoryDisk {
     let disk = MemoryDisk::default();
     let mut store = open(&disk);
@@ -19,7 +21,7 @@ fn stopped_at(end: RecordId) -> MemoryDisk {
 }
 
 #[test]
-fn a_file_with_the_inode_number_of_an_empty_log_is_not_emptied() {
+fn file_reusing_inode_of_empty_log_is_not_emptied() {
     for lines_before in [false, true] {
         for name in ["precious1.txt", "app.log"] {
             let disk = MemoryDisk::default();
@@ -42,7 +44,7 @@ fn a_file_with_the_inode_number_of_an_empty_log_is_not_emptied() {
 }
 
 #[test]
-fn a_file_with_the_inode_number_of_a_just_rotated_log_is_not_emptied() {
+fn file_reusing_inode_of_rotated_log_is_not_emptied() {
     let disk = MemoryDisk::default();
     let rotated = || {
         let options = FileOptions { rotate_bytes: Some(1), ..options("app.log") };
@@ -61,7 +63,7 @@ fn a_file_with_the_inode_number_of_a_just_rotated_log_is_not_emptied() {
 }
 
 #[test]
-fn the_first_lines_are_known_again_before_any_sync() {
+fn first_lines_are_identified_before_any_sync() {
     let disk = stopped_at(50);
     assert_eq!(disk.text("app.log").unwrap(), messages(1, 50));
     fill(&mut open(&disk), 60);
@@ -69,7 +71,7 @@ fn the_first_lines_are_known_again_before_any_sync() {
 }
 
 #[test]
-fn the_first_lines_are_known_again_under_another_name() {
+fn first_lines_are_identified_under_another_name() {
     let disk = stopped_at(50);
     disk.others_rename("app.log", "anything");
     fill(&mut open(&disk), 60);
@@ -78,7 +80,7 @@ fn the_first_lines_are_known_again_under_another_name() {
 }
 
 #[test]
-fn a_torn_first_line_is_cut_only_under_the_name_of_the_log() {
+fn torn_first_line_is_cut_only_under_log_name() {
     let torn = &messages(1, 2)[..4];
     let disk = stopped_at(2);
     disk.put("app.log", torn);
@@ -93,7 +95,7 @@ fn a_torn_first_line_is_cut_only_under_the_name_of_the_log() {
 }
 
 #[test]
-fn one_line_alike_is_not_enough_to_be_cut() {
+fn one_equal_line_is_not_enough_to_cut() {
     let disk = MemoryDisk::default();
     let mut store = open(&disk);
     for end in [4, 5] {
@@ -108,7 +110,7 @@ fn one_line_alike_is_not_enough_to_be_cut() {
 }
 
 #[test]
-fn taking_lines_back_from_a_file_that_was_emptied_leaves_no_zeros() {
+fn undo_on_emptied_file_leaves_no_zeros() {
     let disk = MemoryDisk::default();
     let place = Place::on(Arc::new(disk.clone()), Path::new("app.log")).unwrap();
     let mut log = Log::open(place, 0, &mut crate::store::Claimant::detached("test")).unwrap();

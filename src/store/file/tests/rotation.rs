@@ -29,7 +29,7 @@ impl Rotated {
 }
 
 #[test]
-fn by_size_the_newest_has_number_one() {
+fn rotation_by_size_gives_newest_number_one() {
     let case = Rotated::new(Some(50), false, None);
     let mut store = case.open();
     for end in [6, 11, 16] {
@@ -42,7 +42,7 @@ fn by_size_the_newest_has_number_one() {
 }
 
 #[test]
-fn a_file_below_the_size_is_not_rotated() {
+fn file_below_size_is_not_rotated() {
     let case = Rotated::new(Some(51), false, None);
     let mut store = case.open();
     fill(&mut store, 6);
@@ -51,7 +51,7 @@ fn a_file_below_the_size_is_not_rotated() {
 }
 
 #[test]
-fn rotation_cut_short_anywhere_is_taken_back_at_the_start() {
+fn interrupted_rotation_is_reverted_at_start() {
     for (left, closed) in [
         (&["app.log", "app.log.2", "app.log.3"][..], &["app.log", "app.log.1", "app.log.2"][..]),
         (&["app.log", "app.log.1", "app.log.3"], &["app.log", "app.log.1", "app.log.2"]),
@@ -76,7 +76,7 @@ fn rotation_cut_short_anywhere_is_taken_back_at_the_start() {
 }
 
 #[test]
-fn gap_in_the_numbers_is_left_alone_by_who_does_not_rotate() {
+fn gap_in_numbers_is_kept_without_rotation_by_size() {
     for (rotate_bytes, rotate_daily) in [(None, false), (None, true), (Some(50), true)] {
         let case = Rotated::new(rotate_bytes, rotate_daily, None);
         std::fs::write(case.folder.path().join("app.log.2"), "theirs").unwrap();
@@ -86,7 +86,7 @@ fn gap_in_the_numbers_is_left_alone_by_who_does_not_rotate() {
 }
 
 #[test]
-fn only_so_many_are_kept_and_files_of_others_are_left_alone() {
+fn rotate_keep_limits_only_own_files() {
     let case = Rotated::new(Some(1), false, Some(2));
     std::fs::write(case.folder.path().join("app.log.2024"), "not ours").unwrap();
     let mut store = case.open();
@@ -98,7 +98,7 @@ fn only_so_many_are_kept_and_files_of_others_are_left_alone() {
 }
 
 #[test]
-fn keeping_none_keeps_the_file_itself() {
+fn rotate_keep_zero_keeps_current_file() {
     let case = Rotated::new(Some(1), false, Some(0));
     let mut store = case.open();
     fill(&mut store, 2);
@@ -108,7 +108,7 @@ fn keeping_none_keeps_the_file_itself() {
 }
 
 #[test]
-fn by_day_a_clock_that_was_ahead_costs_one_file() {
+fn daily_rotation_with_clock_ahead_adds_one_file() {
     let case = Rotated::new(None, true, None);
     let mut store = case.open();
     for (end, day) in [(2, 20_000), (3, 23_650), (4, 20_000), (5, 20_000), (6, 19_999), (7, 20_001)] {
@@ -121,7 +121,7 @@ fn by_day_a_clock_that_was_ahead_costs_one_file() {
 }
 
 #[test]
-fn fewer_are_kept_one_removal_a_slice() {
+fn lower_rotate_keep_removes_one_file_per_slice() {
     let case = Rotated::new(Some(1), false, None);
     let mut store = case.open();
     for end in 2..8 {
@@ -136,7 +136,7 @@ fn fewer_are_kept_one_removal_a_slice() {
 }
 
 #[test]
-fn by_day_the_name_tells_the_day_that_was_begun() {
+fn daily_rotation_names_day_on_which_file_began() {
     let case = Rotated::new(None, true, None);
     let mut store = case.open();
     fill(&mut store, 3);
@@ -154,7 +154,7 @@ fn by_day_the_name_tells_the_day_that_was_begun() {
 }
 
 #[test]
-fn a_day_without_lines_leaves_no_file_and_a_clock_that_crosses_midnight_back_does_not_rotate() {
+fn empty_day_or_clock_back_over_midnight_does_not_rotate() {
     let case = Rotated::new(None, true, None);
     let mut store = case.open();
     done(store.position()).unwrap();
@@ -166,7 +166,7 @@ fn a_day_without_lines_leaves_no_file_and_a_clock_that_crosses_midnight_back_doe
 }
 
 #[test]
-fn several_files_of_a_day_are_numbered_and_the_oldest_go_first() {
+fn files_of_same_day_are_numbered_and_oldest_removed_first() {
     let case = Rotated::new(Some(1), true, Some(3));
     let mut store = case.open();
     for end in 2..7 {
