@@ -1,17 +1,18 @@
-//! Reads answers of HTTP/1.1 servers: no more of them than counting takes.
+//! Reads responses of HTTP/1.1 servers, only as far as counting requires.
 
 use std::io;
 
 use memchr::memmem;
 
-/// The answers of one connection, which may be cut anywhere.
+/// The responses of one connection, which may be cut anywhere.
 #[derive(Default)]
 pub struct Answers {
     partial: Vec<u8>,
 }
 
 impl Answers {
-    /// Hands over, for each answer that is complete now, how many records it says were accepted.
+    /// Calls `answered` for each response that is complete now, with the number of records that the
+    /// response reports as accepted.
     pub fn read(&mut self, bytes: &[u8], mut answered: impl FnMut(u64)) -> io::Result<()> {
         let mut joined = std::mem::take(&mut self.partial);
         let mut rest = bytes;
@@ -23,12 +24,13 @@ impl Answers {
             answered(accepted);
             rest = &rest[length..];
         }
-        self.partial = rest.to_vec(); // nearly always nothing
+        self.partial = rest.to_vec(); // nearly always empty
         Ok(())
     }
 }
 
-/// The first answer's length, and what it accepted; anything but 200 is an error.
+/// Returns the length of the first response, and the number of records that it accepted. Any status
+/// except 200 is an error.
 fn first(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
     let Some(head) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = bytes.split_at(head + 4);

@@ -1,11 +1,13 @@
 //! The load generator: one thread, one epoll, and buffers that were made before.
 //!
-//! A *closed* loop sends on each connection the next payload as soon as the one before is answered (or, where nothing is
-//! answered, taken by the socket). An *open* loop has a schedule: each payload is due at its time whatever the
-//! server does, and its latency counts from then on, so that a stall is charged to everyone who had to wait for its
-//! end. When more are due than connections are free, several are written to one (HTTP pipelining), each still a
-//! request of its own with an answer of its own; or all of them go in one request, as from a client that posts what has
-//! gathered since its last answer. The latency of each record still counts from when that record was due.
+//! A *closed* loop sends the next payload on each connection as soon as the previous one is
+//! answered (or, without responses, accepted by the socket). An *open* loop has a schedule: each
+//! payload is due at its time whatever the server does, and its latency counts from then on, so
+//! that a stall is charged to every payload that had to wait for the end of the stall. If more
+//! payloads are due than connections are free, several are written to one connection (HTTP
+//! pipelining), each still a request of its own with a response of its own. Or all of them are sent
+//! in one request, as by a client that posts what has gathered since its last response. The latency
+//! of each record still counts from the time at which that record was due.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
@@ -25,36 +27,36 @@ use crate::histogram::Histogram;
 use crate::payloads::Payloads;
 use crate::process::cpu_seconds;
 
-/// What to send where.
+/// What to send, and where.
 pub struct Load<'a> {
     /// The server.
     pub address: SocketAddr,
-    /// Connections to it.
+    /// Number of connections to the server.
     pub connections: usize,
-    /// What is sent, in turn.
+    /// The payloads to send, in turn.
     pub payloads: &'a Payloads,
-    /// Records to send; a multiple of those in a payload.
+    /// Number of records to send; a multiple of those in a payload.
     pub records: u64,
-    /// When.
+    /// When payloads are sent.
     pub pace: Pace,
 }
 
 /// When the next payload is sent.
 #[derive(Clone, Copy)]
 pub enum Pace {
-    /// Once the one before is answered.
+    /// Once the previous payload is answered.
     Closed,
-    /// So many payloads a second.
+    /// This many payloads per second.
     Open {
         /// The rate.
         per_second: f64,
-        /// The first so many are sent, but their latencies not counted.
+        /// The first payloads, this many, are sent without counting their latencies.
         warm_up: u64,
     },
 }
 
 impl Pace {
-    /// When a payload is due.
+    /// Returns the time at which a payload is due.
     fn due(self, start: Instant, number: u64) -> Option<Instant> {
         match self {
             Pace::Closed => None,
@@ -65,13 +67,14 @@ impl Pace {
     }
 }
 
-/// How it went.
+/// The result of a run.
 pub struct Sent {
-    /// From the first byte to the last answer; without answers, until the server had read everything.
+    /// From the first byte to the last response; without responses, until the server had read
+    /// everything.
     pub seconds: f64,
-    /// Records that the answers said were accepted; without answers, those sent.
+    /// Number of records that the responses report as accepted; without responses, of those sent.
     pub accepted: u64,
-    /// Of the answers.
+    /// Latencies of the responses.
     pub latencies: Histogram,
     /// The generator's own processor time.
     pub cpu_seconds: f64,
@@ -79,22 +82,22 @@ pub struct Sent {
     pub start: Instant,
 }
 
-/// Requests that wait for answers on one connection, at most.
+/// Maximum number of requests that wait for responses on one connection.
 const PIPELINE_MAX: u64 = 16;
 
-/// Pieces of one `writev`.
+/// Maximum number of slices of one `writev`.
 const SLICES_MAX: usize = 16;
 
-/// The token of the timer; connections have their numbers.
+/// The token of the timer. The tokens of connections are their numbers.
 const TIMER: Token = Token(usize::MAX);
 
 impl Load<'_> {
-    /// Sends all of it.
+    /// Sends all records.
     pub fn run(&self) -> io::Result<Sent> {
         self.run_telling(|_, _| {})
     }
 
-    /// The same, telling of each payload, by its number, when it was answered.
+    /// Like [`Load::run`], and reports for each payload, by its number, when it was answered.
     pub fn run_telling(&self, mut answered: impl FnMut(u64, Instant)) -> io::Result<Sent> {
         Run::connect(self, &mut answered)?.run()
     }
@@ -102,12 +105,12 @@ impl Load<'_> {
 
 struct Run<'a> {
     load: &'a Load<'a>,
-    /// Payloads to send, and those that were handed to connections and are done.
+    /// Number of payloads to send, and of those that were handed to connections and are done.
     count: u64,
     handed_out: u64,
     done: u64,
     connections: Vec<Connection>,
-    /// Connections that have nothing to do, the one that waits longest first.
+    /// Connections that have nothing to do, the one that has waited longest first.
     idle: VecDeque<usize>,
     closed: usize,
     poll: Poll,
@@ -121,9 +124,9 @@ struct Run<'a> {
 
 struct Connection {
     stream: TcpStream,
-    /// What is being written or waits for its answer, in order.
+    /// Requests that are being written or wait for their responses, in order.
     in_flight: VecDeque<InFlight>,
-    /// How many of these are written, and how much of the next.
+    /// How many of these requests are written, and how many bytes of the next one.
     written: usize,
     offset: usize,
     answers: Answers,
@@ -131,15 +134,16 @@ struct Connection {
 
 struct InFlight {
     payload: usize,
-    /// The first of what is due, and how many go together.
+    /// The first payload that is due, and how many are sent together.
     number: u64,
     count: u64,
-    /// When it was handed out, which counts in a closed loop.
+    /// When the payload was handed out, from which the latency counts in a closed loop.
     since: Instant,
 }
 
 impl<'a> Run<'a> {
-    /// Connects one after the other, so that no server is flooded, and all before the clock starts.
+    /// Connects one connection after the other, so that no server is flooded, and all of them
+    /// before the clock starts.
     fn connect(load: &'a Load<'a>, answered: &'a mut dyn FnMut(u64, Instant)) -> io::Result<Run<'a>> {
         assert_eq!(load.records % load.payloads.records, 0, "whole payloads");
         let poll = Poll::new()?;
@@ -202,7 +206,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Gives idle connections what is due, and says how long nothing else will be.
+    /// Hands the payloads that are due to idle connections. Returns how long no other payload will
+    /// be due.
     fn hand_out(&mut self) -> io::Result<Option<Duration>> {
         loop {
             let now = Instant::now();
@@ -235,7 +240,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How many payloads are due by now, of all.
+    /// Returns how many of all payloads are due by now.
     fn due(&self, now: Instant) -> u64 {
         match self.load.pace {
             Pace::Closed => self.count,
@@ -246,7 +251,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Has the timer end the wait when the next payload is due: epoll's own time-out counts in milliseconds.
+    /// Sets the timer to end the wait when the next payload is due, because epoll's own timeout
+    /// counts in milliseconds.
     fn arm(&self, now: Instant) -> io::Result<Option<Duration>> {
         let Some(due) = self.load.pace.due(self.start, self.handed_out) else { return Ok(None) };
         let wait = due.saturating_duration_since(now);
@@ -261,7 +267,7 @@ impl<'a> Run<'a> {
 
     fn handle(&mut self, events: &Events) -> io::Result<()> {
         for event in events {
-            // The timer needs no reading: setting it anew takes the old end away.
+            // The timer need not be read: setting it again removes its old expiration.
             if event.token() == TIMER {
                 continue;
             }
@@ -339,7 +345,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends all connections, and waits until the server has read them to their ends and closes them too.
+    /// Ends all connections, and waits until the server has read them to their ends and has closed
+    /// them too.
     fn wait_for_end(&mut self, events: &mut Events) -> io::Result<()> {
         for connection in &self.connections {
             connection.stream.shutdown(Shutdown::Write)?;
@@ -357,7 +364,7 @@ impl Connection {
         self.written == self.in_flight.len()
     }
 
-    /// Writes until all is written or the socket takes no more.
+    /// Writes until everything is written or the socket accepts no more.
     fn write(&mut self, payloads: &[Vec<u8>]) -> io::Result<()> {
         while !self.is_written() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];

@@ -1,8 +1,8 @@
-//! Latencies, counted in buckets that are at most 1.6 % wide: any number of them in 30 KiB.
+//! Latencies, counted in buckets that are at most 1.6 % wide: any number of latencies in 30 KiB.
 
 use std::time::Duration;
 
-/// Buckets for each doubling.
+/// Number of buckets for each doubling.
 const PER_DOUBLING: u64 = 64;
 
 /// How often each latency occurred.
@@ -13,12 +13,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Nothing counted yet.
+    /// Returns an empty histogram.
     pub fn new() -> Histogram {
         Histogram { counts: vec![0; (PER_DOUBLING * 60) as usize], total: 0, max: 0 }
     }
 
-    /// Counts one in.
+    /// Counts a latency.
     pub fn add(&mut self, latency: Duration) {
         let nanoseconds = latency.as_nanos() as u64;
         self.counts[bucket(nanoseconds)] += 1;
@@ -26,12 +26,13 @@ impl Histogram {
         self.max = self.max.max(nanoseconds);
     }
 
-    /// Whether nothing was counted.
+    /// Returns true if nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// The latency in milliseconds that this part of all stays at or below; 1 gives the longest, exactly.
+    /// Returns the latency in milliseconds that this part of all latencies does not exceed. 1
+    /// returns the longest latency, exactly.
     pub fn quantile(&self, part: f64) -> f64 {
         let rank = ((self.total as f64 * part).ceil() as u64).max(1);
         let mut seen = 0;
@@ -45,7 +46,8 @@ impl Histogram {
     }
 }
 
-/// Values below 64 have a bucket each; above, the six bits behind the first one choose within their doubling.
+/// Returns the bucket of a value. Values below 64 have one bucket each. For larger values, the six
+/// bits after the first one select the bucket within the doubling.
 fn bucket(value: u64) -> usize {
     let shift = (63 - (value | PER_DOUBLING).leading_zeros() as u64) - PER_DOUBLING.ilog2() as u64;
     (shift * PER_DOUBLING + (value >> shift)) as usize

@@ -1,4 +1,4 @@
-//! Where, and of what, it was measured.
+//! The machine and the source that were measured.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// Processor, kernel, disk, and the state of the source.
+/// Returns processor, kernel, disk, and the state of the source.
 pub fn describe(folder: &Path) -> Value {
     json!({
         "date": output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
@@ -20,7 +20,7 @@ pub fn describe(folder: &Path) -> Value {
     })
 }
 
-/// The same for people.
+/// Formats a description for people.
 pub fn text(machine: &Value) -> String {
     let text = |name: &str| machine[name].as_str().unwrap_or_default().to_owned();
     format!(

@@ -1,8 +1,10 @@
-//! The benchmark: `./bench` builds and runs it, `./bench --help` tells what it takes, and docs/performance.md what it measures.
+//! The benchmark: `./bench` builds and runs it, `./bench --help` lists its arguments, and
+//! docs/performance.md describes what it measures.
 //!
-//! Each row starts real servers on free ports, sends with the generator of this program, holds the result against a limit
-//! that is measured in the same round, and counts every record back. It panics at the first surprise: a figure for
-//! records that got lost would be worth nothing.
+//! Each row starts real servers on free ports, sends with the generator of this program, compares
+//! the result with a limit that is measured in the same round, and counts every record afterwards.
+//! The benchmark panics at the first unexpected result: a figure for records that were lost would
+//! be worth nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -93,7 +95,7 @@ fn serve(server: &[&str]) {
     }
 }
 
-/// Sends to a server that somebody else has started.
+/// Sends to a server that was started separately.
 fn load(kind: &str, address: &str, connections: &str, records: &str, pace: Pace) {
     let payloads = match kind {
         "python" => Payloads::frames(),
@@ -115,7 +117,7 @@ fn load(kind: &str, address: &str, connections: &str, records: &str, pace: Pace)
     println!("{}", Section { name: "load", title: "The generator's view", rounds: vec![lines] }.table());
 }
 
-/// Rows that have a name together.
+/// Rows that share the name `growth`.
 const GROWTH: [&str; 3] = ["connections", "sizes", "rows"];
 
 struct Options {
@@ -190,7 +192,7 @@ impl Options {
     }
 }
 
-/// Each connection is a descriptor.
+/// Raises the limit of open files, because each connection is a descriptor.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,34 +1,36 @@
-//! What is sent. All of it is made before a clock starts, and written from these shared buffers.
+//! What is sent. All payloads are made before a clock starts, and written from these shared
+//! buffers.
 
 use std::fmt::Write;
 use std::process::Command;
 
-/// Requests, or runs of frames, of equal numbers of records.
+/// Requests, or runs of frames, with equal numbers of records.
 pub struct Payloads {
-    /// The bytes of each.
+    /// The bytes of each payload.
     pub bytes: Vec<Vec<u8>>,
-    /// Records in each.
+    /// Number of records in each payload.
     pub records: u64,
-    /// Whether each is answered.
+    /// Whether the server responds to each payload.
     pub are_answered: bool,
-    /// The payload at `i` is `i + 1` records instead: as many as are due when a connection is free go together.
+    /// The payload at `i` has `i + 1` records instead: all records that are due when a connection
+    /// is free are sent together.
     pub gather: bool,
 }
 
-/// Different events in one set of payloads.
+/// Number of different events in one set of payloads.
 const EVENTS: usize = 100_000;
 
-/// Frames of CPython's in one set, and in one write.
+/// Number of CPython's frames in one set, and in one write.
 const FRAMES: usize = 20_000;
 const FRAMES_PER_WRITE: usize = 100;
 
 impl Payloads {
-    /// POSTs of so many events each.
+    /// Returns POSTs of this many events each.
     pub fn requests(events: usize) -> Payloads {
         Payloads::sized(events, 0)
     }
 
-    /// POSTs of so many events each, of at least so many bytes each, newline included.
+    /// Returns POSTs of this many events each, of at least this many bytes each, newline included.
     pub fn sized(events: usize, bytes: usize) -> Payloads {
         let total = (EVENTS / events).clamp(10, 10_000).min((64 << 20) / (events * bytes.max(400)) + 4);
         let request = |number: usize| {
@@ -39,7 +41,7 @@ impl Payloads {
         Payloads { bytes, records: events as u64, are_answered: true, gather: false }
     }
 
-    /// POSTs of one event, of two, and so on.
+    /// Returns POSTs of one event, of two events, and so on.
     pub fn gathering() -> Payloads {
         const EVENTS_MAX: usize = 64;
         let request =
@@ -52,7 +54,7 @@ impl Payloads {
         }
     }
 
-    /// Frames as `SocketHandler` makes them, by the CPython of this machine.
+    /// Returns frames as `SocketHandler` makes them, made by the CPython of this machine.
     pub fn frames() -> Payloads {
         let output = Command::new("python3").args(["-c", MAKE_FRAMES, &FRAMES.to_string()]).output();
         let output = output.expect("python3 makes the frames, and must be installed");
@@ -61,7 +63,8 @@ impl Payloads {
         Payloads { bytes, records: FRAMES_PER_WRITE as u64, are_answered: false, gather: false }
     }
 
-    /// Syslog messages (RFC 5424, octet counting) with the same fields as structured data, 100 a write.
+    /// Returns syslog messages (RFC 5424, octet counting) with the same fields as structured data,
+    /// 100 per write.
     pub fn syslog() -> Payloads {
         const MESSAGES_PER_WRITE: usize = 100;
         let write = |number: usize| {
@@ -76,14 +79,14 @@ impl Payloads {
         }
     }
 
-    /// The mean size of a record, with its share of what is around it.
+    /// Returns the mean size of a record, with its share of the bytes around it.
     pub fn record_bytes(&self) -> f64 {
         let bytes: usize = self.bytes.iter().map(Vec::len).sum();
         bytes as f64 / (self.bytes.len() as u64 * self.records) as f64
     }
 }
 
-/// A POST of these lines.
+/// Returns a POST of these lines.
 pub fn post(body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -92,7 +95,8 @@ pub fn post(body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// An event of about 340 bytes; with a wish for another size, of that size: without attributes or with a longer message.
+/// Returns an event of about 340 bytes. If another size is requested, the event has that size:
+/// without attributes or with a longer message.
 fn event_line(n: usize, bytes: usize) -> String {
     const SMALLEST_WITH_ATTRIBUTES: usize = 340;
     let random = scramble(n as u64);
@@ -117,7 +121,7 @@ fn event_line(n: usize, bytes: usize) -> String {
             1000 + n % 20,
         );
     }
-    // Words that differ from event to event, so that nothing compresses better than text does.
+    // The words differ from event to event, so that nothing compresses better than text does.
     let end = bytes.saturating_sub(rest.len());
     let mut word = random;
     while line.len() < end {
@@ -157,7 +161,7 @@ fn syslog_message(n: usize) -> String {
     format!("{} {message}", message.len())
 }
 
-/// 20 % DEBUG, 60 % INFO, 12 % WARN, 7 % ERROR, 1 % FATAL.
+/// Returns a level: 20 % DEBUG, 60 % INFO, 12 % WARN, 7 % ERROR, 1 % FATAL.
 fn level(percent: u64) -> &'static str {
     match percent {
         0..20 => "DEBUG",
@@ -168,7 +172,7 @@ fn level(percent: u64) -> &'static str {
     }
 }
 
-/// A number like no other (splitmix64).
+/// Returns a different number for each number (splitmix64).
 pub fn scramble(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -176,7 +180,7 @@ pub fn scramble(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// One frame a record.
+/// Writes one frame per record.
 const MAKE_FRAMES: &str = r#"
 import logging, logging.handlers, random, sys
 random.seed(1)

@@ -1,4 +1,4 @@
-//! What was measured: medians over rounds, as tables for people and as JSON for everything else.
+//! The results: medians over rounds, as tables for people and as JSON for everything else.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,9 +15,9 @@ pub type Figures = BTreeMap<&'static str, f64>;
 pub struct Line {
     /// What was measured.
     pub name: String,
-    /// What it gave.
+    /// The measured figures.
     pub figures: Figures,
-    /// What it is held against.
+    /// The goal of one of the figures.
     pub goal: Option<Goal>,
 }
 
@@ -28,16 +28,16 @@ pub struct Goal {
     pub figure: &'static str,
     /// The limit, measured in the same round, or fixed.
     pub limit: f64,
-    /// What the figure divided by the limit shall reach.
+    /// What the figure divided by the limit must reach.
     pub reach: Reach,
 }
 
-/// Which side of it is good.
+/// Which side of the limit is good.
 #[derive(Clone, Copy)]
 pub enum Reach {
-    /// At least so much of the limit.
+    /// At least this part of the limit.
     AtLeast(f64),
-    /// At most so much of it.
+    /// At most this part of the limit.
     AtMost(f64),
     /// No goal was set: the ratio is only shown.
     Open,
@@ -49,7 +49,7 @@ struct Column {
     heading: &'static str,
 }
 
-/// Every figure there is, in the order of the table. Columns that no line fills are left out.
+/// All figures, in the order of the table. Columns that no line fills are left out.
 const COLUMNS: &[Column] = &[
     Column { figure: "sent", heading: "sent" },
     Column { figure: "stored", heading: "kept" },
@@ -90,24 +90,25 @@ warm, cold: ms for a question, with the files in memory and after the system has
 ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
 limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";
 
-/// Widths: the name of a line at least, and each figure. The widest table has fourteen figures and 120 columns.
+/// Widths: the minimum for the name of a line, and the width of each figure. The widest table has
+/// fourteen figures and 120 columns.
 const NAME_WIDTH: usize = 24;
 const FIGURE_WIDTH: usize = 6;
 
 impl Line {
-    /// A line without a goal.
+    /// Returns a line without a goal.
     pub fn new(name: impl Into<String>, figures: Figures) -> Line {
         Line { name: name.into(), figures, goal: None }
     }
 
-    /// Holds one of its figures against a limit.
+    /// Compares one of the line's figures with a limit.
     pub fn held_against(mut self, figure: &'static str, limit: f64, reach: Reach) -> Line {
         self.goal = Some(Goal { figure, limit, reach });
         self
     }
 }
 
-/// Rate, latencies, and the generator's own time.
+/// Returns rate, latencies, and the generator's own time.
 pub fn figures_of(sent: &Sent, records: u64) -> Figures {
     let mut figures = Figures::from([
         ("records_per_second", records as f64 / sent.seconds),
@@ -119,7 +120,7 @@ pub fn figures_of(sent: &Sent, records: u64) -> Figures {
     figures
 }
 
-/// The usual quantiles.
+/// Returns the usual quantiles.
 pub fn latencies(latencies: &crate::histogram::Histogram) -> Figures {
     let quantiles = [
         ("p50_ms", 0.5),
@@ -138,12 +139,13 @@ pub struct Section {
     pub name: &'static str,
     /// The heading.
     pub title: &'static str,
-    /// What each round gave: the same lines in each.
+    /// The lines of each round: the same lines in each.
     pub rounds: Vec<Vec<Line>>,
 }
 
 impl Section {
-    /// Each figure's median, and the median of the ratios: each round's limit belongs to its own figures.
+    /// Returns each figure's median, and the median of the ratios: each round's limit belongs to
+    /// its own figures.
     pub fn medians(&self) -> Vec<Line> {
         let line = |index: usize| {
             let rounds: Vec<&Line> = self.rounds.iter().map(|round| &round[index]).collect();
@@ -160,7 +162,7 @@ impl Section {
         (0..self.rounds[0].len()).map(line).collect()
     }
 
-    /// The table.
+    /// Formats the table.
     pub fn table(&self) -> String {
         let lines = self.medians();
         let has = |column: &&Column| lines.iter().any(|line| line.figures.contains_key(column.figure));
@@ -186,7 +188,7 @@ impl Section {
         out
     }
 
-    /// Medians and rounds.
+    /// Returns medians and rounds as JSON.
     pub fn json(&self) -> Value {
         let lines = |lines: &[Line]| Value::Array(lines.iter().map(Line::json).collect());
         json!({
@@ -203,7 +205,7 @@ impl Line {
         self.goal.as_ref().map(|goal| self.figures[goal.figure] / goal.limit)
     }
 
-    /// Whether the goal is reached.
+    /// Returns whether the goal is reached.
     pub fn is_reached(&self) -> Option<bool> {
         let ratio = self.ratio()?;
         Some(match self.goal.as_ref()?.reach {
@@ -248,7 +250,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// Three digits, or a few more before the point: 0.051, 9.35, 64.1, 812k, 1.23M.
+/// Formats a value with three digits, or a few more before the point: 0.051, 9.35, 64.1, 812k,
+/// 1.23M.
 fn short(value: f64) -> String {
     let digits = |value: f64| match value.abs() {
         0.0 => "0".to_owned(),

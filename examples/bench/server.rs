@@ -1,4 +1,4 @@
-//! The real server: `logboom serve` on free ports, with a data folder of its own.
+//! The real server: `logboom serve` on free ports, with its own data folder.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -14,36 +14,37 @@ use tempfile::TempDir;
 
 use crate::process::{Process, disk_bytes};
 
-/// A running server; it ends with this, and so does its data, unless that is to be kept.
+/// A running server. When this value is dropped, the server ends, and its data is removed unless it
+/// is to be kept.
 pub struct Server {
-    /// Where to send requests.
+    /// The address for requests.
     pub http: SocketAddr,
-    /// Where to send frames.
+    /// The address for frames.
     pub python: SocketAddr,
-    /// Its process.
+    /// The process of the server.
     pub process: Process,
     data_dir: DataDir,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// Where its data is.
+/// The data folder of a server.
 enum DataDir {
     Temporary(TempDir),
     Kept(PathBuf),
 }
 
-/// Rows of a database.
+/// The number of rows of a database, and their ids.
 pub struct Stored {
     pub count: u64,
     pub first_id: u64,
     pub last_id: u64,
 }
 
-/// How long a start may take, and a wait for records that were sent.
+/// Time limit for a start, and for a wait for records that were sent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Drop for Server {
-    /// Shows, below a failure, what the server said last.
+    /// Prints the last log lines of the server below a failure.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log.lock().unwrap();
@@ -62,14 +63,14 @@ impl DataDir {
 }
 
 impl Server {
-    /// Starts the executable on the disk of this folder, with these arguments beside the usual ones; `{data}` in them is the
-    /// data folder.
+    /// Starts the executable with a data folder on the disk of `folder`, and with these arguments
+    /// in addition to the usual ones. `{data}` in the arguments stands for the data folder.
     pub fn start(executable: &Path, folder: &Path, arguments: &[&str]) -> Server {
         let data_dir = tempfile::Builder::new().prefix("logboom-").tempdir_in(folder).unwrap();
         Server::start_on(executable, DataDir::Temporary(data_dir), arguments)
     }
 
-    /// The same on a data folder that stays.
+    /// Like [`Server::start`], with a data folder that is kept.
     pub fn start_in(executable: &Path, data_dir: PathBuf, arguments: &[&str]) -> Server {
         Server::start_on(executable, DataDir::Kept(data_dir), arguments)
     }
@@ -90,27 +91,27 @@ impl Server {
         Server { http: addresses["http"], python: addresses["python"], process, data_dir, log }
     }
 
-    /// Its data folder.
+    /// Returns the data folder.
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }
 
-    /// The database.
+    /// Returns the path of the database.
     pub fn database(&self) -> PathBuf {
         self.data_dir().join("logboom.db")
     }
 
-    /// Whether it has one.
+    /// Returns true if the server has a database.
     pub fn has_database(&self) -> bool {
         self.database().exists()
     }
 
-    /// What its files take on disk: database, its log, spool.
+    /// Returns the disk space of the server's files: database, its log, spool.
     pub fn disk_bytes(&self) -> f64 {
         disk_bytes(self.data_dir())
     }
 
-    /// `/api/v1/status`.
+    /// Returns the body of `/api/v1/status`.
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.get("/api/v1/status")).unwrap()
     }
@@ -118,14 +119,14 @@ impl Server {
     /// Returns once everything that was accepted is in every store.
     pub fn flush(&self) {
         let mut tries = 0;
-        // One call waits for a bounded time.
+        // One call waits for a limited time.
         while let Err(error) = ureq::post(self.url("/api/v1/flush")).send_empty() {
             tries += 1;
             assert!(tries < 40, "the stores do not get there: {error}; {}", self.status());
         }
     }
 
-    /// Returns once so many records are durable in the spool.
+    /// Returns once this many records are durable in the spool.
     pub fn wait_until_durable(&self, records: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.status()["spool"]["durable_id"].as_u64().unwrap() <= records {
@@ -134,13 +135,13 @@ impl Server {
         }
     }
 
-    /// The body of an answer.
+    /// Returns the body of a response.
     pub fn get(&self, path: &str) -> String {
         let mut answer = ureq::get(self.url(path)).call().unwrap();
         answer.body_mut().with_config().limit(u64::MAX).read_to_string().unwrap()
     }
 
-    /// The rows of a statement.
+    /// Returns the rows of a statement.
     pub fn sql(&self, sql: &str) -> Vec<Value> {
         let body = json!({ "sql": sql }).to_string();
         let mut answer = ureq::post(self.url("/api/v1/sql")).send(body).unwrap();
@@ -148,8 +149,8 @@ impl Server {
         answer["rows"].as_array_mut().map(std::mem::take).unwrap()
     }
 
-    /// Fails unless exactly these records were accepted, and none refused or shed: a refused one leaves a dead letter, which
-    /// counts as well as a record.
+    /// Fails unless exactly these records were accepted, and none refused or shed: a refused record
+    /// leaves a dead letter, which is counted like a record.
     pub fn check_accepted(&self, records: u64) {
         let status = self.status();
         let sources = status["sources"].as_array().unwrap();
@@ -171,7 +172,8 @@ impl Server {
         assert_eq!((count, first_id, last_id), (records, 1, records), "count, first and last id");
     }
 
-    /// What the database has. It is read here: a server with one thread does not answer what takes long.
+    /// Returns what the database contains. It is read in this process, because a server with one
+    /// thread does not respond to other requests during a long one.
     pub fn stored(&self) -> Stored {
         let connection =
             Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -188,7 +190,7 @@ impl Server {
     }
 }
 
-/// Follows what the server says; returns its addresses once it is ready.
+/// Follows the log of the server. Returns its addresses once it is ready.
 fn read_log(process: &mut Process, log: &Arc<Mutex<Vec<String>>>) -> HashMap<String, SocketAddr> {
     let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut addresses = HashMap::new();

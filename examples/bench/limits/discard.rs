@@ -1,4 +1,5 @@
-//! Servers that read and throw away: of requests they look at the length alone, of frames at nothing.
+//! Servers that read and discard: they look only at the length of requests, and at nothing of
+//! frames.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,11 +10,12 @@ use memchr::memmem;
 use tokio::net::{TcpSocket, TcpStream};
 
 thread_local! {
-    /// One buffer a thread, as logboom has.
+    /// One buffer per thread, as in logboom.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
 }
 
-/// Serves until the process ends. If requests are read, each is answered as having brought so many records.
+/// Serves until the process ends. If requests are read, the response to each reports this many
+/// records as accepted.
 pub fn serve(threads: usize, records: Option<u64>) {
     let answer: &'static str = records.map_or("", |records| {
         let body = format!("{{\"accepted\":{records}}}");
@@ -57,14 +59,14 @@ async fn connection(stream: TcpStream, answer: &'static str) -> io::Result<()> {
 /// Finds the ends of requests.
 #[derive(Default)]
 struct Requests {
-    /// A head that is not complete.
+    /// A head that is not complete yet.
     head: Vec<u8>,
-    /// Bytes of a body that are still to come.
+    /// Number of bytes of a body that are not received yet.
     missing: usize,
 }
 
 impl Requests {
-    /// How many requests end in these bytes.
+    /// Returns how many requests end in these bytes.
     fn read(&mut self, mut bytes: &[u8]) -> usize {
         let mut ended = 0;
         while !bytes.is_empty() {

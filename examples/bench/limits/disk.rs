@@ -1,4 +1,4 @@
-//! The disk: what one durable write costs at least, and what writing a file takes.
+//! The disk: the minimum time of one durable write, and the time that writing a file takes.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use crate::histogram::Histogram;
 const WRITE_BYTES: usize = 4 << 10;
 const FILE_WRITES: u64 = 2048;
 
-/// Writes 4 KiB and calls `fdatasync`, again and again, on a file whose blocks are all written already.
+/// Writes 4 KiB and calls `fdatasync` repeatedly, on a file whose blocks are all written already.
 pub fn sync(folder: &Path, writes: u64) -> Histogram {
     let path = folder.join("sync");
     let file = File::create(&path).unwrap();
@@ -32,8 +32,8 @@ pub fn sync(folder: &Path, writes: u64) -> Histogram {
     latencies
 }
 
-/// Seconds to write a file as long as this one, of the same bytes, in the pieces in which logboom writes. (The bytes are those
-/// of its beginning, again and again.)
+/// Returns the seconds to write a file as long as this one, of the same bytes, in the pieces in
+/// which logboom writes. (The bytes are those of the file's beginning, repeated.)
 pub fn copy(path: &Path, to: &Path) -> f64 {
     let length = std::fs::metadata(path).unwrap().len() as usize;
     let mut piece = vec![0; length.min(16 << 20)];

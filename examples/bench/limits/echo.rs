@@ -1,4 +1,5 @@
-//! A bare HTTP server: hyper as logboom sets it up, on the threads that logboom has, answering without doing anything.
+//! A bare HTTP server: hyper with the settings of logboom, on the threads of logboom, which
+//! responds without doing anything.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -34,7 +35,7 @@ async fn connection(stream: TcpStream) {
         .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECONDS_MAX))
         .max_buf_size(HTTP_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let _ = connection.await; // clients leave as they like
+    let _ = connection.await; // clients may disconnect in any way
 }
 
 async fn answer(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

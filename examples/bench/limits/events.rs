@@ -1,6 +1,7 @@
-//! The design of 2025 that logboom descends from, as a reference: events by HTTP, acknowledged from memory, written into SQLite
-//! in one transaction for each 1,000 events, or each second. For comparison it can give each event a transaction of its
-//! own instead, and acknowledge after that.
+//! The design of 2025 that logboom descends from, as a reference: events by HTTP, acknowledged from
+//! memory, written into SQLite in one transaction for each 1,000 events, or each second. For
+//! comparison, each event can have a transaction of its own instead, and is acknowledged after
+//! that.
 //!
 //! SQLite runs with WAL and `synchronous=NORMAL`: what was acknowledged can be lost either way.
 
@@ -24,10 +25,10 @@ use tokio::time::{Instant, timeout_at};
 const EVENTS_PER_TRANSACTION: usize = 1000;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events that wait in memory, at most; then clients wait too.
+/// Maximum number of events that wait in memory; beyond it, clients wait too.
 const EVENTS_WAITING_MAX: usize = 50_000;
 
-/// What the columns need of an event.
+/// The fields of an event that the columns need.
 #[derive(Deserialize)]
 struct Event {
     timestamp: String,
@@ -39,11 +40,12 @@ struct Event {
 struct Insert {
     event: Event,
     json: String,
-    /// Told when it is committed, if anybody wants to know.
+    /// Notified when the event is committed, if a client waits for that.
     committed: Option<oneshot::Sender<()>>,
 }
 
-/// Serves until the process ends; with `each`, every event has a transaction, and is acknowledged after it.
+/// Serves until the process ends. With `each`, every event has a transaction, and is acknowledged
+/// after it.
 pub fn serve(database: &Path, each: bool) {
     let connection = create(database);
     Threads::of(0).runtime().unwrap().block_on(async {
@@ -123,7 +125,7 @@ fn insert(connection: &Connection, waiting: &mut Vec<Insert>) {
     connection.execute_batch("COMMIT").unwrap();
     for insert in waiting.drain(..) {
         if let Some(committed) = insert.committed {
-            let _ = committed.send(()); // its client may have gone
+            let _ = committed.send(()); // the client may have disconnected
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What the machine can do at best: the limits that figures are held against.
+//! What the machine can do at best: the limits with which figures are compared.
 //!
-//! Servers among them run as processes of their own, of this same executable (`bench serve NAME`), as the real one does.
+//! Servers among them run as separate processes of this same executable (`bench serve NAME`), like
+//! the real server.
 
 pub mod discard;
 pub mod disk;
@@ -14,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::Process;
 
-/// A server of this executable's, running.
+/// A running server of this executable.
 pub struct LimitServer {
     /// Its address.
     pub address: SocketAddr,
@@ -37,7 +38,7 @@ impl LimitServer {
     }
 }
 
-/// Ends this process when the one that started it has gone, however it went.
+/// Ends this process when the process that started it has ended, in whichever way.
 pub fn end_with_parent() {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);

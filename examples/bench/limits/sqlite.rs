@@ -1,8 +1,10 @@
-//! SQLite alone: one thread that inserts the rows of a logboom database into an empty one, 4,000 a transaction.
+//! SQLite alone: one thread that inserts the rows of a logboom database into an empty one, 4,000
+//! per transaction.
 //!
-//! It has the tables, the pragmas and the insert statement of logboom's store, interns origins in the same way, and moves the
-//! write-ahead log into the database as often. It does nothing else: the rows are in memory already, nothing is decoded,
-//! no spool is read, no blocks and no position are kept, and nothing is synced.
+//! It has the tables, the pragmas and the insert statement of logboom's store, interns origins in
+//! the same way, and moves the write-ahead log into the database as often. It does nothing else:
+//! the rows are in memory already, nothing is decoded, no spool is read, no blocks and no position
+//! are kept, and nothing is synced.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,10 +17,10 @@ use logboom::limits::{SQLITE_CACHE_KIB_MAX, SQLITE_WAL_BYTES_TARGET};
 const ROWS_PER_TRANSACTION: u64 = 4000;
 const PAGE_BYTES: u64 = 4096;
 
-/// Rows are kept up to this number, and then inserted again under new ids.
+/// Maximum number of rows that are kept. After these, the rows are inserted again under new ids.
 const ROWS_MAX: u64 = 100_000;
 
-/// Rows of a database, and the tables they were in.
+/// Rows of a database, and the tables in which they were.
 pub struct Rows {
     tables: Vec<String>,
     origins: HashMap<i64, Vec<u8>>,
@@ -34,7 +36,7 @@ struct Row {
 }
 
 impl Rows {
-    /// Those of a database that a server has filled.
+    /// Reads the rows of a database that a server has filled.
     pub fn of(database: &Path) -> Rows {
         let connection = Connection::open(database).unwrap();
         let all = |sql: &str| -> Vec<String> {
@@ -65,7 +67,7 @@ impl Rows {
         }
     }
 
-    /// Seconds to insert so many of them into a new database.
+    /// Returns the seconds to insert this many of the rows into a new database.
     pub fn insert(&self, database: &Path, records: u64) -> f64 {
         let connection = self.create(database);
         let start = Instant::now();

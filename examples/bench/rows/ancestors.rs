@@ -1,4 +1,5 @@
-//! The two designs that logboom descends from, measured beside it: small honest references of them, not the originals.
+//! The two designs that logboom descends from, measured beside it: small honest references of these
+//! designs, not the originals.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use crate::payloads::Payloads;
 use crate::process::{Process, disk_bytes};
 use crate::report::{Figures, Line, figures_of};
 
-/// The design of 2017: Python, pickles over 200 connections, a file of lines, and PostgreSQL.
+/// Measures the design of 2017: Python, pickles over 200 connections, a file of lines, and
+/// PostgreSQL.
 pub fn design_2017(setup: &Setup) -> Vec<Line> {
     let payloads = Payloads::frames();
     let postgres = Postgres::start(postgres::SETTINGS);
@@ -56,7 +58,7 @@ pub fn design_2017(setup: &Setup) -> Vec<Line> {
 const CONNECTIONS: usize = 200;
 const ANCESTOR: &str = include_str!("../ancestor.py");
 
-/// Rates until all is stored, for those who compare stores.
+/// Uses the rate until everything is stored as the rate, for comparisons of stores.
 fn stored(mut figures: Figures) -> Figures {
     if let Some(rate) = figures.get("stored_per_second").copied() {
         figures.insert("records_per_second", rate);
@@ -64,25 +66,27 @@ fn stored(mut figures: Figures) -> Figures {
     figures
 }
 
-/// The server of 2017, running.
+/// A running server of 2017.
 pub struct Ancestor {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     process: Process,
     database: Option<Database>,
     folder: TempDir,
 }
 
-/// What it has stored in the end: it acknowledges nothing, so senders in a hurry may have dropped some.
+/// What the server has stored in the end. It acknowledges nothing, so fast senders may have dropped
+/// some records.
 pub struct Kept {
-    /// Lines of the file, and rows of the database.
+    /// Number of lines of the file, and of rows of the database.
     pub records: u64,
-    /// What they took.
+    /// The resources that these records took.
     pub figures: Figures,
 }
 
 impl Ancestor {
-    /// Starts one with a file, and with a database that gets so many rows at once.
+    /// Starts a server with a file, and optionally with a database that gets this many rows at
+    /// once.
     pub fn start(setup: &Setup, database: Option<(u32, Database)>) -> Ancestor {
         let folder = tempfile::tempdir_in(&setup.folder).unwrap();
         let mut command = Command::new(if database.is_some() { psycopg(setup) } else { "python3".into() });
@@ -101,9 +105,9 @@ impl Ancestor {
         Ancestor { address, process, database: database.map(|(_, database)| database), folder }
     }
 
-    /// Waits until everything that was sent is stored, and counts.
+    /// Waits until everything that was sent is stored, and counts it.
     pub fn end(mut self) -> Kept {
-        drop(self.process.0.stdin.take()); // which tells it
+        drop(self.process.0.stdin.take()); // signals the end to the server
         let cpu_seconds = self.process.cpu_seconds_at_end();
         assert!(self.process.0.wait().unwrap().success());
         let records = lines_of(&self.folder.path().join("ancestor.log"));
@@ -118,7 +122,8 @@ impl Ancestor {
     }
 }
 
-/// A Python that has psycopg2: that of the machine, or else one in a virtual environment below the benchmark's folder.
+/// Returns a Python that has psycopg2: that of the machine, or else one in a virtual environment
+/// below the benchmark's folder.
 fn psycopg(setup: &Setup) -> PathBuf {
     let own = setup.folder.join("psycopg2");
     let run = |program: &Path, arguments: &[&str]| {
@@ -145,7 +150,8 @@ fn psycopg(setup: &Setup) -> PathBuf {
     environment
 }
 
-/// The design of 2025: events by HTTP, acknowledged from memory, 1,000 or one second a transaction.
+/// Measures the design of 2025: events by HTTP, acknowledged from memory, with 1,000 events or one
+/// second per transaction.
 pub fn design_2025(setup: &Setup) -> Vec<Line> {
     let (single, thousand) = (Payloads::requests(1), Payloads::requests(1000));
     let ancestor = |name: &str, kind: &str, payloads: &Payloads, connections: usize, records: u64| {

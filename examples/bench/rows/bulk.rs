@@ -1,4 +1,4 @@
-//! Records in bulk: how many a second are durable, while they are shipped into SQLite.
+//! Records in bulk: how many per second are durable, while they are shipped into SQLite.
 
 use super::{Setup, needs};
 use crate::generator::{Load, Pace};
@@ -6,7 +6,7 @@ use crate::limits::LimitServer;
 use crate::payloads::Payloads;
 use crate::report::{Figures, Line, Reach, figures_of};
 
-/// 1,000 events a POST on 4 connections.
+/// Measures 1,000 events per POST on 4 connections.
 pub fn ndjson(setup: &Setup, threads: usize) -> Vec<Line> {
     Bulk {
         payloads: Payloads::requests(1000),
@@ -18,7 +18,7 @@ pub fn ndjson(setup: &Setup, threads: usize) -> Vec<Line> {
     .measure(setup, threads)
 }
 
-/// Frames on 200 connections.
+/// Measures frames on 200 connections.
 pub fn python(setup: &Setup, threads: usize) -> Vec<Line> {
     Bulk {
         payloads: Payloads::frames(),
@@ -34,7 +34,7 @@ struct Bulk {
     payloads: Payloads,
     connections: usize,
     records: u64,
-    /// Of the limit's rate.
+    /// The part of the limit's rate to reach.
     reach: f64,
     durable: &'static str,
 }
@@ -59,7 +59,8 @@ impl Bulk {
         Load { address, connections: self.connections, payloads: &self.payloads, records, pace: Pace::Closed }
     }
 
-    /// The same sender, and a server that looks at nothing. It is so fast that it gets more records.
+    /// Measures the same sender with a server that discards everything. This server is so fast that
+    /// it gets more records.
     fn discard(&self, threads: usize) -> Figures {
         let records = 4 * self.records;
         let per_payload = self.payloads.records.to_string();
@@ -72,7 +73,7 @@ impl Bulk {
         figures
     }
 
-    /// Until the last record was durable, and until the last was in the database.
+    /// Measures until the last record was durable, and until the last record was in the database.
     fn ours(&self, setup: &Setup, threads: usize) -> (Figures, Figures) {
         let records = self.records;
         let server = setup.server(threads, &[]);

@@ -1,4 +1,4 @@
-//! What happens as things grow: connections, records, the database.
+//! How the figures change with growth: of connections, records, the database.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,12 +13,12 @@ use crate::payloads::{Payloads, post};
 use crate::report::{Figures, Line, Reach, figures_of, latencies};
 use crate::server::Server;
 
-/// From one connection to 10,000.
+/// Measures with 1 to 10,000 connections.
 pub fn connections(setup: &Setup) -> Vec<Line> {
     const COUNTS: [usize; 5] = [1, 50, 200, 2000, 10_000];
     let (requests, frames) = (Payloads::requests(1), Payloads::frames());
     let single = |connections: usize| {
-        // Alone, a connection waits for the disk each time.
+        // A single connection waits for the disk each time.
         let records = setup.scaled(if connections == 1 { 40_000 } else { 200_000 });
         let echo = LimitServer::start(&["echo", "0"]);
         let load = |address| Load { address, connections, payloads: &requests, records, pace: Pace::Closed };
@@ -39,7 +39,7 @@ pub fn connections(setup: &Setup) -> Vec<Line> {
     COUNTS.map(single).into_iter().chain(COUNTS.map(python)).collect()
 }
 
-/// From 100 bytes to 64 KiB.
+/// Measures with records of 100 bytes to 64 KiB.
 pub fn sizes(setup: &Setup) -> Vec<Line> {
     const SIZES: [usize; 6] = [100, 340, 1 << 10, 4 << 10, 16 << 10, 64 << 10];
     let line = |bytes: usize| {
@@ -54,7 +54,7 @@ pub fn sizes(setup: &Setup) -> Vec<Line> {
     SIZES.map(line).into()
 }
 
-/// Sends, waits until all is stored, and counts.
+/// Sends, waits until everything is stored, and counts the records.
 pub fn sent(server: &Server, payloads: &Payloads, connections: usize, records: u64) -> Figures {
     let address = if payloads.are_answered { server.http } else { server.python };
     let cpu = server.process.cpu_seconds();
@@ -76,17 +76,18 @@ pub fn sent(server: &Server, payloads: &Payloads, connections: usize, records: u
     figures
 }
 
-/// What takes its time in a database of this size, after so many records more.
+/// Sizes of the database, in rows, at which ingest and queries are measured.
 const FILLS: [u64; 3] = [0, 10_000_000, 50_000_000];
 
-/// A word, and a trace, that a handful of records has.
+/// A word and a trace id that only a handful of records have.
 const NEEDLE: &str = "quokka";
 const NEEDLE_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Disk that a record takes here, with the spool and some room.
+/// Disk space of a record here, with the spool and some room.
 const DISK_BYTES_PER_RECORD: u64 = 180;
 
-/// Ingest and queries on an empty database, on one of 10 million rows, and of 50 million.
+/// Measures ingest and queries on an empty database, on one of 10 million rows, and on one of 50
+/// million.
 pub fn rows(setup: &Setup) -> Vec<Line> {
     let largest = setup.scaled(FILLS[FILLS.len() - 1]);
     check_free_space(&setup.folder, largest * DISK_BYTES_PER_RECORD);
@@ -131,7 +132,7 @@ fn check_free_space(folder: &Path, needed: u64) {
     assert!(free > needed, "{free} bytes are free in {}, and {needed} are needed", folder.display());
 }
 
-/// One record that queries look for.
+/// Sends one record that queries look for.
 fn plant(server: &Server) -> u64 {
     let body = format!(
         "{{\"level\":\"WARN\",\"service\":\"zoo\",\"message\":\"a {NEEDLE} escaped\",\"trace_id\":\"{NEEDLE_TRACE}\"}}\n"
@@ -142,7 +143,7 @@ fn plant(server: &Server) -> u64 {
     load.run().unwrap().accepted
 }
 
-/// Each question a few times; the answers are checked.
+/// Runs each query a few times, and checks the responses.
 fn ask(server: &Server, rows: u64, planted: u64) -> [(&'static str, Figures); 4] {
     let find = |query: &str| {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();

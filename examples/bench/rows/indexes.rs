@@ -1,4 +1,5 @@
-//! What each index of PostgreSQL's table costs while rows come in, and what it gains for a query.
+//! What each index of PostgreSQL's table costs while rows are written, and what it saves for a
+//! query.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::database::{Database, Server as Postgres};
 use crate::payloads::Payloads;
 use crate::report::{Figures, Line};
 
-/// Rows of logboom's, spread over a day in the order of their ids, with a second of disorder.
+/// Rows of logboom, spread over a day in the order of their ids, with a second of disorder.
 const SPREAD: &str = "SELECT id, timestamptz '2026-11-21 00:00:00+00' + id * interval '86390 seconds' / RECORDS + random() * interval '1 second', \
     severity_number, severity, service, logger, host, message, trace_id, span_id, event_name, file, line, function, process_id, \
     thread, attributes, node, time_ns FROM logs ORDER BY id";
@@ -20,7 +21,7 @@ const HOUR: &str = "SELECT severity, count(*) FROM logs WHERE time >= '2026-11-2
 
 const TRACE: &str = "SELECT * FROM logs WHERE trace_id = (SELECT trace_id FROM sample) ORDER BY time";
 
-/// Without any index, and with one more of those of the schema each time.
+/// Measures without any index, and then with one more of the schema's indexes each time.
 pub fn measure(setup: &Setup) -> Vec<Line> {
     let records = setup.scaled(2_000_000);
     let postgres = Postgres::start(postgres::SETTINGS);
@@ -68,7 +69,7 @@ fn queries(database: &Database, records: u64) -> Figures {
     ])
 }
 
-/// What `EXPLAIN ANALYZE` says, the median of a few.
+/// Returns the time that `EXPLAIN ANALYZE` reports, the median of a few runs.
 fn milliseconds(database: &Database, query: &str) -> f64 {
     let explain = format!("EXPLAIN (ANALYZE, TIMING OFF) {query}");
     let time = || {

@@ -1,4 +1,5 @@
-//! The load of 2017 (`examples/python/load_2017.py`): real processes with real handlers, into logboom and into the design of 2017.
+//! The load of 2017 (`examples/python/load_2017.py`): real processes with real handlers, into
+//! logboom and into the design of 2017.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,12 +14,12 @@ use crate::report::{Figures, Line};
 
 const LOAD: &str = include_str!("../../python/load_2017.py");
 
-/// With its pauses: 8,000 records a second, for more than a minute each.
+/// Measures the load with its pauses: 8,000 records per second, for more than a minute each.
 pub fn paused(setup: &Setup) -> Vec<Line> {
     measure(setup, &[])
 }
 
-/// Without: as fast as the processes can.
+/// Measures the load without pauses: as fast as the processes can send.
 pub fn rush(setup: &Setup) -> Vec<Line> {
     measure(setup, &["--no-pause"])
 }
@@ -27,7 +28,7 @@ fn measure(setup: &Setup, arguments: &[&str]) -> Vec<Line> {
     let postgres = Postgres::start(postgres::SETTINGS);
     let scale = if setup.is_quick { 8 } else { 1 };
     let run = Run::new(setup, &postgres, 1000 / scale, arguments);
-    // A commit a record takes its time.
+    // One commit per record takes long, so this run has fewer records.
     let short = Run::new(setup, &postgres, 125 / scale, arguments);
     vec![
         run.ours("logboom, file", false),
@@ -39,7 +40,7 @@ fn measure(setup: &Setup, arguments: &[&str]) -> Vec<Line> {
     ]
 }
 
-/// How many records each trace id gets.
+/// Number of records of each trace id.
 type Counts = HashMap<String, u64>;
 
 fn plan(arguments: &[String]) -> Counts {
@@ -112,13 +113,13 @@ impl<'a> Run<'a> {
         Line::new(name, [figures, kept.figures].into_iter().flatten().collect())
     }
 
-    /// The moment, and PostgreSQL's processor time so far.
+    /// Returns the current time, and PostgreSQL's processor time so far.
     fn start(&self) -> (Instant, f64) {
         settle(&self.postgres.database_named("postgres"));
         (Instant::now(), cpu_seconds(self.postgres))
     }
 
-    /// Rates until what is kept was stored.
+    /// Returns the rates until the records that were kept were stored.
     fn end(&self, (start, cpu): (Instant, f64), kept: u64, has_database: bool) -> Figures {
         let (seconds, kept) = (start.elapsed().as_secs_f64(), kept as f64);
         let mut figures = Figures::from([

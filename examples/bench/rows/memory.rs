@@ -1,4 +1,4 @@
-//! What a server takes that nobody talks to, and one that everybody talks to.
+//! The memory of a server without any client, and of a server under every kind of load.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::generator::{Load, Pace};
 use crate::payloads::Payloads;
 use crate::report::{Figures, Line, Reach};
 
-/// Idle, and under all kinds of load at once.
+/// Measures an idle server, and one under all kinds of load at once.
 pub fn measure(setup: &Setup) -> Vec<Line> {
     let limit = |name: &str, figures, megabytes| {
         Line::new(name, figures).held_against("peak_megabytes", megabytes, Reach::AtMost(1.0))
@@ -16,7 +16,7 @@ pub fn measure(setup: &Setup) -> Vec<Line> {
     vec![limit("idle", idle(setup), 15.0), limit("full load of three kinds", full(setup), 64.0)]
 }
 
-/// It has started, and answered one question.
+/// Measures a server that has started, and has answered one request.
 fn idle(setup: &Setup) -> Figures {
     let server = setup.server(0, &[]);
     server.status();
@@ -29,7 +29,8 @@ fn idle(setup: &Setup) -> Figures {
     ])
 }
 
-/// Bulk on 4 connections, single events on 50, pickles on 200, all in closed loops at the same time.
+/// Measures bulk on 4 connections, single events on 50, pickles on 200, all in closed loops at the
+/// same time.
 fn full(setup: &Setup) -> Figures {
     let server = setup.server(0, &[]);
     let kinds = [

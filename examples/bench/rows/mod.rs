@@ -1,4 +1,4 @@
-//! What is measured: a file for each kind of work.
+//! What is measured: one file for each kind of work.
 
 pub mod ancestors;
 pub mod bulk;
@@ -27,11 +27,11 @@ pub struct Row {
     pub title: &'static str,
     /// Measured when no row is named.
     pub is_default: bool,
-    /// One round: always the same lines.
+    /// Measures one round: always the same lines.
     pub measure: fn(&Setup) -> Vec<Line>,
 }
 
-/// All of them, in the order in which they are measured.
+/// All rows, in the order in which they are measured.
 pub const ROWS: &[Row] = &[
     Row {
         name: "memory",
@@ -162,41 +162,42 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-/// What the rows need to know.
+/// The settings of a measurement.
 pub struct Setup {
     /// The server's executable.
     pub executable: PathBuf,
-    /// Where data folders are made: on the disk that is measured.
+    /// The folder in which data folders are created: on the disk that is measured.
     pub folder: PathBuf,
-    /// Do an eighth of the work.
+    /// Whether to do only an eighth of the work.
     pub is_quick: bool,
-    /// Records of the row `queries`.
+    /// Number of records of the row `queries`.
     pub records: u64,
-    /// Its data folder, if it is to be kept.
+    /// The data folder of the row `queries`, if it is to be kept.
     pub data_dir: Option<PathBuf>,
 }
 
 impl Setup {
-    /// Starts a server with so many threads (0: as many as there are cores).
+    /// Starts a server with this many threads (0: as many as there are cores).
     pub fn server(&self, threads: usize, arguments: &[&str]) -> Server {
-        // What earlier work left to the disk, deleted files too, must not be done at the cost of this one.
+        // The disk must complete earlier work, such as removing deleted files, before this
+        // measurement.
         rustix::fs::sync();
         let threads = format!("--threads={threads}");
         Server::start(&self.executable, &self.folder, &[&[threads.as_str()], arguments].concat())
     }
 
-    /// So much work, or an eighth of it, in whole thousands.
+    /// Returns this amount of work, or an eighth of it, in whole thousands.
     pub fn scaled(&self, records: u64) -> u64 {
         if self.is_quick { (records / 8).next_multiple_of(1000) } else { records }
     }
 
-    /// Seconds of an open loop.
+    /// Returns the seconds of an open loop.
     pub fn seconds(&self, seconds: f64) -> f64 {
         if self.is_quick { seconds / 4.0 } else { seconds }
     }
 }
 
-/// What a server needed for records: processor time since `cpu_before`, memory and disk.
+/// Returns what a server needed for records: processor time since `cpu_before`, memory and disk.
 pub fn needs(server: &Server, cpu_before: f64, records: u64) -> Figures {
     Figures::from([
         ("cpu_seconds_per_million", (server.process.cpu_seconds() - cpu_before) / records as f64 * 1e6),
@@ -205,12 +206,13 @@ pub fn needs(server: &Server, cpu_before: f64, records: u64) -> Figures {
     ])
 }
 
-/// How many lines a file has.
+/// Returns the number of lines of a file.
 pub fn lines_of(path: &Path) -> u64 {
     memchr::memchr_iter(b'\n', &std::fs::read(path).unwrap()).count() as u64
 }
 
-/// The rows that matter most, with the whole program on one thread, and limits on one too.
+/// Measures the rows that matter most, with the whole program on one thread, and limits on one
+/// thread too.
 fn one_thread(setup: &Setup) -> Vec<Line> {
     type Measure = fn(&Setup, usize) -> Vec<Line>;
     let rows: [(&str, Measure); 4] = [

@@ -1,4 +1,5 @@
-//! Open loops: requests that come when they come, each one's latency counted from the time it was due.
+//! Open loops: requests that are sent on a schedule, each latency counted from the time at which
+//! the request was due.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use crate::server::Server;
 
 const CONNECTIONS: usize = 64;
 
-/// Three rates, of which the last is more than any known log server takes on two cores.
+/// Measures three rates, of which the last is more than any known log server accepts on two cores.
 pub fn rates(setup: &Setup) -> Vec<Line> {
     let payloads = Payloads::requests(1);
     let rate = |rate: u32| {
@@ -26,7 +27,8 @@ pub fn rates(setup: &Setup) -> Vec<Line> {
     [5_000, 20_000, 60_000].map(rate).into()
 }
 
-/// 60,000 a second, each in a POST of its own, or with what else has gathered, while everything happens that could hold them up; fails if it did not happen.
+/// Measures 60,000 records per second, each in a POST of its own, or with others that have
+/// gathered, while everything happens that could delay them. Fails if these things did not happen.
 pub fn stalls(setup: &Setup) -> Vec<Line> {
     vec![
         stalls_of("logboom, a POST each", setup, &Payloads::requests(1)),
@@ -37,7 +39,7 @@ pub fn stalls(setup: &Setup) -> Vec<Line> {
 fn stalls_of(name: &str, setup: &Setup, payloads: &Payloads) -> Line {
     const RATE: u32 = 60_000;
     let seconds = setup.seconds(60.0);
-    // Records are deleted for most of the run.
+    // Records are deleted during most of the run.
     let age = format!("--retention-age={}ms", (seconds * 1000.0 / 6.0) as u64);
     let server = setup.server(0, &["--spool-segment-bytes=8MiB", &age]);
     let is_over = AtomicBool::new(false);
@@ -61,7 +63,7 @@ fn stalls_of(name: &str, setup: &Setup, payloads: &Payloads) -> Line {
     Line::new(name, figures).held_against("max_ms", 260.0, Reach::AtMost(1.0))
 }
 
-/// Gives the figures, and how many records were sent.
+/// Returns the figures, and how many records were sent.
 fn run(
     server: &Server,
     payloads: &Payloads,
@@ -83,12 +85,13 @@ fn run(
     (figures, records)
 }
 
-/// What happened meanwhile, as the file system shows it: asking the server would be one more thing for it to do.
+/// What happened during a run, as the file system shows it: requests to the server would be
+/// additional work for it.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The database file is written by checkpoints alone.
+    /// Number of checkpoints: nothing else writes the database file.
     checkpoints: u64,
-    /// Names of the spool's files; each change of segments brings a new one.
+    /// Names of the spool's files. Each change of segments adds a new name.
     segments: BTreeSet<OsString>,
 }
 
@@ -101,7 +104,7 @@ impl Seen {
             std::thread::sleep(Duration::from_millis(20));
             let now = modified();
             let is_written = now != last;
-            // One that is under way for longer is seen several times.
+            // A checkpoint that takes longer is seen several times in a row, and counts once.
             seen.checkpoints += u64::from(is_written && !was_written);
             (last, was_written) = (now, is_written);
             let files = std::fs::read_dir(server.data_dir().join("spool")).into_iter().flatten().flatten();

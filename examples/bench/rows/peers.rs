@@ -1,8 +1,10 @@
-//! Log servers that Debian packages, if they are installed: nothing is installed for this.
+//! Log servers that Debian packages, if they are installed: nothing is installed for this
+//! benchmark.
 //!
-//! They receive syslog (RFC 5424, octet counting, 281 bytes) over TCP, parse no JSON, sync nothing and acknowledge nothing: an easier
-//! job than that of logboom, which stands between them. Their settings are the fastest that were found for them. A full
-//! queue makes the sender wait in all of them, so that nothing is dropped; the lines are counted.
+//! They receive syslog (RFC 5424, octet counting, 281 bytes) over TCP, parse no JSON, sync nothing
+//! and acknowledge nothing: an easier task than that of logboom, which is measured between them.
+//! Their settings are the fastest that were found for them. A full queue makes the sender wait in
+//! all of them, so that nothing is dropped; the lines are counted.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +21,7 @@ use crate::report::{Figures, Line, figures_of};
 
 const CONNECTIONS: usize = 4;
 
-/// Those that are there, and logboom into a file and into SQLite.
+/// Measures the servers that are installed, and logboom with a file and with SQLite.
 pub fn measure(setup: &Setup) -> Vec<Line> {
     let records = setup.scaled(3_000_000);
     let events = Payloads::requests(1000);
@@ -41,7 +43,7 @@ struct Peer {
     name: &'static str,
     command: &'static str,
     arguments: &'static [&'static str],
-    /// `FOLDER` and `PORT` stand for what they say.
+    /// `FOLDER` and `PORT` stand for the folder and the port.
     configuration: &'static str,
 }
 
@@ -97,7 +99,7 @@ impl Peer {
         let load =
             Load { address, connections: CONNECTIONS, payloads: &payloads, records, pace: Pace::Closed };
         let sent = load.run().unwrap();
-        // First the cheap look: no line is shorter than this.
+        // First the cheap check: no line is shorter than this.
         eventually(|| fs::metadata(&file).is_ok_and(|data| data.len() > records * 100), self.name);
         let mut size = 0;
         eventually(
@@ -126,7 +128,8 @@ fn find(command: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(command)).find(|file| file.is_file())
 }
 
-/// One that was free a moment ago: these servers do not tell what port 0 became.
+/// Returns a port that was free a moment ago: these servers do not report which port they got for
+/// port 0.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

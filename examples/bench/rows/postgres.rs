@@ -1,7 +1,8 @@
-//! From the first byte until everything is in PostgreSQL, against `psql \copy` of the very same rows into the same table.
+//! From the first byte until everything is in PostgreSQL, compared with `psql \copy` of the same
+//! rows into the same table.
 //!
-//! The server is a real one of this machine (`initdb` in the temporary folder, with its defaults), so that both go through the same
-//! disk, the same settings, tables and indexes.
+//! The server is a real one of this machine (`initdb` in the temporary folder, with its defaults),
+//! so that both use the same disk, the same settings, tables and indexes.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,13 +16,13 @@ use crate::process::family_cpu_seconds;
 use crate::report::{Figures, Line, Reach, figures_of};
 use crate::server::Server;
 
-/// Of the rate of `\copy`.
+/// The part of the rate of `\copy` to reach.
 const REACH: f64 = 0.8;
 
-/// PostgreSQL's own defaults where the tests have smaller ones.
+/// PostgreSQL's own defaults where the tests use smaller values.
 pub const SETTINGS: &[&str] = &["shared_buffers=128MB"];
 
-/// NDJSON and pickles, each against its own rows copied.
+/// Measures NDJSON and pickles, each compared with a copy of its own rows.
 pub fn measure(setup: &Setup) -> Vec<Line> {
     let postgres = Postgres::start(SETTINGS);
     let mut lines = against_copy(setup, &postgres, "NDJSON", &Payloads::requests(1000), 4);
@@ -65,7 +66,7 @@ fn against_copy(
     ]
 }
 
-/// Sends, and waits until all is in the database.
+/// Sends, and waits until everything is in the database.
 pub fn stored(
     server: &Server,
     postgres: &Postgres,
@@ -101,19 +102,19 @@ pub fn check_stored(database: &Database, records: u64) {
     assert_eq!(figures, [records, records, 1, records], "count, different ids, the first, the last");
 }
 
-/// Nothing that was written before is left to do.
+/// Completes the work that earlier writes have left.
 pub fn settle(database: &Database) {
     database.execute("CHECKPOINT");
     rustix::fs::sync();
 }
 
-/// Processor time of all processes of the server.
+/// Returns the processor time of all processes of the server.
 pub fn cpu_seconds(postgres: &Postgres) -> f64 {
     let file = std::fs::read_to_string(postgres.data().join("postmaster.pid")).unwrap();
     family_cpu_seconds(file.lines().next().unwrap())
 }
 
-/// `psql \copy` of a table or a query, `to` or `from` a file.
+/// Runs `psql \copy` of a table or a query, `to` or `from` a file.
 pub fn copy(database: &Database, what: &str, direction: &str, file: &Path) {
     let statement = format!("\\copy {what} {direction} '{}'", file.display());
     let output = Command::new("psql")

@@ -1,7 +1,9 @@
-//! Questions to a database of any size, with its files in memory (warm) and after the system has forgotten them (cold).
+//! Queries on a database of any size, with its files in memory (warm) and after the system has
+//! dropped its cache (cold).
 //!
-//! The records are those of a day of twenty services: messages of templates with numbers in them, traces of some ten records that run
-//! beside each other, attributes. They are made while they are sent, for no two are the same.
+//! The records are those of a day of twenty services: messages from templates with numbers in them,
+//! traces of some ten records that run beside each other, attributes. They are made while they are
+//! sent, because no two are the same.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +22,7 @@ use crate::process::disk_bytes;
 use crate::report::{Figures, Line};
 use crate::server::Server;
 
-/// The last record's time: 2026-11-21T10:00:00Z, in ms.
+/// The time of the last record: 2026-11-21T10:00:00Z, in ms.
 const END_MS: u64 = 1_795_255_200_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -28,16 +30,16 @@ const RECORDS_PER_POST: u64 = 1000;
 const CONNECTIONS: usize = 4;
 const RECORDS_PER_PIECE: u64 = 5_000_000;
 
-/// What five records of all have.
+/// Number of records that contain `NEEDLE`, of all records.
 const NEEDLES: u64 = 5;
 const NEEDLE: &str = "quokka";
 const NEEDLE_VALUE: &str = "wombat-0815";
 
-/// Asks for so long, or so many times.
+/// A query is repeated for this long, or this many times.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TIMES: usize = 9;
 
-/// Fills the data folder if it is not yet filled, and asks.
+/// Fills the data folder if it is not filled yet, and measures the queries.
 pub fn measure(setup: &Setup) -> Vec<Line> {
     let records = setup.scaled(setup.records).next_multiple_of(RECORDS_PER_POST);
     rustix::fs::sync();
@@ -58,7 +60,8 @@ pub fn measure(setup: &Setup) -> Vec<Line> {
     lines
 }
 
-/// The same with a PostgreSQL server of this machine, which is started anew before each cold question.
+/// Like [`measure`], with a PostgreSQL server of this machine, which is started again before each
+/// cold query.
 pub fn postgres(setup: &Setup) -> Vec<Line> {
     let records = setup.scaled(setup.records).next_multiple_of(RECORDS_PER_POST);
     let mut postgres = Postgres::start(SETTINGS);
@@ -76,7 +79,7 @@ pub fn postgres(setup: &Setup) -> Vec<Line> {
             postgres.stop();
             let is_dropped = drop_caches();
             postgres.restart();
-            server.flush(); // it is connected again
+            server.flush(); // the server is connected again
             is_dropped
         })
     }));
@@ -86,7 +89,7 @@ pub fn postgres(setup: &Setup) -> Vec<Line> {
 fn fill(server: &Server, records: u64) -> Figures {
     let (start, cpu) = (Instant::now(), server.process.cpu_seconds());
     let next = AtomicU64::new(0);
-    // Piece by piece, so that the spool does not reach its ceiling however far the store is behind.
+    // Sent in pieces, so that the spool does not reach its ceiling however far the store is behind.
     for end in (RECORDS_PER_PIECE..records).step_by(RECORDS_PER_PIECE as usize).chain([records]) {
         std::thread::scope(|scope| {
             for _ in 0..CONNECTIONS {
@@ -103,13 +106,14 @@ fn fill(server: &Server, records: u64) -> Figures {
     figures
 }
 
-/// Has the system forget what it has of all files; only the superuser may, others get warm figures alone.
+/// Drops the system's cache of all files. Only the superuser may do this; other users get only warm
+/// figures.
 fn drop_caches() -> bool {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
 
-/// Takes the next of the records up to `end`, and sends them, until none are left.
+/// Takes the next records up to `end`, and sends them, until none are left.
 fn send(address: SocketAddr, next: &AtomicU64, end: u64, records: u64) {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut answers = Answers::default();
@@ -133,7 +137,7 @@ fn send(address: SocketAddr, next: &AtomicU64, end: u64, records: u64) {
     }
 }
 
-/// Where a message comes from, and what it says around two numbers.
+/// The level and logger of a message, and its text around two numbers.
 const TEMPLATES: [(&str, &str, [&str; 3]); 12] = [
     ("INFO", "http.access", ["GET /api/v2/orders/", " 200 in ", " ms"]),
     ("INFO", "http.access", ["POST /api/v2/carts/", "/items 201 in ", " ms"]),
@@ -149,7 +153,7 @@ const TEMPLATES: [(&str, &str, [&str; 3]); 12] = [
     ("INFO", "search.index", ["indexed ", " documents in ", " ms"]),
 ];
 
-/// How often each is met, of a hundred.
+/// How often each template occurs, of a hundred.
 const WEIGHTS: [u64; 12] = [24, 10, 8, 16, 12, 9, 3, 5, 3, 2, 1, 7];
 
 const REGIONS: [&str; 4] = ["eu-central-1", "eu-west-1", "us-east-1", "ap-south-1"];
@@ -194,7 +198,7 @@ fn write_event(out: &mut String, number: u64, records: u64) {
     out.push_str("}}\n");
 }
 
-/// Times ascend evenly but for some jitter, which the caller adds.
+/// Returns the time of a record. Times ascend evenly except for some jitter, which the caller adds.
 fn time_ms(number: u64, records: u64) -> u64 {
     END_MS - DAY_MS + (u128::from(number) * u128::from(DAY_MS) / u128::from(records)) as u64
 }
@@ -208,13 +212,13 @@ fn template(percent: u64) -> usize {
     WEIGHTS.iter().position(is_reached).expect("weights of a hundred")
 }
 
-/// Ten traces run beside each other, over a hundred records.
+/// Returns the trace of a record. Ten traces run beside each other, over a hundred records.
 fn trace(number: u64) -> String {
     let trace = number / 100 * 10 + number % 10;
     format!("{:016x}{:016x}", scramble(trace), scramble(trace ^ 0xabcd_0000_0000))
 }
 
-/// What is asked, with a check of the answer.
+/// A query, with a check of the response.
 struct Question {
     name: &'static str,
     ask: fn(&Server, u64),
@@ -275,7 +279,7 @@ fn histogram(server: &Server, records: u64) {
     assert_eq!(counted(server, ""), records);
 }
 
-/// Records of a histogram.
+/// Returns the number of records of a histogram.
 fn counted(server: &Server, range: &str) -> u64 {
     let answer: Value = serde_json::from_str(&server.get(&format!("/api/v1/histogram?{range}"))).unwrap();
     assert_eq!(answer["partial"], false, "{range}");

@@ -1,4 +1,4 @@
-//! One event a POST: how many a second, and how long each waits.
+//! One event per POST: how many per second, and how long each waits.
 
 use super::{Setup, needs};
 use crate::generator::{Load, Pace};
@@ -9,8 +9,9 @@ use crate::report::{Line, Reach, figures_of, latencies};
 const CONNECTIONS: usize = 50;
 const RATE: f64 = 5000.0;
 
-/// The rate of a closed loop against that of a server that does nothing, and the latency of an open loop of 5,000 a second
-/// against that server's and one durable write's together.
+/// Measures the rate of a closed loop compared with that of a server that does nothing, and the
+/// latency of an open loop of 5,000 per second compared with the latency of that server and of one
+/// durable write together.
 pub fn measure(setup: &Setup, threads: usize) -> Vec<Line> {
     let payloads = Payloads::requests(1);
     let mut lines = rates(setup, threads, &payloads);

@@ -1,4 +1,4 @@
-//! From the first byte until everything is stored, against the store alone.
+//! From the first byte until everything is stored, compared with the store alone.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::server::Server;
 
 const CONNECTIONS: usize = 4;
 
-/// Into SQLite, against one thread that inserts the same rows.
+/// Measures SQLite, compared with one thread that inserts the same rows.
 pub fn sqlite(setup: &Setup, threads: usize) -> Vec<Line> {
     let records = setup.scaled(2_000_000);
     let server = setup.server(threads, &[]);
@@ -33,7 +33,7 @@ pub fn sqlite(setup: &Setup, threads: usize) -> Vec<Line> {
     ]
 }
 
-/// Into a file of lines, against writing the same bytes.
+/// Measures a file of lines, compared with writing the same bytes.
 pub fn file(setup: &Setup, threads: usize) -> Vec<Line> {
     let records = setup.scaled(2_000_000);
     let server = setup.server(threads, &["--store=file:{data}/all.log"]);
@@ -49,7 +49,7 @@ pub fn file(setup: &Setup, threads: usize) -> Vec<Line> {
     ]
 }
 
-/// Sends, and waits until all is in the store.
+/// Sends, and waits until everything is in the store.
 fn store(server: &Server, records: u64) -> Figures {
     let payloads = Payloads::requests(1000);
     let cpu = server.process.cpu_seconds();

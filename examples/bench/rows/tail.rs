@@ -1,4 +1,5 @@
-//! Live tails: how soon a record is seen once it is acknowledged, and what many tails cost those who send.
+//! Live tails: how soon a record is seen once it is acknowledged, and what many tails cost the
+//! senders.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -35,7 +36,8 @@ pub fn measure(setup: &Setup) -> Vec<Line> {
     ]
 }
 
-/// 10,000 single events a second and one tail of all: from each one's answer until the tail has it.
+/// Measures 10,000 single events per second and one tail of all events: from the response to each
+/// event until the tail has the event.
 fn seen(setup: &Setup) -> Line {
     const RATE: f64 = 10_000.0;
     let payloads = Payloads::requests(1);
@@ -52,7 +54,7 @@ fn seen(setup: &Setup) -> Line {
     let seen = seen.join().unwrap();
     server.flush();
     let mut histogram = Histogram::new();
-    // The same events come again and again.
+    // The same events are sent repeatedly.
     let mut times = HashMap::<u64, u64>::new();
     for (event, at) in seen {
         let time = times.entry(event).or_default();
@@ -69,7 +71,7 @@ fn seen(setup: &Setup) -> Line {
     Line::new("acknowledged to seen, 10,000/s", figures)
 }
 
-/// 600 POSTs of 100 events a second; latencies are those of the POSTs.
+/// Measures 600 POSTs of 100 events per second; latencies are those of the POSTs.
 fn shared(setup: &Setup, name: &str, queries: &[String]) -> Line {
     const RATE: f64 = 600.0;
     let payloads = Payloads::requests(100);
@@ -104,10 +106,10 @@ fn shared(setup: &Setup, name: &str, queries: &[String]) -> Line {
     Line::new(name, figures)
 }
 
-/// A client that follows.
+/// A client of a live tail.
 struct Tail(TcpStream);
 
-/// What it has got.
+/// What a tail has received.
 #[derive(Debug, Default)]
 struct Counts {
     seen: u64,
@@ -115,7 +117,7 @@ struct Counts {
 }
 
 impl Tail {
-    /// Returns once the server has begun to answer.
+    /// Returns once the server has begun to respond.
     fn open(address: SocketAddr, query: &str) -> Tail {
         let mut stream = TcpStream::connect(address).unwrap();
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
@@ -127,7 +129,8 @@ impl Tail {
         Tail(stream)
     }
 
-    /// Takes what comes in whole events until `is_over`. What stands around chunks is between events.
+    /// Receives whole events until `is_over` returns true. The framing of HTTP chunks is between
+    /// events.
     fn read(mut self, mut is_over: impl FnMut(&[u8]) -> bool) {
         let (mut buffer, mut filled) = (vec![0; 1 << 20], 0);
         loop {
@@ -143,7 +146,7 @@ impl Tail {
         }
     }
 
-    /// Which event came when, until there are so many.
+    /// Returns which event arrived when, until there are this many.
     fn times(self, records: u64) -> Vec<(u64, Instant)> {
         let mut times = Vec::with_capacity(records as usize);
         let message = Finder::new("log message ");
@@ -158,7 +161,7 @@ impl Tail {
         times
     }
 
-    /// How many came until the last.
+    /// Returns how many events arrived until the last one.
     fn count(self) -> Counts {
         let mut counts = Counts::default();
         let (record, missed, end) =
