@@ -1,6 +1,7 @@
 //! Any bytes as the body of `POST /api/v1/records`.
 //!
-//! The first byte tells the framing, the second how the body comes in pieces; the body follows.
+//! The first byte selects the framing, the second how the body is cut into pieces; the body
+//! follows.
 
 use std::cell::RefCell;
 
@@ -18,15 +19,16 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// What became of a body: of each value its line, and the reason where it was refused; and the records.
+/// The outcome of a body: the line of each value, with the reason if the value was refused, and the
+/// records.
 #[derive(Default)]
 struct Outcome {
     values: Vec<(u64, Result<(), &'static str>)>,
     batch: Batch,
 }
 
-/// The same comes out however the body is cut; what serde_json reads is accepted, and nothing else; values stay what
-/// they were.
+/// Checks that the outcome is the same however the body is cut, that exactly what serde_json reads
+/// is accepted, and that values stay unchanged.
 pub fn check(input: &[u8]) {
     let [framing, pieces, body @ ..] = input else { return };
     let framing = if framing & 1 == 0 { Framing::Sniff } else { Framing::Lines };
@@ -65,7 +67,8 @@ fn check_pieces(framing: Framing, body: &[u8], seed: u32, whole: &Outcome) {
     assert_eq!(whole.batch.bytes(), cut.batch.bytes());
 }
 
-/// Cuts a body into pieces whose lengths follow from a seed: from 0, single bytes; larger ones, larger pieces.
+/// Cuts a body into pieces whose lengths follow from a seed: seed 0 makes single bytes, larger
+/// seeds make larger pieces.
 struct Pieces<'a> {
     rest: &'a [u8],
     state: u32,
@@ -85,10 +88,11 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Where the body is what its framing says, each of its values is taken or refused as serde_json has it.
+/// Checks that each value of a body is accepted or refused as by serde_json, if the body matches
+/// its framing.
 fn check_against_serde(framing: Framing, body: &str, outcome: &Outcome) {
     let body = body.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{feff}');
-    // Bytes of a byte order mark are skipped one by one, of whatever character they are.
+    // The bytes of a byte order mark are skipped one by one, whatever character they belong to.
     let starts_with_mark = body.starts_with(|c: char| !c.is_ascii());
     if starts_with_mark || NOT_STANDARD.iter().any(|word| body.contains(word)) {
         return;
@@ -116,10 +120,11 @@ fn check_against_serde(framing: Framing, body: &str, outcome: &Outcome) {
     assert_eq!(got, expected, "serde_json takes other values");
 }
 
-/// What is read though no standard knows it: these words as values, and form feeds as blanks between values.
+/// Input that is accepted although no standard allows it: these words as values, and form feeds as
+/// whitespace between values.
 const NOT_STANDARD: [&str; 3] = ["NaN", "Infinity", "\u{c}"];
 
-/// Whether a text is an object with members.
+/// Returns true if a text is an object with members.
 fn is_record(json: &str) -> bool {
     let json = json.trim_ascii();
     json.starts_with('{')
@@ -127,7 +132,7 @@ fn is_record(json: &str) -> bool {
         && !json[1..json.len() - 1].trim_ascii().is_empty()
 }
 
-/// The value of an attribute is the value that was sent.
+/// Checks that the value of an attribute is the value that was sent.
 fn check_value_stays(text: &str) {
     let Ok(sent) = serde_json::from_str::<&RawValue>(text) else { return };
     let mut batch = Batch::new();

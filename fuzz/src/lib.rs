@@ -1,5 +1,6 @@
-//! What each fuzz target checks, as functions of bytes: the fuzzer calls them (`fuzz_targets/`), and so does an
-//! ordinary test (`tests/fuzz/`), on every input that once failed. Each panics where a promise is broken.
+//! The checks of each fuzz target, as functions of bytes. The fuzzer calls them (`fuzz_targets/`),
+//! and so does an ordinary test (`tests/fuzz/`), with every input that once failed. Each check
+//! panics if a guarantee is broken.
 //!
 //! Only the program's public interface is used.
 
@@ -11,7 +12,7 @@ pub mod record_codec;
 pub mod records;
 pub mod spool_recovery;
 
-/// What a target checks of an input.
+/// The check of a target for one input.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.

@@ -19,22 +19,22 @@ pub struct MemoryDisk {
 }
 
 impl MemoryDisk {
-    /// The names of all files, in their order.
+    /// Returns the names of all files, in order.
     pub fn names(&self) -> Vec<String> {
         lock(&self.files).keys().cloned().collect()
     }
 
-    /// What a file holds; empty if it is not there.
+    /// Returns the content of a file, or nothing if the file does not exist.
     pub fn content(&self, name: &str) -> Vec<u8> {
         lock(&self.files).get(name).map_or_else(Vec::new, |file| lock(&file.0).clone())
     }
 
-    /// Puts a file there, or in the place of another.
+    /// Adds a file, or replaces another.
     pub fn put(&self, name: &str, content: Vec<u8>) {
         lock(&self.files).insert(name.to_owned(), Arc::new(File(Mutex::new(content))));
     }
 
-    /// Takes a file away.
+    /// Removes a file.
     pub fn take(&self, name: &str) {
         lock(&self.files).remove(name);
     }
@@ -103,7 +103,7 @@ impl DiskFile for File {
     }
 
     fn stat(&self) -> io::Result<FileStat> {
-        // The address tells one file from another, as long as it is open.
+        // The address distinguishes a file from others, as long as it is open.
         Ok(FileStat { device: 0, inode: std::ptr::from_ref(self) as u64, bytes: lock(&self.0).len() as u64 })
     }
 }

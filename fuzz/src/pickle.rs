@@ -1,6 +1,7 @@
 //! Any bytes as the pickle of a Python record.
 //!
-//! What CPython makes of the same pickle is asked elsewhere (`tests/fuzz/cpython.rs`), for that takes another process.
+//! The comparison with CPython's result for the same pickle is elsewhere (`tests/fuzz/cpython.rs`),
+//! because it needs another process.
 
 use std::cell::RefCell;
 
@@ -14,7 +15,8 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// A record comes out whole or not at all, whatever was decoded before it and by whichever way.
+/// Checks that a record is decoded completely or not at all, whatever was decoded before it and on
+/// whichever path.
 pub fn check(pickle: &[u8]) {
     let (outcome, batch) = decoded(pickle, &mut Scratch::default());
     let (again, same) = SCRATCH.with_borrow_mut(|scratch| decoded(pickle, scratch));
@@ -30,11 +32,12 @@ fn decoded(pickle: &[u8], scratch: &mut Scratch) -> (Result<(), Rejection>, Batc
     (outcome, batch)
 }
 
-/// A `None` that is discarded at once changes nothing, but the fast path does not know it.
+/// Checks the general path: a `None` that is discarded at once changes nothing, but the fast path
+/// does not support it.
 fn check_the_general_way(pickle: &[u8], outcome: &Result<(), Rejection>, batch: &Batch) {
     let (general, other) = decoded(&[b"N0", pickle].concat(), &mut Scratch::default());
     if general.as_ref().is_err_and(|rejection| rejection.reason == "too_complex") {
-        return; // it has two opcodes more
+        return; // the general input has two more opcodes
     }
     assert_eq!(*outcome, general);
     let shown = |batch| records::read(batch).iter().map(records::shown).collect::<Vec<_>>();

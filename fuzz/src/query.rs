@@ -1,6 +1,7 @@
-//! Any text as a query, and the record of a JSON object to ask it about.
+//! Any text as a query, and the record of a JSON object to which the query is applied.
 //!
-//! The query ends with the first line; the object follows. Where it is none, there are some records to ask all the same.
+//! The query ends with the first line; the object follows. If the object is not a record, the query
+//! is applied to some fixed records instead.
 
 use std::cell::OnceCell;
 
@@ -21,8 +22,8 @@ thread_local! {
     static DATABASE: OnceCell<Connection> = const { OnceCell::new() };
 }
 
-/// A query has one meaning: itself, the query that it displays as, and its SQL find the same records. Otherwise the
-/// error says where it is.
+/// Checks that a query has one meaning: the query itself, the query that it displays as, and its
+/// SQL find the same records. For an invalid query, checks that the error reports the place.
 pub fn check(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     let (text, object) = input.split_once('\n').unwrap_or((input, ""));
@@ -43,7 +44,7 @@ fn check_query(query: &Query, object: &str) {
     let displayed = query.to_string();
     let again = match Query::parse(&displayed, NOW) {
         Ok(again) => again,
-        // Written out, it may be beyond the bounds.
+        // The displayed form may exceed the bounds.
         Err(QueryError {
             problem: Problem::TooLong(_) | Problem::TooManyTerms | Problem::TooDeep, ..
         }) => query.clone(),
@@ -124,7 +125,7 @@ fn create() -> Connection {
     connection
 }
 
-/// What queries ask of the SQLite store's tables.
+/// The part of the SQLite store's tables that queries use.
 const SCHEMA: &str = "
     CREATE TABLE origin (id INTEGER PRIMARY KEY, severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT,
                          line INTEGER, function TEXT, process_id INTEGER, thread TEXT);
@@ -174,7 +175,7 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// For each row whether the query finds it; the condition is never NULL.
+/// Returns for each row whether the query finds it. The condition is never NULL.
 fn found(connection: &Connection, query: &Query) -> Vec<bool> {
     let Condition { sql, parameters } = condition::condition(query);
     let mut statement = connection

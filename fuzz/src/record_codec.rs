@@ -1,4 +1,4 @@
-//! The encoding of records: any records there and back, and any bytes as records.
+//! The encoding of records: any records encoded and decoded again, and any bytes as records.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use logboom::limits::{RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES_MAX};
@@ -6,18 +6,19 @@ use logboom::record::{Batch, DecodeError, Origin, RecordRef, Records, origin_of}
 
 use super::records;
 
-/// The first byte tells whether the rest is records or their encoding.
+/// Checks an input. Its first byte selects whether the rest is records or their encoding.
 pub fn check(input: &[u8]) {
     match input {
         [0..0x80, encoded @ ..] => check_decoding(encoded),
         [_, structured @ ..] => {
-            let _ = check_encoding(structured); // of bytes that do not suffice
+            let _ = check_encoding(structured); // an error means too few bytes
         }
         [] => {}
     }
 }
 
-/// What cannot be read ends the walk; what can is read again as it was.
+/// Checks that bytes that cannot be read end the iteration, and that records that can be read are
+/// the same when encoded and read again.
 fn check_decoding(encoded: &[u8]) {
     let results: Vec<_> = Records::new(encoded).collect();
     assert!(results.iter().rev().skip(1).all(std::result::Result::is_ok), "the walk goes on after an error");
@@ -65,7 +66,8 @@ fn check_batch(batch: &Batch, pushed: &[RecordRef<'_>]) {
     }
 }
 
-/// What is too large keeps its times, its severity, and the start of its message.
+/// Checks that a record that is too large keeps its times, its severity, and the start of its
+/// message.
 fn check_cut(stored: &RecordRef<'_>, pushed: &RecordRef<'_>) {
     let kept = stored.message.strip_suffix(" [cut by logboom]").expect("a mark");
     assert!(pushed.message.starts_with(kept));
@@ -76,7 +78,7 @@ fn check_cut(stored: &RecordRef<'_>, pushed: &RecordRef<'_>) {
     );
 }
 
-/// Batches may be joined end to end, and equal origins are equal bytes.
+/// Checks that batches may be joined end to end, and that equal origins are equal bytes.
 fn check_joined(batches: &[Batch; 2]) {
     let joined = [batches[0].bytes(), batches[1].bytes()].concat();
     assert!(joined.len() <= batches.iter().map(size_max).sum());
@@ -97,7 +99,7 @@ fn size_max(batch: &Batch) -> usize {
     batch.count() as usize * RECORD_OVERHEAD_BYTES_MAX + records::read(batch).iter().map(size).sum::<usize>()
 }
 
-/// Texts to make records of, some of them near the bound.
+/// Texts for records, some of them near the bound.
 struct Texts {
     long: String,
 }

@@ -1,4 +1,4 @@
-//! What must hold of any batch, whoever has filled it.
+//! What must hold for any batch, however it was filled.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,10 +19,10 @@ pub const ARRIVAL: Arrival<'_> = Arrival {
     labels: r#""env":"prod""#,
 };
 
-/// What the member that counts dropped attributes may take beyond the bound.
+/// Maximum bytes beyond the bound for the member that counts dropped attributes.
 const DROPPED_BYTES_MAX: usize = 64;
 
-/// All records of a batch.
+/// Returns all records of a batch.
 pub fn read(batch: &Batch) -> Vec<RecordRef<'_>> {
     let records: Vec<_> =
         Records::new(batch.bytes()).map(|record| record.unwrap().record().unwrap()).collect();
@@ -30,7 +30,8 @@ pub fn read(batch: &Batch) -> Vec<RecordRef<'_>> {
     records
 }
 
-/// Every record is within bounds, shows itself as valid JSON, and is encoded to the same bytes again.
+/// Checks that every record is within bounds, is displayed as valid JSON, and is encoded to the
+/// same bytes again.
 pub fn check(batch: &Batch) {
     let mut again = Batch::new();
     for record in read(batch) {
@@ -43,7 +44,7 @@ pub fn check(batch: &Batch) {
     assert_eq!(again.bytes(), batch.bytes());
 }
 
-/// A record in the shape of the HTTP API.
+/// Returns a record in the format of the HTTP API.
 pub fn shown(record: &RecordRef<'_>) -> Value {
     let mut out = Vec::new();
     json::write(1, record, &mut out);
@@ -61,7 +62,7 @@ fn check_attributes(attributes: &str) {
     assert_eq!(names.len(), members.len(), "a name stands twice in {attributes}");
 }
 
-/// The members of an object in their order, each as often as it is written.
+/// Returns the members of an object in order, each as often as it is written.
 pub fn members(object: &str) -> Vec<(String, &RawValue)> {
     let members = serde_json::Deserializer::from_str(object).deserialize_map(Members);
     members.unwrap_or_else(|error| panic!("{error}: {object}"))

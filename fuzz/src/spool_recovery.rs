@@ -1,8 +1,8 @@
-//! A spool's folder after anything has happened to its files.
+//! A spool's folder after any damage to its files.
 //!
-//! A spool is written, its files are damaged in the ways that the input says, and it is opened again. What is damaged
-//! may be lost, but nothing is served that was not written, nothing changes from one start to the next, and what is
-//! written from then on is there.
+//! A spool is written, its files are damaged in the ways that the input selects, and the spool is
+//! opened again. Damaged records may be lost, but nothing is served that was not written, nothing
+//! changes from one start to the next, and what is written from then on is there.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,15 +18,16 @@ use super::memory_disk::MemoryDisk;
 /// Small, so that a few records fill several segments.
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 1 << 10, bytes_max: 1 << 30 };
 
-/// Of a segment's header and a frame's, as the specification in `logboom::spool` has them.
+/// Sizes of a segment's header and of a frame's header, as in the specification in
+/// `logboom::spool`.
 const SEGMENT_HEADER_BYTES: usize = 64;
 const FRAME_HEADER_BYTES: usize = 32;
 
 type Served = Vec<(RecordId, String)>;
 
-/// See the module.
+/// Runs the check that the module documentation describes.
 pub fn check(input: &[u8]) {
-    let _ = run(&mut Unstructured::new(input)); // of bytes that do not suffice
+    let _ = run(&mut Unstructured::new(input)); // an error means too few bytes
 }
 
 fn run(input: &mut Unstructured<'_>) -> Result<()> {
@@ -40,7 +41,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Writes a spool of a few commits, and gives all records in it.
+/// Writes a spool of a few commits. Returns all records in it.
 fn write(disk: &Arc<MemoryDisk>, input: &mut Unstructured<'_>) -> Result<Served> {
     let (spool, writer) = open(disk);
     let mut commits = Commits::new(&spool, writer);
@@ -55,7 +56,7 @@ fn write(disk: &Arc<MemoryDisk>, input: &mut Unstructured<'_>) -> Result<Served>
     Ok(written)
 }
 
-/// Opens what is left, twice, and appends to it. Gives what was served.
+/// Opens what is left, twice, and appends to it. Returns what was served.
 fn check_recovery(disk: &Arc<MemoryDisk>, written: &Served) -> Served {
     let served = serve(&mut open(disk).0.reader(1));
     assert!(served.iter().all(|record| written.contains(record)), "{served:?} is not of {written:?}");
@@ -80,7 +81,7 @@ fn open(disk: &Arc<MemoryDisk>) -> (Arc<Spool>, Writer) {
     Spool::open(Arc::clone(disk) as _, SIZES, 1).expect("a spool that opens whatever its files hold")
 }
 
-/// Reads all there is.
+/// Reads all records.
 fn serve(reader: &mut Reader) -> Served {
     let (mut served, mut chunk) = (Served::new(), Chunk::default());
     loop {
@@ -106,7 +107,7 @@ impl<'a> Commits<'a> {
         Commits { spool, writer: Box::pin(writer.run(Threads::One)) }
     }
 
-    /// Makes records durable in one commit, and gives the first one's id.
+    /// Makes records durable in one commit. Returns the id of the first record.
     fn append(&mut self, messages: &[String]) -> RecordId {
         let mut batch = Batch::new();
         messages.iter().for_each(|message| batch.push(&RecordRef { message, ..RecordRef::default() }));
@@ -135,31 +136,31 @@ impl Witness for Nobody {
     fn committed(&self, _: u64, _: std::result::Result<(), &AppendError>) {}
 }
 
-/// What may happen to files.
+/// Damage that may happen to files.
 #[derive(Arbitrary, Debug)]
 enum Mishap {
-    /// Bits turn over.
+    /// Bits are flipped.
     Flip { file: u8, offset: u16, bits: u8 },
-    /// A stretch reads as zeros.
+    /// A range reads as zeros.
     Blank { file: u8, offset: u16, length: u16 },
     /// The end is missing.
     Truncate { file: u8, length: u16 },
-    /// More follows.
+    /// More bytes follow the end.
     Extend { file: u8, length: u16 },
-    /// A stretch was written in the wrong place.
+    /// A range was written to the wrong place.
     Copy { from: u8, offset: u16, length: u16, to: u8, target: u16 },
     /// A file is missing.
     Remove { file: u8 },
-    /// A file is called as another, which is gone.
+    /// A file has the name of another file, which is lost.
     Rename { file: u8, to: u8 },
-    /// A file holds what another does.
+    /// A file has the content of another file.
     Duplicate { file: u8, to: u8 },
     /// A file that was not there before.
     Add { name: u8, number: u64, length: u16, byte: u8 },
 }
 
-/// Lets things happen. Gives the ids of the records that must be there still: those in frames that nothing has touched, as
-/// long as every file is in its place.
+/// Damages the files. Returns the ids of the records that must still be there: those in frames that
+/// nothing has changed, as long as every file is in its place.
 fn damage(disk: &MemoryDisk, input: &mut Unstructured<'_>) -> Result<Vec<RecordId>> {
     let mut frames: Vec<Frame> = disk.names().iter().flat_map(|name| frames(disk, name)).collect();
     for _ in 0..16 {
@@ -177,7 +178,7 @@ fn damage(disk: &MemoryDisk, input: &mut Unstructured<'_>) -> Result<Vec<RecordI
     Ok(frames.into_iter().flat_map(|frame| frame.ids).collect())
 }
 
-/// A frame, and all that it takes to find it.
+/// A frame, and everything that is needed to find it.
 struct Frame {
     file: String,
     from: usize,
@@ -194,7 +195,7 @@ impl Frame {
     }
 }
 
-/// The frames of a whole segment.
+/// Returns the frames of a complete segment.
 fn frames(disk: &MemoryDisk, file: &str) -> Vec<Frame> {
     let content = disk.content(file);
     let number = |at: usize| u32::from_le_bytes(content[at..at + 4].try_into().unwrap());
