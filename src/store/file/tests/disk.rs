@@ -1,5 +1,5 @@
-//! A disk in memory that keeps durable content apart from other content, and can be told to stop or
-//! to be full.
+//! A disk in memory that keeps durable content apart from other content, and can be made to crash
+//! or to be full.
 
 use std::collections::BTreeMap;
 use std::io;
