@@ -1,4 +1,4 @@
-//! The HTTP server: connections, and which path is answered by what.
+//! The HTTP server: connections, and the table of routes.
 
 mod head;
 mod site;
@@ -35,31 +35,34 @@ use turn::{Answer, Exchange, IDLE_MAX, Turn};
 
 pub use turn::Turns;
 
-/// The body of an answer: whole, or streamed.
+/// The body of a response: complete, or streamed.
 pub type Body = Either<Full<Bytes>, stream::Stream>;
 
-/// What the connections of one listener answer from.
+/// What the connections of one listener share.
 pub struct Server {
-    /// Where its records go.
+    /// Receives the records of this listener.
     pub source: Arc<Source>,
-    /// The bounds of bodies, shared by all listeners.
+    /// The limits of request bodies, shared by all listeners.
     pub bounds: Arc<http::Bounds>,
-    /// What is read back.
+    /// Answers queries and reports the status.
     pub view: Arc<View>,
-    /// The bounds of connections, shared by all listeners.
+    /// The limits of connections, shared by all listeners.
     pub turns: Arc<Turns>,
-    /// The client is on this machine: it may be a browser, and what it sends then be a page's doing.
+    /// The client is on this machine and may be a browser, so a web page may have caused its
+    /// requests.
     pub is_local: bool,
-    /// The client is on this machine, be it by a Unix socket: it may delete records.
+    /// The client is on this machine, which includes clients of a Unix socket. It may delete
+    /// records.
     pub is_on_machine: bool,
 }
 
-/// Closes the connection of a request whose client does not read the answer: while the socket takes nothing, the body of the
-/// answer is not asked for more and could not end it.
+/// Closes the connection of a request whose client does not read the response. While the socket is
+/// not writable, hyper does not poll the body of the response, so the body cannot end the
+/// connection.
 #[derive(Clone)]
 pub struct HangUp {
     order: Arc<Notify>,
-    /// Nobody sends: it ends with the connection.
+    /// Nothing is ever sent. The channel closes when the connection ends.
     open: watch::Receiver<()>,
 }
 
@@ -69,16 +72,16 @@ impl HangUp {
         self.order.notify_one();
     }
 
-    /// Returns once the connection is closed, by whomever.
+    /// Returns once the connection is closed, by either side.
     pub async fn gone(&mut self) {
-        let _ = self.open.changed().await; // an error: that is the end
+        let _ = self.open.changed().await; // an error means that the connection has ended
     }
 }
 
 /// What the requests of one connection share.
 struct Client {
     server: Arc<Server>,
-    /// The name that its records get for a host.
+    /// The host name that the records of this connection receive.
     host: String,
     /// The connection shares slots with others.
     is_short: bool,
@@ -92,18 +95,18 @@ impl Client {
         Client { server, host, is_short, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
     }
 
-    /// The slots that the connection has one of while a request is in flight.
+    /// The slots of which the connection holds one while a request is in flight.
     fn slots(&self) -> Option<&Slots> {
         self.is_short.then_some(&self.server.turns.short)
     }
 }
 
-/// A request, and whose it is.
+/// A request and the client that sent it.
 struct Call<'a> {
     request: Request<Incoming>,
     client: &'a Client,
     exchange: &'a Exchange,
-    /// What the path has in the place of a name in braces.
+    /// The part of the path that matched the name in braces.
     name: String,
 }
 
@@ -126,14 +129,14 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 
 type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
 
-/// What the view answers to a request.
+/// The handler of a request that the view answers.
 macro_rules! view {
     ($answer:ident) => {
         |call| Box::pin(long(call.client, async move { call.view().$answer(call.ask()).await }))
     };
 }
 
-/// What is answered by what; a name in braces stands for any one part of a path.
+/// The handlers by method and path. A name in braces matches any single part of a path.
 static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
     (Method::GET, "/api/v1/records", view!(records)),
@@ -155,7 +158,7 @@ static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics() })),
 ];
 
-/// The name in a path that has the form of a route, empty where the route has none.
+/// Returns the name in a path that matches a route; empty if the route has no name in braces.
 fn name_in(path: &str, route: &str) -> Option<String> {
     let Some((start, end)) = route.split_once('{') else { return (path == route).then(String::new) };
     let (_, end) = end.split_once('}')?;
@@ -164,7 +167,8 @@ fn name_in(path: &str, route: &str) -> Option<String> {
     is_one_part.then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
 }
 
-/// Serves one connection until it ends, or, once `stop` says so, until the request under way is answered.
+/// Serves one connection until it ends or, once `stop` is true, until the request in flight is
+/// answered.
 pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: watch::Receiver<bool>) {
     let turns = Arc::clone(&server.turns);
     let endless = Arc::clone(&turns.endless).try_acquire_owned().ok();
@@ -172,7 +176,7 @@ pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: 
     let mut turn = Turn::new(stream, is_short.then(|| Arc::clone(&turns)));
     let client = Arc::new(Client::new(server, host, is_short));
     loop {
-        // A connection takes no memory before there is a request.
+        // A connection uses no memory for requests before the first byte of a request arrives.
         tokio::select! {
             is_there = turn.request() => if !is_there { return },
             _ = stop.wait_for(|stop| *stop) => return,
@@ -193,13 +197,13 @@ pub async fn serve(stream: Stream, server: Arc<Server>, host: String, mut stop: 
     }
 }
 
-/// Answers until nothing more is asked for now, and gives the turn that follows.
+/// Answers requests until no further request is pending, and returns the next turn.
 async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>) -> Option<Turn> {
     let exchange = turn.exchange();
     let service = service_fn(|request: Request<Incoming>| {
         let (client, exchange) = (Arc::clone(client), Arc::clone(&exchange));
         exchange.begin(&request);
-        // Boxed, since hyper gives the socket back only where futures can be moved.
+        // Boxed because hyper returns the socket only if the futures can be moved.
         Box::pin(async move {
             let mut answer = answer(request, &client, &exchange).await;
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -213,8 +217,8 @@ async fn take(turn: Turn, client: &Arc<Client>, stop: &mut watch::Receiver<bool>
         .max_header_size(HTTP_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(turn), service);
     let stopping = tokio::select! {
-        biased; // it has most to do
-        // What a client does to its connection is its own business.
+        biased; // polled first, because this branch has the most work
+        // Errors that a client causes on its own connection are not reported.
         _ = poll_fn(|context| connection.poll_without_shutdown(context)) => false,
         () = client.hang_up.order.notified() => return None,
         _ = stop.wait_for(|stop| *stop) => true,
@@ -257,7 +261,8 @@ async fn answer(request: Request<Incoming>, client: &Client, exchange: &Exchange
     not_answered(path)
 }
 
-/// What waits for queries, stores or deletions. Only so much does at once, so that it never takes all slots.
+/// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
+/// never occupy all slots.
 async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
     if let Ok(_permit) = client.server.turns.long.try_acquire() {
         return answer.await;
@@ -272,7 +277,7 @@ async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> 
     answer
 }
 
-/// The answer where there is no route, at least not for this method.
+/// Returns the response for a path without a route, or without a route for this method.
 fn not_answered(path: &str) -> Response<Body> {
     let routes = ROUTES.iter().filter(|(_, route, _)| name_in(path, route).is_some());
     let mut allowed: Vec<_> = routes.map(|(method, ..)| method.as_str()).collect();
@@ -311,7 +316,7 @@ async fn post_records(call: Call<'_>) -> Response<Body> {
     answer
 }
 
-/// Reads the body of a request that is not about records.
+/// Reads the body of a request that does not carry records.
 async fn read_body(
     body: Incoming,
     bytes_max: usize,
@@ -360,33 +365,35 @@ async fn post_delete(call: Call<'_>) -> Response<Body> {
     }
 }
 
-/// An answer of plain text.
+/// Returns a response of plain text.
 pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     whole(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 
-/// An answer for Prometheus.
+/// Returns a response for Prometheus.
 pub fn metrics(text: String) -> Response<Body> {
     whole(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
 }
 
-/// An answer of JSON.
+/// Returns a response of JSON.
 pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     whole(status, "application/json", text)
 }
 
-/// An answer that says what is wrong (RFC 9457), with the member `hint` where something can be done.
+/// Returns an error response (RFC 9457), with the member `hint` if the client can do something
+/// about the error.
 pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>) -> Response<Body> {
     explain(status, title, detail, hint, "")
 }
 
-/// The same for a part of what was asked: the member `position` tells where it begins and ends, in characters.
+/// Returns the same for a part of the request: the member `position` contains the start and the end
+/// of that part, in characters.
 pub fn problem_at(title: &str, detail: &str, hint: &str, position: Range<usize>) -> Response<Body> {
     let position = format!(",\"position\":{{\"start\":{},\"end\":{}}}", position.start, position.end);
     explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), &position)
 }
 
-/// `extension` is JSON: further members, each with a comma before it.
+/// `extension` is JSON: further members, each preceded by a comma.
 fn explain(
     status: StatusCode,
     title: &str,
@@ -421,7 +428,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_described_and_nothing_else() {
+    fn routes_equal_operations_of_openapi_document() {
         let document: serde_json::Value = serde_json::from_str(include_str!("view/openapi.json")).unwrap();
         let mut described = BTreeSet::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
@@ -434,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_a_path_is_one_part_of_it() {
+    fn name_in_path_is_one_part() {
         let name = |path| name_in(path, "/a/{x}/b");
         assert_eq!(name("/a/1%2F%20%C3%A4/b").as_deref(), Some("1/ \u{e4}"));
         for path in ["/a//b", "/a/b", "/a/1/2/b", "/a/1/b/", "/a/1", "/"] {

@@ -1,7 +1,8 @@
-//! The heads of requests before they are whole.
+//! Request heads that have not arrived completely.
 //!
-//! A connection that shares slots with others gets one once the head of its request has arrived: until then the head stays in the
-//! socket, or, where it comes in several parts, in memory that all such heads share.
+//! A connection that shares slots with others takes a slot once the head of its request is
+//! complete. Until then the head stays in the socket or, if it arrives in several parts, in memory
+//! that all incomplete heads share.
 
 use std::io;
 use std::sync::Arc;
@@ -12,18 +13,19 @@ use hyper::body::Bytes;
 use crate::ingest::python::stream::Stream;
 use crate::limits::{HTTP_HEAD_BYTES_FREE, HTTP_HEAD_BYTES_MAX, HTTP_HEADS_BYTES_MAX, HTTP_PEEK_BYTES};
 
-/// The memory of all unfinished heads.
+/// The memory used by all incomplete heads.
 #[derive(Debug, Default)]
 pub(super) struct Heads(AtomicUsize);
 
 impl Heads {
-    /// Half of the memory is in use: heads that have stalled are to give theirs back.
+    /// Returns true if more than half of the memory is in use: heads that have stalled must then
+    /// release theirs.
     pub(super) fn is_scarce(&self) -> bool {
         self.0.load(Relaxed) > HTTP_HEADS_BYTES_MAX / 2
     }
 }
 
-/// What one head takes of that memory, until dropped.
+/// The share of that memory that one head occupies, released on drop.
 #[derive(Debug)]
 pub(super) struct Charge {
     heads: Arc<Heads>,
@@ -44,11 +46,11 @@ impl Drop for Charge {
     }
 }
 
-/// What a look at the socket came to.
+/// The result of looking at the socket.
 pub(super) enum Look {
-    /// The whole head is there, or something that cannot become one, and that hyper refuses.
+    /// The head is complete, or cannot become a valid head, which hyper rejects.
     Whole,
-    /// This many bytes more are.
+    /// This many further bytes were read.
     Part(usize),
     /// There is nothing to read now.
     Nothing,
@@ -56,16 +58,16 @@ pub(super) enum Look {
     End,
 }
 
-/// The beginning of a request that was taken from the socket.
+/// The beginning of a request, already read from the socket.
 pub(super) struct Head {
     bytes: Vec<u8>,
     charge: Charge,
 }
 
 impl Head {
-    /// A head that begins with what was read before.
+    /// A head that begins with bytes read earlier.
     pub(super) fn new(heads: &Arc<Heads>, rest: &[u8]) -> Head {
-        // A request may have empty lines before it.
+        // Empty lines may precede a request.
         let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let bytes = rest[empty..].to_vec();
         let mut charge = Charge { heads: Arc::clone(heads), bytes: 0 };
@@ -77,15 +79,15 @@ impl Head {
         self.bytes.is_empty()
     }
 
-    /// The bytes, and what they take of the memory.
+    /// Returns the bytes and their share of the memory.
     pub(super) fn into_parts(self) -> (Bytes, Charge) {
         (self.bytes.into(), self.charge)
     }
 
-    /// Looks for the end of the head; takes from the socket only what does not have it.
+    /// Looks for the end of the head. Reads from the socket only bytes that do not contain it.
     pub(super) fn look(&mut self, stream: &Stream) -> Look {
         let mut window = [0; 2 + HTTP_PEEK_BYTES];
-        // The end may begin in what was taken.
+        // The end may begin in the bytes already read.
         let taken = self.bytes.len().min(2);
         window[..taken].copy_from_slice(&self.bytes[self.bytes.len() - taken..]);
         match stream.try_peek(&mut window[taken..]) {
@@ -97,7 +99,7 @@ impl Head {
 
     fn judge(&mut self, stream: &Stream, window: &[u8], peeked: usize) -> Look {
         if self.is_empty() {
-            // Empty lines take no memory.
+            // Empty lines use no memory.
             let empty = window.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if empty > 0 {
                 return match stream.try_read(&mut Vec::with_capacity(empty)) {
@@ -132,7 +134,7 @@ fn nothing_or_end(error: &io::Error) -> Look {
     if error.kind() == io::ErrorKind::WouldBlock { Look::Nothing } else { Look::End }
 }
 
-/// Whether a head ends in it, with an empty line.
+/// Returns true if a head ends in these bytes, with an empty line.
 fn has_end(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| {
         let next = &bytes[at + 1..];

@@ -1,13 +1,16 @@
-//! Which requests are refused for the site that they are addressed to, or come from.
+//! Rejects requests that are addressed to, or come from, another site.
 //!
-//! There is nothing here for pages of other sites: a request that a browser sends for one is refused, so that no page that
-//! somebody opens can write records or read them. Browsers say it in two headers: `Origin` names the site of the page, and
-//! `Sec-Fetch-Site` tells how that site relates to this one: `same-origin`; `none`, where a person typed the address;
-//! `same-site`, which another port of this machine and another name of the same domain are, and which other people may run;
-//! `cross-site`. Only the web page itself, which holds no records, is given to who follows a link.
+//! Pages of other sites have no access: a request that a browser sends for such a page is rejected,
+//! so that no page that a user opens can write or read records. Browsers identify these requests in
+//! two headers. `Origin` names the site of the page. `Sec-Fetch-Site` describes how that site
+//! relates to this one: `same-origin`; `none`, if a person typed the address; `same-site`, which
+//! includes other ports of this machine and other names of the same domain, all of which may belong
+//! to other people; `cross-site`. Only the web page itself, which contains no records, is served to
+//! a client that follows a link.
 //!
-//! All of that leans on `Host`. So a request has exactly one, and where it is read by two programs (a proxy, and this one) they
-//! must not read two different ones: headers that are to be there once are refused where they are there twice.
+//! These checks depend on `Host`. Therefore a request has exactly one `Host`. If two programs read
+//! a request (a proxy and this one), they must not read different values: headers that may occur
+//! only once are rejected if they occur twice.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,15 +21,15 @@ use super::{Body, problem};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Headers of which a request has one at most.
+/// Headers that may occur at most once in a request.
 const SINGLE: [HeaderName; 5] = [HOST, ORIGIN, SEC_FETCH_SITE, CONTENT_TYPE, CONTENT_ENCODING];
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It is not what HTTP allows.
+    /// The request violates HTTP.
     Malformed(&'static str),
-    /// It is another site's.
+    /// The request comes from, or is addressed to, another site.
     Foreign,
 }
 
@@ -46,8 +49,8 @@ impl Refusal {
     }
 }
 
-/// Refuses what is malformed, and what comes from other sites. `is_link`: a link on another site may lead to it. `is_local`: the
-/// client is on this machine.
+/// Rejects malformed requests and requests from other sites. `is_link`: a link on another site may
+/// lead to this path. `is_local`: the client is on this machine.
 pub(super) fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(), Refusal> {
     let headers = request.headers();
     if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
@@ -57,11 +60,11 @@ pub(super) fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> R
     }
     let host = match headers.get(HOST) {
         Some(host) => Some(host.to_str().ok().and_then(Host::parse).ok_or(BAD_HOST)?),
-        // HTTP/1.0 knows no Host, and no browser speaks it; health checks do.
+        // HTTP/1.0 has no Host. No browser uses HTTP/1.0, but health checks do.
         None if request.version() < Version::HTTP_11 => None,
         None => return Err(Refusal::Malformed("the header Host is missing")),
     };
-    // A target that is a whole URL stands above Host: the two must agree.
+    // A target that is a complete URL takes precedence over Host: the two must agree.
     if let Some(authority) = request.uri().authority()
         && !host.as_ref().is_some_and(|host| host.text.eq_ignore_ascii_case(authority.as_str()))
     {
@@ -77,18 +80,19 @@ pub(super) fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> R
 const BAD_HOST: Refusal =
     Refusal::Malformed("the header Host is no name or address with, or without, a port");
 
-/// Whether a browser sends it for a page of another site.
+/// Returns true if a browser sent the request for a page of another site.
 fn is_foreign(headers: &HeaderMap, host: Option<&Host<'_>>) -> bool {
     let is_other_site =
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none");
     let is_own = |origin: &str| {
-        let Some((_, origin)) = origin.split_once("://") else { return false }; // `null` is everybody's
+        // Any page can have the origin `null`.
+        let Some((_, origin)) = origin.split_once("://") else { return false };
         host.is_some_and(|host| host.text.eq_ignore_ascii_case(origin))
     };
     is_other_site || headers.get(ORIGIN).is_some_and(|origin| !origin.to_str().is_ok_and(is_own))
 }
 
-/// A header `Host`: a name or an address, and perhaps a port.
+/// The value of a header `Host`: a name or an address, and optionally a port.
 struct Host<'a> {
     text: &'a str,
     name: &'a str,
@@ -113,8 +117,9 @@ impl Host<'_> {
             .then_some(Host { text, name })
     }
 
-    /// Whether it is the name of another site, if a client on this machine uses it: a page can have its own name point to loopback
-    /// (DNS rebinding), and would be asked from under that name.
+    /// Returns true if the name belongs to another site although the client is on this machine. A
+    /// page can point its own name to loopback (DNS rebinding), and its requests would then use
+    /// that name.
     fn is_renamed(&self) -> bool {
         let is_address = self.name.starts_with('[') || self.name.parse::<IpAddr>().is_ok();
         self.name.contains('.') && !is_address && !self.name.eq_ignore_ascii_case("localhost.")
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_this_machine_is_taken_in_every_form() {
+    fn host_of_this_machine_is_accepted_in_every_form() {
         for text in [
             "localhost",
             "LocalHost:9022",
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn host_that_is_none_is_refused() {
+    fn invalid_host_is_rejected() {
         for text in [
             "",
             ":",
@@ -201,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn host_may_be_missing_in_http_1_0_alone() {
+    fn missing_host_is_accepted_only_in_http_1_0() {
         assert!(MALFORMED(ask(Version::HTTP_11, "/", &[])));
         assert_eq!(ask(Version::HTTP_10, "/", &[]), Ok(()));
         assert_eq!(ask(Version::HTTP_10, "/", &[("origin", "http://localhost")]), Err(Refusal::Foreign));
     }
 
     #[test]
-    fn headers_that_are_there_twice_are_refused() {
+    fn duplicate_headers_are_rejected() {
         for name in ["host", "origin", "sec-fetch-site", "content-type", "content-encoding"] {
             let once = [("host", "localhost"), (name, "localhost")];
             let twice = [once[0], once[1], once[1]];
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_sites_are_told_by_their_headers() {
+    fn requests_of_other_sites_are_rejected_by_header() {
         let ask = |name, value| ask(Version::HTTP_11, "/", &[("host", "localhost:9022"), (name, value)]);
         for (name, value) in [
             ("sec-fetch-site", "same-origin"),

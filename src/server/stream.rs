@@ -1,7 +1,9 @@
-//! The body of an answer that is made piece by piece. What its maker has not ended is broken off: it never looks whole.
+//! The body of a response that is produced in pieces. A body that its producer has not ended is
+//! aborted, so it never appears complete.
 //!
-//! (The channel of `http-body-util` looks for the next piece first and for the end after that; a last piece that comes between the
-//! two is lost, and the answer seems to be whole without it.)
+//! (The channel of `http-body-util` polls for the next piece first and checks for the end
+//! afterwards. A last piece that arrives between these two steps is lost, and the response appears
+//! complete without it.)
 
 use std::io;
 use std::pin::Pin;
@@ -12,21 +14,21 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::mpsc;
 
-/// Makes an answer.
+/// The producer's end of a streamed response.
 #[derive(Debug)]
 pub struct Sender {
     pieces: mpsc::Sender<Bytes>,
     is_ended: Arc<AtomicBool>,
 }
 
-/// An answer on its way.
+/// A streamed response, read by hyper.
 #[derive(Debug)]
 pub struct Stream {
     pieces: mpsc::Receiver<Bytes>,
     is_ended: Arc<AtomicBool>,
 }
 
-/// An answer that has room for one piece more than was asked for.
+/// Creates a streamed response with room for one piece beyond the one that is being sent.
 pub fn stream() -> (Sender, Stream) {
     let (sender, receiver) = mpsc::channel(1);
     let is_ended = Arc::<AtomicBool>::default();
@@ -34,19 +36,21 @@ pub fn stream() -> (Sender, Stream) {
 }
 
 impl Sender {
-    /// Waits until there is room, so that a maker of pieces holds one piece less. Returns false if the client has gone.
+    /// Waits until there is room, so that a producer holds one piece less. Returns false if the
+    /// client has disconnected.
     pub async fn ready(&self) -> bool {
         self.pieces.reserve().await.is_ok()
     }
 
-    /// Sends a piece once there is room. Says whether there is still somebody who wants it.
+    /// Sends a piece once there is room. Returns false if the client has disconnected.
     pub async fn send(&self, piece: Bytes) -> bool {
         self.pieces.send(piece).await.is_ok()
     }
 
-    /// The answer is whole.
+    /// Marks the response as complete.
     pub fn end(self) {
-        self.is_ended.store(true, Relaxed); // the channel's closing, which follows, puts it before the look of the receiver
+        // Ordered before the load by the receiver: the channel closes afterwards.
+        self.is_ended.store(true, Relaxed);
     }
 }
 
@@ -74,9 +78,9 @@ mod tests {
 
     use super::*;
 
-    /// It is looked for all the time, so that it often comes in the middle of a look.
+    /// The receiver polls continuously, so that the last piece often arrives during a poll.
     #[test]
-    fn the_last_piece_comes_however_soon_the_end_follows() {
+    fn last_piece_is_received_before_immediate_end() {
         let (hand_over, senders) = std::sync::mpsc::channel::<Sender>();
         std::thread::spawn(move || {
             for sender in senders {
@@ -99,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ended_is_broken_off() {
+    fn body_without_end_is_aborted() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (sender, stream) = stream();

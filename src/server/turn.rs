@@ -1,12 +1,17 @@
-//! Bounds the memory of connections: beyond the first few, a connection has memory only while a request is in flight.
+//! Bounds the memory of idle keep-alive connections: beyond the first [`HTTP_TURNS_ENDLESS_MAX`]
+//! connections, a connection uses memory only while a request is in flight.
 //!
-//! hyper keeps some 20 KiB for every open connection. Where many are open, those that rest are better off without: once
-//! an answer has been sent and nothing more has arrived, hyper is told that the client has ended, and lets go. The socket
-//! stays open, and the next turn begins when the next request has come. What hyper had already read goes to that turn.
+//! hyper keeps about 20 KiB for every open connection. If many connections are open, idle ones
+//! should not keep that memory: once a response has been sent and no further bytes have arrived,
+//! hyper reads an end of file and releases its buffers. The socket stays open, and the next turn
+//! begins when the next request has arrived. Bytes that hyper had already read are passed to that
+//! turn.
 //!
-//! Such a turn takes a slot, and never more than [`Turns::short`] are taken. So that slots come back whatever clients do,
-//! a client gets one when the head of its request is whole ([`super::head`]); while others wait it loses its connection if
-//! it does not take its answer; and after so many pipelined requests as hyper reads at once, others are next.
+//! Such a turn takes a slot; at most [`Turns::short`] are taken at once. Three rules ensure that
+//! slots are released whatever clients do: a client receives a slot only once the head of its
+//! request is complete ([`super::head`]); while others wait for a slot, a client that does not read
+//! its response loses its connection; and after as many pipelined requests as hyper reads at once,
+//! the slot goes to the next client.
 
 use std::future::poll_fn;
 use std::io;
@@ -30,20 +35,20 @@ use crate::limits::{
 };
 use crate::slots::{Slots, Stall};
 
-/// How long an idle connection stays open, and a request head may take.
+/// How long an idle connection stays open, and how long a request head may take to arrive.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(HTTP_HEAD_SECONDS_MAX);
 
-/// How long a client may take nothing of an answer.
+/// How long a client may read nothing of a response.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(HTTP_WRITE_STALL_SECONDS_MAX);
 
-/// The bounds of connections, shared by all listeners.
+/// The limits of connections, shared by all listeners.
 #[derive(Debug)]
 pub struct Turns {
-    /// One for each of the first connections, which keep it as long as they are open.
+    /// One permit for each of the first connections, which hold it as long as they are open.
     pub(super) endless: Arc<Semaphore>,
-    /// One for each of the others that are being answered.
+    /// One slot for each of the other connections while a request is in flight.
     pub(super) short: Slots,
-    /// One for each request that waits for something else than its client.
+    /// One permit for each request that waits for something other than its client.
     pub(super) long: Semaphore,
     heads: Arc<Heads>,
 }
@@ -59,22 +64,22 @@ impl Default for Turns {
     }
 }
 
-/// How far the request of a turn is that came last; hyper takes one after the other.
+/// The state of the latest request of a turn; hyper handles one request after the other.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// Its body was read to the end: what follows is another request.
+    /// The body of the request was read to its end, so the next bytes belong to another request.
     is_read: AtomicBool,
     is_answered: AtomicBool,
 }
 
 impl Exchange {
-    /// A request has arrived.
+    /// Resets the state for a request that has arrived.
     pub(super) fn begin<B: Body>(&self, request: &Request<B>) {
         self.is_read.store(request.body().is_end_stream(), Relaxed);
         self.is_answered.store(false, Relaxed);
     }
 
-    /// The body was read to its end.
+    /// Records that the body of the request was read to its end.
     pub(super) fn body_read(&self) {
         self.is_read.store(true, Relaxed);
     }
@@ -84,28 +89,28 @@ impl Exchange {
     }
 }
 
-/// The socket as hyper sees it for one turn.
+/// The socket as hyper sees it during one turn.
 pub(super) struct Turn {
     stream: Stream,
-    /// Read before this turn, but not used.
+    /// Bytes that were read before this turn and not used.
     rest: Bytes,
-    /// What `rest` takes of the memory for heads.
+    /// The share of the memory for heads that `rest` occupies.
     charge: Option<Charge>,
     exchange: Arc<Exchange>,
-    /// Where the slot of this turn comes from; nothing if the turn may last as long as the connection.
+    /// The source of the slot of this turn; `None` if the turn may last as long as the connection.
     shared: Option<Arc<Turns>>,
-    /// The time that the client has not taken what was to be written.
+    /// The time during which the client has not read what was to be written.
     stall: Stall,
-    /// The last write found no room: part of an answer may be yet to be written.
+    /// The last write found the socket full: a part of a response may not have been written yet.
     is_blocked: bool,
-    /// hyper was told that the client has ended.
+    /// hyper has read an end of file.
     is_over: bool,
-    /// The largest buffer that hyper had.
+    /// The largest read buffer that hyper has offered.
     buffer_bytes: usize,
 }
 
 impl Turn {
-    /// The first turn of a connection. `shared` has the slots that it is to take one of.
+    /// The first turn of a connection. `shared` contains the slots of which the turn takes one.
     pub(super) fn new(stream: Stream, shared: Option<Arc<Turns>>) -> Turn {
         Turn {
             stream,
@@ -124,18 +129,19 @@ impl Turn {
         Arc::clone(&self.exchange)
     }
 
-    /// Whether another turn may follow.
+    /// Returns true if another turn may follow.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// The turn that follows, with what hyper had read and not used.
+    /// Returns the next turn, with the bytes that hyper had read and not used.
     pub(super) fn next(self, rest: &[u8]) -> Turn {
-        // A copy: even an empty part of hyper's buffer keeps all of it.
+        // A copy, because even an empty slice of hyper's buffer keeps the whole buffer alive.
         Turn { rest: Bytes::copy_from_slice(rest), ..Turn::new(self.stream, self.shared) }
     }
 
-    /// Returns true once there is a request to be read. A turn that takes a slot is given whole heads only.
+    /// Returns true once there is a request to read. A turn that takes a slot starts only with a
+    /// complete head.
     pub(super) async fn request(&mut self) -> bool {
         match &self.shared {
             None => self.spoken().await,
@@ -146,7 +152,8 @@ impl Turn {
         }
     }
 
-    /// Returns once there is something to read, or the end. (Readiness alone says little: a new socket's is a guess.)
+    /// Returns once bytes or the end of the stream can be read. (Readiness alone is not enough:
+    /// tokio assumes a new socket to be ready.)
     async fn spoken(&self) -> bool {
         let spoken = async {
             while self.rest.is_empty() {
@@ -188,7 +195,7 @@ impl Turn {
         is_whole
     }
 
-    /// Waits for more of a head. `false` when the client has taken too long.
+    /// Waits for more of a head. Returns false if the client has taken too long.
     async fn readable(&self, stall: &mut Stall, heads: &Heads) -> bool {
         let mut readable = pin!(self.stream.readable());
         poll_fn(|context| match readable.as_mut().poll(context) {
@@ -198,12 +205,12 @@ impl Turn {
         .await
     }
 
-    /// Others wait for the slot of this turn.
+    /// Returns true if other connections wait for the slot of this turn.
     fn is_wanted(&self) -> bool {
         self.shared.as_ref().is_some_and(|turns| turns.short.is_scarce())
     }
 
-    /// Whether the memory of this turn is better given back while the client asks nothing.
+    /// Returns true if the memory of this turn should be released while the client sends nothing.
     fn is_costly(&self) -> bool {
         self.shared.is_some() || self.buffer_bytes > HTTP_BUFFER_BYTES_KEPT_MAX
     }
@@ -215,7 +222,8 @@ impl Turn {
         }
     }
 
-    /// Looks after what a write came to: a client that takes nothing is not waited for without end.
+    /// Evaluates the result of a write, so that the wait for a client that reads nothing is
+    /// bounded.
     fn written(
         &mut self,
         context: &mut Context<'_>,
@@ -226,7 +234,9 @@ impl Turn {
             Poll::Pending => {
                 let is_wanted = self.is_wanted();
                 if self.stall.poll_over(context, is_wanted).is_ready() {
-                    self.stream.reset_at_close(); // what the client does not take must not stay in the system either
+                    // what the client does not read must not stay in the buffers of the system
+                    // either
+                    self.stream.reset_at_close();
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
@@ -255,12 +265,12 @@ impl AsyncRead for Turn {
         self.buffer_bytes = self.buffer_bytes.max(buffer.remaining());
         let is_at_rest = !self.is_blocked && self.exchange.is_at_rest();
         let result = match is_at_rest && self.is_wanted() {
-            true => Poll::Pending, // however much this client has still to ask
+            true => Poll::Pending, // even if the client has sent more requests
             false => self.socket().poll_read(context, buffer),
         };
         if result.is_pending() && is_at_rest && self.is_costly() {
             self.is_over = true;
-            return Poll::Ready(Ok(())); // nothing read: the end
+            return Poll::Ready(Ok(())); // nothing was read, which hyper takes for the end
         }
         result
     }
@@ -286,7 +296,7 @@ impl AsyncWrite for Turn {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true // TCP and Unix sockets both are
+        true // both TCP and Unix sockets support it
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -298,7 +308,7 @@ impl AsyncWrite for Turn {
     }
 }
 
-/// The body of an answer; hyper drops it once the last of it is on its way.
+/// The body of a response; hyper drops it once its last bytes are being written.
 pub(super) struct Answer<B> {
     body: B,
     exchange: Arc<Exchange>,
@@ -343,7 +353,8 @@ mod tests {
 
     use super::*;
 
-    /// What a turn reads whose last request was answered, and whose client has sent another one.
+    /// Returns what a turn reads whose last request was answered and whose client has sent another
+    /// one.
     async fn read_at_rest(turns: &Arc<Turns>) -> (usize, bool) {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"GET").await.unwrap();
