@@ -65,7 +65,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// A head that begins with bytes read earlier.
+    /// Creates a head that begins with bytes read earlier.
     pub(super) fn new(heads: &Arc<Heads>, rest: &[u8]) -> Head {
         // Empty lines may precede a request.
         let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

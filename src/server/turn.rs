@@ -110,7 +110,8 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The first turn of a connection. `shared` contains the slots of which the turn takes one.
+    /// Creates the first turn of a connection. `shared` contains the slots of which the turn takes
+    /// one.
     pub(super) fn new(stream: Stream, shared: Option<Arc<Turns>>) -> Turn {
         Turn {
             stream,

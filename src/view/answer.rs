@@ -1,8 +1,10 @@
-//! Answers that are records: a document, lines of JSON (NDJSON), or CSV; made as they are read.
+//! Responses that consist of records: a document, lines of JSON (NDJSON), or CSV, produced while
+//! the records are read.
 //!
-//! A document ends in time: `"partial":true` says that time or room ran out before everything was looked at. A stream may be of any
-//! length, as long as it goes on: where for the time of a query nothing is found, or the client takes nothing, it is broken off,
-//! so that it cannot be taken for whole. No answer keeps more than a few slices.
+//! A document ends in time: `"partial":true` means that time or room ran out before everything was
+//! searched. A stream may have any length as long as it advances. If nothing is found for the
+//! duration of a query, or if the client does not read, the stream is aborted, so that it cannot be
+//! mistaken for a complete one. No response keeps more than a few slices in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,69 +26,69 @@ use crate::record::{RecordId, RecordRef, json};
 use crate::server::stream::{Sender, stream};
 use crate::server::{Body, HangUp};
 
-/// What records look like.
+/// The format of records.
 pub(super) enum Form {
     /// Elements of an array in a document.
     Document,
-    /// A line of JSON each.
+    /// One line of JSON per record.
     Lines,
     /// Rows of CSV.
     Table(Table),
 }
 
-/// Records as bytes.
+/// Encoded records.
 pub(super) struct Records {
     form: Form,
     out: Vec<u8>,
-    /// How many are still wanted.
+    /// The number of records that are still wanted.
     pub(super) left: u64,
     first_id: Option<RecordId>,
     last_id: Option<RecordId>,
 }
 
-/// What stands behind the records of a document.
+/// What follows the records of a document.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ending {
-    /// The cursors of the pages around it.
+    /// Whether the document contains the cursors of the neighbouring pages.
     pub(super) has_cursors: bool,
     /// The cursor of this page.
     pub(super) cursor: Option<Cursor>,
-    /// Time ran out before the place was found where it begins.
+    /// Time ran out before the start of the page was found.
     pub(super) is_partial: bool,
 }
 
-/// An answer on its way.
+/// A response in progress.
 pub(super) struct Answer {
     pub(super) scan: Scan,
     pub(super) records: Records,
     pub(super) ending: Ending,
-    /// Bytes made so far.
+    /// The number of bytes produced so far.
     bytes: usize,
 }
 
-/// What an open answer holds.
+/// The resources that an open response holds.
 pub(super) struct Open {
     hang_up: HangUp,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A piece of an answer that was made as a whole.
+/// A piece of a response that was produced as a whole.
 pub(super) struct Piece {
     pub(super) bytes: Bytes,
-    /// Its memory, where it has some of its own.
+    /// The memory permit of this piece, if it has one of its own.
     pub(super) share: Option<OwnedSemaphorePermit>,
 }
 
-/// What became of an answer.
+/// The result of sending a response.
 enum Outcome {
     Whole,
-    /// The client has gone.
+    /// The client has disconnected.
     Gone,
     BrokenOff,
 }
 
 impl View {
-    /// Room for one more answer.
+    /// Reserves room for one more response.
     pub(super) fn open(&self, hang_up: &HangUp) -> Result<Open, Refusal> {
         let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
         Ok(Open { hang_up: hang_up.clone(), _permit: permit })
@@ -94,7 +96,8 @@ impl View {
 }
 
 impl Open {
-    /// Answers with JSON that was made as a whole. A long one takes part in the bounds of answers until it is read.
+    /// Sends JSON that was produced as a whole. A long response counts towards the limits of
+    /// responses until it is read.
     pub(super) fn respond(self, pieces: Vec<Piece>, deadline: Instant) -> Response<Body> {
         let mut answer = Response::new(());
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Form::Document.content_type()));
@@ -110,7 +113,7 @@ impl Open {
         answer.map(|()| Either::Right(body))
     }
 
-    /// Sends at the pace of the client. Once the client has gone, this ends at once.
+    /// Sends at the pace of the client. Returns immediately once the client has disconnected.
     async fn unless_gone(&self, sending: impl Future<Output = Option<Outcome>>) -> Option<Outcome> {
         let mut hang_up = self.hang_up.clone();
         tokio::select! {
@@ -133,7 +136,7 @@ impl Open {
     }
 }
 
-/// Nothing where the client does not read.
+/// Sends all pieces. Returns `None` if the client does not read.
 async fn send_all(pieces: Vec<Piece>, read_until: tokio::time::Instant, sender: &Sender) -> Option<Outcome> {
     for Piece { bytes, share } in pieces {
         if !timeout_at(read_until, sender.send(bytes)).await.ok()? {
@@ -163,12 +166,12 @@ impl Form {
 }
 
 impl Records {
-    /// At most so many.
+    /// Creates an encoder of at most `limit` records.
     pub(super) fn new(form: Form, limit: u64) -> Records {
         Records { form, out: Vec::new(), left: limit, first_id: None, last_id: None }
     }
 
-    /// What was made of them.
+    /// Returns the encoded bytes.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
@@ -197,12 +200,13 @@ impl Sink for Records {
 }
 
 impl Answer {
-    /// An answer with what a search finds.
+    /// Creates a response with the matches of a search.
     pub(super) fn new(scan: Scan, records: Records, ending: Ending) -> Answer {
         Answer { scan, records, ending, bytes: 0 }
     }
 
-    /// Makes the answer slice by slice. What fails before the first of them is answered as a problem.
+    /// Produces the response slice by slice. An error in the first slice is reported as an error
+    /// response.
     pub(super) async fn respond(
         mut self,
         open: Open,
@@ -224,7 +228,7 @@ impl Answer {
         let (sender, body) = stream();
         let start = self.piece();
         if !start.is_empty() {
-            let _ = sender.send(start).await; // there is room for one
+            let _ = sender.send(start).await; // there is room for one piece
         }
         tokio::spawn(self.send(sender, open));
         Ok(answer.map(|()| Either::Right(body)))
@@ -235,7 +239,7 @@ impl Answer {
         self.is_complete() || is_full
     }
 
-    /// There is nothing more that is wanted.
+    /// Returns true if no further records are wanted.
     fn is_complete(&self) -> bool {
         self.records.left == 0 || self.scan.is_done()
     }
@@ -246,20 +250,20 @@ impl Answer {
         Ok(Answer { scan, records, ending, bytes })
     }
 
-    /// What was made and is not sent yet.
+    /// Returns the bytes that were produced and not sent yet.
     fn piece(&mut self) -> Bytes {
         let piece = std::mem::take(&mut self.records.out);
         self.bytes += piece.len();
         piece.into()
     }
 
-    /// Sends the rest of the answer, at the pace of the client, within bounds.
+    /// Sends the rest of the response at the pace of the client, within the limits.
     async fn send(self, sender: Sender, open: Open) {
         let outcome = open.unless_gone(self.send_rest(&sender)).await;
         open.finish(outcome, sender);
     }
 
-    /// Nothing where the client does not read.
+    /// Sends the remaining slices. Returns `None` if the client does not read.
     async fn send_rest(mut self, sender: &Sender) -> Option<Outcome> {
         while !self.is_done() {
             if self.scan.is_late() {
@@ -291,12 +295,13 @@ impl Answer {
             }
         }
         if !self.records.form.is_stream() {
-            timeout_at(read_until(self.scan.deadline), sender.send(self.end().into())).await.ok()?; // the client may have gone
+            // The client may have disconnected.
+            timeout_at(read_until(self.scan.deadline), sender.send(self.end().into())).await.ok()?;
         }
         Some(Outcome::Whole)
     }
 
-    /// The end of a document.
+    /// Returns the end of a document.
     fn end(&self) -> String {
         let is_partial = !self.is_complete() || self.ending.is_partial;
         if !self.ending.has_cursors {
@@ -308,13 +313,14 @@ impl Answer {
         format!("],\"next_cursor\":{next},\"previous_cursor\":{previous},\"partial\":{is_partial}}}")
     }
 
-    /// Where the search has come to, whether it has found something there or not.
+    /// Returns the cursor that the search has reached, whether or not there is a match.
     fn next(&self) -> Option<Cursor> {
         let Ending { cursor, .. } = self.ending;
         if !self.scan.is_done() {
             return Some(self.scan.reached());
         }
-        // Behind a page that ends at a cursor there is at least the record that it was made from.
+        // A page that ends at a cursor is followed at least by the record that the cursor was made
+        // from.
         let backward = cursor.filter(|cursor| cursor.is_backward)?;
         Some(self.records.last_id.map_or(backward.opposite(self.scan.search.descending), Cursor::after))
     }

@@ -1,7 +1,8 @@
-//! One record, and what belongs to it.
+//! One record, and the records related to it.
 //!
 //! `GET /api/v1/records/{id}`: the record.
-//! `GET /api/v1/records/{id}/context?before=10&after=10&scope=service`: the record among those around it, of the same service or of all.
+//! `GET /api/v1/records/{id}/context?before=10&after=10&scope=service`: the record with its
+//! surrounding records, of the same service or of all services.
 //! `GET /api/v1/traces/{trace_id}?limit=&cursor=`: the records of a trace.
 
 use hyper::{Response, StatusCode};
@@ -18,11 +19,11 @@ use crate::record::{RecordId, RecordRef};
 use crate::server::{self, Body, problem};
 use crate::store::Search;
 
-/// Records before one, and after it, unless told otherwise.
+/// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
 
 impl View {
-    /// Answers with one record.
+    /// Responds with one record.
     pub async fn record(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_record(ask).await)
     }
@@ -35,7 +36,7 @@ impl View {
         Ok(server::json(StatusCode::OK, records.into_bytes()))
     }
 
-    /// Answers with a record and its neighbours.
+    /// Responds with a record and its surrounding records.
     pub async fn context(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_context(ask).await)
     }
@@ -57,7 +58,7 @@ impl View {
             _ => Query::all(),
         };
         let around = Search { descending: false, ..everything(query) };
-        // Where the records before it begin, and then everything from there on.
+        // First finds where the preceding records begin, then reads everything from there on.
         let preceding = Search { ids: 0..id, ..around.clone() };
         scan.turn_to(preceding.clone());
         let way = go_back(scan, before).await?;
@@ -69,7 +70,7 @@ impl View {
         Answer::new(scan, records, ending).respond(open, None).await
     }
 
-    /// Answers with the records of a trace.
+    /// Responds with the records of a trace.
     pub async fn trace(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_trace(ask).await)
     }
@@ -86,7 +87,7 @@ impl View {
     }
 }
 
-/// The service of a record.
+/// A sink that keeps the service of a record.
 struct Service(Option<String>);
 
 impl Sink for Service {
@@ -100,7 +101,7 @@ fn only(id: RecordId) -> Search {
     Search { ids: id..id.saturating_add(1), ..everything(Query::all()) }
 }
 
-/// A sink for the first match.
+/// A sink that passes on only the first match.
 struct First<S> {
     sink: S,
     is_found: bool,
@@ -114,7 +115,7 @@ impl<S: Sink> Sink for First<S> {
     }
 }
 
-/// Searches for the one record that there can be.
+/// Searches for a single record.
 async fn find<S: Sink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
     let mut first = First { sink, is_found: false };
     while !first.is_found && !scan.is_done() && !scan.is_late() {

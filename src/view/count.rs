@@ -1,4 +1,4 @@
-//! Counting what a search finds, within bounds of memory.
+//! Counts the matches of a search, in bounded memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_M
 use crate::server::Body;
 use crate::store::Search;
 
-/// What a map needs for an entry beside its text.
+/// The memory that a map needs for an entry beside its text.
 const ENTRY_BYTES: usize = 64;
 
-/// A map by texts.
+/// A map whose keys are texts.
 pub(super) type ByText<V> = HashMap<Box<str>, V, RandomState>;
 
-/// The memory that is left.
+/// The memory that is left, in bytes.
 pub(super) struct Room(usize);
 
 impl Default for Room {
@@ -33,7 +33,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Takes room for a text, and whatever else goes with it, if there is.
+    /// Reserves memory for an entry with this many bytes of text and other data. Returns false if
+    /// there is not enough.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes.saturating_add(ENTRY_BYTES));
         self.0 = left.unwrap_or(self.0);
@@ -41,11 +42,11 @@ impl Room {
     }
 }
 
-/// How often each text has occurred.
+/// The number of occurrences of each text.
 #[derive(Default)]
 pub(super) struct Tally {
     counts: ByText<u64>,
-    /// There were texts that found no room, or were too long.
+    /// Some texts found no room, or were too long.
     pub(super) is_capped: bool,
 }
 
@@ -64,12 +65,13 @@ impl Tally {
         }
     }
 
-    /// How many were told apart.
+    /// Returns the number of distinct texts.
     pub(super) fn distinct(&self) -> usize {
         self.counts.len()
     }
 
-    /// The most frequent, those first; of equal ones in their order as texts.
+    /// Returns the most frequent texts, in descending order of count; texts with equal counts are
+    /// in their order as texts.
     pub(super) fn top(self, values: u64) -> Value {
         let counts = most_frequent(self.counts.into_iter().collect(), |count| *count);
         let listed = counts.into_iter().take(usize::try_from(values).unwrap_or(usize::MAX));
@@ -77,7 +79,7 @@ impl Tally {
     }
 }
 
-/// The most frequent first; of equal ones in their order as texts.
+/// Sorts by descending count; texts with equal counts are in their order as texts.
 pub(super) fn most_frequent<V>(
     mut counted: Vec<(Box<str>, V)>,
     count: impl Fn(&V) -> u64,
@@ -88,7 +90,7 @@ pub(super) fn most_frequent<V>(
     counted
 }
 
-/// What whoever counts holds meanwhile: there is memory for a few of them only.
+/// The resources that a counting request holds. There is memory for only a few of them at a time.
 pub(super) struct Counting {
     pub(super) scan: Scan,
     pub(super) open: Open,
@@ -96,7 +98,8 @@ pub(super) struct Counting {
 }
 
 impl View {
-    /// Begins a search, and waits for its turn to count: it has as many seconds as are asked for, within what a query may take.
+    /// Starts a search, and waits for permission to count. The search has the requested number of
+    /// seconds, but at most the time of a query.
     pub(super) async fn counting(
         &self,
         ask: Ask<'_>,
@@ -108,14 +111,14 @@ impl View {
         if let Some(seconds) = seconds {
             scan.limit(Duration::from_secs(seconds));
         }
-        // Whose turn does not come in time counts nothing, for which it needs no memory.
+        // Without a permit before the deadline nothing is counted, which needs no memory.
         let turn = Arc::clone(&self.queries.heavy).acquire_owned();
         let permit = timeout_at(scan.deadline.into(), turn).await.ok().and_then(Result::ok);
         Ok(Counting { scan, open, _permit: permit })
     }
 }
 
-/// The answer with a document, which may be long.
+/// Returns the response with a document, which may be long.
 pub(super) fn document(document: &Value, open: Open, deadline: Instant) -> Result<Response<Body>, Refusal> {
     let piece = Piece { bytes: document.to_string().into(), share: None };
     Ok(open.respond(vec![piece], deadline))
@@ -126,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_frequent_come_first() {
+    fn top_lists_most_frequent_first() {
         let (mut tally, mut room) = (Tally::default(), Room::default());
         for text in ["b", "a", "c", "c", "a", "d"] {
             tally.add(text, &mut room);
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_told() {
+    fn text_without_room_sets_capped() {
         let long = "x".repeat(COUNTED_VALUE_BYTES_MAX + 1);
         let (mut tally, mut room) = (Tally::default(), Room::default());
         tally.add(&long, &mut room);

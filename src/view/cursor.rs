@@ -1,7 +1,8 @@
-//! Where one page of an answer ends and the next begins.
+//! Positions between two pages of a response.
 //!
-//! A cursor is an id, and the side of it on which a page lies: `17` stands for what comes after the record 17 in the order of
-//! the answer, `-17` for what comes before it. Records that arrive meanwhile shift neither. For clients it is an opaque text.
+//! A cursor is an id and the side of that id on which a page lies: `17` stands for the records
+//! after record 17 in the order of the response, `-17` for the records before it. Records that
+//! arrive in the meantime move neither. For clients a cursor is an opaque text.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,29 +10,29 @@ use std::str::FromStr;
 
 use crate::record::RecordId;
 
-/// A place between two records of an answer.
+/// A position between two records of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// The record beside it, which is not part of the page.
+    /// The record next to the position; it is not part of the page.
     pub(super) id: RecordId,
-    /// The page ends there, and does not begin there.
+    /// The page ends at the position instead of beginning there.
     pub(super) is_backward: bool,
 }
 
 impl Cursor {
-    /// What comes after a record.
+    /// Creates a cursor for the records after a record.
     pub(super) fn after(id: RecordId) -> Cursor {
         Cursor { id, is_backward: false }
     }
 
-    /// What comes before a record.
+    /// Creates a cursor for the records before a record.
     pub(super) fn before(id: RecordId) -> Cursor {
         Cursor { id, is_backward: true }
     }
 
-    /// The other side of the same place.
+    /// Returns the cursor for the other side of the same position.
     pub(super) fn opposite(self, descending: bool) -> Cursor {
-        // The neighbour, which is on this side, becomes the record beside it on the other.
+        // The neighbour on this side becomes the adjacent record on the other side.
         let id = match self.is_backward == descending {
             true => self.id.saturating_add(1),
             false => self.id.saturating_sub(1),
@@ -39,7 +40,7 @@ impl Cursor {
         Cursor { id, is_backward: !self.is_backward }
     }
 
-    /// Those of the ids that are on this side.
+    /// Returns the ids that are on this side.
     pub(super) fn narrow(self, ids: &Range<RecordId>, descending: bool) -> Range<RecordId> {
         match self.is_backward == descending {
             true => ids.start.max(self.id.saturating_add(1))..ids.end,
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_of_a_place_are_everything() {
+    fn opposite_cursors_cover_all_ids() {
         for descending in [false, true] {
             for cursor in ["5", "-5"] {
                 let cursor: Cursor = cursor.parse().unwrap();
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_read_as_it_is_written() {
+    fn cursor_round_trips_text() {
         for text in ["17", "-17", "0"] {
             assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
         }

@@ -1,16 +1,20 @@
-//! `POST /api/v1/delete`: deletes the records that match, from every database among the stores.
+//! `POST /api/v1/delete`: deletes the matching records from every database among the stores.
 //!
-//! The body is `{"query":"..","before":"..","dry_run":true,"all":false,"cursor":".."}`, and JSON by its content type, which no page of
-//! another site can send. Only records whose time is before `before`, and that were accepted before the call, are deleted.
+//! The body is `{"query":"..","before":"..","dry_run":true,"all":false,"cursor":".."}`. Its content
+//! type must be JSON, which no page of another site can send. Only records whose time is before
+//! `before`, and which were accepted before the call, are deleted.
 //!
-//! A cursor also says which moment is the present, and which id was the next: `cursor` of an answer leads to its beginning. So what a
-//! person confirms is what was counted, however long that took: not what came since, nor what has become old enough.
+//! A cursor also contains the time that relative times refer to, and the id that came next:
+//! `cursor` of a response leads back to the beginning of that request. Therefore a deletion that a
+//! person confirms deletes exactly what was counted, however long the confirmation took: not
+//! records that arrived later, and not records that became old enough later.
 //!
-//! Each database is searched slice by slice, like for any query, and what is found is handed to the store's own connection, which
-//! deletes it between two chunks. An answer has `query_seconds_max` at most; `partial` and `next_cursor` then say that and
-//! where it goes on. The dead letters of a database come after its records.
+//! Each database is searched slice by slice, as for any query. The matches are passed to the
+//! store's own connection, which deletes them between two chunks. A request takes at most
+//! `query_seconds_max`; if that is not enough, `partial` is true and `next_cursor` contains where
+//! to continue. The dead letters of a database are searched after its records.
 //!
-//! Log files cannot be rewritten: `not_searched` names such stores.
+//! Log files cannot be rewritten: `not_searched` lists such stores.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -58,16 +62,17 @@ fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal 
     Box::new(problem(status, title, detail, Some(hint)))
 }
 
-/// Where a deletion is: in which of the databases, and which ids of it, or whether in its dead letters; and when it began.
+/// The resume position of a deletion: database index, next id, phase (records or dead letters),
+/// snapshot end id, and the `now` that relative times refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     database: usize,
-    /// The next id to look at.
+    /// The next id to examine.
     id: RecordId,
-    /// The first id that was not accepted yet when the deletion began.
+    /// The first id that had not been accepted when the deletion began.
     end: RecordId,
     of_letters: bool,
-    /// What `now` and `1h` count back from, in ns since the Unix epoch.
+    /// The time from which `now` and `1h` count back, in ns since the Unix epoch.
     now: i64,
 }
 
@@ -92,13 +97,13 @@ impl Place {
     }
 }
 
-/// What was found, and deleted, in one database.
+/// Counts of what was found and deleted in one database.
 #[derive(Default)]
 struct Tally {
     matched: u64,
     deleted: u64,
     by_service: BTreeMap<String, u64>,
-    /// Of further services.
+    /// Matches of services beyond the first `DELETE_SERVICES_MAX`.
     of_others: u64,
 }
 
@@ -116,7 +121,7 @@ impl Tally {
 }
 
 impl View {
-    /// Deletes, or counts what would be deleted.
+    /// Deletes the matching records, or counts what would be deleted.
     pub async fn delete(&self, headers: &HeaderMap, body: &[u8], is_on_machine: bool) -> Response<Body> {
         self.try_delete(headers, body, is_on_machine).await.unwrap_or_else(|refusal| *refusal)
     }
@@ -134,7 +139,8 @@ impl View {
         let known = order.cursor.as_deref().map(read_cursor).transpose()?;
         let now = known.map_or_else(time::now, |place| place.now);
         let (query, time_max) = (parse_query(&order, now)?, parse_before(&order.before, now)?);
-        // With a cursor, too: a database may have gone back to an older state since, and get again what it had.
+        // Waits with a cursor as well: a database may have returned to an older state since then,
+        // and may be receiving its former records again.
         let end = self.stored(known.map(|place| place.end)).await?;
         let place = known.unwrap_or(Place { database: 0, id: 0, end, of_letters: false, now });
         let mut deletion = Deletion {
@@ -186,7 +192,8 @@ impl View {
         Ok(())
     }
 
-    /// Waits until every database has all below an id, or else what was accepted before now, and gives the first id that none has to
+    /// Waits until every database has all records below `end`, or, without `end`, all records that
+    /// were accepted before the call. Returns that bound: the first id that no database needs to
     /// have.
     async fn stored(&self, end: Option<RecordId>) -> Result<RecordId, Refusal> {
         if end.is_some_and(|end| end > self.spool.durable_id()) {
@@ -239,32 +246,32 @@ fn parse_query(order: &Order, now: i64) -> Result<Query, Refusal> {
     Query::parse(&order.query, now).map_err(|error| not_understood(&order.query, &error))
 }
 
-/// The last moment whose records may be deleted.
+/// Returns the last time whose records may be deleted.
 fn parse_before(before: &str, now: i64) -> Result<i64, Refusal> {
     let before = query::time::parse(before, now)
         .map_err(|error| bad(&format!("before: {error}"), query::time::FORMS))?;
     Ok(before.saturating_sub(1))
 }
 
-/// A deletion on its way.
+/// A deletion in progress.
 struct Deletion<'a> {
     view: &'a View,
     query: Query,
     time_max: i64,
     is_dry: bool,
     deadline: Instant,
-    /// Where this request began.
+    /// The position at which this request began.
     beginning: Place,
     place: Place,
     tallies: Vec<Tally>,
 }
 
-/// What one slice found.
+/// The matches of one slice.
 #[derive(Default)]
 struct Found {
     doomed: Doomed,
     services: Vec<String>,
-    /// Of their texts, as far as they were asked for.
+    /// The bytes of the texts of the matches, as far as they were fetched.
     bytes: usize,
 }
 
@@ -278,7 +285,8 @@ impl Sink for Found {
 }
 
 impl Deletion<'_> {
-    /// Of what goes, its length counts.
+    /// Returns the columns to fetch. The texts of records that are deleted are needed for their
+    /// lengths.
     fn fields(&self) -> ColumnSet {
         let service = ColumnSet::of_column(Column::Service);
         let texts = ColumnSet::of_column(Column::Message).and(ColumnSet::ATTRIBUTES);
@@ -335,7 +343,7 @@ impl Deletion<'_> {
         Ok(())
     }
 
-    /// Looks through the records that the database itself had refused: they are few.
+    /// Searches the records that the database had refused, its dead letters. There are few of them.
     async fn search_letters(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
         while self.place.of_letters && self.place.id < RecordId::MAX && !self.is_late() {
             let letters =
@@ -374,7 +382,7 @@ impl Deletion<'_> {
         }
     }
 
-    /// Counts what was found, and deletes it unless it is only to be counted.
+    /// Counts the matches, and deletes them unless this is a dry run.
     async fn delete(&mut self, progress: &Progress, found: Found) -> Result<(), Refusal> {
         let tally = &mut self.tallies[self.place.database];
         for service in &found.services {
@@ -389,7 +397,8 @@ impl Deletion<'_> {
         Ok(())
     }
 
-    /// Has the store do something; again, a few times, if it cannot just now.
+    /// Sends a request to the store, and retries a few times if the store cannot execute it at the
+    /// moment.
     async fn ask<F>(&self, progress: &Progress, errand: impl Fn() -> F) -> Result<u64, Refusal>
     where
         F: Future<Output = Option<Result<u64, StoreError>>>,
@@ -411,7 +420,7 @@ impl Deletion<'_> {
         }
     }
 
-    /// What remains to be done for a database; `false` when time runs out.
+    /// Completes the deletion in a database. Returns false if time runs out.
     async fn finish(&self, progress: &Progress, database: &Database) -> Result<bool, Refusal> {
         if self.is_dry {
             return Ok(true);
@@ -420,8 +429,8 @@ impl Deletion<'_> {
         self.scrub(progress).await
     }
 
-    /// Deletes what names a SQLite database keeps of records that are gone. It looks at all records, but in
-    /// most databases the latest have nearly all names that there are.
+    /// Deletes the names that a SQLite database keeps of records that no longer exist. This search
+    /// covers all records, but in most databases the latest records use nearly all names.
     async fn delete_names(&self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
         let Database::Sqlite(path) = database else { return Ok(()) };
         let limit = Instant::now() + Duration::from_secs(DELETE_NAMES_SECONDS_MAX);
@@ -460,7 +469,7 @@ impl Deletion<'_> {
         }
     }
 
-    /// Has the store delete those names, some at a time.
+    /// Requests the deletion of unused names from the store, a limited number at a time.
     async fn delete_unused(&self, progress: &Progress, unused: &Unused) -> Result<(), Refusal> {
         let mut origins = unused.ids.iter();
         loop {
@@ -473,7 +482,8 @@ impl Deletion<'_> {
         }
     }
 
-    /// Makes it durable, and takes it out of the files; `false` when time runs out before readers have let go of them.
+    /// Makes the deletion durable and erases the deleted records from the files. Returns false if
+    /// time runs out before readers have released the files.
     async fn scrub(&self, progress: &Progress) -> Result<bool, Refusal> {
         if let Err(error) = self.view.spool.forget() {
             tracing::warn!(%error, "an emptied spool segment that may hold deleted records could not be removed");
@@ -497,7 +507,8 @@ impl Deletion<'_> {
         )
     }
 
-    /// The answer: the figures of the first database, which is the one that queries see, and what was deleted in each.
+    /// Returns the response: the counts of the first database, which is the one that queries read,
+    /// and the number of deleted records of each database.
     fn answer(&self) -> Bytes {
         let first = &self.tallies[0];
         let mut services: Vec<_> = first.by_service.iter().collect();
@@ -525,18 +536,18 @@ impl Deletion<'_> {
     }
 }
 
-/// Origins that may have no record any more.
+/// Origins that may no longer have any record.
 struct Unused {
     ids: OriginIds,
-    /// The first id that is not looked at.
+    /// The first id that is not examined.
     end: RecordId,
 }
 
-/// A look for them on its way, and the ids that are yet to be looked at.
+/// A search for unused origins in progress, and the ids that remain to be examined.
 type Looking = (SqliteReader, Unused, Range<RecordId>);
 
-/// Looks at the next records, for the names that it is about or for those with ids from `first` on;
-/// nothing if there are none.
+/// Examines the next records, for the origins of the search in progress or for origins with ids
+/// from `first` on. Returns `None` if there are no such origins.
 fn unused_names(
     path: &Path,
     looking: Option<Looking>,
@@ -547,7 +558,8 @@ fn unused_names(
         Some(looking) => looking,
         None => {
             let reader = SqliteReader::open(path)?;
-            // In this order: an origin that is not known yet is left alone.
+            // The origins are read before the position, so that origins created later are left
+            // alone.
             let Some(ids) = reader.origins(first)? else { return Ok(None) };
             let end = reader.position()?;
             (reader, Unused { ids, end }, 0..end)
@@ -562,7 +574,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_large_records_or_many_small_ones_go_at_once() {
+    fn slice_is_bounded_by_records_and_bytes() {
         let slice = |message: &str| {
             let mut found = Found::default();
             let record = RecordRef { message, ..RecordRef::default() };
@@ -573,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_leads_back_to_its_place() {
+    fn cursor_round_trips_place() {
         for place in [
             Place { database: 0, id: 0, end: 1, of_letters: false, now: 0 },
             Place { database: 3, id: RecordId::MAX, end: 17, of_letters: true, now: i64::MAX },

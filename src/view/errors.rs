@@ -1,7 +1,8 @@
-//! `GET /api/v1/errors?q=&since=&until=&limit=50&seconds=`: what went wrong, each kind of error once.
+//! `GET /api/v1/errors?q=&since=&until=&limit=50&seconds=`: the errors, grouped by kind.
 //!
-//! Records with an exception, or of the severity ERROR and above, are grouped by service, type of the exception and place in the
-//! code; the most frequent come first. What is shown of a group is its newest record.
+//! Records with an exception, or of the severity ERROR and above, are grouped by service, type of
+//! the exception and place in the code; the most frequent groups come first. A group is shown with
+//! its newest record.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -22,16 +23,16 @@ use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, time};
 use crate::server::Body;
 
-/// Groups in an answer, unless told otherwise.
+/// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;
 
-/// What an error is.
+/// The query that defines an error.
 const ERRORS: &str = "exception.type:* OR severity_number>=17";
 
 const TYPE: &str = "exception.type";
 
 impl View {
-    /// Answers with the errors among the records that match.
+    /// Responds with the errors among the matching records.
     pub async fn errors(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_errors(ask).await)
     }
@@ -76,9 +77,9 @@ struct Key {
     line: u32,
 }
 
-/// What is known of a group.
+/// The data of a group.
 struct Group {
-    /// Of the newest.
+    /// The message of the newest record.
     message: Box<str>,
     severity: Box<str>,
     logger: Box<str>,
@@ -103,7 +104,7 @@ impl Groups {
         Groups { exception, timeline, groups: HashMap::default(), room: Room::default(), is_capped: false }
     }
 
-    /// The group of a record that is the first of it, if there is room.
+    /// Returns a new group for its first record; `None` if there is no room.
     fn begin(&mut self, key: &Key, id: RecordId, record: &RecordRef<'_>) -> Option<Group> {
         let message = beginning(record.message);
         let texts = [
@@ -189,7 +190,7 @@ fn shown(key: &Key, group: &Group) -> Value {
     })
 }
 
-/// As much of a message as is shown.
+/// Returns the part of a message that is shown.
 fn beginning(message: &str) -> &str {
     &message[..message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)]
 }
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_one_place_are_one_group_which_shows_its_newest() {
+    fn errors_of_one_place_form_group_with_newest_record() {
         let mut groups = groups();
         let mut record = RecordRef { attributes: r#"{"exception.type":"KeyError"}"#, ..RecordRef::default() };
         record.origin.service = "billing";

@@ -1,4 +1,4 @@
-//! Records as CSV: RFC 4180, with a heading, and safe to open in a spreadsheet.
+//! Records as CSV: RFC 4180, with a header row, and safe to open in a spreadsheet.
 
 use crate::query::{Field, Kind, Value};
 
@@ -15,7 +15,7 @@ pub(super) struct Table {
 
 enum Shown {
     Field(Field),
-    /// The JSON of all of them.
+    /// All attributes, as JSON.
     Attributes,
 }
 
@@ -38,11 +38,11 @@ const COLUMNS: [Column; 16] = [
     Column::Thread,
 ];
 
-/// The name of the column that holds all attributes.
+/// The name of the column that contains all attributes.
 const ATTRIBUTES: &str = "attributes";
 
 impl Table {
-    /// These fields, or all columns and the attributes as JSON.
+    /// Creates a table of these fields, or of all columns and the attributes as JSON.
     pub(super) fn new(fields: Option<Vec<(String, Field)>>) -> Result<Table, Refusal> {
         let shown = |(name, field): (String, Field)| match &*name {
             ATTRIBUTES => (name, Shown::Attributes),
@@ -63,7 +63,7 @@ impl Table {
         Ok(Table { columns: fields.into_iter().map(shown).collect() })
     }
 
-    /// What is needed of a record.
+    /// Returns the columns of a record that the table needs.
     pub(super) fn fields(&self) -> ColumnSet {
         let needed = |(_, shown): &(String, Shown)| match shown {
             Shown::Field(field) => field.column_set(),
@@ -76,7 +76,7 @@ impl Table {
     pub(super) fn heading(&self, out: &mut Vec<u8>) {
         let mut row = csv::Row::new(out);
         for (name, _) in &self.columns {
-            let _ = row.text(name); // a Vec takes any text
+            let _ = row.text(name); // writing to a Vec cannot fail
         }
         let _ = row.end();
     }

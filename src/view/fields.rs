@@ -1,7 +1,9 @@
-//! `GET /api/v1/fields?q=&since=&until=&values=10&fields=&seconds=`: the fields that matching records have, and what is in them.
-//! `GET /api/v1/fields/{name}?q=&since=&until=&prefix=&limit=10&seconds=`: the values of one.
+//! `GET /api/v1/fields?q=&since=&until=&values=10&fields=&seconds=`: the fields of the matching
+//! records, and their values.
+//! `GET /api/v1/fields/{name}?q=&since=&until=&prefix=&limit=10&seconds=`: the values of one field.
 //!
-//! Records are looked at once, the newest first; the answer is partial when there was no time for all of them.
+//! Records are read once, the newest first; the response is partial if there was no time for all of
+//! them.
 
 use std::borrow::Cow;
 
@@ -19,11 +21,11 @@ use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, severity};
 use crate::server::Body;
 
-/// Values of a field in an answer, unless told otherwise.
+/// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
 
 impl View {
-    /// Answers with the fields of the records that match.
+    /// Responds with the fields of the records that match.
     pub async fn fields(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_fields(ask).await)
     }
@@ -42,7 +44,7 @@ impl View {
         document(&survey.shown(values, !scan.is_done()), counting.open, scan.deadline)
     }
 
-    /// Answers with the values of one field.
+    /// Responds with the values of one field.
     pub async fn field(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_field(ask).await)
     }
@@ -71,26 +73,26 @@ impl View {
     }
 }
 
-/// What is known of the fields of all records.
+/// Statistics of the fields of all records.
 struct Survey {
-    /// Columns that are looked at.
+    /// The columns that are counted.
     columns: Vec<Column>,
-    /// Attributes that are looked at; all, where none are named.
+    /// The attributes that are counted; all of them if `None`.
     attributes: Option<Vec<(String, Field)>>,
-    /// By the name that leads to it in a query.
+    /// By the name that a query uses for the field.
     found: ByText<Seen>,
     room: Room,
-    /// Records looked at.
+    /// The number of records read.
     records: u64,
     is_capped: bool,
 }
 
-/// What is known of one field.
+/// Statistics of one field.
 struct Seen {
     kind: &'static str,
     is_attribute: bool,
     count: u64,
-    /// The record that counted last.
+    /// The number of the record that was counted last.
     last_record: u64,
     values: Tally,
 }
@@ -119,7 +121,7 @@ impl Survey {
         }
     }
 
-    /// Counts a value of the record that is being looked at, and says whether it did.
+    /// Counts a value of the current record. Returns false if the value was not counted.
     fn add(&mut self, name: &str, is_attribute: bool, value: &query::Value<'_>) -> bool {
         if !self.found.contains_key(name) {
             if self.found.len() >= COUNTED_FIELDS_MAX || !self.room.take(name.len()) {
@@ -148,15 +150,17 @@ impl Survey {
         true
     }
 
-    /// Counts all attributes of a record, also those within others, by the path with dots that leads to them in a query. A
-    /// name of its own goes before such a path, so one level is looked at after the other.
+    /// Counts all attributes of a record, including nested ones, by the dotted path that a query
+    /// uses for them. An attribute whose own name is that path takes precedence, so one level is
+    /// read after the other.
     fn add_attributes(&mut self, attributes: &str) {
         let mut level = vec![(String::new(), attributes)];
         for _ in 0..COUNTED_LEVELS_MAX {
             let mut below = Vec::new();
             for (path, object) in level {
                 for (name, value) in query::attributes(object) {
-                    let leads_on = !name.contains('.'); // else a query does not find what is within
+                    // Otherwise a query does not find nested members.
+                    let leads_on = !name.contains('.');
                     let whole = if path.is_empty() { name } else { format!("{path}.{name}").into() };
                     let is_counted =
                         (path.is_empty() || leads_on) && self.add(&name_in_queries(&whole), true, &value);
@@ -221,7 +225,7 @@ impl Fold for Survey {
     }
 }
 
-/// What a query calls an attribute: some are named like columns.
+/// Returns the name of an attribute in a query: some attributes are named like columns.
 fn name_in_queries(name: &str) -> Cow<'_, str> {
     match Field::of_name(name) {
         Some(Field::Attribute(own)) if own == name => name.into(),
@@ -229,7 +233,8 @@ fn name_in_queries(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a query for it must say: senders spell a severity in many ways, of which each finds all of its range.
+/// Returns the value that a query for it must contain. Senders spell a severity in many ways, and
+/// each spelling finds the whole range, so a severity is counted by its range.
 fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<query::Value<'a>> {
     let mut value = field.value(id, record)?;
     let range = severity::name_of_range(record.severity_number);
@@ -239,13 +244,13 @@ fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<q
     Some(value)
 }
 
-/// What is known of one field.
+/// Statistics of one field.
 struct Values {
     field: Field,
     prefix: String,
     tally: Tally,
     room: Room,
-    /// Records without it.
+    /// The number of records without the field.
     missing: u64,
 }
 
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_have_their_names_in_queries_their_type_and_their_values() {
+    fn fields_have_query_name_type_and_values() {
         let mut records = [RecordRef::default(); 3];
         records[0].origin.service = "billing";
         records[0].severity_number = 9;
@@ -318,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_an_attribute_is_found_by_its_path() {
+    fn nested_attributes_are_listed_by_path() {
         let record = RecordRef {
             attributes: r#"{"a":{"b":1},"a.b":2,"a":{"b":{"c":3},"d.e":4},"x.y":{"z":5},"list":[{"n":6}],"service":{"name":"s"}}"#,
             ..RecordRef::default()
@@ -343,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn severities_are_counted_by_what_a_query_for_them_finds() {
+    fn severities_are_counted_by_query_range() {
         let mut records = [RecordRef::default(); 4];
         for (record, (number, text)) in
             records.iter_mut().zip([(13, "warning"), (14, "WARN"), (10, "notice"), (0, "odd")])

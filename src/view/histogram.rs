@@ -1,7 +1,9 @@
-//! `GET /api/v1/histogram?q=&since=&until=&by=severity&buckets=60&seconds=`: how many records match, over time, by one field.
+//! `GET /api/v1/histogram?q=&since=&until=&by=severity&buckets=60&seconds=`: the number of matching
+//! records over time, grouped by one field.
 //!
-//! `{"since":..,"until":..,"step_seconds":60,"by":"severity","series":[{"value":"ERROR","total":12,"counts":[..]}],"other":null,
-//! "total":12,"partial":false}`. The range is that of the buckets, which are aligned to their length.
+//! `{"since":..,"until":..,"step_seconds":60,"by":"severity",
+//! "series":[{"value":"ERROR","total":12,"counts":[..]}],"other":null,"total":12,"partial":false}`.
+//! The range is that of the buckets, which are aligned to their length.
 
 use hyper::Response;
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ use crate::server::Body;
 use crate::store::sqlite::histogram::Counted;
 
 impl View {
-    /// Answers with a histogram.
+    /// Responds with a histogram.
     pub async fn histogram(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_histogram(ask).await)
     }
@@ -46,7 +48,7 @@ impl View {
     }
 }
 
-/// Counts all matches, or, which is partial, those for which there is time.
+/// Counts all matches or, with a partial result, those for which there is time.
 async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
     if let Some(column) = counts.by.column().filter(|_| scan.can_count()) {
         return count_in_database(scan, column, counts).await;
@@ -58,7 +60,7 @@ async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
     Ok((counts, !scan.is_done()))
 }
 
-/// Has the database count, bucket by bucket, the latest first.
+/// Lets the database count, bucket by bucket, the latest first.
 async fn count_in_database(
     mut scan: Scan,
     column: Column,
@@ -74,14 +76,14 @@ async fn count_in_database(
     Ok((counts, scan.is_late()))
 }
 
-/// What records are told apart by.
+/// What records are grouped by.
 enum By {
-    /// The six ranges of OpenTelemetry's severities, and none.
+    /// The six severity ranges of OpenTelemetry, and no severity.
     Severity,
     Field(Field),
 }
 
-/// The values of a severity, in their order.
+/// The names of the severities, in order.
 const SEVERITIES: [&str; 7] = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 impl By {
@@ -92,7 +94,7 @@ impl By {
         }
     }
 
-    /// The column that decides, if it has few different values.
+    /// Returns the column to group by, if it has few distinct values.
     fn column(&self) -> Option<Column> {
         match self {
             By::Severity => Some(Column::SeverityNumber),
@@ -140,7 +142,7 @@ struct Counts {
     by: By,
     timeline: Timeline,
     values: ByText<Series>,
-    /// What found no room among the values.
+    /// Values that found no room in `values`.
     others: Series,
     room: Room,
 }
@@ -151,7 +153,7 @@ impl Counts {
         Counts { by, timeline, values: ByText::default(), others, room: Room::default() }
     }
 
-    /// Counts so many records of a value, at a time.
+    /// Counts this many records of a value, at a time.
     fn add(&mut self, value: &str, time: i64, records: u64) {
         let Some(bucket) = self.timeline.bucket(time) else { return };
         if let Some(series) = self.values.get_mut(value) {
@@ -166,7 +168,7 @@ impl Counts {
         }
     }
 
-    /// The same for what the column has in the database, as text.
+    /// Counts records whose value is the text of the column in the database.
     fn add_text(&mut self, text: &str, time: i64, records: u64) {
         match self.by {
             By::Severity => {
@@ -238,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_finds_no_room_is_among_the_others() {
+    fn values_without_room_count_as_others() {
         let field = By::of_name("k").unwrap();
         let mut counts = Counts::new(field, Timeline::new(0, 3_600_000_000_000 - 1, 60));
         for n in 0..HISTOGRAM_VALUES_MAX + 5 {

@@ -1,8 +1,9 @@
-//! Keeps SQLite's write-ahead log from growing for as long as there are queries.
+//! Limits the growth of SQLite's write-ahead log while queries run.
 //!
-//! SQLite writes the log from its start again only once all of it is in the database and nobody reads an older state from it. If
-//! queries overlap without end there is no such moment. So once the log is large no further query begins, and the store
-//! empties the log as soon as those that run have ended, which `query_seconds_max` bounds.
+//! SQLite restarts the log only when all of it has been copied into the database and no reader uses
+//! an older state from it. If queries overlap without end, there is no such moment. Therefore, once
+//! the log is large, no further query begins, and the store empties the log as soon as the running
+//! queries have ended, which `query_seconds_max` bounds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::limits::{
 use crate::store::sqlite::log_bytes;
 use crate::store::{Database, Progress};
 
-/// Looks after the logs of all databases for as long as the program runs.
+/// Watches the logs of all databases until the program ends.
 pub async fn keep_logs_small(view: Arc<View>) {
     loop {
         sleep(Duration::from_millis(SQLITE_LOG_LOOK_MILLISECONDS)).await;
@@ -28,7 +29,8 @@ pub async fn keep_logs_small(view: Arc<View>) {
                 && is_large(path)
                 && !empty(progress, &view.queries.running).await
             {
-                // Another program reads, or the store has failed: queries are not to wait for that again and again.
+                // Another program reads the database, or the store has failed: queries must not
+                // wait for that again and again.
                 sleep(Duration::from_secs(SQLITE_LOG_RETRY_SECONDS)).await;
             }
         }
@@ -39,7 +41,8 @@ fn is_large(path: &Path) -> bool {
     log_bytes(path) >= SQLITE_WAL_BYTES_QUERIES_MAX
 }
 
-/// Waits until no query runs, and has the store empty its log before the next one begins. Returns false if that failed.
+/// Waits until no query runs, and makes the store empty its log before the next query begins.
+/// Returns false if that failed.
 async fn empty(progress: &Progress, running: &Semaphore) -> bool {
     let Ok(_all) = running.acquire_many(QUERIES_MAX as u32).await else { return false };
     let emptied = timeout(Duration::from_secs(SQLITE_LOG_EMPTY_SECONDS_MAX), progress.scrub()).await;

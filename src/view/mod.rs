@@ -1,4 +1,4 @@
-//! Reads back what was stored: the query language, the HTTP API that answers in it, and the web page.
+//! Reads stored records back: the query language, the HTTP API that uses it, and the web page.
 
 mod answer;
 mod context;
@@ -41,63 +41,63 @@ pub use tail::Tails;
 
 /// What the HTTP API reads from.
 pub struct View {
-    /// How queries run.
+    /// Where the blocking work of queries runs.
     pub threads: Threads,
     /// The first store that can be queried.
     pub database: Option<Database>,
-    /// All that can be deleted from, the one above first; and whether that is allowed.
+    /// All databases from which records can be deleted; the one in `database` is the first.
     pub databases: Vec<(Arc<store::Progress>, Database)>,
-    /// See above.
+    /// Whether deletion is allowed.
     pub may_delete: bool,
-    /// The queue.
+    /// The spool.
     pub spool: Arc<Spool>,
-    /// How far each store is.
+    /// The progress of each store.
     pub stores: Vec<Arc<store::Progress>>,
-    /// What each source has brought.
+    /// The counters of each source.
     pub sources: Sources,
     /// All counters.
     pub metrics: Metrics,
-    /// The longest that a query may run.
+    /// The longest time that a query may run.
     pub query_duration_max: Duration,
-    /// The most rows that a statement of `sql` gives.
+    /// The most rows that a statement of `sql` returns.
     pub query_rows_max: usize,
     /// When the program started.
     pub started: Instant,
-    /// Who follows the records.
+    /// The open tails.
     pub tails: Tails,
-    /// Bounds the queries that run, and the answers that are open, at once.
+    /// Limits the queries that run, and the responses that are open, at the same time.
     pub queries: Queries,
 }
 
-/// What a request asks for.
+/// The parts of a request that a handler needs.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// What stands behind its `?`.
+    /// The query string, without `?`.
     pub query: &'a str,
-    /// What its path names, decoded.
+    /// The decoded name in the path.
     pub name: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// Tells when its client has gone.
+    /// Closes the connection, and reports that the client has disconnected.
     pub hang_up: &'a HangUp,
 }
 
-/// A problem instead of an answer.
+/// An error response.
 type Refusal = Box<Response<Body>>;
 
-/// Bounds of queries.
+/// The limits of concurrent queries.
 #[derive(Clone)]
 pub struct Queries {
     running: Arc<Semaphore>,
     answers: Arc<Semaphore>,
-    /// Those that take much memory.
+    /// Queries that use much memory.
     heavy: Arc<Semaphore>,
-    /// In KiB: answers of `sql`, which are made as a whole.
+    /// In KiB: responses of `sql`, which are produced as a whole.
     sql_answers: Arc<Semaphore>,
 }
 
 impl View {
-    /// Bounds for [`View::queries`].
+    /// Returns the initial value of [`View::queries`].
     pub fn queries() -> Queries {
         Queries {
             running: Arc::new(Semaphore::new(QUERIES_MAX)),

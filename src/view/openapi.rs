@@ -1,13 +1,13 @@
-//! `GET /openapi.json`: the description of the HTTP API, for programs.
+//! `GET /openapi.json`: the machine-readable description of the HTTP API.
 
 use hyper::{Response, StatusCode};
 
 use crate::server::{self, Body};
 
-/// OpenAPI 3.1.
+/// The description, in OpenAPI 3.1.
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// Answers with the description.
+/// Responds with the description.
 pub fn openapi() -> Response<Body> {
     server::json(StatusCode::OK, DOCUMENT)
 }

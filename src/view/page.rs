@@ -1,9 +1,9 @@
 //! The web page: files that are part of the program, at `/` and `/assets/*`.
 //!
-//! They are served as they stand in `page/`; nothing builds them. A browser asks again each time whether it still has the
-//! right ones (`ETag`), so that a new version of the program never meets the old page. What the page may do is bounded by its
-//! Content-Security-Policy: it runs and shows nothing that did not come from here, so that no text of a record could ever
-//! become a script.
+//! The files are served as they are in `page/`, without a build step. A browser revalidates its
+//! copies on every load (`ETag`), so that a new version of the program is never used with an old
+//! page. The Content-Security-Policy limits what the page may do: it executes and displays only
+//! what this server sent, so that no text of a record can become a script.
 
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
@@ -15,7 +15,8 @@ use hyper::{Response, StatusCode};
 
 use crate::server::Body;
 
-/// What the page may load and do. Styles are set by its scripts through the CSSOM alone, which this allows.
+/// What the page may load and do. Its scripts set styles only through the CSSOM, which this policy
+/// allows.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -76,12 +77,13 @@ const ASSETS: &[Asset] = assets! {
     "vendor/preact.LICENSE"
 };
 
-/// Whether the path is one of the page's. These hold nothing of anybody's, so that a link to them may stand on any site.
+/// Returns true if the path belongs to the page. These files contain no user data, so any site may
+/// link to them.
 pub fn is_path(path: &str) -> bool {
     name_of(path).is_some()
 }
 
-/// The file at a path of the page; `None` if there is no such file.
+/// Returns the file at a path of the page; `None` if there is no such file.
 pub fn get(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let name = name_of(path)?;
     let asset = ASSETS.iter().find(|asset| asset.name == name)?;
@@ -110,7 +112,8 @@ fn name_of(path: &str) -> Option<&str> {
     if path == "/" { Some("index.html") } else { path.strip_prefix("/assets/") }
 }
 
-/// `If-None-Match` is a list; a proxy may have made a tag weak.
+/// Searches for the tag as a substring: `If-None-Match` is a list, and a proxy may have made the
+/// tag weak.
 fn contains(list: &[u8], tag: &[u8]) -> bool {
     memchr::memmem::find(list, tag).is_some()
 }
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_module_is_loaded_at_once() {
+    fn index_loads_every_module_directly() {
         let index = std::str::from_utf8(ASSETS[0].bytes).unwrap();
         for asset in ASSETS.iter().filter(|asset| asset.name.ends_with(".js") || asset.name.ends_with(".css"))
         {
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_has_the_file_is_told_so() {
+    fn known_etag_returns_not_modified() {
         let first = get("/assets/app.js", &HeaderMap::new()).unwrap();
         assert_eq!(first.status(), StatusCode::OK);
         let mut headers = HeaderMap::new();
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_are_not_the_pages() {
+    fn paths_outside_page_are_not_served() {
         assert!(get("/assets/../page.rs", &HeaderMap::new()).is_none());
         assert!(get("/assets/", &HeaderMap::new()).is_none());
         assert!(!is_path("/api/v1/records") && !is_path("/assets") && !is_path(""));

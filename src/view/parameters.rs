@@ -1,4 +1,4 @@
-//! The parameters of a request: each is asked for by its name, and what nobody asked for is refused.
+//! The parameters of a request: each is read by its name, and unknown parameters are rejected.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use crate::record::time;
 use crate::server;
 use crate::store::Search;
 
-/// What stands behind the `?` of a request.
+/// The query string of a request, decoded.
 pub(super) struct Parameters<'a> {
     given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Parameters<'a> {
-    /// Of a request's query string.
+    /// Parses the query string of a request.
     pub(super) fn parse(query: &'a str) -> Parameters<'a> {
         Parameters { given: form_urlencoded::parse(query.as_bytes()).collect(), known: Vec::new() }
     }
 
-    /// What is given for a parameter; of several with that name, the last.
+    /// Returns the value of a parameter; of several with that name, the last.
     fn given(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         self.known.push(name);
         let mut text = None;
@@ -32,17 +32,18 @@ impl<'a> Parameters<'a> {
         text
     }
 
-    /// The text of a parameter, unless it is empty.
+    /// Returns the text of a parameter, unless it is empty.
     pub(super) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         self.given(name).filter(|text| !text.is_empty())
     }
 
-    /// A whole number from 0.
+    /// Returns the value of a parameter that is a whole number from 0.
     pub(super) fn number(&mut self, name: &'static str) -> Result<Option<u64>, Refusal> {
         self.given(name).map(|text| number(name, &text)).transpose()
     }
 
-    /// One of some words; the first of them unless given.
+    /// Returns the value of a parameter that is one of these words; the first word if the parameter
+    /// is missing.
     pub(super) fn word(
         &mut self,
         name: &'static str,
@@ -55,21 +56,22 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// Where a page begins or ends.
+    /// Returns the cursor at which a page begins or ends.
     pub(super) fn cursor(&mut self) -> Result<Option<Cursor>, Refusal> {
         let Some(text) = self.text("cursor") else { return Ok(None) };
         let hint = "it takes `next_cursor` or `previous_cursor` of an answer";
         text.parse().map(Some).map_err(|_| bad(&format!("the parameter `cursor` is `{text}`"), hint))
     }
 
-    /// Names of fields, with commas between them.
+    /// Returns the fields of a parameter that contains names separated by commas.
     pub(super) fn fields(&mut self, name: &'static str) -> Result<Option<Vec<(String, Field)>>, Refusal> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let named = |name: &str| Ok((name.to_owned(), field(name)?));
         text.split(',').map(named).collect::<Result<_, _>>().map(Some)
     }
 
-    /// What is searched for: `q`, `since` and `until`; everything of it, the newest first.
+    /// Returns the search that `q`, `since` and `until` describe, with all columns, the newest
+    /// record first.
     pub(super) fn search(&mut self) -> Result<Search, Refusal> {
         let now = time::now();
         let text = self.text("q").unwrap_or_default();
@@ -82,7 +84,8 @@ impl<'a> Parameters<'a> {
         };
         let since = moment("since")?;
         let until = moment("until")?;
-        let until = until.map(|until| until.saturating_sub(1)); // days and hours follow each other
+        // `until` is exclusive, so that consecutive days and hours do not overlap.
+        let until = until.map(|until| until.saturating_sub(1));
         let (lower, upper) = query.time_bounds();
         Ok(Search {
             time_min: since.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
@@ -91,7 +94,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// Refuses the request if there are parameters that nobody has asked for.
+    /// Rejects the request if it has parameters that were not read.
     pub(super) fn end(self) -> Result<(), Refusal> {
         match self.given.first() {
             None => Ok(()),
@@ -107,25 +110,25 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// All that matches a query.
+/// Returns a search for everything that matches a query.
 pub(super) fn everything(query: Query) -> Search {
     let (first, last) = query.id_bounds();
     let ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
     Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: ColumnSet::ALL }
 }
 
-/// A whole number from 0 that has a name.
+/// Parses a whole number from 0; `name` is for the error.
 pub(super) fn number(name: &str, text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| bad(&format!("the parameter `{name}` is `{text}`"), "it takes a whole number"))
 }
 
-/// The field of a name.
+/// Returns the field with a name.
 pub(super) fn field(name: &str) -> Result<Field, Refusal> {
     Field::of_name(name)
         .ok_or_else(|| bad("a field has no name", "`service`, or the name of an attribute, is one"))
 }
 
-/// `a, b and c`.
+/// Joins words: `a, b and c`.
 fn listed(words: &[&str]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -133,7 +136,8 @@ fn listed(words: &[&str]) -> String {
     }
 }
 
-/// What is wrong with a query, and where: in characters, for whoever marks it.
+/// Describes what is wrong with a query, and where: in characters, for clients that mark the
+/// position.
 pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn days_that_follow_each_other_have_no_moment_in_common() {
+    fn consecutive_days_do_not_overlap() {
         let (_, first_day) = times("until=2026-11-21");
         let (second_day, _) = times("since=2026-11-21");
         assert_eq!((first_day, second_day), (1_795_219_199_999_999_999, 1_795_219_200 * time::SECOND));
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_is_refused() {
+    fn unknown_parameter_is_rejected() {
         let mut parameters = Parameters::parse("a=1&b=2&a=3&c=");
         assert_eq!(parameters.number("a").unwrap(), Some(3));
         assert_eq!(parameters.text("c"), None);

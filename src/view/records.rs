@@ -1,8 +1,10 @@
-//! `GET /api/v1/records?q=&since=&until=&limit=&order=&cursor=&format=&fields=`: records that match a query.
+//! `GET /api/v1/records?q=&since=&until=&limit=&order=&cursor=&format=&fields=`: records that match
+//! a query.
 //!
-//! `since` is the first moment that is wanted, `until` the first that is not. Records come in the order in which they arrived (by
-//! id), newest first unless `order=asc`. The answer is a document, `{"records":[..],"next_cursor":..,"previous_cursor":..,"partial":false}`,
-//! or, by `Accept` or `format`, a stream of lines or of CSV; see `answer.rs`.
+//! `since` is the first time that is included, `until` the first that is not. Records are returned
+//! in the order in which they arrived (by id), newest first unless `order=asc`. The response is a
+//! document, `{"records":[..],"next_cursor":..,"previous_cursor":..,"partial":false}`, or, selected
+//! by `Accept` or `format`, a stream of lines or of CSV; see `answer.rs`.
 
 use std::ops::Range;
 
@@ -21,11 +23,11 @@ use crate::record::{RecordId, RecordRef};
 use crate::server::Body;
 use crate::store::Search;
 
-/// Records of a page, unless told otherwise.
+/// The default number of records of a page.
 const LIMIT_DEFAULT: u64 = 100;
 
 impl View {
-    /// Answers with the records that match.
+    /// Responds with the records that match.
     pub async fn records(&self, ask: Ask<'_>) -> Response<Body> {
         answered(self.try_records(ask).await)
     }
@@ -67,7 +69,7 @@ impl View {
     }
 }
 
-/// What the client would like best of what there is.
+/// Returns the format that the client prefers among the available ones.
 fn accepted(headers: &HeaderMap) -> &'static str {
     let accept = headers.get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
     let has = |name: &str| memchr::memmem::find(accept, name.as_bytes()).is_some();
@@ -78,7 +80,7 @@ fn accepted(headers: &HeaderMap) -> &'static str {
     }
 }
 
-/// A page on the side of a cursor.
+/// Returns the page on one side of a cursor.
 pub(super) async fn page(
     mut scan: Scan,
     records: Records,
@@ -101,7 +103,7 @@ pub(super) async fn page(
     Ok(Answer::new(scan, records, ending))
 }
 
-/// A way back over matches, to where a page begins: it is then read like any other.
+/// A backward seek over matches to the start of a page, which is then read like any other page.
 pub(super) struct WayBack {
     pub(super) scan: Scan,
     matches: Matches,
@@ -123,7 +125,7 @@ impl Sink for Matches {
     }
 }
 
-/// Goes back over so many matches from the end of a search, against its order.
+/// Seeks backward over this many matches from the end of a search, against its order.
 pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<WayBack, Refusal> {
     scan.search.descending = !scan.search.descending;
     scan.search.fields = ColumnSet::NONE;
@@ -135,17 +137,17 @@ pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<WayBack, Ref
 }
 
 impl WayBack {
-    /// Time ran out before enough were found.
+    /// Returns true if time ran out before enough matches were found.
     pub(super) fn is_late(&self) -> bool {
         self.matches.left > 0 && !self.scan.is_done()
     }
 
-    /// How many it led over.
+    /// Returns the number of matches that were passed.
     pub(super) fn found(&self) -> u64 {
         self.matches.found
     }
 
-    /// Those of the ids of the search that the way led over, and none that have come since.
+    /// Returns the ids of the search that the seek passed, without records that arrived since.
     pub(super) fn ids(&self, search: &Search) -> Range<RecordId> {
         let Matches { found, last_id, .. } = self.matches;
         match (found, search.descending) {

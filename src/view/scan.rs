@@ -1,8 +1,9 @@
-//! A search on its way, slice by slice.
+//! A search in progress, slice by slice.
 //!
-//! What is found goes into a [`Sink`], in the order of ids. A slice is bounded in what it looks at, so that a search can stop in
-//! time, shares its thread where there is but one, and takes part in the bound of those that run at once only while it
-//! works. Whoever drops the future of a slice stops its statement.
+//! Matches are passed to a [`Sink`], in the order of ids. A slice is bounded in the number of rows
+//! it examines. Therefore a search can stop in time, shares its thread if there is only one, and
+//! counts towards the limit of concurrent searches only while it runs. Dropping the future of a
+//! slice stops the statement of that slice.
 
 use std::ops::Range;
 use std::path::Path;
@@ -31,43 +32,45 @@ use crate::store::sqlite::histogram::{self, Counted, Reached};
 use crate::store::sqlite::read::SqliteReader;
 use crate::store::{self, Database, Search, StoreError};
 
-/// Takes what a search finds.
+/// Receives the matches of a search.
 pub(super) trait Sink: Send + 'static {
-    /// Takes a match, and says whether it takes another in this slice.
+    /// Accepts a match. Returns true if the sink accepts another one in this slice.
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool;
 }
 
-/// A sink that takes all there is, and keeps little of it.
+/// A sink that accepts every match and keeps little of it.
 pub(super) trait Fold: Send + 'static {
-    /// Takes a match.
+    /// Accepts a match.
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>);
 }
 
-/// A fold that takes matches together, too: those with the same severity and service, and with times in the same step.
+/// A fold that also accepts several matches together: those with the same severity and service, and
+/// with times in the same step.
 pub(super) trait FoldCounts: Fold {
-    /// The length of a step, in ns; steps are counted from the Unix epoch.
+    /// Returns the length of a step, in ns; steps are counted from the Unix epoch.
     fn step(&self) -> i64;
 
-    /// Takes some matches.
+    /// Accepts matches that were counted together.
     fn take_counted(&mut self, counted: Counted<'_>);
 }
 
-/// A search on its way.
+/// A search in progress.
 pub(super) struct Scan {
     threads: Threads,
     running: Arc<Semaphore>,
     database: Database,
-    /// What is yet to be searched.
+    /// What remains to be searched.
     pub(super) search: Search,
-    /// Rows that the next slice looks at.
+    /// The number of rows that the next slice examines.
     rows: u64,
-    /// Records that the next slice gets from a server.
+    /// The number of records that the next slice fetches from a server.
     records: usize,
     duration_max: Duration,
-    /// When its time is over.
+    /// When the time of the search is over.
     pub(super) deadline: Instant,
     reader: Option<Reader>,
-    /// The first id that was not stored when the search began: what comes while it goes on is not looked for, or it might go on for ever.
+    /// The first id that was not stored when the search began. Records that are stored while the
+    /// search runs are not searched, because otherwise the search might never end.
     position: Option<RecordId>,
 }
 
@@ -76,7 +79,7 @@ enum Reader {
     Postgres(Box<PostgresReader>),
 }
 
-/// Set when it is dropped: then nobody waits any more.
+/// Sets its flag on drop: the client no longer waits for the result.
 #[derive(Default)]
 pub(super) struct Abandoned(pub(super) Arc<AtomicBool>);
 
@@ -86,7 +89,7 @@ impl Drop for Abandoned {
     }
 }
 
-/// Passes on what is found, and remembers how far it was passed on.
+/// Forwards matches to the sink and records the last id delivered.
 struct Passing<'a, S> {
     sink: &'a mut S,
     last_id: Option<RecordId>,
@@ -111,12 +114,12 @@ impl<F: Fold> Sink for All<F> {
 }
 
 impl Scan {
-    /// Begins a search, which has as much time as a query may take.
+    /// Starts a search with the full time of a query.
     pub(super) fn new(view: &View, search: Search) -> Result<Scan, Refusal> {
         Ok(Scan::over(view, view.database()?, search))
     }
 
-    /// The same over a certain database.
+    /// Starts a search over a given database, with the full time of a query.
     pub(super) fn over(view: &View, database: Database, search: Search) -> Scan {
         Scan {
             threads: view.threads,
@@ -132,41 +135,41 @@ impl Scan {
         }
     }
 
-    /// Everything was searched.
+    /// Returns true if everything was searched.
     pub(super) fn is_done(&self) -> bool {
         self.search.ids.is_empty()
     }
 
-    /// Its time is over.
+    /// Returns true if the time of the search is over.
     pub(super) fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
 
-    /// Searches something else, over the connection that it has.
+    /// Restarts with another search, over the same connection.
     pub(super) fn turn_to(&mut self, search: Search) {
         self.search = search;
         self.rows = rows_min(&self.database);
     }
 
-    /// Gives it no more than this.
+    /// Shortens the deadline to at most this duration from now.
     pub(super) fn limit(&mut self, duration_max: Duration) {
-        // What is beyond all clocks is no limit.
+        // A duration that exceeds the range of the clock is no limit.
         self.deadline =
             Instant::now().checked_add(duration_max).map_or(self.deadline, |end| self.deadline.min(end));
     }
 
-    /// Gives it as much time as it had at its beginning.
+    /// Resets the deadline to the full time of a query.
     pub(super) fn renew(&mut self) {
         self.deadline = Instant::now() + self.duration_max;
     }
 
-    /// What is yet to be searched, as a place in the order of the search.
+    /// Returns the start of what remains to be searched, as a cursor in the order of the search.
     pub(super) fn reached(&self) -> Cursor {
         let Search { ids, descending, .. } = &self.search;
         Cursor::after(if *descending { ids.end } else { ids.start.saturating_sub(1) })
     }
 
-    /// Everything that is found, as long as there is time: then all was searched.
+    /// Passes all matches to the fold, until everything was searched or time runs out.
     pub(super) async fn fold<F: Fold>(mut self, fold: F) -> Result<(Scan, F), Refusal> {
         self.records = POSTGRES_FOLD_RECORDS_MAX;
         let mut all = All(fold);
@@ -176,7 +179,8 @@ impl Scan {
         Ok((self, all.0))
     }
 
-    /// The same, from the counts of whole blocks as far as a database has them for what is searched.
+    /// Does the same as [`Scan::fold`], but uses the counts of whole blocks if the database has
+    /// counts for this query.
     pub(super) async fn fold_counts<F: FoldCounts>(mut self, mut fold: F) -> Result<(Scan, F), Refusal> {
         if !matches!(self.database, Database::Sqlite(_)) || !histogram::can_count(&self.search.query) {
             return self.fold(fold).await;
@@ -197,15 +201,16 @@ impl Scan {
         Ok((self, fold))
     }
 
-    /// Takes counts of blocks until there are none, or for as long as a slice takes. Gives the ids that come next, and whose rows are
-    /// to be read.
+    /// Adds counts of blocks until there are no more, or for the duration of one slice. Returns the
+    /// ids that come next and whose rows have to be read.
     async fn counts<F: FoldCounts>(self, mut fold: F) -> Result<(Scan, F, Range<RecordId>), Refusal> {
         let Some(turn) = self.turn().await else { return Ok((self, fold, 0..0)) };
         let Database::Sqlite(path) = self.database.clone() else { return Ok((self, fold, 0..0)) };
         let count = move |scan: &mut Scan, is_abandoned| {
             let failed = |error: rusqlite::Error| store::sqlite::describe(&path, &error);
             let mut reader = scan.sqlite(&path).map_err(failed)?;
-            // What was taken cannot be taken back: it ends by itself, and soon.
+            // Counts already added cannot be taken back, so no deadline is set: the call ends by
+            // itself, and soon.
             reader.stop_when(is_abandoned, None).map_err(failed)?;
             let (start, step) = (Instant::now(), fold.step());
             let take = |counted: Counted<'_>| fold.take_counted(counted);
@@ -221,7 +226,7 @@ impl Scan {
         Ok((scan, fold, rows))
     }
 
-    /// Searches one slice, unless its time is over before its turn comes.
+    /// Searches one slice, unless time runs out before the search may run.
     pub(super) async fn slice<S: Sink>(mut self, mut sink: S) -> Result<(Scan, S), Refusal> {
         let Some(turn) = self.turn().await else { return Ok((self, sink)) };
         let result = match self.database.clone() {
@@ -240,7 +245,7 @@ impl Scan {
         refused(result.map(|()| (self, sink)))
     }
 
-    /// Whether the database can count what the search finds; see [`Scan::count`].
+    /// Returns true if the database can count what the search finds; see [`Scan::count`].
     pub(super) fn can_count(&self) -> bool {
         match &self.database {
             Database::Sqlite(_) => false,
@@ -248,8 +253,8 @@ impl Scan {
         }
     }
 
-    /// Has the database count what the search finds within a stretch of time, by what a column has. `emit` gets each text of it, empty
-    /// for none, and its number.
+    /// Lets the database count what the search finds within a range of times, grouped by a column.
+    /// `emit` receives each text of the column (empty if the record has none) and its count.
     pub(super) async fn count(
         mut self,
         column: Column,
@@ -261,8 +266,10 @@ impl Scan {
         refused(self.count_of_postgres(&database, column, times, emit).await.map(|()| self))
     }
 
-    /// The earliest time of all records, and the latest if it is after `now`; in ns since the Unix epoch, exact to the microsecond.
-    /// The earliest is looked for only where it is asked for; neither, where there is no time to.
+    /// Returns the earliest time of all records, and the latest if it is after `now`; in ns since
+    /// the Unix epoch, exact to the microsecond. The earliest is determined only if
+    /// `wants_earliest` is set. A time is `None` if the search runs out of time before it is
+    /// determined.
     pub(super) async fn times(
         mut self,
         wants_earliest: bool,
@@ -290,13 +297,13 @@ impl Scan {
         refused(times.map(|(earliest, latest)| (self, earliest, latest)))
     }
 
-    /// Waits until it may run; nothing if its time is over before that.
+    /// Waits until the search may run; `None` if its time is over before that.
     fn turn(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
         let turn = timeout_at(self.deadline.into(), Arc::clone(&self.running).acquire_owned());
         async { turn.await.ok()?.ok() }
     }
 
-    /// Does some work that blocks, where that belongs.
+    /// Runs blocking work on a thread where it may block.
     async fn call<T: Send + 'static>(
         mut self,
         turn: OwnedSemaphorePermit,
@@ -320,7 +327,7 @@ impl Scan {
         }
     }
 
-    /// Blocks for one slice.
+    /// Searches one slice of a SQLite database, blocking the thread.
     fn slice_of_sqlite(
         &mut self,
         path: &Path,
@@ -338,7 +345,8 @@ impl Scan {
             .and_then(|()| reader.slice(&self.search, self.rows, |id, record| passing.take(id, record)));
         match found {
             Ok(rest) => self.search.ids = rest,
-            // It is too large: what was found stays, and the rest is searched in smaller ones.
+            // The slice is too large: matches already delivered are kept, and the rest is searched
+            // in smaller slices.
             Err(error) if is_interrupted(&error) && !is_abandoned.load(Relaxed) => {
                 self.pass(passing.last_id);
                 self.rows /= 4;
@@ -353,7 +361,8 @@ impl Scan {
         Ok(())
     }
 
-    /// Leaves out what comes later. A search that begins with the newest does so by itself.
+    /// Excludes records stored after the search began. A search that begins with the newest record
+    /// excludes them by itself.
     fn end_at_the_newest(&mut self, reader: &SqliteReader) -> rusqlite::Result<()> {
         if self.search.descending {
             return Ok(());
@@ -370,7 +379,7 @@ impl Scan {
         Ok(())
     }
 
-    /// How long a slice should take: others wait for their turn meanwhile.
+    /// Returns how long a slice should take: other searches wait in the meantime.
     fn slice_duration(&self) -> Duration {
         Duration::from_millis(match self.threads {
             Threads::One => QUERY_SLICE_INLINE_MILLISECONDS,
@@ -378,7 +387,7 @@ impl Scan {
         })
     }
 
-    /// Has the next slice take about as long as one should.
+    /// Adapts the number of rows so that the next slice takes about the wanted time.
     fn adapt(&mut self, taken: Duration, wanted: Duration) {
         if taken > wanted {
             self.rows /= 2;
@@ -388,7 +397,7 @@ impl Scan {
         self.rows = self.rows.max(1);
     }
 
-    /// Leaves out what was searched up to a match.
+    /// Excludes what was searched up to and including a match.
     fn pass(&mut self, last_id: Option<RecordId>) {
         if let Some(id) = last_id {
             self.search.ids = self.search.rest_after(&(id..id + 1));
@@ -420,13 +429,13 @@ impl Scan {
             Ok(rest) => self.search.ids = rest,
             Err(ReadError::Late) => {
                 self.deadline = Instant::now();
-                self.pass(passing.last_id); // what was found in time is not to be found again
+                self.pass(passing.last_id); // matches delivered in time must not be found again
             }
             Err(ReadError::Store(error)) => return Err(error),
         }
         self.reader = Some(Reader::Postgres(reader));
         if !passing.is_full {
-            // The server looks only where its indexes lead it, however many ids there are.
+            // The server reads only rows that its indexes point to, however many ids there are.
             self.rows = self.rows.saturating_mul(POSTGRES_SLICE_GROWTH);
         }
         Ok(())
@@ -481,7 +490,7 @@ fn rows_min(database: &Database) -> u64 {
     }
 }
 
-/// Nothing, where there was no time to find out.
+/// Returns `None` if there was no time to determine the value.
 fn in_time(time: Result<Option<i64>, ReadError>) -> Result<Option<i64>, StoreError> {
     match time {
         Ok(time) => Ok(time),
@@ -505,7 +514,7 @@ mod tests {
     use crate::store::sqlite::SqliteStore;
     use crate::store::{Retention, Store};
 
-    /// A database with records whose ids are these.
+    /// Creates a database of records with these ids.
     async fn filled(folder: &TempDir, ids: std::ops::Range<RecordId>) -> SqliteStore {
         let retention = Retention::default();
         let mut store = SqliteStore::new(folder.path().join("logboom.db"), retention);
@@ -514,7 +523,7 @@ mod tests {
         store
     }
 
-    /// Of everything in it, in slices of 256 rows.
+    /// Creates a search over all records, in slices of 256 rows.
     fn scan(folder: &TempDir, descending: bool) -> Scan {
         let hour = Duration::from_secs(3600);
         Scan {
@@ -542,7 +551,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_while_a_search_goes_on_is_not_looked_for() {
+    async fn search_ignores_records_stored_after_its_start() {
         for descending in [true, false] {
             let folder = TempDir::new().unwrap();
             let mut store = filled(&folder, 1..1001).await;
@@ -556,7 +565,7 @@ mod tests {
         }
     }
 
-    /// Takes its first match only once it is told to, and counts them all.
+    /// Waits for a signal before accepting its first match, and reports every match.
     struct Slow {
         begun: Option<Sender<()>>,
         go_on: Receiver<()>,
@@ -575,7 +584,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_slice_that_nobody_waits_for_ends_in_its_midst() {
+    async fn abandoned_slice_stops_early() {
         let folder = TempDir::new().unwrap();
         let _store = filled(&folder, 1..1001).await;
         let ((begun, when_begun), (go_on, until), (taken, ids)) = (channel(), channel(), channel());
@@ -586,7 +595,8 @@ mod tests {
         waiting.abort();
         assert!(waiting.await.unwrap_err().is_cancelled());
         go_on.send(()).unwrap();
-        let taken = tokio::task::spawn_blocking(move || ids.iter().count()).await.unwrap(); // until the sink is dropped
+        // Ends once the sink is dropped.
+        let taken = tokio::task::spawn_blocking(move || ids.iter().count()).await.unwrap();
         assert!(taken < QUERY_SLICE_ROWS_MIN as usize / 2, "{taken}");
     }
 }

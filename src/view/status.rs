@@ -1,4 +1,4 @@
-//! How the server is: `/api/v1/status`, `/readyz`, `/metrics`, and `/api/v1/flush`.
+//! The state of the server: `/api/v1/status`, `/readyz`, `/metrics`, and `/api/v1/flush`.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::server::{self, Body, problem};
 use crate::store::Progress;
 
 impl View {
-    /// Everything that a person needs to see whether something is wrong or lost.
+    /// Responds with everything that a person needs to see whether something is wrong or lost.
     pub fn status(&self) -> Response<Body> {
         let spool = self.spool.status();
         let problems = self.problems();
@@ -45,7 +45,8 @@ impl View {
         server::json(StatusCode::OK, status.to_string())
     }
 
-    /// 200 while records are accepted and every store goes on; else 503 and why.
+    /// Responds with 200 while records are accepted and no store reports an error, else with 503
+    /// and the reasons.
     pub fn ready(&self) -> Response<Body> {
         let problems = self.problems();
         if problems.is_empty() {
@@ -54,7 +55,7 @@ impl View {
         problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", &problems.join("; "), None)
     }
 
-    /// What is wrong now, in words.
+    /// Returns descriptions of the current problems.
     fn problems(&self) -> Vec<String> {
         let spool = self.spool.state().err().map(|refusal| refusal.to_string());
         let displaced = match self.spool.status().displaced_segments {
@@ -70,7 +71,7 @@ impl View {
         spool.into_iter().chain(displaced).chain(self.stores.iter().filter_map(store)).collect()
     }
 
-    /// All figures for Prometheus.
+    /// Responds with all metrics in the format of Prometheus.
     pub fn metrics(&self) -> Response<Body> {
         let spool = self.spool.status();
         let problems = self.problems();
@@ -107,7 +108,7 @@ impl View {
         server::metrics(self.metrics.render())
     }
 
-    /// Returns once everything that was accepted before the call is in every store.
+    /// Responds once everything that was accepted before the call is in every store.
     pub async fn flush(&self) -> Response<Body> {
         let end = Instant::now() + Duration::from_secs(FLUSH_SECONDS_MAX);
         if timeout_at(end.into(), self.spool.committed()).await.is_err() {
@@ -214,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_is_behind_says_how_far_and_how_fast() {
+    fn lagging_store_reports_distance_and_rate() {
         let store = Progress::new("archive", "file");
         let words = |from, reached| behind(&store, from, reached, 1001, Duration::from_secs(10));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A range of time cut into buckets of a round length.
+//! A range of time divided into buckets of a round length.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::query::Range;
 use crate::record::time::{self, SECOND};
 use crate::store::Search;
 
-/// Lengths of a bucket, in ns; further ones are those of a week, doubled again and again.
+/// Lengths of a bucket, in ns. Longer lengths are a week, doubled repeatedly.
 const STEPS: [i64; 29] = [
     1_000_000,
     2_000_000,
@@ -45,17 +45,18 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Buckets of equal length, the first of which begins at a multiple of it since the Unix epoch.
+/// Buckets of equal length; the first begins at a multiple of that length since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timeline {
-    /// In steps since the Unix epoch.
+    /// The index of the first bucket, in steps since the Unix epoch.
     first: i64,
     step: i64,
     pub(super) buckets: usize,
 }
 
 impl Timeline {
-    /// So many buckets, at most (but two at least: one may have to end where another begins), over the times from `first` to `last`, both included.
+    /// Creates at most `buckets_max` buckets (but at least two, since a range may cross a boundary
+    /// between two buckets) over the times from `first` to `last`, both included.
     pub(super) fn new(first: i64, last: i64, buckets_max: u64) -> Timeline {
         let (last, buckets_max) = (last.max(first), buckets_max.max(2));
         let of = |step: i64| {
@@ -68,41 +69,41 @@ impl Timeline {
         timelines.find(fits).unwrap_or(Timeline { first: -1, step: i64::MAX, buckets: 2 })
     }
 
-    /// The bucket of a time, if it is in one.
+    /// Returns the index of the bucket that contains a time, if there is one.
     pub(super) fn bucket(&self, time: i64) -> Option<usize> {
         let bucket = usize::try_from(time.div_euclid(self.step) - self.first).ok()?;
         (bucket < self.buckets).then_some(bucket)
     }
 
-    /// The length of a bucket, in ns.
+    /// Returns the length of a bucket, in ns.
     pub(super) fn step(&self) -> i64 {
         self.step
     }
 
-    /// Zeros.
+    /// Returns one zero for each bucket.
     pub(super) fn counts(&self) -> Box<[u64]> {
         vec![0; self.buckets].into()
     }
 
-    /// The times of a bucket.
+    /// Returns the times of a bucket.
     pub(super) fn times(&self, bucket: usize) -> Range {
         let index = self.first.saturating_add(bucket as i64);
-        // The first and the last of all may go beyond what times there are.
+        // The first and the last bucket may extend beyond the range of representable times.
         let end = index.saturating_add(1).checked_mul(self.step);
         Range { first: index.saturating_mul(self.step), last: end.map_or(i64::MAX, |end| end - 1) }
     }
 
-    /// When the first bucket begins.
+    /// Returns when the first bucket begins.
     pub(super) fn since(&self) -> String {
         time::format(self.first.saturating_mul(self.step))
     }
 
-    /// When the last bucket ends.
+    /// Returns when the last bucket ends.
     pub(super) fn until(&self) -> String {
         time::format(self.first.saturating_add(self.buckets as i64).saturating_mul(self.step))
     }
 
-    /// The length of a bucket: a whole number, or thousandths of a second.
+    /// Returns the length of a bucket in seconds: a whole number, or thousandths of a second.
     pub(super) fn step_seconds(&self) -> Value {
         match self.step % SECOND {
             0 => (self.step / SECOND).into(),
@@ -111,8 +112,9 @@ impl Timeline {
     }
 }
 
-/// The buckets for a search. Where it names no beginning, they begin at the earliest record of all; where it names no end, they end
-/// now, or at the latest record if that is later.
+/// Returns the buckets for a search. If the search has no beginning, the buckets begin at the
+/// earliest of all records. If the search has no end, they end now, or at the latest record if that
+/// is later.
 pub(super) async fn timeline_of(scan: Scan, buckets_max: u64) -> Result<(Scan, Timeline), Refusal> {
     let now = time::now();
     let Search { time_min, time_max, .. } = scan.search;
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn any_range_has_its_buckets() {
+    fn every_range_fits_allowed_buckets() {
         for (first, last) in [(i64::MIN + 1, i64::MAX - 1), (i64::MAX, i64::MIN), (0, 0), (-1, 0)] {
             for buckets in [2, 60, 500] {
                 let timeline = Timeline::new(first, last, buckets);
