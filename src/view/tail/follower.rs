@@ -1,4 +1,5 @@
-//! Reads the spool for all tails at once: what several wait for is decoded once, and written as JSON once.
+//! Reads the spool for all tails together: a record that several tails need is decoded once, and
+//! encoded as JSON once.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -20,13 +21,13 @@ use crate::spool::{Chunk, Place, Span};
 
 const GATHER: Duration = Duration::from_millis(TAIL_GATHER_MILLISECONDS);
 
-/// After the spool could not be read.
+/// The delay before the next attempt after the spool could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a tail wants to see.
+/// The selection of records that a tail shows.
 pub(super) struct Wanted {
     pub(super) query: Query,
-    /// Of the records, in ns since the Unix epoch.
+    /// The times of the records, in ns since the Unix epoch.
     pub(super) times: RangeInclusive<i64>,
 }
 
@@ -36,16 +37,16 @@ impl Wanted {
     }
 }
 
-/// What the follower knows of one tail.
+/// The follower's state of one tail.
 pub(super) struct Tail {
     wanted: Wanted,
     place: Place,
     mailbox: Arc<Mailbox>,
-    /// The last records before the stream begins, while they are being looked for.
+    /// Collects the last matches before the stream begins; `None` if none are wanted any more.
     last: Option<Last>,
-    /// Found, and not yet in the mailbox.
+    /// Events that are not in the mailbox yet.
     events: Vec<u8>,
-    /// It takes what the piece brings.
+    /// The tail receives the records of the current piece.
     takes_part: bool,
 }
 
@@ -54,12 +55,12 @@ impl Tail {
         Tail { wanted, place, mailbox, last: None, events: Vec::new(), takes_part: false }
     }
 
-    /// The same, beginning with the last that match.
+    /// Makes the tail begin with the last matches.
     pub(super) fn with_last(self, last: Last) -> Tail {
         Tail { last: Some(last), ..self }
     }
 
-    /// Before the first piece: clients are told at once where they are.
+    /// Reports the position before the first piece, so that clients receive it immediately.
     fn begin(&mut self) {
         if self.last.is_none() {
             write_position(Some(self.place.id), &mut self.events);
@@ -71,12 +72,12 @@ impl Tail {
         self.mailbox.has_room()
     }
 
-    /// Goes on at a place behind its own, and says how many records are between them.
+    /// Moves to a later position, and reports how many records are skipped.
     pub(super) fn miss(&mut self, place: Place, missed: &AtomicU64) {
         let count = place.id - self.place.id;
         self.place = place;
         if self.last.is_some() {
-            return; // those were before its time
+            return; // records before the stream begins are not reported as missed
         }
         missed.fetch_add(count, Relaxed);
         let last = place.id - 1;
@@ -84,7 +85,7 @@ impl Tail {
         let _ = write!(self.events, "id: {last}\nevent: missed\ndata: {{\"count\":{count}}}\n\n");
     }
 
-    /// Takes one that matches, as an event.
+    /// Adds a matching record, encoded as an event.
     fn take(&mut self, id: RecordId, event: &[u8]) {
         match &mut self.last {
             Some(last) if id < last.until => last.push(event),
@@ -103,7 +104,8 @@ impl Tail {
         }
     }
 
-    /// A piece ended: it has seen all up to its place.
+    /// Passes the events to the mailbox at the end of a piece: the tail has seen all records below
+    /// its position.
     fn hand_over(&mut self) {
         if self.last.as_ref().is_some_and(|last| last.until <= self.place.id) {
             self.show_last();
@@ -123,7 +125,7 @@ pub(super) struct Last {
 }
 
 impl Last {
-    /// The last so many before `until`.
+    /// Collects the last `count` matches before `until`.
     pub(super) fn new(count: u64, until: RecordId) -> Last {
         Last { count, until, events: VecDeque::new(), bytes: 0 }
     }
@@ -139,17 +141,18 @@ impl Last {
     }
 }
 
-/// The one who reads.
+/// The single task that reads the spool for all tails.
 pub(super) struct Follower {
     shared: Arc<Shared>,
     tails: Vec<Tail>,
     chunk: Chunk,
-    /// A record as an event.
+    /// A record encoded as an event.
     event: Vec<u8>,
 }
 
 impl Drop for Follower {
-    /// Also after a defect: streams that nobody feeds end, and none begins.
+    /// Runs after a panic, too: open streams would receive no further events, so they end, and no
+    /// new stream begins.
     fn drop(&mut self) {
         self.shared.places.close();
         self.tails.append(&mut lock(&self.shared.joined));
@@ -162,7 +165,7 @@ impl Follower {
         Follower { shared, tails: Vec::new(), chunk: Chunk::default(), event: Vec::new() }
     }
 
-    /// Reads for whoever joins, until it is told to stop.
+    /// Reads for all tails that join, until `stop` is true.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             biased;
@@ -176,7 +179,7 @@ impl Follower {
             self.admit();
             let began = Instant::now();
             if self.round().await {
-                // On a shared thread the sources get their turn between two slices.
+                // On a shared thread the sources may run between two slices.
                 tokio::task::yield_now().await;
             } else {
                 self.wait(began).await;
@@ -184,7 +187,7 @@ impl Follower {
         }
     }
 
-    /// Takes in who has joined, and forgets who has left.
+    /// Adds the tails that have joined, and removes those that have left.
     fn admit(&mut self) {
         self.tails.retain(|tail| !tail.mailbox.has_left());
         for mut tail in take(&mut *lock(&self.shared.joined)) {
@@ -196,7 +199,8 @@ impl Follower {
         }
     }
 
-    /// Waits for records that somebody has room for; for a while even then, so that more come at once.
+    /// Waits for records for which a tail has room. Even then it waits a little longer, so that
+    /// more records arrive together.
     async fn wait(&self, began: Instant) {
         let places = self.tails.iter().filter(|tail| tail.has_room()).map(|tail| tail.place.id);
         let Some(next) = places.min() else { return self.shared.changed.notified().await };
@@ -206,7 +210,8 @@ impl Follower {
         }
     }
 
-    /// Reads a chunk for each tail that can go on, and those that are at the same place; says whether there was one.
+    /// Reads a chunk for each tail that can advance, and for the other tails at the same position.
+    /// Returns true if a chunk was read.
     async fn round(&mut self) -> bool {
         let mut has_read = false;
         self.tails.sort_unstable_by_key(|tail| tail.place.id);
@@ -222,7 +227,7 @@ impl Follower {
         has_read
     }
 
-    /// Says whether it came further.
+    /// Returns true if the tail has advanced.
     async fn read_for(&mut self, index: usize) -> bool {
         let Shared { spectator, missed, .. } = &*self.shared;
         let tail = &mut self.tails[index];
@@ -247,7 +252,8 @@ impl Follower {
         }
     }
 
-    /// Shows the chunk, piece by piece, to the tails that are in it and have room. One that has none stays where it is.
+    /// Shows the chunk, piece by piece, to the tails that are within it and have room. A tail
+    /// without room keeps its position.
     async fn show(&mut self, place: Place, span: Span) {
         let Follower { shared, tails, chunk, event } = self;
         let is_here = |tail: &Tail, end: RecordId| (place.id..end).contains(&tail.place.id);
@@ -274,7 +280,8 @@ impl Follower {
             {
                 end = id + 1;
                 bytes += encoded.body.message.len() + encoded.body.attributes.len() + encoded.origin.len();
-                let Ok(record) = encoded.record() else { continue }; // a defect, of which stores tell
+                // A defect, which the stores report.
+                let Ok(record) = encoded.record() else { continue };
                 event.clear();
                 for tail in tails.iter_mut().filter(|tail| tail.takes_part && tail.place.id <= id) {
                     if tail.wanted.includes(id, &record) {
@@ -292,7 +299,8 @@ impl Follower {
             }
             tokio::task::yield_now().await;
         }
-        // What cannot be decoded ends the walk early: nobody may wait for it for ever.
+        // A record that cannot be decoded ends the iteration early: no tail may wait for it
+        // forever.
         for tail in tails.iter_mut().filter(|tail| (end..span.end.id).contains(&tail.place.id)) {
             tail.miss(span.end, &shared.missed);
             tail.hand_over();
@@ -305,7 +313,8 @@ fn write_event(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
     let _ = write!(out, "id: {id}\nevent: record\ndata: ");
     let start = out.len();
     json::write(id, record, out);
-    // A line end would end the data. In JSON none stands within a text, only between values.
+    // A line break would end the data. JSON contains line breaks only between values, never within
+    // a text.
     for byte in out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
     }

@@ -1,4 +1,4 @@
-//! What the follower has found for one tail, until it is sent.
+//! Buffers what the follower has found for one tail, until it is sent.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -10,27 +10,27 @@ use super::lock;
 use crate::limits::TAIL_BUFFER_BYTES;
 use crate::record::RecordId;
 
-/// Events on their way from the follower to the body of one answer.
+/// Events on their way from the follower to the body of one response.
 #[derive(Default)]
 pub(super) struct Mailbox {
     mail: Mutex<Mail>,
-    /// There is something to send, or nothing more will come.
+    /// Notified when there is something to send, or when nothing more will follow.
     filled: Notify,
-    /// The client has gone.
+    /// The client has disconnected.
     has_left: AtomicBool,
 }
 
 #[derive(Default)]
 struct Mail {
     events: Vec<u8>,
-    /// All that matches below this id has been put in, and is in `events` or was taken before; not known yet while the
-    /// last records are being looked for.
+    /// All matches below this id have been added, and are in `events` or were taken before. `None`
+    /// while the last matches are being collected.
     position: Option<RecordId>,
     /// The follower has ended.
     is_closed: bool,
 }
 
-/// What was in a mailbox.
+/// The content of a mailbox.
 pub(super) struct Taken {
     pub(super) events: Vec<u8>,
     /// The follower has been waiting for room.
@@ -39,12 +39,12 @@ pub(super) struct Taken {
 }
 
 impl Mailbox {
-    /// Whether the follower may put in more.
+    /// Returns true if the follower may add more.
     pub(super) fn has_room(&self) -> bool {
         lock(&self.mail).events.len() < TAIL_BUFFER_BYTES
     }
 
-    /// Puts in what was found below `position`, and leaves `events` empty.
+    /// Adds what was found below `position`, and leaves `events` empty.
     pub(super) fn put(&self, events: &mut Vec<u8>, position: RecordId) {
         let mut mail = lock(&self.mail);
         mail.position = Some(position);
@@ -60,18 +60,18 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
-    /// Nothing more will come.
+    /// Marks the mailbox as complete: nothing more will follow.
     pub(super) fn close(&self) {
         lock(&self.mail).is_closed = true;
         self.filled.notify_one();
     }
 
-    /// Nobody will take anything any more.
+    /// Marks the mailbox as abandoned: its content will not be taken any more.
     pub(super) fn leave(&self) {
         self.has_left.store(true, Relaxed);
     }
 
-    /// Whether the client has gone.
+    /// Returns true if the client has disconnected.
     pub(super) fn has_left(&self) -> bool {
         self.has_left.load(Relaxed)
     }
@@ -81,8 +81,9 @@ impl Mailbox {
         self.filled.notified().await;
     }
 
-    /// Takes all there is; with a comment that tells how far the stream has come, if it is asked for or nothing more will come:
-    /// the follower may have ended before the reader of the mailbox knows that it has to.
+    /// Takes the content. Appends a comment with the position of the stream if it is requested or
+    /// if nothing more will follow: the follower may end before the reader of the mailbox notices
+    /// that it must end too.
     pub(super) fn take(&self, with_position: bool) -> Taken {
         let mut mail = lock(&self.mail);
         let mut events = std::mem::take(&mut mail.events);
@@ -90,12 +91,12 @@ impl Mailbox {
         if with_position || mail.is_closed {
             write_position(mail.position, &mut events);
         }
-        events.shrink_to_fit(); // it stays until the client reads it
+        events.shrink_to_fit(); // the memory stays in use until the client reads it
         Taken { events, was_full, is_closed: mail.is_closed }
     }
 }
 
-/// Appends a comment, with the id up to which the stream has come.
+/// Appends a comment that contains the id up to which the stream has advanced.
 pub(super) fn write_position(position: Option<RecordId>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = match position {

@@ -12,14 +12,16 @@
 //! data: {"count":13}
 //! ```
 //!
-//! It reads the spool and holds nothing back there. A client that reads more slowly than records come waits at its place;
-//! once that has been released it is told how many records it has missed, whether they would have matched or not, and the
-//! stream goes on with those of the present. A comment comes every 15 s, and at the beginning. Each has the id up to
-//! which the stream has come, so that a client which goes on after its last id (the header `Last-Event-ID`, or the
-//! parameter) need not know where records that do not match have brought the stream.
+//! The stream reads the spool and does not delay the release of segments. A client that reads more
+//! slowly than records arrive waits at its position. Once that position has been released, the
+//! client receives the number of records that it has missed, whether or not they would have
+//! matched, and the stream continues with the current records. A comment is sent at the beginning
+//! and every 15 s. Each comment has the id up to which the stream has advanced. A client that
+//! resumes after its last id (the header `Last-Event-ID`, or the parameter) therefore also skips
+//! the records that did not match.
 //!
-//! One task, the [`Follower`], reads for all tails. Each tail has a [`mailbox::Mailbox`], which a task of its own empties
-//! into the body of the answer.
+//! One task, the [`Follower`], reads for all tails. Each tail has a [`mailbox::Mailbox`], which a
+//! separate task empties into the body of the response.
 
 mod follower;
 mod mailbox;
@@ -54,19 +56,19 @@ pub struct Tails {
     stop: watch::Receiver<bool>,
 }
 
-/// What tails and their follower share.
+/// What the tails and their follower share.
 struct Shared {
     spectator: Spectator,
     places: Arc<Semaphore>,
-    /// Those that the follower does not know yet; no more than there are places.
+    /// Tails that the follower has not added yet; at most as many as there are places.
     joined: Mutex<Vec<Tail>>,
-    /// Wakes the follower: somebody joined, left, or has room again.
+    /// Wakes the follower: a tail joined, left, or has room again.
     changed: Notify,
-    /// Records that tails have missed.
+    /// The number of records that tails have missed.
     missed: AtomicU64,
 }
 
-/// The place of one tail, until its client has gone.
+/// The slot of one tail, held until its client has disconnected.
 struct Seat {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
@@ -80,19 +82,19 @@ impl Drop for Seat {
     }
 }
 
-/// Where a tail begins.
+/// The position at which a tail begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// With what comes now.
+    /// With the records that arrive from now on.
     Now,
-    /// With so many of the last that match.
+    /// With this many of the last matches.
     Last(u64),
     /// After this id.
     After(RecordId),
 }
 
 impl Tails {
-    /// No tails yet. `stop` tells when they have to end.
+    /// Creates the set of tails, which is empty. The tails end once `stop` is true.
     pub fn new(spool: &Arc<Spool>, stop: watch::Receiver<bool>) -> Tails {
         let shared = Shared {
             spectator: spool.spectator(),
@@ -104,22 +106,22 @@ impl Tails {
         Tails { shared: Arc::new(shared), stop }
     }
 
-    /// The one task that reads for all of them.
+    /// Returns the task that reads for all tails.
     pub fn follow(&self) -> impl Future<Output = ()> + Send + use<> {
         Follower::new(Arc::clone(&self.shared)).run(self.stop.clone())
     }
 
-    /// How many are open.
+    /// Returns the number of open tails.
     pub fn open(&self) -> usize {
         TAILS_MAX - self.shared.places.available_permits().min(TAILS_MAX)
     }
 
-    /// Records that tails have missed since the start.
+    /// Returns the number of records that tails have missed since the start.
     pub fn missed(&self) -> u64 {
         self.shared.missed.load(Relaxed)
     }
 
-    /// `None` when there are as many as may be.
+    /// Opens a tail; `None` if the maximum number of tails is open.
     fn join(&self, wanted: Wanted, start: Start) -> Option<Seat> {
         let permit = Arc::clone(&self.shared.places).try_acquire_owned().ok()?;
         let mailbox = Arc::<Mailbox>::default();
@@ -154,17 +156,19 @@ impl Shared {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner) // what it guards is consistent: it is only moved
+    // A panic leaves the content consistent, because it is only moved.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is wanted, and from where on.
+/// Returns the selection of a request, and the position at which the tail begins.
 fn asked(ask: &Ask<'_>) -> Result<(Wanted, Start), Refusal> {
     let mut parameters = Parameters::parse(ask.query);
     let Search { query, time_min, time_max, .. } = parameters.search()?;
     let last = parameters.number("last")?.unwrap_or(0);
     let after = parameters.number("last_event_id")?;
     parameters.end()?;
-    // A browser that connects again sends the header, beside the parameters of its first request.
+    // A browser that reconnects sends the header in addition to the parameters of its first
+    // request.
     let header = ask.headers.get("last-event-id").filter(|id| !id.is_empty());
     let header = header.map(|id| number("Last-Event-ID", &String::from_utf8_lossy(id.as_bytes())));
     let start = match (header.transpose()?.or(after), last) {
@@ -176,7 +180,7 @@ fn asked(ask: &Ask<'_>) -> Result<(Wanted, Start), Refusal> {
 }
 
 impl View {
-    /// Answers with the records that match, as they come.
+    /// Responds with the matching records as they arrive.
     pub fn tail(&self, ask: &Ask<'_>) -> Response<Body> {
         let (wanted, start) = match asked(ask) {
             Ok(asked) => asked,
@@ -188,9 +192,10 @@ impl View {
         let answer = Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")
             .header(CACHE_CONTROL, "no-store")
-            .header("x-accel-buffering", "no") // else nginx holds events back
+            .header("x-accel-buffering", "no") // otherwise nginx delays events
             .body(Either::Right(body));
-        answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default()))) // only constant headers are set
+        // Only constant headers are set.
+        answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sends what is in one tail's mailbox, at the pace of its client.
+//! Sends the content of one tail's mailbox, at the pace of its client.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::server::stream::Sender;
 const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
 const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
 
-/// Between a mailbox and the body of an answer.
+/// Connects a mailbox with the body of a response.
 pub(super) struct Relay {
     seat: Seat,
     hang_up: HangUp,
@@ -27,7 +27,8 @@ impl Relay {
         Relay { seat, hang_up, stop }
     }
 
-    /// Until the client has gone, or the server stops; then the stream ends with the place to go on from.
+    /// Runs until the client disconnects or the server stops. When the server stops, the stream
+    /// ends with the position to resume from.
     pub(super) async fn run(mut self, sender: Sender) {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -55,13 +56,14 @@ impl Relay {
         sender.end();
     }
 
-    /// Says whether the client takes part any more.
+    /// Sends events. Returns false if the client receives no more events.
     async fn send(&mut self, events: Vec<u8>, sender: &Sender) -> bool {
         let sent = tokio::select! {
             biased;
             sent = timeout(STALL_MAX, sender.send(Bytes::from(events))) => sent.ok(),
             () = self.hang_up.gone() => return false,
-            _ = self.stop.wait_for(|stop| *stop) => None, // who does not read now is not waited for
+            // A client that does not read now is not waited for.
+            _ = self.stop.wait_for(|stop| *stop) => None,
         };
         match sent {
             Some(is_wanted) => is_wanted,

@@ -17,7 +17,7 @@ impl Witness for Nobody {
     fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
-/// A spool and its tails, all on the test's own thread.
+/// A spool and its tails, all on the thread of the test.
 struct Harness {
     runtime: Runtime,
     spool: Arc<Spool>,
@@ -41,7 +41,7 @@ impl Harness {
         Harness { runtime, spool, reader, tails, _stop: stop, _folder: folder }
     }
 
-    /// The follower has its turn only from here on.
+    /// Starts the follower; it does not run before this call.
     fn follow(&self) {
         self.runtime.spawn(self.tails.follow());
     }
@@ -64,7 +64,7 @@ impl Harness {
         self.tails.join(wanted(query), start).unwrap()
     }
 
-    /// What comes into the mailbox until an event with this id is in it.
+    /// Returns the content of the mailbox until it has an event with this id.
     fn read_until(&self, seat: &Seat, id: u64) -> String {
         let mut read = String::new();
         let last = format!("id: {id}\n");
@@ -87,7 +87,7 @@ fn wanted(query: &str) -> Wanted {
     Wanted { query: Query::parse(query, 0).unwrap(), times: i64::MIN..=i64::MAX }
 }
 
-/// The ids of the records, and `-count` for what was missed.
+/// Returns the ids of the records, and `-count` for missed records.
 fn seen(events: &str) -> Vec<i64> {
     let event = |event: &str| {
         let number = |start: &str| event.lines().find_map(|line| line.strip_prefix(start)).map(String::from);
@@ -101,7 +101,7 @@ fn seen(events: &str) -> Vec<i64> {
 }
 
 #[test]
-fn tails_see_what_matches_from_where_they_begin() {
+fn tail_receives_matches_from_its_start() {
     let harness = Harness::start();
     harness.append_messages(&["one", "two", "one", "two"]);
     harness.follow();
@@ -119,7 +119,7 @@ fn tails_see_what_matches_from_where_they_begin() {
 }
 
 #[test]
-fn a_tail_may_begin_with_the_last_that_match() {
+fn tail_begins_with_last_matches() {
     let harness = Harness::start();
     let empty = harness.join("", Start::Last(3));
     harness.append_messages(&["one", "two", "one", "two", "one", "one"]);
@@ -139,7 +139,7 @@ fn a_tail_may_begin_with_the_last_that_match() {
 }
 
 #[test]
-fn the_last_are_bounded_by_what_they_take_together() {
+fn last_matches_are_bounded_by_total_bytes() {
     let harness = Harness::start();
     let message = "x".repeat(TAIL_LAST_BYTES_MAX / 10);
     for _ in 0..20 {
@@ -156,7 +156,7 @@ fn the_last_are_bounded_by_what_they_take_together() {
 }
 
 #[test]
-fn a_tail_that_is_not_read_takes_no_more_and_then_misses_what_was_released() {
+fn unread_tail_stops_and_misses_released_records() {
     let mut harness = Harness::start();
     harness.follow();
     let (slow, quick) = (harness.join("", Start::Now), harness.join("*9", Start::Now));
@@ -190,16 +190,18 @@ fn a_tail_that_is_not_read_takes_no_more_and_then_misses_what_was_released() {
     });
     assert_eq!(position, 20_001, "the count is exact");
     assert_eq!(harness.tails.missed() as i64, -then.iter().find(|id| **id < 0).unwrap());
-    // Whoever comes with an old id begins with the oldest that is there, and is told.
+    // A tail that resumes after an old id begins with the oldest available record, and reports the
+    // gap.
     let late = harness.join("", Start::After(5));
     let events = seen(&harness.read_until(&late, 20_001));
     assert_eq!(-events[0], events[1] - 6, "{:?}", &events[..2]);
     assert_eq!(events[1], harness.spool.oldest_id() as i64);
 }
 
-/// It does not fit into a mailbox. One tail has room again while the follower shows a later piece of it to another.
+/// The commit does not fit into a mailbox. One tail has room again while the follower shows a later
+/// piece of the commit to another tail.
 #[test]
-fn a_large_commit_comes_whole_however_it_is_read() {
+fn large_commit_arrives_complete_at_any_read_pace() {
     let harness = Harness::start();
     harness.follow();
     let (late, other) = (harness.join("", Start::Now), harness.join("nothing", Start::Now));
@@ -210,7 +212,7 @@ fn a_large_commit_comes_whole_however_it_is_read() {
             tokio::task::yield_now().await;
         }
         for _ in 0..4 {
-            tokio::task::yield_now().await; // a piece each, for the other
+            tokio::task::yield_now().await; // one piece each, for the other tail
         }
         late.mailbox.take(false).events
     });
@@ -221,7 +223,7 @@ fn a_large_commit_comes_whole_however_it_is_read() {
 }
 
 #[test]
-fn an_event_is_one_line_of_data_whatever_the_record_holds() {
+fn event_is_one_line_of_data_for_any_record() {
     let harness = Harness::start();
     harness.follow();
     let tail = harness.join("", Start::Now);
@@ -235,7 +237,7 @@ fn an_event_is_one_line_of_data_whatever_the_record_holds() {
 }
 
 #[test]
-fn times_are_those_of_the_records() {
+fn time_range_selects_by_record_time() {
     let harness = Harness::start();
     harness.follow();
     let tail = harness.tails.join(Wanted { query: Query::parse("", 0).unwrap(), times: 20..=30 }, Start::Now);
@@ -245,7 +247,7 @@ fn times_are_those_of_the_records() {
 }
 
 #[test]
-fn places_are_bounded_and_free_at_once() {
+fn tails_are_bounded_and_slots_freed_at_once() {
     let harness = Harness::start();
     let mut seats: Vec<_> = (0..TAILS_MAX).map(|_| harness.join("", Start::Now)).collect();
     assert!(harness.tails.join(wanted(""), Start::Now).is_none());
@@ -255,7 +257,7 @@ fn places_are_bounded_and_free_at_once() {
 }
 
 #[test]
-fn when_the_follower_ends_all_streams_do_and_none_begins() {
+fn end_of_follower_closes_all_streams() {
     let harness = Harness::start();
     let seat = harness.join("", Start::Now);
     drop(harness.tails.follow());
