@@ -1,8 +1,11 @@
-//! `POST /api/v1/sql`: one statement that reads, with `{"sql": "select ..", "limit": 100}` as its body.
+//! `POST /api/v1/sql`: one statement that reads, with the body
+//! `{"sql": "select ..", "limit": 100}`.
 //!
-//! The answer is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement is one of the database's own dialect, runs on a
-//! connection that can only read, and has bounds on its time, its memory and its temporary files. The answer is made as a whole,
-//! since a statement cannot be held up by a client that reads slowly; what all such answers take together has a bound, too.
+//! The response is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement is in the
+//! dialect of the database, runs on a connection that can only read, and has limits on its time,
+//! its memory and its temporary files. The response is produced as a whole, because a statement
+//! cannot be paused for a client that reads slowly. The memory of all such responses together is
+//! limited, too.
 
 mod postgres;
 mod sqlite;
@@ -34,7 +37,7 @@ struct Statements {
 }
 
 impl View {
-    /// Answers with the rows of a statement, which the body of the request has.
+    /// Responds with the rows of the statement in the body of the request.
     pub async fn sql(&self, body: &[u8], hang_up: &HangUp) -> Response<Body> {
         self.try_sql(body, hang_up).await.unwrap_or_else(|refusal| *refusal)
     }
@@ -66,7 +69,7 @@ impl View {
                     }
                     Threads::Many(_) => self.query_duration_max,
                 };
-                // Dropped when the client goes away: then the statement stops too.
+                // Dropped when the client disconnects, which also stops the statement.
                 let abandoned = Abandoned::default();
                 let is_abandoned = Arc::clone(&abandoned.0);
                 let answer = threads.call(move || {
@@ -76,7 +79,8 @@ impl View {
                 answer.await.ok_or_else(|| Box::new(thread_has_ended()))??
             }
         };
-        // It may be read for as long as if it had taken all its time.
+        // The client may take as long to read the response as if the statement had used all its
+        // time.
         Ok(open.respond(answer.finish()?, Instant::now() + self.query_duration_max))
     }
 }
@@ -108,16 +112,16 @@ fn thread_has_ended() -> Response<Body> {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "the statement failed", "its thread has ended", None)
 }
 
-/// An answer being written, within its bounds.
+/// A response that is being written, within its limits.
 struct Answer {
     pieces: Vec<Piece>,
     bytes: usize,
-    /// The last piece.
+    /// The current piece, which is the last.
     out: Vec<u8>,
     share: Option<OwnedSemaphorePermit>,
-    /// Where shares come from.
+    /// The source of the memory permits.
     memory: Arc<Semaphore>,
-    /// There was no memory for all of it.
+    /// There was not enough memory for the whole response.
     is_crowded: bool,
     rows: usize,
     rows_max: usize,
@@ -139,7 +143,7 @@ impl Answer {
         }
     }
 
-    /// Begins with the names of the columns.
+    /// Starts the response with the names of the columns.
     fn begin<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) {
         self.out.extend_from_slice(b"{\"columns\":[");
         for (index, name) in columns.into_iter().enumerate() {
@@ -149,8 +153,9 @@ impl Answer {
         self.out.extend_from_slice(b"],\"rows\":[");
     }
 
-    /// Adds a row of values that `write` appends as JSON; it returns `false` for one that has more bytes than its last argument.
-    /// Returns `false`, and the row is not there, once the answer is too large.
+    /// Adds a row of values. `write` appends a value as JSON, and returns false for a value that
+    /// has more bytes than its last argument. Returns false, without adding the row, once the
+    /// response is too large.
     fn row(&mut self, columns: usize, mut write: impl FnMut(usize, &mut Vec<u8>, usize) -> bool) -> bool {
         let length = self.out.len();
         self.is_truncated = self.rows >= self.rows_max;
@@ -177,7 +182,7 @@ impl Answer {
         !self.is_truncated && !self.is_crowded
     }
 
-    /// Takes memory for the last piece, as far as it has grown.
+    /// Reserves memory for the last piece, as much as it has grown.
     fn take_share(&mut self) {
         let has = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = (self.out.len() >> 10).saturating_sub(has);
@@ -195,7 +200,7 @@ impl Answer {
 
     fn end_piece(&mut self) {
         let mut piece = std::mem::take(&mut self.out);
-        piece.shrink_to_fit(); // it stays until the client reads it
+        piece.shrink_to_fit(); // the piece stays in memory until the client reads it
         self.bytes += piece.len();
         self.pieces.push(Piece { bytes: piece.into(), share: self.share.take() });
     }
@@ -207,7 +212,8 @@ impl Answer {
                 "the answers to other statements, which are being read, take the memory for this one",
             ));
         }
-        let _ = write!(self.out, "],\"truncated\":{}}}", self.is_truncated); // a Vec takes any text
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.out, "],\"truncated\":{}}}", self.is_truncated);
         self.end_piece();
         Ok(self.pieces)
     }
@@ -219,9 +225,10 @@ fn separate(out: &mut Vec<u8>, index: usize) {
     }
 }
 
-/// The most bytes that a text has as JSON.
+/// Returns the maximum number of bytes of a text as JSON.
 fn json_bytes_max(text: &[u8]) -> usize {
-    // A control character has six bytes, what is not UTF-8 becomes a character of three, quotes have two.
+    // A control character has six bytes, an invalid byte becomes a character of three, a quote or a
+    // backslash has two.
     let more = |byte: &u8| match byte {
         0..0x20 | 0x7f => 5,
         0x80.. => 2,
@@ -231,9 +238,9 @@ fn json_bytes_max(text: &[u8]) -> usize {
     text.len() + 2 + text.iter().map(more).sum::<usize>()
 }
 
-/// Appends a text; `false` if it has more bytes than this.
+/// Appends a text as JSON. Returns false, without appending, if it has more bytes than `bytes_max`.
 fn write_text(out: &mut Vec<u8>, text: &[u8], bytes_max: usize) -> bool {
-    // Most are short, and need no look at each byte.
+    // Most texts are short, and need no inspection of each byte.
     let fits = 6 * text.len() + 2 <= bytes_max || json_bytes_max(text) <= bytes_max;
     if fits {
         json::string(out, &String::from_utf8_lossy(text));

@@ -1,4 +1,4 @@
-//! Statements of PostgreSQL.
+//! SQL statements in PostgreSQL.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::store::postgres::read::PostgresDatabase;
 use crate::store::postgres::statement::{StatementError, Table};
 use crate::view::store_problem;
 
-/// Gives the rows of a statement as JSON.
+/// Returns the rows of a statement as JSON.
 pub(super) async fn run(
     database: &PostgresDatabase,
     sql: &str,
@@ -35,7 +35,7 @@ pub(super) async fn run(
 struct Rows {
     kinds: Vec<Type>,
     answer: Answer,
-    /// So far.
+    /// Whether all text so far is UTF-8.
     is_text: bool,
 }
 
@@ -58,7 +58,8 @@ impl Table for Rows {
     }
 }
 
-/// Numbers and truth values stay what they are, a time looks as in every other answer, all else is the text that PostgreSQL shows.
+/// Numbers and booleans keep their type, a time has the format of all other responses, and any
+/// other value is the text that PostgreSQL shows.
 fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>, bytes_max: usize) -> bool {
     let Some(text) = text else {
         out.extend_from_slice(b"null");
@@ -76,7 +77,8 @@ fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>, bytes_max: us
     true
 }
 
-/// `2026-11-21 10:00:00.5+00` as `2026-11-21T10:00:00.500000000Z`; other texts (`infinity`, years before Christ) stay.
+/// Converts `2026-11-21 10:00:00.5+00` to `2026-11-21T10:00:00.500000000Z`; other texts
+/// (`infinity`, years before Christ) stay unchanged.
 fn moment(text: &str) -> String {
     let parts = text.strip_suffix("+00").and_then(|text| text.split_once(' '));
     let Some((date, clock)) = parts else { return text.to_owned() };
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_look_as_they_do_elsewhere() {
+    fn times_have_api_format() {
         assert_eq!(moment("2026-11-21 10:00:00+00"), "2026-11-21T10:00:00.000000000Z");
         assert_eq!(moment("2026-11-21 10:00:00.123456+00"), "2026-11-21T10:00:00.123456000Z");
         for other in ["infinity", "0044-03-15 00:00:00+00 BC"] {
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_json_takes_for_a_number_is_one() {
+    fn only_valid_json_numbers_are_numbers() {
         let shown = |kind: Type, text| {
             let mut out = Vec::new();
             assert!(write_value(&kind, Some(text), &mut out, usize::MAX));

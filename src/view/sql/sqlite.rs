@@ -1,12 +1,15 @@
-//! Statements of SQLite.
+//! SQL statements in SQLite.
 //!
-//! An authorizer refuses whatever is not reading. Memory, temporary files and time have bounds that hold whatever the statement is
-//! (`store/sqlite/confine.rs`); what is refused there ends the statement with an error of SQLite, and the reason is told.
+//! An authorizer rejects everything except reading. Memory, temporary files and time have limits
+//! that hold for every statement (`store/sqlite/confine.rs`). Exceeding a limit ends the statement
+//! with an error of SQLite, and the response contains the reason.
 //!
-//! The clock is looked at on the statement's own thread: by a progress handler, which SQLite calls where its machine jumps (once a row
-//! at least) and while it prepares a statement; whenever much is allocated, read or written; and in functions of ours that take
-//! long (`functions.rs`). What is left are steps that look at whole values without allocating any (comparisons, arithmetic on texts)
-//! and stand side by side: their number has a bound, for which the statement is explained before it runs.
+//! The clock is checked on the statement's own thread: by a progress handler, which SQLite calls at
+//! jumps of its virtual machine (at least once per row) and while it prepares a statement; whenever
+//! a large amount is allocated, read or written; and in those functions of this module that take
+//! long (`functions.rs`). The remaining case is a sequence of operations without a jump that
+//! process whole values without allocating memory (comparisons, arithmetic on texts). Their number
+//! is limited; to count them, the statement is explained before it runs.
 
 mod functions;
 
@@ -35,15 +38,17 @@ use crate::store::sqlite::confine::{self, Confinement, Refused};
 use crate::store::sqlite::read::SqliteReader;
 use crate::view::store_problem;
 
-/// Functions that are refused: one loads code, the others take the product of two long values.
+/// Functions that are rejected: one loads code, the others take time proportional to the product of
+/// the lengths of two values.
 const REFUSED: [&str; 3] = ["load_extension", "json_patch", "jsonb_patch"];
 
-/// A table of SQLite's own which reads the whole file in one step.
+/// A table of SQLite that reads the whole file in one step.
 const WHOLE_FILE: &str = "dbstat";
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Steps of SQLite's machine that look at whole values and need not allocate.
+/// Operations of SQLite's virtual machine that process whole values and may do so without
+/// allocating.
 const LONG_OPERATIONS: [&str; 29] = [
     "Add",
     "Affinity",
@@ -76,7 +81,7 @@ const LONG_OPERATIONS: [&str; 29] = [
     "Subtract",
 ];
 
-/// What differs between the modes: with one thread nothing else goes on meanwhile.
+/// The limits that depend on the mode: with one thread, nothing else runs in the meantime.
 struct Bounds {
     value_bytes: i32,
     function_arguments: i32,
@@ -113,17 +118,17 @@ impl Bounds {
     }
 }
 
-/// Why a statement has no answer.
+/// Why a statement has no result.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error(transparent)]
     Database(#[from] Error),
-    /// Steps that may take long and stand side by side.
+    /// The program has too many operations that may take long and have no jump between them.
     #[error("{0} operations")]
     LongOperations(usize),
 }
 
-/// Blocks until the statement has given its rows or its time is over.
+/// Blocks until the statement has returned its rows or its time is over.
 pub(super) fn run(
     path: &Path,
     sql: &str,
@@ -139,11 +144,11 @@ pub(super) fn run(
     confine(&mut connection, &bounds, is_abandoned).map_err(failed)?;
     let deadline = Instant::now() + duration_max;
     let (answer, refused) = confinement.run(deadline, || answer_to(&connection, sql, &bounds, answer));
-    drop(connection); // before its account is another's
+    drop(connection); // before another statement uses the account of its memory
     answer.map_err(|error| describe(&error, refused, &bounds, duration_max))
 }
 
-/// Leaves the connection nothing but reading, as long as anyone waits.
+/// Restricts the connection to reading, and stops its statements once the client no longer waits.
 fn confine(
     connection: &mut Connection,
     bounds: &Bounds,
@@ -175,7 +180,7 @@ fn answer_to(
     Ok(answer)
 }
 
-/// How many steps of the statement's program may take long.
+/// Returns the number of operations in the statement's program that may take long.
 fn long_operations(connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
     let mut program = connection.prepare(&format!("EXPLAIN {sql}"))?;
     let mut rows = program.query([])?;
@@ -220,7 +225,7 @@ fn collect(statement: &mut Statement<'_>, answer: &mut Answer) -> rusqlite::Resu
                 has_failed = true;
                 return true;
             };
-            // Columns that there are can be looked at.
+            // An existing column can always be read.
             write_value(out, value.unwrap_or(ValueRef::Null), bytes_max)
         });
         if has_failed {
@@ -233,7 +238,8 @@ fn collect(statement: &mut Statement<'_>, answer: &mut Answer) -> rusqlite::Resu
     Ok(())
 }
 
-/// Numbers stay numbers, blobs become hexadecimal text. Returns `false` for what has more bytes than this.
+/// Numbers stay numbers, blobs become hexadecimal text. Returns false for a value that has more
+/// bytes than `bytes_max`.
 fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, bytes_max: usize) -> bool {
     match value {
         ValueRef::Null => out.extend_from_slice(b"null"),

@@ -1,9 +1,9 @@
-//! SQLite's functions whose time grows with the product of their arguments' lengths, written anew: it grows with their sum, or the
-//! clock is looked at.
+//! Replacements for those functions of SQLite whose time grows with the product of the lengths of
+//! their arguments. Here the time grows with the sum of the lengths, or the clock is checked.
 //!
-//! SQLite looks at no clock inside a function: `instr` of two texts of 1 MiB, as SQLite has it, runs for minutes. What these return is
-//! the same, but that numbers with a fraction have to be cast to text by whoever means their digits, and that the character NUL ends
-//! no text.
+//! SQLite does not check the clock inside a function: its own `instr` runs for minutes on two texts
+//! of 1 MiB. The results are the same with two exceptions: a number with a fraction must be cast to
+//! text explicitly if its digits are meant, and the character NUL does not end a text.
 
 mod pattern;
 
@@ -19,7 +19,7 @@ use self::pattern::{Kind, Pattern};
 use crate::limits::{SQL_PATTERN_BYTES_MAX, SQL_TRIMMED_CHARACTERS_MAX, SQL_VALUE_BYTES_MAX};
 use crate::store::sqlite::confine;
 
-/// Puts them in the places of those that SQLite has.
+/// Registers the replacements under the names of SQLite's own functions.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
@@ -39,14 +39,15 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The place of a text within another, in characters from 1, or in bytes if both are blobs; 0 if it is not there.
+/// Returns the position of a text within another, in characters from 1, or in bytes if both are
+/// blobs; 0 if it does not occur.
 fn instr(context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
     let (Some((text, is_blob)), Some((part, is_part_blob))) = (value(context, 0)?, value(context, 1)?) else {
         return Ok(None);
     };
     let is_counted = |byte: &&u8| is_blob && is_part_blob || !is_continuation(**byte);
     let place = memmem::find(&text, &part).map(|at| text[..at].iter().filter(is_counted).count() + 1);
-    Ok(Some(place.unwrap_or(0) as i64)) // it is within a value, which has far fewer bytes
+    Ok(Some(place.unwrap_or(0) as i64)) // the position is within a value, which has far fewer bytes
 }
 
 fn replace(context: &Context<'_>) -> rusqlite::Result<Option<String>> {
@@ -68,7 +69,7 @@ fn replace(context: &Context<'_>) -> rusqlite::Result<Option<String>> {
     Ok(Some(shown(out)))
 }
 
-/// Without blanks, or any of the characters of the second argument, at these ends.
+/// Removes spaces, or any of the characters of the second argument, at these ends.
 fn trim(context: &Context<'_>, at_start: bool, at_end: bool) -> rusqlite::Result<Option<String>> {
     let Some(text) = text(context, 0)? else { return Ok(None) };
     let mut characters = HashSet::new();
@@ -95,13 +96,14 @@ fn trim(context: &Context<'_>, at_start: bool, at_end: bool) -> rusqlite::Result
     Ok(Some(rest.to_owned()))
 }
 
-/// What is not UTF-8 is one character.
+/// An invalid UTF-8 sequence counts as one character.
 fn characters_of(chunk: std::str::Utf8Chunk<'_>) -> impl Iterator<Item = char> {
     let invalid = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
     chunk.valid().chars().chain(invalid)
 }
 
-/// `text LIKE pattern` calls `like(pattern, text)`, and so does GLOB; with ESCAPE there is a third argument.
+/// `text LIKE pattern` calls `like(pattern, text)`, and GLOB likewise; with ESCAPE there is a third
+/// argument.
 fn compare(context: &Context<'_>, kind: Kind) -> rusqlite::Result<Option<bool>> {
     let escape = match context.len() {
         3 => {
@@ -124,18 +126,18 @@ fn compare(context: &Context<'_>, kind: Kind) -> rusqlite::Result<Option<bool>> 
     matches.map(Some).ok_or_else(|| failed("interrupted"))
 }
 
-/// An argument as text; nothing for NULL.
+/// Returns an argument as text; `None` for NULL.
 fn text<'a>(context: &'a Context<'_>, argument: usize) -> rusqlite::Result<Option<Cow<'a, [u8]>>> {
     Ok(value(context, argument)?.map(|(bytes, _)| bytes))
 }
 
-/// The same, and whether it is a blob.
+/// Returns the bytes of an argument, and whether it is a blob; `None` for NULL.
 fn value<'a>(context: &'a Context<'_>, argument: usize) -> rusqlite::Result<Option<(Cow<'a, [u8]>, bool)>> {
     let value = confine::with_reserve(|| context.get_raw(argument)).ok_or_else(|| failed("out of memory"))?;
     match value {
         ValueRef::Null => Ok(None),
         ValueRef::Integer(number) => Ok(Some((number.to_string().into_bytes().into(), false))),
-        // SQLite has digits of its own for it.
+        // SQLite formats the digits of such a number in its own way.
         ValueRef::Real(_) => Err(failed("instr, replace, trim, LIKE and GLOB take texts: cast(.. as text)")),
         ValueRef::Text(bytes) => Ok(Some((bytes.into(), false))),
         ValueRef::Blob(bytes) => Ok(Some((bytes.into(), true))),
@@ -161,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_give_what_those_of_sqlite_give() {
+    fn functions_return_same_as_sqlite() {
         confine::install();
         let (theirs, ours) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
         register(&ours).unwrap();
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_become_too_long_is_refused() {
+    fn too_long_result_and_fraction_are_rejected() {
         confine::install();
         let connection = Connection::open_in_memory().unwrap();
         register(&connection).unwrap();

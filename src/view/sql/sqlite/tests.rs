@@ -9,7 +9,7 @@ fn new_answer() -> Answer {
     Answer::new(10, &Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)))
 }
 
-/// The answer to a statement, what went wrong, and what it was refused.
+/// Returns the response to a statement or its error, and which limit it exceeded.
 fn ask(sql: &str, threads: Threads, duration_max: Duration) -> (Result<String, String>, Option<Refused>) {
     confine::install();
     let confinement = Confinement::new().unwrap();
@@ -32,13 +32,13 @@ fn answer(sql: &str) -> Result<String, String> {
 }
 
 #[test]
-fn a_row_of_many_long_values_is_not_answered() {
+fn row_beyond_response_size_is_truncated() {
     let answer = answer("select zeroblob(1900000), zeroblob(1900001), zeroblob(500000)").unwrap();
     assert!(answer.ends_with("\"rows\":[],\"truncated\":true}"), "{}", answer.len());
 }
 
 #[test]
-fn what_would_outgrow_memory_or_time_is_refused() {
+fn statements_beyond_sqlite_limits_are_rejected() {
     let refused = [
         format!("select {}", ["1"; 65].join(",")),
         "select length(zeroblob(2097153))".to_owned(),
@@ -55,7 +55,7 @@ fn what_would_outgrow_memory_or_time_is_refused() {
 }
 
 #[test]
-fn what_one_step_of_takes_long_is_refused() {
+fn functions_and_tables_with_long_steps_are_rejected() {
     for sql in ["select JSON_patch('{}', '{}')", "select * from dbstat"] {
         let error = answer(sql).unwrap_err();
         assert!(["authorized", "prohibited"].iter().any(|reason| error.contains(reason)), "{sql}: {error}");
@@ -64,7 +64,7 @@ fn what_one_step_of_takes_long_is_refused() {
 
 /// SQLite's own `instr` and `trim` need minutes for these.
 #[test]
-fn functions_of_two_long_values_are_quick() {
+fn functions_of_two_long_values_are_fast() {
     let (text, part) = ("hex(zeroblob(900000))", "hex(zeroblob(400000))||'1'");
     for call in [format!("instr({text}, {part})"), format!("length(trim({text}||'2', {part}||'2'))")] {
         let answer = answer(&format!("select {call}")).unwrap();
@@ -72,9 +72,9 @@ fn functions_of_two_long_values_are_quick() {
     }
 }
 
-/// Of each of these nothing is seen by a progress handler, or each row of it takes long.
+/// A progress handler does not notice these statements, or each of their rows takes long.
 #[test]
-fn the_clock_stops_what_has_begun() {
+fn clock_stops_running_statement() {
     let long = "hex(zeroblob(900000))";
     let statements = [
         "with recursive c(n) as (select 1 union all select n + 1 from c) select sum(length(hex(randomblob(1000000)))) from c"
@@ -88,7 +88,7 @@ fn the_clock_stops_what_has_begun() {
         assert!(answer.is_err(), "{statement}");
         assert_eq!(refused, Some(Refused::Time), "{statement}");
     }
-    // While it is prepared, too.
+    // The clock is also checked while a statement is prepared.
     let joined = (0..60).map(|n| format!("(select name from sqlite_schema order by {n} + rootpage) t{n}"));
     let joined = format!("select * from {}", joined.collect::<Vec<_>>().join(","));
     let selects = vec![format!("select exists({joined})"); 12].join(" union all ");
@@ -98,7 +98,7 @@ fn the_clock_stops_what_has_begun() {
 }
 
 #[test]
-fn one_thread_takes_few_long_operations() {
+fn one_thread_allows_fewer_long_operations() {
     let sql = |count| format!("select {}", vec!["x+1"; count].join("=")) + " from (select 'a' x)";
     let one = |count| ask(&sql(count), Threads::One, HOUR).0;
     assert!(one(20).is_ok());
@@ -113,7 +113,7 @@ fn one_thread_takes_few_long_operations() {
 }
 
 #[test]
-fn memory_has_a_bound_whatever_holds_it() {
+fn memory_limit_covers_all_allocations() {
     let long = "hex(zeroblob(900000))";
     let statements = [
         format!("select length(max({}))", vec![long; 20].join(",")),
@@ -136,7 +136,7 @@ fn memory_has_a_bound_whatever_holds_it() {
 }
 
 #[test]
-fn an_answer_waits_for_no_memory_of_others() {
+fn response_does_not_wait_for_memory() {
     let memory = Arc::new(Semaphore::new(100));
     let mut answer = Answer::new(10, &memory);
     answer.begin(["a"]);

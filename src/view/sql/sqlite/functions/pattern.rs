@@ -1,17 +1,17 @@
-//! Patterns of LIKE and GLOB, as SQLite understands them.
+//! Patterns of LIKE and GLOB, with the semantics of SQLite.
 
 use std::ops::ControlFlow;
 
-/// How a pattern is written.
+/// The syntax of a pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `%` and `_`; ASCII letters are alike in either case.
+    /// `%` and `_`; ASCII letters match in either case.
     Like,
     /// `*`, `?` and `[a-z]`.
     Glob,
 }
 
-/// A pattern, taken apart.
+/// A parsed pattern.
 pub(super) struct Pattern {
     items: Vec<Item>,
 }
@@ -19,17 +19,17 @@ pub(super) struct Pattern {
 enum Item {
     /// Any characters, or none.
     Any,
-    /// One character, whichever.
+    /// Any single character.
     One,
-    /// This one; in lower case where case does not matter.
+    /// This character; in lower case if case does not matter.
     Character { character: char, ignores_case: bool },
-    /// One of these ranges, or of all others.
+    /// A character in one of these ranges, or, if inverted, in none of them.
     Set { ranges: Vec<(char, char)>, is_inverted: bool },
-    /// What no character is: the pattern ends within a set.
+    /// Matches no character: the pattern ends within a set.
     Never,
 }
 
-/// Characters that are compared between two looks at the clock.
+/// The number of characters that are compared between two checks of the clock.
 const STEPS_BETWEEN_LOOKS: u32 = 1 << 16;
 
 impl Item {
@@ -47,7 +47,7 @@ impl Item {
 }
 
 impl Pattern {
-    /// Takes it apart.
+    /// Parses a pattern.
     pub(super) fn parse(pattern: &str, kind: Kind, escape: Option<char>) -> Pattern {
         let mut items = Vec::new();
         let mut rest = pattern.chars();
@@ -67,10 +67,10 @@ impl Pattern {
         Pattern { items }
     }
 
-    /// Whether it matches all of a text; nothing once `is_late` says so.
+    /// Returns true if the pattern matches the whole text; `None` once `is_late` returns true.
     pub(super) fn matches(&self, text: &str, is_late: impl Fn() -> bool) -> Option<bool> {
         let (mut item, mut at, mut steps) = (0, 0, 0u32);
-        // Behind the last `Any`: the item that comes next, and where in the text it is tried.
+        // After the last `Any`: the next item, and the position in the text at which it is tried.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             steps += 1;
@@ -107,7 +107,7 @@ impl Pattern {
                 return ControlFlow::Continue(());
             }
             (None, None) => return ControlFlow::Break(true),
-            // Behind the end nothing more can match.
+            // After the end of the text nothing more can match.
             (Some(_), None) => return ControlFlow::Break(false),
             _ => {}
         }
@@ -118,7 +118,7 @@ impl Pattern {
         self.skip_to_candidate(text, next, at, retry)
     }
 
-    /// Goes on to where the item can match at all: texts are long, and patterns mostly words.
+    /// Advances to where the item can match at all: texts are long, and patterns are mostly words.
     fn skip_to_candidate(
         &self,
         text: &str,
@@ -142,7 +142,7 @@ impl Pattern {
     }
 }
 
-/// What stands behind `[`.
+/// Parses the part of a set after `[`.
 fn set(rest: &mut std::str::Chars<'_>) -> Item {
     let (mut ranges, mut before) = (Vec::new(), None);
     let mut character = rest.next();
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::store::sqlite::confine;
 
-    /// All texts of a few characters, as long as this.
+    /// Returns all texts of these characters up to this length.
     fn texts(alphabet: &[&str], length: usize) -> Vec<String> {
         let mut texts = vec![String::new()];
         let mut last = texts.clone();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_what_those_of_sqlite_match() {
+    fn patterns_match_same_texts_as_sqlite() {
         confine::install();
         let connection = Connection::open_in_memory().unwrap();
         let check = |sql: &str, kind, escape, patterns: &[String], texts: &[String]| {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_comparison_ends_when_it_is_late() {
+    fn long_comparison_ends_when_late() {
         let pattern = Pattern::parse(&format!("%{}b", "a".repeat(200)), Kind::Like, None);
         assert_eq!(pattern.matches(&"a".repeat(1 << 20), || true), None);
         assert_eq!(pattern.matches(&"a".repeat(1 << 10), || false), Some(false));
