@@ -10,11 +10,11 @@ use crate::record::{Column, time};
 /// A condition on a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expression {
-    /// Every one holds; with none, always.
+    /// All of these hold; true if there are none.
     All(Vec<Expression>),
-    /// At least one holds.
+    /// At least one of these holds.
     Any(Vec<Expression>),
-    /// It does not hold.
+    /// The inner expression does not hold.
     Not(Box<Expression>),
     /// A test of one field.
     Term(Term),
@@ -25,24 +25,24 @@ pub enum Expression {
 pub struct Term {
     /// The field.
     pub field: Field,
-    /// What must be true of it. Nothing is true of an absent field.
+    /// What must be true of the field. No test is true of an absent field.
     pub test: Test,
 }
 
 /// What must be true of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
-    /// It is present.
+    /// The field is present.
     Present,
     /// The number (or the time, in ns since the Unix epoch) lies in the range.
     Range(Range),
-    /// The text is this one; for [`Column::Severity`], with ASCII letters in either case.
+    /// The text equals this one; for [`Column::Severity`], with ASCII letters in either case.
     Equal(String),
-    /// The text stands in this order to the given one.
+    /// The text has this order relative to the given text.
     Order(Order, String),
-    /// The text as a whole fits the pattern.
+    /// The whole text fits the pattern.
     Fits(Pattern),
-    /// The text holds the pattern, its ends at ends of words and ASCII letters in either case.
+    /// The text contains the pattern, its ends at ends of words and ASCII letters in either case.
     Words(Pattern),
 }
 
@@ -60,7 +60,7 @@ pub enum Order {
 }
 
 impl Expression {
-    /// All of these, without needless levels.
+    /// Returns the conjunction of these, without redundant levels.
     pub(super) fn all(expressions: Vec<Expression>) -> Expression {
         Expression::joined(expressions, Expression::All, |expression| match expression {
             Expression::All(inner) => Ok(inner),
@@ -68,7 +68,7 @@ impl Expression {
         })
     }
 
-    /// Any of these, without needless levels.
+    /// Returns the disjunction of these, without redundant levels.
     pub(super) fn any(expressions: Vec<Expression>) -> Expression {
         Expression::joined(expressions, Expression::Any, |expression| match expression {
             Expression::Any(inner) => Ok(inner),
@@ -76,7 +76,7 @@ impl Expression {
         })
     }
 
-    /// The opposite; the opposite of an opposite is the thing itself.
+    /// Returns the negation; a double negation returns the inner expression.
     pub(super) fn not(expression: Expression) -> Expression {
         match expression {
             Expression::Not(inner) => *inner,
@@ -84,7 +84,8 @@ impl Expression {
         }
     }
 
-    /// Whether all of its terms are about these columns. It recurses as deep as the parser lets parentheses nest.
+    /// Returns true if all terms are about these columns. Recurses as deep as the parser allows
+    /// parentheses to nest.
     pub(super) fn asks_only_for(&self, columns: &[Column]) -> bool {
         match self {
             Expression::All(inner) | Expression::Any(inner) => {
@@ -117,7 +118,7 @@ impl Expression {
 }
 
 impl Order {
-    /// As written in a query, and in SQL.
+    /// Returns the symbol that queries and SQL use.
     pub fn symbol(self) -> &'static str {
         match self {
             Order::Less => "<",
@@ -127,7 +128,7 @@ impl Order {
         }
     }
 
-    /// Whether it holds of two values that compare so.
+    /// Returns true if the order holds for two values that compare like this.
     pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
         match self {
             Order::Less => ordering.is_lt(),
@@ -174,7 +175,7 @@ impl fmt::Display for Term {
                 write_quoted(formatter, text)
             }
             Test::Fits(pattern) | Test::Words(pattern) => {
-                // `::` and `://` are no operators.
+                // `::` and `://` are not operators, so `=` precedes such a value.
                 let is_taken_wrong = pattern.text.starts_with(':') || pattern.text.starts_with("//");
                 write!(formatter, "{field}{}{pattern}", if is_taken_wrong { '=' } else { ':' })
             }
@@ -201,7 +202,7 @@ impl Term {
     }
 }
 
-/// Writes a text in quotes, as the lexer reads it back.
+/// Writes a text in quotes, in the form that the lexer reads.
 pub(super) fn write_quoted(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     formatter.write_char('"')?;
     for character in text.chars() {

@@ -1,8 +1,8 @@
-//! Tests one attribute in the JSON text of all of them, without parsing the rest and, but for escapes, without
-//! allocating.
+//! Tests one attribute in the JSON text of all attributes, without parsing the rest and, except for
+//! escapes, without allocating.
 //!
-//! The text was checked at the border, so this walks it trusting that it is JSON; where it is not, attributes are
-//! merely not found.
+//! The text was validated when the record arrived, so this code assumes that it is JSON. If it is
+//! not, attributes are merely not found.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -17,15 +17,17 @@ use super::words::{self, EncodedPattern};
 pub(crate) enum Comparison<'a> {
     /// It is present.
     Present,
-    /// It is this text, or a number of the same value.
+    /// The attribute equals this text, or is a number of the same value.
     Equal(&'a str),
-    /// It stands in this order to the value: by number if that is one, else by text.
+    /// The attribute has this order relative to the value: by number if the value is one, else by
+    /// text.
     Order(Order, &'a str),
-    /// Its text as a whole fits the pattern.
+    /// The whole text of the attribute fits the pattern.
     Fits(EncodedPattern<'a>),
 }
 
-/// Whether the attribute of this name compares so; an absent one never does.
+/// Returns true if the attribute of this name fulfils the comparison; an absent attribute never
+/// does.
 pub(crate) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) -> bool {
     let Some(value) = find(attributes, name) else {
         return false;
@@ -45,7 +47,8 @@ pub(crate) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) 
     }
 }
 
-/// The value of an attribute as written: the member of the name, or what its dots lead to.
+/// Returns the value of an attribute as written: the member of that name, or the value that the
+/// dots lead to.
 pub(super) fn find<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     if !may_hold(attributes, name) {
         return None;
@@ -56,20 +59,21 @@ pub(super) fn find<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// False only if the name, or its last step, is nowhere in the text: most records are done with this.
+/// Returns false only if the last step of the name does not occur in the text. This check decides
+/// most records.
 fn may_hold(attributes: &str, name: &str) -> bool {
     let last_step = name.rsplit('.').next().unwrap_or(name);
     memmem::find(attributes.as_bytes(), last_step.as_bytes()).is_some()
         || memchr(b'\\', attributes.as_bytes()).is_some()
 }
 
-/// The value of the last member of the name, which is the one that counts.
+/// Returns the value of the last member of that name, which is the one that counts.
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let named = Members::new(object).filter(|(own, _)| unquoted(own) == name);
     named.last().map(|(_, value)| value)
 }
 
-/// A value.
+/// The value of a member.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
     /// The content of a string without escapes.
@@ -83,10 +87,11 @@ pub(super) enum Value<'a> {
     Nested,
 }
 
-/// Hands over the name and the value of each member, and of each member of what is nested, however deep.
+/// Passes the name and the value of each member to `found`, including members of nested values at
+/// any depth.
 pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) {
     if memchr(b'\\', attributes.as_bytes()).is_none() {
-        let _ = each_without_escapes(attributes, found); // it ends with the quotes
+        let _ = each_without_escapes(attributes, found); // returns `None` after the last quote
         return;
     }
     let mut rest = attributes;
@@ -99,7 +104,7 @@ pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) {
     }
 }
 
-/// Where no quote is escaped, each second one ends a string: all of them are found at once.
+/// If no quote is escaped, every second quote ends a string: all quotes are found in one pass.
 fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) -> Option<()> {
     let mut quotes = words::places(attributes.as_bytes(), |byte| byte == b'"');
     loop {
@@ -115,7 +120,7 @@ fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, Value<'_>)
     }
 }
 
-/// The number or word that a text starts with.
+/// Returns the number or word that a text begins with.
 fn scalar(text: &str) -> Option<Value<'_>> {
     // A blank, a comma, or one of the closing brackets, which differ in one bit.
     let is_end = |byte: u8| byte <= b' ' || byte == b',' || byte | 0x20 == b'}';
@@ -124,7 +129,8 @@ fn scalar(text: &str) -> Option<Value<'_>> {
     Some(if is_number { Value::Number(value) } else { Value::Word(value) })
 }
 
-/// The next string that is a name, and its value. The rest begins after that, or within it where it is nested.
+/// Returns the next string that is a name, and its value. `rest` then begins after the value, or
+/// inside it if the value is nested.
 fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
     loop {
         let name = next_string(rest)?;
@@ -146,7 +152,7 @@ fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
     }
 }
 
-/// The next string; the rest begins after it.
+/// Returns the next string; `rest` then begins after it.
 fn next_string<'a>(rest: &mut &'a str) -> Option<Value<'a>> {
     let start = memchr(b'"', rest.as_bytes())?;
     let content = rest.get(start + 1..)?;
@@ -160,13 +166,13 @@ fn next_string<'a>(rest: &mut &'a str) -> Option<Value<'a>> {
     Some(Value::Escaped(string))
 }
 
-/// Walks the members of an object: each name with its quotes, and each value as written.
+/// Iterates over the members of an object: each name with its quotes, and each value as written.
 pub(super) struct Members<'a> {
     rest: &'a str,
 }
 
 impl<'a> Members<'a> {
-    /// Has no members where the text is no object.
+    /// Creates the iterator, which is empty if the text is not an object.
     pub(super) fn new(object: &'a str) -> Members<'a> {
         Members { rest: object.trim_start().strip_prefix('{').unwrap_or("") }
     }
@@ -185,7 +191,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the value ends that a text starts with.
+/// Returns the end of the value that a text begins with.
 fn end_of_value(text: &str) -> Option<usize> {
     match text.as_bytes().first()? {
         b'"' => end_of_string(text),
@@ -223,8 +229,8 @@ fn end_of_nested(text: &str) -> Option<usize> {
     }
 }
 
-/// The content of a JSON string with its quotes; as written where it holds half of a surrogate pair, which no text
-/// can.
+/// Returns the content of a JSON string that has its quotes. Escapes remain as written if the
+/// string contains half of a surrogate pair, which a text cannot contain.
 pub(super) fn unquoted(string: &str) -> Cow<'_, str> {
     let inner = string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(string);
     if memchr(b'\\', inner.as_bytes()).is_none() {
@@ -233,7 +239,7 @@ pub(super) fn unquoted(string: &str) -> Cow<'_, str> {
     serde_json::from_str(string).map_or(Cow::Borrowed(inner), Cow::Owned)
 }
 
-/// A number of JSON.
+/// A JSON number.
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Integer(i64),
@@ -263,12 +269,13 @@ impl Number {
     }
 }
 
-/// The value of a number of JSON's; infinite where it is beyond all floats.
+/// Returns the value of a JSON number; infinite if it is beyond the range of floats.
 pub(crate) fn number(text: &str) -> Option<f64> {
     Number::new(text).map(Number::real)
 }
 
-/// Whether a text is a number in JSON's grammar, which knows no `+`, no leading zeros, no `.5` and no `NaN`.
+/// Returns true if a text is a number in the grammar of JSON, which has no `+`, no leading zeros,
+/// no `.5` and no `NaN`.
 pub(super) fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -280,13 +287,13 @@ pub(super) fn is_number(text: &str) -> bool {
         && digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
 }
 
-/// Whether a number is written without a fraction and an exponent.
+/// Returns true if a number is written without a fraction and without an exponent.
 pub(super) fn is_whole(number: &str) -> bool {
     number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether two different texts are the same number. Whole numbers have but one text, and beyond `i64` only that
-/// tells them apart.
+/// Returns true if two different texts are the same number. A whole number has only one text, and
+/// beyond `i64` only the text distinguishes whole numbers.
 fn has_value_of(number: &str, other: &str) -> bool {
     if is_whole(number) && is_whole(other) {
         return false;

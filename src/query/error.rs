@@ -1,4 +1,4 @@
-//! What can be wrong with a query, for the person who wrote it.
+//! Errors in a query, described for the person who wrote it.
 
 use std::fmt;
 use std::ops;
@@ -7,12 +7,12 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 
-/// Why a query was not understood, and where.
+/// Why a query is invalid, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// The bytes of the query that it is about; always whole characters.
+    /// The bytes of the query that the error is about; always whole characters.
     pub range: ops::Range<usize>,
-    /// What is wrong there.
+    /// What is wrong with these bytes.
     pub problem: Problem,
 }
 
@@ -71,7 +71,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What to do about it.
+    /// Returns what to do about the problem.
     pub fn hint(&self) -> String {
         match self {
             Problem::TooLong(_) | Problem::TooManyTerms => "ask for less at once, in several queries".into(),
@@ -122,7 +122,8 @@ impl QueryError {
         QueryError { range, problem }
     }
 
-    /// The query and, below it, a line of `^` under the part that the error is about, as a terminal shows them.
+    /// Returns the query and, below it, a line of `^` under the part that the error is about, as a
+    /// terminal shows them.
     pub fn render(&self, query: &str) -> String {
         let shown =
             |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };

@@ -1,5 +1,5 @@
-//! Whether a record matches, asked of the record itself: what live tail needs, and what it shares with no database
-//! but the search for words and the tests of attributes.
+//! Evaluates a query on a record itself, as live tail needs it. This code shares nothing with the
+//! databases except the search for words and the tests of attributes.
 
 use super::ast::{Expression, Term, Test};
 use super::attribute::{self, Comparison};
@@ -7,7 +7,8 @@ use super::field::Field;
 use super::words::EncodedPattern;
 use crate::record::{Column, ColumnValue, RecordId, RecordRef};
 
-/// Whether the record fulfils the expression. It recurses as deep as the parser lets parentheses nest.
+/// Returns true if the record fulfils the expression. Recurses as deep as the parser allows
+/// parentheses to nest.
 pub(super) fn holds(expression: &Expression, id: RecordId, record: &RecordRef<'_>) -> bool {
     match expression {
         Expression::All(inner) => inner.iter().all(|inner| holds(inner, id, record)),
@@ -32,7 +33,8 @@ fn term_holds(Term { field, test }: &Term, id: RecordId, record: &RecordRef<'_>)
     }
 }
 
-/// The parser gives numbers no tests of texts, and keeps 0, which is no value, out of all ranges but those of times.
+/// The parser creates no text tests for numbers, and excludes 0, which means absent, from all
+/// ranges except those of times.
 fn number_holds(column: Column, number: i64, test: &Test) -> bool {
     match test {
         Test::Present => number != 0 || column == Column::Time,

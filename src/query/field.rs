@@ -1,10 +1,10 @@
-//! The fields of a query: the columns by their names, and attributes.
+//! The fields of a query: columns by their names, and attributes.
 
 use std::fmt;
 
 use crate::record::{Column, ColumnSet};
 
-/// What a term looks at.
+/// The field that a term tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// A column.
@@ -13,11 +13,11 @@ pub enum Field {
     Attribute(String),
 }
 
-/// Before the name of an attribute that is named like a column.
+/// The prefix for an attribute that is named like a column.
 const ATTRIBUTES_PREFIX: &str = "attributes.";
 
 impl Field {
-    /// The field of a name as written in a query; `None` for an empty one.
+    /// Returns the field of a name as written in a query; `None` for an empty name.
     pub fn of_name(name: &str) -> Option<Field> {
         if let Some(column) = Column::of_name(name) {
             return Some(Field::Column(column));

@@ -1,11 +1,11 @@
-//! Cuts a query into tokens; the grammar is in the module above.
+//! Splits a query into tokens; the grammar is in the documentation of the parent module.
 
 use std::ops;
 
 use super::ast::Order;
 use super::error::{Problem, QueryError};
 
-/// What a token is.
+/// A token of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Open,
@@ -15,18 +15,18 @@ pub(super) enum Token {
     /// `NOT` or `-`.
     Not(&'static str),
     Text(Text),
-    /// A field's name and operator; what follows is for [`Lexer::value`].
+    /// The name and the operator of a field; [`Lexer::value`] reads what follows.
     Field(String, Operator),
 }
 
-/// A word, or what stands between quotes.
+/// A word, or the content of quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
     pub(super) quoted: bool,
 }
 
-/// Between a field and its value.
+/// The operator between a field and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Is,
@@ -34,7 +34,7 @@ pub(super) enum Operator {
     Order(Order),
 }
 
-/// The longer ones first, since they start with the shorter.
+/// Longer operators come first, because they begin with a shorter one.
 const OPERATORS: [(&str, Operator); 7] = [
     ("!=", Operator::IsNot),
     ("<=", Operator::Order(Order::LessOrEqual)),
@@ -45,7 +45,8 @@ const OPERATORS: [(&str, Operator); 7] = [
     ("=", Operator::Is),
 ];
 
-/// What starts like an operator but is text: the paths of some languages, and addresses.
+/// Texts that begin like an operator but are not one: path separators of some languages, and
+/// addresses.
 const NOT_OPERATORS: [&str; 2] = ["::", "://"];
 
 pub(super) struct Lexer<'a> {
@@ -61,7 +62,7 @@ impl<'a> Lexer<'a> {
         Lexer { query, position: 0 }
     }
 
-    /// The next token; `None` at the end.
+    /// Returns the next token; `None` at the end.
     pub(super) fn token(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
         self.position = self.query.len() - self.rest().trim_start().len();
         let start = self.position;
@@ -82,7 +83,8 @@ impl<'a> Lexer<'a> {
         Ok(Some((token, start..self.position)))
     }
 
-    /// The value that follows a field's operator; `None` if there is none. It is a text, or [`Token::Open`].
+    /// Returns the value that follows a field's operator; `None` if there is none. The value is a
+    /// text, or [`Token::Open`].
     pub(super) fn value(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
         let start = self.position;
         let token = match self.rest().chars().next() {
@@ -149,7 +151,7 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    /// What stands between the quote here and the next one.
+    /// Returns the text between the quote at the current position and the next one.
     fn quoted(&mut self) -> Result<String, QueryError> {
         let start = self.position;
         let mut text = String::new();

@@ -1,10 +1,11 @@
-//! The query language: a text becomes one tree, and the tree becomes a condition of a database.
+//! The query language: parses a text into a tree, and compiles the tree into a condition of a
+//! database.
 //!
 //! ```text
 //! service:billing level>=warn "connection refused" -logger:health user_id>1000
 //! ```
 //!
-//! # Form
+//! # Grammar
 //!
 //! ```text
 //! query      = [ any ]                            an empty query, like `*`, matches every record
@@ -15,38 +16,43 @@
 //! equality   = ":" | "=" | "!="
 //! operator   = equality | "<" | "<=" | ">" | ">="
 //! text       = quoted | word
-//! field      = quoted | letters, digits and "_.-/@$", from a letter, "_" or "@" to a letter, digit or "_"
+//! field      = quoted | name
+//! name       = letters, digits and "_.-/@$"; begins with a letter, "_" or "@",
+//!              ends with a letter, digit or "_"
 //! quoted     = a text between `"`, in which `\"` stands for `"` and `\\` for `\`
 //! word       = anything up to a space, a parenthesis or a `"`
 //! ```
 //!
-//! `OR`, `AND` and `NOT` are written in capitals. `::` and `://` are no operators, so `app::views` and
-//! `https://host/` are words, and so is what starts with a digit (`10.0.0.1:80`, `12:30:00`). An unquoted value
-//! may not start with `<`, `>` or `=`. Quotes keep the characters between them from meaning anything else; they do
-//! not change how a value is compared.
+//! `OR`, `AND` and `NOT` are written in capitals. `::` and `://` are not operators, so `app::views`
+//! and `https://host/` are words; a text that begins with a digit is also a word (`10.0.0.1:80`,
+//! `12:30:00`). An unquoted value may not begin with `<`, `>` or `=`. Quotes remove the special
+//! meaning of the characters between them; they do not change how a value is compared.
 //!
-//! # Meaning
+//! # Semantics
 //!
-//! - A text without a field searches the message. It is found where it stands with no letter, digit or `_` (as
-//!   Unicode has them) going on at either end; so `fail` does not find `failed`. ASCII letters match in either case,
-//!   all others only themselves. A `*` at an end of an unquoted word lets the word go on there. `message:x` is `x`.
-//! - A field that is absent (an empty text, the number 0) matches nothing: neither `x:1` nor `x<1`, but `-x:1`.
-//!   `x:*` matches where it is present.
-//! - Text columns are equal byte by byte; `*` at an end of an unquoted value stands for any text; `<` and `>` order
-//!   by bytes.
+//! - A text without a field searches the message. It matches where no word continues across either
+//!   of its ends; a word consists of letters, digits and `_`, as defined by Unicode. Therefore
+//!   `fail` does not find `failed`. ASCII letters match in either case, all other letters only
+//!   themselves. A `*` at an end of an unquoted word allows the word to continue there. `message:x`
+//!   is `x`.
+//! - An absent field (an empty text, the number 0) fulfils no test: neither `x:1` nor `x<1`
+//!   matches, but `-x:1` does. `x:*` matches if the field is present.
+//! - Text columns are compared for equality byte by byte; `*` at an end of an unquoted value stands
+//!   for any text; `<` and `>` order by bytes.
 //! - `id`, `line`, `process_id` and `severity_number` are whole numbers.
-//! - `severity` knows every word of [`severity::range_of_text`] as the range of numbers that it stands for
-//!   (`level:warn` is 13 to 16, `level>warn` is from 17), and numbers; any other word is compared with the sender's
-//!   own, ASCII letters in either case.
-//! - `time` takes what [`time::parse`] takes. A date stands for its whole day in UTC (`time:2026-11-21`,
-//!   `time<=2026-11-21`); anything else is an instant.
-//! - Any other name is an attribute, and so is what follows `attributes.`. It is the member of that very name, else
-//!   the one found by taking its dots as steps into nested objects; of equal names the last counts.
-//!   Its text is a string's content, a number as written, `true`, `false` or `null`; lists and objects have none, so
-//!   that only `x:*` matches them.
-//!   `x:v` compares that text; where both are numbers, their values (17 is 17.0). `x>v` compares numbers when `v` is
-//!   one, with numbers and with strings that read as one, and nothing else; when `v` is none it orders texts by bytes.
-//!   A number is one of JSON's, compared as `i64` where both fit, else as `f64`.
+//! - `severity` accepts every word of [`severity::range_of_text`] for the range of numbers that the
+//!   word stands for (`level:warn` is 13 to 16, `level>warn` is from 17), and numbers. Any other
+//!   word is compared with the severity text of the sender, ASCII letters in either case.
+//! - `time` accepts what [`time::parse`] accepts. A date stands for its whole day in UTC
+//!   (`time:2026-11-21`, `time<=2026-11-21`); anything else is an instant.
+//! - Any other name is an attribute, and so is the part of a name after `attributes.`. The
+//!   attribute is the member of exactly that name, else the member found by using the dots as steps
+//!   into nested objects. Of equal names the last counts. The text of an attribute is the content
+//!   of a string, a number as written, `true`, `false` or `null`. Lists and objects have no text,
+//!   so only `x:*` matches them. `x:v` compares the texts or, if both are numbers, their values (17
+//!   equals 17.0). If `v` is a number, `x>v` compares it with numbers and with strings that contain
+//!   a number, and with nothing else. If `v` is not a number, `x>v` orders texts by bytes. A number
+//!   is a JSON number, compared as `i64` if both fit, else as `f64`.
 //!
 //! Each store translates the tree into a condition of its database. [`Query::matches`] evaluates a
 //! query on a record. [`Field::value`] returns the value of a field. Nothing here does I/O or knows a
@@ -85,25 +91,27 @@ use crate::record::{Column, ColumnSet, RecordId, RecordRef};
 
 /// A parsed query.
 ///
-/// It displays as a query of the same meaning, with every default written out: which may take more terms, parentheses or
-/// bytes than are allowed in one.
+/// Its display is a query of the same meaning, with every default written out. That query may
+/// exceed the limits on terms, parentheses or bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     expression: Expression,
 }
 
 impl Query {
-    /// Parses a query; see the module for its form. Times like `1h` count back from `now`, ns since the Unix epoch.
+    /// Parses a query; see the module for the grammar. Times like `1h` count back from `now`, in ns
+    /// since the Unix epoch.
     pub fn parse(text: &str, now: i64) -> Result<Query, QueryError> {
         Ok(Query { expression: parser::parse(text, now)? })
     }
 
-    /// What holds for every record.
+    /// Returns the query that matches every record.
     pub fn all() -> Query {
         Query { expression: Expression::All(Vec::new()) }
     }
 
-    /// What holds where a column is this text, or, with an empty one, where it is absent.
+    /// Returns the query that matches where a column equals this text or, if the text is empty,
+    /// where the column is absent.
     pub fn of_column(column: Column, text: &str) -> Query {
         let term = |test| Expression::Term(Term { field: Field::Column(column), test });
         let expression = match text {
@@ -113,40 +121,40 @@ impl Query {
         Query { expression }
     }
 
-    /// What holds where both do.
+    /// Returns the query that matches where both queries match.
     pub fn and(self, other: Query) -> Query {
         Query { expression: Expression::all(vec![self.expression, other.expression]) }
     }
 
-    /// All that [`Query::matches`] looks at.
+    /// Returns everything that [`Query::matches`] reads.
     pub fn fields(&self) -> ColumnSet {
         fields(&self.expression)
     }
 
-    /// The tree, no deeper than three times [`crate::limits::QUERY_DEPTH_MAX`].
+    /// Returns the tree, no deeper than three times [`crate::limits::QUERY_DEPTH_MAX`].
     pub fn expression(&self) -> &Expression {
         &self.expression
     }
 
-    /// Whether a record matches: the same answer as that of a database.
+    /// Returns true if a record matches, with the same result as a database.
     pub fn matches(&self, id: RecordId, record: &RecordRef<'_>) -> bool {
         evaluate::holds(&self.expression, id, record)
     }
 
-    /// Whether no field but these can make a difference.
+    /// Returns true if the query reads no field except these columns.
     pub fn asks_only_for(&self, columns: &[Column]) -> bool {
         self.expression.asks_only_for(columns)
     }
 
-    /// The smallest and the largest id that a match can have, as far as terms that all matches obey tell. The
-    /// smallest may be above the largest: then nothing matches.
+    /// Returns the smallest and the largest id that a match can have, as far as terms that every
+    /// match fulfils limit the id. The smallest may be above the largest: then nothing matches.
     pub fn id_bounds(&self) -> (Option<u64>, Option<u64>) {
         let bounds = self.bounds(Column::Id);
         let id = |bound: i64| bound.max(0).cast_unsigned();
         (bounds.lower().map(id), bounds.upper().map(id))
     }
 
-    /// The same for the time, in ns since the Unix epoch.
+    /// Returns the earliest and the latest time that a match can have, in ns since the Unix epoch.
     pub fn time_bounds(&self) -> (Option<i64>, Option<i64>) {
         let bounds = self.bounds(Column::Time);
         (bounds.lower(), bounds.upper())

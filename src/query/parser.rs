@@ -1,4 +1,5 @@
-//! Builds the tree. Open parentheses are kept on a stack of its own, so depth is a limit and never an overflow.
+//! Builds the tree. Open parentheses are kept on an explicit stack, so the depth is a limit and
+//! cannot overflow the call stack.
 
 use std::mem;
 use std::ops;
@@ -10,7 +11,7 @@ use super::lexer::{Lexer, Operator, Text, Token};
 use super::term;
 use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 
-/// Parses a whole query; `now` in ns since the Unix epoch.
+/// Parses a whole query; `now` is in ns since the Unix epoch.
 pub(super) fn parse(query: &str, now: i64) -> Result<Expression, QueryError> {
     if query.len() > QUERY_BYTES_MAX {
         let start = query.floor_char_boundary(QUERY_BYTES_MAX);
@@ -28,26 +29,26 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     now: i64,
     terms: usize,
-    /// The innermost open parentheses, or the query itself.
+    /// The innermost open parentheses, or the whole query.
     group: Group,
-    /// The groups around it, outermost first.
+    /// The enclosing groups, outermost first.
     outer: Vec<Group>,
 }
 
-/// What stands between two parentheses, as far as it was read.
+/// The content between two parentheses, as far as it was read.
 #[derive(Default)]
 struct Group {
-    /// Where it was opened.
+    /// The range of the opening parenthesis.
     range: ops::Range<usize>,
-    /// The field whose values it holds.
+    /// The field to which the values in the group belong.
     field: Option<Field>,
-    /// What the last `OR` and those before it separated.
+    /// The operands that precede the last `OR`.
     alternatives: Vec<Expression>,
-    /// What was read since.
+    /// The terms read since the last `OR`.
     terms: Vec<Expression>,
     /// Whether the next operand is negated.
     negated: bool,
-    /// The operator that waits for the next operand.
+    /// The operator that still needs an operand on its right.
     waiting: Option<(&'static str, ops::Range<usize>)>,
 }
 
@@ -62,7 +63,7 @@ impl Group {
         self.waiting = Some((operator, range));
     }
 
-    /// Takes `OR` or `AND`.
+    /// Accepts `OR` or `AND`.
     fn join(&mut self, operator: &'static str, range: ops::Range<usize>) -> Result<(), QueryError> {
         self.check_not_waiting()?;
         if self.terms.is_empty() {

@@ -1,13 +1,13 @@
-//! Ranges of whole numbers: what every comparison of a number or a time comes to.
+//! Ranges of whole numbers, to which every comparison of a number or a time is reduced.
 
 use super::ast::Order;
 
-/// The whole numbers from `first` to `last`, both included; none when `first` is above `last`.
+/// The whole numbers from `first` to `last`, both included; empty if `first` is above `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The smallest; `i64::MIN` is no bound.
+    /// The smallest number; `i64::MIN` means no bound.
     pub first: i64,
-    /// The largest; `i64::MAX` is no bound.
+    /// The largest number; `i64::MAX` means no bound.
     pub last: i64,
 }
 
@@ -18,7 +18,8 @@ impl Range {
     /// No number.
     pub const NOTHING: Range = Range { first: 2, last: 1 };
 
-    /// What stands in an order to this range: `Greater` is all after its last.
+    /// Returns the numbers that have this order relative to the range: `Greater` returns all
+    /// numbers after the last.
     pub fn ordered(self, order: Order) -> Range {
         let range = match order {
             Order::Less => self.first.checked_sub(1).map(|last| Range { last, ..Range::EVERYTHING }),
@@ -29,22 +30,22 @@ impl Range {
         range.unwrap_or(Range::NOTHING)
     }
 
-    /// What is in both.
+    /// Returns the numbers that are in both ranges.
     pub fn intersection(self, other: Range) -> Range {
         Range { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
 
-    /// The smallest number, where there is one.
+    /// Returns the lower bound, if there is one.
     pub fn lower(self) -> Option<i64> {
         (self.first != i64::MIN).then_some(self.first)
     }
 
-    /// The largest number, where there is one.
+    /// Returns the upper bound, if there is one.
     pub fn upper(self) -> Option<i64> {
         (self.last != i64::MAX).then_some(self.last)
     }
 
-    /// Whether there is no number in it.
+    /// Returns true if the range contains no number.
     pub fn is_empty(self) -> bool {
         self.first > self.last
     }

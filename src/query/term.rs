@@ -1,4 +1,4 @@
-//! Makes a term of a field, an operator and a value, as the kind of the field has it.
+//! Builds a term from a field, an operator and a value, according to the kind of the field.
 
 use super::ast::{Expression, Order, Term, Test};
 use super::error::Problem;
@@ -9,8 +9,8 @@ use super::time;
 use super::words::Pattern;
 use crate::record::{Column, severity};
 
-/// The term that compares `field` with `value`: in an order, or else for being it.
-/// Without a field the message is searched, and a lone `*` is every record.
+/// Builds the term that compares `field` with `value`: by `order`, or by equality without an order.
+/// Without a field the message is searched, and a lone `*` matches every record.
 pub(super) fn build(
     field: Option<Field>,
     order: Option<Order>,
@@ -33,7 +33,7 @@ pub(super) fn build(
 }
 
 fn term(field: Field, test: Test) -> Expression {
-    // A word for a severity stands for numbers, which have a column of their own.
+    // A severity word stands for numbers, which have their own column.
     let field = match (field, &test) {
         (Field::Column(Column::Severity), Test::Range(_)) => Field::Column(Column::SeverityNumber),
         (field, _) => field,
@@ -103,7 +103,7 @@ fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, 
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::NotANumber(name));
     }
-    let number = text.parse().unwrap_or(i64::MAX); // digits alone fail only by being too many
+    let number = text.parse().unwrap_or(i64::MAX); // digits alone fail only if there are too many
     if number == 0 && order.is_none() {
         return Err(Problem::ZeroColumn(name));
     }
@@ -114,7 +114,7 @@ fn within(range: Range, order: Option<Order>) -> Range {
     order.map_or(range, |order| range.ordered(order))
 }
 
-/// Leaves out the numbers that no present value has: 0 means that there is none.
+/// Excludes the numbers that no present value has: 0 means that the value is absent.
 fn from_one(range: Range) -> Range {
     match range.intersection(Range { first: 1, ..Range::EVERYTHING }) {
         range if range.is_empty() => Range::NOTHING,

@@ -1,16 +1,18 @@
-//! Times as people write them: [`record::time::parse`](crate::record::time::parse)'s forms, dates, and times ago.
+//! Times as people write them: the forms of [`record::time::parse`](crate::record::time::parse),
+//! dates, and times ago.
 
 use jiff::civil;
 
 use crate::record::time::{SECOND, parse as parse_instant};
 
-/// The forms that are understood, for hints.
+/// The accepted forms, for hints.
 pub const FORMS: &str = "a time is like 2026-11-21T10:00:00Z, 2026-11-21, 1h (an hour ago), 1h30m, now, \
                          or a Unix time in s, ms, us or ns";
 
 const DAY: i64 = 86_400 * SECOND;
 
-/// Units of times ago, in ns. Those that start with another's letter come first.
+/// Units of times ago, in ns. A unit that begins with the letter of another unit comes before that
+/// unit.
 const UNITS: [(&str, i64); 6] =
     [("ms", 1_000_000), ("s", SECOND), ("m", 60 * SECOND), ("h", 3600 * SECOND), ("d", DAY), ("w", 7 * DAY)];
 
@@ -22,9 +24,10 @@ pub struct TimeError {
     pub text: String,
 }
 
-/// The moment that a text names, in ns since the Unix epoch; of a date, its start in UTC.
+/// Returns the time that a text names, in ns since the Unix epoch; for a date, its start in UTC.
 ///
-/// `now`, `1h`, `-1h`, `now-1h` and `1h30m` (in ms, s, m, h, d, w) count back from the argument `now`.
+/// `now`, `1h`, `-1h`, `now-1h` and `1h30m` (in ms, s, m, h, d, w) count back from the argument
+/// `now`.
 pub fn parse(text: &str, now: i64) -> Result<i64, TimeError> {
     match span(text, now) {
         Some((first, _)) => Ok(first),
@@ -32,7 +35,8 @@ pub fn parse(text: &str, now: i64) -> Result<i64, TimeError> {
     }
 }
 
-/// The first and the last ns that a text stands for: those of a day for a date, else the same one twice.
+/// Returns the first and the last ns that a text stands for: those of the day for a date, else the
+/// same instant twice.
 pub(super) fn span(text: &str, now: i64) -> Option<(i64, i64)> {
     let text = text.trim();
     if let Some(start) = parse_date(text) {
@@ -45,13 +49,13 @@ pub(super) fn span(text: &str, now: i64) -> Option<(i64, i64)> {
     Some((instant, instant))
 }
 
-/// `2026-11-21`, and no other form of a date: the rest has a time of day.
+/// Parses `2026-11-21`, and no other form of a date: all other forms have a time of day.
 fn parse_date(text: &str) -> Option<i64> {
     let is_date = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     (is_date && text.parse::<civil::Date>().is_ok()).then(|| parse_instant(text))?
 }
 
-/// How long before now, in ns.
+/// Returns the distance before now, in ns.
 fn parse_ago(text: &str) -> Option<i64> {
     if text == "now" {
         return Some(0);

@@ -1,18 +1,22 @@
-//! Tokens: hashes of what a record holds, so that an index can tell that no record of a block matches a query.
+//! Tokens: hashes of what a record contains, with which an index can exclude blocks that have no
+//! match of a query.
 //!
-//! [`of_record`] and [`of_origin`] give the tokens of a record; [`requirement`] says which of them every match of a query
-//! has. A requirement may hold of a record that does not match, never the other way round. What a query negates requires
-//! nothing.
+//! [`of_record`] and [`of_origin`] return the tokens of a record; [`requirement`] returns the
+//! tokens that every match of a query has. A record that does not match may fulfil a requirement,
+//! but every match fulfils it. Negated parts of a query require nothing.
 //!
-//! There is a token for
+//! There is a token for:
 //!
-//! - each word of the message: what stands between two ends of words;
-//! - `trace_id`, `span_id` and `event_name`, and each field of the origin, that is given;
-//! - the severity: its number's class of four, from 1 for TRACE to 6 for FATAL;
-//! - each member of the attributes, at any depth: the last step of its name, and that with the value unless it is a list, an
-//!   object or long. A number that is not written as a whole one counts by its value, all else as its text.
+//! - each word of the message: the text between two ends of words;
+//! - `trace_id`, `span_id`, `event_name`, and each field of the origin, if present;
+//! - the severity: the class of its number, four numbers per class, from 1 for TRACE to 6 for
+//!   FATAL;
+//! - each member of the attributes, at any depth: the last step of its name, and this step together
+//!   with the value unless the value is a list, an object or long. A number that is not written as
+//!   a whole number counts by its value, everything else by its text.
 //!
-//! ASCII letters in either case have the same token. Tokens are kept on disk: whatever changes one changes the schema.
+//! ASCII letters in either case have the same token. Tokens are stored on disk: any change to a
+//! token changes the schema.
 
 use std::borrow::Cow;
 
@@ -25,24 +29,24 @@ use super::words::{self, Pattern};
 use crate::limits::{TOKEN_NAME_BYTES_KEPT, TOKEN_NAMES_KEPT, TOKEN_VALUE_BYTES_MAX, TOKENS_OF_PATTERN_MAX};
 use crate::record::{Column, Origin, RecordRef};
 
-/// A hash of something that a record holds.
+/// The hash of a part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(pub u64);
 
-/// What every match has.
+/// The tokens that every match has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing that tokens tell of.
+    /// Nothing that tokens can express.
     Nothing,
     /// This token.
     Token(Token),
     /// All of these.
     All(Vec<Requirement>),
-    /// One of these at least; with none, there are no matches.
+    /// At least one of these; if empty, there are no matches.
     Any(Vec<Requirement>),
 }
 
-/// What a token tells of.
+/// What a token represents.
 #[derive(Clone, Copy)]
 enum Kind {
     Word = 1,
@@ -77,8 +81,8 @@ impl Kind {
 const SEED: u64 = 0x2545_f491_4f6c_dd1d;
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// This bit tells ASCII's capitals from its small letters. (It joins some other characters too, which costs nothing but a
-/// token in common.)
+/// The bit that distinguishes ASCII capitals from small letters. (The bit also merges some other
+/// characters, which costs only a shared token.)
 const CASE: u64 = 0x2020_2020_2020_2020;
 
 fn mix(number: u64) -> u64 {
@@ -90,7 +94,8 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
     hash_within(seed, bytes, 0..bytes.len())
 }
 
-/// The hash of a part of some bytes: eight at a time, ASCII letters in either case alike.
+/// Returns the hash of a part of some bytes: eight bytes at a time, ASCII letters in either case
+/// alike.
 fn hash_within(seed: u64, bytes: &[u8], part: std::ops::Range<usize>) -> u64 {
     let mut hash = seed ^ SEED ^ (part.len() as u64) << 32;
     let (words, rest) = bytes[part.clone()].as_chunks::<8>();
@@ -98,14 +103,15 @@ fn hash_within(seed: u64, bytes: &[u8], part: std::ops::Range<usize>) -> u64 {
         hash = mix(hash ^ (u64::from_le_bytes(*word) | CASE));
     }
     let last = match bytes[part.end - rest.len()..].first_chunk() {
-        // What follows is read with it, and left out: that is faster than to look how long it is.
+        // The bytes after the part are read too, and masked out: that is faster than a check of the
+        // length.
         Some(word) => u64::from_le_bytes(*word) & !(u64::MAX << (8 * rest.len())),
         None => last_word(rest),
     };
     mix(hash ^ (last | CASE))
 }
 
-/// Up to seven bytes in one word, the first in its lowest bits.
+/// Returns up to seven bytes in one word, the first in its lowest bits.
 fn last_word(bytes: &[u8]) -> u64 {
     let place = |index: usize| u64::from(bytes[index]) << (8 * index);
     match (bytes.len(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
@@ -117,8 +123,8 @@ fn last_word(bytes: &[u8]) -> u64 {
     }
 }
 
-/// The names of the attributes of the record before, which the next one mostly has too: their tokens are known, and were
-/// handed over.
+/// The attribute names of the previous record, most of which the next record has too. Their tokens
+/// are known and have already been passed on.
 #[derive(Debug, Default)]
 pub struct Names {
     known: Vec<(String, Token)>,
@@ -148,7 +154,8 @@ impl Names {
     }
 }
 
-/// Hands over the tokens of all but the origin; of names only those that are not known.
+/// Passes on the tokens of a record except those of the origin; of names only those that are not
+/// known.
 pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(Token)) {
     let message = record.message.as_bytes();
     words::words(record.message, |word| add(Token(hash_within(Kind::Word as u64, message, word))));
@@ -181,7 +188,7 @@ pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(
     });
 }
 
-/// Hands over the tokens of an origin.
+/// Passes on the tokens of an origin.
 pub fn of_origin(origin: &Origin<'_>, mut add: impl FnMut(Token)) {
     let texts = [
         (Kind::SeverityText, origin.severity_text),
@@ -199,7 +206,7 @@ pub fn of_origin(origin: &Origin<'_>, mut add: impl FnMut(Token)) {
     add(Kind::ProcessId.number(origin.process_id.into()));
 }
 
-/// Numbers beyond OpenTelemetry's have a class in common.
+/// Returns the token of a severity. Numbers above OpenTelemetry's range share one class.
 fn severity(number: u64) -> Token {
     Kind::Severity.number(number.div_ceil(4).min(7))
 }
@@ -219,12 +226,12 @@ fn number_token(name: Token, number: f64) -> Token {
     Token(mix(name.0 ^ mix(number.to_bits() ^ Kind::Number as u64)))
 }
 
-/// What every match of a query has.
+/// Returns the tokens that every match of a query has.
 pub fn requirement(query: &Query) -> Requirement {
     of_expression(query.expression())
 }
 
-/// It recurses as deep as the parser lets parentheses nest.
+/// Recurses as deep as the parser allows parentheses to nest.
 fn of_expression(expression: &Expression) -> Requirement {
     match expression {
         Expression::All(inner) => all(inner.iter().map(of_expression)),
@@ -267,7 +274,7 @@ fn of_column(column: Column, test: &Test) -> Requirement {
     }
 }
 
-/// Of the columns whose values have tokens as they are.
+/// Returns the kind of token of a column whose values have tokens as they are.
 fn kind(column: Column) -> Option<Kind> {
     match column {
         Column::Id | Column::Time | Column::SeverityNumber | Column::Message => None,
@@ -286,7 +293,8 @@ fn kind(column: Column) -> Option<Kind> {
     }
 }
 
-/// The words of a pattern; at an open end a word may go on, so that one is not known.
+/// Returns the requirement of the words of a pattern. A word at an open end may continue, so that
+/// word is not known.
 pub(super) fn of_pattern(pattern: &Pattern) -> Requirement {
     let text = pattern.text.as_str();
     let mut known = Vec::new();
@@ -321,15 +329,15 @@ fn of_attribute(name: &str, test: &Test) -> Requirement {
     }
 }
 
-/// What JSON may write for one byte of a text (`\u0000`).
+/// The most bytes that JSON may use for one byte of a text (`\u0000`).
 const ESCAPE_BYTES_MAX: usize = 6;
 
-/// Around it.
+/// The bytes of the quotes around a text in JSON.
 const QUOTES_BYTES: usize = 2;
 
-/// The text itself, or a number of the same value that is written in another way.
+/// Requires the text itself, or a number of the same value that is written in another way.
 fn of_value(name: Token, text: &str) -> Requirement {
-    /// From here on several whole numbers are the same `f64`.
+    /// From here on several whole numbers have the same `f64`.
     const EXACT_MAX: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
     let mut texts = vec![Cow::Borrowed(text)];
     let mut number = None;

@@ -1,4 +1,5 @@
-//! What a field of a record is: for those who count and show values, by the names that queries use.
+//! The values of the fields of a record: for code that counts and shows values, by the names that
+//! queries use.
 
 use std::borrow::Cow;
 
@@ -6,7 +7,7 @@ use super::attribute::{self, Members};
 use super::field::Field;
 use crate::record::{Column, ColumnValue, RecordId, RecordRef, time};
 
-/// What kind of JSON value it is.
+/// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are JSON's")]
 pub enum Kind {
@@ -18,17 +19,17 @@ pub enum Kind {
     Array,
 }
 
-/// A value that is there.
+/// A value that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value<'a> {
-    /// Its kind.
+    /// The kind of the value.
     pub kind: Kind,
     /// The text that queries compare; of objects and arrays, their JSON.
     pub text: Cow<'a, str>,
 }
 
 impl Kind {
-    /// Its word in answers.
+    /// Returns the name of the kind in responses.
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
@@ -40,7 +41,8 @@ impl Kind {
         }
     }
 
-    /// Whether it has parts, and so no text that could be compared.
+    /// Returns true if the value has members or elements, and therefore no text that could be
+    /// compared.
     pub fn is_nested(self) -> bool {
         matches!(self, Kind::Object | Kind::Array)
     }
@@ -69,7 +71,8 @@ impl<'a> Value<'a> {
 }
 
 impl Field {
-    /// What it is in a record, unless it is absent there. The severity is the word that answers show.
+    /// Returns the value of the field in a record; `None` if it is absent. The severity is the word
+    /// that responses show.
     pub fn value<'a>(&self, id: RecordId, record: &RecordRef<'a>) -> Option<Value<'a>> {
         match self {
             Field::Column(column) => column_value(*column, id, record),
@@ -87,7 +90,8 @@ fn column_value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> Opt
     }
 }
 
-/// The attributes of a record, the last first: of equal names the first that comes is the one that counts.
+/// Returns the attributes of a record, the last first: of equal names the first one returned is the
+/// one that counts.
 pub fn attributes(attributes: &str) -> impl Iterator<Item = (Cow<'_, str>, Value<'_>)> {
     let members: Vec<_> = Members::new(attributes).collect();
     members.into_iter().rev().map(|(name, value)| (attribute::unquoted(name), Value::of_json(value)))
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_their_kind_and_the_text_that_queries_compare() {
+    fn values_have_kind_and_compared_text() {
         for (name, kind, text) in [
             ("id", Kind::Number, "7"),
             ("level", Kind::String, "WARN"),
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_names_the_one_that_counts_comes_first() {
+    fn last_of_equal_names_comes_first() {
         let names: Vec<_> =
             attributes(ATTRIBUTES).map(|(name, value)| format!("{name}={}", value.text)).collect();
         assert_eq!((names.len(), &*names[0], &*names[6]), (7, "n=2", "n=1"));

@@ -1,32 +1,34 @@
-//! Finds a pattern in a text: between ends of words, in ASCII's either case, without allocating.
+//! Finds a pattern in a text: at ends of words, with ASCII letters in either case, without
+//! allocating.
 
 use std::fmt;
 use std::ops::Range;
 
 use memchr::{memchr2_iter, memmem};
 
-/// A text, and at which of its ends anything may go on.
+/// A text, and at which of its ends anything may follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// The text itself; never empty where an end is open.
+    /// The text itself; never empty if an end is open.
     pub text: String,
-    /// Whether it was written with a `*` before it.
+    /// The pattern was written with a `*` before the text.
     pub open_start: bool,
-    /// Whether it was written with a `*` after it.
+    /// The pattern was written with a `*` after the text.
     pub open_end: bool,
 }
 
-/// What an end of a pattern looks like in SQL.
+/// The encoding of the ends of a pattern in SQL.
 const OPEN: u8 = b'*';
 const CLOSED: u8 = b'|';
 
 impl Pattern {
-    /// Whether an end is open.
+    /// Returns true if an end is open.
     pub fn is_open(&self) -> bool {
         self.open_start || self.open_end
     }
 
-    /// Where the pattern stands in a text, with no word going on at its closed ends; none of an empty pattern.
+    /// Returns where the pattern occurs in a text with no word continuing at its closed ends;
+    /// nothing for an empty pattern.
     pub fn ranges_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
         let length = self.text.len();
         EncodedPattern::from(self)
@@ -36,14 +38,16 @@ impl Pattern {
             .map(move |place| place..place + length)
     }
 
-    /// One text for a parameter of SQL: the pattern between two characters, `*` for an open end and `|` for another.
+    /// Encodes the pattern as one text for a parameter of SQL: the text between two characters, `*`
+    /// for an open end and `|` for a closed one.
     pub fn encoded(&self) -> String {
         let end = |open| char::from(if open { OPEN } else { CLOSED });
         format!("{}{}{}", end(self.open_start), self.text, end(self.open_end))
     }
 }
 
-/// As in a query: quoted, or else with its stars, which only texts that need no quotes can have.
+/// Displays the pattern as in a query: quoted, or else with its stars, which only texts that need
+/// no quotes can have.
 impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_open() {
@@ -54,7 +58,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// A pattern as [`Pattern::encoded`] gave it.
+/// A pattern as encoded by [`Pattern::encoded`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncodedPattern<'a> {
     text: &'a [u8],
@@ -70,7 +74,7 @@ impl<'a> From<&'a Pattern> for EncodedPattern<'a> {
 }
 
 impl<'a> EncodedPattern<'a> {
-    /// `None` where it has no ends.
+    /// Parses an encoded pattern; `None` if it has no ends.
     pub(crate) fn new(pattern: &'a [u8]) -> Option<EncodedPattern<'a>> {
         let [start, text @ .., end] = pattern else {
             return None;
@@ -78,7 +82,8 @@ impl<'a> EncodedPattern<'a> {
         Some(EncodedPattern { text, open_start: *start == OPEN, open_end: *end == OPEN })
     }
 
-    /// Whether the whole of a text is the pattern, byte by byte, but for what its open ends let in.
+    /// Returns true if the whole text equals the pattern, byte by byte, except for what its open
+    /// ends allow.
     pub(crate) fn fits(self, text: &[u8]) -> bool {
         match (self.open_start, self.open_end) {
             (false, false) => text == self.text,
@@ -88,15 +93,16 @@ impl<'a> EncodedPattern<'a> {
         }
     }
 
-    /// Whether the pattern stands in a text with no word going on at its closed ends.
+    /// Returns true if the pattern occurs in a text with no word continuing at its closed ends.
     ///
-    /// The rarest byte of the pattern is searched for at the speed of memory; ends are checked before the rest, so
-    /// that a long run of the same letter does not cost its length at each of its places.
+    /// The search for the rarest byte of the pattern runs at the speed of memory. The ends are
+    /// checked before the rest, so that a long run of the same letter does not cost its length at
+    /// each position.
     pub(crate) fn is_in(self, text: &[u8]) -> bool {
         self.text.is_empty() || self.places(text).is_some_and(|mut places| places.next().is_some())
     }
 
-    /// The places where it does; an empty pattern has none.
+    /// Returns the positions where the pattern occurs; none for an empty pattern.
     fn places(self, text: &'a [u8]) -> Option<impl Iterator<Item = usize> + 'a> {
         let places = text.len().checked_sub(self.text.len())?;
         let (offset, rarest) = rarest_byte(self.text)?;
@@ -114,14 +120,16 @@ impl<'a> EncodedPattern<'a> {
     }
 }
 
-/// Hands over where the words of a text start and end: the longest runs of letters, digits and `_`.
+/// Passes the start and the end of each word of a text to `found`. Words are the longest runs of
+/// letters, digits and `_`.
 pub(super) fn words(text: &str, mut found: impl FnMut(Range<usize>)) {
     if !text.is_ascii() {
         return words_of_any_script(text, found);
     }
     let (mut start, mut is_inside) = (0, false);
     for (first, of_words) in masks(text.as_bytes(), is_ascii_of_word) {
-        // A bit for each byte that is of a word while the one before is not, or the other way round.
+        // One bit for each byte that belongs to a word while the previous byte does not, or the
+        // reverse.
         let mut edges = of_words ^ (of_words << 1 | u64::from(is_inside));
         while edges != 0 {
             let place = first + edges.trailing_zeros() as usize;
@@ -138,7 +146,7 @@ pub(super) fn words(text: &str, mut found: impl FnMut(Range<usize>)) {
     }
 }
 
-/// Where bytes of a kind stand.
+/// Returns the positions of the wanted bytes.
 pub(super) fn places(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = usize> {
     let mut masks = masks(bytes, is_wanted);
     let (mut first, mut wanted) = (0, 0u64);
@@ -152,10 +160,11 @@ pub(super) fn places(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> imp
     })
 }
 
-/// As many bytes as a word of the machine has bits.
+/// The number of bytes in a chunk: one for each bit of a machine word.
 const CHUNK_BYTES: usize = 64;
 
-/// For each 64 bytes where they start, and a bit for each that is of a kind; NUL, which fills the last of them, must be of none.
+/// Returns the start of each chunk of 64 bytes, and a mask with one bit for each wanted byte. NUL,
+/// which pads the last chunk, must not be wanted.
 fn masks(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = (usize, u64)> {
     let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
     let mut last = [0; CHUNK_BYTES];
@@ -166,12 +175,13 @@ fn masks(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<I
     whole.chain([last])
 }
 
-/// No branch depends on a byte, so the machine compares many at once.
+/// Returns one bit for each wanted byte. No branch depends on a byte, so the processor compares
+/// many at once.
 fn mask(chunk: &[u8; CHUNK_BYTES], is_wanted: impl Fn(u8) -> bool) -> u64 {
     let wanted = chunk.map(|byte| u8::from(is_wanted(byte)));
     let (eights, _) = wanted.as_chunks::<8>();
     eights.iter().rev().fold(0, |bits, eight| {
-        // The multiplication brings the eight lowest bits together in the highest byte.
+        // The multiplication collects the eight lowest bits in the highest byte.
         bits << 8 | u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56
     })
 }
@@ -190,7 +200,7 @@ fn words_of_any_script(text: &str, mut found: impl FnMut(Range<usize>)) {
     }
 }
 
-/// Whether a text ends within a word.
+/// Returns true if a text ends inside a word.
 fn continues_before(text: &[u8]) -> bool {
     match text.last() {
         None => false,
@@ -202,7 +212,7 @@ fn continues_before(text: &[u8]) -> bool {
     }
 }
 
-/// Whether a text starts within a word.
+/// Returns true if a text begins inside a word.
 fn starts_with_word(text: &[u8]) -> bool {
     match text.first() {
         None => false,
@@ -214,7 +224,7 @@ fn starts_with_word(text: &[u8]) -> bool {
     }
 }
 
-/// The one character beyond ASCII that these bytes are; `None` for anything else.
+/// Returns the single character beyond ASCII that these bytes encode; `None` for anything else.
 fn first_char(bytes: &[u8]) -> Option<char> {
     let mut characters = std::str::from_utf8(bytes).ok()?.chars();
     let only = characters.next()?;
@@ -226,12 +236,13 @@ fn is_ascii_of_word(byte: u8) -> bool {
     (letter < 26) | (digit < 10) | (byte == b'_')
 }
 
-/// Where the byte stands that texts of logs hold least, and which it is.
+/// Returns the position and the value of the byte that is rarest in log texts.
 fn rarest_byte(pattern: &[u8]) -> Option<(usize, u8)> {
     pattern.iter().copied().enumerate().min_by_key(|(_, byte)| COMMONNESS[usize::from(*byte)])
 }
 
-/// How common each byte is in logs, roughly: letters as in English, digits as in times and numbers.
+/// How common each byte is in logs, approximately: letters as in English, digits as in times and
+/// numbers.
 const COMMONNESS: [u8; 256] = {
     let from_common_to_rare = b" etaoinsr01l2dcu3m5p4.fg6:7hb8-9y/=_wvk,x\"'jqz";
     let mut table = [0; 256];

@@ -1,7 +1,8 @@
-//! Conditions of SQL, put together from parts that carry their parameters with them.
+//! SQL conditions, combined from parts that carry their parameters.
 //!
-//! This is all that the dialects share: each walks the tree itself, since what is fast differs from database to
-//! database. Constant text comes from the program alone; whatever a query says is a parameter.
+//! This is all that the dialects share: each dialect walks the tree itself, because what is fast
+//! differs from database to database. Constant text comes only from the program; everything from a
+//! query is a parameter.
 
 use crate::record::ColumnSet;
 
@@ -16,32 +17,33 @@ pub enum Value {
     Time(i64),
 }
 
-/// A boolean expression of SQL. A whole query's is never NULL; while parts are put together, NULL counts as false.
+/// A boolean expression of SQL. The expression of a whole query is never NULL; while parts are
+/// being combined, NULL counts as false.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Its text, in parentheses where it needs them; each `?` is a parameter.
+    /// The text, in parentheses where needed; each `?` is a parameter.
     pub sql: String,
     /// The parameters, in the order of the `?`.
     pub parameters: Vec<Value>,
 }
 
 impl Condition {
-    /// A condition of constant text.
+    /// Creates a condition of constant text.
     pub(in crate::store) fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
         Condition { sql: sql.into(), parameters }
     }
 
-    /// Always true.
+    /// Returns a condition that is always true.
     pub(in crate::store) fn always() -> Condition {
         Condition::new("TRUE", Vec::new())
     }
 
-    /// Never true.
+    /// Returns a condition that is never true.
     pub(in crate::store) fn never() -> Condition {
         Condition::new("FALSE", Vec::new())
     }
 
-    /// All of some conditions; any of them where `connective` is `OR`.
+    /// Combines conditions: all must hold, or any of them if `connective` is `OR`.
     pub(in crate::store) fn joined(conditions: Vec<Condition>, connective: Connective) -> Condition {
         let mut conditions = conditions.into_iter();
         let Some(first) = conditions.next() else {
@@ -58,18 +60,18 @@ impl Condition {
         if is_single { joined } else { Condition::new(format!("({})", joined.sql), joined.parameters) }
     }
 
-    /// True where this one is not, be it false or NULL.
+    /// Returns a condition that is true where this one is false or NULL.
     pub(in crate::store) fn negated(self) -> Condition {
         Condition::new(format!("(({}) IS NOT TRUE)", self.sql), self.parameters)
     }
 }
 
-/// What stands between joined conditions.
+/// The operator between combined conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Connective {
     /// All must hold.
     And,
-    /// One must hold.
+    /// At least one must hold.
     Or,
 }
 

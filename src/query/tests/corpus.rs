@@ -5,7 +5,7 @@ use crate::record::{Origin, RecordRef};
 
 const MINUTE: i64 = 60_000_000_000;
 
-/// The records, whose ids are their places counted from 1.
+/// Returns the records; their ids are their positions counted from 1.
 pub(crate) fn records() -> Vec<RecordRef<'static>> {
     let mut records = Vec::new();
     records.extend(MESSAGES.iter().map(|message| RecordRef { message, ..RecordRef::default() }));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-/// One or more of every kind; the random queries are made of them.
+/// One or more terms of every kind; the random queries consist of them.
 pub(crate) const TERMS: [&str; 78] = [
     "*",
     "refused",
@@ -84,7 +84,7 @@ pub(crate) const TERMS: [&str; 78] = [
     "attributes.level:high",
 ];
 
-/// Queries that combine the terms in every way of the language.
+/// Generates queries that combine the terms in every way that the language allows.
 pub(crate) fn queries() -> impl Strategy<Value = String> {
     let term = prop::sample::select(&TERMS[..]).prop_map(String::from);
     term.prop_recursive(4, 24, 4, |inner| {
@@ -97,7 +97,7 @@ pub(crate) fn queries() -> impl Strategy<Value = String> {
     })
 }
 
-/// An attribute compared with anything.
+/// Generates comparisons of an attribute with arbitrary values.
 pub(crate) fn values() -> impl Strategy<Value = String> {
     let operators = prop::sample::select(&[":", "!=", "<", "<=", ">", ">="][..]);
     let values = prop_oneof![

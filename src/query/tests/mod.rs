@@ -1,4 +1,5 @@
-//! The language as a table: what each query means, which are errors, and that nothing breaks it.
+//! Tests of the language as a table: what each query means, which queries are errors, and that no
+//! input causes a panic.
 
 pub(crate) mod corpus;
 pub(crate) mod generators;
@@ -205,7 +206,7 @@ fn attributes() {
 }
 
 #[test]
-fn errors_say_where_and_what() {
+fn errors_report_range_and_problem() {
     let expected: [(&str, std::ops::Range<usize>, Problem); 33] = [
         ("a \"b", 2..4, Problem::UnclosedQuote),
         ("\"a\\\"", 0..4, Problem::UnclosedQuote),
@@ -247,9 +248,9 @@ fn errors_say_where_and_what() {
     }
 }
 
-/// Every line of the manual's `query` blocks is a query.
+/// Every line of the `query` blocks in the manual is a query.
 #[test]
-fn the_examples_of_the_manual_parse() {
+fn examples_of_manual_parse() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/query.md");
     let manual = std::fs::read_to_string(path).unwrap();
     let blocks = manual.split("```query\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -261,12 +262,12 @@ fn the_examples_of_the_manual_parse() {
 }
 
 #[test]
-fn an_error_points_at_its_place() {
+fn rendered_error_marks_its_range() {
     let query = "\u{fc}ber\tline:\u{fc}ber -x";
     let error = Query::parse(query, NOW).unwrap_err();
     assert_eq!(error.render(query), "\u{fc}ber line:\u{fc}ber -x\n          ^^^^");
     assert_eq!(error.to_string(), "`line` is compared with whole numbers from 0 (at byte 11)");
-    // Wide characters take two cells of a terminal.
+    // Wide characters occupy two cells of a terminal.
     let query = "\u{6f22}\u{5b57} line:\u{6f22}";
     let error = Query::parse(query, NOW).unwrap_err();
     assert_eq!(error.render(query), format!("{query}\n          ^^"));
@@ -274,7 +275,7 @@ fn an_error_points_at_its_place() {
 }
 
 #[test]
-fn bounds_that_every_match_obeys() {
+fn id_and_time_bounds_hold_for_every_match() {
     let ids = |query: &str| Query::parse(query, NOW).unwrap().id_bounds();
     assert_eq!(ids(""), (None, None));
     assert_eq!(ids("id>5"), (Some(6), None));
@@ -291,7 +292,7 @@ fn bounds_that_every_match_obeys() {
 }
 
 #[test]
-fn limits_hold() {
+fn queries_beyond_limits_are_rejected() {
     let problem = |query: &str| Query::parse(query, NOW).map_err(|error| error.problem).err();
     let nested = |depth| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
     assert_eq!(problem(&nested(QUERY_DEPTH_MAX)), None);
@@ -306,7 +307,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn long_runs_of_one_character_are_refused_or_understood() {
+fn long_runs_of_one_character_are_handled() {
     let filled_with = |run: &str| run.repeat(QUERY_BYTES_MAX / run.len());
     for run in ["-", "(", ")", "\"", "*", "-(", "NOT ", "a OR ", "k:(", "a "] {
         assert!(Query::parse(&filled_with(run), NOW).is_err(), "{run}");
@@ -338,7 +339,8 @@ proptest! {
     }
 }
 
-/// A query parses, and so does what it displays as; or its error can be shown.
+/// Checks that a query parses, and that its display parses as well, or else that its error can be
+/// shown.
 fn check_error_is_sound(query: &str, now: i64) -> Result<(), TestCaseError> {
     match Query::parse(query, now) {
         Ok(parsed) => {

@@ -1,4 +1,4 @@
-//! What a query means, written down as plainly as can be: the databases must agree with it.
+//! The meaning of a query, written as plainly as possible: the databases must agree with it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::query::{Expression, Field, Pattern, Query, Term, Test};
 use crate::record::Column;
 use crate::record::{RecordId, RecordRef};
 
-/// Whether a record matches.
+/// Returns true if a record matches.
 pub(crate) fn matches(expression: &Expression, id: RecordId, record: &RecordRef<'_>) -> bool {
     match expression {
         Expression::All(inner) => inner.iter().all(|inner| matches(inner, id, record)),
@@ -81,7 +81,7 @@ fn fits(text: &str, pattern: &Pattern) -> bool {
         && (pattern.is_open() || text == other)
 }
 
-/// Tries every place of the text, character by character.
+/// Tries every position of the text, character by character.
 pub(crate) fn holds_words(text: &str, pattern: &Pattern) -> bool {
     let (text, pattern_text): (Vec<char>, Vec<char>) =
         (text.chars().collect(), pattern.text.chars().collect());
@@ -138,7 +138,7 @@ fn number(text: &str) -> Option<serde_json::Number> {
     serde_json::from_str(text).ok().filter(|_| text.trim() == text)
 }
 
-/// Whole numbers by their digits, others as floats.
+/// Compares whole numbers by their digits, others as floats.
 fn same_number(one: &str, two: &str) -> bool {
     let is_whole = |text: &str| !text.contains(['.', 'e', 'E']);
     match (number(one), number(two)) {

@@ -1,4 +1,4 @@
-//! What a query requires, every match of it has.
+//! Every match of a query has the tokens that the query requires.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn is_met(requirement: &Requirement, found: &[Token]) -> bool {
     }
 }
 
-/// How many records match, and how many more have what is required.
+/// Returns how many records match, and how many others have what is required.
 fn check(query: &str, records: &[RecordRef<'_>]) -> (usize, usize) {
     let parsed = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{query}: {error}"));
     let requirement = tokens::requirement(&parsed);
@@ -41,7 +41,7 @@ fn check(query: &str, records: &[RecordRef<'_>]) -> (usize, usize) {
 }
 
 #[test]
-fn every_match_of_every_kind_of_term_has_what_is_required() {
+fn matches_of_every_kind_of_term_have_required_tokens() {
     for term in TERMS {
         check(term, &records());
         check(&format!("-{term}"), &records());
@@ -49,7 +49,7 @@ fn every_match_of_every_kind_of_term_has_what_is_required() {
 }
 
 #[test]
-fn terms_for_which_there_are_tokens_require_no_less_than_they_can() {
+fn terms_with_tokens_require_as_much_as_possible() {
     for query in [
         "refused",
         "10.0.0.1",
@@ -79,7 +79,7 @@ fn terms_for_which_there_are_tokens_require_no_less_than_they_can() {
 }
 
 #[test]
-fn numbers_are_found_however_they_are_written() {
+fn numbers_are_found_in_any_notation() {
     let numbers =
         ["0", "-0", "0.0", "-0.0", "17", "17.0", "1.7e1", "170E-1", "-2.5", "1e300", "9007199254740993"];
     let attributes: Vec<String> = numbers
@@ -94,7 +94,7 @@ fn numbers_are_found_however_they_are_written() {
 }
 
 #[test]
-fn attributes_are_found_at_any_depth_and_behind_any_escape() {
+fn attributes_are_found_at_any_depth_after_any_escape() {
     let attributes = [
         r#"{"a":[{"k":17},"k",["k"]],"b":{"c":{"d.k":"\u0061\n\"{"}},"k":"x"}"#,
         r#"{"a" : "\\" , "k" :	-1 }"#,
@@ -112,7 +112,7 @@ fn attributes_are_found_at_any_depth_and_behind_any_escape() {
 }
 
 #[test]
-fn long_values_require_their_name_alone() {
+fn long_values_require_only_their_name() {
     let long = "\u{1}".repeat(300);
     for length in [254, 255, 256, 257, 300] {
         let text = &long[..length];
@@ -124,19 +124,19 @@ fn long_values_require_their_name_alone() {
 
 proptest! {
     #[test]
-    fn every_match_of_random_queries_has_what_is_required(query in queries()) {
+    fn matches_of_random_queries_have_required_tokens(query in queries()) {
         if Query::parse(&query, NOW).is_ok() {
             check(&query, &records());
         }
     }
 
     #[test]
-    fn every_match_of_random_values_has_what_is_required(query in values()) {
+    fn matches_of_random_values_have_required_tokens(query in values()) {
         check(&query, &records());
     }
 
     #[test]
-    fn a_text_that_holds_a_pattern_has_its_words(
+    fn text_with_pattern_has_words_of_pattern(
         message in "[aAb_ .\u{fc}\u{2019}]{0,12}",
         text in "[aAb_ .\u{fc}\u{2019}]{1,3}",
         open_start in any::<bool>(),

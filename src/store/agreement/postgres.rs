@@ -1,4 +1,4 @@
-//! What a search in PostgreSQL finds is what the oracle says.
+//! A search in PostgreSQL finds what the oracle finds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,18 +21,20 @@ use crate::store::postgres::{PostgresStore, PostgresUrl};
 use crate::store::sql;
 use crate::store::{Retention, Search, Store};
 
-/// A reader of the records, in a database of its own.
+/// A reader of the records, in a separate database.
 struct Postgres {
     runtime: Runtime,
     reader: PostgresReader,
 }
 
-/// PostgreSQL takes no NUL: that record is among the dead letters.
+/// Returns false for the record with a NUL, which PostgreSQL does not accept: that record is a dead
+/// letter.
 fn is_stored(id: RecordId) -> bool {
     !records()[id as usize - 1].message.contains('\0')
 }
 
-/// The records as `jsonb` has them: of numbers it keeps the value, and not how they were written.
+/// Returns the records as `jsonb` stores them: it keeps the value of a number, but not its
+/// notation.
 fn stored() -> Vec<RecordRef<'static>> {
     let mut records = records();
     for record in &mut records {
@@ -71,7 +73,7 @@ impl Postgres {
                 let written = &records()[id as usize - 1];
                 assert_eq!((record.timestamp, record.message), (written.timestamp, written.message));
                 found.push(id);
-                found.len() % 3 > 0 // now and then it is enough
+                found.len() % 3 > 0 // ends the slice now and then
             };
             let slice = self.reader.slice(&search, rows, 1000, Duration::from_secs(60), emit);
             search.ids = self.runtime.block_on(slice).unwrap();
@@ -103,7 +105,7 @@ impl Postgres {
         }
     }
 
-    /// By line, in two stretches of time which meet at a time that a record has.
+    /// Counts by line, in two ranges of time that meet at the time of a record.
     fn counted(&mut self, search: &Search) -> BTreeMap<String, u64> {
         let middle = records()[10].timestamp;
         let mut counts = BTreeMap::new();
@@ -126,7 +128,7 @@ fn everything(query: Query) -> Search {
 }
 
 #[test]
-fn it_agrees_on_every_kind_of_term() {
+fn postgres_agrees_on_every_kind_of_term() {
     let mut postgres = Postgres::start();
     for term in TERMS {
         postgres.check(term);
@@ -142,7 +144,7 @@ fn it_agrees_on_every_kind_of_term() {
 }
 
 #[test]
-fn it_agrees_on_random_queries() {
+fn postgres_agrees_on_random_queries() {
     let mut postgres = Postgres::start();
     let postgres = std::cell::RefCell::new(&mut postgres);
     let mut runner = TestRunner::default();
@@ -156,7 +158,7 @@ fn it_agrees_on_random_queries() {
 }
 
 #[test]
-fn it_agrees_on_random_values() {
+fn postgres_agrees_on_random_values() {
     let mut postgres = Postgres::start();
     let postgres = std::cell::RefCell::new(&mut postgres);
     let mut runner = TestRunner::default();
@@ -168,7 +170,7 @@ fn it_agrees_on_random_values() {
 }
 
 #[test]
-fn the_server_leaves_out_what_it_can() {
+fn conditions_exclude_rows_where_possible() {
     let sql = |query| condition(&Query::parse(query, NOW).unwrap()).sql;
     assert_eq!(sql(""), "TRUE");
     assert_eq!(sql("trace_id:17"), "trace_id = ?");

@@ -1,4 +1,4 @@
-//! What a search in the SQLite store finds, with its filters, is what a search in every record finds.
+//! A search in the SQLite store, which uses its filters, finds what a search of every record finds.
 
 use std::collections::BTreeMap;
 
@@ -56,13 +56,13 @@ impl Database {
         Database { _folder: folder, reader, stored }
     }
 
-    /// What is found, and how many slices it took.
+    /// Returns what is found, and the number of slices.
     fn found(&self, mut search: Search) -> (Vec<RecordId>, usize) {
         let (mut found, mut slices) = (Vec::new(), 0);
         while !search.ids.is_empty() {
             let emit = |id, _: &RecordRef<'_>| {
                 found.push(id);
-                found.len() % 5 > 0 // now and then it is enough
+                found.len() % 5 > 0 // ends the slice now and then
             };
             search.ids = self.reader.slice(&search, SQLITE_BLOCK_ROWS, emit).unwrap();
             slices += 1;
@@ -93,7 +93,7 @@ fn everything(query: Query) -> Search {
 }
 
 #[test]
-fn it_agrees_on_every_kind_of_term() {
+fn search_agrees_on_every_kind_of_term() {
     let database = Database::new();
     for term in TERMS {
         database.check(term);
@@ -102,7 +102,7 @@ fn it_agrees_on_every_kind_of_term() {
 }
 
 #[test]
-fn it_agrees_on_random_queries() {
+fn search_agrees_on_random_queries() {
     let database = Database::new();
     let result = TestRunner::default().run(&queries(), |query| {
         if Query::parse(&query, NOW).is_ok() {
@@ -114,7 +114,7 @@ fn it_agrees_on_random_queries() {
 }
 
 #[test]
-fn it_agrees_on_random_values() {
+fn search_agrees_on_random_values() {
     let database = Database::new();
     let result = TestRunner::default().run(&values(), |query| {
         database.check(&query);
@@ -123,9 +123,10 @@ fn it_agrees_on_random_values() {
     result.unwrap();
 }
 
-/// What is counted is what is found, whatever is counted block by block and whatever row by row.
+/// The counts equal those of the records found, both for blocks counted as a whole and for rows
+/// counted one by one.
 #[test]
-fn counts_are_those_of_the_records_found() {
+fn counts_equal_those_of_found_records() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("logboom.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -137,7 +138,7 @@ fn counts_are_those_of_the_records_found() {
         for index in 0..1500u64 {
             let number = chunk * 1500 + index;
             let mut record = corpus[(number * 7 % corpus.len() as u64) as usize];
-            // Some blocks are of seconds, some of minutes, and now and then a clock is wrong.
+            // Some blocks span seconds, some minutes, and now and then a clock is wrong.
             let pace = [1_000_000, 1, 60_000_000_000, 100_000_000][(number / 4096) as usize % 4];
             record.timestamp =
                 NOW + number as i64 * pace - i64::from(number % 1000 == 0) * 86_400_000_000_000;
@@ -173,7 +174,7 @@ fn counts_are_those_of_the_records_found() {
     }
 }
 
-/// Tells how many were counted by blocks.
+/// Returns how many records were counted by whole blocks.
 fn check_counts(reader: &SqliteReader, search: Search, step: i64, stored: &[RecordRef<'_>]) -> u64 {
     type Counts = BTreeMap<(i64, u8, String), u64>;
     let add = |counts: &mut Counts, timestamp: i64, severity_number, service: &str, records| {
@@ -211,9 +212,9 @@ fn check_counts(reader: &SqliteReader, search: Search, step: i64, stored: &[Reco
     by_blocks
 }
 
-/// Blocks that lack what is required are left out: those of ended groups, and those of the one that has not ended.
+/// Blocks that lack a required token are skipped, in complete groups and in the incomplete one.
 #[test]
-fn it_looks_into_few_blocks_for_what_is_rare() {
+fn rare_terms_read_few_blocks() {
     let database = Database::new();
     let slices = |query| database.found(everything(Query::parse(query, NOW).unwrap())).1;
     let all = slices("*");

@@ -1,4 +1,4 @@
-//! What SQLite answers is what the oracle says.
+//! SQLite finds what the oracle finds.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -56,7 +56,7 @@ fn check(connection: &Connection, query: &str) {
     );
 }
 
-/// The texts of the messages that a query finds.
+/// Returns the texts of the messages that a query finds.
 fn messages(query: &str) -> Vec<&'static str> {
     let connection = database();
     let ids = stored(&connection, &Query::parse(query, NOW).unwrap());
@@ -70,7 +70,7 @@ fn attributes(query: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn words_end_where_words_end() {
+fn words_match_only_at_word_ends() {
     assert_eq!(
         messages("\"connection refused\""),
         ["connection refused", "Connection Refused by 10.0.0.1:80"]
@@ -154,7 +154,7 @@ fn sqlite_agrees_on_random_values() {
     result.unwrap();
 }
 
-/// Texts in which the terms find something now and then.
+/// Generates texts in which the terms sometimes find something.
 fn texts() -> impl Strategy<Value = String> {
     const KNOWN: &[&str] = &[
         "",
@@ -179,7 +179,7 @@ fn texts() -> impl Strategy<Value = String> {
     prop_oneof![prop::sample::select(KNOWN).prop_map(String::from), "[a-cxs17 ._\u{fc}-]{0,8}", "\\PC{0,6}",]
 }
 
-/// The text of an attribute's value, or none at all.
+/// Generates the text of attributes, or an empty text.
 fn attributes_of_k() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
@@ -196,9 +196,9 @@ fn attributes_of_k() -> impl Strategy<Value = String> {
     })
 }
 
-/// What a tail finds in records that nobody thought of is what SQLite finds in them, for queries that nobody thought of.
+/// For random queries, a tail finds the same in random records as SQLite does.
 #[test]
-fn records_themselves_and_sqlite_agree_on_random_records() {
+fn tail_and_sqlite_agree_on_random_records() {
     let numbers = (0u8..25, -3i64..4, prop::sample::select(&[0u32, 1, 16, 17, 18, 4321][..]));
     let record = (prop::collection::vec(texts(), 11), attributes_of_k(), numbers);
     let mut runner = TestRunner::default();
@@ -237,7 +237,7 @@ fn records_themselves_and_sqlite_agree_on_random_records() {
 }
 
 #[test]
-fn a_query_is_never_sql() {
+fn query_text_never_becomes_sql() {
     let connection = database();
     let plain = condition::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap());
     for text in
@@ -275,7 +275,7 @@ fn conditions_join_what_they_can() {
 }
 
 #[test]
-fn the_largest_queries_run() {
+fn largest_queries_run() {
     let connection = database();
     let (open, close) = ("(a service:x OR -".repeat(QUERY_DEPTH_MAX - 1), ")".repeat(QUERY_DEPTH_MAX - 1));
     check(&connection, &format!("{open}b{close}"));
@@ -287,7 +287,7 @@ fn the_largest_queries_run() {
 }
 
 #[test]
-fn wrong_calls_of_the_functions_are_errors() {
+fn invalid_function_calls_are_errors() {
     let connection = database();
     for call in [
         "matches_words()",
@@ -316,7 +316,7 @@ fn wrong_calls_of_the_functions_are_errors() {
 
 proptest! {
     #[test]
-    fn words_are_found_where_the_oracle_finds_them(
+    fn words_are_found_where_oracle_finds_them(
         text in "[aAb_ .\u{fc}\u{2019}]{0,12}",
         word in "[aAb_ .\u{fc}\u{2019}]{1,3}",
         open_start in any::<bool>(),

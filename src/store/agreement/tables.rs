@@ -6,7 +6,8 @@ use crate::query::tests::corpus::{ORIGINS, records};
 use crate::record::{Origin, RecordRef};
 use crate::store::sqlite::functions;
 
-/// The records in the tables of the SQLite store, and the functions of queries.
+/// Creates a database with the records in the tables of the SQLite store, and the functions of
+/// queries.
 pub(super) fn database() -> Connection {
     let connection = empty_database();
     for (index, origin) in ORIGINS.iter().enumerate() {
@@ -18,7 +19,7 @@ pub(super) fn database() -> Connection {
     connection
 }
 
-/// The same for any records.
+/// Creates the same database for any records.
 pub(super) fn database_of(records: &[RecordRef<'_>]) -> Connection {
     let connection = empty_database();
     for (id, record) in (1..).zip(records) {

@@ -1,19 +1,24 @@
-//! Queries as conditions of PostgreSQL, over the columns of `logs`. In them `??` is the `?` of an operator.
+//! Compiles queries to conditions of PostgreSQL, over the columns of `logs`. In the conditions `??`
+//! is the `?` of an operator.
 //!
-//! A condition is necessary here and need not be sufficient: it spares the server most of the rows that do not match, and
-//! [`Query::matches`] has the last word on those that it gives. So PostgreSQL needs no functions of ours for words and attributes, and
-//! its answers are those of every other store. What it can say exactly may be negated; where it cannot, a negation holds for all rows.
+//! A condition is necessary but need not be sufficient: it makes the server skip most of the rows
+//! that do not match, and [`Query::matches`] decides about the rows that the server returns.
+//! Therefore PostgreSQL needs no custom functions for words and attributes, and its results are
+//! those of every other store. An exact condition may be negated; the negation of an inexact
+//! condition is true for all rows.
 
 use crate::query::{Expression, Field, Pattern, Query, Range, Term, Test, attribute};
 use crate::record::Column;
 use crate::store::sql::{Condition, Connective, Value};
 
-/// What holds for all records of a query, for a statement whose `FROM` is `logs`.
+/// Returns a condition that is true for all records of a query, for a statement whose `FROM` is
+/// `logs`.
 pub fn condition(query: &Query) -> Condition {
     part(query.expression()).condition
 }
 
-/// The same, where it holds for nothing else: what fulfils it can be counted without being looked at.
+/// Returns the condition if it is true only for matches: the rows that fulfil it can be counted
+/// without being read.
 pub fn exact_condition(query: &Query) -> Option<Condition> {
     let Part { condition, is_exact } = part(query.expression());
     is_exact.then_some(condition)
@@ -22,7 +27,7 @@ pub fn exact_condition(query: &Query) -> Option<Condition> {
 /// A compiled expression.
 struct Part {
     condition: Condition,
-    /// It holds for matches only.
+    /// The condition is true only for matches.
     is_exact: bool,
 }
 
@@ -36,7 +41,7 @@ impl Part {
     }
 }
 
-/// Compiles an expression. It recurses as deep as the parser lets parentheses nest.
+/// Compiles an expression. Recurses as deep as the parser allows parentheses to nest.
 fn part(expression: &Expression) -> Part {
     match expression {
         Expression::All(inner) => joined(inner, Connective::And),
@@ -57,21 +62,23 @@ fn joined(expressions: &[Expression], connective: Connective) -> Part {
     Part { condition: Condition::joined(conditions, connective), is_exact }
 }
 
-/// What an attribute is, or that it is there: as a member of that name, or where its steps lead.
+/// Compiles the test of an attribute for its value or its presence: as a member of that name, or at
+/// the path of its steps.
 fn attribute_part(name: &str, test: &Test) -> Part {
     let steps: Vec<&str> = name.split('.').collect();
     let mut paths = vec![std::slice::from_ref(&name), &steps];
     paths.dedup();
     let has_nul = name.contains('\0') || matches!(test, Test::Equal(text) if text.contains('\0'));
     let conditions = match test {
-        _ if has_nul => vec![Condition::always()], // which PostgreSQL takes in no text
+        _ if has_nul => vec![Condition::always()], // PostgreSQL accepts NUL in no text
         Test::Equal(text) => paths.iter().flat_map(|path| equal_conditions(path, text)).collect(),
         _ => paths.iter().map(|path| attribute_condition("attributes ?? ?", path[0].to_owned())).collect(),
     };
     Part::necessary(Condition::joined(conditions, Connective::Or))
 }
 
-/// A text, or whatever else has that text. A number is looked for around its value, since rounding has the last word on it.
+/// Returns conditions for a text, and for any other value with that text. A number is searched in a
+/// small range around its value, because rounding decides whether it is equal.
 fn equal_conditions(path: &[&str], text: &str) -> Vec<Condition> {
     let holds = |value: &str| attribute_condition("attributes @> ?::text::jsonb", document(path, value));
     let mut conditions = vec![holds(&quoted(text))];
@@ -93,13 +100,13 @@ fn attribute_condition(sql: &str, parameter: String) -> Condition {
     Condition::new(sql, vec![Value::Text(parameter)])
 }
 
-/// An object in which a path leads to a value.
+/// Returns an object in which a path leads to a value.
 fn document(path: &[&str], value: &str) -> String {
     let start: String = path.iter().map(|step| format!("{{{}:", quoted(step))).collect();
     format!("{start}{value}{}", "}".repeat(path.len()))
 }
 
-/// As in JSON.
+/// Quotes a text as in JSON.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -137,12 +144,12 @@ fn column_part(column: Column, test: &Test) -> Part {
 
 fn text_part(sql: String, text: &str, is_exact: bool) -> Part {
     if text.contains('\0') {
-        return Part::necessary(Condition::always()); // which PostgreSQL takes in no text
+        return Part::necessary(Condition::always()); // PostgreSQL accepts NUL in no text
     }
     Part { condition: Condition::new(sql, vec![Value::Text(text.to_owned())]), is_exact }
 }
 
-/// A pattern in the language of LIKE.
+/// Returns a pattern in the syntax of LIKE.
 fn like(pattern: &Pattern, open_start: bool, open_end: bool) -> String {
     let mut like = String::new();
     like.push_str(if open_start { "%" } else { "" });
@@ -171,7 +178,8 @@ fn range_condition(name: &str, range: Range) -> Condition {
     joined
 }
 
-/// A range of times. The column has microseconds, and `time_ns` the rest, which decides about those at the ends.
+/// Returns the condition for a range of times. The column has microseconds, and `time_ns` has the
+/// remainder, which decides about times at the bounds.
 pub fn time_condition(range: Range) -> Condition {
     if range.is_empty() {
         return Condition::never();

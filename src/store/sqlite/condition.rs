@@ -1,7 +1,8 @@
-//! Queries as conditions of SQLite, over the tables that the store keeps.
+//! Compiles queries to conditions of SQLite, over the tables of the store.
 //!
 //! ```text
-//! record AS r (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
+//! record AS r (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name,
+//!              attributes)
 //! origin      (id, severity_text, service, logger, host, file, line, function, process_id, thread)
 //! ```
 //!
@@ -23,11 +24,11 @@ pub fn condition(query: &Query) -> Condition {
     part(query.expression()).into_record().1
 }
 
-/// A compiled expression, by what can be done with it.
+/// A compiled expression, by the ways in which it can be combined.
 enum Part {
     /// A condition on the table `origin` alone.
     Origin(Condition),
-    /// Patterns that the message must hold, all of them.
+    /// Patterns that the message must contain, all of them.
     Words(Vec<Value>),
     /// A condition on the record, with its cost.
     Record(Cost, Condition),
@@ -61,7 +62,7 @@ fn of_origin(condition: Condition) -> Condition {
     Condition::new(sql, condition.parameters)
 }
 
-/// Compiles an expression. It recurses as deep as the parser lets parentheses nest.
+/// Compiles an expression. Recurses as deep as the parser allows parentheses to nest.
 fn part(expression: &Expression) -> Part {
     match expression {
         Expression::All(inner) => joined(inner, Connective::And),
@@ -77,7 +78,7 @@ fn part(expression: &Expression) -> Part {
     }
 }
 
-/// Joins what asks for the origin into one list, and words that must all be there into one call.
+/// Combines conditions on the origin into one list, and words that must all occur into one call.
 fn joined(expressions: &[Expression], connective: Connective) -> Part {
     let (mut origin, mut words, mut record) = (Vec::new(), Vec::new(), Vec::new());
     for expression in expressions {
@@ -171,7 +172,7 @@ fn number_condition(column: Column, name: &str, test: &Test) -> Condition {
     }
 }
 
-/// The test of a column of `record` that may be NULL, which the condition must not be.
+/// Compiles the test of a column of `record` that may be NULL, into a condition that is never NULL.
 fn text_condition(name: &str, test: &Test) -> Condition {
     let condition = column_condition(name, test);
     match test {
@@ -182,7 +183,7 @@ fn text_condition(name: &str, test: &Test) -> Condition {
     }
 }
 
-/// The test of a column; NULL where the column is.
+/// Compiles the test of a column; the condition is NULL where the column is NULL.
 fn column_condition(name: &str, test: &Test) -> Condition {
     let text = |text: &str| vec![Value::Text(text.to_owned())];
     match test {
@@ -219,7 +220,7 @@ fn attribute_condition(name: &str, test: &Test) -> Condition {
         Test::Order(order, text) => (order.symbol(), text.clone()),
         Test::Fits(pattern) | Test::Words(pattern) => ("*", pattern.encoded()),
         Test::Present => ("", String::new()),
-        Test::Range(_) => return Condition::never(), // the parser makes none of attributes
+        Test::Range(_) => return Condition::never(), // the parser creates no ranges for attributes
     };
     let parameters = vec![Value::Text(name.to_owned()), Value::Text(value)];
     Condition::new(format!("attribute_matches(r.attributes, ?, '{operator}', ?)"), parameters)

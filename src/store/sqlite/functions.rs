@@ -7,13 +7,15 @@ use rusqlite::{Connection, Error};
 use crate::query::attribute::{self, Comparison};
 use crate::query::{EncodedPattern, Order};
 
-/// Adds the functions that conditions call. Each gives 0 or 1, and 0 for NULL.
+/// Registers the functions that conditions call. Each returns 0 or 1, and 0 for NULL.
 ///
-/// - `matches_words(text, pattern, ...)`: the text holds all patterns, see the module above; a pattern stands between
-///   two characters, `|` for an end of a word and `*` for any: `'|refused|'`, `'|conn*'`
-/// - `matches_text(text, pattern)`: the text as a whole is the pattern, byte by byte; `*` lets anything go on there
-/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`, `>=`, `*` (the
-///   value is a pattern) or empty (it is present)
+/// - `matches_words(text, pattern, ...)`: the text contains all patterns, see the parent module; a
+///   pattern is enclosed in two characters, `|` for an end of a word and `*` for any end:
+///   `'|refused|'`, `'|conn*'`
+/// - `matches_text(text, pattern)`: the whole text equals the pattern, byte by byte; `*` allows
+///   anything at that end
+/// - `attribute_matches(attributes, name, operator, value)`: the operator is `=`, `<`, `<=`, `>`,
+///   `>=`, `*` (the value is a pattern) or empty (the attribute is present)
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
