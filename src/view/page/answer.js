@@ -1,9 +1,10 @@
-// An answer of the API as a part of the page: the one before stays until the next is there.
+// A response of the API as a part of the page: the previous response stays until the next one
+// arrives.
 
 import { useEffect, useState } from './vendor/preact.js';
 import { isAbort } from './api.js';
 
-// `load(signal)` is asked anew when `key` changes; not at all while `key` is null.
+// `load(signal)` is called again when `key` changes, and not at all while `key` is null.
 export function useAnswer(load, key) {
   const [state, setState] = useState({ answer: null, problem: null, key: null });
   useEffect(() => {

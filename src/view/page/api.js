@@ -1,6 +1,6 @@
 // The HTTP API. Paths are relative, so that the page works behind a proxy under any prefix.
 
-// What went wrong, in the server's own words (RFC 9457) or ours.
+// An error, described in the server's own words (RFC 9457) or in ours.
 class Problem extends Error {
   constructor({ status = 0, title, detail = '', hint = '', position = null }) {
     super(title);
@@ -26,7 +26,8 @@ export function address(path, parameters = {}) {
   return query ? `${path}?${query}` : path;
 }
 
-// Ids of 64 bits are more than a number of JavaScript holds: as far as the browser tells their digits, they stay what they are.
+// Ids have 64 bits, which is more than a JavaScript number holds. Browsers that pass the source
+// text to the reviver keep large ids exact.
 const LONG_NUMBER = /\d{16}/;
 const exact = (name, value, context) =>
   typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source) ? BigInt(context.source) : value;
@@ -47,7 +48,7 @@ async function get(path, parameters, signal) {
   try {
     return parse(await response.text());
   } catch (error) {
-    throw error.name === 'AbortError' ? error : unreachable(); // it was broken off
+    throw error.name === 'AbortError' ? error : unreachable(); // the request was aborted
   }
 }
 

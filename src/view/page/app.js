@@ -1,4 +1,4 @@
-// The page: what is on every view, and which view is shown.
+// The page: what every view contains, and which view is shown.
 
 import { html, render, useEffect, useState } from './vendor/preact.js';
 import { Errors } from './errors.js';
@@ -12,7 +12,7 @@ import { useStatus } from './status.js';
 import { THEMES, apply, setTheme, theme } from './theme.js';
 import { ELSEWHERE, format, go, usePlace } from './url.js';
 
-const STATUS_SECONDS = 15; // for the light in the corner
+const STATUS_SECONDS = 15; // for the status light in the corner
 const OPERATIONS_SECONDS = 2;
 
 const VIEWS = [
@@ -21,7 +21,7 @@ const VIEWS = [
   ['operations', 'Operations'],
 ];
 
-// A query and its range stay from view to view; what is open does not.
+// The query and its range are kept when the view changes; what is open is not.
 const changesFor = (view) => ({ ...ELSEWHERE, view, live: '' });
 
 function App() {
@@ -69,7 +69,7 @@ function view(place, status) {
   return html`<${Explore} place=${place} />`;
 }
 
-// Links are links: with Ctrl or the middle button they open elsewhere.
+// Links are real links: with Ctrl or the middle button they open in another tab.
 function follow(event, changes) {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
   event.preventDefault();
@@ -83,7 +83,7 @@ function useTitle({ view, q }) {
   }, [view, q]);
 }
 
-// Whether the server is well, at a glance; it leads to the details.
+// Shows at a glance whether the server is healthy, and links to the details.
 function Light({ status }) {
   const now = status.samples.at(-1)?.status;
   const state = status.problem ? 'ill' : !now ? '' : now.ready ? 'well' : 'ill';

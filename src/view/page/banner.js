@@ -1,4 +1,4 @@
-// The line above the list: what it shows, how many there are, and the way back.
+// The line above the list: what the list shows, how many records there are, and the way back.
 
 import { html } from './vendor/preact.js';
 import { count, duration, momentOf, plural } from './format.js';
@@ -6,7 +6,7 @@ import { Legend } from './histogram.js';
 import { icon } from './icons.js';
 import { ELSEWHERE, go } from './url.js';
 
-// `counts` is the histogram's answer, with its total.
+// `counts` is the response of the histogram, which contains the total.
 export function Banner({ mode, place, rows, counts, live, filter, again, facets }) {
   const back = html`<button type="button" class="button" onClick=${() => go(ELSEWHERE)}>${icon('back')}Back to the search</button>`;
   return html`

@@ -1,5 +1,5 @@
-// Copying, also where the page came over plain HTTP from another machine: browsers keep the clipboard from such pages,
-// but let them copy what is selected.
+// Copies text, even if the page was loaded over plain HTTP from another machine: browsers do not
+// let such pages use the clipboard, but let them copy the selection.
 
 import { html, useEffect, useState } from './vendor/preact.js';
 import { icon } from './icons.js';
@@ -16,7 +16,7 @@ async function copy(text) {
   if (!done) throw new Error('the browser did not copy');
 }
 
-// `text` gives what is copied when the button is pressed.
+// `text` returns what is copied when the button is pressed.
 export function CopyButton({ label, name = 'copy', text, compact = false }) {
   const [said, say] = useState('');
   useEffect(() => {

@@ -1,4 +1,4 @@
-// One record with all that is known of it, and where to go from it.
+// One record with all its data, and links to related records.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -11,9 +11,10 @@ import { Severity } from './severity.js';
 
 const FIELDS = ['service', 'logger', 'host', 'event_name', 'trace_id', 'span_id', 'file', 'line', 'function', 'process_id', 'thread'];
 const STACK_TRACE = 'exception.stacktrace';
-const LEVELS_MAX = 8; // of objects within objects; what is deeper is shown as JSON
+const LEVELS_MAX = 8; // of nested objects; deeper levels are shown as JSON
 
-// `record` is what the list has of it, if it has it; `actions` are `{close, step, filter, around, trace, link}`.
+// `record` is the record as the list has it, if the list has it; `actions` are
+// `{close, step, filter, around, trace, link}`.
 export function Detail({ id, record: known, q, actions }) {
   const { record, problem } = useRecord(id, known);
   const root = useRef();
@@ -89,7 +90,7 @@ function Body({ record, q, actions }) {
   `;
 }
 
-// The lines of a trace's own files are what one looks for; Python indents the code below them.
+// Readers look for the lines of a stack trace that name files; Python indents the code below them.
 const stackLines = (text) =>
   text.split('\n').map((line) => {
     const kind = /^\s+(File |at )/.test(line) ? 'place' : /^\s/.test(line) ? 'code' : 'said';
@@ -113,7 +114,8 @@ function Fields({ record, q, actions }) {
   `;
 }
 
-// What is within an object, by the path with dots that leads to it in a query. Where names have dots of their own, none does.
+// Returns the members of an object with the dotted path that a query uses for each. If names
+// contain dots themselves, no member has such a path.
 function leaves(path, value, levels = LEVELS_MAX) {
   const isObject = value !== null && typeof value === 'object' && !Array.isArray(value);
   const names = isObject ? Object.keys(value) : [];
@@ -143,7 +145,8 @@ function FieldRow({ name, written, value, q, filter }) {
 
 const JSON_TOKENS = /("(?:\\.|[^"\\])*")(\s*:)?|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/g;
 
-// JSON with its names and values in colours. It becomes text nodes: nothing in it is ever read as HTML.
+// JSON with coloured names and values. The output consists of text nodes: nothing in it is ever
+// parsed as HTML.
 function jsonPieces(value) {
   const text = JSON.stringify(value, null, 2);
   const pieces = [];

@@ -1,4 +1,5 @@
-// What is said when a search finds nothing: that the database is empty and how to begin, or where the records are.
+// The message when a search finds nothing: that the database is empty and how to begin, or where
+// the records are.
 
 import { html, useEffect, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -10,7 +11,7 @@ import { rangeName } from './range.js';
 
 const LOOK_AGAIN_MILLIS = 2000;
 
-// `change(changes)` searches elsewhere, `again()` searches once more.
+// `change(changes)` searches elsewhere, `again()` repeats the search.
 export function Empty({ place, change, again }) {
   const [look, setLook] = useState(0);
   const { answer } = useAnswer((signal) => api.records({ limit: 1 }, signal), String(look));
@@ -68,7 +69,8 @@ const Example = ({ title, code }) => html`
   </figure>
 `;
 
-// Where a listener is reached from here, `[host, port]`: one that listens everywhere is where this page came from.
+// Returns where a listener is reached from here, as `[host, port]`. A listener on all addresses is
+// reached at the host of this page.
 function address(sources, protocol) {
   const source = sources.find(({ source }) => source.startsWith(`${protocol} `) && !source.includes('/'));
   const [, host, port] = /^\S+ (.*):(\d+)$/.exec(source?.source ?? '') ?? [];

@@ -1,4 +1,4 @@
-// The errors page: what went wrong in the range, grouped by service, kind and place in the code.
+// The errors page: the errors in the range, grouped by service, kind and place in the code.
 
 import { html, useMemo, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -14,7 +14,7 @@ import { Bars } from './sparkline.js';
 import { ELSEWHERE, go } from './url.js';
 
 const GROUPS_MAX = 100;
-const FIELDS_SECONDS = 2; // whoever writes completes what is known by then
+const FIELDS_SECONDS = 2; // for completion, which uses what is known by then
 
 export function Errors({ place }) {
   const [round, setRound] = useState(0);
@@ -59,7 +59,7 @@ function Groups({ answer, place }) {
   `;
 }
 
-// A group is found again by what its records have in common.
+// Finds the records of a group by what they have in common.
 function Group({ group, place }) {
   const terms = [
     group.service ? writeTerm('service', group.service) : '-service:*',

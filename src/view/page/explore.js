@@ -1,4 +1,4 @@
-// The search view: box, histogram, facets, list and the open record, over one search.
+// The search view: search box, histogram, facets, list and the open record, all of one search.
 
 import { html, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -21,11 +21,12 @@ import { Tail } from './tail.js';
 import { ELSEWHERE, absolute, go } from './url.js';
 
 const NEIGHBOURS = 100; // before and after a record
-const FIELDS_SECONDS = 10; // of a search that takes longer, what was counted by then will do
+const FIELDS_SECONDS = 10; // if the search takes longer, what was counted by then is enough
 
 export function Explore({ place }) {
-  const [round, setRound] = useState(0); // of the same search, when it is asked for again
-  const [showsFacets, setShowsFacets] = useState(false); // where they have no room of their own
+  const [round, setRound] = useState(0); // counts repetitions of the same search
+  // In windows where the facets have no space of their own.
+  const [showsFacets, setShowsFacets] = useState(false);
   const [began, range] = useMemo(
     () => [Date.now(), fixed(place)],
     [place.q, place.since, place.until, place.live, round],
@@ -54,7 +55,7 @@ export function Explore({ place }) {
   const open = (index) => {
     const record = rows.row(index);
     if (!record) return;
-    if (mode === 'live') rows.pause(true); // what is read must not run away
+    if (mode === 'live') rows.pause(true); // the records being read must not move away
     select(index);
     go({ record: String(record.id) }, { replace: place.record !== '' });
   };
@@ -75,7 +76,7 @@ export function Explore({ place }) {
     filter,
     around: (record) => go({ around: String(record.id), scope: 'service', trace: '', live: '', record: kept(record) }),
     trace: (record) => go({ trace: record.trace_id, around: '', live: '', record: kept(record) }),
-    // A link shows what is seen now, whenever it is followed.
+    // A link shows what is visible now, whenever it is opened.
     link: () => absolute({ ...place, live: '', ...range, until: range.until || new Date(began).toISOString() }),
   };
   useKeys({
@@ -127,10 +128,11 @@ export function Explore({ place }) {
   `;
 }
 
-// Where an open record covers the list, it goes when the list is what was asked for; detail.css has the same width.
+// Where an open record covers the list, opening another list closes the record; detail.css uses the
+// same width.
 const kept = (record) => (matchMedia('(max-width: 1000px)').matches ? '' : String(record.id));
 
-// The rows of what is shown; a change of them draws the page anew.
+// The rows of the list; a change of the rows redraws the page.
 function useRows(mode, place, parameters, key) {
   const [, redraw] = useState(0);
   const source = { search: key, live: place.q, around: place.around + place.scope, trace: place.trace }[mode];
@@ -149,8 +151,8 @@ function useRows(mode, place, parameters, key) {
   return rows;
 }
 
-// The row that keys act on: that of the open record, as soon as it is known which one that is. `latest()` is the row of
-// the moment: keys come faster than the page is drawn.
+// The row that keys act on: that of the open record, as soon as its row is known. `latest()`
+// returns the current row, because keys may be pressed faster than the page is redrawn.
 function useSelection(rows, place) {
   const [, redraw] = useState(0);
   const current = useRef({ rows, index: -1 });

@@ -1,4 +1,5 @@
-// All of a search, or of a trace, as a file: links, which the browser loads at its own pace.
+// Exports all records of a search or of a trace to a file: links, which the browser downloads at
+// its own pace.
 
 import { html } from './vendor/preact.js';
 import * as api from './api.js';

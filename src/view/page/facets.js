@@ -1,4 +1,5 @@
-// What fields the matching records have, with their most frequent values: a click searches for them, or without them.
+// The fields of the matching records, with their most frequent values: a click searches for a
+// value, or excludes it.
 
 import { html, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -8,10 +9,12 @@ import { filterState, writeName } from './query.js';
 import { load, store } from './memory.js';
 
 const OPEN_AT_FIRST = ['severity', 'service', 'logger', 'host'];
-const HIDDEN = new Set(['id', 'time', 'timestamp', 'message', 'severity_number']); // each record has its own, or says it twice
+// Different for each record, or redundant.
+const HIDDEN = new Set(['id', 'time', 'timestamp', 'message', 'severity_number']);
 const VALUES_MORE = 50;
 
-// `answer` is that of the API, `filter(name, value, negated)` changes the query, `parameters` are those of the search.
+// `answer` is the response of the API, `filter(name, value, negated)` changes the query,
+// `parameters` are those of the search.
 export function Facets({ answer, problem, isStale, q, filter, parameters, close }) {
   const [search, setSearch] = useState('');
   const wanted = search.toLowerCase();
@@ -34,14 +37,14 @@ export function Facets({ answer, problem, isStale, q, filter, parameters, close 
   `;
 }
 
-// The well-known ones first, then attributes by their name.
+// Well-known fields first, then attributes by name.
 function sorted(fields) {
   const rank = (field) => {
     const known = OPEN_AT_FIRST.indexOf(field.name);
     if (field.kind === 'field') return known < 0 ? OPEN_AT_FIRST.length : known;
     return OPEN_AT_FIRST.length + 1;
   };
-  // What is within an object has facets of its own.
+  // Nested members of an object have their own facets.
   const shown = fields.filter((field) => (field.kind === 'attribute' ? field.type !== 'object' : !HIDDEN.has(field.name)));
   return shown.sort((one, other) => rank(one) - rank(other) || one.name.localeCompare(other.name));
 }
@@ -51,7 +54,8 @@ const opened = load('facets', {});
 function Facet({ field, q, filter, parameters }) {
   const written = writeName(field.name);
   const [isOpen, setOpen] = useState(opened[written] ?? (field.kind === 'field' && OPEN_AT_FIRST.includes(field.name)));
-  const [more, setMore] = useState(null); // values beyond the first, of the answer that they belong to
+  // Values beyond the first, and the response that they belong to.
+  const [more, setMore] = useState(null);
   const values = more?.of === field ? more.values : field.values;
   const isShort = values === field.values && (field.distinct > values.length || field.distinct_capped);
 

@@ -1,14 +1,16 @@
-// How times, numbers and severities are written, in one place so that every part of the page writes them alike.
+// Formats times, numbers and severities, in one place so that every part of the page formats them
+// alike.
 
 import { load, store } from './memory.js';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
-// OpenTelemetry's six ranges of severity numbers, and 0 for records that have none.
+// The six ranges of severity numbers in OpenTelemetry, and 0 for records without a severity.
 export const SEVERITIES = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
 
-// The range of a record's severity: what it is coloured and lettered by, whatever its sender calls it.
+// The range of a record's severity. It determines the colour and the letter, whatever the sender
+// calls the severity.
 export function severityOf(record) {
   const number = record.severity_number || 0;
   return number < 1 || number > 24 ? '' : SEVERITIES[Math.floor((number - 1) / 4)];
@@ -25,20 +27,22 @@ export function setUtc(utc) {
 
 const two = (number) => String(number).padStart(2, '0');
 
-// How far the clock that is shown is ahead of UTC at a moment, in milliseconds.
+// Returns how far the displayed clock is ahead of UTC at a moment, in milliseconds.
 export const zoneShift = (moment) => (isUtc() ? 0 : -new Date(moment).getTimezoneOffset() * MINUTE);
 
-// The parts of a moment (milliseconds since the epoch) in the zone that is shown.
+// Returns the parts of a moment (milliseconds since the epoch) in the displayed time zone.
 function parts(moment) {
   const shifted = new Date(moment + zoneShift(moment));
   const [date, rest] = shifted.toISOString().split('T');
   return { date, time: rest.slice(0, 8), millis: rest.slice(8, 12) };
 }
 
-// Browsers keep milliseconds only; what a timestamp has beyond them is cut, never rounded.
+// Browsers keep only milliseconds; digits of a timestamp beyond milliseconds are cut off, never
+// rounded.
 export const momentOf = (timestamp) => Date.parse(timestamp.replace(/(\.\d{3})\d+/, '$1'));
 
-// `{date: '11-22', time: '10:06:12', millis: '.123'}`: a row's time, whose parts differ in weight.
+// `{date: '11-22', time: '10:06:12', millis: '.123'}`: the time of a row, whose parts have
+// different weights.
 export function rowTime(timestamp) {
   const moment = momentOf(timestamp);
   if (Number.isNaN(moment)) return { date: '', time: timestamp, millis: '' };
@@ -46,13 +50,13 @@ export function rowTime(timestamp) {
   return { date: date.slice(-5), time, millis };
 }
 
-// `2026-11-22 10:06:12.123`, or without what is below a second.
+// `2026-11-22 10:06:12.123`, or without the fraction of a second.
 export function fullTime(moment, withMillis = false) {
   const { date, time, millis } = parts(moment);
   return `${date} ${time}${withMillis ? millis : ''}`;
 }
 
-// As short as a range allows: what its moments have in common is left out.
+// As short as a range allows: what its moments have in common is omitted.
 export function rangeTime(moment, spanMillis) {
   const { date, time, millis } = parts(moment);
   if (spanMillis > 5 * DAY) return date.slice(5);
@@ -61,7 +65,7 @@ export function rangeTime(moment, spanMillis) {
   return spanMillis > 5000 ? time : time + millis;
 }
 
-// The zone by name, for titles.
+// The name of the time zone, for titles.
 export const zoneName = () => (isUtc() ? 'UTC' : Intl.DateTimeFormat().resolvedOptions().timeZone);
 
 export function ago(moment, now = Date.now()) {
@@ -86,7 +90,7 @@ export function duration(seconds) {
 const grouped = new Intl.NumberFormat('en');
 export const count = (number) => grouped.format(number);
 
-// `1.2k`, `3.4M`: for narrow places.
+// `1.2k`, `3.4M`: for narrow spaces.
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 export const short = (number) => compact.format(number);
 
@@ -102,9 +106,10 @@ export function bytes(number) {
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-// Programs that believe to be on a terminal write colours (ECMA-48, “control sequences”): noise for readers.
+// Programs that assume a terminal write colours (ECMA-48, “control sequences”), which only disturb
+// readers here.
 const CONTROL_SEQUENCE = /\x1b\[[0-?]*[ -/]*[@-~]/g;
 export const plain = (text) => text.replace(CONTROL_SEQUENCE, '');
 
-// An attribute's value in one line.
+// The value of an attribute in one line.
 export const inline = (value) => (typeof value === 'string' ? value : JSON.stringify(value));

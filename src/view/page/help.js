@@ -1,4 +1,4 @@
-// The shortcuts and the query language in brief.
+// The keyboard shortcuts and a summary of the query language.
 
 import { html, useLayoutEffect, useRef } from './vendor/preact.js';
 import { icon } from './icons.js';
@@ -35,7 +35,7 @@ export function Help({ close }) {
   useLayoutEffect(() => dialog.current.showModal(), []);
   const table = (rows, cell) => html`
     <table><tbody>${rows.map(([key, words]) => html`<tr><th scope="row">${cell(key)}</th><td>${words}</td></tr>`)}</tbody></table>`;
-  // A click on the dialog itself is one beside its content.
+  // A click whose target is the dialog itself is outside its content.
   return html`
     <dialog class="help" ref=${dialog} aria-label="Help" onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
       <div class="help-body">

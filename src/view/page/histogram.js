@@ -1,5 +1,6 @@
-// How many records when, stacked by severity with the worst at the bottom, where a change is seen best. Dragging over it,
-// or the arrow keys with Shift and Enter, chooses a range.
+// The number of records over time, stacked by severity with the worst at the bottom, where changes
+// are easiest to see. Dragging over the histogram, or the arrow keys with Shift and Enter, selects
+// a range.
 
 import { html, useLayoutEffect, useMemo, useRef, useState } from './vendor/preact.js';
 import { SEVERITIES, count, fullTime, plural, rangeTime, short, zoneShift } from './format.js';
@@ -8,7 +9,7 @@ import { Severity } from './severity.js';
 const HEIGHT = 84;
 const AXIS = 18;
 const GAP = 1; // between bars
-const DRAG_PIXELS = 4; // less is a click
+const DRAG_PIXELS = 4; // a shorter movement is a click
 const NARROW = 600;
 const TICK_PIXELS = 90;
 const MINUTE = 60e3;
@@ -24,10 +25,11 @@ const ROUND_MILLIS = [
 
 const STACK = [...SEVERITIES].reverse().concat('');
 
-// How many buckets fit into the window's width.
+// The number of buckets that fit the width of the window.
 export const bucketsWanted = () => (innerWidth < NARROW ? 50 : 120);
 
-// `data` is the API's answer, or null while it is on its way; `choose({since, until})` is told the range.
+// `data` is the response of the API, or null while it is being loaded; `choose({since, until})` is
+// called with the range.
 export function Histogram({ data, isStale, choose }) {
   const [width, root] = useWidth();
   return html`
@@ -40,7 +42,7 @@ export function Histogram({ data, isStale, choose }) {
 }
 
 function Chart({ data, width, choose }) {
-  const [range, setRange] = useState(null); // of buckets: {from, to}
+  const [range, setRange] = useState(null); // in buckets: {from, to}
   useLayoutEffect(() => setRange(null), [data]);
   const chart = useMemo(() => layout(data, width), [data, width]);
   const take = ({ from, to }) => choose({ since: chart.iso(from), until: chart.iso(to + 1) });
@@ -72,7 +74,7 @@ function Chart({ data, width, choose }) {
   `;
 }
 
-// The width follows the window.
+// The width follows that of the window.
 function useWidth() {
   const root = useRef();
   const [width, setWidth] = useState(0);
@@ -103,21 +105,21 @@ function layout(data, width) {
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-// The next number above that is easy to read.
+// Returns the next larger number that is easy to read.
 function niceTop(number) {
   if (number <= 0) return 0;
   const scale = 10 ** Math.floor(Math.log10(number));
   return [1, 2, 3, 4, 5, 8, 10].map((step) => step * scale).find((top) => top >= number);
 }
 
-// One path a severity: some hundred bars are drawn in no time.
+// One path per severity, so that some hundred bars are drawn fast.
 function bars({ stack, buckets, top, x }) {
   const floor = new Array(buckets).fill(HEIGHT);
   return stack.map(({ name, counts }) => {
     let path = '';
     counts.forEach((number, at) => {
       if (!number) return;
-      // What is there is seen, however little.
+      // A bar that is not empty is visible, however small.
       const height = Math.max((number / top) * (HEIGHT - 2), 1.5);
       const left = x(at) + GAP / 2;
       const width = Math.max(x(at + 1) - x(at) - GAP, 1);
@@ -128,7 +130,7 @@ function bars({ stack, buckets, top, x }) {
   });
 }
 
-// Labels at round times of the clock that is shown, none closer to another than is read with ease.
+// Labels at round times of the displayed clock, with enough distance to be read easily.
 function ticks({ first, step, buckets, width, x }) {
   const span = step * buckets;
   const every = ROUND_MILLIS.find((size) => (size / span) * width >= TICK_PIXELS) ?? ROUND_MILLIS.at(-1);
@@ -172,7 +174,7 @@ function useDrag(chart, range, setRange, take) {
       if (!start.current) return;
       const from = start.current.bucket;
       start.current = null;
-      // A click looks into one bar, if there is something in it.
+      // A click zooms into one bar, unless the bar is empty.
       if (bucketAt(event) !== from || chart.totals[from] > 0) take(ordered({ from, to: bucketAt(event) }));
     },
     onPointerCancel: () => {
@@ -184,7 +186,7 @@ function useDrag(chart, range, setRange, take) {
   };
 }
 
-// What the marked buckets hold.
+// The counts in the selected buckets.
 function Tip({ chart, range }) {
   const parts = chart.stack
     .map(({ name, counts }) => ({ name, number: sum(counts.slice(range.from, range.to + 1)) }))
@@ -203,7 +205,7 @@ function Tip({ chart, range }) {
   `;
 }
 
-// The severities that are there, and how often; a click searches for one.
+// The severities that occur, and how often; a click searches for one.
 export function Legend({ data, filter }) {
   const present = STACK.map((name) => data.series.find((one) => one.value === name)).filter((one) => one?.total > 0);
   return html`

@@ -1,5 +1,5 @@
-// The few icons, drawn with the colour of the text beside them. They repeat what a label says, and are hidden from
-// who listens to the page.
+// The few icons, in the colour of the text beside them. They repeat what a label says, and are
+// hidden from screen readers.
 
 import { html } from './vendor/preact.js';
 

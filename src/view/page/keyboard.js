@@ -1,12 +1,14 @@
-// Shortcuts. They are for who is not writing, and leave alone what the browser and the system do with Ctrl, Alt and Meta. A key
-// may come at any moment: so they hold as soon as what they act on is in the document, and not only once it was painted.
+// Keyboard shortcuts. They do not apply while the user is typing, and leave key combinations with
+// Ctrl, Alt and Meta to the browser and the system. A key may be pressed at any moment, so the
+// shortcuts apply as soon as the elements that they act on are in the document, and not only after
+// these were painted.
 
 import { useLayoutEffect } from './vendor/preact.js';
 
 const WRITES = 'input, textarea, select';
 const PRESSES = 'button, a, summary';
 
-// `keys` maps a key to what it does.
+// `keys` maps a key to its action.
 export function useKeys(keys) {
   useLayoutEffect(() => {
     const onKeyDown = (event) => {

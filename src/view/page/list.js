@@ -1,16 +1,17 @@
-// The list of records. Rows have one height, and only those in view are in the document: it stays as quick with a hundred
-// thousand of them as with ten.
+// The list of records. All rows have the same height, and only those in view are in the document,
+// so the list is as fast with a hundred thousand rows as with ten.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import { fullTime, inline, momentOf, plain, rowTime, severityOf } from './format.js';
 import { Severity } from './severity.js';
 
 const MARGIN_ROWS = 12; // above and below the view, so that scrolling does not show gaps
-const SUMMARY_MAX = 400; // characters: a row shows no more of a message than fits
+const SUMMARY_MAX = 400; // in characters: a row shows only as much of a message as fits
 
-// `rows` has `length`, `row(index)` and `want(first, last)`; `selected` is the index of the row that keys act on, or -1;
-// `open(index)` shows a record, `step(by)` goes to another; `atTop` is told whether the first rows are in view; `footer`
-// stands below the last row. The record `marked` stands out, and the row `start` is in view at first.
+// `rows` has `length`, `row(index)` and `want(first, last)`; `selected` is the index of the row
+// that keys act on, or -1; `open(index)` shows a record, `step(by)` moves to another; `atTop` is
+// called with whether the first rows are in view; `footer` is displayed below the last row. The
+// record `marked` is highlighted, and the row `start` is in view at first.
 export function List({ rows, label, selected, open, step, atTop, footer, marked = null, start = -1 }) {
   const root = useRef();
   const [view, setView] = useState({ top: 0, height: 0, row: 24 });
@@ -58,7 +59,7 @@ export function List({ rows, label, selected, open, step, atTop, footer, marked 
     'aria-activedescendant': selected >= first && selected < last ? `row-${selected}` : null,
     onKeyDown,
   };
-  // What stands below the rows is no part of them; and without rows there is no grid.
+  // The footer below the rows is not a row, and without rows there is no grid.
   return html`
     <div class="list" ref=${root} onScroll=${onScroll}>
       <div class="list-space" style=${{ height: `${rows.length * view.row}px` }} ...${rows.length > 0 ? grid : {}}>
@@ -73,7 +74,7 @@ export function List({ rows, label, selected, open, step, atTop, footer, marked 
   `;
 }
 
-// Scrolls as little as shows the row whole.
+// Scrolls by the smallest distance that shows the whole row.
 function reveal(element, index, height) {
   const top = index * height;
   if (top < element.scrollTop) element.scrollTop = top;
@@ -103,10 +104,11 @@ function Row({ index, record, isSelected, isMarked, open }) {
 
 const title = (record) => fullTime(momentOf(record.timestamp), true);
 
-// Line breaks are shown as such: one row is one line.
+// Line breaks are shown as symbols: one row is one line.
 const firstLine = (text) => plain(text.slice(0, SUMMARY_MAX)).trim().replace(/\s*\n\s*/g, ' ⏎ ');
 
-// The attributes in brief, faintly behind the message. A stack trace is for the record's own view.
+// A summary of the attributes, in a faint colour after the message. A stack trace is shown only in
+// the detail view.
 function attributes(record) {
   const type = record.attributes?.['exception.type'];
   const pairs = [];

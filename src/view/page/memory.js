@@ -1,4 +1,5 @@
-// What this browser remembers between visits. A browser that keeps nothing (private windows) costs only the memory.
+// What this browser stores between visits. If a browser stores nothing (private windows), the only
+// loss is that nothing is remembered.
 
 const PREFIX = 'logboom.';
 
@@ -15,6 +16,6 @@ export function store(name, value) {
   try {
     localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // It is full or forbidden; the page goes on without.
+    // The storage is full or forbidden; the page works without it.
   }
 }

@@ -1,4 +1,4 @@
-// What stands where there is nothing to show: why, and what to do.
+// A notice in place of missing content: the reason, and what to do.
 
 import { html } from './vendor/preact.js';
 
@@ -9,7 +9,7 @@ export const Notice = ({ title, children, role = 'status' }) => html`
   </div>
 `;
 
-// A problem of the API, with a way to try again.
+// An error from the API, with a button to retry.
 export const ProblemNotice = ({ problem, retry }) => html`
   <${Notice} title=${sentence(problem.message)} role="alert">
     ${problem.detail && html`<p>${sentence(problem.detail)}</p>`}
@@ -18,7 +18,7 @@ export const ProblemNotice = ({ problem, retry }) => html`
   <//>
 `;
 
-// The server's texts begin in lower case, since its command line puts something before them.
+// Texts of the server begin in lower case, because its command line puts a prefix before them.
 export function sentence(text) {
   const first = text.split('\n')[0];
   return first.charAt(0).toUpperCase() + first.slice(1) + (/[.?!`"]$/.test(first) ? '' : '.');

@@ -1,4 +1,5 @@
-// The operations page: whether records come in, are kept, and go on; and whether anything was lost.
+// The operations page: whether records are received, stored and forwarded, and whether anything was
+// lost.
 
 import { html } from './vendor/preact.js';
 import { bytes, count, duration, plural, short } from './format.js';
@@ -66,7 +67,7 @@ function Figures({ samples, status }) {
 
 const percent = (share) => `${share > 0 && share < 0.01 ? 'below 1' : Math.round(share * 100)} %`;
 
-// A rate in words; the first sample says nothing of it.
+// A rate in words; unknown after the first sample.
 function rate(samples, read) {
   const now = rateNow(samples, read);
   if (now === null) return '…';
@@ -84,7 +85,7 @@ const Figure = ({ title, value, note, numbers, level }) => html`
   </div>
 `;
 
-// `{full: 3}` as `3 (full)`; with several reasons one after the other.
+// Formats `{full: 3}` as `3 (full)`, and several reasons one after the other.
 const reasons = (given) => Object.entries(given).map(([reason, number]) => `${count(number)} ${reason.replaceAll('_', ' ')}`);
 
 function Sources({ samples, status }) {

@@ -1,5 +1,6 @@
-// The records that match a search, loaded a page at a time by cursor as they are looked at. However many there are, only
-// the pages near the view are kept: one that was let go is loaded again by its own cursor when it comes back.
+// The records that match a search, loaded page by page with cursors when they come into view.
+// However many records there are, only the pages near the view are kept: a discarded page is loaded
+// again with its own cursor when it comes into view again.
 
 import { isAbort } from './api.js';
 
@@ -7,15 +8,16 @@ const PAGE_RECORDS = 250;
 const PAGES_KEPT = 40;
 
 export class Pages {
-  // `load(cursor, limit, signal)` gives `{records, next_cursor, partial}`; `changed` is called after each change.
+  // `load(cursor, limit, signal)` returns `{records, next_cursor, partial}`; `changed` is called
+  // after each change.
   constructor(load, changed) {
     this.load = load;
     this.changed = changed;
     this.abort = new AbortController();
     this.pages = []; // {cursor, previous, start, length, records or null}
     this.length = 0;
-    this.next = ''; // the cursor of what follows; null at the end
-    this.isPartial = false; // the last page ended because time was up
+    this.next = ''; // the cursor of the next page; null at the end
+    this.isPartial = false; // the last page ended because its time was over
     this.problem = null;
     this.loading = null;
     this.more();
@@ -25,7 +27,7 @@ export class Pages {
     return this.next === null;
   }
 
-  // The record in a row, or null while it is not here.
+  // Returns the record in a row, or null while it is not loaded.
   row(index) {
     const page = this.pageOf(index);
     return page?.records?.[index - page.start] ?? null;
@@ -42,7 +44,7 @@ export class Pages {
     return this.pages[low];
   }
 
-  // Rows from `first` up to `last` are looked at.
+  // Called when rows from `first` up to `last` are in view.
   want(first, last) {
     if (this.loading || this.problem) return;
     const missing = this.pages.find(
@@ -67,8 +69,9 @@ export class Pages {
     });
   }
 
-  // Retention may have taken records away since: their rows stay empty. Without a cursor the newest would come, which need no
-  // longer be the first page: that is what lies before the second.
+  // Retention may have deleted records since the page was loaded: their rows stay empty. A request
+  // without a cursor returns the newest records, which may no longer be the first page. Therefore
+  // the first page is loaded as the page before the second.
   again(page) {
     this.take(page.cursor || this.pages[1]?.previous, page.length, (answer) => {
       page.records = answer.records;
@@ -102,7 +105,7 @@ export class Pages {
     for (const page of kept.slice(0, kept.length - PAGES_KEPT)) page.records = null;
   }
 
-  // The row of a record among those that are here; -1 if it is not.
+  // Returns the row of a record among the loaded ones; -1 if it is not loaded.
   indexOf(id) {
     for (const { start, records } of this.pages) {
       const index = records?.findIndex((record) => record.id === id) ?? -1;

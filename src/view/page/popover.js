@@ -1,8 +1,9 @@
-// A button with a panel below it, which closes on Escape, on a click elsewhere, and when the focus leaves it.
+// A button with a panel below it. The panel closes on Escape, on a click outside, and when it loses
+// the focus.
 
 import { html, useEffect, useRef, useState } from './vendor/preact.js';
 
-// `button` is the button's content, `children` a function of `close`.
+// `button` is the content of the button, `children` a function that receives `close`.
 export function Popover({ label, className = '', button, align = 'left', children }) {
   const [isOpen, setOpen] = useState(false);
   const root = useRef();

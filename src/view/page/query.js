@@ -1,5 +1,6 @@
-// The query language, as far as the page needs it: to colour a query, complete it, and add or take away a filter.
-// The server alone decides what a query means; what is not understood here is left as it stands.
+// The query language, as far as the page needs it: to colour a query, to complete it, and to add or
+// remove a filter. Only the server decides what a query means; text that this parser does not
+// understand is left as it is.
 
 const OPERATORS = ['!=', '<=', '>=', '<', '>', ':', '='];
 const NAME = /^[\p{L}_@][\p{L}\p{N}_.\-/@$]*/u;
@@ -9,8 +10,9 @@ const COLUMNS = new Set(
    process.pid thread thread.name`.split(/\s+/),
 );
 
-// Cuts a query into tokens `{kind, start, end, text}`; kinds are `open`, `close`, `word` (OR, AND, NOT), `not`, `text`,
-// `field` (with `name` and `operator`) and `value` (with `value`). A broken query gives tokens up to its end, too.
+// Splits a query into tokens `{kind, start, end, text}`; kinds are `open`, `close`, `word` (OR,
+// AND, NOT), `not`, `text`, `field` (with `name` and `operator`) and `value` (with `value`). An
+// invalid query yields tokens up to its end, too.
 export function tokens(query) {
   const found = [];
   let at = 0;
@@ -76,14 +78,15 @@ function operatorAt(query, at) {
 const unquote = (text) => text.replace(/^"|"$/g, '').replace(/\\(["\\])/g, '$1');
 const quote = (text) => `"${text.replace(/["\\]/g, '\\$&')}"`;
 
-// A field's name as it has to be written; an attribute's own name may be that of a column, or begin like the way out of that.
+// Returns the name of a field as it must be written in a query. An attribute may be named like a
+// column, or begin with the prefix that distinguishes such attributes.
 export function writeName(name, isAttribute = false) {
   const isTaken = COLUMNS.has(name) || name.startsWith('attributes.');
   const whole = isAttribute && isTaken ? `attributes.${name}` : name;
   return NAME.exec(whole)?.[0] === whole && /[\p{L}\p{N}_]$/u.test(whole) ? whole : quote(whole);
 }
 
-// A value as it has to be written after a field's operator.
+// Returns a value as it must be written after the operator of a field.
 export function writeValue(value) {
   const text = String(value);
   return /^[^\s()"*<>=\\][^\s()"*]*$/.test(text) ? text : quote(text);
@@ -100,7 +103,8 @@ const hasOr = (found) => {
   });
 };
 
-// The terms `field:value` that a record must match, or must not: `{name, value, negated, start, end}`.
+// Returns the terms `field:value` that a record must match, or must not match:
+// `{name, value, negated, start, end}`.
 export function filters(query) {
   const found = tokens(query);
   if (hasOr(found)) return [];
@@ -125,14 +129,14 @@ export function filters(query) {
   return terms;
 }
 
-// Whether a filter is in the query: `in`, `out` or ''.
+// Returns whether a filter is in the query: `in`, `out` or ''.
 export function filterState(query, name, value) {
   const plain = name.startsWith('"') ? unquote(name) : name;
   const term = filters(query).find((term) => term.name === plain && term.value === String(value));
   return term ? (term.negated ? 'out' : 'in') : '';
 }
 
-// Adds a filter, or takes it away if it is there; its opposite is replaced.
+// Adds a filter, or removes it if it is present; the opposite filter is replaced.
 export function toggleFilter(query, name, value, negated = false) {
   const plain = name.startsWith('"') ? unquote(name) : name;
   const term = filters(query).find((term) => term.name === plain && term.value === String(value));
@@ -149,7 +153,8 @@ export function addTerm(query, term) {
 
 const join = (before, after) => `${before.trimEnd()} ${after.trimStart()}`.trim();
 
-// What is being written at `caret`: `{kind: 'field' | 'value', name, prefix, start, end}`, or null.
+// Returns what is being typed at `caret`: `{kind: 'field' | 'value', name, prefix, start, end}`, or
+// null.
 export function wordAt(query, caret) {
   const found = tokens(query);
   const index = found.findIndex((token) => token.start < caret && caret <= token.end);

@@ -1,4 +1,4 @@
-// The time range: back from now, or between two moments.
+// The time range: back from now, or between two times.
 
 import { html, useState } from './vendor/preact.js';
 import { fullTime, isUtc, zoneName } from './format.js';
@@ -17,8 +17,8 @@ const QUICK = [
 ];
 const UNITS = { s: [1e3, 'second'], m: [6e4, 'minute'], h: [36e5, 'hour'], d: [864e5, 'day'], w: [6048e5, 'week'] };
 
-// The range that a place means now, as the API takes it: what is relative is fixed, so that all of a search's answers are
-// about the same range.
+// Returns the range of a place at this moment, in the form of the API. Relative times are made
+// absolute, so that all requests of a search are about the same range.
 export function fixed({ since, until }, now = Date.now()) {
   const moment = (text) => {
     const [, number, unit] = /^(\d+)([smhdw])$/.exec(text) ?? [];
@@ -89,7 +89,7 @@ function Choices({ place, choose }) {
   `;
 }
 
-// A field for a local time knows no zone; it holds the one that the page shows.
+// An input for local times has no time zone; its value is in the zone that the page displays.
 const read = (value) => (value ? new Date(isUtc() ? `${value}Z` : value).toISOString() : '');
 
 function write(text) {

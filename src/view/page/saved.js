@@ -1,4 +1,4 @@
-// Searches that this browser remembers: the recent ones by themselves, others by name.
+// Searches that this browser stores: recent ones automatically, others by name.
 
 import { html, useState } from './vendor/preact.js';
 import { icon } from './icons.js';

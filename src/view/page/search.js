@@ -1,4 +1,5 @@
-// The search box: the query in colours, what is wrong with it underlined, and completion of fields and values.
+// The search box: the coloured query with its errors underlined, and completion of fields and
+// values.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
@@ -10,23 +11,24 @@ import { SEVERITIES, short } from './format.js';
 const COMPLETE_AFTER_MILLIS = 120;
 const CHECK_AFTER_MILLIS = 350;
 const SUGGESTIONS_MAX = 10;
-const COMPLETE_SECONDS = 2; // who writes does not wait
+const COMPLETE_SECONDS = 2; // a user who is typing does not wait longer
 const SEVERITY_NAMES = new Set(['severity', 'level', 'levelname']);
 
-// `search(q)` is called with what is to be searched, `fields` are those of the answer before, `range` bounds the
-// values that are offered, `problem` is what the server said against the query `q`.
+// `search(q)` is called with the query to search, `fields` are those of the previous response,
+// `range` limits the offered values, `problem` is the error that the server reported for the query
+// `q`.
 export function SearchBox({ q, search, fields, range, problem }) {
   const [text, setText] = useState(q);
-  const [found, setFound] = useState(null); // what the server says against `text`
+  const [found, setFound] = useState(null); // the error that the server reported for `text`
   const input = useRef();
   const completion = useCompletion(text, input, fields, range);
 
-  // Later, they would undo what was typed meanwhile.
+  // Layout effects, because later effects would undo what was typed in the meantime.
   useLayoutEffect(() => setText(q), [q]);
   useLayoutEffect(() => setFound(problem && { text: q, problem }), [problem, q]);
   useCheck(text, q, setFound);
 
-  const isWriting = completion.items.length > 0; // what is still to come may mend it
+  const isWriting = completion.items.length > 0; // the text still to be typed may fix the error
   const wrong = found?.text === text && !isWriting ? found.problem : null;
   const edit = (next, caret) => {
     setText(next);
@@ -36,7 +38,7 @@ export function SearchBox({ q, search, fields, range, problem }) {
     const { start, end } = completion.word;
     const next = text.slice(0, start) + item.insert + text.slice(end);
     const caret = start + item.insert.length;
-    // The caret can be set once the text is there.
+    // The caret can be set only when the text is present.
     input.current.value = next;
     input.current.setSelectionRange(caret, caret);
     edit(next, caret);
@@ -90,7 +92,8 @@ const Suggestions = ({ completion, accept }) => html`
   </ul>
 `;
 
-// Asks the server what it thinks of a text that differs from what was searched, once the writer rests.
+// Sends a text that differs from the searched query to the server for validation, once the user
+// stops typing.
 function useCheck(text, q, setFound) {
   useEffect(() => {
     if (text.trim() === '' || text === q) return undefined;
@@ -110,7 +113,7 @@ function useCheck(text, q, setFound) {
   }, [text, q]);
 }
 
-// The query's text in pieces: those of a kind have its class, those that are wrong are underlined.
+// Splits the text of the query into pieces: each kind has its class, and errors are underlined.
 function colours(text, wrong) {
   const marks = wrong?.position ? span(text, wrong.position) : { start: -1, end: -1 };
   const pieces = [];
@@ -130,7 +133,7 @@ function colours(text, wrong) {
   return pieces;
 }
 
-// The server counts characters, the browser UTF-16 units.
+// The server counts characters, the browser counts UTF-16 units.
 function span(text, { start, end }) {
   const characters = [...text];
   const units = (count) => characters.slice(0, count).join('').length;
@@ -159,7 +162,7 @@ function useCompletion(text, input, fields, range) {
     const word = wordAt(query, caret);
     if (!word || (word.kind === 'field' && word.prefix === '' && !isAsked)) return close();
     if (word.kind === 'field') return setState({ items: fieldItems(fields, word.prefix), at: -1, word });
-    // Of what is shown already, what fits still stays until the answer is there.
+    // Of the items already shown, those that still match stay until the response arrives.
     const isSame = state.word?.kind === 'value' && state.word.start === word.start;
     setState({ items: isSame ? state.items.filter((item) => startsWith(item.label, word.prefix)) : [], at: -1, word });
     const abort = new AbortController();
@@ -167,7 +170,7 @@ function useCompletion(text, input, fields, range) {
     work.current.timer = setTimeout(async () => {
       const items = await valueItems(word, range, abort.signal).catch(() => []);
       if (abort.signal.aborted) return;
-      // What was chosen meanwhile of those shown stays chosen.
+      // An item that was selected in the meantime stays selected.
       setState((shown) => ({ items, at: items.findIndex((item) => item.insert === shown.items[shown.at]?.insert), word }));
     }, COMPLETE_AFTER_MILLIS);
   };
@@ -177,7 +180,7 @@ function useCompletion(text, input, fields, range) {
     setState({ ...state, at: (state.at + step + length + (state.at < 0 && step < 0 ? 1 : 0)) % length });
   };
 
-  // Says whether the key was for the suggestions.
+  // Returns true if the key was handled by the suggestions.
   const onKeyDown = (event, accept) => {
     const isOpen = state.items.length > 0;
     if (event.key === 'ArrowDown' && !isOpen) look(text, input.current.selectionStart, true);

@@ -2,7 +2,7 @@
 
 import { html } from './vendor/preact.js';
 
-// Bars, for counts that are few.
+// Bars, for a small number of counts.
 export function Bars({ numbers, label, width = 120, height = 24 }) {
   const top = Math.max(...numbers, 1);
   const step = width / numbers.length;
@@ -20,9 +20,9 @@ export function Bars({ numbers, label, width = 120, height = 24 }) {
   `;
 }
 
-const SHORTEST = 20; // of fewer a line would seem to say more than it knows
+const SHORTEST = 20; // a line of fewer points would suggest more than is known
 
-// A line, for what is measured again and again; the newest is on the right.
+// A line, for repeated measurements; the newest is on the right.
 export function Line({ numbers, label, width = 140, height = 28 }) {
   const top = Math.max(...numbers, 1e-9);
   const step = width / (Math.max(numbers.length, SHORTEST) - 1);

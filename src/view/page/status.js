@@ -1,12 +1,13 @@
-// The server's status, looked at again and again: what is, and by differences how fast it changes.
+// The status of the server, polled repeatedly: current values, and rates computed from differences.
 
 import { useEffect, useState } from './vendor/preact.js';
 import * as api from './api.js';
 
 const SAMPLES_MAX = 90;
-const RATE_OVER_SAMPLES = 5; // the rate now is that of the last few: of two alone it would jump
+// The current rate covers the last few samples, because the rate between only two would jump.
+const RATE_OVER_SAMPLES = 5;
 
-// `{samples: [{at, status}], problem}`, the newest last.
+// `{samples: [{at, status}], problem}`, the newest sample last.
 export function useStatus(intervalMillis) {
   const [state, setState] = useState({ samples: [], problem: null });
   useEffect(() => {
@@ -31,14 +32,14 @@ export function useStatus(intervalMillis) {
   return state;
 }
 
-// A server that was started anew counts from zero: what was seen before says nothing then.
+// A restarted server counts from zero, so earlier samples are discarded.
 function following(samples, status) {
   const before = samples.at(-1)?.status;
   const isSame = before && before.uptime_seconds <= status.uptime_seconds;
   return [...(isSame ? samples : []), { at: performance.now(), status }].slice(-SAMPLES_MAX);
 }
 
-// How much a number grew a second between each two samples; `read(status)` gives it.
+// Returns the growth per second between each two samples; `read(status)` returns the number.
 export function rates(samples, read) {
   return samples.slice(1).map((sample, index) => {
     const before = samples[index];
@@ -47,7 +48,7 @@ export function rates(samples, read) {
   });
 }
 
-// How fast it grows now; null while that is not known.
+// Returns the current growth per second; null while it is unknown.
 export function rateNow(samples, read) {
   const recent = samples.slice(-RATE_OVER_SAMPLES);
   if (recent.length < 2) return null;

@@ -1,23 +1,24 @@
-// Following what arrives: the newest records, with those that come during a pause counted and kept for its end.
+// Live tail: the newest records. Records that arrive during a pause are counted, and kept until the
+// pause ends.
 
 import * as api from './api.js';
 
 const RECORDS_KEPT = 5000;
 const BEGIN_WITH = 100;
 const RETRY_MILLIS = 2000;
-const SHOW_MILLIS = 100; // records that come faster are shown together
+const SHOW_MILLIS = 100; // records that arrive faster are displayed together
 
 export class Tail {
   constructor(q, changed) {
     this.q = q;
     this.changed = changed;
     this.records = []; // in order of arrival
-    this.waiting = []; // those of them that came during the pause
-    this.arrived = 0; // during the pause, also those that are no longer kept
+    this.waiting = []; // records that arrived during the pause
+    this.arrived = 0; // during the pause, including records that are no longer kept
     this.missed = 0;
     this.isPaused = false;
     this.isConnected = false;
-    this.problem = null; // with the query
+    this.problem = null; // an error in the query
     this.lastId = '';
     this.connect();
   }
@@ -33,12 +34,12 @@ export class Tail {
     });
     this.source.onerror = () => {
       this.say(false);
-      // Else the browser connects again by itself.
+      // Otherwise the browser reconnects by itself.
       if (this.source.readyState === EventSource.CLOSED) this.refused();
     };
   }
 
-  // A browser does not tell why. Where the query is wrong, there is nothing to try again.
+  // The browser does not report the reason. If the query is invalid, there is no retry.
   async refused() {
     const { problem } = await api.records({ q: this.q, limit: 0 }).then(() => ({}), (problem) => ({ problem }));
     if (this.isStopped) return;
@@ -83,7 +84,7 @@ export class Tail {
     this.changed();
   }
 
-  // As a list for the eyes: the newest first.
+  // Returns the records in display order: the newest first.
   get length() {
     return this.records.length;
   }

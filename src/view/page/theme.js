@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it.
+// Light, dark, or the setting of the system.
 
 import { load, store } from './memory.js';
 
@@ -11,7 +11,7 @@ export function setTheme(name) {
   apply();
 }
 
-// The stylesheet knows the rest.
+// The stylesheet does the rest.
 export function apply() {
   const name = theme();
   if (name === 'system') delete document.documentElement.dataset.theme;

@@ -1,21 +1,21 @@
-// The state of the page is its address: what is seen can be reloaded, shared, and gone back to.
+// The state of the page is in its address, so that a view can be reloaded, shared, and returned to.
 
 import { useLayoutEffect, useState } from './vendor/preact.js';
 
-// Every member with the value that is left out of the address.
+// All members of the state with their default values, which are omitted from the address.
 const DEFAULTS = {
   view: 'search', // or `errors`, `operations`
   q: '',
-  since: '1h', // as the query language writes times; empty for no bound
+  since: '1h', // in the syntax of the query language; empty for no bound
   until: '',
   live: '', // `1` while following
   record: '', // the id of the record that is open
-  around: '', // the id of the record whose neighbours are shown
-  scope: 'service', // of the neighbours; or `all`
+  around: '', // the id of the record whose surrounding records are shown
+  scope: 'service', // of the surrounding records; or `all`
   trace: '', // the trace that is shown
 };
 
-// What leaves the neighbours of a record, or a trace, for a search.
+// The changes that lead from the surrounding records of a record, or from a trace, to a search.
 export const ELSEWHERE = { around: '', scope: 'service', trace: '', record: '' };
 
 export function parse(search) {
@@ -47,7 +47,8 @@ addEventListener('popstate', () => {
   tell();
 });
 
-// Changes some members. `replace` leaves no step to go back to: for what is not a place of its own.
+// Changes some members. `replace` adds no entry to the history: for changes that are not a place of
+// their own.
 export function go(changes, { replace = false } = {}) {
   const next = { ...state, ...changes };
   const address = format(next);
