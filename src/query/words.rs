@@ -236,7 +236,7 @@ fn is_ascii_of_word(byte: u8) -> bool {
     (letter < 26) | (digit < 10) | (byte == b'_')
 }
 
-/// Returns the position and the value of the byte that is rarest in log texts.
+/// Returns the position and the value of the byte of the pattern that is rarest in log texts.
 fn rarest_byte(pattern: &[u8]) -> Option<(usize, u8)> {
     pattern.iter().copied().enumerate().min_by_key(|(_, byte)| COMMONNESS[usize::from(*byte)])
 }

@@ -285,8 +285,8 @@ impl Sink for Found {
 }
 
 impl Deletion<'_> {
-    /// Returns the columns to fetch. The texts of records that are deleted are needed for their
-    /// lengths.
+    /// Returns the columns to fetch. Of the texts of records to be deleted only the lengths are
+    /// used.
     fn fields(&self) -> ColumnSet {
         let service = ColumnSet::of_column(Column::Service);
         let texts = ColumnSet::of_column(Column::Message).and(ColumnSet::ATTRIBUTES);

@@ -76,7 +76,7 @@ pub struct Ask<'a> {
     pub query: &'a str,
     /// The decoded name in the path.
     pub name: &'a str,
-    /// Its headers.
+    /// The headers of the request.
     pub headers: &'a HeaderMap,
     /// Closes the connection, and reports that the client has disconnected.
     pub hang_up: &'a HangUp,

@@ -1,4 +1,5 @@
-//! `GET /api/v1/tail?q=&since=&until=&last=&last_event_id=`: records that match a query, as they become durable.
+//! `GET /api/v1/tail?q=&since=&until=&last=&last_event_id=`: records that match a query, as they
+//! become durable.
 //!
 //! The answer is a stream of server-sent events (WHATWG HTML, section 9.2):
 //!
@@ -50,7 +51,7 @@ use follower::{Follower, Last, Tail, Wanted};
 use mailbox::Mailbox;
 use relay::Relay;
 
-/// All tails.
+/// All live tails.
 pub struct Tails {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
