@@ -102,7 +102,7 @@ Examples:
 
 const DELETE_EXAMPLES: &str = "\
 Deleted records are overwritten in the database and leave the spool's files; log files, backups and what was copied elsewhere \
-are not touched. See docs/operating.md.
+are not touched. See docs/retention.md.
 
 Examples:
   logboom delete 'user_id:4711' --before now --dry-run

@@ -208,7 +208,7 @@ impl Fault {
             }
             Fault::Database(error) => match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
-                    "the positions are gone: operating.md, \"When something breaks\", tells how to make them from the records"
+                    "the positions are gone: docs/postgresql.md, \"logs_node is lost\", tells how to make them from the records"
                 }
                 Some(code) => hint_for(code),
                 None if tell(error).contains("password missing") => {

@@ -1433,7 +1433,7 @@ fn plan(statement: (String, Vec<Parameter>)) -> String {
         let mut store = database.open();
         write(&mut store, []);
         database.execute("CREATE EXTENSION pg_trgm");
-        let described = include_str!("../../../docs/operating.md").lines();
+        let described = include_str!("../../../docs/postgresql.md").lines();
         let indexes: Vec<_> = described.filter(|line| line.starts_with("CREATE INDEX")).collect();
         assert_eq!(indexes.len(), 2);
         indexes.iter().for_each(|index| database.execute(index));

@@ -102,7 +102,7 @@ fn describe(error: StatementError, duration_max: Duration) -> Refusal {
             "statements of a superuser are not run",
             "the role that this server connects as is a superuser: statements could do more than read",
             Some(
-                "connect as a role of its own, see docs/operating.md; queries by `/api/v1/records` work all the same",
+                "connect as a role of its own, see docs/postgresql.md; queries by `/api/v1/records` work all the same",
             ),
         )),
         StatementError::Store(error) => Box::new(store_problem(&error)),

@@ -121,14 +121,14 @@ fn disconnect(database: &Database) {
     );
 }
 
-/// Restores the positions as `docs/operating.md` describes.
+/// Restores the positions as `docs/postgresql.md` describes.
 #[test]
 fn lost_positions_can_be_restored_from_records() {
     let mut subject = Subject::start();
     let (_, definition) = SCHEMA.split_once("CREATE TABLE logs_node").unwrap();
     let (definition, _) = definition.split_once(") WITH").unwrap();
     subject.change("DROP TABLE logs_node");
-    subject.fails(&["logs_node", "42P01", "operating.md"]);
+    subject.fails(&["logs_node", "42P01", "postgresql.md"]);
     subject.database.execute(&format!(
         "BEGIN; CREATE TABLE logs_node {definition});
          INSERT INTO logs_node SELECT node, max(id) + 1, 1, 0
