@@ -9,7 +9,8 @@ const ABOUT: &str = "\
 A central logger: catches every record that your services send, acknowledges it once it is on disk, and ships it \
 exactly once into a database that you own.";
 
-// Paragraphs are one line each, since clap wraps them to the terminal; examples stay below 80 characters.
+// Paragraphs are one line each because clap wraps them to the terminal. Examples stay below 80
+// characters.
 
 const EXAMPLES: &str = "\
 Examples:
@@ -130,7 +131,7 @@ Examples:
   logboom export --since 2026-11-01 --until 2026-12-01 -o november.ndjson.zst
   logboom import november.ndjson.zst --url http://127.0.0.1:9022";
 
-/// The command line.
+/// Returns the definition of the command line.
 pub(super) fn command() -> Command {
     Command::new("logboom")
         .version(env!("CARGO_PKG_VERSION"))
@@ -480,7 +481,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_passes_debug_checks_of_clap() {
         command().debug_assert();
     }
 

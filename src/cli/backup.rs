@@ -1,7 +1,8 @@
-//! `logboom backup` and `logboom restore`: a database as one file, and back.
+//! `logboom backup` and `logboom restore`: copies a database into one file, and back.
 //!
-//! Neither asks a server: SQLite lets a database be read while another process writes to it. A file under its final name is whole and
-//! was checked; before that it has another name.
+//! Neither sends a request to a server: SQLite allows reading a database while another process
+//! writes to it. A file under its final name is complete and was checked; until then it has a
+//! temporary name.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -61,11 +62,12 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     output.finish()
 }
 
-/// Waits until the database has what was accepted before, as long as it comes nearer to that. Gives the id that follows. (Looks are
-/// counted, not seconds: where the machine stands still there are none.)
+/// Waits until the database contains everything that was accepted before, as long as its position
+/// advances. Returns the id that follows. The limit counts polls, not seconds: while the machine is
+/// suspended, there are none.
 fn wait_for_spool(matches: &ArgMatches, database: &Path) -> Result<RecordId, BackupError> {
     if matches.contains_id("database") {
-        return Ok(0); // it is not known whose it is
+        return Ok(0); // the data folder of this database is unknown
     }
     let spool = data_dir(matches).map_err(|failure| BackupError::Unsound(failure.to_string()))?.join(SPOOL);
     let end = spool::inspect::end(&spool)?.unwrap_or_default();
@@ -85,7 +87,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let to = data_dir.join(DATABASE);
     let failed = || Failure::new(format!("cannot restore {} to {}", from.display(), to.display()));
     let expected = backup::verify(&from).map_err(|error| told(failed(), error))?;
-    let held = DataDir::open(&data_dir)?; // no server runs there meanwhile
+    let held = DataDir::open(&data_dir)?; // no server runs there while this is held
     for path in ["", "-wal", "-shm", "-journal"].map(|suffix| beside(&to, suffix)) {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(failed()
@@ -97,14 +99,15 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     copy(&from, &draft.file).map_err(|error| failed().because(error))?;
     let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
-    held.adopt(DEFAULT_DATABASE)?; // the backup may be that of another data folder
+    held.adopt(DEFAULT_DATABASE)?; // the backup may come from another data folder
     draft.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "restored", &figures, &to).map_err(output::failed)?;
     output.finish()
 }
 
-/// The names of the database and of the spool within a data folder.
+/// The name of the database within a data folder.
 const DATABASE: &str = "logboom.db";
+/// The name of the spool within a data folder.
 const SPOOL: &str = "spool";
 
 fn data_dir(matches: &ArgMatches) -> Result<PathBuf, Failure> {
@@ -123,7 +126,8 @@ fn path(matches: &ArgMatches, name: &str) -> PathBuf {
     matches.get_one::<OsString>(name).cloned().unwrap_or_default().into()
 }
 
-/// Begins a database that is to get a name. What SQLite may have put beside an earlier one is not of this one.
+/// Begins a database file under a temporary name. Removes what SQLite may have left beside an
+/// earlier draft, because those files do not belong to this one.
 fn begin(to: &Path, suffix: &str) -> io::Result<Draft> {
     let path = beside(to, suffix);
     let draft = Draft::begin(path.clone())?;

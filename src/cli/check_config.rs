@@ -1,4 +1,4 @@
-//! `logboom check-config FILE`.
+//! `logboom check-config FILE`: checks a configuration file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,7 +10,8 @@ use super::table::Table;
 use crate::config::{self, Loaded, Values};
 use crate::failure::Failure;
 
-/// Reads the file, and the environment as `serve` would, looks at the paths, and prints what comes of it.
+/// Reads the file, and the environment as `serve` would, checks the paths, and prints the resulting
+/// options and stores.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let file = matches.get_one::<String>("file").map(Path::new);
     let loaded = config::load(file, std::env::vars_os(), Values::default())?;
@@ -40,7 +41,7 @@ mod tests {
     use crate::cli::paint::Paint;
 
     #[test]
-    fn every_option_with_its_origin() {
+    fn check_config_prints_every_option_with_its_origin() {
         let variables = [("LOGBOOM_THREADS".into(), "3".into())];
         let loaded = config::load(None, variables, Values::default()).unwrap();
         let page = printed(false, Paint::Plain, |output| print(&loaded, output).unwrap());

@@ -1,4 +1,4 @@
-//! Asking a running server over HTTP.
+//! HTTP client for requests to a running server.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::limits::{
 
 const DEFAULT_URL: &str = "http://127.0.0.1:9022";
 
-/// A server to ask.
+/// A server that requests are sent to.
 pub(super) struct Client {
     agent: Agent,
     url: String,
 }
 
-/// How a server says what is wrong.
+/// The body with which a server reports a problem.
 #[derive(Deserialize)]
 struct Problem {
     title: String,
@@ -34,14 +34,15 @@ struct Problem {
 }
 
 impl Client {
-    /// The server of `--url`, else of the environment, else the one on this machine.
+    /// Returns a client for the server of `--url`, else of the environment, else the server on this
+    /// machine.
     pub(super) fn new(matches: &ArgMatches) -> Result<Client, Failure> {
         let variable = || std::env::var(environment::URL).ok().filter(|url| !url.is_empty());
         let url = matches.get_one::<String>("url").cloned().or_else(variable);
         Client::to(url.as_deref().unwrap_or(DEFAULT_URL))
     }
 
-    /// The server of this URL; `http://` may be left out.
+    /// Returns a client for the server of this URL; `http://` may be omitted.
     pub(super) fn to(url: &str) -> Result<Client, Failure> {
         let url = url.trim_end_matches('/');
         if url.starts_with("https://") {
@@ -52,7 +53,9 @@ impl Client {
         let url = if url.contains("://") { url.into() } else { format!("http://{url}") };
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .proxy(None) // a log server is near; what it answers should not pass through others unasked
+            // A log server is near; its answers must not pass through a proxy that the user did not
+            // request.
+            .proxy(None)
             .timeout_connect(Some(Duration::from_secs(CONNECT_SECONDS_MAX)))
             .timeout_recv_response(Some(Duration::from_secs(ANSWER_SECONDS_MAX)))
             .timeout_per_read(Some(Duration::from_secs(ANSWER_SECONDS_MAX)))
@@ -73,7 +76,8 @@ impl Client {
         self.answer(request.call())
     }
 
-    /// Follows a stream of server-sent events, in which something comes at least every few seconds.
+    /// Follows a stream of server-sent events, on which something arrives at least every few
+    /// seconds.
     pub(super) fn follow(&self, path: &str, parameters: &[(&str, String)]) -> Result<Answer, Failure> {
         let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", "text/event-stream");
         let request = parameters.iter().fold(request, |request, (name, value)| request.query(name, value));
@@ -87,7 +91,7 @@ impl Client {
         self.answer(request.header("Content-Type", "application/json").send(json))
     }
 
-    /// Posts a body, and gives whatever is answered.
+    /// Posts a body, and returns the reply whatever its status.
     pub(super) fn send(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Reply, Failure> {
         let request = self.agent.post(format!("{}{path}", self.url)).header("Content-Type", content_type);
         let response = request.send(body).map_err(|error| self.unreachable(error))?;
@@ -129,22 +133,22 @@ impl Client {
     }
 }
 
-/// An answer that is good or bad.
+/// A reply of any status, successful or not.
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// In seconds, where the server wants to be asked again.
+    /// Seconds after which the server wants the request to be repeated.
     pub(super) retry_after: Option<u64>,
     pub(super) body: Vec<u8>,
 }
 
-/// The body of a good answer.
+/// The body of a successful answer.
 pub(super) struct Answer {
     url: String,
     reader: BufReader<BodyReader<'static>>,
 }
 
 impl Answer {
-    /// Reads the next line into `line`, without its end; false at the end of the answer.
+    /// Reads the next line into `line`, without its end; returns false at the end of the answer.
     pub(super) fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
         line.clear();
         let mut bounded = (&mut self.reader).take(ANSWER_LINE_BYTES_MAX);
@@ -158,12 +162,12 @@ impl Answer {
         Ok(count > 0)
     }
 
-    /// What has arrived already of what comes next.
+    /// Returns the part of the remaining body that has already arrived.
     pub(super) fn arrived(&self) -> &[u8] {
         self.reader.buffer()
     }
 
-    /// Reads all of it.
+    /// Reads the whole body.
     pub(super) fn all(mut self) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         let mut bounded = (&mut self.reader).take(ANSWER_BYTES_MAX + 1);
@@ -174,10 +178,10 @@ impl Answer {
         Ok(body)
     }
 
-    /// The failure that a server tells of with an answer of this status.
+    /// Returns the failure that the server reports with an answer of this status.
     fn problem(self, status: u16) -> Failure {
         let mut body = Vec::new();
-        // What could be read of it is told, should the connection break.
+        // If the connection breaks, the part of the body that was read until then is reported.
         let _ = self.reader.take(PROBLEM_BYTES_MAX).read_to_end(&mut body);
         let failure = if status == 400 { Failure::usage } else { Failure::new };
         match serde_json::from_slice::<Problem>(&body) {
@@ -202,12 +206,12 @@ impl Answer {
     }
 }
 
-/// The failure of an answer that cannot be read to its end.
+/// Returns the failure for an answer that cannot be read to its end.
 pub(super) fn broken(url: &str) -> Failure {
     Failure::new(format!("cannot read the answer of {url}"))
 }
 
-/// The failure of an answer that is not what it should be.
+/// Returns the failure for an answer that is not of the expected form.
 pub(super) fn not_understood(error: serde_json::Error) -> Failure {
     Failure::new("cannot understand the server's answer")
         .because(error)
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_told_as_the_server_tells_them() {
+    fn problem_of_server_is_reported_with_its_hint() {
         let body = r#"{"title":"cannot read the query","detail":"unbalanced \u001b(","hint":"close it"}"#;
         assert_eq!(
             problem("400 Bad Request", body),
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_request_is_a_usage_error() {
+    fn bad_request_is_a_usage_error() {
         for (status, code) in [("400 Bad Request", 2), ("503 Service Unavailable", 1)] {
             let server = Server::start(status, r#"{"title":"x"}"#);
             let failure = Client::to(&server.url).unwrap().post("/api/v1/sql", b"{}").err().unwrap();
@@ -249,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there() {
-        // Bound, so that nobody else gets it, and not listened to.
+    fn refused_connection_is_reported_with_hint() {
+        // Bound, so that no other process gets the port, but not listening.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
@@ -264,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_cannot_be() {
+    fn invalid_urls_are_rejected() {
         assert!(Client::to("https://logs.example").err().unwrap().to_string().contains("without TLS"));
         let failure = Client::to("http://a b/").unwrap().get("/", &[], "*/*").err().unwrap();
         assert_eq!(failure.exit_code(), std::process::ExitCode::from(2));
     }
 
     #[test]
-    fn an_answer_that_breaks_off_is_a_failure() {
+    fn truncated_answer_is_a_failure() {
         let server = Server::start_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\":1}\nrest");
         let mut answer = Client::to(&server.url).unwrap().get("/", &[], "*/*").unwrap();
         let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! `logboom delete`: shows what would go, asks, and deletes it.
+//! `logboom delete`: shows which records would be deleted, asks for confirmation, and deletes them.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -16,7 +16,7 @@ use crate::limits::DELETE_SERVICES_MAX;
 use crate::query;
 use crate::record::time;
 
-/// What the server answers.
+/// The server's answer to one request.
 #[derive(Deserialize)]
 struct Answer {
     matched: u64,
@@ -42,16 +42,16 @@ struct Store {
     deleted: u64,
 }
 
-/// What several answers say together.
+/// The sum of several answers.
 #[derive(Default)]
 struct Sum {
     matched: u64,
     by_service: BTreeMap<String, u64>,
     of_others: u64,
-    /// Of each store: its name, what matched, what was deleted.
+    /// For each store: its name, the number of matching records, and the number of deleted records.
     stores: Vec<(String, u64, u64)>,
     not_searched: Vec<String>,
-    /// Where it began: what came since is not part of it.
+    /// The cursor of the first answer. Records that arrived since are not part of the deletion.
     beginning: Option<String>,
 }
 
@@ -74,27 +74,28 @@ impl Sum {
         self.beginning.get_or_insert(answer.cursor);
     }
 
-    /// Whether any of the databases has something that matches.
+    /// Returns true if none of the databases has a matching record.
     fn is_empty(&self) -> bool {
         self.stores.iter().all(|(_, matched, _)| *matched == 0)
     }
 }
 
-/// A deletion, as it is asked for.
+/// A requested deletion.
 struct Order {
     query: String,
     before: String,
     all: bool,
 }
 
-/// Counts, asks and deletes.
+/// Counts the matching records, asks for confirmation and deletes them.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let client = Client::new(matches)?;
     let order = order(matches, time::now())?;
     let mut found = Sum::default();
     order.send(&client, true, None, &mut found)?;
     let shown = write_found(&found, &order, output).map_err(output::failed).and_then(|()| output.finish());
-    // Whoever does not want to read it has said so in the same breath as yes.
+    // With --yes, a reader that does not read the output is no failure: the deletion was confirmed
+    // in the same command.
     shown.or_else(|failure| match matches.get_flag("yes") && output::is_reader_gone(&failure) {
         true => Ok(()),
         false => Err(failure),
@@ -106,7 +107,8 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         writeln!(output, "nothing was deleted").map_err(output::failed)?;
         return output.finish();
     }
-    // Also where nothing matches any more: an earlier deletion may have been cut off before it had cleaned up the files.
+    // Also sent if nothing matches any more: an earlier deletion may have been interrupted before
+    // it had cleaned up the files.
     let mut done = Sum::default();
     let result = order.send(&client, false, found.beginning.take(), &mut done);
     if found.is_empty() {
@@ -131,12 +133,13 @@ fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
             .because(format!("`{before}` is not a time"))
             .hint(query::time::FORMS)
     })?;
-    // The same moment for counting and for deleting.
+    // The same time for counting and for deleting.
     Ok(Order { query, before: time::format(before), all })
 }
 
 impl Order {
-    /// Has the server do all of it, in as many requests as it takes, and adds up what each has done.
+    /// Sends as many requests as the server needs for the whole deletion, and adds up their
+    /// answers.
     fn send(
         &self,
         client: &Client,
@@ -199,7 +202,7 @@ fn is_confirmed() -> Result<bool, Failure> {
             .because("standard input is no terminal")
             .hint("--yes deletes without asking"));
     }
-    // Whoever cannot read the question will not answer it.
+    // Errors are ignored: a person who cannot read the question will not answer it.
     let _ = write!(io::stderr(), "Delete them for good? [y/N] ");
     let _ = io::stderr().flush();
     let mut line = String::new();
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_go_is_counted() {
+    fn dry_run_counts_matching_records() {
         let (text, result, request) = ask(&["secret", "user:4", "--before", "2026-11-21", "--dry-run"]);
         result.unwrap();
         let expected = "\
@@ -257,7 +260,8 @@ the store file is a log file: what stands there stays
         }
     }
 
-    /// What is done in the end, of the requests that these are the answers to.
+    /// Runs a deletion whose requests get these answers. Returns its output, its result and the
+    /// requests.
     fn done(answers: &[(&str, String)]) -> (String, Result<(), Failure>, String) {
         let server = Server::start_each(answers);
         let words = ["logboom", "delete", "--url", &server.url, "secret", "--before", "2026-11-21", "--yes"];
@@ -268,9 +272,9 @@ the store file is a log file: what stands there stays
         (text, result, server.request())
     }
 
-    /// Or what a deletion that was cut off has left in the files would stay there for good.
+    /// Otherwise what an interrupted deletion has left in the files would stay there for good.
     #[test]
-    fn where_nothing_matches_any_more_the_files_are_cleaned_up() {
+    fn deletion_without_matches_cleans_up_files() {
         let nothing =
             FOUND.replace("1203", "0").replace(":7,", ":0,").replace("1200", "0").replace(":3}", ":0}");
         let (text, result, requests) = done(&[("200 OK", nothing.clone()), ("200 OK", nothing)]);
@@ -282,7 +286,7 @@ the store file is a log file: what stands there stays
     }
 
     #[test]
-    fn what_was_deleted_before_a_failure_is_told() {
+    fn deletions_before_a_failure_are_reported() {
         let part = FOUND.replace("\"deleted\":0", "\"deleted\":500").replace("null", "\"0-7-9-0-5\"");
         let refusal = ("503 Service Unavailable", r#"{"title":"the deletion was stopped"}"#.to_owned());
         let (text, result, _) = done(&[("200 OK", FOUND.into()), ("200 OK", part), refusal]);
@@ -294,14 +298,14 @@ the store file is a log file: what stands there stays
     }
 
     #[test]
-    fn nothing_goes_without_a_yes() {
+    fn deletion_without_confirmation_is_refused() {
         let (_, result, _) = ask(&["secret", "--before", "now"]);
-        // A test has no terminal (and if it has one, nobody answers).
+        // A test has no terminal (and if it has one, it gets no answer there).
         assert!(result.is_err() || io::stdin().is_terminal());
     }
 
     #[test]
-    fn everything_must_be_meant() {
+    fn empty_query_requires_the_flag_all() {
         let matches = arguments::command().get_matches_from(["logboom", "delete", " ", "--before", "now"]);
         let matches = matches.subcommand().unwrap().1;
         let Err(failure) = order(matches, 0) else { panic!("it must fail") };

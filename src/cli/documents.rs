@@ -1,4 +1,5 @@
-//! `logboom completions` and `logboom man`: what shells and `man` know of the command line, from its own declarations.
+//! `logboom completions` and `logboom man`: shell completions and manual pages, generated from the
+//! declarations of the command line.
 
 use std::fs;
 use std::io::{self, Write};
@@ -22,14 +23,15 @@ pub(super) fn print_completions(matches: &ArgMatches, output: &mut Output) -> Re
         Some("fish") => Shell::Fish,
         _ => Shell::Bash,
     };
-    // The library takes a failed write for a bug, and so does not get to see one.
+    // The library treats a failed write as a bug, so it writes into memory.
     let mut script = Vec::new();
     generate(shell, &mut with_field_names(arguments::command()), "logboom", &mut script);
     output.write_all(&script).map_err(output::failed)?;
     output.finish()
 }
 
-/// Flags that take names of fields take any; those of columns are worth completing.
+/// Adds the names of columns as completions of flags that take names of fields. Such flags accept
+/// any name, but the names of columns are worth completing.
 fn with_field_names(command: Command) -> Command {
     let columns = Selection::all();
     let names = || PossibleValuesParser::new(columns.names().map(str::to_owned).collect::<Vec<_>>());
@@ -37,7 +39,7 @@ fn with_field_names(command: Command) -> Command {
         .mut_subcommand("query", |query| query.mut_arg("fields", |fields| fields.value_parser(names())))
         .mut_subcommand("tail", |tail| tail.mut_arg("fields", |fields| fields.value_parser(names())))
         .mut_subcommand("stats", |stats| {
-            // A default of several names is not one of them.
+            // A default of several names is not a possible value itself.
             stats.mut_arg("by", |by| by.default_value(None::<&str>).value_parser(names()))
         })
 }
@@ -74,7 +76,8 @@ fn render(page: &Man, command: &Command) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// What stands below the options in a command's help: paragraphs, and examples, whose lines are to stay lines.
+/// Renders the text below the options in a command's help: paragraphs, and examples, whose line
+/// breaks are kept.
 fn render_notes(help: &str, out: &mut Vec<u8>) -> io::Result<()> {
     let mut notes = Roff::default();
     for (at, paragraph) in help.split("\n\n").filter(|paragraph| !paragraph.is_empty()).enumerate() {

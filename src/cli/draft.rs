@@ -1,5 +1,5 @@
-//! A file that has another name until it is whole. What breaks off leaves nothing; what is killed leaves a draft, whose place the
-//! next one takes.
+//! Files that have a temporary name until they are complete. An aborted command removes its draft;
+//! a killed command leaves its draft behind, and the next command replaces it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,19 +8,21 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::keep_name;
 
-/// A file on its way, which no other command takes for its own. Removed when it is dropped before it has got its name.
+/// A file in progress, which no other command mistakes for its own. It is removed if it is dropped
+/// before it has received its final name.
 pub(super) struct Draft {
     pub(super) file: File,
     path: PathBuf,
 }
 
 impl Draft {
-    /// Begins an empty one.
+    /// Begins an empty draft.
     pub(super) fn begin(path: PathBuf) -> io::Result<Draft> {
         match File::open(&path) {
             Ok(left) => {
                 hold(&left, &path)?;
-                // Not emptied: a command that was killed at its very end has given the same file its name.
+                // Removed instead of truncated: a command that was killed at its very end has
+                // linked the same file under its final name.
                 fs::remove_file(&path)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -31,12 +33,12 @@ impl Draft {
         Ok(Draft { file, path })
     }
 
-    /// Where it is.
+    /// Returns the temporary path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives it a name, durably, in the place of whatever has that.
+    /// Renames the draft to `name`, durably, replacing an existing file of that name.
     pub(super) fn replace(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
@@ -44,7 +46,7 @@ impl Draft {
         keep_name(name)
     }
 
-    /// Gives it a name that nothing has, durably.
+    /// Renames the draft to `name`, durably; fails if a file of that name exists.
     pub(super) fn name(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
@@ -56,13 +58,13 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if check_name(&self.file, &self.path).is_ok() {
-            let _ = fs::remove_file(&self.path); // the next one does
+            let _ = fs::remove_file(&self.path); // if this fails, the next command removes it
         }
     }
 }
 
-/// Renames a file, but overwrites none. On a file system without links (those of USB sticks have none) this is as good as looking
-/// first can be.
+/// Renames a file without overwriting an existing one. On a file system without hard links (as on
+/// USB sticks), this is only as reliable as a check before the rename.
 fn give(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     match link(from, to) {
         Ok(()) => fs::remove_file(from),
@@ -71,8 +73,9 @@ fn give(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -
     }
 }
 
-/// Locks a file for as long as it is open, unless another process has done so, or has given its name to another file meanwhile. Where
-/// the file system knows no locks, nothing keeps two commands apart.
+/// Locks a file for as long as it is open. Fails if another process holds the lock, or has given
+/// the name to another file in the meantime. Where the file system does not support locks, nothing
+/// prevents two commands from writing one file.
 pub(super) fn hold(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(is_held()),
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_leaves_nothing() {
+    fn dropped_draft_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut draft = Draft::begin(folder.path().join("a.partial")).unwrap();
         draft.file.write_all(b"the beginning").unwrap();
@@ -114,12 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn two_never_write_one_file() {
+    fn draft_is_never_written_by_two_commands() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("a"));
         let first = Draft::begin(path.clone()).unwrap();
         assert_eq!(Draft::begin(path.clone()).err().unwrap().kind(), io::ErrorKind::ResourceBusy);
-        // Whoever takes its place all the same does not get its name, and keeps its file.
+        // If another command has taken over the name all the same, the first command neither
+        // publishes nor removes the file of the second.
         fs::remove_file(&path).unwrap();
         let second = Draft::begin(path).unwrap();
         assert_eq!(first.replace(&name).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
@@ -128,9 +132,9 @@ mod tests {
         assert_eq!(names(folder.path()), ["a"]);
     }
 
-    /// Killed between the two steps of giving a name, it has both.
+    /// A command that is killed between the two steps of renaming leaves the file with both names.
     #[test]
-    fn what_was_killed_at_its_very_end_keeps_what_it_has_written() {
+    fn draft_with_final_name_keeps_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("monday"));
         fs::write(&path, "whole").unwrap();
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_overwritten_be_there_links_or_not() {
+    fn rename_never_overwrites_with_or_without_links() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("a"));
         let without_links = |_: &Path, _: &Path| Err(io::ErrorKind::PermissionDenied.into());

@@ -1,4 +1,4 @@
-//! Server-sent events (WHATWG HTML, section 9.2): what the lines of such a stream say.
+//! Server-sent events (WHATWG HTML, section 9.2): parses the lines of such a stream.
 
 use super::client::Answer;
 use crate::failure::Failure;
@@ -6,36 +6,36 @@ use crate::failure::Failure;
 /// A stream of events.
 pub(super) struct Events {
     answer: Answer,
-    /// The id that the server gave last: after a lost connection, where to go on.
+    /// The last id that the server sent: where to resume after a lost connection.
     last_id: Option<String>,
 }
 
-/// One event. It says nothing where the server only told where the stream is.
+/// One event. Name and data are empty if the server only sent the position of the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
-    /// What it is.
+    /// The type of the event.
     pub(super) name: String,
-    /// What it says.
+    /// The data of the event.
     pub(super) data: Vec<u8>,
 }
 
 impl Events {
-    /// The events of an answer.
+    /// Returns the events of an answer.
     pub(super) fn new(answer: Answer, last_id: Option<String>) -> Events {
         Events { answer, last_id }
     }
 
-    /// Where to go on after a lost connection.
+    /// Returns the id after which to resume once the connection was lost.
     pub(super) fn last_id(self) -> Option<String> {
         self.last_id
     }
 
-    /// Whether another event has arrived already.
+    /// Returns true if another event has already arrived.
     pub(super) fn has_more(&self) -> bool {
         memchr::memmem::find(self.answer.arrived(), b"\n\n").is_some()
     }
 
-    /// The next event; `None` at the end of the stream.
+    /// Returns the next event; `None` at the end of the stream.
     pub(super) fn next(&mut self) -> Result<Option<Event>, Failure> {
         let (mut event, mut id, mut line) = (Event::default(), None, Vec::new());
         while self.answer.next_line(&mut line)? {
@@ -55,14 +55,14 @@ impl Events {
                     }
                     event.data.extend_from_slice(value);
                 }
-                _ => {} // a comment, or what only later versions know
+                _ => {} // a comment, or a field that only later versions define
             }
         }
-        Ok(None) // an event that was not finished is none
+        Ok(None) // an unfinished event is discarded
     }
 }
 
-/// Name and value of a line: `name: value`.
+/// Splits a line into name and value: `name: value`.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b':', line).unwrap_or(line.len());
     let value = line.get(end + 1..).unwrap_or_default();
@@ -76,7 +76,7 @@ mod tests {
     use crate::cli::server::Server;
 
     #[test]
-    fn events_and_where_to_go_on() {
+    fn events_are_parsed_and_last_id_is_kept() {
         let body = ":\nid: 4\n\nid: 5\nevent: record\ndata: {\"id\":5}\n\nevent:missed\r\ndata:1\ndata: 2\r\n\r\n\
                     retry: 5\n:\nid: 9\n\nid: 10\nevent: record\ndata: {";
         let server = Server::start("200 OK", body);

@@ -1,5 +1,5 @@
-//! `logboom export`: records as NDJSON, for another server. It is read page by page, so that it takes as long as it takes, and ends at
-//! what was stored when it began.
+//! `logboom export`: records as NDJSON, for another server. They are read page by page, so an
+//! export may take any time, and it ends at what was stored when it began.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -56,7 +56,7 @@ pub(super) fn export(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
     told(&format!("exported {} to {}", counted(records, "record"), path.display()))
 }
 
-/// A note; nothing hangs on whether it can be written.
+/// Writes a note to standard error. Errors are ignored: nothing depends on the note.
 fn told(note: &str) -> Result<(), Failure> {
     let _ = writeln!(io::stderr(), "{note}");
     Ok(())
@@ -85,7 +85,7 @@ fn write_pages(
     parameters: &[(&'static str, String)],
     out: &mut impl Write,
 ) -> Result<u64, Failure> {
-    // What comes meanwhile is not part of it, or it might never end.
+    // Records that arrive during the export are not part of it, or it might never end.
     let flushed = client.post("/api/v1/flush", b"")?.all()?;
     let end = serde_json::from_slice::<Position>(&flushed).map_err(client::not_understood)?.position;
     let bar = progress::of_records("exporting");
@@ -111,7 +111,7 @@ fn write_pages(
     }
 }
 
-/// A file, compressed as its name says.
+/// A file, compressed according to its extension.
 enum Compressed {
     Plain(BufWriter<File>),
     Gzip(flate2::write::GzEncoder<BufWriter<File>>),
@@ -119,7 +119,7 @@ enum Compressed {
 }
 
 impl Compressed {
-    /// What is written goes into `draft`, which is to become `path`.
+    /// Returns a writer into `draft`, which is to become `path`.
     fn new(path: &Path, draft: &Draft) -> io::Result<Compressed> {
         let file = BufWriter::new(draft.file.try_clone()?);
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
@@ -151,6 +151,6 @@ impl Write for Compressed {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // `finish` does
+        Ok(()) // `finish` flushes
     }
 }

@@ -1,4 +1,4 @@
-//! Which fields of a record are shown, and records of those fields as CSV and JSON.
+//! Selection of the fields of a record that are shown, and records of these fields as CSV and JSON.
 
 use std::io::{self, Write};
 
@@ -7,24 +7,25 @@ use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::csv;
 
-/// The columns that every database shows, in their order; `attributes` is all of them as JSON.
+/// The columns that every database has, in their order; `attributes` contains all attributes as
+/// JSON.
 const ALL: &str = "id,time,severity_number,severity,service,logger,host,message,trace_id,span_id,event_name,file,line,\
                    function,process_id,thread,attributes";
 
 const ATTRIBUTES: &str = "attributes";
 
-/// Fields, under the names by which they were asked for.
+/// Fields, with the names under which they were requested.
 pub(super) struct Selection {
     fields: Vec<(String, Field)>,
 }
 
 impl Selection {
-    /// The columns of every database.
+    /// Selects the columns of every database.
     pub(super) fn all() -> Selection {
         Selection::listed(ALL)
     }
 
-    /// `time,level,user_id`: names as in queries, and `attributes`.
+    /// Parses `time,level,user_id`: names as in queries, and `attributes`.
     pub(super) fn parse(list: &str) -> Result<Selection, Failure> {
         let selection = Selection::listed(list);
         let wrong = |why: &str| {
@@ -48,17 +49,17 @@ impl Selection {
         Selection { fields: fields.collect() }
     }
 
-    /// The names, as they were written.
+    /// Returns the names, as they were written.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The field at this place.
+    /// Returns the field at this index.
     pub(super) fn field(&self, at: usize) -> Option<&Field> {
         self.fields.get(at).map(|(_, field)| field)
     }
 
-    /// The fields of a record, each with its name.
+    /// Returns the fields of a record, each with its name.
     pub(super) fn values<'a>(
         &self,
         record: &'a Record<'_>,
@@ -83,7 +84,7 @@ impl Selection {
         row.end()
     }
 
-    /// Writes a record as a row of CSV; what it does not have is empty.
+    /// Writes a record as a row of CSV; fields that the record does not have are empty.
     pub(super) fn write_csv(&self, record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
         let mut row = csv::Row::new(out);
         for (_, value) in self.values(record) {
@@ -96,7 +97,7 @@ impl Selection {
         row.end()
     }
 
-    /// The record as a JSON object; what it does not have is left out.
+    /// Returns the record as a JSON object; fields that the record does not have are omitted.
     pub(super) fn as_json(&self, record: &Record<'_>) -> String {
         let members = self.values(record).filter_map(|(name, value)| {
             let value = match value? {
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_as_csv() {
+    fn record_is_written_as_csv() {
         let text = csv(&Selection::all(), &[FULL, r#"{"id":8,"message":"=HYPERLINK(1)"}"#]);
         let rows: Vec<_> = text.split("\r\n").collect();
         assert_eq!(rows[0], ALL);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_asked_for_in_its_order() {
+    fn requested_fields_are_written_in_their_order() {
         let selection = Selection::parse("level, z,nothing,plain,attributes.ok").unwrap();
         let line = FULL;
         assert_eq!(csv(&selection, &[line]), "level,z,nothing,plain,attributes.ok\r\nERROR,1,,x,true\r\n");
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_cannot_be() {
+    fn invalid_lists_are_rejected() {
         for (list, why) in [("", "empty"), ("a,,b", "empty"), ("time,a,a", "`a` is there twice")] {
             let failure = Selection::parse(list).err().unwrap().to_string();
             assert!(

@@ -1,11 +1,12 @@
-//! Text in styles, laid out in lines of a terminal's width.
+//! Lays out styled text in lines of a terminal's width.
 
 use unicode_width::UnicodeWidthChar;
 
 use super::paint::{Paint, Style};
 use super::text;
 
-/// Lines that fill up. Texts must have passed [`text`]: nothing here looks for control characters.
+/// Lines that are being filled. Texts must have passed [`text`]: this type does not look for
+/// control characters.
 pub(super) struct Flow {
     paint: Paint,
     columns: usize,
@@ -14,9 +15,9 @@ pub(super) struct Flow {
     line: String,
     /// Cells of `line`.
     width: usize,
-    /// Spaces that come before the next character, unless a line ends there.
+    /// Spaces that precede the next character, unless the line ends there.
     spaces: usize,
-    /// Whether the line has nothing but its indentation.
+    /// Whether the line contains nothing but its indentation.
     is_fresh: bool,
     style: Style,
 }
@@ -24,7 +25,7 @@ pub(super) struct Flow {
 /// A text in a style.
 type Piece<'a> = (Style, &'a str);
 
-/// Cells of these texts, without blanks that end them.
+/// Returns the cells of these texts, without trailing blanks.
 fn width(pieces: &[Piece<'_>]) -> usize {
     let whole: usize = pieces.iter().map(|(_, text)| text::cells(text)).sum();
     let last = pieces.last().map_or("", |(_, text)| text);
@@ -32,7 +33,7 @@ fn width(pieces: &[Piece<'_>]) -> usize {
 }
 
 impl Flow {
-    /// Lines of so many cells. Where one goes on below itself, it is indented.
+    /// Begins lines of `columns` cells. Continuation lines are indented by `indent` cells.
     pub(super) fn new(paint: Paint, columns: usize, indent: usize) -> Flow {
         Flow {
             paint,
@@ -47,12 +48,13 @@ impl Flow {
         }
     }
 
-    /// The same, with the first line indented too.
+    /// Begins lines as [`Flow::new`] does, with the first line indented too.
     pub(super) fn indented(paint: Paint, columns: usize, first_indent: usize, indent: usize) -> Flow {
         Flow { line: " ".repeat(first_indent), width: first_indent, ..Flow::new(paint, columns, indent) }
     }
 
-    /// Adds a text, which goes on in the next line where a word ends, or anywhere if a word is longer than a line.
+    /// Adds a text, which continues on the next line at the end of a word, or anywhere if a word is
+    /// longer than a line.
     pub(super) fn text(&mut self, style: Style, text: &str) {
         self.words(&[(style, text)]);
     }
@@ -86,18 +88,18 @@ impl Flow {
         }
     }
 
-    /// Cells of a line that goes on.
+    /// Returns the cells of a continuation line.
     fn room(&self) -> usize {
         self.columns.saturating_sub(self.indent)
     }
 
-    /// Adds a column: a text, padded to so many cells, and a space.
+    /// Adds a column: a text, padded to this many cells, and a space.
     pub(super) fn column(&mut self, style: Style, text: &str, cells: usize) {
         text.chars().for_each(|c| self.character(style, c));
         self.spaces += cells.saturating_sub(text::cells(text)) + 1;
     }
 
-    /// Goes on in a new line, indented.
+    /// Continues on a new line, indented.
     fn turn(&mut self) {
         let style = self.style;
         self.set(Style::Normal);
@@ -106,7 +108,7 @@ impl Flow {
         self.set(style);
     }
 
-    /// The lines.
+    /// Returns the lines.
     pub(super) fn end(mut self) -> Vec<String> {
         self.set(Style::Normal);
         self.lines.push(self.line);
@@ -124,7 +126,7 @@ impl Flow {
             self.turn();
         }
         if style != self.style {
-            self.set(Style::Normal); // blanks between two styles have neither
+            self.set(Style::Normal); // blanks between two styles have neither style
         }
         let spaces = std::mem::take(&mut self.spaces).min(self.columns.saturating_sub(self.width));
         self.line.extend(std::iter::repeat_n(' ', spaces));
@@ -154,20 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn words_go_on_below_themselves() {
+    fn words_continue_on_indented_lines() {
         assert_eq!(flow(10, 2, "one two three four"), ["one two", "  three", "  four"]);
         assert_eq!(flow(7, 2, "one two"), ["one two"]);
         assert_eq!(flow(10, 0, ""), [""]);
     }
 
     #[test]
-    fn what_is_longer_than_a_line_is_broken_anywhere() {
+    fn word_longer_than_a_line_is_broken_anywhere() {
         assert_eq!(flow(5, 2, "abcdefghij k"), ["abcde", "  fgh", "  ij", "  k"]);
         assert_eq!(flow(3, 8, "abc"), ["abc"]);
     }
 
     #[test]
-    fn a_line_never_takes_more_cells_than_there_are() {
+    fn line_never_exceeds_its_columns() {
         let texts = [
             "\u{6f22}\u{5b57}\u{6f22}\u{5b57} \u{6f22}\u{5b57}",
             "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301} x",
@@ -183,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn pieces_stay_together_where_they_can() {
+    fn pieces_stay_together_if_a_line_holds_them() {
         let mut flow = Flow::new(Paint::Plain, 12, 2);
         flow.text(Style::Normal, "message");
         flow.keep(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
         flow.keep(&[(Style::Normal, " "), (Style::Dim, "x="), (Style::Normal, "a rather long value")]);
         assert_eq!(flow.end(), ["message", "  user=42", "  x=a rather", "  long value"]);
-        // To the cell.
+        // Exact to the cell: a line of 12 cells holds both texts, 13 cells need a second line.
         for (text, expected) in [("one ", 1), ("one  ", 2)] {
             let mut flow = Flow::new(Paint::Plain, 12, 2);
             flow.text(Style::Normal, text);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_ends_without_a_colour() {
+    fn every_line_ends_with_a_reset_of_its_colour() {
         let mut flow = Flow::new(Paint::Colours, 3, 0);
         flow.text(Style::Red, "abcdef");
         assert_eq!(flow.end(), ["\x1b[31mabc\x1b[0m", "\x1b[31mdef\x1b[0m"]);

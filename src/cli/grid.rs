@@ -1,4 +1,4 @@
-//! Records as a table of the fields that were asked for.
+//! Records as a table of the requested fields.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,35 +14,38 @@ use super::text;
 use crate::query::Field;
 use crate::record::Column;
 
-/// A column grows with what it holds, up to so many cells; in a pipe, what is longer pushes its own line only.
+/// A column grows with its content up to this many cells. In a pipe, a longer value shifts only its
+/// own line.
 const COLUMN_CELLS_MAX: usize = 24;
 
-/// Where the last column is wrapped it goes on below itself, if that leaves so many cells.
+/// Continuation lines of the last column are indented to that column if this leaves at least this
+/// many cells.
 const LAST_CELLS_MIN: usize = 30;
 
-/// Shows one line a record: its fields in columns.
+/// Prints one line per record, with its fields in columns.
 pub(super) struct Grid {
     selection: Selection,
-    /// The terminal that it has to fit; and whether nothing is cut.
+    /// The terminal whose width the lines must fit.
     screen: Option<Screen>,
+    /// Whether nothing is cut.
     full: bool,
     widths: Vec<usize>,
 }
 
 impl Grid {
-    /// Of these fields.
+    /// Returns a grid of these fields.
     pub(super) fn new(selection: Selection, screen: Option<Screen>, full: bool) -> Grid {
-        // Names are shown on terminals only: what reads a pipe wants the values.
+        // Names are shown on terminals only: a program that reads a pipe expects values alone.
         let widths = selection.names().map(|name| if screen.is_some() { text::cells(name) } else { 1 });
         Grid { widths: widths.collect(), selection, screen, full }
     }
 
-    /// Learns from the first records how wide columns must be.
+    /// Determines from the first records how wide columns must be.
     pub(super) fn measure(&mut self, records: &[Record<'_>]) {
         records.iter().for_each(|record| self.widen(&self.cells(record)));
     }
 
-    /// Writes the names, on a terminal.
+    /// Writes the names of the fields, on a terminal only.
     pub(super) fn begin(&self, output: &mut Output) -> io::Result<()> {
         let Some(screen) = self.screen else { return Ok(()) };
         let names = self.selection.names().map(|name| (text::one_line(name), Style::Bold)).collect();
@@ -103,7 +106,7 @@ impl Grid {
         writeln!(output, "{last}")
     }
 
-    /// Cuts all but the last cell to their columns, and wraps that.
+    /// Cuts all cells but the last to the widths of their columns, and wraps the last cell.
     fn write_line(
         &self,
         cells: Vec<(Cow<'_, str>, Style)>,
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_a_record() {
+    fn pipe_gets_one_line_per_record() {
         let text = show("id,level,message,z", None, &[FULL, r#"{"id":12,"message":"m"}"#]);
         let expected =
             "7  ERROR  card \"4\" refused\\nsecond line  1\n12  -      m                         -\n";
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_names_and_nothing_wider_than_itself() {
+    fn terminal_gets_names_and_lines_of_its_width() {
         let screen = Screen { columns: 60, rows: 24, is_unicode: true };
         let long = format!(r#"{{"id":12,"service":"{0}","message":"{0}"}}"#, "long words ".repeat(10));
         let expected = "\

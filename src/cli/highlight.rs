@@ -1,4 +1,4 @@
-//! Shows in messages what a query has found them by.
+//! Highlights in messages the text that matched a query.
 
 use clap::ArgMatches;
 
@@ -15,7 +15,8 @@ pub(super) struct Highlight {
 }
 
 impl Highlight {
-    /// Those of a command's query. A query that cannot be read has none: the server will tell what is wrong.
+    /// Returns the patterns of a command's query. A query that cannot be parsed has no patterns:
+    /// the server will report what is wrong.
     pub(super) fn of(matches: &ArgMatches) -> Highlight {
         let words = matches.try_get_many::<String>("query").ok().flatten().unwrap_or_default();
         let text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -38,7 +39,7 @@ impl Highlight {
         }
     }
 
-    /// Adds a line, with what is found in it in another style than the rest.
+    /// Adds a line in which the matches have another style than the rest.
     pub(super) fn write(&self, line: &str, style: Style, flow: &mut Flow) {
         let mut found: Vec<_> = self.patterns.iter().flat_map(|pattern| pattern.ranges_in(line)).collect();
         found.sort_by_key(|range| range.start);
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_for() {
+    fn matches_of_the_query_are_highlighted() {
         assert_eq!(
             shown("refused level:error", "Refused by x; not refusedly"),
             "<Refused> by x; not refusedly"

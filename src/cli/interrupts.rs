@@ -1,4 +1,4 @@
-//! Ctrl-C, where it shall not just end the program.
+//! Ctrl-C, for commands that it must not simply end.
 
 use std::io;
 use std::thread::spawn;
@@ -6,14 +6,14 @@ use std::thread::spawn;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C, from the moment on at which this is there: it does not end the program any more.
+/// Receives Ctrl-C. Once a value of this type exists, Ctrl-C no longer ends the program.
 pub(super) struct Interrupts(Runtime, Signal);
 
 impl Interrupts {
-    /// Takes them over.
+    /// Takes over the handling of Ctrl-C.
     pub(super) fn keep() -> io::Result<Interrupts> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
-        // Once it was asked for, tokio's handler stays in place of the default one.
+        // Once requested, tokio's handler stays in place of the default handler.
         let signal = {
             let _context = runtime.enter();
             signal(SignalKind::interrupt())?
@@ -21,7 +21,7 @@ impl Interrupts {
         Ok(Interrupts(runtime, signal))
     }
 
-    /// Acts at the first of them, on a thread of its own.
+    /// Runs `act` at the first Ctrl-C, on a separate thread.
     pub(super) fn then(mut self, act: impl FnOnce() + Send + 'static) {
         spawn(move || {
             self.0.block_on(self.1.recv());

@@ -1,7 +1,9 @@
-//! The command line: data to stdout, everything else to stderr; exit code 0 fine, 1 failure, 2 usage or configuration.
+//! The command line: data goes to stdout, everything else to stderr; exit code 0 is success, 1
+//! failure, 2 an error of usage or configuration.
 //!
-//! `query`, `tail`, `stats`, `sql`, `status`, `delete`, `export` and `import` ask a running server over HTTP; `serve` is that server.
-//! `backup`, `restore` and `store` work on the files of one.
+//! `query`, `tail`, `stats`, `sql`, `status`, `delete`, `export` and `import` send requests to a
+//! running server over HTTP; `serve` is that server. `backup`, `restore` and `store` work on the
+//! files of a server.
 
 mod arguments;
 mod backup;
@@ -53,7 +55,7 @@ use crate::failure::Failure;
 use crate::log;
 use output::Output;
 
-/// The whole program, from the arguments of the process to its exit code.
+/// Runs the whole program, from the arguments of the process to its exit code.
 pub fn main() -> ExitCode {
     let matches = match arguments::command().try_get_matches() {
         Ok(matches) => matches,
@@ -70,7 +72,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Writes a failure to standard error, with control characters escaped. Errors are ignored: the
-/// exit code remains. A server must not block here either.
+/// exit code remains. The write must not block a server.
 fn report(failure: &Failure, is_server: bool) {
     let text = failure.to_string();
     match is_server {
@@ -79,9 +81,10 @@ fn report(failure: &Failure, is_server: bool) {
     }
 }
 
-/// Shows what clap has to say: help and version (0, on stdout), or what is wrong with the arguments (2, on stderr).
+/// Shows the output of clap: help and version (exit code 0, on stdout), or what is wrong with the
+/// arguments (exit code 2, on stderr).
 fn show(message: &clap::Error) -> ExitCode {
-    // Nobody is left to tell if it cannot be written.
+    // An error is ignored: there is no other place to report it.
     let _ = message.print();
     ExitCode::from(if message.use_stderr() { 2 } else { 0 })
 }
@@ -126,12 +129,14 @@ fn change_store(matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// For those who make tables by hand; there is one kind of store whose tables somebody else may have to make.
+/// Prints the table definitions of a store for users who create tables by hand. Only one kind of
+/// store has tables that another person may have to create.
 fn print_schema(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let store = matches.get_one::<String>("store").map_or("", String::as_str);
     if !matches!(store.split(':').next(), Some("postgres" | "postgresql")) {
         return Err(
-            Failure::usage("only the tables of `postgres` are made by hand") // what was given may have a password
+            // The given value is not repeated: it may contain a password.
+            Failure::usage("only the tables of `postgres` are made by hand")
                 .hint("logboom schema --store postgres"),
         );
     }

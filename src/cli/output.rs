@@ -1,4 +1,5 @@
-//! Standard output: buffered, knowing whether a terminal is at its end, and quiet when its reader has gone.
+//! Standard output: buffered, aware of whether it is a terminal, and quiet once its reader has
+//! gone.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
@@ -9,12 +10,12 @@ use super::paint::Paint;
 use super::screen::Screen;
 use crate::failure::Failure;
 
-/// Where the data of a command goes.
+/// The destination of a command's data.
 pub(super) struct Output {
     inner: BufWriter<Sink>,
-    /// The terminal that shows it, which control characters must not reach.
+    /// The terminal that shows the output, which control characters must not reach.
     pub(super) screen: Option<Screen>,
-    /// Whether and how it is coloured.
+    /// Whether and how the output is coloured.
     pub(super) paint: Paint,
 }
 
@@ -25,13 +26,14 @@ enum Sink {
     Memory(std::rc::Rc<std::cell::RefCell<Vec<u8>>>),
 }
 
-/// The output could not be written.
+/// The failure of a write to the output.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct OutputError(io::Error);
 
 impl Output {
-    /// The process's standard output, coloured and through a pager as its flags and environment say.
+    /// Returns the process's standard output, with colours and a pager according to flags and
+    /// environment.
     pub(super) fn stdout(matches: &ArgMatches) -> Output {
         let screen = io::stdout().is_terminal().then(Screen::of_stdout);
         let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("never", String::as_str);
@@ -43,12 +45,12 @@ impl Output {
         Output { inner: BufWriter::new(sink), screen, paint }
     }
 
-    /// Whether a terminal shows it.
+    /// Returns true if a terminal shows the output.
     pub(super) fn is_terminal(&self) -> bool {
         self.screen.is_some()
     }
 
-    /// Writes what is still in the buffer, and waits until a pager was left.
+    /// Writes what is still in the buffer, and waits until the user has left a pager.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.inner.flush().map_err(failed)?;
         match self.inner.get_mut() {
@@ -58,7 +60,8 @@ impl Output {
     }
 }
 
-/// Commands that page have the flag `--no-pager`; what never ends is not paged.
+/// Returns true if the output is to be paged. Commands that page have the flag `--no-pager`; output
+/// without an end is not paged.
 fn wants_pager(matches: &ArgMatches) -> bool {
     let flag = |name| matches.try_get_one::<bool>(name).ok().flatten().copied();
     flag("no-pager") == Some(false) && flag("follow") != Some(true) && !Pager::is_unwanted()
@@ -94,29 +97,31 @@ impl Write for Output {
     }
 }
 
-/// Tells a person on standard error what the data does not say. Nothing hangs on whether that could be written.
+/// Reports on standard error what the data does not contain. Errors are ignored: nothing depends on
+/// the note.
 pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
 
-/// The failure for an error while writing an [`Output`].
+/// Returns the failure for an error while writing an [`Output`].
 pub(super) fn failed(error: io::Error) -> Failure {
     Failure::new("cannot write the output").because(OutputError(error))
 }
 
-/// Whether it failed because nobody reads the output any more, as in `logboom query | head`.
+/// Returns true if the command failed because the output has no reader any more, as in
+/// `logboom query | head`.
 pub(super) fn is_reader_gone(failure: &Failure) -> bool {
     failure.cause::<OutputError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What `write` prints, for tests; on a terminal of 80 by 24, if it is one.
+/// Returns what `write` prints, for tests; on a terminal of 80 by 24 if `is_terminal`.
 #[cfg(test)]
 pub(super) fn printed(is_terminal: bool, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
     let screen = is_terminal.then_some(Screen { columns: 80, rows: 24, is_unicode: true });
     printed_on(screen, paint, write)
 }
 
-/// What `write` prints on such a screen, for tests.
+/// Returns what `write` prints on this screen, for tests.
 #[cfg(test)]
 pub(super) fn printed_on(screen: Option<Screen>, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
     let shared = std::rc::Rc::default();
@@ -132,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_left_is_told_from_other_failures() {
+    fn closed_reader_is_distinguished_from_other_failures() {
         let gone = failed(io::Error::from(io::ErrorKind::BrokenPipe));
         assert!(is_reader_gone(&gone));
         assert!(!is_reader_gone(&failed(io::Error::from(io::ErrorKind::StorageFull))));

@@ -1,4 +1,4 @@
-//! What is longer than the screen goes through a pager, as git's output does.
+//! Sends output that is longer than the screen through a pager, as git does.
 
 use std::io::{self, Stdout, Write};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
@@ -9,49 +9,52 @@ use std::thread::{JoinHandle, spawn};
 use super::interrupts::Interrupts;
 use super::screen::Screen;
 
-/// Where nothing else is asked for: what fits is left as it is, colours are colours, nothing is wiped away.
+/// The pager if `PAGER` is not set. Its options: leave output in place if it fits on the screen
+/// (F), show colours (R), do not clear the screen (X).
 const DEFAULT: [&str; 2] = ["less", "-FRX"];
 
-/// What `less` and `lv` need in order to show colours and UTF-8, unless the person has said otherwise.
+/// Variables that `less` and `lv` need in order to show colours and UTF-8; they are not set if the
+/// user has set them.
 const ENVIRONMENT: [(&str, &str); 3] = [("LESS", "FRX"), ("LESSCHARSET", "utf-8"), ("LV", "-c")];
 
-/// Statuses of a shell that could not run the command.
+/// Exit statuses of a shell that could not run the command.
 const NOT_RUN: [i32; 2] = [126, 127];
 
-/// What a shell calls the status of a command that Ctrl-C ended.
+/// The exit status with which a shell reports a command that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
-/// Writes to a terminal, through a pager once it gets longer than the screen.
+/// Writes to a terminal, through a pager once the output is longer than the screen.
 pub(super) struct Pager {
     screen: Screen,
     state: State,
 }
 
 enum State {
-    /// It still fits; the text, and the lines that it takes.
+    /// The output still fits on the screen: its text, and the lines that it takes.
     Fits(Vec<u8>, usize),
     Runs(Running),
-    /// There is no pager.
+    /// The output goes to the terminal without a pager.
     Without(Stdout),
-    /// It was left, or never ran.
+    /// The user has left the pager, or the pager never ran.
     Left,
 }
 
-/// A pager that has the terminal.
+/// A running pager, which controls the terminal.
 struct Running {
     stdin: ChildStdin,
-    /// It has all that there is.
+    /// Set once the pager has received all output.
     has_all: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl Pager {
-    /// Before a terminal.
+    /// Returns a pager for this terminal.
     pub(super) fn new(screen: Screen) -> Pager {
         Pager { screen, state: State::Fits(Vec::new(), 0) }
     }
 
-    /// Whether the person wants none (`PAGER` is empty, or `cat`), or the terminal can do too little for the usual one.
+    /// Returns true if the user wants no pager (`PAGER` is empty, or `cat`), or if the terminal
+    /// cannot do enough for the default pager.
     pub(super) fn is_unwanted() -> bool {
         match std::env::var("PAGER") {
             Ok(pager) => matches!(pager.trim(), "" | "cat"),
@@ -59,7 +62,7 @@ impl Pager {
         }
     }
 
-    /// Waits for the pager's end; an error if it did not run.
+    /// Waits for the end of the pager; fails if the pager did not run.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.show()?;
         match std::mem::replace(&mut self.state, State::Left) {
@@ -71,7 +74,7 @@ impl Pager {
         }
     }
 
-    /// Writes what fits on the screen, all that there was.
+    /// Writes output that fits on the screen, once all of it is there.
     fn show(&mut self) -> io::Result<()> {
         if let State::Fits(text, _) = &mut self.state {
             let text = std::mem::take(text);
@@ -92,13 +95,16 @@ impl Pager {
 }
 
 impl Running {
-    /// Starts it; nothing where the usual one is not installed.
+    /// Starts the pager; returns `None` if the default pager is not installed.
     fn start() -> Option<Running> {
-        // Ctrl-C is a command of `less`. It reaches this process too, which must not end and leave the terminal to both the
-        // pager and the shell: it goes on until the pager closes its input. And it may come as soon as the pager is there.
+        // Ctrl-C is a command of `less`. It also reaches this process, which must not end and leave
+        // the terminal to both the pager and the shell: this process continues until the pager
+        // closes its input. Ctrl-C may arrive as soon as the pager runs, so it is handled before
+        // the start.
         let interrupts = Interrupts::keep().ok()?;
         let Ok(mut child) = command().stdin(Stdio::piped()).spawn() else {
-            interrupts.then(|| std::process::exit(INTERRUPTED)); // there is no pager that they could be for
+            // There is no pager that Ctrl-C could be meant for.
+            interrupts.then(|| std::process::exit(INTERRUPTED));
             return None;
         };
         let stdin = child.stdin.take()?;
@@ -106,7 +112,8 @@ impl Running {
         let wants_more = Arc::clone(&has_all);
         let thread = spawn(move || {
             let status = child.wait()?;
-            // Somebody has seen enough. What else there is may be long in coming, and nobody would interrupt it.
+            // The user has left the pager before its end. The remaining output may take long, and
+            // the user would not interrupt it.
             if !wants_more.load(Relaxed) && !has_not_run(status) {
                 std::process::exit(0);
             }
@@ -115,7 +122,7 @@ impl Running {
         Some(Running { stdin, has_all, thread })
     }
 
-    /// Waits until it was left; an error if it did not run.
+    /// Waits until the user has left the pager; fails if the pager did not run.
     fn finish(self) -> io::Result<()> {
         self.has_all.store(true, Relaxed);
         drop(self.stdin);
@@ -134,7 +141,8 @@ fn has_not_run(status: ExitStatus) -> bool {
 fn command() -> Command {
     let mut command = match std::env::var("PAGER") {
         Ok(pager) => {
-            let mut shell = Command::new("sh"); // as POSIX has it for `man`: any command that a shell takes
+            // As POSIX specifies for `man`: any command that a shell accepts.
+            let mut shell = Command::new("sh");
             shell.args(["-c", &pager]);
             shell
         }
@@ -162,7 +170,8 @@ impl Write for Pager {
                 Ok(bytes.len())
             }
             State::Runs(running) => {
-                // A pager that was left and one that never ran look the same but for their status.
+                // A pager that the user has left and a pager that never ran differ only in their
+                // status.
                 running.stdin.write(bytes).or_else(|gone| self.finish().and(Err(gone)))
             }
             State::Without(stdout) => stdout.write(bytes),
@@ -178,14 +187,15 @@ impl Write for Pager {
     }
 }
 
-/// Ends what a failure has left, so that its message does not fall into the pager.
+/// Ends the pager after a failure, so that the failure's message is not written into the pager.
 impl Drop for Pager {
     fn drop(&mut self) {
         let _ = self.finish();
     }
 }
 
-/// The lines that a text takes; too many where it has wide characters or colours, which `less -F` then puts right.
+/// Returns the lines that a text takes: too many if it has wide characters or colours, which
+/// `less -F` then corrects.
 fn lines_of(bytes: &[u8], columns: usize) -> usize {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     lines.map(|line| line.len().div_ceil(columns + 1)).sum()
@@ -196,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_take_several() {
+    fn long_line_counts_as_several() {
         assert_eq!(lines_of(b"one\ntwo\n", 80), 2);
         assert_eq!(lines_of(&[b'x'; 200], 80), 3);
         assert_eq!(lines_of(b"", 80), 0);

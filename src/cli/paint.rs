@@ -1,32 +1,32 @@
-//! Colours of a terminal (ECMA-48 SGR), where they are wanted.
+//! Colours of a terminal (ECMA-48 SGR), if they are wanted.
 
-/// How texts are coloured, or not.
+/// Whether texts are coloured, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paint {
-    /// Not at all.
+    /// Without colours.
     Plain,
     /// With SGR sequences.
     Colours,
 }
 
-/// What a text is shown as.
+/// The style in which a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// As it is.
+    /// Without a style.
     Normal,
-    /// Less than the rest.
+    /// Less prominent than the rest.
     Dim,
-    /// More than the rest.
+    /// More prominent than the rest.
     Bold,
-    /// What was looked for.
+    /// Text that matched the query.
     Match,
-    /// Where it comes from.
+    /// The origin of a record.
     Cyan,
-    /// One of several.
+    /// One of several values.
     Magenta,
-    /// Debugging.
+    /// Debug severities.
     Blue,
-    /// Well.
+    /// A good state.
     Green,
     /// A warning.
     Yellow,
@@ -37,8 +37,9 @@ pub(super) enum Style {
 }
 
 impl Paint {
-    /// Decides by `--color` and, for `auto`, by the terminal and the variables that programs agree on:
-    /// `NO_COLOR` (no-color.org), `CLICOLOR` and `CLICOLOR_FORCE` (bixense.com/clicolors), `TERM=dumb`.
+    /// Decides by `--color` and, for `auto`, by the terminal and the variables that are common to
+    /// many programs: `NO_COLOR` (no-color.org), `CLICOLOR` and `CLICOLOR_FORCE`
+    /// (bixense.com/clicolors), `TERM=dumb`.
     pub(super) fn choose(
         choice: &str,
         is_terminal: bool,
@@ -56,7 +57,7 @@ impl Paint {
         if wanted { Paint::Colours } else { Paint::Plain }
     }
 
-    /// The sequences before and after a text of this style.
+    /// Returns the sequences before and after a text of this style.
     pub(super) fn around(self, style: Style) -> (&'static str, &'static str) {
         if self == Paint::Plain || style == Style::Normal {
             return ("", "");
@@ -77,14 +78,14 @@ impl Paint {
         (before, "\x1b[0m")
     }
 
-    /// A text in this style.
+    /// Returns a text in this style.
     pub(super) fn text(self, style: Style, text: &str) -> String {
         let (before, after) = self.around(style);
         format!("{before}{text}{after}")
     }
 }
 
-/// The style of an OpenTelemetry severity number.
+/// Returns the style of an OpenTelemetry severity number.
 pub(super) fn of_severity(number: u8) -> Style {
     match number {
         1..=8 => Style::Blue,
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_then_variables_then_the_terminal() {
+    fn colours_follow_flags_then_variables_then_terminal() {
         assert!(choose("auto", true, &[]) && !choose("auto", false, &[]));
         assert!(
             choose("always", false, &[("NO_COLOR", "1")])

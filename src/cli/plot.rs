@@ -2,7 +2,7 @@
 
 use super::paint::{Paint, Style};
 
-/// From nothing to a full cell.
+/// Levels of a cell, from empty to full.
 const BLOCKS: [char; 9] =
     [' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
 const ASCII_BARS: [char; 9] = [' ', '.', '.', '.', ':', ':', ':', '#', '#'];
@@ -14,7 +14,8 @@ pub(super) struct Series<'a> {
     pub(super) counts: &'a [u64],
 }
 
-/// Bars of a height of so many cells, each `bar` cells wide: its lines from the top down.
+/// Returns the lines of a bar plot, from the top down: `rows` cells high, each bar `bar` cells
+/// wide.
 pub(super) fn bars(
     series: &[Series<'_>],
     rows: usize,
@@ -40,7 +41,8 @@ pub(super) fn bars(
     (0..rows).rev().map(line).collect()
 }
 
-/// One line that shows the course of the counts, in so many cells at most; no blanks end it.
+/// Returns one line of at most `cells_max` cells that shows the course of the counts, without
+/// trailing blanks.
 pub(super) fn sparkline(counts: &[u64], cells_max: usize, is_unicode: bool) -> String {
     let sums: Vec<u64> = counts
         .chunks(counts.len().div_ceil(cells_max.max(1)).max(1))
@@ -58,7 +60,7 @@ fn totals(series: &[Series<'_>]) -> Vec<u64> {
     (0..length).map(total).collect()
 }
 
-/// The height of a bar in eighths of a cell; what is there at all is seen.
+/// Returns the height of a bar in eighths of a cell; a count above 0 is always visible.
 fn eighths(count: u64, highest: u64, rows: usize) -> usize {
     let height = (u128::from(count) * rows as u128 * 8).div_ceil(u128::from(highest).max(1));
     usize::try_from(height).unwrap_or(usize::MAX)
@@ -69,7 +71,8 @@ fn cell(eighths: usize, row: usize, is_unicode: bool) -> char {
     if is_unicode { BLOCKS[part] } else { ASCII_BARS[part] }
 }
 
-/// The style of the series that covers the middle of a cell; of what is above all of them, the uppermost.
+/// Returns the style of the series that covers the middle of a cell; above all series, the style of
+/// the uppermost one.
 fn style(series: &[Series<'_>], at: usize, row: usize, rows: usize, highest: u64) -> Style {
     let middle = (row as f64 + 0.5) / rows as f64 * highest as f64;
     let mut below = 0.0;
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_from_the_top_down() {
+    fn bars_are_drawn_from_the_top_down() {
         let series = [
             Series { style: Style::Red, counts: &[0, 1, 8] },
             Series { style: Style::Green, counts: &[0, 7, 8] },
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_is_seen_and_the_most_fits() {
+    fn smallest_count_is_visible_and_largest_fits() {
         assert_eq!(sparkline(&[0, 1, u64::MAX / 2], 10, true), " \u{2581}\u{2588}");
         assert_eq!(sparkline(&[1, 1, 2, 2, 0], 3, false), "=#");
         assert_eq!((sparkline(&[], 5, true), sparkline(&[0, 0], 0, false)), (String::new(), String::new()));

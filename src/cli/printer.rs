@@ -8,12 +8,12 @@ use super::paint::{self, Style};
 use super::record::Record;
 use super::text;
 
-/// Columns grow with what they hold, up to so many characters.
+/// Columns grow with their content, up to this many characters.
 const COLUMN_CHARACTERS_MAX: usize = 24;
 
-/// Shows records as lines of text in columns, which widen as they must.
+/// Prints records as lines of text in columns, which widen as needed.
 pub(super) struct Printer {
-    /// The record that the others are around.
+    /// The record that the others surround.
     marked: Option<u64>,
     severity_width: usize,
     service_width: usize,
@@ -21,13 +21,13 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// If one is marked, `>` stands before it, and a space before the others.
+    /// Returns a printer. If a record is marked, it is preceded by `>`, and the others by a space.
     pub(super) fn new(marked: Option<u64>) -> Printer {
         Printer { marked, severity_width: 8, service_width: 1, logger_width: 1 }
     }
 
-    /// Writes a record: `time SEVERITY service logger message name=value...`, and below it, indented, the other lines of
-    /// its message and its stack trace.
+    /// Writes a record: `time SEVERITY service logger message name=value...`, and below it,
+    /// indented, the other lines of its message and its stack trace.
     pub(super) fn write(&mut self, record: &Record<'_>, output: &mut Output) -> io::Result<()> {
         let parts = Parts::of(record);
         let style = paint::of_severity(record.severity_number);
@@ -49,22 +49,23 @@ impl Printer {
     }
 }
 
-/// What is shown of a record behind its columns. Nothing in it can act on a terminal.
+/// The part of a record that is shown after its columns. No text in it can control a terminal.
 pub(super) struct Parts<'a> {
     message: Cow<'a, str>,
-    /// Its lines.
+    /// The lines of the stack trace.
     pub(super) stacktrace: String,
-    /// The event's name, the trace and every attribute, but not what the stack trace says already.
+    /// The event's name, the trace and every attribute, except what the stack trace already
+    /// contains.
     pub(super) attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 const STACKTRACE: &str = "exception.stacktrace";
 
-/// Python's number for a thread says nothing to a person; JSON and CSV have it.
+/// Python's number of a thread is of no use to a person; JSON and CSV contain it.
 const THREAD_ID: &str = "thread.id";
 
 impl<'a> Parts<'a> {
-    /// Of this record.
+    /// Returns the parts of this record.
     pub(super) fn of(record: &'a Record<'_>) -> Parts<'a> {
         let stacktrace = record.attributes.text(STACKTRACE).unwrap_or_default();
         let mut attributes = Vec::new();
@@ -87,18 +88,18 @@ impl<'a> Parts<'a> {
         Parts { message: text::lines(&record.message), stacktrace, attributes }
     }
 
-    /// The message's first line.
+    /// Returns the message's first line.
     pub(super) fn first_line(&self) -> &str {
         self.message.split('\n').next().unwrap_or_default()
     }
 
-    /// The message's other lines.
+    /// Returns the message's other lines.
     pub(super) fn other_lines(&self) -> &str {
         self.message.split_once('\n').map_or("", |(_, rest)| rest.trim_end_matches('\n'))
     }
 }
 
-/// A text; as a JSON string where its end could not be seen otherwise.
+/// Returns a text, as a JSON string if its end would not be recognizable otherwise.
 fn shown(value: &str) -> Cow<'_, str> {
     let is_bare = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
     if !value.is_empty() && value.chars().all(is_bare) {
@@ -107,7 +108,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     text::json(&serde_json::Value::from(value).to_string()).into_owned().into()
 }
 
-/// `2026-11-21T10:00:00.123456789Z` to the millisecond.
+/// Shortens `2026-11-21T10:00:00.123456789Z` to milliseconds.
 pub(super) fn short_time(timestamp: &str) -> Cow<'_, str> {
     match timestamp.get(..23) {
         Some(short) if timestamp.len() == 30 && timestamp.ends_with('Z') => {
@@ -132,7 +133,7 @@ fn indented(output: &mut Output, style: Style, lines: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A record whose every field would play with a terminal, for tests.
+/// A record with control sequences for a terminal in every field, for tests.
 #[cfg(test)]
 pub(super) const EVIL: &str = r#"{"severity":"\u001b[2J","service":"\u001b[2J","logger":"\u001b\n",
     "message":"\u001b[2J\n\u001b[2J","timestamp":"\u001b[2J","trace_id":"\u001b[2J","event_name":"\u009b","attributes":
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_as_text() {
+    fn record_is_printed_as_text() {
         let expected = "2026-11-21T10:00:00.123Z ERROR    billing app.views card \"4\" refused trace_id=17 z=1 \
                         user name=\"a b\" ok=true list=[1, \"x\"] plain=x\n    second line\n    Traceback:\n      \
                         File \"x\"\n    ValueError: 4\n";
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_widen_and_stay() {
+    fn columns_widen_and_stay_wide() {
         let bare = r#"{"id":1,"timestamp":"1970-01-01T00:00:00.000000000Z","message":"m"}"#;
         let text = show(&[bare, FULL, bare], Paint::Plain);
         let lines: Vec<_> = text.lines().collect();
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn no_field_can_reach_the_terminal() {
+    fn control_characters_of_fields_are_escaped() {
         let text = show(&[EVIL], Paint::Plain);
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert_eq!(text.lines().count(), 3);

@@ -1,19 +1,19 @@
-//! A bar on a terminal for what takes long, on stderr; nothing elsewhere.
+//! Progress bars for long operations: on stderr if it is a terminal, otherwise invisible.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar of so many bytes.
+/// Returns a bar of this many bytes.
 pub(super) fn of_bytes(what: &'static str, bytes: u64) -> ProgressBar {
     bar(what, Some(bytes), "{prefix} {wide_bar} {bytes} of {total_bytes} ({eta})")
 }
 
-/// A count of things whose number is not known.
+/// Returns a counter of records whose total number is unknown.
 pub(super) fn of_records(what: &'static str) -> ProgressBar {
     bar(what, None, "{prefix} {spinner} {human_pos} records ({per_sec})")
 }
 
 fn bar(what: &'static str, length: Option<u64>, template: &str) -> ProgressBar {
-    // It draws nothing where stderr is no terminal.
+    // The bar draws nothing if stderr is not a terminal.
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

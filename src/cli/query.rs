@@ -13,11 +13,12 @@ use crate::limits::ANSWER_BYTES_MAX;
 use crate::query::{self, Query};
 use crate::record::time;
 
-/// Records that are shown unless told otherwise: of a search, and of a trace, which is to be whole.
+/// Default number of records shown of a search.
 const LIMIT: u64 = 100;
+/// Default number of records shown of a trace, which is to be complete.
 const TRACE_LIMIT: u64 = 10_000;
 
-/// Asks the server and shows what it answers.
+/// Sends the query to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     match matches.get_one::<u64>("around") {
         Some(id) => around(*id, matches, output)?,
@@ -54,15 +55,16 @@ fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let query = parameters.into_iter().find_map(|(name, value)| (name == "q").then_some(value));
     let after = Some((stored_to - 1).to_string());
     let follow = Follow { client, query: query.unwrap_or_default(), last: 0, after };
-    // What was stored after the server was asked how far it is has been found, and comes again.
+    // Records that were stored after the status request are part of the search result, and the
+    // stream sends them again.
     follow.run(output, |record, output| match newest {
         Some(newest) if id(record)? <= newest => Ok(()),
         _ => writer.write(record, output),
     })
 }
 
-/// The first id that the database has yet to take: all before it can be found, and from it on the server still has all at hand
-/// to follow.
+/// Returns the first id that the database has yet to store: a search finds all records before it,
+/// and the server can still send all records from it on to a follower.
 fn stored_to(client: &Client) -> Result<u64, Failure> {
     #[derive(Deserialize)]
     struct Status {
@@ -88,14 +90,15 @@ fn id(record: &[u8]) -> Result<u64, Failure> {
     Ok(record.id)
 }
 
-/// The order that was asked for. A trace is shown from its beginning, unless its end is to be followed.
+/// Returns the order that was requested. A trace is shown from its beginning, unless its end is
+/// followed.
 fn order(matches: &ArgMatches) -> Option<&str> {
     let order = matches.get_one::<String>("order").map(String::as_str);
     let is_whole_trace = matches.contains_id("trace") && !matches.get_flag("follow");
     order.or(is_whole_trace.then_some("asc"))
 }
 
-/// The parameters that say which records are meant. Times relative to now become absolute here.
+/// Returns the parameters that select the records. Times relative to now become absolute here.
 pub(super) fn what(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut parameters = Vec::new();
     let words = matches.get_many::<String>("query").unwrap_or_default();
@@ -114,7 +117,8 @@ pub(super) fn what(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, 
     Ok(parameters)
 }
 
-/// A query for what another query finds in one trace. What is wrong with that must show before the two are one.
+/// Builds a query for what another query finds in one trace. Errors in that other query must be
+/// reported before the two are joined.
 fn of_trace(trace: &str, text: &str, now: i64) -> Result<String, Failure> {
     let quoted = trace.replace('\\', "\\\\").replace('"', "\\\"");
     let trace = format!("trace_id:\"{quoted}\"");
@@ -129,7 +133,7 @@ fn of_trace(trace: &str, text: &str, now: i64) -> Result<String, Failure> {
     Ok(format!("{trace} ({text})"))
 }
 
-/// A time in ns since the epoch, in any of the forms that queries take.
+/// Parses a time in ns since the epoch, in any of the forms that queries accept.
 fn moment(name: &str, text: &str, now: i64) -> Result<i64, Failure> {
     query::time::parse(text, now).map_err(|_| {
         Failure::usage(format!("bad value for --{name}"))
@@ -138,14 +142,14 @@ fn moment(name: &str, text: &str, now: i64) -> Result<i64, Failure> {
     })
 }
 
-/// Tells a person that there is nothing to wait for; a program sees it.
+/// Notes that no record matches if a person waits at a terminal; a program sees it from the output.
 fn note_if_none(is_found: bool, output: &Output) {
     if !is_found && output.is_terminal() {
         output::note("no record matches");
     }
 }
 
-/// Shows records as they come. Says whether there were any.
+/// Shows records as they arrive. Returns true if there were any.
 fn stream(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<bool, Failure> {
     let (mut line, mut is_found) = (Vec::new(), false);
     while answer.next_line(&mut line)? {
@@ -155,7 +159,8 @@ fn stream(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Resul
     Ok(is_found)
 }
 
-/// Shows the last of the records first. Gives the id of the first, the newest.
+/// Shows the records in reverse order. Returns the id of the first record of the answer, the
+/// newest.
 fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> Result<Option<u64>, Failure> {
     let (mut lines, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
     while answer.next_line(&mut line)? {
@@ -171,7 +176,7 @@ fn turn_round(mut answer: Answer, writer: &mut Writer, output: &mut Output) -> R
     lines.first().map(|line| id(line)).transpose()
 }
 
-/// What the server knows of the neighbourhood of a record.
+/// The server's answer for the surroundings of a record.
 #[derive(Deserialize)]
 struct Context<'a> {
     #[serde(borrow)]
@@ -180,7 +185,7 @@ struct Context<'a> {
     partial: bool,
 }
 
-/// Shows a record with those before and after it.
+/// Shows a record with the records before and after it.
 fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let count = |name| matches.get_one::<u64>(name).map_or_else(|| "10".into(), u64::to_string);
     let scope = matches.get_one::<String>("scope").map_or("service", String::as_str);
@@ -211,7 +216,7 @@ mod tests {
     const TWO: &str = "{\"id\":2,\"timestamp\":\"2026-11-21T10:00:02.000000000Z\",\"message\":\"new\\u001b\"}\n\
                        {\"id\":1,\"timestamp\":\"2026-11-21T10:00:01.000000000Z\",\"message\":\"old\\u009b\"}\n";
 
-    /// Runs the command against a canned answer; what it printed, and what it asked.
+    /// Runs the command against a canned answer. Returns what the command printed, and its request.
     fn ask_for(body: &str, arguments: &[&str], is_terminal: bool) -> (String, String) {
         let server = Server::start("200 OK", body);
         let words = ["logboom", "query", "--url", &server.url];
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_in_the_order_of_time() {
+    fn newest_records_are_shown_in_order_of_time() {
         let (text, request) = ask(&["level>=warn", "a&b"], false);
         let expected = "2026-11-21T10:00:01.000Z -        - - old\\x9b\n2026-11-21T10:00:02.000Z -        - - new\\x1b\n";
         assert_eq!(text, expected);
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_was_asked_for_is_kept() {
+    fn requested_order_is_kept() {
         let (text, request) = ask(&["--order", "desc", "--limit", "2", "--since", "2026-11-21"], false);
         assert!(text.find("new").unwrap() < text.find("old").unwrap(), "{text}");
         let since = "?since=2026-11-21T00%3A00%3A00.000000000Z&limit=2&order=desc ";
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn csv_has_a_heading() {
+    fn csv_begins_with_a_heading() {
         let (text, _) = ask(&["--format", "csv"], false);
         let rows: Vec<_> = text.split("\r\n").collect();
         assert!(
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_from_its_beginning() {
+    fn trace_is_shown_from_its_beginning() {
         let (text, request) = ask(&["--trace", "a\"7"], false);
         assert!(text.find("new").unwrap() < text.find("old").unwrap(), "as the server sends it: {text}");
         assert!(
@@ -269,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_cannot_break_out_of_a_trace() {
+    fn query_cannot_escape_from_its_trace() {
         let failure = of_trace("7", "a) OR (b", 0).unwrap_err();
         let expected =
             "error: the query is not understood: nothing opens this parenthesis\na) OR (b\n ^\nhint: ";
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_among_those_around_it() {
+    fn around_shows_a_record_in_its_surroundings() {
         let body = r#"{"records":[{"id":1,"timestamp":"2026-11-21T10:00:01.000000000Z","message":"before"},
             {"id":2,"timestamp":"2026-11-21T10:00:02.000000000Z","message":"this"}],"partial":false}"#;
         let (text, request) = ask_for(body, &["--around", "2", "--before", "1"], false);
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_shown_after_what_was_found_and_nothing_twice() {
+    fn follow_shows_new_records_after_found_ones_once() {
         let record = |id| format!("{{\"id\":{id},\"message\":\"m{id}\"}}");
         let event = |id| format!("id: {id}\nevent: record\ndata: {}\n\n", record(id));
         let server = Server::start_each(&[
@@ -326,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_followed_is_not_turned_into_another_order() {
+    fn follow_excludes_every_other_order() {
         let order_of = |arguments: &[&str]| {
             let matches = arguments::command().get_matches_from(["logboom", "query"].iter().chain(arguments));
             order(matches.subcommand().unwrap().1).map(str::to_owned)
@@ -339,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn moments() {
+    fn moments_are_parsed_in_every_form() {
         let now = 1_795_255_200 * SECOND;
         assert_eq!(moment("since", "now", now).unwrap(), now);
         assert_eq!(moment("since", "1h", now).unwrap(), now - 3600 * SECOND);

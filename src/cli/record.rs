@@ -1,4 +1,4 @@
-//! A record as a server sends it (`crate::record::json`), and its fields by name.
+//! A record as a server sends it (`crate::record::json`), with access to its fields by name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::query::Field;
 
 use crate::record::Column;
 
-/// One line of NDJSON, borrowed. What the line does not have is empty, or 0.
+/// One line of NDJSON, borrowed. Fields that are missing in the line are empty, or 0.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Record<'a> {
@@ -75,17 +75,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// What a field of a record holds.
+/// The value of a field of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     /// A text.
     Text(Cow<'a, str>),
-    /// A number, or any other JSON that is no text.
+    /// A number, or any other JSON that is not a text.
     Json(Cow<'a, str>),
 }
 
 impl<'a> Record<'a> {
-    /// The value of a field, if it has one.
+    /// Returns the value of a field, if the record has one.
     pub(super) fn value(&self, field: &Field) -> Option<Value<'_>> {
         let column = match field {
             Field::Attribute(name) => return self.attributes.value(name),
@@ -113,13 +113,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A number that was not given is 0.
+/// Returns a number; 0 stands for a missing number.
 fn number<'a>(number: u32) -> Option<Value<'a>> {
     (number != 0).then(|| Value::Json(number.to_string().into()))
 }
 
 impl<'a> Members<'a> {
-    /// As JSON again; nothing for no members.
+    /// Returns the members as JSON again; an empty text if there are none.
     pub(super) fn as_json(&self) -> String {
         if self.list.is_empty() {
             return String::new();
@@ -131,7 +131,8 @@ impl<'a> Members<'a> {
         format!("{{{}}}", self.list.iter().map(member).collect::<Vec<_>>().join(","))
     }
 
-    /// The value of an attribute as queries know it: the member of the name, or what its dots lead to.
+    /// Returns the value of an attribute by the rules of queries: the member of that name, or the
+    /// member at the end of the path that its dots describe.
     fn value(&self, name: &str) -> Option<Value<'a>> {
         let raw = self.member(name).or_else(|| self.at(name))?;
         Some(match serde_json::from_str::<Cow<'a, str>>(raw.get()) {
@@ -140,7 +141,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// The last member of the name, which is the one that counts.
+    /// Returns the last member of the name: the last one is valid.
     fn member(&self, name: &str) -> Option<&'a RawValue> {
         self.list.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
     }
@@ -160,14 +161,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The member of this name, if it is a text.
+    /// Returns the member of this name, if it is a text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let (_, value) = self.list.iter().find(|(known, _)| known == name)?;
         serde_json::from_str(value.get()).ok()
     }
 }
 
-/// A record with nearly everything, for tests.
+/// A record with nearly every field, for tests.
 #[cfg(test)]
 pub(super) const FULL: &str = r#"{"id":7,"timestamp":"2026-11-21T10:00:00.123456789Z","severity":"ERROR","severity_number":17,
     "service":"billing","logger":"app.views","host":"web-1","message":"card \"4\" refused\nsecond line","trace_id":"17",
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_by_the_names_of_queries() {
+    fn fields_are_found_by_the_names_of_queries() {
         let line = r#"{"id":7,"timestamp":"2026-11-21T10:00:00.000000000Z","message":"m","line":17,"attributes":
             {"level":"high","n":1.50,"text":"a\"b","http":{"request":{"method":"GET"}},"a.b":1,"a":{"b":2},"n":2.50}}"#;
         let record: Record<'_> = serde_json::from_str(line).unwrap();

@@ -1,4 +1,4 @@
-//! The terminal at the end of the output: how large it is, and what it can show.
+//! The terminal of the output: its size, and the characters that it can show.
 
 /// A terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +11,12 @@ pub(super) struct Screen {
     pub(super) is_unicode: bool,
 }
 
-/// Narrower than this nothing can be laid out: lines then are broken by the terminal itself.
+/// Minimum width of a layout. On a narrower terminal, the terminal itself breaks the lines.
 const COLUMNS_MIN: usize = 20;
 
 impl Screen {
-    /// The terminal that standard output is; one that does not know its size is taken for the classic 80 by 24.
+    /// Returns the terminal of standard output; 80 by 24 is assumed for a terminal that does not
+    /// report its size.
     pub(super) fn of_stdout() -> Screen {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
         let (columns, rows) = size.map_or((0, 0), |size| (size.ws_col.into(), size.ws_row.into()));
@@ -27,7 +28,8 @@ impl Screen {
     }
 }
 
-/// Whether the locale's characters are those of Unicode: the first of the variables that is set decides, as in POSIX.
+/// Returns true if the locale uses Unicode characters: the first of the variables that is set
+/// decides, as in POSIX.
 pub(super) fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
     let mut names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
     let locale = names.find_map(|name| variable(name).filter(|value| !value.is_empty()));
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_locale_says_which_characters_there_are() {
+    fn locale_decides_whether_unicode_is_shown() {
         let of = |variables: &[(&str, &str)]| {
             is_unicode(|name| {
                 variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).into())

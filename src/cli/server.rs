@@ -1,18 +1,18 @@
-//! A server for tests that gives canned answers and keeps the requests.
+//! A server for tests that sends canned answers and records the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-/// A server that answers one request, or several in turn.
+/// A server that answers one request, or several in sequence.
 pub(super) struct Server {
-    /// Its URL.
+    /// The URL of the server.
     pub(super) url: String,
     thread: JoinHandle<String>,
 }
 
 impl Server {
-    /// Answers with this status and body.
+    /// Answers one request with this status and body.
     pub(super) fn start(status: &str, body: &str) -> Server {
         Server::start_raw(&format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
@@ -25,7 +25,7 @@ impl Server {
         Server::start_with(answers.iter().map(whole).collect())
     }
 
-    /// Answers with these bytes, then closes.
+    /// Answers one request with these bytes, then closes the connection.
     pub(super) fn start_raw(answer: &str) -> Server {
         Server::start_with(vec![answer.to_owned()])
     }
@@ -43,7 +43,7 @@ impl Server {
         Server { url, thread }
     }
 
-    /// The requests that it got: head and body.
+    /// Returns the requests that arrived: head and body.
     pub(super) fn request(self) -> String {
         self.thread.join().unwrap()
     }

@@ -1,4 +1,4 @@
-//! `logboom spool inspect` and `verify`: what the queue on disk holds.
+//! `logboom spool inspect` and `verify`: what the spool on disk contains.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,8 @@ use super::table::Table;
 use crate::failure::Failure;
 use crate::spool::inspect::{Content, SegmentReport, inspect};
 
-/// Prints what the spool in a data folder holds; with `verify`, reads every byte of it and fails if any is damaged.
+/// Prints what the spool in a data folder contains; with `verify`, reads every byte of it and fails
+/// if any is damaged.
 pub(super) fn run(data_dir: &Path, verify: bool, output: &mut Output) -> Result<(), Failure> {
     let folder = data_dir.join("spool");
     let bar = if verify { progress_bar() } else { ProgressBar::hidden() };
@@ -35,7 +36,7 @@ pub(super) fn run(data_dir: &Path, verify: bool, output: &mut Output) -> Result<
     Ok(())
 }
 
-/// On standard error, and only on a terminal.
+/// Returns a progress bar, on standard error and only on a terminal.
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("verifying {wide_bar} {bytes}/{total_bytes} {eta}");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

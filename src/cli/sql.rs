@@ -13,18 +13,18 @@ use super::text;
 use crate::failure::Failure;
 use crate::record::csv;
 
-/// What the server answers.
+/// The server's answer.
 #[derive(Deserialize)]
 struct Answer<'a> {
     columns: Vec<String>,
     #[serde(borrow)]
     rows: Vec<Vec<&'a RawValue>>,
-    /// Whether there were more rows than the server gives.
+    /// Whether there were more rows than the server returns.
     #[serde(default)]
     truncated: bool,
 }
 
-/// Asks the server and shows what it answers.
+/// Sends the query to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let sql = matches.get_one::<String>("sql").map_or("", String::as_str);
     let request = serde_json::json!({ "sql": sql }).to_string();
@@ -44,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     Ok(())
 }
 
-/// A cell's own text, and whether it is a number.
+/// Returns the text of a cell, and whether it is a number.
 fn cell(value: &RawValue) -> (String, bool) {
     let json = value.get();
     match json.as_bytes() {
@@ -63,7 +63,7 @@ fn write_table(answer: &Answer<'_>, output: &mut Output) -> io::Result<()> {
     table.write(output)
 }
 
-/// One object a row, its members in the order of the columns.
+/// Writes one object per row, with its members in the order of the columns.
 fn write_json(answer: &Answer<'_>, output: &mut Output) -> io::Result<()> {
     let names: Vec<_> =
         answer.columns.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table() {
+    fn text_is_a_table() {
         let (text, request) = ask("text", false);
         assert_eq!(text, "service   n\nbilling   12\nNULL      -3.50\n=a\\n\\x1b  NULL\n");
         assert!(request.starts_with("POST /api/v1/sql HTTP/1.1\r\n"), "{request}");
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn an_object_a_row() {
+    fn json_is_one_object_per_row() {
         let expected = "{\"service\":\"billing\",\"n\":12}\n{\"service\":null,\"n\":-3.50}\n\
                         {\"service\":\"=a\\n\\u001b\",\"n\":null}\n";
         assert_eq!(ask("json", false).0, expected);
     }
 
     #[test]
-    fn csv_knows_numbers_from_formulas() {
+    fn csv_escapes_formulas_but_not_numbers() {
         assert_eq!(ask("csv", false).0, "service,n\r\nbilling,12\r\n,-3.50\r\n\"'=a\n\x1b\",\r\n");
         assert!(!ask("csv", true).0.contains('\x1b'));
     }

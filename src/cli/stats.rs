@@ -1,4 +1,4 @@
-//! `logboom stats`: how many records there are of what, and when.
+//! `logboom stats`: counts of records by the values of a field, and over time.
 
 use std::io::{self, Write};
 
@@ -20,20 +20,21 @@ use crate::query::Field;
 use crate::record::Column;
 use crate::record::{csv, severity, time};
 
-/// Steps of time, and cells of a line, where there is no terminal to fit.
+/// Steps of time if there is no terminal whose width they must fit.
 const BUCKETS: usize = 60;
+/// Cells of a line if there is no terminal whose width it must fit.
 const COLUMNS: usize = 80;
 
 /// Lines of the plot, without its axis.
 const PLOT_ROWS: usize = 6;
 
-/// Cells of the course of one value in the table.
+/// Cells of the sparkline of one value in the table.
 const SPARKLINE_CELLS_MAX: usize = 30;
 
-/// Colours of values that are not severities, in turn.
+/// Colours of values that are not severities, assigned in this order and repeated.
 const STYLES: [Style; 5] = [Style::Cyan, Style::Green, Style::Yellow, Style::Blue, Style::Magenta];
 
-/// What the server answers.
+/// The server's answer.
 #[derive(Deserialize)]
 struct Histogram {
     since: String,
@@ -47,7 +48,7 @@ struct Histogram {
     partial: bool,
 }
 
-/// One value, and how often it was there in each step of time.
+/// One value, and its number of records in each step of time.
 #[derive(Deserialize)]
 struct Counted {
     #[serde(default)]
@@ -56,7 +57,7 @@ struct Counted {
     counts: Vec<u64>,
 }
 
-/// Asks the server and shows what it answers.
+/// Sends the request to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let fields = fields(matches)?;
     let mut parameters = query::what(matches, time::now())?;
@@ -91,7 +92,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     Ok(())
 }
 
-/// What is to be counted.
+/// Returns the fields whose values are counted.
 fn fields(matches: &ArgMatches) -> Result<Vec<&str>, Failure> {
     let list = matches.get_one::<String>("by").map_or("", String::as_str);
     let fields: Vec<_> = list.split(',').map(str::trim).collect();
@@ -103,7 +104,7 @@ fn fields(matches: &ArgMatches) -> Result<Vec<&str>, Failure> {
     Ok(fields)
 }
 
-/// As many as there are cells beside the axis.
+/// Returns as many steps as there are cells beside the axis.
 fn default_buckets(screen: Option<Screen>) -> u64 {
     screen.map_or(BUCKETS, |screen| screen.columns.saturating_sub(AXIS_CELLS).clamp(1, 500)) as u64
 }
@@ -119,7 +120,8 @@ fn write_json(body: &[u8], output: &mut Output) -> io::Result<()> {
 }
 
 impl Histogram {
-    /// When a step begins, in ns since the Unix epoch. Steps are aligned, and the first may begin before the range does.
+    /// Returns the beginning of a step, in ns since the Unix epoch. Steps are aligned, and the
+    /// first step may begin before the range.
     fn time(&self, step: usize) -> i64 {
         let nanoseconds = ((self.step_seconds * 1e9) as i64).max(1);
         let since = time::parse(&self.since).unwrap_or_default();
@@ -137,7 +139,7 @@ impl Histogram {
 }
 
 impl Counted {
-    /// The value, for a person.
+    /// Returns the value, formatted for a person.
     fn name(&self, is_other: bool) -> String {
         match &self.value {
             _ if is_other => "(other)".into(),
@@ -177,7 +179,7 @@ fn write_csv(histogram: &Histogram, is_first: bool, output: &mut Output) -> io::
 /// Cells of the numbers at the left of the plot, and of the axis itself.
 const AXIS_CELLS: usize = 8;
 
-/// One field's counts, for a person.
+/// The counts of one field, formatted for a person.
 struct Page<'a> {
     histogram: &'a Histogram,
     columns: usize,
@@ -185,7 +187,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The range and the plot come before the first field's table only: those of the others look the same.
+    /// Writes range and plot before the table of the first field only: range and plot of the other
+    /// fields look the same.
     fn write(&self, is_first: bool, output: &mut Output) -> io::Result<()> {
         if is_first {
             self.write_heading(output)?;
@@ -210,7 +213,8 @@ impl Page<'_> {
         writeln!(output, "{}{step}", output.paint.text(Style::Bold, &line))
     }
 
-    /// The style of each value, in the order in which they are stacked: what matters most at the bottom.
+    /// Returns each value with its style, in the order in which the values are stacked: the most
+    /// important at the bottom.
     fn stacked(&self) -> Vec<(&Counted, Style)> {
         let is_severity = Field::of_name(&self.histogram.by) == Some(Field::Column(Column::Severity));
         let style = |(at, counted): (usize, &Counted)| match &counted.value {
@@ -255,7 +259,7 @@ impl Page<'_> {
         writeln!(output, "{}", output.paint.text(Style::Dim, &times))
     }
 
-    /// The times below the axis, as many as there is room for.
+    /// Returns the times below the axis, as many as there is room for.
     fn times(&self, steps: usize, bar: usize) -> String {
         let range = self.histogram.step_seconds * steps as f64;
         let mut line = " ".repeat(AXIS_CELLS);
@@ -298,7 +302,7 @@ impl Page<'_> {
     }
 }
 
-/// A number in at most five characters: `1234`, `12.3k`.
+/// Formats a number in at most five characters: `1234`, `12.3k`.
 fn compact(number: u64) -> String {
     const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
     if number < 10_000 {
@@ -312,7 +316,7 @@ fn compact(number: u64) -> String {
     if scaled < 99.95 { format!("{scaled:.1}{}", UNITS[unit]) } else { format!("{scaled:.0}{}", UNITS[unit]) }
 }
 
-/// A step of time in its largest whole unit.
+/// Formats a step of time in its largest whole unit.
 fn seconds(seconds: f64) -> String {
     for (unit, name) in [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")] {
         if seconds >= unit && seconds % unit == 0.0 {
@@ -322,7 +326,7 @@ fn seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{} ms", seconds * 1000.0) } else { format!("{seconds} s") }
 }
 
-/// What of a time tells one step from the others.
+/// Returns the part of a time that distinguishes one step from the others.
 fn label(timestamp: &str, step_seconds: f64, range_seconds: f64) -> String {
     let part = match (step_seconds, range_seconds) {
         (step, _) if step >= 86_400.0 => 0..10,
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_page() {
+    fn text_has_heading_plot_and_table() {
         let (text, request) = ask(&["--by=severity", "level>=info", "--since=2026-11-21", "--ascii"], ANSWER);
         let expected = "\
 2026-11-21 10:00:30 to 2026-11-21 10:08:00 UTC: 1,204 records, 1 min a bar
@@ -401,14 +405,14 @@ INFO        1,200   99.7 %   -*##*::
     }
 
     #[test]
-    fn nothing_was_found() {
+    fn empty_result_has_a_heading_only() {
         let none = r#"{"since":"2026-11-21T10:00:00.000000000Z","until":"2026-11-21T11:00:00.000000000Z","step_seconds":60,
             "by":"x","series":[],"other":null,"total":0}"#;
         assert_eq!(ask(&["--by=x"], none).0, "2026-11-21 10:00:00 to 2026-11-21 11:00:00 UTC: 0 records\n");
     }
 
     #[test]
-    fn values_cannot_play_with_the_terminal() {
+    fn control_characters_of_values_are_escaped() {
         let evil = r#"{"since":"\u001b[2J","until":"x","step_seconds":0,"by":"\u001b","series":
             [{"value":"\u001b[2J\n","total":1,"counts":[1]},{"value":{"a":"\u009b"},"total":1,"counts":[1,1]}],"other":
             {"total":1,"counts":[]},"total":3}"#;
@@ -419,7 +423,7 @@ INFO        1,200   99.7 %   -*##*::
     }
 
     #[test]
-    fn numbers_and_times() {
+    fn numbers_and_times_are_shortened() {
         assert_eq!([9999, 12_345, 999_999, u64::MAX].map(compact), ["9999", "12.3k", "1.0M", "18.4E"]);
         assert_eq!(
             [0.005, 30.0, 90.0, 7200.0, 86_400.0].map(seconds),

@@ -1,7 +1,7 @@
 //! `logboom status`: what was received, shed and stored, on one page.
 //!
-//! It reads the server's answer as a tree and shows what it finds, so that it gets along with servers a little older
-//! or newer.
+//! The server's answer is read as a tree, and every known part that it contains is shown, so that
+//! slightly older and newer servers work too.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use super::table::Table;
 use super::text;
 use crate::failure::Failure;
 
-/// Asks the server and shows what it answers.
+/// Requests the status and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let body = Client::new(matches)?.get("/api/v1/status", &[], "application/json")?.all()?;
     let status: Value = serde_json::from_slice(&body).map_err(client::not_understood)?;
@@ -122,7 +122,7 @@ fn write_sources(sources: &[Value], output: &mut Output) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `rejected by python 127.0.0.1:9020: 3 malformed, 1 too_large`, if there are any.
+/// Writes `rejected by python 127.0.0.1:9020: 3 malformed, 1 too_large`, if any number is not 0.
 fn write_reasons(source: &str, kind: &str, reasons: &Value, output: &mut Output) -> io::Result<()> {
     let reasons = reasons.as_object().into_iter().flatten();
     let told: Vec<_> = reasons
@@ -157,7 +157,7 @@ fn section(name: &str, output: &mut Output) -> io::Result<()> {
     writeln!(output, "\n{}", output.paint.text(Style::Dim, &format!("-- {name} --")))
 }
 
-/// A text as one line; what is no text as JSON; `-` for nothing.
+/// Returns a text as one line, any other value as JSON, and `-` for null.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
@@ -166,12 +166,12 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A number with its thousands apart; `-` for nothing.
+/// Formats a number with separated thousands; `-` for null.
 fn count(value: &Value) -> String {
     value.as_u64().map_or_else(|| text(value), thousands)
 }
 
-/// The sum of the numbers of an object.
+/// Returns the sum of the numbers of an object.
 fn total(reasons: &Value) -> u64 {
     reasons
         .as_object()
@@ -181,12 +181,12 @@ fn total(reasons: &Value) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// `1 segment`, `2 segments`.
+/// Formats a number with its noun: `1 segment`, `2 segments`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// A number with its thousands apart.
+/// Formats a number with separated thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
@@ -199,7 +199,7 @@ pub(super) fn thousands(number: u64) -> String {
     out
 }
 
-/// A number of bytes in the largest unit that leaves it above 1.
+/// Formats a number of bytes in the largest unit in which it is not below 1.
 fn bytes(value: &Value) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let Some(number) = value.as_f64() else { return text(value) };
@@ -214,9 +214,11 @@ fn bytes(value: &Value) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
-/// Seconds in the two largest units: `3 d 4 h`.
+/// Formats seconds in the two largest units: `3 d 4 h`.
 fn duration(seconds: f64) -> String {
-    let seconds = seconds as u64; // whole seconds are enough for a person; negative and not finite become 0 or a lot
+    // Whole seconds are enough for a person. Negative numbers and NaN become 0, infinity becomes
+    // the largest number.
+    let seconds = seconds as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_page() {
+    fn text_has_every_section() {
         let expected = "\
 logboom 0.1.0  NOT READY  up 1 d 2 h  memory 14.3 MiB
 problem: disk full \\x1b
@@ -276,19 +278,19 @@ last error of file: no space\\nleft
     }
 
     #[test]
-    fn json_is_the_whole_tree() {
+    fn json_is_the_complete_answer() {
         let json: Value = serde_json::from_str(&ask("json")).unwrap();
         assert_eq!(json, serde_json::from_str::<Value>(STATUS).unwrap());
     }
 
     #[test]
-    fn an_answer_without_anything_is_shown_too() {
+    fn empty_answer_is_shown() {
         let page = printed(false, Paint::Plain, |output| write(&Value::Null, output).unwrap());
         assert!(page.starts_with("logboom -  NOT READY  up 0 s  memory -\n"), "{page}");
     }
 
     #[test]
-    fn units() {
+    fn numbers_are_formatted_with_units() {
         assert_eq!([1, 999, 1000, 1_234_567].map(thousands), ["1", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 59.0, 61.0, 3660.0].map(duration), ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]);
         assert_eq!(bytes(&Value::from(1u64 << 62)), "4096.0 PiB");

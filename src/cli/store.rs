@@ -1,4 +1,4 @@
-//! `logboom store adopt`: gives a store to a data folder.
+//! `logboom store adopt`: assigns a store to a data folder.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::config;
 use crate::failure::Failure;
 use crate::pipeline::DataDir;
 
-/// Has the next start on a data folder take a store as it is.
+/// Makes the next start on a data folder accept a store as it is.
 pub(super) fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let name = matches.get_one::<String>("name").map_or("", String::as_str);
     if !config::is_store_name(name) {
@@ -18,7 +18,8 @@ pub(super) fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Fai
     }
     let values = config::flags(matches).over(config::environment::read(std::env::vars_os())?);
     let path = values.one(&config::DATA_DIR)?;
-    DataDir::open(&path)?.adopt(name)?; // fails while a server runs there
+    // This fails while a server uses the data folder.
+    DataDir::open(&path)?.adopt(name)?;
     let place = path.display();
     writeln!(
         output,

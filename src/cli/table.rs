@@ -6,7 +6,7 @@ use super::output::Output;
 use super::paint::Style;
 use super::text;
 
-/// A column is padded to at most this many characters; what is longer pushes its own row only.
+/// A column is padded to at most this many characters; a longer cell shifts only its own row.
 const COLUMN_CHARACTERS_MAX: usize = 60;
 
 /// A table with a heading. Columns in which every cell is a number are aligned to the right.
@@ -16,7 +16,7 @@ pub(super) struct Table {
 }
 
 struct Row {
-    /// Of its first cell.
+    /// The style of the first cell.
     style: Style,
     cells: Vec<Cell>,
 }
@@ -27,7 +27,7 @@ struct Cell {
 }
 
 impl Table {
-    /// A table of these columns, without rows.
+    /// Returns a table of these columns, without rows.
     pub(super) fn new(columns: impl IntoIterator<Item = impl Into<String>>) -> Table {
         let columns = columns.into_iter().map(|name| text::one_line(&name.into()).into_owned()).collect();
         Table { columns, rows: Vec::new() }
@@ -43,14 +43,14 @@ impl Table {
         self.styled_row(Style::Normal, cells);
     }
 
-    /// The same, with the first one in a style.
+    /// Adds a row as [`Table::cells`] does, with the first cell in a style.
     pub(super) fn styled_row(&mut self, style: Style, cells: impl IntoIterator<Item = (String, bool)>) {
         let cell =
             |(text, is_number): (String, bool)| Cell { text: text::one_line(&text).into_owned(), is_number };
         self.rows.push(Row { style, cells: cells.into_iter().map(cell).collect() });
     }
 
-    /// Writes heading and rows.
+    /// Writes the heading and the rows.
     pub(super) fn write(&self, output: &mut Output) -> io::Result<()> {
         let layout: Vec<_> = (0..self.columns.len()).map(|column| self.layout(column)).collect();
         let (before, after) = output.paint.around(Style::Bold);
@@ -64,7 +64,7 @@ impl Table {
         Ok(())
     }
 
-    /// The width of a column, and whether it is aligned to the right.
+    /// Returns the width of a column, and whether it is aligned to the right.
     fn layout(&self, column: usize) -> (usize, bool) {
         let cells = || self.rows.iter().filter_map(|row| row.cells.get(column));
         let widest =
@@ -103,7 +103,7 @@ mod tests {
     use crate::cli::paint::Paint;
 
     #[test]
-    fn wide_characters_take_two_cells() {
+    fn wide_character_takes_two_cells() {
         let mut table = Table::new(["name", "x"]);
         table.row(["\u{6f22}\u{5b57}\u{6f22}".into(), "a".into()]);
         table.row(["abc".into(), "b".into()]);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn one_long_cell_does_not_widen_every_row() {
+    fn long_cell_does_not_widen_every_row() {
         let mut table = Table::new(["message", "n"]);
         table.cells([("x".repeat(500), false), ("1".into(), true)]);
         table.cells([("short\x1b".into(), false), ("22".into(), true)]);

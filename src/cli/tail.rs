@@ -1,4 +1,4 @@
-//! `logboom tail`: shows records as they come.
+//! `logboom tail`: shows records as they arrive.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use super::writer::Writer;
 use crate::failure::Failure;
 use crate::limits::{TAIL_RETRY_MILLISECONDS_MAX, TAIL_RETRY_MILLISECONDS_MIN};
 
-/// Follows until it is interrupted.
+/// Follows the records until it is interrupted.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let words = matches.get_many::<String>("query").into_iter().flatten().map(String::as_str);
     let follow = Follow {
@@ -30,32 +30,35 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     };
     let mut writer = Writer::new(matches, None, output)?;
     writer.begin(output)?;
-    writer.catch_up(false, output)?; // nothing is held back until a screen is full
+    // Nothing is held back until a screen is full.
+    writer.catch_up(false, output)?;
     follow.run(output, |record, output| writer.write(record, output))
 }
 
-/// What to follow, and from where on.
+/// Which records to follow, and where to start.
 pub(super) struct Follow {
     /// The server.
     pub(super) client: Client,
-    /// What the records must match.
+    /// The query that the records must match.
     pub(super) query: String,
-    /// Begin with so many of the last that match.
+    /// Start with this many of the latest matching records.
     pub(super) last: u64,
-    /// Or after the record with this id; behind it once the stream has gone on.
+    /// Start after the record with this id instead. After a lost connection: the last id of the
+    /// stream.
     pub(super) after: Option<String>,
 }
 
-/// What the server says of records that this client was too slow for.
+/// The server's report of records that it skipped because this client was too slow.
 #[derive(Deserialize)]
 struct Missed {
     count: u64,
 }
 
 impl Follow {
-    /// Has every record (the text of its JSON) shown as it comes, and tells on standard error what was missed, and when the
-    /// connection is lost and made again. Returns at an interrupt. It fails where the first request does, where showing
-    /// does, or where the server does not understand the request any more.
+    /// Shows every record (the text of its JSON) as it arrives. Reports on standard error how many
+    /// records were missed, and when the connection is lost and made again. Returns at an
+    /// interrupt. Fails if the first request fails, if showing a record fails, or if the server
+    /// rejects a later request as invalid.
     pub(super) fn run(
         mut self,
         output: &mut Output,
@@ -95,7 +98,7 @@ impl Follow {
         Ok(Events::new(answer, self.after.clone()))
     }
 
-    /// Tries until it succeeds.
+    /// Retries until it succeeds.
     fn connect_again(&self, end: &End) -> Result<Events, Failure> {
         let mut wait = TAIL_RETRY_MILLISECONDS_MIN;
         loop {
@@ -124,7 +127,7 @@ impl Follow {
                 tell(&format!("missed {count} record{}", if count == 1 { "" } else { "s" }));
                 Ok(())
             }
-            _ => Ok(()), // what only later versions know
+            _ => Ok(()), // an event that only later versions define
         }
     }
 }
@@ -136,22 +139,25 @@ fn first_line(failure: &Failure) -> String {
 }
 
 fn tell(text: &str) {
-    // Nobody is left to tell if it cannot be written.
+    // An error is ignored: there is no other place to report it.
     let _ = writeln!(std::io::stderr(), "logboom: {text}");
 }
 
-/// Whether somebody wants an end. While nothing is read or written, the program ends without being asked.
+/// Whether the program is to end. While nothing is read or written, the program exits without
+/// checking this.
 struct End(Arc<AtomicBool>);
 
 /// Time to finish the line that is being written.
 const FINISH: Duration = Duration::from_millis(100);
 
 impl End {
-    /// Ends well at Ctrl-C, and when nobody reads the output any more though nothing is to be written.
+    /// Exits successfully at Ctrl-C, and when the output has lost its reader while nothing is to be
+    /// written.
     fn watch() -> End {
         let wanted = Arc::<AtomicBool>::default();
         let end = End(Arc::clone(&wanted));
-        // Kept before anything is shown: who has seen something may interrupt it.
+        // Installed before anything is shown: a person who has seen output may interrupt the
+        // program.
         if let Ok(interrupts) = Interrupts::keep() {
             interrupts.then(move || {
                 wanted.store(true, Relaxed);
@@ -161,7 +167,7 @@ impl End {
         }
         spawn(|| {
             let stdout = std::io::stdout();
-            // Asks for nothing but what is always told: that the other end was closed.
+            // No event is requested: `poll` always reports that the other end was closed.
             if poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None).is_ok() {
                 std::process::exit(0);
             }

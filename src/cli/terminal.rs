@@ -1,4 +1,4 @@
-//! Records on a terminal: in columns, wrapped at its width, and long ones folded.
+//! Records on a terminal: in columns, wrapped at its width, and folded if they are long.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,38 +12,40 @@ use super::record::Record;
 use super::screen::Screen;
 use super::text;
 
-/// The severity's column grows up to so many cells.
+/// The column of the severity grows up to this many cells.
 const SEVERITY_CELLS_MAX: usize = 8;
 
-/// Other lines of a message, and stack traces, are indented by so many cells.
+/// The other lines of a message and stack traces are indented by this many cells.
 const INDENT: usize = 4;
 
-/// Where a line is wrapped it goes on below the message, if that leaves so many cells.
+/// Continuation lines are indented to the message if this leaves at least this many cells.
 const MESSAGE_CELLS_MIN: usize = 60;
 
-/// How many lines are left of a longer part: at its beginning and at its end. A stack trace ends with what was raised
-/// (Python) or begins with it (others).
+/// How many lines remain of a folded head: at its beginning and at its end.
 const HEAD: (usize, usize) = (3, 1);
+/// How many lines remain of a folded message: at its beginning and at its end.
 const MESSAGE: (usize, usize) = (4, 1);
+/// How many lines remain of a folded stack trace: at its beginning and at its end. A stack trace
+/// ends with the exception (Python) or begins with it (other languages).
 const STACKTRACE: (usize, usize) = (2, 4);
 
-/// Shows records on a terminal.
+/// Prints records on a terminal.
 pub(super) struct TerminalPrinter {
     screen: Screen,
     /// Whether nothing is folded.
     full: bool,
-    /// The record that the others are around.
+    /// The record that the others surround.
     marked: Option<u64>,
     highlight: Highlight,
     severity: usize,
     service: usize,
     logger: usize,
-    /// The day of the record before.
+    /// The day of the previous record.
     day: String,
 }
 
 impl TerminalPrinter {
-    /// On this screen; `full` folds nothing.
+    /// Returns a printer for this screen; with `full` nothing is folded.
     pub(super) fn new(
         screen: Screen,
         full: bool,
@@ -54,8 +56,8 @@ impl TerminalPrinter {
         TerminalPrinter { screen, full, marked, highlight, severity, service, logger, day }
     }
 
-    /// Learns from the first records how wide columns must be. If they are all, and fit on the screen as they are, nothing
-    /// is folded.
+    /// Determines from the first records how wide columns must be. If these are all records, and
+    /// they fit on the screen unfolded, nothing is folded.
     pub(super) fn measure(&mut self, records: &[Record<'_>], are_all: bool) {
         records.iter().for_each(|record| self.widen(record));
         if are_all && !self.full {
@@ -65,7 +67,8 @@ impl TerminalPrinter {
         }
     }
 
-    /// Writes a record, after a line with its day where that is another than the day before.
+    /// Writes a record, after a line with its day if that differs from the day of the previous
+    /// record.
     pub(super) fn write(&mut self, record: &Record<'_>, output: &mut Output) -> io::Result<()> {
         self.widen(record);
         let (day, _) = day_and_time(&record.timestamp);
@@ -95,7 +98,7 @@ impl TerminalPrinter {
         lines
     }
 
-    /// Columns, the message's first line, and attributes.
+    /// Returns the columns, the message's first line, and the attributes.
     fn head(&self, record: &Record<'_>, parts: &Parts<'_>, paint: Paint) -> Vec<String> {
         let (_, time) = day_and_time(&record.timestamp);
         let time = text::one_line(time);
@@ -133,9 +136,9 @@ impl TerminalPrinter {
         wrapped.collect()
     }
 
-    /// Leaves out the middle of many lines, and says so.
+    /// Replaces the middle of many lines by a note of how many there are.
     fn fold(&self, mut lines: Vec<String>, (first, last): (usize, usize), paint: Paint) -> Vec<String> {
-        // A note in place of one line would gain nothing.
+        // A note in place of a single line would save nothing.
         if self.full || lines.len() <= first + last + 1 {
             return lines;
         }
@@ -147,7 +150,8 @@ impl TerminalPrinter {
     }
 }
 
-/// `2026-11-21` and `10:00:00.123` of a time as servers write it; of anything else no day, and all of it.
+/// Returns `2026-11-21` and `10:00:00.123` of a time as servers write it; of any other text, no day
+/// and the whole text.
 fn day_and_time(timestamp: &str) -> (&str, &str) {
     let is_usual = timestamp.len() == 30 && timestamp.ends_with('Z') && timestamp.is_ascii();
     match (timestamp.get(..10), timestamp.get(11..23)) {
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_wrapped_at_the_width() {
+    fn record_is_wrapped_at_the_width() {
         let expected = "\
 -- 2026-11-21 UTC --
 10:00:00.123 ERROR billing app.views card \"4\" refused trace_id=17 z=1
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_told_once() {
+    fn day_is_written_once() {
         let at = |time: &str| format!(r#"{{"id":1,"timestamp":"{time}T10:00:00.000000000Z","message":"m"}}"#);
         let lines = ["2026-11-21", "2026-11-21", "2026-11-22"].map(at);
         let text = show(80, 24, false, &lines.each_ref().map(String::as_str));
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn long_ones_are_folded_unless_all_fit_on_the_screen() {
+    fn long_parts_are_folded_unless_all_records_fit() {
         let stack: String = (1..=20).map(|n| format!("frame {n}\\n")).collect();
         let line = format!(
             r#"{{"id":1,"timestamp":"2026-11-21T10:00:00.000000000Z","message":"m","attributes":{{"exception.stacktrace":"{stack}"}}}}"#
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_the_screen_whatever_it_holds() {
+    fn no_line_is_wider_than_the_screen() {
         let wide = "\u{6f22}\u{5b57}\u{1f332}e\u{301} ".repeat(60);
         let long = "x".repeat(1000);
         let line = format!(

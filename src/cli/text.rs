@@ -1,4 +1,4 @@
-//! Texts of strangers on somebody's terminal: what is escaped, and how much fits.
+//! Untrusted texts on a terminal: what is escaped, and how much fits.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,14 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub(super) use crate::escape::{json, lines, one_line};
 
-/// The cells of a terminal that a text takes: wide characters two, combining ones none.
+/// Returns the cells of a terminal that a text takes: two for a wide character, none for a
+/// combining one.
 pub(super) fn cells(text: &str) -> usize {
     text.width()
 }
 
-/// The text, or as much of its beginning as so many cells hold, and a mark that it goes on.
+/// Returns the text, or as much of its beginning as fits into `cells_max` cells, with a mark that
+/// it continues.
 pub(super) fn beginning(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'_, str> {
     if cells(text) <= cells_max {
         return Cow::Borrowed(text);
@@ -20,7 +22,8 @@ pub(super) fn beginning(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'
     Cow::Owned(text.chars().take(count).chain([ellipsis(is_unicode)]).collect())
 }
 
-/// The text, or as much of its end as so many cells hold, and a mark that something comes before it.
+/// Returns the text, or as much of its end as fits into `cells_max` cells, with a mark that
+/// something precedes it.
 pub(super) fn ending(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'_, str> {
     if cells(text) <= cells_max {
         return Cow::Borrowed(text);
@@ -34,7 +37,7 @@ fn ellipsis(is_unicode: bool) -> char {
     if is_unicode { '\u{2026}' } else { '~' }
 }
 
-/// How many of these characters so many cells hold.
+/// Returns how many of these characters fit into `cells_max` cells.
 fn fitting(characters: impl Iterator<Item = char>, cells_max: usize) -> usize {
     let mut used = 0;
     characters

@@ -1,4 +1,4 @@
-//! Records in the format that was asked for.
+//! Records in the requested format.
 
 use std::io::{self, Write};
 
@@ -16,10 +16,10 @@ use super::terminal::TerminalPrinter;
 use super::text;
 use crate::failure::Failure;
 
-/// So many bytes of records are more than a screen shows.
+/// This many bytes of records are more than a screen shows.
 const SCREEN_BYTES_MAX: usize = 256 << 10;
 
-/// Writes records, one by one, as they come.
+/// Writes records one by one, as they arrive.
 pub(super) struct Writer {
     form: Form,
     held: Option<Held>,
@@ -33,7 +33,8 @@ enum Form {
     Csv(Selection),
 }
 
-/// The first records for a terminal: they tell how wide columns must be, and whether all fits on the screen.
+/// The first records for a terminal: they determine how wide columns must be, and whether
+/// everything fits on the screen.
 struct Held {
     screen: Screen,
     lines: Vec<Vec<u8>>,
@@ -41,7 +42,8 @@ struct Held {
 }
 
 impl Writer {
-    /// For this output, as the command's arguments say. `marked` is the record that others are shown around.
+    /// Returns a writer for this output, according to the command's arguments. `marked` is the
+    /// record that the others surround.
     pub(super) fn new(matches: &ArgMatches, marked: Option<u64>, output: &Output) -> Result<Writer, Failure> {
         let text = |name| matches.try_get_one::<String>(name).ok().flatten().map(String::as_str);
         let full = matches.try_get_one("full").ok().flatten() == Some(&true);
@@ -62,7 +64,7 @@ impl Writer {
         Ok(Writer { form, held })
     }
 
-    /// Writes what comes before the first record.
+    /// Writes what precedes the first record.
     pub(super) fn begin(&self, output: &mut Output) -> Result<(), Failure> {
         match &self.form {
             Form::Csv(selection) => {
@@ -76,7 +78,7 @@ impl Writer {
         }
     }
 
-    /// Writes the record of one line of JSON; an empty line is none.
+    /// Writes the record of one line of JSON; an empty line is no record.
     pub(super) fn write(&mut self, line: &[u8], output: &mut Output) -> Result<(), Failure> {
         if line.is_empty() {
             return Ok(());
@@ -90,13 +92,13 @@ impl Writer {
             }
             None => {
                 self.form.write(line, output)?;
-                // Somebody looks on, and the next record may be long in coming.
+                // A person is watching, and the next record may take long to arrive.
                 if output.is_terminal() { output.flush().map_err(output::failed) } else { Ok(()) }
             }
         }
     }
 
-    /// Writes what was held back; `are_all` unless others will follow later.
+    /// Writes the records that were held back; `are_all` unless others will follow later.
     pub(super) fn catch_up(&mut self, are_all: bool, output: &mut Output) -> Result<(), Failure> {
         let Some(held) = self.held.take() else { return Ok(()) };
         let records: Result<Vec<_>, _> = held.lines.iter().map(|line| parse(line)).collect();
@@ -137,7 +139,7 @@ impl Form {
     }
 }
 
-/// The line as it came; on a terminal, its control characters escaped.
+/// Writes the line unchanged; on a terminal, its control characters are escaped.
 fn write_json(line: &[u8], output: &mut Output) -> io::Result<()> {
     match output.is_terminal() {
         true => output.write_all(text::json(&String::from_utf8_lossy(line)).as_bytes())?,
@@ -146,7 +148,7 @@ fn write_json(line: &[u8], output: &mut Output) -> io::Result<()> {
     output.write_all(b"\n")
 }
 
-/// Rows; on a terminal, their control characters escaped.
+/// Writes rows; on a terminal, their control characters are escaped.
 pub(super) fn write_csv(rows: &[u8], output: &mut Output) -> io::Result<()> {
     match output.is_terminal() {
         true => output.write_all(text::lines(&String::from_utf8_lossy(rows)).as_bytes()),
@@ -173,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn json_as_it_came_but_for_terminals() {
+    fn json_is_unchanged_except_on_terminals() {
         let line = "{\"a\":\"\u{9b}\"}";
         assert_eq!(show(&["--format", "json"], false, &[line, ""]), format!("{line}\n"));
         assert_eq!(show(&["--format", "json"], true, &[line]), "{\"a\":\"\\u009b\"}\n");
     }
 
     #[test]
-    fn fields_in_every_format() {
+    fn selected_fields_are_shown_in_every_format() {
         let line = r#"{"id":1,"message":"a,b\u001b","attributes":{"n":5}}"#;
         let fields = |format| show(&["--fields", "n,message,x", "--format", format], false, &[line]);
         assert_eq!(fields("text"), "5  a,b\\x1b  -\n");
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_know_the_records_of_the_first_screen() {
+    fn columns_fit_the_records_of_the_first_screen() {
         let line = |service: &str| {
             format!(
                 r#"{{"id":1,"timestamp":"2026-11-21T10:00:00.000000000Z","service":"{service}","message":"m"}}"#
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_a_failure() {
+    fn invalid_record_is_a_failure() {
         let matches = arguments::command().get_matches_from(["logboom", "query"]);
         printed(false, Paint::Plain, |output| {
             let mut writer = Writer::new(matches.subcommand().unwrap().1, None, output).unwrap();

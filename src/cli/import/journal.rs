@@ -1,5 +1,5 @@
-//! How far an import has come, in a file beside the one that is imported, until all of it was sent: whoever begins anew after a crash is
-//! told where to go on, instead of doubling what is there.
+//! The progress of an import, in a file beside the imported file, until all of it was sent. After a
+//! crash, a new import reports where to continue instead of storing records twice.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,16 +10,17 @@ use crate::cli::draft::hold;
 use crate::disk::{beside, keep_name};
 use crate::failure::Failure;
 
-/// The first line that may not be stored, and the last one that may be. Both numbers have a fixed width, and one write puts new ones over the old: whenever this ends, whole
-/// numbers stand there.
+/// The first line that is possibly not stored, and the last line that is possibly stored. Both
+/// numbers have a fixed width, and one write replaces both: whenever the import ends, the file
+/// contains complete numbers.
 pub(super) struct Journal {
     file: Option<File>,
     path: PathBuf,
 }
 
 impl Journal {
-    /// Goes on `from` a line that a person has found out; without one refuses to send again what was sent. Two imports of one file
-    /// at once would send everything twice.
+    /// Begins at the line `from`, which a person has determined; without `from`, refuses to send
+    /// again what was sent. Two imports of one file at the same time would send everything twice.
     pub(super) fn begin(imported: &Path, from: Option<u64>) -> Result<Journal, Failure> {
         let path = beside(imported, ".importing");
         if imported.as_os_str() == "-" {
@@ -37,7 +38,9 @@ impl Journal {
         let begun = taken.and_then(|file| {
             let journal = Journal { file: Some(file), path: path.clone() };
             journal.put(from.unwrap_or(1), 0).map(|()| journal).inspect_err(|_| {
-                let _ = fs::remove_file(&path); // or it would tell of this import what it told of one before
+                // Otherwise the file would report for this import what it contained of an earlier
+                // one.
+                let _ = fs::remove_file(&path);
             })
         });
         begun.or_else(|error| {
@@ -50,7 +53,8 @@ impl Journal {
         })
     }
 
-    /// Lines from `first` to `last` may be stored from now on, and those before are.
+    /// Records that lines from `first` to `last` may be stored from now on, and that all lines
+    /// before `first` are stored.
     pub(super) fn write(&self, first: u64, last: u64) -> Result<(), Failure> {
         self.put(first, last)
             .map_err(|error| Failure::new(format!("cannot write {}", self.path.display())).because(error))
@@ -64,12 +68,12 @@ impl Journal {
 
     pub(super) fn end(self) {
         if self.file.is_some() {
-            let _ = fs::remove_file(&self.path); // somebody may have done so
+            let _ = fs::remove_file(&self.path); // a person may have removed it
         }
     }
 }
 
-/// Opens a journal for one import alone, under a name that outlasts a crash; what is in it stays.
+/// Opens a journal for one import alone, under a name that survives a crash; the content is kept.
 fn take(path: &Path) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     hold(&file, path)?;
@@ -81,7 +85,7 @@ fn again(imported: &Path) -> Failure {
     Failure::new(format!("cannot import {} once more", imported.display()))
 }
 
-/// Fails where a journal tells that something was sent, or cannot be read.
+/// Fails if a journal records that something was sent, or if it cannot be read.
 fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
     let refused =
         |failure: Failure, hint: String| Err(failure.hint(format!("{hint}; --from-line 1 begins anew")));
@@ -103,7 +107,7 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What to do where lines before `first` are stored, and those up to `last` may be.
+/// Returns what to do if lines before `first` are stored and lines up to `last` may be stored.
 pub(super) fn go_on(first: u64, last: u64) -> String {
     if last < first {
         return format!("everything before line {first} was sent; --from-line {first} goes on there");
@@ -123,9 +127,9 @@ mod tests {
 
     use super::*;
 
-    /// Else somebody who begins anew after a kill would have everything twice.
+    /// Otherwise an import that is started again after a kill would store everything twice.
     #[test]
-    fn a_journal_is_whole_at_every_moment() {
+    fn journal_is_complete_at_every_moment() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("many.ndjson");
         let journal = Journal::begin(&file, None).unwrap();
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_cannot_be_understood_is_not_taken_for_none() {
+    fn invalid_journal_is_not_treated_as_missing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("many.ndjson");
         let journal = beside(&file, ".importing");

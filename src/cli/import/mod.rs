@@ -1,5 +1,6 @@
-//! `logboom import`: records that an export wrote. They go in batches that the server stores whole or not at all. Nothing is sent twice
-//! on its own account: where the outcome of a batch is not known, a person decides. The [`Journal`] tells how far it has come.
+//! `logboom import`: sends records that an export wrote. They go in batches that the server stores
+//! completely or not at all. Nothing is sent twice automatically: if the outcome of a batch is
+//! unknown, a person decides. The [`Journal`] records the progress.
 
 mod journal;
 
@@ -26,7 +27,7 @@ use crate::limits::{
 };
 use crate::spool::{DISK_ERROR, DISK_FAILING};
 
-/// Sends what an export wrote.
+/// Sends the records of an exported file.
 pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let path = matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default();
     let failed = |error: io::Error| Failure::new(format!("cannot read {}", path.display())).because(error);
@@ -66,7 +67,7 @@ pub(super) fn import(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
         .because("they are not what `logboom export` writes; the reasons are above"))
 }
 
-/// The lines of a file, and a bar of how far it was read; `-` is standard input.
+/// Opens the lines of a file, with a progress bar of the bytes read; `-` is standard input.
 fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
     if path.as_os_str() == "-" {
         return Ok((Box::new(io::stdin().lock()), progress::of_records("importing")));
@@ -82,7 +83,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
     Ok((Box::new(BufReader::new(plain)), bar))
 }
 
-/// Reads a line, without its end; false at the end of all.
+/// Reads a line, without its end; returns false at the end of the input.
 fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let length = lines.take(ANSWER_LINE_BYTES_MAX).read_until(b'\n', line)?;
@@ -95,7 +96,7 @@ fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     Ok(length > 0)
 }
 
-/// Lines that are sent at once, and their numbers in the file.
+/// Lines that are sent in one request, and their numbers in the file.
 #[derive(Default)]
 struct Batch {
     body: Vec<u8>,
@@ -110,7 +111,7 @@ impl Batch {
     }
 }
 
-/// What the server says of a batch.
+/// The server's answer for a batch.
 #[derive(Deserialize)]
 struct Verdict {
     accepted: u64,
@@ -136,7 +137,8 @@ impl Import {
         let (Some(first), Some(last)) = (batch.numbers.first(), batch.numbers.last()) else { return Ok(()) };
         let (first, last) = (*first, *last);
         let so_far = |failure: Failure| {
-            let _ = self.journal.write(first, 0); // else it says less than is known
+            // If this fails, the journal records less than is known.
+            let _ = self.journal.write(first, 0);
             failure.hint(go_on(first, 0))
         };
         let unsure = |failure: Failure| failure.hint(go_on(first, last));
@@ -180,7 +182,7 @@ impl Import {
         self.rejected += verdict.rejected;
         bar.suspend(|| {
             for LineError { line, error } in &verdict.errors {
-                // A bar that cannot be drawn over is no reason to stop.
+                // A message that cannot be written is no reason to stop.
                 let number = line.checked_sub(1).and_then(|line| batch.numbers.get(line)).unwrap_or(&first);
                 let _ = writeln!(io::stderr(), "line {number}: {}", text::one_line(error));
             }
