@@ -1,8 +1,11 @@
-//! Every record is accounted for, byte for byte: large ones by the thousand, and the texts that are hardest to keep.
+//! Property: every record is accounted for, byte for byte, including thousands of large records and
+//! the texts that are hardest to preserve.
 //!
-//! `ACCOUNTED_RECORDS` is how many there are, of `ACCOUNTED_BYTES` each. They come in rounds: each is audited in the
-//! database and in the log file before the next, so both may delete what is behind it, and a million records of 64 KiB take
-//! no more disk than some thousand. What was deleted is accounted for by its ids, which have no gap, and by the counters.
+//! `ACCOUNTED_RECORDS` is the number of records, of `ACCOUNTED_BYTES` each. They are sent in
+//! rounds: each round is audited in the database and in the log file before the next. Both may
+//! therefore delete what is already audited, and a million records of 64 KiB take no more disk
+//! space than some thousand. Deleted records are accounted for by their ids, which have no gap, and
+//! by the counters.
 
 #![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
 
@@ -22,12 +25,15 @@ use crate::load::Connection;
 
 const RECORDS: u64 = 400;
 const RECORD_BYTES: u64 = 64 << 10;
-/// What is under way before it is audited. Retention and rotation leave as much, and more.
+/// Bytes that are sent before each audit. Retention and rotation keep this many bytes, and more.
 const ROUND_BYTES: u64 = 128 << 20;
-/// Of the documentation: the texts of a record, a JSON value, a frame, the rows that retention deletes at once.
+/// The documented limit of the texts of a record.
 const TEXTS_MAX: usize = 1 << 20;
+/// The documented limit of a JSON value.
 const JSON_MAX: usize = 1 << 20;
+/// The documented limit of a frame.
 const FRAME_MAX: usize = 4 << 20;
+/// Documented: the rows that retention deletes at once.
 const BLOCK_ROWS: u64 = 4096;
 const CUT_MARK: &str = " [cut by logboom]";
 
@@ -35,9 +41,10 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect(name))
 }
 
-/// A `SocketHandler` that waits until the system has taken a record: the stock one gives it up after a second, which may be short
-/// for the largest. On its standard input it takes a key, a length and a text, whose lone surrogates are encoded as
-/// other characters are; or the length of a frame that it is to send.
+/// A `SocketHandler` that waits until the system has accepted a record: the standard one discards a
+/// record after a second, which may be too short for the largest. Its standard input accepts a key,
+/// a length and a text, whose lone surrogates are encoded as other characters are; or the length of
+/// a frame to send.
 struct Python {
     child: Child,
     sent: u64,
@@ -100,17 +107,17 @@ impl Python {
     }
 }
 
-/// What is known of a record that was sent.
+/// What is expected of a record that was sent.
 enum Expected {
-    /// Its message is this.
+    /// Its message is this text.
     Message(String),
-    /// It is the bulk's: its text follows from its number.
+    /// A record of the bulk load: its text is derived from its number.
     Bulk(u64),
-    /// It was cut to the longest that a record may be.
+    /// It was cut to the maximum length of a record.
     Cut,
 }
 
-/// A text of so many bytes that no other record has.
+/// Returns a text of this many bytes that no other record has.
 fn bulk(number: u64, bytes: u64) -> String {
     let mut text = format!("{number} ");
     let alphabet = "abcdefghijklmnopqrstuvwxyz 0123456789 äöü€😀 ";
@@ -124,7 +131,7 @@ fn bulk(number: u64, bytes: u64) -> String {
     text
 }
 
-/// Texts that are kept as they are, whatever they are.
+/// Returns texts that must be stored unchanged, whatever they contain.
 fn texts() -> Vec<String> {
     let plane = |plane: u32| (plane << 16..(plane + 1) << 16).filter_map(char::from_u32).collect::<String>();
     let mut texts: Vec<String> = (0..17).map(plane).collect();
@@ -149,13 +156,14 @@ fn texts() -> Vec<String> {
     texts
 }
 
-/// What was sent and not yet found, and how far both stores were audited.
+/// The records that were sent and not yet found, and the records that were already audited in both
+/// stores.
 struct Accounts {
     database: PathBuf,
     log_file: PathBuf,
     record_bytes: u64,
     outstanding: HashMap<String, Expected>,
-    /// Of every record so far, in the order of their ids: the bytes of its line.
+    /// For every record so far, in the order of their ids: the bytes of its line.
     line_bytes: Vec<u32>,
     dead_letters: u64,
 }
@@ -165,7 +173,7 @@ impl Accounts {
         assert!(self.outstanding.insert(key.to_owned(), expected).is_none());
     }
 
-    /// Everything that was sent is in both stores, once, and as it should be.
+    /// Checks that everything that was sent is in both stores, exactly once and unchanged.
     fn audit(&mut self) {
         let lines = self.audit_database();
         let missing: Vec<_> = self.outstanding.keys().take(10).collect();
@@ -173,7 +181,7 @@ impl Accounts {
         self.audit_log_files(&lines);
     }
 
-    /// Gives the lines that the log file should have for them.
+    /// Returns the lines that the log file must have for the new records.
     fn audit_database(&mut self) -> Vec<String> {
         let database =
             rusqlite::Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -212,7 +220,7 @@ impl Accounts {
         assert!(is_as_expected, "{key} is {} bytes: {beginning:?}", message.len());
     }
 
-    /// Older files may be gone, but nothing that is not audited yet.
+    /// Checks the log files. Older files may be deleted, but nothing that is not audited yet.
     fn audit_log_files(&mut self, lines: &[String]) {
         let known = self.line_bytes.len();
         self.line_bytes.extend(lines.iter().map(|line| line.len() as u32));
@@ -234,7 +242,7 @@ impl Accounts {
         assert_eq!(next_id, Some(self.line_bytes.len() + 1), "lines are missing");
     }
 
-    /// Bytes of the other texts of a record that is not cut.
+    /// Returns the bytes of the other texts of a record that is not cut.
     fn others(&self, key: &str) -> usize {
         let database =
             rusqlite::Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -258,7 +266,7 @@ fn as_json(key: &str, message: &str) -> String {
     json!({"trace_id": key, "message": message}).to_string()
 }
 
-/// One server, a client of each kind, and the accounts.
+/// One server, a client of each kind, and the expected records.
 struct Case {
     server: Server,
     http: Connection,
@@ -306,7 +314,7 @@ impl Case {
         self.http_sent += 1;
     }
 
-    /// One by Python, one over HTTP, and so on.
+    /// Sends these records, alternating between Python and HTTP.
     fn bulk(&mut self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let text = bulk(number, self.accounts.record_bytes);
@@ -335,7 +343,7 @@ impl Case {
         self.audit();
     }
 
-    /// What is no character becomes U+FFFD.
+    /// Checks that a lone surrogate, which is not a character, becomes U+FFFD.
     fn lone_surrogates(&mut self) {
         let encoded =
             |surrogate: u32| [0xed, 0x80 | (surrogate >> 6 & 0x3f) as u8, 0x80 | (surrogate & 0x3f) as u8];
@@ -350,7 +358,7 @@ impl Case {
         self.audit();
     }
 
-    /// A record, a JSON value and a frame of exactly the limit, and of one byte more.
+    /// Sends a record, a JSON value and a frame of exactly the limit, and of one byte more.
     fn limits(&mut self) {
         self.log("limit-0", &"x".repeat(1000));
         self.audit();
@@ -372,7 +380,7 @@ impl Case {
         assert_eq!(self.accounts.dead_letters, 1);
     }
 
-    /// The counters agree with what was found.
+    /// Checks that the counters agree with the audited records.
     fn end(mut self) -> u64 {
         self.python.finish();
         let status = self.server.status();
@@ -387,7 +395,7 @@ impl Case {
         };
         let one_too_large = || json!({"too_large": 1});
         let sent = self.python.sent;
-        // The dead letter is accepted, too.
+        // The dead letter is also counted as accepted.
         assert_eq!(source("python"), [json!(sent), json!(sent), one_too_large(), json!({})]);
         assert_eq!(
             source("http"),
@@ -402,7 +410,7 @@ impl Case {
 }
 
 #[test]
-fn every_record_is_accounted_for() {
+fn every_record_is_stored_once_byte_for_byte() {
     let (records, bytes) =
         (variable("ACCOUNTED_RECORDS", RECORDS), variable("ACCOUNTED_BYTES", RECORD_BYTES));
     let folder = TempDir::new().unwrap();

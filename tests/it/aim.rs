@@ -1,18 +1,19 @@
-//! Moments at which a kill hurts most: each is seen from outside, by what appears in the folders.
+//! Moments at which a kill is most dangerous. Each is detected from outside, by changes in the
+//! folders.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What the server is in the middle of.
+/// What the server is doing at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aim {
-    /// Whatever it does after a random number of answers.
+    /// Anything, after a random number of answers.
     Anything,
-    /// Its first moments with clients, while the stores still make up for the last kill.
+    /// Its first moments with clients, while the stores still recover from the last kill.
     CatchingUp,
-    /// The spool begins or empties a segment.
+    /// The spool creates or empties a segment.
     SegmentChange,
     /// Lines are appended to the log file.
     Shipping,
@@ -36,13 +37,13 @@ impl Aim {
     ];
 }
 
-/// Where a server keeps its files.
+/// The paths of a server's files.
 pub struct Places {
     pub data: PathBuf,
     pub log_file: PathBuf,
 }
 
-/// What is seen of a place; it differs once something has happened there.
+/// The observed state of a path; it differs once something has happened there.
 #[derive(PartialEq, Eq)]
 enum Sight {
     Nothing,
@@ -50,7 +51,7 @@ enum Sight {
     File(u64, u64, Option<SystemTime>),
 }
 
-/// Looks out for a moment.
+/// Waits for a moment by comparing with the state before it.
 pub struct Watch<'p> {
     aim: Aim,
     places: &'p Places,
@@ -80,7 +81,7 @@ impl Places {
 }
 
 impl Watch<'_> {
-    /// Whether it has just begun.
+    /// Returns true if the moment has just begun.
     pub fn is_hit(&self) -> bool {
         self.places.look(self.aim) != self.before
     }

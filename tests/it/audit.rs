@@ -1,14 +1,14 @@
-//! Looks into the stores, not through the server: is every key there, and once?
+//! Checks the stores directly, not through the server: every key must be stored exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-/// The keys of a store, with how often each is there.
+/// The keys of a store, with the number of times that each is stored.
 pub struct Keys(HashMap<String, u64>);
 
-/// The keys in a SQLite database, whose ids must have no gap.
+/// Reads the keys in a SQLite database, whose ids must have no gap.
 pub fn database(path: &Path) -> Keys {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let gaps = "SELECT count(*), max(id) - min(id) + 1 FROM logs";
@@ -20,7 +20,7 @@ pub fn database(path: &Path) -> Keys {
     Keys::of(keys.map(|key| key.unwrap().unwrap()))
 }
 
-/// The keys in a log file, one on every line.
+/// Reads the keys in a log file, one on every line.
 pub fn log_file(path: &Path) -> Keys {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.ends_with('\n'));
@@ -39,7 +39,7 @@ impl Keys {
         Keys(counts)
     }
 
-    /// Every acknowledged key is there, and none is there twice.
+    /// Checks that every acknowledged key is stored, and none is stored twice.
     pub fn check(&self, what: &str, acknowledged: &[String]) {
         let twice: Vec<_> = self.0.iter().filter(|(_, count)| **count > 1).take(10).collect();
         assert!(twice.is_empty(), "{what} has keys more than once: {twice:?}");
@@ -53,13 +53,13 @@ impl Keys {
         );
     }
 
-    /// How many keys begin like this.
+    /// Returns how many keys begin with this text.
     pub fn starting_with(&self, start: &str) -> usize {
         self.0.keys().filter(|key| key.starts_with(start)).count()
     }
 }
 
-/// The keys in a SQLite database in the order of their ids.
+/// Returns the keys in a SQLite database in the order of their ids.
 pub fn keys_of(path: &Path) -> Vec<String> {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut select = database.prepare("SELECT trace_id FROM logs ORDER BY id").unwrap();
@@ -75,7 +75,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Adds what the database holds beyond what is known. No server need be stopped for it.
+    /// Adds what the database contains beyond the known keys. The server may be running.
     pub fn follow_database(&mut self, path: &Path) {
         let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let mut select = database.prepare("SELECT id, trace_id FROM logs WHERE id > ? ORDER BY id").unwrap();
@@ -85,7 +85,7 @@ impl Trail {
         }
     }
 
-    /// What stands in a log file and in those that it was before, of lines `ID xx..x key=KEY`.
+    /// Reads the lines `ID xx..x key=KEY` of a log file and of its rotated predecessors.
     pub fn of_log_files(path: &Path) -> Trail {
         let mut trail = Trail::default();
         for file in log_files(path) {
@@ -99,7 +99,7 @@ impl Trail {
         trail
     }
 
-    /// Ids and keys, in the order of the ids.
+    /// Returns the trail of these ids and keys, given in the order of the ids.
     pub fn of_rows(rows: impl IntoIterator<Item = (u64, String)>) -> Trail {
         let mut trail = Trail::default();
         rows.into_iter().for_each(|(id, key)| trail.add(id, key));
@@ -116,19 +116,19 @@ impl Trail {
         self.keys.len()
     }
 
-    /// All these keys are there.
+    /// Checks that all these keys are stored.
     pub fn check_has(&self, what: &str, keys: &[String]) {
         let lost: Vec<_> = keys.iter().filter(|key| !self.known.contains(*key)).collect();
         let some = &lost[..lost.len().min(10)];
         assert!(lost.is_empty(), "{what} lacks {} of {} acknowledged: {some:?}", lost.len(), keys.len());
     }
 
-    /// The last keys are these.
+    /// Checks that the last keys are these.
     pub fn check_ends_with(&self, what: &str, keys: &[String]) {
         assert!(self.keys.ends_with(keys), "{what} does not end with the same {} keys", keys.len());
     }
 
-    /// Both have the same keys under the same ids.
+    /// Checks that both trails have the same keys under the same ids.
     pub fn check_equal(&self, what: &str, other: &Trail) {
         let difference = self.keys.iter().zip(&other.keys).position(|(one, two)| one != two);
         assert_eq!(difference, None, "{what} differs");
@@ -136,7 +136,7 @@ impl Trail {
     }
 }
 
-/// The log files of a path by the age of their lines, the oldest first.
+/// Returns the log files of a path by the age of their lines, the oldest first.
 pub fn log_files(path: &Path) -> Vec<PathBuf> {
     let numbered = (1..).map(|number| PathBuf::from(format!("{}.{number}", path.display())));
     let mut files: Vec<_> = numbered.take_while(|file| file.exists()).collect();
@@ -151,8 +151,9 @@ fn parse_line(line: &str) -> Option<(u64, &str)> {
     padding.bytes().all(|byte| byte == b'x').then_some((id.parse().ok()?, key))
 }
 
-/// Keys that end in a running number come in its order, from 0 on and without a gap: whoever sends without being answered may
-/// lose what was under way at the end, but nothing in between. Tells how many keys start like this.
+/// Checks that keys that end in a running number are stored in its order, from 0 on and without a
+/// gap: a client that sends without waiting for answers may lose what was in flight at the end, but
+/// nothing in between. Returns the number of keys that begin with `start`.
 pub fn check_streams(trail: &Trail, start: &str) -> usize {
     let mut next = HashMap::<&str, u64>::new();
     for key in trail.keys.iter().filter(|key| key.starts_with(start)) {

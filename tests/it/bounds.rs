@@ -1,4 +1,4 @@
-//! What a client may cost: memory, time and the patience of others.
+//! Property: what one client can cost is bounded: memory, time, and delays of other clients.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Server, Setup, eventually, meanwhile};
 
-/// Connections that send a request's head and the beginning of its body, and no more.
+/// Opens connections that send a request's head and the beginning of its body, and then stall.
 fn stall(server: &Server, connections: usize, headers: &str, beginning: &str) -> Vec<TcpStream> {
     let connect = |_| {
         let mut stream = TcpStream::connect(server.address("http")).unwrap();
@@ -18,14 +18,14 @@ fn stall(server: &Server, connections: usize, headers: &str, beginning: &str) ->
     (0..connections).map(connect).collect()
 }
 
-/// A body that counts as large.
+/// Returns a body that counts as large.
 fn large() -> String {
     "{\"message\":\"large\"}\n".repeat(5000)
 }
 
-/// They have all the memory for large bodies.
+/// The stalled requests occupy all the memory for large bodies.
 #[test]
-fn stalled_large_bodies_give_way() {
+fn stalled_large_bodies_are_timed_out_for_others() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--frame-seconds-max=3600").start(folder.path());
     let mut stalled = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
@@ -37,7 +37,7 @@ fn stalled_large_bodies_give_way() {
 }
 
 #[test]
-fn large_bodies_on_their_way_keep_their_memory() {
+fn large_bodies_in_progress_keep_their_memory() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--frame-seconds-max=3600").start(folder.path());
     let mut sending = stall(&server, 16, "transfer-encoding: chunked", "1\r\n{\r\n");
@@ -58,7 +58,7 @@ fn large_bodies_on_their_way_keep_their_memory() {
 }
 
 #[test]
-fn a_head_alone_takes_no_memory_for_bodies() {
+fn head_alone_reserves_no_body_memory() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _stalled = stall(&server, 100, "content-encoding: zstd\r\ncontent-length: 1000000", "");
@@ -69,7 +69,7 @@ fn a_head_alone_takes_no_memory_for_bodies() {
 }
 
 #[test]
-fn a_truncated_zstd_body_is_told() {
+fn truncated_zstd_body_is_reported() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = zstd::encode_all(large().as_bytes(), 1).unwrap();
@@ -80,7 +80,7 @@ fn a_truncated_zstd_body_is_told() {
 }
 
 #[test]
-fn a_page_of_many_slices_is_one_document_and_goes_on() {
+fn page_of_many_slices_is_one_document_with_cursor() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for _ in 0..40 {
@@ -97,7 +97,7 @@ fn a_page_of_many_slices_is_one_document_and_goes_on() {
 }
 
 #[test]
-fn pages_of_other_sites_neither_write_nor_read() {
+fn cross_site_requests_are_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let post = |name, value| {
@@ -111,7 +111,7 @@ fn pages_of_other_sites_neither_write_nor_read() {
 }
 
 #[test]
-fn a_name_that_points_here_from_elsewhere_is_refused() {
+fn host_of_foreign_name_is_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let ask = |host: &str| {

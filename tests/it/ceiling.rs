@@ -1,4 +1,5 @@
-//! The ceiling of the spool under load over both doors: reached while the database stands still, and left again.
+//! Property: the spool reaches its ceiling under load over both protocols while the database is
+//! locked, leaves it again, and loses or doubles no record.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,7 +19,7 @@ fn accepted(server: &Server) -> u64 {
     ["http", "python"].map(|protocol| number(&server.source(protocol)["accepted"])).iter().sum()
 }
 
-/// Clients over both doors that bring more than the spool takes.
+/// Clients over both protocols that send more than the spool accepts.
 pub struct Crowd {
     ledger: Arc<Ledger>,
     clients: Vec<JoinHandle<()>>,
@@ -26,7 +27,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Begins, and waits until clients are told that the spool is full.
+    /// Starts the clients, and waits until the server reports to them that the spool is full.
     pub fn fill(server: &Server, when_full: &str) -> Crowd {
         let ledger = Arc::new(Ledger::default().with_refusals());
         let address = server.address("http");
@@ -40,7 +41,7 @@ impl Crowd {
             let is_seen = when_full == "block" || number(&source["shed"]["full"]) > 100;
             (is_seen && ledger.refusals() >= 20).then_some(())
         });
-        // A small record that still fits makes it well for a moment.
+        // A small record that still fits makes the server ready for a moment.
         eventually("it says so", || {
             server.status()["problems"].to_string().contains("the spool is full").then_some(())
         });
@@ -48,8 +49,8 @@ impl Crowd {
         Crowd { ledger, clients: clients.into(), python }
     }
 
-    /// Sees them go on once there is room, and ends them. Gives what was acknowledged, and how many records were accepted: all of
-    /// them are stored by then.
+    /// Checks that the clients continue once there is room, and stops them. Returns the
+    /// acknowledged keys, and the number of accepted records, all of which are stored by then.
     pub fn go_on_and_end(self, server: &Server) -> (Vec<String>, u64) {
         let Crowd { ledger, clients, python } = self;
         let wanted = ledger.answers() + 100;
@@ -100,11 +101,11 @@ fn full_and_relieved(when_full: &str) {
 }
 
 #[test]
-fn a_full_spool_that_sheds_goes_on_exactly() {
+fn full_spool_that_sheds_resumes_exactly() {
     full_and_relieved("shed");
 }
 
 #[test]
-fn a_full_spool_that_blocks_goes_on_exactly() {
+fn full_spool_that_blocks_resumes_exactly() {
     full_and_relieved("block");
 }

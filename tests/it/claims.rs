@@ -1,5 +1,6 @@
-//! Stores that belong to another data folder, and positions that somebody has moved: what was acknowledged is neither skipped nor
-//! doubled. (PostgreSQL has its own in `postgres/claims.rs`.)
+//! Property: with stores that belong to another data folder, and with positions that a person has
+//! changed, no acknowledged record is skipped or stored twice. (The tests with PostgreSQL are in
+//! `postgres/claims.rs`.)
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,7 +21,7 @@ fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
     keys
 }
 
-/// Why the store with this name does not take records.
+/// Returns why the store with this name does not accept records.
 pub fn refusal(server: &Server, store: &str) -> String {
     eventually("it says why it does not ship", || {
         let stores = server.status()["stores"].take();
@@ -29,7 +30,7 @@ pub fn refusal(server: &Server, store: &str) -> String {
     })
 }
 
-/// Waits until the store does not take records for a reason that is told in these words.
+/// Waits until the store does not accept records for a reason that contains these words.
 pub fn refused_for(server: &Server, store: &str, words: &[&str]) {
     eventually("it says why it does not ship", || {
         let told = refusal(server, store);
@@ -37,7 +38,7 @@ pub fn refused_for(server: &Server, store: &str, words: &[&str]) {
     });
 }
 
-/// Copies a data folder, as people do to make a second server.
+/// Copies a data folder, as people do to set up a second server.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -60,7 +61,7 @@ fn sqlite(path: &Path) -> Setup {
 }
 
 #[test]
-fn a_database_of_another_folder_is_not_shipped_into() {
+fn database_of_another_folder_is_refused() {
     let folder = TempDir::new().unwrap();
     let (shared, own) = (folder.path().join("shared.db"), folder.path().join("own.db"));
     let folders = ["one", "two"].map(|name| folder.path().join(name));
@@ -68,13 +69,13 @@ fn a_database_of_another_folder_is_not_shipped_into() {
     let mut keys = post(&owner, "one", 20);
     owner.flush();
     let mut other = sqlite(&shared).start(&folders[1]);
-    let mut others = post(&other, "two", 40); // with ids that the owner has not come to yet
+    let mut others = post(&other, "two", 40); // with ids that the owner has not reached yet
     refused_for(&other, "sqlite", &["another data folder", "a database of its own"]);
     assert_eq!(other.get("/readyz").status, 503);
     assert_eq!(other.status()["stores"][0]["lag_records"], 40);
     keys.extend(post(&owner, "one-more", 20));
     owner.flush();
-    // The server that starts first after that, and a server that runs alone.
+    // Next, the server that starts first after the kill, and then a server that runs alone.
     for server in [&mut owner, &mut other] {
         server.kill();
     }
@@ -86,7 +87,7 @@ fn a_database_of_another_folder_is_not_shipped_into() {
     assert_eq!(owner.stop(), 0);
     others.extend(post(&other, "two-last", 5));
     other.kill();
-    // As the hint says.
+    // As the hint recommends.
     let mut other = sqlite(&own).start(&folders[1]);
     other.flush();
     assert_eq!(other.get("/readyz").status, 200);
@@ -99,7 +100,7 @@ fn a_database_of_another_folder_is_not_shipped_into() {
 }
 
 #[test]
-fn of_two_that_begin_at_once_one_has_the_database() {
+fn concurrent_first_starts_give_database_one_owner() {
     let folder = TempDir::new().unwrap();
     let shared = folder.path().join("shared.db");
     let folders = [0, 1].map(|n| folder.path().join(format!("folder-{n}")));
@@ -113,7 +114,7 @@ fn of_two_that_begin_at_once_one_has_the_database() {
             keys[n].extend(post(server, &format!("{n}-{round}"), 5));
         }
     }
-    // One of them has everything, and the other one nothing of its own.
+    // One of them has everything that it accepted, and the other one has shipped nothing.
     let owner = eventually("one has shipped", || {
         (0..2).find(|n| servers[*n].status()["stores"][0]["lag_records"] == 0)
     });
@@ -131,7 +132,7 @@ fn of_two_that_begin_at_once_one_has_the_database() {
 }
 
 #[test]
-fn a_log_file_of_a_copied_folder_is_not_appended_to() {
+fn log_file_of_copied_folder_is_refused() {
     let folder = TempDir::new().unwrap();
     let [one, two, log, own] = ["one", "two", "all.log", "own.log"].map(|name| folder.path().join(name));
     let setup = |log: &Path| {
@@ -166,14 +167,14 @@ fn set_position(database: &Path, position: i64) -> i64 {
 }
 
 #[test]
-fn a_position_that_was_moved_is_told_and_found_again() {
+fn changed_position_is_reported_and_recovered() {
     for (moved, backlog) in [(-5, 0), (0, 50), (i64::MAX, 50), (i64::MAX, 0), (2501, 50), (501, 50), (1, 0)] {
         let folder = TempDir::new().unwrap();
         let database = folder.path().join("logboom.db");
         let mut server = Server::start(folder.path());
         let mut keys = post(&server, "before", 1500);
         server.flush();
-        // What the spool alone has when the position is moved.
+        // Records that only the spool has when the position is changed.
         let lock = Connection::open(&database).unwrap();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
         keys.extend(post(&server, "backlog", backlog.max(1)));
@@ -204,7 +205,7 @@ fn a_position_that_was_moved_is_told_and_found_again() {
 
 /// The folder is lost with its spool; the database is elsewhere.
 #[test]
-fn a_new_folder_adopts_a_database_once_it_is_told_to() {
+fn new_folder_adopts_database_on_request() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("kept.db");
     let [lost, new] = ["lost", "new"].map(|name| folder.path().join(name));
@@ -231,7 +232,7 @@ fn a_new_folder_adopts_a_database_once_it_is_told_to() {
 }
 
 #[test]
-fn a_database_is_not_adopted_over_records_of_the_spool() {
+fn database_is_not_adopted_over_spool_records() {
     let folder = TempDir::new().unwrap();
     let (database, own) = (folder.path().join("kept.db"), folder.path().join("own.db"));
     let [lost, new] = ["lost", "new"].map(|name| folder.path().join(name));
@@ -262,9 +263,10 @@ fn a_database_is_not_adopted_over_records_of_the_spool() {
     audit::database(&database).check("the database", &[keys, after].concat());
 }
 
-/// The spool is lost while the store cannot be asked: ids begin anew, and the store has them already.
+/// The spool is lost while the store cannot be queried: ids start at 1 again, and the store already
+/// has these ids.
 #[test]
-fn ids_that_were_given_twice_are_not_skipped() {
+fn ids_assigned_twice_are_refused_not_skipped() {
     let folder = TempDir::new().unwrap();
     let (data, own) = (folder.path().join("data"), folder.path().join("own.db"));
     let mut server = Server::start(&data);
@@ -280,7 +282,7 @@ fn ids_that_were_given_twice_are_not_skipped() {
     drop(lock);
     for round in 0..2 {
         let mut server = Server::start(&data);
-        // Beyond the store's position in the second round.
+        // In the second round, ids exceed the store's position.
         others.extend(post(&server, &format!("more-{round}"), 60));
         refused_for(&server, "sqlite", &["were given twice", "a store of their own"]);
         server.kill();
@@ -292,9 +294,10 @@ fn ids_that_were_given_twice_are_not_skipped() {
     audit::database(&data.join("logboom.db")).check("the database", &keys);
 }
 
-/// An older copy of the database comes back, and the spool has let go of what it lacks.
+/// An older copy of the database is restored, and the spool has already released the records that
+/// the copy lacks.
 #[test]
-fn a_database_from_before_the_spool_is_not_gone_on_with() {
+fn database_older_than_spool_is_refused() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("logboom.db");
     let setup = Setup::new().argument("--spool-segment-bytes=4MiB");
@@ -328,9 +331,10 @@ fn a_database_from_before_the_spool_is_not_gone_on_with() {
     assert_eq!(server.stop(), 0);
 }
 
-/// A start reads and writes the claim of each store; it may be killed between any two of these steps.
+/// A start reads and writes the claim of each store; a kill may occur between any two of these
+/// steps.
 #[test]
-fn a_kill_around_the_claim_leaves_the_stores_ours() {
+fn kill_during_claim_keeps_the_stores_owned() {
     let folder = TempDir::new().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("all.log"));
     let setup =

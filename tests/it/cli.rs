@@ -1,4 +1,4 @@
-//! The command line, as a person or a script meets it.
+//! Property: the command line behaves as documented for people and for scripts.
 
 mod config;
 mod documents;
@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 
 use socket2::{Domain, Socket, Type};
 
-/// Runs the program with nothing of this environment that could steer it.
+/// Runs the program without any variable of this environment that could influence it.
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOGBOOM_")) {
@@ -22,7 +22,8 @@ fn run(arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
 }
 
-/// An address to which nobody listens, nor anybody else as long as it is held.
+/// Returns an address on which no process listens, and no other process can, as long as the socket
+/// is held.
 fn nobody() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -38,7 +39,8 @@ fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// It failed with this code, said why on standard error, and wrote no data.
+/// Checks that the command failed with this code, reported the reason on standard error, and wrote
+/// no data.
 #[track_caller]
 fn assert_fails(output: &Output, code: i32, told: &[&str]) {
     let said = err(output);

@@ -1,6 +1,8 @@
-//! Clocks that step by years, forward and back, under a server that works.
+//! Property: clocks that step by years, forward and back, under a working server, lose no record
+//! and delete none.
 //!
-//! The server alone has such a clock: libfaketime stands between it and the system's, and takes the time from a file.
+//! Only the server has such a clock: libfaketime replaces the system's clock and takes the time
+//! from a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Ledger, PythonLoad, record};
 use crate::postgres::server::Server as Postgres;
 
-/// A clock that is ahead of the system's by so many days.
+/// A clock that is ahead of the system's by this many days.
 struct FalseClock(PathBuf);
 
 impl FalseClock {
@@ -43,7 +45,8 @@ fn library() -> PathBuf {
     libraries.find(|path| path.exists()).expect("this test takes libfaketime: apt-get install faketime")
 }
 
-/// The times of the records of one load, as the server sees them when it receives them, in years.
+/// Returns the first and last year of the records of one load, by the time at which the server
+/// received them.
 fn years(server: &Server, key: &str) -> (i64, i64) {
     let sql = format!(
         "select min(cast(time as integer)), max(cast(time as integer)) from logs where trace_id like '{key}-%'"
@@ -52,7 +55,7 @@ fn years(server: &Server, key: &str) -> (i64, i64) {
     (row[0].as_i64().unwrap(), row[1].as_i64().unwrap())
 }
 
-/// Posts until so many more records are acknowledged, beside what Python sends.
+/// Posts until this many more records are acknowledged, beside what Python sends.
 fn load(server: &Server, ledger: &Arc<Ledger>, python: &mut PythonLoad, name: &str, answers: u64) {
     python.aim(&server.address("python"), &format!("python-{name}"));
     let (wanted, before) = (ledger.answers() + answers, server.source("python")["accepted"].as_u64());
@@ -66,7 +69,7 @@ fn load(server: &Server, ledger: &Arc<Ledger>, python: &mut PythonLoad, name: &s
 }
 
 #[test]
-fn a_clock_that_steps_breaks_nothing() {
+fn clock_steps_of_years_lose_and_delete_nothing() {
     let folder = TempDir::new().unwrap();
     let (data, log_file) = (folder.path().join("data"), folder.path().join("out/all.log"));
     let clock = FalseClock::new(folder.path());
@@ -84,7 +87,7 @@ fn a_clock_that_steps_breaks_nothing() {
     server.flush();
     let (today, _) = years(&server, "today-many");
 
-    // The steps come under load: a client that posts all the while is none the wiser.
+    // The steps occur under load: a client that posts throughout must not notice them.
     let steady = Arc::new(Ledger::default());
     let through = steady.post_on(&server.address("http"), "through", 1);
     for (name, days) in [("ahead", 3650), ("behind", -3650), ("right", 0)] {
@@ -131,13 +134,13 @@ fn a_clock_that_steps_breaks_nothing() {
     assert_eq!(lines, trail.len(), "every record is in one of the log files");
 }
 
-/// Before 1970, and after the last year of an `i64` of ns and of the header `Date`.
+/// Tests times before 1970, and after the last year of an `i64` of ns and of the header `Date`.
 #[test]
-fn a_clock_out_of_range_breaks_nothing() {
+fn clock_out_of_range_breaks_nothing() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let clock = FalseClock::new(folder.path());
-    // TLS looks at the clock, too.
+    // TLS uses the clock, too.
     let postgres = Postgres::start_with_tls(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres"));
     let database = postgres.database();
     let setup = clock.given_to(

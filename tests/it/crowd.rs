@@ -1,4 +1,5 @@
-//! Thousands of connections that do nothing, or far too little, beside others that work.
+//! Property: thousands of connections that are idle, or send far too little, do not harm
+//! connections that work.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,14 +11,14 @@ use tempfile::TempDir;
 use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Connection, record};
 
-/// Descriptors that the other tests of this process may want meanwhile.
+/// Descriptors that the other tests of this process may need at the same time.
 const SPARE_DESCRIPTORS: u64 = 4000;
 const MEMORY_KIB_MAX: u64 = 64 << 10;
 
-/// One crowd at a time: all tests share the descriptors of one process.
+/// Only one crowd runs at a time: all tests share the descriptors of one process.
 static CROWD: Mutex<()> = Mutex::new(());
 
-/// Raises the limit of open files, and tells how many connections may be opened.
+/// Raises the limit of open files, and returns how many connections may be opened.
 fn alone() -> (MutexGuard<'static, ()>, u64) {
     let guard = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let mut limit = getrlimit(Resource::Nofile);
@@ -55,7 +56,7 @@ for n in range(1000):
 handler.close()
 "#;
 
-/// 1,000 records over each protocol, all of which arrive.
+/// Sends 1,000 records over each protocol, and checks that all arrive.
 fn neighbours_work(server: &Server) {
     let stored = || server.value("select count(*) from logs where message = 'neighbour'").as_u64().unwrap();
     let before = stored();
@@ -76,7 +77,7 @@ fn check_memory(server: &Server, before: u64) {
     assert!(growth < MEMORY_KIB_MAX, "{growth} KiB more");
 }
 
-/// Whether the server has closed it.
+/// Returns true if the server has closed the connection.
 fn is_closed(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     match stream.read(&mut [0; 1]) {
@@ -87,7 +88,7 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn ten_thousand_idle_connections_harm_nobody() {
+fn idle_connections_by_the_thousand_harm_no_client() {
     let (_alone, count) = alone();
     for protocol in ["python", "http"] {
         let folder = TempDir::new().unwrap();
@@ -107,7 +108,7 @@ fn ten_thousand_idle_connections_harm_nobody() {
 }
 
 #[test]
-fn thousands_of_http_connections_that_are_used_share_little_memory() {
+fn used_http_connections_share_little_memory() {
     let (_alone, count) = alone();
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
@@ -130,13 +131,13 @@ fn thousands_of_http_connections_that_are_used_share_little_memory() {
 }
 
 #[test]
-fn thousands_of_unfinished_frames_harm_nobody() {
+fn unfinished_frames_by_the_thousand_harm_no_client() {
     let (_alone, count) = alone();
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     neighbours_work(&server);
     let before = server.memory_kib();
-    // 16 KiB each of frames of 64 KiB: some 130 MiB in all, were they kept.
+    // 16 KiB each of frames of 64 KiB: some 130 MiB in all if they were kept.
     let crowd = connect(&server, "python", count);
     let beginning = [&[0, 1, 0, 0][..], &[0x5d; 16 << 10]].concat();
     for mut stream in &crowd {
@@ -152,13 +153,13 @@ fn thousands_of_unfinished_frames_harm_nobody() {
 }
 
 #[test]
-fn thousands_of_unfinished_heads_harm_nobody() {
+fn unfinished_heads_by_the_thousand_harm_no_client() {
     let (_alone, count) = alone();
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     neighbours_work(&server);
     let before = server.memory_kib();
-    // 30 KiB each: some 290 MiB in all, were they kept.
+    // 30 KiB each: some 290 MiB in all if they were kept.
     let crowd = connect(&server, "http", count);
     let beginning = format!("GET /healthz HTTP/1.1\r\nhost: x\r\ncookie: {}", "x".repeat(30 << 10));
     for mut stream in &crowd {

@@ -1,4 +1,5 @@
-//! More clients than open files: those who are connected go on, others wait, and spool and stores never notice.
+//! Property: with more clients than the limit of open files allows, connected clients continue,
+//! other clients wait, and spool and stores are not affected.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -11,7 +12,7 @@ use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Connection, padded_record, record};
 use crate::locked::Locked;
 
-/// About 200 of them are the server's own.
+/// The limit of open files. About 200 of the descriptors are needed by the server itself.
 const DESCRIPTORS: u64 = 300;
 
 fn status(connection: &mut Connection) -> Value {
@@ -24,20 +25,21 @@ fn connections(status: &Value) -> u64 {
     status["sources"].as_array().unwrap().iter().map(|source| source["connections"].as_u64().unwrap()).sum()
 }
 
-/// More connections than the server takes; tells how many it took.
+/// Opens more connections than the server accepts; returns them and the number that it accepted.
 fn crowd(server: &Server, status_of: &mut Connection) -> (Vec<TcpStream>, u64) {
     let address = server.address("python");
     let crowd: Vec<_> = (0..DESCRIPTORS).map(|_| TcpStream::connect(&address).unwrap()).collect();
     let line = server.log_line("too low for `connections_max`").unwrap();
     let most = line["connections_max"].as_u64().unwrap();
-    // One place is the other listener's, for its next client.
+    // One connection is reserved for the other listener's next client.
     eventually("the server takes all that it can", || {
         (connections(&status(status_of)) >= most - 1).then_some(())
     });
     (crowd, most)
 }
 
-/// Fills the spool, whose store stands still, with records of 64 KiB, each posted until it is taken or `enough` says so.
+/// Fills the spool, whose store is locked, with records of 64 KiB. Each is posted until the server
+/// accepts it or `enough` returns true.
 fn fill(connection: &mut Connection, enough: impl Fn(usize, u16) -> bool) -> (Vec<String>, (u16, String)) {
     let mut keys = Vec::new();
     for number in 0.. {
@@ -73,7 +75,7 @@ handler.close()
 "#;
 
 #[test]
-fn a_crowd_takes_no_files_from_the_spool() {
+fn connections_leave_the_spool_its_files() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new()
         .descriptors(DESCRIPTORS)
@@ -88,14 +90,14 @@ fn a_crowd_takes_no_files_from_the_spool() {
     assert!((20..DESCRIPTORS).contains(&most), "{most}");
 
     let locked = Locked::database(&database);
-    // Each segment is an open file while the store stands still.
+    // Each segment is an open file while the store is locked.
     let (mut keys, _) = fill(&mut connection, |taken, status| {
         assert_eq!(status, 200);
         taken >= 1500
     });
     let spool = status(&mut connection)["spool"].clone();
     assert!(spool["segments"].as_u64() >= Some(20), "{spool}");
-    // It waits in the kernel's queue, and does not notice.
+    // The client waits in the kernel's queue, and does not notice it.
     python(NEIGHBOUR, &[&server.address("python")]);
     locked.release();
     let (status, _, body) = connection.request("POST", "/api/v1/flush", "").unwrap();
@@ -110,7 +112,7 @@ fn a_crowd_takes_no_files_from_the_spool() {
 }
 
 #[test]
-fn a_limit_too_low_for_the_spool_lowers_its_ceiling() {
+fn limit_too_low_for_spool_lowers_its_ceiling() {
     let folder = TempDir::new().unwrap();
     let mut server =
         Setup::new().descriptors(220).argument("--spool-segment-bytes=4MiB").start(folder.path());
@@ -138,7 +140,7 @@ fn a_limit_too_low_for_the_spool_lowers_its_ceiling() {
 }
 
 #[test]
-fn a_limit_that_is_far_too_low_is_told() {
+fn limit_far_too_low_is_a_clear_failure() {
     let folder = TempDir::new().unwrap();
     let mut server = Setup::new().descriptors(64).spawn(folder.path());
     assert_eq!(server.exit_code(), Some(1));

@@ -1,4 +1,5 @@
-//! Disks that are full, and disks that forget.
+//! Property: a full disk and damaged segments cause clear refusals and reports, cost no record
+//! beyond the damaged ones, and the server recovers.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,7 +13,7 @@ use crate::audit;
 use crate::harness::{Server, Setup, eventually, python};
 use crate::load::{Connection, record};
 
-/// A small file system of its own.
+/// A small file system (tmpfs), mounted for one test.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -26,7 +27,7 @@ impl SmallDisk {
         SmallDisk(path.to_owned())
     }
 
-    /// Takes all the space that is left.
+    /// Occupies all the remaining space.
     pub fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = File::create(&path).unwrap();
@@ -43,7 +44,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A record of 4 KiB.
+/// Returns a record of 4 KiB.
 fn large(key: &str) -> String {
     let padding = "x".repeat(4096);
     record(key).replace('}', &format!(r#","padding":"{padding}"}}"#))
@@ -62,7 +63,7 @@ handler.close()
 "#;
 
 #[test]
-fn a_full_disk_refuses_clearly_and_heals() {
+fn full_disk_is_refused_clearly_and_recovers() {
     for threads in ["0", "1"] {
         full_and_free_again(threads);
     }
@@ -91,7 +92,7 @@ fn full_and_free_again(threads: &str) {
     }
 
     let filler = disk.fill();
-    // What was reserved is used up first.
+    // The reserved space is used up first.
     let (status, head, body) =
         (0..).map(|number| post(format!("filling-{number}"))).find(|answer| answer.0 != 200).unwrap();
     assert!(status == 429 || status == 503, "{status} {body}");
@@ -136,7 +137,7 @@ fn full_and_free_again(threads: &str) {
     audit::log_file(&data.join("all.log")).check("the log file", &acknowledged);
 }
 
-/// Records that wait in the spool only: their store is not there yet.
+/// Stops a server with records that only the spool has, because their store does not exist yet.
 fn stopped_with_a_full_spool(folder: &Path, database: &Path) -> Vec<String> {
     let obstacle = database.parent().unwrap();
     std::fs::write(obstacle, "").unwrap();
@@ -165,12 +166,12 @@ fn only_segment(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_damaged_segment_costs_only_what_was_hit() {
+fn damaged_segment_loses_only_damaged_records() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("stores/records.db");
     let keys = stopped_with_a_full_spool(folder.path(), &database);
     let mut file = File::options().read(true).write(true).open(only_segment(folder.path())).unwrap();
-    // Each record was a commit of its own; so some bytes in the middle hit one or two of them.
+    // Each record was a separate commit, so a few bytes in the middle damage one or two records.
     let mut content = vec![0; 64 << 10];
     let length = file.read(&mut content).unwrap();
     let used = content[..length].iter().rposition(|byte| *byte != 0).unwrap() as u64;
@@ -218,7 +219,7 @@ fn a_damaged_segment_costs_only_what_was_hit() {
 }
 
 #[test]
-fn a_segment_without_a_header_is_read_all_the_same() {
+fn segment_without_header_is_read_completely() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("stores/records.db");
     let keys = stopped_with_a_full_spool(folder.path(), &database);

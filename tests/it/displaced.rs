@@ -1,4 +1,5 @@
-//! Files and locks that somebody takes away under a running server, and limits that come into force.
+//! Property: files and locks that are removed under a running server, and limits that take effect
+//! while it runs, cost no acknowledged record.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
     keys
 }
 
-/// The files of the segments that a folder has.
+/// Returns the files of the segments in a folder.
 pub fn segments(spool: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(spool) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -32,8 +33,9 @@ pub fn segments(spool: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Waits until every segment that was taken away has a file again, or is not needed any more. Numbers of segments would not
-/// tell: while one is taken away another is begun.
+/// Waits until every segment whose file was removed has a file again, or is not needed any more.
+/// The number of segment files would not suffice: while one file is removed, another one is
+/// created.
 pub fn wait_until_restored(server: &Server, taken: &[PathBuf]) {
     let is_restored = |path: &PathBuf| {
         let first_id: u64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
@@ -43,7 +45,7 @@ pub fn wait_until_restored(server: &Server, taken: &[PathBuf]) {
     eventually("it is known", || (server.status()["spool"]["displaced_segments"] == 0).then_some(()));
 }
 
-/// Nothing is stored meanwhile, so that the spool alone has the records.
+/// Nothing is stored while the database is locked, so that only the spool has the records.
 fn start_with_locked_database(folder: &Path) -> (Server, Locked) {
     let server = Server::start(folder);
     post(&server, "stored", 1);
@@ -135,7 +137,7 @@ fn data_folder_replaced_acknowledges_nothing_until_it_is_back() {
     std::fs::rename(&data, &moved).unwrap();
     wait_until_refused(&server, "was moved, removed or replaced while the server was running");
 
-    // Another server may have the path meanwhile: nothing is written to its folder.
+    // Another server may use the path in the meantime: nothing is written to its folder.
     let other_store = format!("--store=sqlite:{}", above.path().join("other.db").display());
     let mut second = Setup::new().argument(other_store).start(&data);
     let theirs = post(&second, "theirs", 10);
@@ -168,7 +170,7 @@ fn lock_file_removed_still_refuses_a_second_server() {
     assert_eq!(server.stop(), 0);
 }
 
-/// A process that locks the file alone, as versions before this one do.
+/// A process that locks the file alone, as older versions do.
 struct Holder(Child);
 
 impl Holder {
@@ -203,7 +205,7 @@ fn lock_file_replaced_by_an_older_version_stops_acknowledging() {
     let mut server = Server::start(folder.path());
     let keys = post(&server, "before", 3);
     let lock = folder.path().join("lock");
-    // Renamed over the lock, for it is made again as soon as it is gone.
+    // Renamed over the lock, because the lock file is created again as soon as it is gone.
     let theirs = folder.path().join("theirs");
     let holder = Holder::lock(&theirs);
     std::fs::rename(theirs, lock).unwrap();
@@ -260,7 +262,7 @@ fn make_fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
 }
 
-/// What stands at the path of a store although it can never be one.
+/// Returns paths of files that can never be a store.
 fn obstacles(folder: &Path) -> Vec<PathBuf> {
     let [fifo, directory, socket] = ["fifo", "directory", "socket"].map(|name| folder.join(name));
     make_fifo(&fifo);
@@ -272,12 +274,12 @@ fn obstacles(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn store_that_is_no_regular_file_does_not_hold_up_the_stop() {
+fn store_that_is_no_regular_file_does_not_delay_stop() {
     let above = TempDir::new().unwrap();
     for (number, path) in obstacles(above.path()).iter().enumerate() {
         for kind in ["file", "sqlite"] {
             if kind == "sqlite" && path.ends_with("all.log") {
-                continue; // that is about the file beside a log file
+                continue; // this path is about the file beside a log file
             }
             let data = above.path().join(format!("data-{kind}-{number}"));
             let store = format!("--store={kind}:{}", path.display());
@@ -291,7 +293,8 @@ fn store_that_is_no_regular_file_does_not_hold_up_the_stop() {
             assert_eq!(server.get("/api/v1/records").status / 100, 5);
             server.signal(Signal::TERM);
             assert_eq!(server.exit_code(), Some(0));
-            // Not for the whole of `shutdown_seconds_max`, as for a store that may come back.
+            // The stop does not wait for all of `shutdown_seconds_max`, as for a store that may
+            // come back.
             assert!(
                 server.log().contains("the store cannot take what is left"),
                 "{path:?}: {}",

@@ -1,4 +1,5 @@
-//! Stores and folders that fail while records come in.
+//! Property: stores and folders that fail while records arrive cost no acknowledged record, are
+//! reported with what to do, and are used again once they work.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -14,7 +15,7 @@ use crate::harness::{Server, Setup, eventually};
 use crate::load::{Ledger, PythonLoad, record};
 use crate::locked::Locked;
 
-/// Posts records that must be acknowledged, and gives their keys.
+/// Posts records that must be acknowledged, and returns their keys.
 fn post(server: &Server, name: &str, count: usize) -> Vec<String> {
     let keys: Vec<_> = (0..count).map(|number| format!("{name}-{number}")).collect();
     for key in &keys {
@@ -36,7 +37,7 @@ fn move_away(database: &Path, to: &Path) {
 }
 
 #[test]
-fn a_locked_database_holds_nothing_up() {
+fn locked_database_delays_no_acknowledgement() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let mut keys = post(&server, "before", 10);
@@ -59,7 +60,7 @@ fn a_locked_database_holds_nothing_up() {
 }
 
 #[test]
-fn a_corrupted_database_is_replaced_by_moving_it_away() {
+fn corrupted_database_is_replaced_after_moving_it_away() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("logboom.db");
     let mut server = Server::start(folder.path());
@@ -83,14 +84,14 @@ fn a_corrupted_database_is_replaced_by_moving_it_away() {
     eventually("it is ready again", || (server.get("/readyz").status == 200).then_some(()));
     server.flush();
     assert_eq!(server.stop(), 0);
-    // The spool still had everything, and the ids went on.
+    // The spool still had all records, and the ids continued.
     audit::database(&database).check("the database", &keys);
 }
 
-/// As `> logboom.db` in a shell does it: readers fail, while the writer could go on with what it
+/// As `> logboom.db` in a shell does: readers fail, while the writer could continue with what it
 /// has in memory.
 #[test]
-fn a_database_cut_short_under_the_server_is_told_and_replaced() {
+fn truncated_database_is_reported_and_replaced() {
     for suffix in ["", "-wal"] {
         let folder = TempDir::new().unwrap();
         let database = folder.path().join("logboom.db");
@@ -99,7 +100,7 @@ fn a_database_cut_short_under_the_server_is_told_and_replaced() {
         server.flush();
         let cut = File::options().write(true).open(format!("{}{suffix}", database.display())).unwrap();
         cut.set_len(0).unwrap();
-        // No record comes: housekeeping notices.
+        // No record arrives: housekeeping detects the change.
         let ready = eventually("it is not ready", || {
             let answer = server.get("/readyz");
             (answer.status == 503).then_some(answer)
@@ -115,13 +116,13 @@ fn a_database_cut_short_under_the_server_is_told_and_replaced() {
         server.flush();
         assert_eq!(server.get("/readyz").status, 200);
         assert_eq!(server.stop(), 0);
-        // The spool still had everything.
+        // The spool still had all records.
         audit::database(&database).check("the database", &keys);
     }
 }
 
 #[test]
-fn a_database_with_bad_text_goes_on_without_a_table_it_tells() {
+fn bad_text_is_tolerated_and_missing_table_reported() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("logboom.db");
     let mut server = Server::start(folder.path());
@@ -149,7 +150,7 @@ fn a_database_with_bad_text_goes_on_without_a_table_it_tells() {
 }
 
 #[test]
-fn a_database_that_is_deleted_under_the_server_is_begun_anew() {
+fn deleted_database_is_created_again() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("logboom.db");
     let mut server = Server::start(folder.path());
@@ -168,8 +169,8 @@ fn a_database_that_is_deleted_under_the_server_is_begun_anew() {
     audit::database(&database).check("the database", &keys);
 }
 
-/// Files of the database are deleted while records come in over both doors. What the spool still has is there in the end, and
-/// the other store never notices.
+/// Deletes files of the database while records arrive over both protocols. The records that the
+/// spool still has are in the database at the end, and the other store is not affected.
 fn deleted_under_load(suffixes: &[&str]) {
     let folder = TempDir::new().unwrap();
     let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
@@ -191,7 +192,8 @@ fn deleted_under_load(suffixes: &[&str]) {
     };
     load(200);
     for suffix in suffixes {
-        // The server may have noticed the first, and begun anew, before the next is gone.
+        // The server may have detected the first deletion, and created a new database, before the
+        // next file is deleted.
         let gone = std::fs::remove_file(format!("{}{suffix}", database.display()));
         assert!(gone.is_ok() || *suffix != suffixes[0], "{gone:?}");
     }
@@ -215,23 +217,23 @@ fn deleted_under_load(suffixes: &[&str]) {
     } else {
         assert_eq!(missing, 0);
     }
-    audit::database(&database); // without gaps
+    audit::database(&database); // checks that ids have no gaps
     lines.check_ends_with("the log file", &stored);
 }
 
 #[test]
-fn a_database_deleted_under_load_is_begun_anew_with_what_the_spool_has() {
+fn database_deleted_under_load_is_refilled_from_spool() {
     deleted_under_load(&["", "-wal", "-shm"]);
     deleted_under_load(&[""]);
 }
 
 #[test]
-fn a_write_ahead_log_deleted_under_load_costs_nothing() {
+fn write_ahead_log_deleted_under_load_loses_nothing() {
     deleted_under_load(&["-wal"]);
 }
 
 #[test]
-fn ids_go_on_from_the_database_when_the_data_folder_was_lost() {
+fn ids_continue_from_database_after_data_folder_loss() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("kept/records.db");
     let setup = Setup::new().argument(format!("--store=sqlite:{}", database.display()));
@@ -242,7 +244,7 @@ fn ids_go_on_from_the_database_when_the_data_folder_was_lost() {
     assert_eq!(server.stop(), 0);
     std::fs::remove_dir_all(&data).unwrap();
 
-    // The new folder is another one; a person says that the database is to be its.
+    // The new folder is a different one; the command declares that the database now belongs to it.
     assert!(crate::claims::adopt("sqlite", &data).status.success());
     let mut server = setup.start(&data);
     keys.extend(post(&server, "after", 10));
@@ -254,7 +256,7 @@ fn ids_go_on_from_the_database_when_the_data_folder_was_lost() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_says_why_and_goes_on_later() {
+fn store_that_cannot_be_opened_reports_why_and_recovers() {
     let folder = TempDir::new().unwrap();
     let obstacle = folder.path().join("obstacle");
     std::fs::write(&obstacle, "a file where a folder should be").unwrap();
@@ -285,9 +287,9 @@ fn a_store_that_cannot_be_opened_says_why_and_goes_on_later() {
     audit::log_file(&log_file).check("the log file", &keys);
 }
 
-/// As a user who may not write there.
+/// Run as a user without write permission for the folder.
 #[test]
-fn a_data_folder_without_permission_is_a_clear_failure() {
+fn data_folder_without_permission_is_a_clear_failure() {
     let folder = TempDir::new().unwrap();
     let program = folder.path().join("logboom");
     std::fs::copy(env!("CARGO_BIN_EXE_logboom"), &program).unwrap();

@@ -1,4 +1,4 @@
-//! Starts the real server on free ports in a temporary folder, and talks to it.
+//! Starts the real server on free ports in a temporary folder, and sends requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long anything may take before a test fails; generous, for machines that do much else.
+/// How long anything may take before a test fails; generous, for machines under other load.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a server is started.
+/// The options with which a server is started.
 pub struct Setup {
     arguments: Vec<String>,
     listen: Vec<String>,
@@ -53,14 +53,14 @@ impl Setup {
         self
     }
 
-    /// The limit of open files, which the server cannot raise.
+    /// Sets the limit of open files, which the server cannot raise.
     pub fn descriptors(mut self, limit: u64) -> Setup {
         self.descriptors = Some(limit);
         self
     }
 
-    /// Runs as another user, since limits do not hold for root; data folders must be in `folder`.
-    /// Without root's rights the tests' own user is kept.
+    /// Runs the server as another user, because limits do not apply to root; data folders must be
+    /// in `folder`. Without root's rights the user of the tests is kept.
     pub fn user(mut self, user: u32, folder: &Path) -> Setup {
         if rustix::process::geteuid().is_root() {
             let program = folder.join("logboom");
@@ -71,13 +71,13 @@ impl Setup {
         self
     }
 
-    /// The limit of that user's threads.
+    /// Sets the limit of that user's threads.
     pub fn threads_max(mut self, limit: u64) -> Setup {
         self.threads = Some(limit);
         self
     }
 
-    /// A listener beside the usual ones.
+    /// Adds a listener to the usual ones.
     pub fn listen(mut self, listener: impl Into<String>) -> Setup {
         self.listen.push(listener.into());
         self
@@ -90,7 +90,7 @@ impl Setup {
         server
     }
 
-    /// Starts the server, which may fail.
+    /// Starts the server without waiting; the start may fail.
     pub fn spawn(&self, data_dir: &Path) -> Server {
         let mut command = self.command();
         command.args(["serve", "--log-format", "json", "--log-level", "debug", "--data-dir"]).arg(data_dir);
@@ -135,7 +135,7 @@ impl Setup {
     }
 }
 
-/// What a server has said.
+/// The log of a server.
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
@@ -181,7 +181,7 @@ fn open_writing_end(reader: &impl AsRawFd) -> std::fs::File {
 pub struct Server {
     pub child: Child,
     log: Arc<Log>,
-    /// Fills the pipe of its standard error.
+    /// Fills the pipe of the server's standard error.
     filler: Option<std::fs::File>,
     /// Reads the log to its end.
     logging: Option<JoinHandle<()>>,
@@ -201,7 +201,8 @@ impl Server {
         Setup::new().start(data_dir)
     }
 
-    /// Shows, below a test's failure, whether the server still ran and what it said last.
+    /// Prints, below a test's failure, whether the server was still running, and its last log
+    /// lines.
     #[allow(clippy::print_stderr, reason = "the test's own output")]
     fn tell(&mut self) {
         let state = match self.child.try_wait() {
@@ -222,12 +223,13 @@ impl Server {
         });
     }
 
-    /// What it has said on standard error so far; all of it, once it was killed or has ended in [`Server::exit_code`].
+    /// Returns what the server has written to standard error so far; complete once the server was
+    /// killed or has ended in [`Server::exit_code`].
     pub fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
     }
 
-    /// The first line of its log with this text in its message.
+    /// Returns the first line of the log with this text in its message.
     pub fn log_line(&self, text: &str) -> Option<Value> {
         self.find_line(|line| line["message"].as_str().is_some_and(|message| message.contains(text)))
     }
@@ -237,7 +239,7 @@ impl Server {
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(is_wanted)
     }
 
-    /// The address of the first listener of a protocol.
+    /// Returns the address of the first listener of a protocol.
     pub fn address(&self, protocol: &str) -> String {
         let line = self.find_line(|line| line["message"] == "listening" && line["protocol"] == protocol);
         line.unwrap()["address"].as_str().unwrap().to_owned()
@@ -253,7 +255,7 @@ impl Server {
         self.read_log();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has ended; returns its exit code.
     pub fn exit_code(&mut self) -> Option<i32> {
         let status = eventually("the server ends", || self.child.try_wait().unwrap());
         self.read_log();
@@ -265,7 +267,7 @@ impl Server {
         self.log.set(Reading::ToBlock);
         let filler = self.filler.as_mut().unwrap();
         eventually("the reader stops", || {
-            let _ = filler.write(b"\n"); // it stops after its next line
+            let _ = filler.write(b"\n"); // the reader stops after its next line
             (*self.log.reading.lock().unwrap() == Reading::Blocked).then_some(())
         });
         for length in [4096, 1] {
@@ -273,12 +275,12 @@ impl Server {
         }
     }
 
-    /// Reads it again.
+    /// Reads the server's standard error again.
     pub fn unblock_log(&self) {
         self.log.set(Reading::On);
     }
 
-    /// It says nothing more.
+    /// Reads the rest of the log; the server writes nothing more.
     fn read_log(&mut self) {
         self.filler = None;
         self.log.set(Reading::On);
@@ -292,13 +294,13 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Stops it as an operator does; gives the exit code.
+    /// Stops the server as an operator does; returns the exit code.
     pub fn stop(&mut self) -> i32 {
         self.signal(rustix::process::Signal::TERM);
         self.exit_code().unwrap_or(-1)
     }
 
-    /// Sends a request over a connection of its own.
+    /// Sends a request over a separate connection.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         request(&self.address("http"), method, path, headers, body).unwrap()
     }
@@ -324,8 +326,9 @@ impl Server {
         });
     }
 
-    /// What is answered to a statement (the body of a request). With one thread it has a quarter of a second, which a busy
-    /// machine may not be able to keep: then it is asked again.
+    /// Sends a statement (the body of a request) and returns the answer. With one thread a
+    /// statement has a quarter of a second, which may be too short on a busy machine: the request
+    /// is then repeated.
     pub fn ask_sql(&self, body: &Value) -> Answer {
         eventually("an answer in time", || {
             let answer = self.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes());
@@ -333,19 +336,19 @@ impl Server {
         })
     }
 
-    /// The rows of a statement.
+    /// Returns the rows of a statement.
     pub fn sql(&self, sql: &str) -> Vec<Value> {
         let answer = self.ask_sql(&serde_json::json!({ "sql": sql }));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["rows"].as_array().unwrap().clone()
     }
 
-    /// The one value of a statement.
+    /// Returns the only value of a statement.
     pub fn value(&self, sql: &str) -> Value {
         self.sql(sql)[0][0].clone()
     }
 
-    /// The counters of the first source of a protocol.
+    /// Returns the counters of the first source of a protocol.
     pub fn source(&self, protocol: &str) -> Value {
         let sources = self.status()["sources"].take();
         let start = format!("{protocol} ");
@@ -353,14 +356,15 @@ impl Server {
         sources.find(|source| source["source"].as_str().unwrap().starts_with(&start)).unwrap().clone()
     }
 
-    /// Waits until so many records of a protocol are durable.
+    /// Waits until this many records of a protocol are durable.
     pub fn wait_for_accepted(&self, protocol: &str, records: u64) {
         eventually("all records are accepted", || {
             (self.source(protocol)["accepted"].as_u64() >= Some(records)).then_some(())
         });
     }
 
-    /// Runs a command of the command line against this server. (A statement has little time where there is one thread.)
+    /// Runs a command of the command line against this server. (A statement has little time if
+    /// there is one thread.)
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
         command.args(arguments).args(["--url", &self.url()]);
@@ -371,12 +375,12 @@ impl Server {
         })
     }
 
-    /// The peak of the resident memory so far, in KiB.
+    /// Returns the peak of the resident memory so far, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
         self.memory("VmHWM:")
     }
 
-    /// The resident memory now, in KiB.
+    /// Returns the current resident memory, in KiB.
     pub fn memory_kib(&self) -> u64 {
         self.memory("VmRSS:")
     }
@@ -407,7 +411,7 @@ impl Answer {
     }
 }
 
-/// Sends one request over a connection of its own; an error when no whole answer came.
+/// Sends one request over a separate connection; returns an error if no complete answer arrives.
 pub fn request(
     address: &str,
     method: &str,
@@ -426,7 +430,7 @@ pub fn request(
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
-    // A server may answer, and close, before it has read a body that it does not want.
+    // A server may answer, and close, before it has read a body that it rejects.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -459,7 +463,7 @@ fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Tries until there is something, and gives it.
+/// Retries until `attempt` returns a value, and returns the value.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -471,9 +475,9 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Runs `work` again and again on a thread of its own, while `test` runs.
+/// Runs `work` repeatedly on a separate thread while `test` runs.
 pub fn meanwhile<T>(mut work: impl FnMut() + Send, test: impl FnOnce() -> T) -> T {
-    /// Says that it is over, however the test ends.
+    /// Reports the end of the test, however it ends.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -486,7 +490,8 @@ pub fn meanwhile<T>(mut work: impl FnMut() + Send, test: impl FnOnce() -> T) -> 
         scope.spawn(|| {
             while !is_over.load(SeqCst) {
                 work();
-                std::thread::park_timeout(Duration::from_millis(50)); // the machine has other things to do
+                // Leaves the processor to the test.
+                std::thread::park_timeout(Duration::from_millis(50));
             }
         });
         let result = test();
@@ -495,12 +500,12 @@ pub fn meanwhile<T>(mut work: impl FnMut() + Send, test: impl FnOnce() -> T) -> 
     })
 }
 
-/// Whether a command of the command line says that its statement had too little time.
+/// Returns true if a command of the command line reports that its statement had too little time.
 pub fn is_stopped(said: &[u8]) -> bool {
     memchr::memmem::find(said, b"the statement was stopped").is_some()
 }
 
-/// Runs a Python program to its end and gives what it printed.
+/// Runs a Python program to its end and returns what it printed.
 pub fn python(program: &str, arguments: &[&str]) -> String {
     let output = Command::new("python3").args(["-c", program]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,5 @@
-//! Input that means harm, or is broken, on the port for Python.
+//! Property: malicious or broken input on the Python port is never executed, costs only itself, and
+//! is counted.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -8,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::harness::{Server, eventually, python};
 
-/// Frames made by a real Python, between good ones; prints how many of them are no records.
+/// Frames made by a real Python, between good frames; prints how many of them are records and how
+/// many are not.
 const HOSTILE: &str = r#"
 import logging, os, pickle, socket, struct, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -85,7 +87,7 @@ print(len(good), len(bad))
 "#;
 
 #[test]
-fn pickles_are_data_and_never_run() {
+fn pickles_are_data_and_never_executed() {
     let folder = TempDir::new().unwrap();
     let trap = folder.path().join("trap");
     let mut server = Server::start(&folder.path().join("data"));
@@ -102,7 +104,7 @@ fn pickles_are_data_and_never_run() {
     let reasons = "select count(*) from logs where event_name = 'logboom.dead_letter'
         and attributes ->> '$.\"dead_letter.reason\"' in ('malformed', 'truncated', 'too_complex', 'not_a_record')";
     assert_eq!(server.value(reasons), bad);
-    // What would have been called is shown, as text.
+    // The function that would have been called is shown as text.
     for (attribute, call) in [("posix.system", "touch"), ("eval", "open("), ("posix.mkdir", "trap")] {
         let sql = format!(
             "select count(*) from logs where message like 'evil %' and attributes ->> 'evil' like '%{call}%'
@@ -116,7 +118,7 @@ fn pickles_are_data_and_never_run() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
-/// The frame of a good record, as a real Python makes it.
+/// Returns the frame of a good record, made by a real Python.
 pub fn good_frame(message: &str) -> Vec<u8> {
     let program = "import logging, logging.handlers, sys; \
         handler = logging.handlers.SocketHandler('localhost', 0); \
@@ -150,7 +152,7 @@ fn wait_for_messages(server: &Server, message: &str, count: u64) {
 }
 
 #[test]
-fn strangers_are_closed_and_counted() {
+fn other_protocols_are_closed_and_counted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let strangers: [&[u8]; 5] = [
@@ -166,7 +168,7 @@ fn strangers_are_closed_and_counted() {
         wait_for_close(stream);
     }
     wait_for_rejected(&server, "not_python", 5);
-    // After a good frame too.
+    // Also after a good frame.
     let mut stream = TcpStream::connect(server.address("python")).unwrap();
     stream
         .write_all(&[good_frame("before the stranger"), b"GET / HTTP/1.1\r\n\r\n".to_vec()].concat())
@@ -178,7 +180,7 @@ fn strangers_are_closed_and_counted() {
 }
 
 #[test]
-fn an_oversized_frame_costs_only_itself() {
+fn oversized_frame_costs_only_itself() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let good = good_frame("good");
@@ -196,7 +198,7 @@ fn an_oversized_frame_costs_only_itself() {
 }
 
 #[test]
-fn a_bad_pickle_costs_only_itself() {
+fn bad_pickle_costs_only_itself() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let good = good_frame("good");
@@ -213,7 +215,7 @@ fn a_bad_pickle_costs_only_itself() {
 }
 
 #[test]
-fn a_frame_that_is_cut_off_is_counted() {
+fn truncated_frame_is_counted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let good = good_frame("good");
@@ -245,13 +247,13 @@ fn rejected_inputs_beyond_a_limit_are_only_counted() {
         assert_eq!(letters, sent - suppressed, "{source}");
         letters.as_u64().unwrap()
     };
-    // A minute may end meanwhile, and another begin: so no number is exact.
+    // A minute may end during the test, and another begin, so no number is exact.
     let zero = b"\0\0\0\0".repeat(1000);
     let mut stream = TcpStream::connect(server.address("python")).unwrap();
     stream.write_all(&zero).unwrap();
     let letters = counted("python", 1000);
     assert!((u64::from(DEAD_LETTERS_PER_CONNECTION_MAX)..500).contains(&letters), "{letters}");
-    // A connection has as many of its own, until its source has none left.
+    // Each connection has the same limit of its own, until the limit of its source is used up.
     for connections in 2..=20 {
         let mut stream = TcpStream::connect(server.address("python")).unwrap();
         stream.write_all(&zero).unwrap();
@@ -276,7 +278,7 @@ fn rejected_inputs_beyond_a_limit_are_only_counted() {
     for sent in 1..=1000 {
         socket.send(b"").unwrap();
         if sent % 100 == 0 {
-            counted("python-udp", sent); // no more than the socket's buffer holds
+            counted("python-udp", sent); // no more than fit into the socket's buffer
         }
     }
     let letters = counted("python-udp", 1000);

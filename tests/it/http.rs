@@ -1,4 +1,5 @@
-//! Ingest over HTTP: bodies of every kind, bounds, connections, the ceiling of the spool, and durability.
+//! Ingest over HTTP: bodies of every kind, bounds, connections, the ceiling of the spool, and
+//! durability.
 
 mod bodies;
 mod bounds;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Server;
 
-/// So many records as NDJSON, `{"n":0,..}` and on.
+/// Returns this many records as NDJSON, `{"n":0,..}` and so on.
 fn lines(records: usize, message: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for n in 0..records {
@@ -24,14 +25,14 @@ fn lines(records: usize, message: &str) -> Vec<u8> {
     body
 }
 
-/// All messages, in the order of their ids, as soon as they are stored.
+/// Returns all messages, in the order of their ids, as soon as they are stored.
 fn messages(server: &Server) -> Vec<String> {
     server.flush();
     let rows = server.sql("select message from logs order by id");
     rows.iter().map(|row| row[0].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// The answer for this many records and no error.
+/// Returns the answer for this many records and no error.
 fn accepted(records: usize) -> Value {
     json!({"accepted": records, "rejected": 0, "errors": []})
 }
@@ -41,7 +42,7 @@ fn count(server: &Server) -> u64 {
     server.value("select count(*) from record").as_u64().unwrap()
 }
 
-/// Nothing is missing between the first id and the last.
+/// Checks that no id between the first and the last is missing.
 fn assert_without_gaps(server: &Server) {
     assert_eq!(server.value("select count(*) = max(id) - min(id) + 1 from record"), 1);
 }

@@ -1,4 +1,5 @@
-//! What is deleted, and what is kept: deletions, retention by service, backups, and moving records from server to server.
+//! Deletion and preservation of records: deletions, retention by service, backups, and transfer of
+//! records from server to server.
 
 mod backup;
 mod delete;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::harness::{Answer, Server, Setup};
 use crate::postgres::server::{Database, Server as Postgres};
 
-/// A server that keeps its records in one kind of database or the other.
+/// A server that stores its records in SQLite or in PostgreSQL.
 struct Kept {
     server: Server,
     folder: TempDir,
@@ -23,7 +24,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// One of each kind.
+    /// Returns a server with each kind of database.
     fn both(arguments: &[&str]) -> [Kept; 2] {
         [Kept::sqlite(arguments), Kept::postgres(arguments)]
     }
@@ -42,7 +43,7 @@ impl Kept {
             setup = setup.argument(*argument);
         }
         if let Some(database) = &database {
-            // Statements are refused to a superuser.
+            // The server rejects statements if its role is a superuser.
             let role = format!("keeper_{}", database.name);
             database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
             setup = setup.argument(format!("--store={}", database.url_as(&role)));
@@ -51,7 +52,7 @@ impl Kept {
         Kept { server: setup.start(folder.path()), folder, setup, database }
     }
 
-    /// Kills it and starts it again.
+    /// Kills the server and starts it again.
     fn kill_and_restart(&mut self) {
         self.server.kill();
         self.server = self.setup.start(self.folder.path());
@@ -75,9 +76,9 @@ impl Kept {
         value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{sql}: {value}"))
     }
 
-    /// No id is unaccounted for.
+    /// Checks that every id is accounted for.
     fn check_accounts(&self) {
-        // The table is there once something was deleted.
+        // The table exists once something was deleted.
         let accounted = self.server.sql("SELECT kept, deleted, missing FROM logs_accounted");
         assert_eq!(accounted.len(), 1, "{accounted:?}");
         assert_eq!(accounted[0][2].to_string().trim_matches('"'), "0", "{accounted:?}");
@@ -89,7 +90,7 @@ impl Kept {
     }
 }
 
-/// Records of three services, every tenth with a secret.
+/// Returns records of three services, every tenth with a secret.
 fn lines(count: usize, secret: &str) -> impl Iterator<Item = Value> {
     (0..count).map(move |n| {
         let message = if n % 10 == 3 { format!("the {secret} got out") } else { format!("event {n}") };
@@ -98,12 +99,12 @@ fn lines(count: usize, secret: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-/// In seconds since the Unix epoch.
+/// Returns the time in seconds since the Unix epoch.
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Runs a command that asks no server, or is told itself which.
+/// Runs a command that sends no request to a server, or whose arguments name the server.
 fn logboom(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
@@ -128,7 +129,7 @@ fn failed(output: &Output, told: &str) {
     assert!(said.contains(told), "{said}");
 }
 
-/// The files below a folder that hold a text.
+/// Returns the files below a folder that contain a text.
 fn holding(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map_while(Result::ok) {

@@ -1,4 +1,5 @@
-//! Starting and stopping, as operators and their tools do it.
+//! Property: starts, stops and signals, as operators and their tools send them, lose no record and
+//! leave no resources behind.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -19,7 +20,7 @@ use crate::load::{Ledger, PythonLoad, record};
 use crate::locked::Locked;
 
 #[test]
-fn a_stop_under_load_loses_nothing() {
+fn stop_under_load_loses_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
         let folder = TempDir::new().unwrap();
         let log_file = folder.path().join("all.log");
@@ -32,7 +33,7 @@ fn a_stop_under_load_loses_nothing() {
             .map(|(name, batch)| ledger.post_on(&server.address("http"), &format!("http-{name}"), batch));
         let mut load = PythonLoad::start(u64::MAX);
         load.aim(&server.address("python"), "load");
-        // It has sent everything before the signal, and stays connected without a word.
+        // This client has sent everything before the signal, and stays connected without sending.
         let mut quiet = PythonLoad::start(5000);
         quiet.aim(&server.address("python"), "quiet");
         eventually("load", || (ledger.answers() >= 50).then_some(()));
@@ -59,10 +60,10 @@ fn wait_for_key(server: &Server, key: &str) {
     eventually("a key is stored", || (server.value(&sql) == 1).then_some(()));
 }
 
-/// 200 clients connect, log and are still connected when the signal comes: whatever the system has accepted for the
-/// server is stored, also from connections that the server has not looked at yet.
+/// 200 clients connect, log and are still connected when the signal arrives: whatever the system
+/// has accepted for the server is stored, also from connections that the server has not read yet.
 #[test]
-fn what_clients_sent_before_the_signal_is_stored() {
+fn records_sent_before_the_signal_are_stored() {
     const CLIENTS: &str = r#"
 import logging, logging.handlers, os, signal, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -86,9 +87,10 @@ os.kill(int(sys.argv[2]), signal.SIGTERM)
     assert_eq!(audit::database(&folder.path().join("logboom.db")).starting_with(""), 600);
 }
 
-/// The time that a stop takes for what clients have sent is the server's own: it does not pass while the machine does nothing.
+/// The time that a stop allows for what clients have sent is measured by the server itself: it does
+/// not pass while the machine is suspended.
 #[test]
-fn a_machine_that_stands_still_during_a_stop_costs_no_records() {
+fn machine_suspended_during_stop_loses_no_records() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let frames = good_frame("sent").repeat(100);
@@ -118,7 +120,7 @@ fn a_machine_that_stands_still_during_a_stop_costs_no_records() {
 }
 
 #[test]
-fn a_second_signal_exits_at_once() {
+fn second_signal_exits_immediately() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new().argument("--shutdown-seconds-max=3600");
     let mut server = setup.start(folder.path());
@@ -137,7 +139,7 @@ fn a_second_signal_exits_at_once() {
 }
 
 #[test]
-fn a_second_signal_under_load_loses_nothing_that_was_acknowledged() {
+fn second_signal_under_load_loses_no_acknowledged_record() {
     let folder = TempDir::new().unwrap();
     let (data, log_file) = (folder.path().join("data"), folder.path().join("all.log"));
     let setup = Setup::new()
@@ -173,7 +175,7 @@ fn a_second_signal_under_load_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_stop_while_the_database_is_locked_ends_in_time() {
+fn stop_with_locked_database_ends_in_time() {
     for threads in ["0", "1"] {
         let folder = TempDir::new().unwrap();
         let setup =
@@ -200,7 +202,7 @@ fn a_stop_while_the_database_is_locked_ends_in_time() {
 }
 
 #[test]
-fn a_restart_goes_on_with_the_ids() {
+fn restart_continues_the_ids() {
     let folder = TempDir::new().unwrap();
     for round in 1..=3 {
         let mut server = Server::start(folder.path());
@@ -215,7 +217,7 @@ fn a_restart_goes_on_with_the_ids() {
 }
 
 #[test]
-fn a_data_folder_serves_one_server() {
+fn data_folder_accepts_one_server() {
     let folder = TempDir::new().unwrap();
     let _first = Server::start(folder.path());
     let mut second = Setup::new().spawn(folder.path());
@@ -223,9 +225,9 @@ fn a_data_folder_serves_one_server() {
     assert!(second.log().contains("another process is using it"), "{}", second.log());
 }
 
-/// As logrotate does it: rename, then SIGHUP.
+/// Renames the file and sends SIGHUP, as logrotate does.
 #[test]
-fn a_renamed_log_file_is_begun_anew_after_sighup() {
+fn renamed_log_file_is_created_again_after_sighup() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("all.log");
     let setup = Setup::new().argument(format!("--log-file={}", path.display()));
@@ -250,7 +252,7 @@ fn a_renamed_log_file_is_begun_anew_after_sighup() {
 }
 
 #[test]
-fn sockets_of_the_file_system_come_and_go() {
+fn unix_sockets_are_replaced_and_removed() {
     let folder = TempDir::new().unwrap();
     let paths = ["stream.sock", "datagrams.sock", "http.sock"].map(|name| folder.path().join(name));
     let setup = Setup::new()
@@ -284,7 +286,7 @@ fn sockets_of_the_file_system_come_and_go() {
 }
 
 #[test]
-fn a_configuration_file_with_two_stores() {
+fn configuration_file_with_two_stores_is_used() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("logboom.toml");
     let text = r#"
@@ -311,8 +313,7 @@ line_format = "%(levelname)s|%(message)s"
     assert!(!folder.path().join("data/logboom.db").exists());
 }
 
-/// One thread, no child: before, under and after load, with the stores shipping and a query running.
-/// Looks all the time at how many threads and child processes a server has.
+/// Continuously observes the threads and child processes of a server.
 struct Census {
     is_over: Arc<AtomicBool>,
     looking: JoinHandle<Vec<String>>,
@@ -350,8 +351,10 @@ impl Census {
     }
 }
 
+/// With `--threads=1` the server has one thread and no child process: before, under and after load,
+/// while the stores ship and a query runs.
 #[test]
-fn one_thread_is_one_thread() {
+fn threads_1_runs_one_thread_and_no_child() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new()
         .argument("--threads=1")
@@ -387,7 +390,8 @@ fn one_thread_is_one_thread() {
     audit::log_file(&folder.path().join("all.log")).check("the log file", &ledger.acknowledged());
 }
 
-/// Statements that end and that are stopped, searches, counts, exports, a deletion of nothing, figures.
+/// Sends statements that end and that are stopped, searches, counts, exports, a deletion without
+/// matches, and requests for figures.
 fn everything_is_asked_for(server: &Server) {
     assert!(server.value("select count(*) from logs").is_u64());
     let endless = "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c";

@@ -1,4 +1,4 @@
-//! Clients that send records with keys of their own and remember which of them were acknowledged.
+//! Clients that send records with unique keys and remember which of them were acknowledged.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -22,12 +22,12 @@ impl Connection {
         Ok(Connection { stream: BufReader::new(stream) })
     }
 
-    /// Posts records and gives the status, the head in lower case and the body.
+    /// Posts records and returns the status, the head in lower case and the body.
     pub fn post(&mut self, body: &str) -> std::io::Result<(u16, String, String)> {
         self.request("POST", "/api/v1/records", body)
     }
 
-    /// Asks for anything, with the same answer.
+    /// Sends any request, and returns the same parts of the answer.
     pub fn request(
         &mut self,
         method: &str,
@@ -53,68 +53,69 @@ impl Connection {
     }
 }
 
-/// The record of a key, as a line of JSON.
+/// Returns the record of a key, as a line of JSON.
 pub fn record(key: &str) -> String {
     format!(r#"{{"message":"key={key}","level":"info","logger":"load","trace_id":"{key}"}}"#)
 }
 
-/// The same, with a message that is longer by so many bytes.
+/// Returns the record of a key, with a message that is longer by this many bytes.
 pub fn padded_record(key: &str, padding: usize) -> String {
     record(key).replacen("key=", &format!("{}key=", "x".repeat(padding)), 1)
 }
 
-/// What the clients of a test were told.
+/// The answers that the clients of a test received.
 #[derive(Default)]
 pub struct Ledger {
     acknowledged: Mutex<Vec<String>>,
     answers: AtomicU64,
-    /// Refusals so far, where they are expected.
+    /// Refusals so far, if they are expected.
     refusals: Option<AtomicU64>,
     stop: AtomicBool,
 }
 
 impl Ledger {
-    /// One whose clients may be told to come back.
+    /// Returns a ledger whose clients accept refusals that tell them to retry.
     pub fn with_refusals(self) -> Ledger {
         Ledger { refusals: Some(AtomicU64::new(0)), ..self }
     }
 
-    /// Requests so far that were refused whole.
+    /// Returns the number of requests so far that were refused completely.
     pub fn refusals(&self) -> u64 {
         self.refusals.as_ref().unwrap().load(SeqCst)
     }
 
-    /// Keys whose answer was 200.
+    /// Returns the keys whose answer was 200.
     pub fn acknowledged(&self) -> Vec<String> {
         self.acknowledged.lock().unwrap().clone()
     }
 
-    /// Those beyond the first few.
+    /// Returns the acknowledged keys after the first `known`.
     pub fn acknowledged_since(&self, known: usize) -> Vec<String> {
         self.acknowledged.lock().unwrap()[known..].to_vec()
     }
 
-    /// Answers of 200 so far.
+    /// Returns the number of answers with status 200 so far.
     pub fn answers(&self) -> u64 {
         self.answers.load(SeqCst)
     }
 
-    /// Ends the clients after the answer that they wait for.
+    /// Ends the clients after the answer that they are waiting for.
     pub fn stop(&self) {
         self.stop.store(true, SeqCst);
     }
 
-    /// Clients that start from now on are not ended by the last stop.
+    /// Clears the last stop, for clients that start from now on.
     pub fn go_on(&self) {
         self.stop.store(false, SeqCst);
     }
 
-    /// Posts records until told to stop, or until the server goes away; `batch` of them at once.
+    /// Posts records, `batch` of them per request, until `stop` is called or the connection is
+    /// lost.
     pub fn post_on(self: &Arc<Self>, address: &str, name: &str, batch: usize) -> JoinHandle<()> {
         self.post_padded_on(address, name, batch, 0)
     }
 
-    /// The same with longer messages.
+    /// Posts records as [`Ledger::post_on`] does, with longer messages.
     pub fn post_padded_on(
         self: &Arc<Self>,
         address: &str,
@@ -162,10 +163,13 @@ impl Ledger {
     }
 }
 
-/// A process with a `SocketHandler`, which logs without a pause once it has been told where to, up to a number of records.
+/// A process with a `SocketHandler`, which logs without a pause once it has received an address, up
+/// to a number of records.
 ///
-/// The stock one gives a record up that the system has not taken within a second, and connects anew, where by then another
-/// test's server may listen. This one waits, and connects once: so what it sends comes without a gap, however slow the machine is.
+/// The standard handler discards a record that the system has not accepted within a second, and
+/// connects again, when another test's server may already listen at the address. This handler
+/// waits, and connects once. Its records therefore arrive without a gap, however slow the machine
+/// is.
 pub struct PythonLoad {
     child: Child,
 }
@@ -208,7 +212,7 @@ while True:
 "#;
 
 impl PythonLoad {
-    /// Starts a process that waits.
+    /// Starts a process that waits for an address.
     pub fn start(records_max: u64) -> PythonLoad {
         let mut command = Command::new("python3");
         let child = command
@@ -219,7 +223,7 @@ impl PythonLoad {
         PythonLoad { child }
     }
 
-    /// Logs to an address from now on, under a name that starts the keys.
+    /// Logs to an address from now on, with keys that start with a name.
     pub fn aim(&mut self, address: &str, name: &str) {
         let (host, port) = address.rsplit_once(':').unwrap();
         writeln!(self.child.stdin.as_ref().unwrap(), "{host} {port} {name}").unwrap();

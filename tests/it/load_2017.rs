@@ -1,7 +1,8 @@
-//! The load that the first ancestor was built for (`examples/python/load_2017.py`), into a file and PostgreSQL: both have what was
-//! sent, by trace id, whatever happens to PostgreSQL meanwhile, and the same when logboom itself is killed.
+//! Property: under the load that the first predecessor was built for
+//! (`examples/python/load_2017.py`), a log file and PostgreSQL both contain what was sent, by trace
+//! id, whatever happens to PostgreSQL in the meantime, and also when logboom itself is killed.
 //!
-//! `LOAD_2017=full` makes it the whole load: 200 processes, 550,000 records.
+//! `LOAD_2017=full` runs the whole load: 200 processes, 550,000 records.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ fn size() -> &'static [&'static str] {
     if std::env::var("LOAD_2017").is_ok_and(|size| size == "full") { &[] } else { SMALL }
 }
 
-/// How many records each trace id gets.
+/// Returns how many records each trace id gets.
 fn plan() -> HashMap<String, u64> {
     let output = Command::new("python3").arg(SCRIPT).arg("--plan").args(size()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -30,7 +31,7 @@ fn plan() -> HashMap<String, u64> {
     String::from_utf8(output.stdout).unwrap().lines().map(task).collect()
 }
 
-/// The processes, while they log.
+/// The sending processes.
 struct Load(Child);
 
 impl Load {
@@ -55,12 +56,12 @@ impl Drop for Load {
     }
 }
 
-/// A record as the stores have it.
+/// A record as the stores contain it.
 #[derive(Debug, PartialEq)]
 struct Row {
     id: u64,
     trace_id: String,
-    /// Of its task's calls, from 0 on.
+    /// The number of the record among the calls of its task, from 0 on.
     number: u64,
 }
 
@@ -71,7 +72,7 @@ impl Row {
     }
 }
 
-/// logboom's data folder and its two stores.
+/// The data folder of logboom and its two stores.
 struct Stores {
     folder: TempDir,
     database: Database,
@@ -105,7 +106,8 @@ impl Stores {
         setup.start(&self.folder.path().join("data"))
     }
 
-    /// The rows of both, which must be the same: all ids from 1 up to the last accepted one.
+    /// Returns the rows of both stores, which must be the same: all ids from 1 up to the last
+    /// accepted one.
     fn rows(&self, accepted: u64) -> Vec<Row> {
         let rows = self.database.rows("SELECT id, trace_id, message FROM logs ORDER BY id");
         let text = |value: &Option<String>| value.clone().unwrap();
@@ -132,7 +134,7 @@ fn lines(path: &Path) -> Vec<Row> {
     text.lines().map(row).collect()
 }
 
-/// As many records of each trace id as were sent.
+/// Checks that each trace id has as many records as were sent.
 fn check_all(stores: &Stores, plan: &HashMap<String, u64>) {
     let counts = stores.database.rows("SELECT trace_id, count(*) FROM logs GROUP BY trace_id");
     let text = |value: &Option<String>| value.clone().unwrap();
@@ -148,7 +150,7 @@ fn check_all(stores: &Stores, plan: &HashMap<String, u64>) {
     }
 }
 
-/// Every record is one that was sent, and is there once.
+/// Checks that every record was sent, and is stored once.
 fn check_none_twice(rows: &[Row], plan: &HashMap<String, u64>) {
     let mut known = HashSet::new();
     for row in rows {
@@ -166,7 +168,7 @@ fn wait_for_durable(server: &Server, records: u64) {
 }
 
 #[test]
-fn a_rush_is_in_the_file_and_in_postgresql_by_trace_id() {
+fn load_without_pauses_is_stored_by_trace_id() {
     let plan = plan();
     let stores = Stores::new(Postgres::shared());
     let mut server = stores.start();
@@ -178,7 +180,7 @@ fn a_rush_is_in_the_file_and_in_postgresql_by_trace_id() {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_while_postgresql_stops_three_times() {
+fn postgresql_stops_lose_and_double_nothing() {
     let plan = plan();
     let records: u64 = plan.values().sum();
     let mut postgres = Postgres::start(&[]);
@@ -198,8 +200,9 @@ fn nothing_is_lost_or_doubled_while_postgresql_stops_three_times() {
     check_all(&stores, &plan);
 }
 
-/// Senders are not answered, so what was on its way to a killed logboom is lost, and what they log until they connect again. What was
-/// durable is not: both stores have all of it, once.
+/// Clients receive no acknowledgements, so records in flight to a killed logboom are lost, and so
+/// are records that clients log before they connect again. Durable records are not lost: both
+/// stores contain all of them, exactly once.
 fn kills_of_logboom(stops: usize) -> String {
     let mut postgres = Postgres::start(&[]);
     let plan = plan();
@@ -212,7 +215,8 @@ fn kills_of_logboom(stops: usize) -> String {
             postgres.stop();
         }
         let wanted = durable(&server) + records / 10;
-        // While a server is away, senders go on without it: where it is away for long, there is not so much to come any more.
+        // While the server is down, clients continue without it: after a long downtime fewer
+        // records remain to be sent.
         eventually("records come", || (durable(&server) >= wanted || load.has_ended()).then_some(()));
         if round < 2 {
             let known = durable(&server);
@@ -235,11 +239,11 @@ fn kills_of_logboom(stops: usize) -> String {
 }
 
 #[test]
-fn kills_of_logboom_lose_nothing_that_was_durable() {
+fn kills_lose_no_durable_record() {
     println!("{}", kills_of_logboom(0));
 }
 
 #[test]
-fn kills_of_logboom_while_postgresql_stops_three_times_lose_nothing_that_was_durable() {
+fn kills_with_postgresql_stops_lose_no_durable_record() {
     println!("{}", kills_of_logboom(3));
 }

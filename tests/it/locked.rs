@@ -1,10 +1,10 @@
-//! Another process that holds a lock on a database.
+//! A separate process that holds a lock on a database.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The lock, until it is released or dropped.
+/// The lock, held until it is released or dropped.
 pub struct Locked(Child);
 
 const PROGRAM: &str = r#"
@@ -17,7 +17,7 @@ database.execute("ROLLBACK")
 "#;
 
 impl Locked {
-    /// Returns once the database is locked.
+    /// Locks the database; returns once it is locked.
     pub fn database(path: &Path) -> Locked {
         let mut command = Command::new("python3");
         command.args(["-c", PROGRAM]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -28,7 +28,7 @@ impl Locked {
         Locked(child)
     }
 
-    /// Returns once the lock is gone.
+    /// Releases the lock; returns once it is released.
     pub fn release(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());

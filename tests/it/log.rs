@@ -1,5 +1,5 @@
-//! The program's own log: standard error that is blocked or fails, floods of lines, control
-//! characters.
+//! Property: the program's own log never blocks or ends the server, is bounded, and contains no
+//! control characters: blocked or failing standard error, floods of lines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -20,7 +20,7 @@ fn dropped_lines(server: &Server) -> u64 {
 }
 
 #[test]
-fn a_blocked_log_blocks_nothing_and_counts_what_it_drops() {
+fn blocked_log_blocks_nothing_and_counts_dropped_lines() {
     for threads in ["0", "1"] {
         let folder = TempDir::new().unwrap();
         let setup = Setup::new()
@@ -28,7 +28,7 @@ fn a_blocked_log_blocks_nothing_and_counts_what_it_drops() {
             .argument(format!("--log-file={}", folder.path().join("all.log").display()));
         let mut server = setup.start(&folder.path().join("data"));
         server.block_log();
-        // The threads of the stores log, too.
+        // The threads of the stores write log lines, too.
         server.flush();
         let locked = Locked::database(&folder.path().join("data/logboom.db"));
         assert_eq!(server.post(record("while blocked")).status, 200);
@@ -37,7 +37,8 @@ fn a_blocked_log_blocks_nothing_and_counts_what_it_drops() {
         server.flush();
         eventually("lines are lost", || {
             for _ in 0..LOG_BUFFER_BYTES_MAX / 100 {
-                server.signal(Signal::HUP); // makes it log a line, unless one is still to come
+                // Makes the server log a line, unless one is still pending.
+                server.signal(Signal::HUP);
                 std::thread::yield_now();
             }
             (dropped_lines(&server) > 0).then_some(())
@@ -95,7 +96,7 @@ fn serve_on(stderr: impl Into<Stdio>, threads: &str, also: impl FnOnce()) -> Opt
 }
 
 #[test]
-fn a_standard_error_that_fails_does_not_end_the_server() {
+fn failing_standard_error_does_not_end_the_server() {
     for threads in ["0", "1"] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         assert_eq!(serve_on(full, threads, || {}), Some(0), "a full disk");
@@ -110,9 +111,9 @@ fn a_standard_error_that_fails_does_not_end_the_server() {
     }
 }
 
-/// A start that fails reports the reason, and does not block if nobody reads it.
+/// A start that fails reports the reason, and does not block if standard error is not read.
 #[test]
-fn a_failing_start_ends_whatever_standard_error_is() {
+fn failing_start_ends_with_any_standard_error() {
     let command = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
         command.args(["serve", "--data-dir=/dev/null/\u{1b}[31m", "--listen=http=127.0.0.1:0"]);
@@ -136,7 +137,7 @@ fn a_failing_start_ends_whatever_standard_error_is() {
 }
 
 #[test]
-fn strangers_write_a_few_lines_into_the_log() {
+fn log_lines_about_other_protocols_are_limited() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     let strangers = 5 * u64::from(LOG_LINES_PER_INTERVAL_MAX);
@@ -153,7 +154,7 @@ fn strangers_write_a_few_lines_into_the_log() {
     let log = server.log();
     let lines = log.matches("does not speak Python's SocketHandler").count() as u64;
     let rest = server.log_line("further messages of this kind were suppressed").unwrap();
-    // An interval may have ended meanwhile.
+    // An interval may have ended in the meantime.
     assert!(lines >= u64::from(LOG_LINES_PER_INTERVAL_MAX) && lines < strangers, "{log}");
     assert_eq!(rest["kind"], "connections of another protocol");
     assert_eq!(rest["lines"], strangers - lines);

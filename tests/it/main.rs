@@ -1,4 +1,4 @@
-//! The program as its users meet it: the real binary, real clients, real signals.
+//! The program as its users run it: the real binary, real clients, real signals.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,5 @@
-//! The PostgreSQL store, with real servers that are stopped, killed and cut off.
+//! Property: the PostgreSQL store keeps its records exact with real servers that are stopped,
+//! killed and disconnected.
 
 #[path = "../../src/store/postgres/server.rs"]
 #[allow(dead_code, reason = "unit tests use the rest")]
@@ -40,7 +41,8 @@ fn last_error(server: &Server) -> Option<String> {
     server.status()["stores"][0]["last_error"].as_str().map(str::to_owned)
 }
 
-/// Every acknowledged key is there, none twice, and the ids of each node have no gap.
+/// Checks that every acknowledged key is stored, none twice, and that the ids of each node have no
+/// gap.
 fn check(database: &Database, acknowledged: &[String]) {
     let gaps =
         "SELECT count(*) FROM (SELECT FROM logs GROUP BY node HAVING count(*) <> max(id) - min(id) + 1) gaps";
@@ -76,7 +78,7 @@ fn records_of_all_clients_are_stored_once() {
 }
 
 #[test]
-fn a_server_that_is_not_there_yet_holds_nothing_up() {
+fn server_that_starts_later_delays_nothing() {
     let folder = TempDir::new().unwrap();
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
@@ -99,7 +101,7 @@ fn a_server_that_is_not_there_yet_holds_nothing_up() {
 }
 
 #[test]
-fn two_write_into_one_database_at_once() {
+fn two_servers_write_into_one_database() {
     let database = Postgres::shared().database();
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let setups = [setup(&database.url()), setup(&database.url()).argument("--node=the-second")];
@@ -123,7 +125,7 @@ fn two_write_into_one_database_at_once() {
 }
 
 #[test]
-fn a_copied_name_does_not_take_the_position_over() {
+fn copied_node_name_does_not_take_over_the_position() {
     let database = Postgres::shared().database();
     let (folder, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut one = setup(&database.url()).start(folder.path());
@@ -145,7 +147,7 @@ fn a_copied_name_does_not_take_the_position_over() {
 }
 
 #[test]
-fn refused_records_are_put_aside_and_counted() {
+fn refused_records_become_counted_dead_letters() {
     let database = Postgres::shared().database();
     let folder = TempDir::new().unwrap();
     let mut server = setup(&database.url()).start(folder.path());
@@ -171,7 +173,7 @@ fn refused_records_are_put_aside_and_counted() {
 }
 
 #[test]
-fn a_missing_role_or_password_is_told_and_no_password_is() {
+fn failed_login_is_reported_without_the_password() {
     let mut postgres = Postgres::start(&[]);
     let database = postgres.database();
     database.execute("CREATE ROLE writer LOGIN PASSWORD 'right'; GRANT CREATE ON SCHEMA public TO writer");
@@ -200,7 +202,7 @@ fn a_missing_role_or_password_is_told_and_no_password_is() {
     check(&database, &keys);
 }
 
-/// Passes bytes on between clients and a port, until it is told to swallow them.
+/// Forwards bytes between clients and a port, until it is set to discard them.
 struct Proxy {
     port: u16,
     is_frozen: Arc<AtomicBool>,
@@ -223,7 +225,7 @@ impl Proxy {
     }
 }
 
-/// What has begun while it is frozen stays without an answer for ever.
+/// A connection that carries data while the proxy is frozen never forwards anything again.
 fn pass_on(mut from: TcpStream, mut to: TcpStream, is_frozen: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
@@ -238,14 +240,14 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, is_frozen: Arc<AtomicBool>) {
 }
 
 #[test]
-fn a_network_that_swallows_everything_is_noticed_and_costs_nothing() {
+fn silent_network_is_detected_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let proxy = Proxy::start(Postgres::shared().port());
     let mut server = setup(&database.url_by_port(proxy.port)).start(folder.path());
     let mut keys = post(&server, "before", 100);
     server.flush();
-    // Making a partition may take longer than all else.
+    // Creating a partition may take longer than everything else.
     let partitions = "SELECT count(*) >= 3 FROM pg_inherits WHERE inhparent = 'logs'::regclass";
     eventually("tomorrow has its partition", || (database.value(partitions) == "t").then_some(()));
     proxy.is_frozen.store(true, SeqCst);
@@ -260,7 +262,7 @@ fn a_network_that_swallows_everything_is_noticed_and_costs_nothing() {
 }
 
 #[test]
-fn an_older_state_is_told_and_filled_from_the_spool() {
+fn older_state_is_reported_and_filled_from_spool() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let mut server = setup(&database.url()).start(folder.path());
@@ -269,7 +271,7 @@ fn an_older_state_is_told_and_filled_from_the_spool() {
     database.execute("CREATE TABLE saved AS SELECT * FROM logs_node");
     keys.extend(post(&server, "later", 40));
     server.flush();
-    // As a standby that took over and had not got everything.
+    // As a standby that took over without having received everything.
     database.execute(
         "DELETE FROM logs WHERE id > 60; DELETE FROM logs_node; INSERT INTO logs_node SELECT * FROM saved;
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'logboom' AND datname = current_database()",
@@ -282,7 +284,7 @@ fn an_older_state_is_told_and_filled_from_the_spool() {
 }
 
 #[test]
-fn a_password_file_that_others_may_read_is_told_of_once() {
+fn readable_password_file_is_reported_once() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("passwords");
@@ -298,7 +300,7 @@ fn a_password_file_that_others_may_read_is_told_of_once() {
 }
 
 #[test]
-fn a_service_says_where_the_server_is() {
+fn service_file_provides_the_address() {
     let folder = TempDir::new().unwrap();
     let database = Postgres::shared().database();
     let file = folder.path().join("services");
@@ -320,7 +322,7 @@ fn a_service_says_where_the_server_is() {
 }
 
 #[test]
-fn the_schema_is_printed_for_those_who_make_it_by_hand() {
+fn printed_schema_can_be_created_by_hand() {
     let schema = |store: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"));
         command.args(["schema", "--store", store]).output().unwrap()

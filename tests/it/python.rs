@@ -1,10 +1,10 @@
-//! Stock Python loggers, over every transport.
+//! Property: records of standard Python handlers are stored completely, over every transport.
 
 use tempfile::TempDir;
 
 use crate::harness::{Server, Setup, eventually, python};
 
-/// The script of the README: what a user does first.
+/// The script of the README, which a new user runs first.
 const TEN_LINES: &str = r#"
 import logging, logging.handlers, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -18,7 +18,7 @@ handler.close()
 "#;
 
 #[test]
-fn a_stock_socket_handler_is_stored_and_found() {
+fn records_of_standard_handler_are_stored_and_found() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     python(TEN_LINES, &[&server.address("python")]);
@@ -32,7 +32,7 @@ fn a_stock_socket_handler_is_stored_and_found() {
     assert_eq!(record["severity"], "INFO");
 }
 
-/// 200 processes at once, each with records of its own and a few exceptions.
+/// 200 processes at the same time, each with its own records and a few exceptions.
 const MANY_PROCESSES: &str = r#"
 import logging, logging.handlers, os, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -81,7 +81,8 @@ fn two_hundred_processes_lose_nothing() {
     assert_eq!(server.value(exceptions), 600);
 
     let text = std::fs::read_to_string(&log_file).unwrap();
-    let line = text.lines().find(|line| line.ends_with(" task 296 of 17")).unwrap(); // not that of 170
+    // `17` is at the end of the line: the line of task 170 must not match.
+    let line = text.lines().find(|line| line.ends_with(" task 296 of 17")).unwrap();
     assert!(line.starts_with("D 20") && line.contains(" worker.17: "), "{line}");
     let records = text.lines().filter(|line| line.starts_with("D 20") || line.starts_with("E 20"));
     assert_eq!(records.count(), 60_000);

@@ -1,9 +1,11 @@
-//! Everything at once for a long time: records at a steady rate into SQLite and PostgreSQL, live tails, exports, heavy SQL
+//! Property: all kinds of load together for a long time keep the stores exact and within their
+//! bounds: records at a steady rate into SQLite and PostgreSQL, live tails, exports, heavy SQL
 //! statements, retention, and `kill -9` at the end of every round.
 //!
-//! `SOAK_MINUTES` is the duration of the load (a few seconds without it), `SOAK_RATE` the records per second that are
-//! offered, `SOAK_SEED` repeats the moments of the kills. After each kill both databases are read: every acknowledged record
-//! must be in both of them, exactly once, and the records of each connection must be in order and without a gap.
+//! `SOAK_MINUTES` is the duration of the load (a few seconds without it), `SOAK_RATE` the records
+//! per second that are offered, and `SOAK_SEED` repeats the times of the kills. After each kill
+//! both databases are read: every acknowledged record must be in both of them, exactly once, and
+//! the records of each connection must be in order and without a gap.
 
 #![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
 
@@ -26,32 +28,38 @@ use crate::load::Connection;
 use crate::postgres::server::{Database, Server as Postgres};
 use crate::torture::{Random, variable};
 
-/// A round ends with a kill. Without `SOAK_MINUTES` there are two short rounds.
+/// The duration of a round, which ends with a kill.
 const ROUND: Duration = Duration::from_secs(60);
+/// The duration of a round without `SOAK_MINUTES`.
 const SHORT_ROUND: Duration = Duration::from_secs(3);
+/// The number of rounds without `SOAK_MINUTES`.
 const SHORT_ROUNDS: u64 = 2;
-/// The debug build of an everyday run on a busy machine is offered less.
+/// The offered records per second with `SOAK_MINUTES`.
 const RATE: u64 = 100_000;
+/// The offered records per second without `SOAK_MINUTES`: lower, for the debug build of an everyday
+/// run on a busy machine.
 const SHORT_RATE: u64 = 10_000;
 
 const CONNECTIONS: u64 = 4;
 const BATCH_RECORDS: u64 = 1000;
 const TAILS: usize = 60;
 const EXPORTS: usize = 40;
-/// An export reads this much, then pauses: as fast as over a line of a few Mbit/s.
+/// An export reads this much, then pauses, as over a line of a few Mbit/s.
 const EXPORT_PIECE_BYTES: usize = 64 << 10;
 const EXPORT_PAUSE: Duration = Duration::from_millis(100);
-/// The pause of a client that was refused.
+/// The pause of a client after a refusal.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a database may hold: more than a round brings, so that the audit finds the round whole.
+/// The maximum size of the SQLite database: more than a round sends, so that the audit finds the
+/// round complete.
 const SQLITE_BYTES: u64 = 2 << 30;
+/// The maximum size of the PostgreSQL database: more than a round sends, for the same audit.
 const POSTGRES_BYTES: u64 = 4 << 30;
 const SPOOL_BYTES: u64 = 1 << 30;
-/// What may come on top of `SQLITE_BYTES`: the write-ahead log at the size at which queries wait, and what arrives while the longest
-/// of them ends.
+/// The bytes that may exist in addition to `SQLITE_BYTES`: the write-ahead log at the size at which
+/// queries wait, and the records that arrive while the longest of these queries ends.
 const SQLITE_BYTES_BESIDE: u64 = 1536 << 20;
-/// The promise is 64 MB for the release build.
+/// The documented limit is 64 MB for the release build.
 const MEMORY_KIB_MAX: u64 = 64 << 10;
 
 const TAIL_QUERIES: [&str; 5] = ["level>=error", "logger:shop.7", "service:checkout-3 timeout", "rare", ""];
@@ -83,7 +91,8 @@ impl Counts {
     }
 }
 
-/// Posts batches at a steady rate until it is stopped or the server has gone. Returns the number of records acknowledged.
+/// Posts batches at a steady rate until it is stopped or the server is gone. Returns the number of
+/// acknowledged records.
 struct Sender {
     address: String,
     stream: String,
@@ -125,7 +134,8 @@ impl Sender {
         body
     }
 
-    /// Each round has a day of its own, so that PostgreSQL has a partition for it that retention can drop.
+    /// Each round has its own day, so that PostgreSQL has a partition for it that retention can
+    /// drop.
     fn record(&self, body: &mut String, number: u64) {
         let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let pick = |shift: u32, end: u64| (mixed >> shift) % end;
@@ -149,10 +159,11 @@ impl Sender {
     }
 }
 
-/// What a reading client does until it is stopped or the server has gone.
+/// The work of a reading client until it is stopped or the server is gone.
 type Work = Box<dyn Fn(&str, &Counts) + Send>;
 
-/// Reads an endless or long answer until it is stopped or the server has gone; connects again when refused or at the end.
+/// Reads an endless or long answer until it is stopped or the server is gone; connects again after
+/// a refusal or at the end.
 fn read_on(
     address: &str,
     path: &str,
@@ -206,7 +217,7 @@ fn ask_on(address: &str, statement: &str, counts: &Counts) {
     }
 }
 
-/// Which records of each stream were seen, in one database.
+/// The records of each stream that were found in one database.
 #[derive(Default)]
 struct Audit {
     /// The last id that was read.
@@ -215,7 +226,7 @@ struct Audit {
 }
 
 impl Audit {
-    /// Takes rows in the order of their ids.
+    /// Adds a row; rows are in the order of their ids.
     fn take(&mut self, id: u64, key: &str) {
         assert_eq!(id, self.end + 1, "ids have a gap before {key}");
         self.end = id;
@@ -262,7 +273,7 @@ impl Audit {
     }
 }
 
-/// The largest values that were seen.
+/// The largest observed values.
 #[derive(Default)]
 struct Peaks {
     memory_kib: u64,
@@ -386,7 +397,7 @@ impl Soak {
         *sqlite_bytes = (*sqlite_bytes).max(bytes_in(&data, "logboom.db"));
     }
 
-    /// Reads what is new in both databases, once everything has been shipped.
+    /// Reads the new rows of both databases, once everything has been shipped.
     fn audit(&mut self) {
         let mut server = self.setup.start(&self.data());
         let start = Instant::now();
@@ -442,7 +453,7 @@ impl Soak {
     }
 }
 
-/// The bytes of the files in a folder whose names start like this.
+/// Returns the bytes of the files in a folder whose names start with this text.
 fn bytes_in(folder: &Path, start: &str) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let files = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
@@ -455,7 +466,7 @@ fn check_log(server: &Server) {
 }
 
 #[test]
-fn everything_at_once_stays_exact_and_within_its_bounds() {
+fn combined_load_stays_exact_and_within_bounds() {
     let mut random = Random::from_seed("SOAK_SEED");
     let minutes = variable("SOAK_MINUTES");
     let round_of = |duration: Duration, random: &mut Random| {
@@ -481,6 +492,6 @@ fn everything_at_once_stays_exact_and_within_its_bounds() {
     }
     println!("{}", soak.summary());
     if minutes.is_some() {
-        soak.check_bounds(); // a few seconds of a debug build say little about them
+        soak.check_bounds(); // a few seconds of a debug build say little about the bounds
     }
 }

@@ -1,4 +1,5 @@
-//! A shortage of threads.
+//! Property: a shortage of threads stops nothing that runs, and a start without enough threads is a
+//! clear failure.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use crate::harness::{Server, Setup};
 use crate::load::record;
 
-/// Users without other processes.
+/// Users that have no other processes.
 const USERS: [u32; 2] = [64_901, 64_902];
 
 /// Sets the limit of all threads of the server's user.
@@ -18,7 +19,8 @@ fn limit_threads(server: &Server, limit: &str) {
     let mut command = Command::new("prlimit");
     command.arg(format!("--pid={}", server.child.id())).arg(format!("--nproc={limit}:"));
     if rustix::process::geteuid().is_root() {
-        command.uid(USERS[0]); // in a container even root may not
+        // In a container even root may not change the limit.
+        command.uid(USERS[0]);
     }
     assert!(command.status().unwrap().success());
 }
@@ -28,7 +30,7 @@ fn records(from: usize) -> String {
 }
 
 #[test]
-fn a_shortage_of_threads_stops_nothing_that_runs() {
+fn shortage_of_threads_stops_nothing_that_runs() {
     let folder = TempDir::new().unwrap();
     let setup = Setup::new().argument("--threads=2").user(USERS[0], folder.path());
     let mut server = setup.start(&folder.path().join("data"));
@@ -36,7 +38,7 @@ fn a_shortage_of_threads_stops_nothing_that_runs() {
     server.flush();
 
     limit_threads(&server, "0");
-    // As many as can wait at once, and more.
+    // As many rounds as queries can wait at the same time, and more.
     for round in 0..2 * QUERIES_MAX {
         for path in ["/api/v1/records?q=key-7", "/api/v1/fields", "/api/v1/histogram", "/api/v1/errors"] {
             let answer = server.get(path);
@@ -62,7 +64,7 @@ fn a_shortage_of_threads_stops_nothing_that_runs() {
 }
 
 #[test]
-fn a_start_without_threads_fails_with_a_message() {
+fn start_without_threads_is_a_clear_failure() {
     let folder = TempDir::new().unwrap();
     // The program needs ten: the main thread, four for queries, two for the network, one each for
     // the spool, the store and the tails.

@@ -1,6 +1,8 @@
-//! `kill -9` in the middle of everything, again and again.
+//! Property: `kill -9` at any moment, repeatedly, loses no acknowledged record and stores none
+//! twice.
 //!
-//! `TORTURE_ROUNDS` is how often, `TORTURE_SEED` repeats a run, as far as the machine lets it.
+//! `TORTURE_ROUNDS` is the number of rounds. `TORTURE_SEED` repeats a run, as far as the timing of
+//! the machine allows.
 
 #![allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
 
@@ -18,24 +20,26 @@ use crate::harness::{Server, Setup, eventually};
 use crate::load::{Ledger, PythonLoad};
 
 const ROUNDS: u64 = 20;
-/// A fast machine gives so many answers in about 300 ms.
+/// A fast machine sends this many answers in about 300 ms.
 const ANSWERS_MAX: u64 = 600;
-/// After so many answers a moment that was waited for has not come: the kill comes all the same.
+/// If the expected moment has not occurred after this many answers, the kill happens without it.
 const ANSWERS_PATIENCE: u64 = 10_000;
-/// A kill comes up to so long after the moment that was waited for: most of them take no longer.
+/// A kill happens up to this long after the expected moment: most such moments do not last longer.
 const AFTER_MICROSECONDS_MAX: u64 = 2000;
-/// A start on a fast machine takes about so long.
+/// A start on a fast machine takes about this long.
 const START_MICROSECONDS: u64 = 30_000;
-/// More than the lines that every start logs: three listeners, and that it is ready.
+/// More than the number of lines that every start logs: three listeners, and that the server is
+/// ready.
 const START_LINES: u64 = 6;
-/// What each of two Python processes sends in one round, at most.
+/// The maximum number of records that each of two Python processes sends in one round.
 const PYTHON_RECORDS_MAX: u64 = 6000;
 
 /// Random numbers from a seed (xorshift64).
 pub struct Random(u64);
 
 impl Random {
-    /// From what a variable says, or else from the clock; says how to repeat it.
+    /// Returns a generator whose seed is taken from the environment variable, or else from the
+    /// clock; prints how to repeat the run.
     pub fn from_seed(name: &str) -> Random {
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
         let seed = variable(name).unwrap_or_else(clock) | 1;
@@ -59,16 +63,16 @@ pub fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect(name))
 }
 
-/// One server after the other on the same folders, and all that is known of them.
+/// A sequence of servers on the same folders, and what is known about the stored records.
 struct Torture {
     random: Random,
     places: Places,
     setup: Setup,
     ledger: Arc<Ledger>,
     pythons: [PythonLoad; 2],
-    /// What the database was seen to hold: it must hold that for ever.
+    /// The records that the database was observed to contain: it must contain them permanently.
     seen: Trail,
-    /// How many acknowledged records were found there.
+    /// The number of acknowledged records that were found in the database.
     found: usize,
     durable_id: u64,
     kills: BTreeMap<String, u64>,
@@ -78,7 +82,8 @@ impl Torture {
     fn begin(folder: &TempDir, rounds: u64) -> Torture {
         let random = Random::from_seed("TORTURE_SEED");
         let places = Places { data: folder.path().join("data"), log_file: folder.path().join("out/all.log") };
-        // Small segments and files, so that kills also meet their change; not so small that the old ones are thousands.
+        // Small segments and files, so that kills also occur while they change; large enough that
+        // old files do not number thousands.
         let setup = Setup::new()
             .argument("--spool-segment-bytes=4MiB")
             .argument(format!("--rotate-bytes={}MiB", 2 + rounds / 20))
@@ -120,8 +125,8 @@ impl Torture {
         check_log(&server, theft);
     }
 
-    /// Takes files away under the server, in the middle of the load, and waits until it has what it needs again: what a kill
-    /// before that costs is lost for good.
+    /// Removes files under the server, during the load, and waits until the server has what it
+    /// needs again: what a kill before that point costs is lost permanently.
     fn steal(&mut self, server: &Server, theft: Theft) {
         let spool = self.places.data.join("spool");
         match theft {
@@ -134,7 +139,7 @@ impl Torture {
             Theft::Segment => {
                 let all = displaced::segments(&spool);
                 let taken = &all[self.random.below(all.len() as u64) as usize];
-                // The server may just have released it.
+                // The server may have just released the segment.
                 let _ = std::fs::remove_file(taken);
                 displaced::wait_until_restored(server, std::slice::from_ref(taken));
             }
@@ -150,7 +155,7 @@ impl Torture {
         *self.kills.entry(format!("after the theft of {theft:?}")).or_default() += 1;
     }
 
-    /// A server that is killed before it has served: in the middle of recovering what the last kill left.
+    /// Kills a server before it serves, while it recovers from the last kill.
     fn kill_while_starting(&mut self) {
         let mut server = self.setup.spawn(&self.places.data);
         if self.random.below(2) == 0 {
@@ -168,14 +173,16 @@ impl Torture {
         *self.kills.entry(when.into()).or_default() += 1;
     }
 
-    /// Somebody moves the position in the database. Records are taken all the same, and nothing is written there until it is back.
+    /// Changes the position in the database, as a person might. The server still accepts records,
+    /// and writes nothing to that database until the position is restored.
     fn move_position(&mut self, round: u64) {
         let open = || rusqlite::Connection::open(self.places.database()).unwrap();
         if !self.places.database().exists() {
             return;
         }
         let before: Result<i64, _> = open().query_row("SELECT position FROM shipped", [], |row| row.get(0));
-        let Ok(before) = before else { return }; // it was killed before there was any
+        // The server was killed before a position existed.
+        let Ok(before) = before else { return };
         let moved = match self.random.below(5) {
             0 => -5,
             1 => i64::MAX,
@@ -234,13 +241,14 @@ impl Torture {
         *self.kills.entry(kind).or_default() += 1;
     }
 
-    /// Waits for a random time without giving the processor away, for that would take longer.
+    /// Waits for a random time without yielding the processor, because yielding would take longer.
     fn wait_microseconds(&mut self, end: u64) {
         let until = Instant::now() + Duration::from_micros(self.random.below(end));
         while Instant::now() < until {}
     }
 
-    /// Nothing that was acknowledged has vanished, as far as it shows without waiting; now and then, with waiting.
+    /// Checks that no acknowledged record has disappeared, as far as this is visible without
+    /// waiting; in some rounds, waits first.
     fn check(&mut self, server: &Server) {
         let spool = server.status()["spool"].clone();
         assert_eq!(spool["lost_records"], 0, "{spool}");
@@ -263,7 +271,7 @@ impl Torture {
 
     fn end(mut self) -> String {
         let mut server = self.setup.start(&self.places.data);
-        // Those of the rounds may all have been too slow.
+        // The Python processes of the rounds may all have been too slow.
         let [mut python, _] = self.pythons;
         python.aim(&server.address("python"), "python-end");
         server.wait_for_accepted("python", 1);
@@ -294,7 +302,7 @@ impl Torture {
     }
 }
 
-/// What is taken away under a server.
+/// What is removed under a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Theft {
     Nothing,
@@ -316,7 +324,7 @@ fn check_log(server: &Server, theft: Theft) {
 }
 
 #[test]
-fn kills_lose_nothing_and_double_nothing() {
+fn kills_lose_nothing_and_store_nothing_twice() {
     let start = Instant::now();
     let rounds = variable("TORTURE_ROUNDS").unwrap_or(ROUNDS);
     let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Reading back over HTTP: records, statements, and how the server is.
+//! Reading over HTTP: records, statements, and the status of the server.
 
 mod borders;
 mod both;
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Answer, Server};
 
-/// A path with parameters.
+/// Returns a path with parameters.
 fn path(path: &str, parameters: &[(&str, &str)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(parameters);
@@ -39,17 +39,18 @@ fn records(server: &Server, parameters: &[(&str, &str)]) -> Value {
     answer.json()
 }
 
-/// The ids of the records of an answer.
+/// Returns the ids of the records of an answer.
 fn ids(answer: &Value) -> Vec<u64> {
     answer["records"].as_array().unwrap().iter().map(|record| record["id"].as_u64().unwrap()).collect()
 }
 
-/// What is answered to a statement that may be stopped for want of time; else see [`Server::ask_sql`].
+/// Sends a statement that may be stopped because its time is up, and returns the answer; for other
+/// statements see [`Server::ask_sql`].
 fn sql_once(server: &Server, body: &Value) -> Answer {
     server.request("POST", "/api/v1/sql", &[], body.to_string().as_bytes())
 }
 
-/// So many clients that ask for a statement, and do not wait for the answer yet.
+/// Starts this many clients that send a statement, and do not wait for the answer yet.
 fn asking(server: &Server, statement: &str, clients: usize) -> Vec<TcpStream> {
     let body = json!({"sql": statement}).to_string();
     let head = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -67,7 +68,8 @@ fn server_with(records: usize, folder: &TempDir) -> Server {
     server
 }
 
-/// Stores so many records, a minute apart from 2026-11-21T00:00:00Z on: severities and services take turns.
+/// Stores this many records, a minute apart from 2026-11-21T00:00:00Z on, with alternating
+/// severities and services.
 fn fill(server: &Server, records: usize) {
     let mut body = String::new();
     for n in 0..records {
@@ -84,7 +86,7 @@ fn fill(server: &Server, records: usize) {
     server.flush();
 }
 
-/// Keeps everyone else from writing to the database until it is dropped.
+/// Prevents all other processes from writing to the database until the lock is dropped.
 fn lock(data_dir: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(data_dir.join("logboom.db")).unwrap();
     connection.busy_timeout(crate::harness::PATIENCE).unwrap();

@@ -1,4 +1,5 @@
-//! `check-config`, flags and help.
+//! Property: `check-config`, flags and help report mistakes as usage errors, and valid
+//! configurations as data.
 
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ fn check(text: &str) -> std::process::Output {
 }
 
 #[test]
-fn a_good_file_is_shown_with_what_it_means() {
+fn valid_file_is_shown_with_effective_values() {
     let output =
         check("data_dir = '/var/lib/logboom'\nretention_age = '30d'\nlisten = ['http=127.0.0.1:9922']\n");
     assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
@@ -30,7 +31,7 @@ fn a_good_file_is_shown_with_what_it_means() {
 }
 
 #[test]
-fn a_bad_file_is_a_usage_error_that_names_the_place() {
+fn invalid_file_is_a_usage_error_naming_the_key() {
     assert_fails(&check("data_dri = '/var/lib/logboom'"), 2, &["data_dri", "hint: did you mean `data_dir`?"]);
     assert_fails(
         &check("[[store]]\nurl = 'sqlite'\nrotate_byts = '1MiB'"),
@@ -45,7 +46,7 @@ fn a_bad_file_is_a_usage_error_that_names_the_place() {
 }
 
 #[test]
-fn a_bad_command_line_is_a_usage_error() {
+fn bad_command_line_is_a_usage_error() {
     assert_fails(&run(&["serve", "--data-dri=x"]), 2, &["--data-dri", "--data-dir"]);
     assert_fails(&run(&["qurey"]), 2, &["qurey", "query"]);
     assert_fails(&run(&["sql"]), 2, &["<SQL>"]);
@@ -56,7 +57,7 @@ fn a_bad_command_line_is_a_usage_error() {
 }
 
 #[test]
-fn help_is_data() {
+fn help_is_written_to_standard_output() {
     for arguments in [
         &["--help"][..],
         &["serve", "--help"],
@@ -80,15 +81,15 @@ fn help_is_data() {
     {
         assert!(help.contains(&format!("\n  {command}")), "{help}");
     }
-    // Without a command, help is what is missing.
+    // Without a command, the help is an error message on standard error.
     let output = run(&[]);
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""));
     assert!(err(&output).contains("Usage: logboom"), "{}", err(&output));
 }
 
-/// Beforehand, for a server would start and keep everything in its spool.
+/// Reported before a start, because a server would start and keep everything in its spool.
 #[test]
-fn paths_that_can_never_be_used_are_reported() {
+fn unusable_paths_are_reported() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let fifo = |name: &str| {

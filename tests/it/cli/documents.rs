@@ -1,4 +1,4 @@
-//! Completions and manual pages.
+//! Property: completions and manual pages cover every command.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{assert_fails, err, out, run};
 
-/// Every command, and a flag that it has.
+/// Every command, and one of its flags.
 const COMMANDS: [(&str, &str); 19] = [
     ("serve", "--data-dir"),
     ("query", "--around"),
@@ -30,7 +30,7 @@ const COMMANDS: [(&str, &str); 19] = [
 ];
 
 #[test]
-fn the_list_of_commands_here_is_whole() {
+fn list_of_tested_commands_is_complete() {
     let help = out(&run(&["--help"]));
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     for line in commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
@@ -39,7 +39,7 @@ fn the_list_of_commands_here_is_whole() {
     }
 }
 
-/// Whether a command belongs to another one, as `store adopt` does.
+/// Returns true if a command belongs to another command, as `store adopt` does.
 fn is_nested(command: &str) -> bool {
     ["spool-", "store-"].iter().any(|parent| command.starts_with(parent))
 }
@@ -95,7 +95,7 @@ fn every_command_has_a_manual_page() {
             is_nested(command) || overview.contains(&format!("logboom\\-{}", command.replace('-', "\\-")))
         );
     }
-    // Examples keep their lines.
+    // Examples keep their line breaks.
     assert!(page("logboom-query").contains("\nlogboom query \\-\\-limit 20\n"), "{}", page("logboom-query"));
     assert_fails(&run(&["man", "/proc/nowhere"]), 1, &["cannot write the manual pages into /proc/nowhere"]);
 }

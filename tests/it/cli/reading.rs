@@ -1,4 +1,5 @@
-//! `query`, `sql` and `status`: known records, and exactly what is printed of them.
+//! Property: `query`, `sql`, `stats` and `status` print exactly the expected output for known
+//! records.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ fn server(folder: &TempDir) -> Server {
     server
 }
 
-/// What a command prints that must succeed in silence.
+/// Runs a command that must succeed without messages, and returns what it prints.
 #[track_caller]
 fn printed(server: &Server, arguments: &[&str]) -> String {
     let output = server.cli(arguments);
@@ -28,7 +29,7 @@ fn printed(server: &Server, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn records_as_text() {
+fn query_prints_records_as_text() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let expected = "\
@@ -45,19 +46,19 @@ fn records_as_text() {
         printed(&server, &["query", "level>=warn", "NOT service:billing", "--limit=5"]).lines().count(),
         1
     );
-    // The newest come first where that was asked for.
+    // The newest records come first if this order is requested.
     assert!(printed(&server, &["query", "--order=desc"]).starts_with("2026-11-21T10:00:02.000Z WARN"));
     assert_eq!(printed(&server, &["query", "--limit=1"]).split(' ').next(), Some("2026-11-21T10:00:02.000Z"));
     assert_eq!(printed(&server, &["query", "nothing like it"]), "");
     let between = ["query", "--since=2026-11-21T10:00:01Z", "--until=2026-11-21T10:00:02Z", "--format=json"];
     assert_eq!(printed(&server, &between).lines().count(), 1);
-    // Colours come only when they are asked for; what a record holds never does.
+    // Colours appear only on request; control sequences within a record never do.
     let coloured = printed(&server, &["query", "--color=always"]);
     assert!(coloured.contains("\x1b[31mERROR\x1b[0m") && coloured.contains("\\x1b[31mred"), "{coloured:?}");
 }
 
 #[test]
-fn records_as_json_and_csv() {
+fn query_prints_records_as_json_and_csv() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let text = printed(&server, &["query", "--format=json"]);
@@ -79,12 +80,12 @@ fn records_as_json_and_csv() {
         r#"1,2026-11-21T10:00:00.123456789Z,9,INFO,billing,app.views,web-1,card accepted,17,,,,,,,,"{""amount"":12.5}""#
     );
     assert!(rows[2].contains(",\"it failed, \"\"badly\"\"\nand twice\","), "{text}");
-    // A spreadsheet does not run it.
+    // A spreadsheet does not evaluate the text as a formula.
     assert!(rows[3].contains(",'=1+1 "), "{text}");
 }
 
 #[test]
-fn only_some_fields() {
+fn query_prints_requested_fields_only() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let fields = ["query", "--fields=level,service,amount,attributes.user name,message", "--limit=2"];
@@ -106,7 +107,7 @@ fn only_some_fields() {
 }
 
 #[test]
-fn a_trace() {
+fn query_prints_a_trace() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     assert_eq!(server.post(r#"{"message":"and refused","trace_id":"17"}"#).status, 200);
@@ -123,7 +124,7 @@ fn a_trace() {
 }
 
 #[test]
-fn statements() {
+fn sql_prints_rows_in_every_format() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let sql = "select service, count(*) as records, min(message) as first from logs group by 1 order by 1";
@@ -148,7 +149,7 @@ billing        2  card accepted
 }
 
 #[test]
-fn rows_that_were_cut_are_told_of_on_standard_error() {
+fn omitted_rows_are_reported_on_standard_error() {
     let folder = TempDir::new().unwrap();
     let server = crate::harness::Setup::new().argument("--query-rows-max=2").start(folder.path());
     let output = server.cli(&["sql", "values (1), (2), (3)", "--format=csv"]);
@@ -157,7 +158,7 @@ fn rows_that_were_cut_are_told_of_on_standard_error() {
 }
 
 #[test]
-fn the_status_page() {
+fn status_prints_counts_and_problems() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     assert_eq!(server.post("oops").status, 400);
@@ -169,7 +170,7 @@ fn the_status_page() {
     assert!(!page.contains('\x1b') && !page.contains("null"), "{page:?}");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<_> = page.lines().map(words).collect();
-    // How many connections are open, and ever were, depends on who asks.
+    // The numbers of open connections and of all connections so far depend on the client.
     let counts = words(&format!("http {http} 4 3 1 0 0"));
     assert!(rows.iter().any(|row| row.starts_with(&counts)), "{page}");
     assert!(rows.contains(&words("sqlite sqlite 4 0 3 0")), "{page}");
@@ -178,7 +179,7 @@ fn the_status_page() {
 }
 
 #[test]
-fn a_bad_query_is_a_usage_error() {
+fn bad_query_is_a_usage_error() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let output = server.cli(&["query", "service:billing (level>=warn"]);
@@ -200,7 +201,7 @@ fn a_bad_query_is_a_usage_error() {
 }
 
 #[test]
-fn nobody_there() {
+fn refused_connection_is_a_failure_with_hint() {
     let (_nobody, url) = nobody();
     for command in [&["query"][..], &["sql", "select 1"], &["status"]] {
         let output = run(&[command, &["--url", &url]].concat());
@@ -212,9 +213,9 @@ fn nobody_there() {
     }
 }
 
-/// A pipe whose reader leaves early, as `head` does, is no failure.
+/// A pipe whose reader leaves early, as `head` does, is not a failure.
 #[test]
-fn a_reader_that_leaves_early_is_no_failure() {
+fn reader_that_leaves_early_is_no_failure() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body: String = (0..20_000).map(|n| format!("{{\"message\":\"line {n}\"}}\n")).collect();
@@ -231,7 +232,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
 }
 
 #[test]
-fn a_record_and_those_around_it() {
+fn query_around_prints_a_record_with_its_surroundings() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let around = |arguments: &[&str]| {
@@ -253,7 +254,7 @@ fn a_record_and_those_around_it() {
 }
 
 #[test]
-fn counts() {
+fn stats_prints_plot_tables_and_csv() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder);
     let range = ["--since=2026-11-21T10:00", "--until=2026-11-21T10:01"];

@@ -1,4 +1,4 @@
-//! Starting and stopping a server: what stands in the way is told, with what to do about it.
+//! Property: whatever prevents a start or a stop of a server is reported, with what to do about it.
 
 use std::path::Path;
 
@@ -13,20 +13,20 @@ fn serve(data_dir: &Path, arguments: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_data_folder_belongs_to_one_server() {
+fn second_server_on_a_data_folder_is_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let output = serve(folder.path(), &["--listen=http=127.0.0.1:0"]);
     let path = folder.path().display().to_string();
     assert_fails(&output, 1, &[&path, "another process is using it", "hint: stop the other server"]);
-    // The first one goes on.
+    // The first server continues.
     assert_eq!(server.post("{\"message\":\"m\"}").status, 200);
     drop(server);
     drop(Server::start(folder.path()));
 }
 
 #[test]
-fn an_address_in_use_is_named() {
+fn address_in_use_is_reported() {
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let server = Server::start(one.path());
     let address = server.address("python");
@@ -39,7 +39,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn a_data_folder_that_cannot_be_is_named() {
+fn unusable_data_folder_is_reported() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -48,7 +48,7 @@ fn a_data_folder_that_cannot_be_is_named() {
 }
 
 #[test]
-fn what_is_no_database_keeps_the_server_from_being_ready_and_says_so() {
+fn file_that_is_no_database_is_reported_as_not_ready() {
     let folder = TempDir::new().unwrap();
     std::fs::write(
         folder.path().join("logboom.db"),
@@ -56,7 +56,7 @@ fn what_is_no_database_keeps_the_server_from_being_ready_and_says_so() {
     )
     .unwrap();
     let server = Server::start(folder.path());
-    // What comes in is kept all the same.
+    // Incoming records are accepted all the same.
     assert_eq!(server.post("{\"message\":\"kept\"}").status, 200);
     let problem =
         eventually("it is not ready", || Some(server.get("/readyz")).filter(|answer| answer.status == 503));
@@ -68,7 +68,7 @@ fn what_is_no_database_keeps_the_server_from_being_ready_and_says_so() {
 }
 
 #[test]
-fn a_stop_ships_what_was_accepted() {
+fn stop_ships_accepted_records() {
     let folder = TempDir::new().unwrap();
     let mut server = crate::harness::Setup::new().argument("--flush-interval=1h").start(folder.path());
     assert_eq!(server.post("{\"message\":\"one\"}\n{\"message\":\"two\"}").status, 200);

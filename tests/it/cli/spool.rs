@@ -1,4 +1,5 @@
-//! `spool inspect` and `spool verify`.
+//! Property: `spool inspect` and `spool verify` report contents and damage of a spool without
+//! changing it or disturbing a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,14 +13,14 @@ fn spool(command: &str, data_dir: &Path) -> std::process::Output {
     run(&["spool", command, "--data-dir", data_dir.to_str().unwrap()])
 }
 
-/// The words of the line of each segment.
+/// Returns the words of the line of each segment.
 fn segments(page: &str) -> Vec<Vec<&str>> {
     let lines: Vec<_> = page.lines().collect();
     assert!(lines[0].starts_with("first id"), "{page}");
     lines[1..lines.len() - 1].iter().map(|line| line.split_whitespace().collect()).collect()
 }
 
-/// The file of the only segment.
+/// Returns the file of the only segment.
 fn segment(data_dir: &Path) -> PathBuf {
     let files = fs::read_dir(data_dir.join("spool")).unwrap().map(|entry| entry.unwrap().path());
     let mut segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "segment"));
@@ -27,7 +28,7 @@ fn segment(data_dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn beside_a_running_server() {
+fn running_server_is_not_disturbed() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for _ in 0..10 {
@@ -40,14 +41,14 @@ fn beside_a_running_server() {
         assert_eq!(segments(&page), [["1", "20", "20", "10", segments(&page)[0][4], "16777216", "whole"]]);
         assert!(page.ends_with("20 records in 1 segment\n"), "{page}");
     }
-    // It was not disturbed.
+    // The server was not disturbed.
     assert_eq!(server.post("{\"message\":\"after\"}").status, 200);
     server.flush();
     assert_eq!(server.value("select count(*) from logs"), 21);
 }
 
 #[test]
-fn damage_is_found_and_is_a_failure_of_verify() {
+fn damage_is_reported_and_fails_verify() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     for n in 0..10 {
@@ -69,16 +70,16 @@ fn damage_is_found_and_is_a_failure_of_verify() {
     let output = spool("verify", folder.path());
     assert_eq!((output.status.code(), out(&output)), (Some(1), page));
     assert!(err(&output).contains("bytes of the spool are damaged\nhint: "), "{}", err(&output));
-    // Neither has changed anything.
+    // Neither command has changed anything.
     assert_eq!(fs::read(&path).unwrap(), bytes);
     bytes[at] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert_eq!(out(&spool("verify", folder.path())), before);
 }
 
-/// Beside a server that writes all the time, there is at most an unfinished commit at the end.
+/// Beside a server that writes continuously, there is at most an unfinished commit at the end.
 #[test]
-fn beside_a_server_that_writes() {
+fn verify_succeeds_while_server_writes() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--spool-segment-bytes=8MiB").start(folder.path());
     let body: String =
@@ -103,7 +104,7 @@ fn beside_a_server_that_writes() {
 }
 
 #[test]
-fn where_there_is_no_spool() {
+fn missing_spool_is_a_failure() {
     let folder = TempDir::new().unwrap();
     for command in ["inspect", "verify"] {
         assert_fails(
@@ -116,7 +117,7 @@ fn where_there_is_no_spool() {
 }
 
 #[test]
-fn a_segment_that_cannot_be_read_at_all_is_a_failure_of_verify() {
+fn unreadable_segment_fails_verify() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start(folder.path());
     assert_eq!(server.post("{\"message\":\"m\"}").status, 200);
@@ -125,7 +126,7 @@ fn a_segment_that_cannot_be_read_at_all_is_a_failure_of_verify() {
     let mut bytes = fs::read(&path).unwrap();
     let end = bytes.len() - 64;
     bytes[..256].fill(0xff);
-    bytes[end..].fill(0xff); // the header's copy
+    bytes[end..].fill(0xff); // the copy of the header
     fs::write(&path, &bytes).unwrap();
     let output = spool("verify", folder.path());
     assert_eq!(output.status.code(), Some(1), "{}", out(&output));

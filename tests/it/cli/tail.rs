@@ -1,4 +1,5 @@
-//! `logboom tail`, and `logboom query --follow`.
+//! Property: `logboom tail` and `logboom query --follow` show every record once and in order, or
+//! report how many they missed.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -15,7 +16,7 @@ use crate::postgres::server::lasting_port;
 /// The command while it runs.
 struct Tail {
     child: Child,
-    /// Until it is closed.
+    /// The standard output, until the test closes it.
     out: Option<Lines<BufReader<ChildStdout>>>,
     err: Lines<BufReader<ChildStderr>>,
 }
@@ -73,7 +74,7 @@ fn post(server: &Server, messages: &[&str]) {
 }
 
 #[test]
-fn records_are_shown_line_by_line_as_they_come() {
+fn tail_shows_records_as_they_arrive() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     post(&server, &["one", "two", "one more", "other"]);
@@ -93,7 +94,7 @@ fn records_are_shown_line_by_line_as_they_come() {
 }
 
 #[test]
-fn it_ends_quietly_when_nobody_reads_what_it_prints() {
+fn tail_ends_quietly_when_its_reader_leaves() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     post(&server, &["one"]);
@@ -105,7 +106,7 @@ fn it_ends_quietly_when_nobody_reads_what_it_prints() {
 }
 
 #[test]
-fn a_lost_connection_is_made_again_and_nothing_is_missing() {
+fn tail_reconnects_without_missing_records() {
     let folder = TempDir::new().unwrap();
     let address = format!("127.0.0.1:{}", lasting_port());
     let mut server = Setup::new().listen(format!("http={address}")).start(folder.path());
@@ -137,14 +138,14 @@ fn a_lost_connection_is_made_again_and_nothing_is_missing() {
 }
 
 #[test]
-fn what_was_missed_is_told() {
+fn tail_reports_missed_records() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--spool-segment-bytes=4MiB").start(folder.path());
     let mut tail = Tail::start(&server, &["--format=json", "--last=0"]);
     eventually("it is connected", || {
         server.get("/metrics").text().contains("logboom_tails{} 1\n").then_some(())
     });
-    // Little of what it prints is read: just as much as keeps the server from closing the connection.
+    // Only as much of the command's output is read as keeps the server from closing the connection.
     let mut ids = Vec::new();
     for n in 0..40 {
         let line = format!("{{\"message\":\"{n:01000}\"}}\n");
@@ -158,7 +159,8 @@ fn what_was_missed_is_told() {
     eventually("the segments are released", || (server.status()["spool"]["segments"] == 1).then_some(()));
     let is_shown = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // What is missed may be all that there is: it goes on with what comes then.
+        // All remaining records may have been missed: the tail continues with records that arrive
+        // later.
         scope.spawn(|| {
             eventually("one is shown", || {
                 server.post("{\"message\":\"last\"}");
@@ -171,7 +173,7 @@ fn what_was_missed_is_told() {
         is_shown.store(true, Relaxed);
     });
     let _ = tail.child.kill();
-    // Each is told before what comes after it is shown.
+    // Each loss is reported before the records after it are shown.
     let missed = tail.err.by_ref().map(|line| {
         let line = line.unwrap();
         let count = line.strip_prefix("logboom: missed ").unwrap().strip_suffix(" records").unwrap();
@@ -184,7 +186,7 @@ fn what_was_missed_is_told() {
 }
 
 #[test]
-fn what_cannot_be_asked_fails_at_once() {
+fn tail_of_invalid_request_fails_immediately() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     assert_fails(&run(&["tail", "--url", &server.url(), "(a"]), 2, &["hint: "]);
@@ -192,9 +194,10 @@ fn what_cannot_be_asked_fails_at_once() {
     assert_fails(&run(&["tail", "--url", &url]), 1, &["is `logboom serve` running?"]);
 }
 
-/// However the records that come meanwhile are split between the database and the stream.
+/// The result does not depend on how records that arrive during the query are split between the
+/// database and the stream.
 #[test]
-fn what_a_query_has_found_and_what_comes_are_one_row_without_gap_or_double() {
+fn followed_query_shows_each_record_once() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let rounds = 200;
@@ -212,7 +215,7 @@ fn what_a_query_has_found_and_what_comes_are_one_row_without_gap_or_double() {
 }
 
 #[test]
-fn a_query_is_followed_with_the_same_conditions() {
+fn followed_query_keeps_its_conditions() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     post(&server, &["one", "two", "one more", "other"]);

@@ -1,4 +1,4 @@
-//! What a person sees: the same commands, on a pseudo-terminal.
+//! Property: what a person sees: the output of the same commands on a pseudo-terminal.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::harness::{PATIENCE, Server, eventually, is_stopped};
 
-/// Runs a command on a terminal of its own. Types what it is told to once something has appeared, and prints what the
-/// terminal showed, and the exit status.
+/// Runs a command on a separate terminal. Types the given texts, each once another text has
+/// appeared, and prints what the terminal showed, and the exit status.
 const TERMINAL: &str = r#"
 import fcntl, json, os, pty, signal, struct, subprocess, sys, termios
 
@@ -43,7 +43,7 @@ while True:
 print(json.dumps({"status": child.wait(), "shown": shown.decode()}))
 "#;
 
-/// A terminal.
+/// A terminal, and what is typed into it.
 struct Terminal {
     columns: u32,
     rows: u32,
@@ -63,13 +63,13 @@ impl Terminal {
         self
     }
 
-    /// Types a text once another was shown.
+    /// Types a text once another text was shown.
     fn types(mut self, shown: &'static str, text: &'static str) -> Terminal {
         self.typed.push((shown, text));
         self
     }
 
-    /// The exit status, and what was shown.
+    /// Runs a command; returns the exit status and what was shown.
     fn run(&self, server: &Server, arguments: &[&str]) -> (i64, String) {
         self.run_against(&server.url(), arguments)
     }
@@ -96,7 +96,7 @@ impl Terminal {
         (answer["status"].as_i64().unwrap(), shown)
     }
 
-    /// What a command shows that must succeed.
+    /// Runs a command that must succeed; returns what it shows.
     #[track_caller]
     fn shows(&self, server: &Server, arguments: &[&str]) -> String {
         let (status, shown) = self.run(server, arguments);
@@ -124,7 +124,7 @@ fn many(count: usize) -> String {
 }
 
 #[test]
-fn where_nothing_is_found_a_person_is_told() {
+fn empty_result_is_noted_on_a_terminal() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, RECORDS[0]);
     let terminal = Terminal::new(80, 16).with("NO_COLOR", "1");
@@ -161,10 +161,10 @@ fn records_are_laid_out_for_the_terminal() {
     \u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}\u{5b57} id=4
 ";
     assert_eq!(terminal.shows(&server, &["query"]), expected);
-    // What is cut comes back, and what fits on the screen is not folded.
+    // With `--full` nothing is cut, and output that fits on the screen is not folded.
     assert!(terminal.shows(&server, &["query", "--full"]).contains("\n      b\n      c\n      d\n"));
     assert!(terminal.shows(&server, &["query", "failed"]).contains("\n      b\n      c\n      d\n"));
-    // A pipe gets the whole of it all, in one line each.
+    // A pipe gets every record completely, in one line each.
     let piped = server.cli(&["query", "accepted"]);
     let line = "2026-11-21T10:00:00.123Z INFO     billing app.views card accepted after 3 attempts at the provider \
                 trace_id=17 amount=12.5 currency=EUR\n";
@@ -172,7 +172,7 @@ fn records_are_laid_out_for_the_terminal() {
 }
 
 #[test]
-fn nothing_that_a_record_holds_reaches_the_terminal_as_a_control_character() {
+fn control_characters_of_records_are_escaped() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &RECORDS.join("\n"));
     let terminal = Terminal::new(80, 24).with("NO_COLOR", "1").with("PAGER", "cat");
@@ -186,7 +186,7 @@ fn nothing_that_a_record_holds_reaches_the_terminal_as_a_control_character() {
 }
 
 #[test]
-fn colours_come_on_a_terminal_unless_they_are_not_wanted() {
+fn colours_appear_on_a_terminal_unless_disabled() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &RECORDS.join("\n"));
     let terminal = || Terminal::new(80, 40);
@@ -201,7 +201,7 @@ fn colours_come_on_a_terminal_unless_they_are_not_wanted() {
 }
 
 #[test]
-fn fields_have_their_names_above_them() {
+fn fields_have_a_heading_on_a_terminal() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &RECORDS.join("\n"));
     let terminal = Terminal::new(80, 24).with("NO_COLOR", "1");
@@ -214,7 +214,7 @@ id  level  amount  message
 }
 
 #[test]
-fn what_is_longer_than_the_screen_goes_through_the_pager() {
+fn output_longer_than_the_screen_is_paged() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &many(60));
     let terminal = || Terminal::new(80, 24).with("PAGER", "sed 's/^/paged: /'");
@@ -230,19 +230,19 @@ fn what_is_longer_than_the_screen_goes_through_the_pager() {
     }
     let without = Terminal::new(80, 24).with("PAGER", "").shows(&server, &["query"]);
     assert_eq!(without.lines().count(), 61);
-    // A pager that is left early is no failure, as in a pipe.
+    // A pager that the user leaves early is not a failure, as in a pipe.
     let shown = Terminal::new(80, 24).with("PAGER", "head -1").shows(&server, &["query"]);
     assert_eq!(shown.lines().count(), 1);
 }
 
 #[test]
-fn a_pager_that_is_not_there() {
+fn missing_pager_fails_only_if_requested() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &many(3000));
-    // The usual one is done without.
+    // The default pager is not required.
     let shown = Terminal::new(80, 24).with("PATH", "/nowhere").shows(&server, &["query"]);
     assert_eq!(shown.lines().count(), 101);
-    // One that was asked for is missed, whether or not all of the records fit into a pipe.
+    // A pager that was requested must exist, whether or not all of the records fit into a pipe.
     for limit in ["--limit=40", "--limit=3000"] {
         let (status, shown) =
             Terminal::new(80, 24).with("PAGER", "no-such-pager").run(&server, &["query", limit]);
@@ -256,19 +256,20 @@ fn a_pager_that_is_not_there() {
 
 /// Ctrl-C is a command of pagers, and reaches all processes of the terminal.
 #[test]
-fn ctrl_c_belongs_to_the_pager() {
+fn ctrl_c_is_left_to_the_pager() {
     let folder = TempDir::new().unwrap();
     let server = server(&folder, &many(3000));
-    // A shell that reads when the signal comes may, or may not, go on reading.
+    // A shell that is reading when the signal arrives may, or may not, continue to read.
     let pager = "trap 'echo; is_interrupted=1' INT; echo ready; until [ \"$is_interrupted\" ]; do sleep 0.02; done; wc -l";
     let terminal = Terminal::new(80, 24).with("PAGER", pager).types("ready", "\x03");
     let shown = terminal.shows(&server, &["query", "--limit=3000"]);
     assert!(shown.lines().any(|line| line.trim() == "3001"), "{shown}");
 }
 
-/// And since Ctrl-C does, a pager that is left ends all, though the server may still be searching.
+/// Because Ctrl-C belongs to the pager, leaving the pager ends the command, even if the server is
+/// still searching.
 #[test]
-fn a_pager_that_is_left_ends_the_command() {
+fn leaving_the_pager_ends_the_command() {
     let (url, thread) = searching();
     let terminal = Terminal::new(80, 24).with("PAGER", "head -2");
     let (status, shown) = terminal.run_against(&url, &["query", "--order=desc"]);
@@ -277,7 +278,7 @@ fn a_pager_that_is_left_ends_the_command() {
 }
 
 #[test]
-fn without_any_pager_ctrl_c_ends_the_command() {
+fn ctrl_c_without_a_pager_ends_the_command() {
     let (url, thread) = searching();
     let terminal = Terminal::new(80, 24).with("PATH", "").types("line 50", "\x03");
     let (status, shown) = terminal.run_against(&url, &["query", "--order=desc"]);
@@ -285,7 +286,7 @@ fn without_any_pager_ctrl_c_ends_the_command() {
     thread.join().unwrap();
 }
 
-/// A server that has found something and goes on searching until its client is gone.
+/// Starts a server that has found some records and continues to search until its client is gone.
 fn searching() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -296,14 +297,14 @@ fn searching() -> (String, JoinHandle<()>) {
         stream
             .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{records}").as_bytes())
             .unwrap();
-        // Its end may come as a reset: what was sent need not have been read.
+        // The end may arrive as a reset: the client need not have read what was sent.
         while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
     });
     (url, thread)
 }
 
 #[test]
-fn a_terminal_shows_how_far_an_import_is_and_a_file_does_not() {
+fn import_progress_is_shown_on_a_terminal_only() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(&folder.path().join("data"));
     let path = folder.path().join("some.ndjson");
@@ -323,7 +324,7 @@ fn a_terminal_shows_how_far_an_import_is_and_a_file_does_not() {
 }
 
 #[test]
-fn a_deletion_asks_and_takes_only_yes_for_yes() {
+fn deletion_is_confirmed_by_yes_only() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     server.post(r#"{"message":"a secret"}"#);

@@ -1,4 +1,5 @@
-//! What a body may look like, and what becomes of a bad one.
+//! Property: bodies of every documented form are accepted, and a bad record costs only itself and
+//! is reported.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ fn post_as(server: &Server, content_type: &str, body: &str) -> Value {
 }
 
 #[test]
-fn an_object_an_array_and_lines() {
+fn object_array_and_lines_are_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let two = "{\"message\":\"a\"}\n{\"message\":\"b\"}\n";
@@ -40,7 +41,7 @@ fn an_object_an_array_and_lines() {
 }
 
 #[test]
-fn aliases_are_understood() {
+fn aliases_of_fields_are_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let time = "2026-11-21T10:00:00.123000000Z";
@@ -88,7 +89,7 @@ fn aliases_are_understood() {
 }
 
 #[test]
-fn good_lines_of_a_bad_body_are_kept() {
+fn good_lines_of_bad_body_are_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = "{\"message\":\"one\"}\n{\"message\": oops}\n\n{\"message\":\"four\"}\n\"text\"\n{}\n{\"message\":\"seven\"}\n{\"mess";
@@ -108,14 +109,14 @@ fn good_lines_of_a_bad_body_are_kept() {
 }
 
 #[test]
-fn elements_around_a_broken_one_are_kept() {
+fn elements_beside_broken_one_are_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
-    // Its end is found, so that it costs only itself.
+    // The end of the broken element is found, so only this element is rejected.
     let answer = server.post("[{\"message\":\"one\"},\n{\"message\" \"two\"},\n{\"message\":\"three\"}]");
     let told = answer.json();
     assert_eq!((answer.status, &told["accepted"], &told["errors"][0]["line"]), (200, &json!(2), &json!(2)));
-    // Nothing tells where the next begins.
+    // It is not known where the next element begins.
     let answer = server.post("[{\"message\":\"four\"},\n{\"message\":[}},\n{\"message\":\"lost\"}]");
     let told = answer.json();
     assert_eq!((answer.status, &told["accepted"], &told["errors"][0]["line"]), (200, &json!(1), &json!(2)));
@@ -124,7 +125,7 @@ fn elements_around_a_broken_one_are_kept() {
 }
 
 #[test]
-fn nothing_taken_is_a_400() {
+fn body_without_good_record_is_a_400() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for body in ["oops", "{\"a\":", "17\n18", "[", "{}", "[1, \"a\"]", "\u{1}\u{2}"] {
@@ -141,7 +142,7 @@ fn nothing_taken_is_a_400() {
 }
 
 #[test]
-fn errors_are_listed_up_to_a_limit_and_all_are_counted() {
+fn errors_are_listed_up_to_limit_and_all_counted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let answer = server.post("oops\n".repeat(1000) + "{\"message\":\"m\"}").json();
@@ -151,7 +152,7 @@ fn errors_are_listed_up_to_a_limit_and_all_are_counted() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_become_marks() {
+fn invalid_utf8_becomes_replacement_characters() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = b"{\"message\":\"before\"}\n{\"message\":\"caf\xe9\",\"\xff\":1}\n{\"message\":\"\xf0\x9f\x98\x80\"}\n";
@@ -161,7 +162,7 @@ fn bytes_that_are_not_utf8_become_marks() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_told_and_its_neighbours_are_kept() {
+fn oversized_record_is_reported_and_others_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let huge = "x".repeat(3 << 20);
@@ -179,11 +180,11 @@ fn a_record_that_is_too_large_is_told_and_its_neighbours_are_kept() {
 }
 
 #[test]
-fn what_just_fits_is_stored() {
+fn record_at_the_limit_is_stored() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let message = "x".repeat((1 << 20) - 100);
-    // Attributes have a bound of their own, and are cut with a mark.
+    // Attributes have a separate bound, and are cut with a mark.
     let attribute = "y".repeat((1 << 20) - 100);
     let body = format!(
         "{{\"message\":\"{message}\"}}\n{{\"message\":\"m\",\"a\":\"{attribute}\"}}\n{{\"message\":\"after\"}}"

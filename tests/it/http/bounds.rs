@@ -1,4 +1,4 @@
-//! Bounds of bodies and of memory, and requests to what is not there.
+//! Property: bodies and their memory are bounded, and unknown paths and methods are rejected.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ fn small_bounds() -> Setup {
 }
 
 #[test]
-fn a_body_that_is_too_large_is_refused() {
+fn oversized_body_is_refused() {
     let folder = TempDir::new().unwrap();
     let server = small_bounds().start(folder.path());
     let large = lines(40_000, "large");
@@ -22,24 +22,24 @@ fn a_body_that_is_too_large_is_refused() {
     let answer = server.post(&large);
     assert_eq!(answer.status, 413);
     assert!(answer.text().contains("larger than 1048576 bytes"), "{}", answer.text());
-    // Small on the way, too large behind the inflation.
+    // Small when sent, too large after inflation.
     let blanks = gzip(&[lines(1, "first"), vec![b'\n'; 8 << 20]].concat());
     assert!(blanks.len() < 64 << 10);
     let answer = post(&server, "gzip", &blanks);
     assert_eq!(answer.status, 413);
     assert!(answer.text().contains("after inflation"), "{}", answer.text());
-    // Too large on the way already, whatever it would become.
+    // Already too large when sent, whatever it would inflate to.
     let noise: Vec<u8> = (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
     let answer = post(&server, "gzip", &gzip(&noise)[..128 << 10]);
     assert_eq!(answer.status, 413);
     assert!(answer.text().contains("before inflation"), "{}", answer.text());
-    // Of a body of one batch, nothing is stored.
+    // If the body fits into one batch, nothing of it is stored.
     assert!(count(&server) < 40_000);
     assert_eq!(server.post(lines(1000, "fits")).json(), accepted(1000));
 }
 
 #[test]
-fn a_chunked_body_that_is_too_large_is_refused() {
+fn oversized_chunked_body_is_refused() {
     let folder = TempDir::new().unwrap();
     let server = small_bounds().start(folder.path());
     let mut stream = TcpStream::connect(server.address("http")).unwrap();
@@ -47,7 +47,7 @@ fn a_chunked_body_that_is_too_large_is_refused() {
     stream
         .write_all(b"POST /api/v1/records HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         .unwrap();
-    // It is endless: only the answer stops it.
+    // The body is endless: only the answer stops it.
     let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 1 << 16], b"\r\n"].concat();
     while stream.write_all(&chunk).is_ok() {}
     let mut answer = Vec::new();
@@ -55,9 +55,9 @@ fn a_chunked_body_that_is_too_large_is_refused() {
     assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
 }
 
-/// One that grows a thousandfold, and eight of them at once.
+/// Sends bodies that grow a thousandfold, and eight of them at the same time.
 #[test]
-fn a_zip_bomb_takes_no_memory() {
+fn zip_bomb_occupies_no_memory() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _ = server.post(lines(1000, "warm"));
@@ -74,7 +74,7 @@ fn a_zip_bomb_takes_no_memory() {
             let server = &server;
             scope.spawn(move || {
                 let answer = post(server, encoding, bomb);
-                // Too large, or one too many at once.
+                // Too large, or too many bodies at the same time.
                 assert!(
                     [413, 503].contains(&answer.status),
                     "{encoding}: {} {}",
@@ -90,7 +90,7 @@ fn a_zip_bomb_takes_no_memory() {
 }
 
 #[test]
-fn paths_and_methods_that_are_not_there() {
+fn unknown_paths_and_methods_are_rejected() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for path in ["/nothing", "/api/v1/records/17/x", "/api/v2/records", "/%00"] {

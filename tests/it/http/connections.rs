@@ -1,4 +1,5 @@
-//! Connections that are slow, chunked, shared by many requests, or broken off.
+//! Property: connections that are slow, chunked, shared by many requests, or aborted lose no
+//! accepted record and do not delay others.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -25,7 +26,7 @@ impl Connection {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// Status and body of the next answer.
+    /// Returns status and body of the next answer.
     pub(super) fn answer(&mut self) -> (u16, String) {
         let (mut head, mut length, mut is_chunked) = (String::new(), 0, false);
         while !head.ends_with("\r\n\r\n") {
@@ -76,7 +77,7 @@ pub(super) fn head(length: usize) -> String {
 }
 
 #[test]
-fn chunks_may_end_anywhere() {
+fn chunks_are_accepted_at_any_size() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = "{\"message\":\"one\"}\n{\"message\":\"zwei: \u{e4}\u{1f600}\",\"a\":{\"b\":[1,{}]}}\n[not json\n{\"message\":\"three\"}".as_bytes();
@@ -98,11 +99,11 @@ fn chunks_may_end_anywhere() {
 }
 
 #[test]
-fn requests_share_a_connection_and_are_answered_in_order() {
+fn requests_on_one_connection_are_answered_in_order() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let mut connection = Connection::open(&server);
-    // Two and a question, before any is answered.
+    // Two good bodies, a bad one, and a health check, before any of them is answered.
     let (one, two) = (lines(1, "one"), lines(20, "two"));
     let bad = b"oops";
     let requests = [
@@ -123,13 +124,13 @@ fn requests_share_a_connection_and_are_answered_in_order() {
     }
     let stored = messages(&server);
     assert_eq!((stored.len(), stored[0].as_str(), stored[120].as_str()), (121, "one 0", "again 99"));
-    // This connection, and those of the questions.
+    // The accepted records and the bad one.
     let source = server.source("http");
     assert_eq!(source["received"], 122);
 }
 
 #[test]
-fn a_client_may_wait_to_be_told_to_go_on() {
+fn expect_100_continue_is_answered() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let mut connection = Connection::open(&server);
@@ -142,7 +143,7 @@ fn a_client_may_wait_to_be_told_to_go_on() {
 }
 
 #[test]
-fn a_client_that_sends_byte_by_byte_is_served() {
+fn client_sending_byte_by_byte_is_served() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let mut slow = Connection::open(&server);
@@ -150,7 +151,7 @@ fn a_client_that_sends_byte_by_byte_is_served() {
     for byte in [head(body.len()).as_bytes(), &body].concat() {
         slow.send(&[byte]);
         if byte == b'\n' {
-            // Others are not held up meanwhile.
+            // Other clients are not delayed in the meantime.
             assert_eq!(server.post(lines(1, "quick")).json(), accepted(1));
         }
     }
@@ -158,7 +159,7 @@ fn a_client_that_sends_byte_by_byte_is_served() {
 }
 
 #[test]
-fn a_body_that_does_not_arrive_is_given_up() {
+fn incomplete_body_is_timed_out() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--frame-seconds-max=1").start(folder.path());
     let mut slow = Connection::open(&server);
@@ -170,9 +171,10 @@ fn a_body_that_does_not_arrive_is_given_up() {
     assert_eq!(count(&server), 0);
 }
 
-/// Whole records of theirs may be there, halves never, and the server goes on.
+/// Complete records of these clients may be stored, parts of records never, and the server
+/// continues.
 #[test]
-fn clients_that_go_away_in_the_middle_cost_nothing() {
+fn aborted_requests_lose_nothing() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = lines(5000, "gone");
@@ -183,7 +185,7 @@ fn clients_that_go_away_in_the_middle_cost_nothing() {
     }
     eventually("their connections are closed", || {
         let source = server.source("http");
-        // The one that asks is open.
+        // The connection of this request is open.
         (source["connections"] == 1 && source["connections_total"].as_u64() > Some(20)).then_some(())
     });
     assert_eq!(server.post(lines(1, "after")).json(), accepted(1));
@@ -196,7 +198,7 @@ fn clients_that_go_away_in_the_middle_cost_nothing() {
 }
 
 #[test]
-fn a_large_body_is_stored_whole_and_in_order() {
+fn large_body_is_stored_completely_and_in_order() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = lines(200_000, "large");
@@ -211,11 +213,12 @@ fn a_large_body_is_stored_whole_and_in_order() {
         lines += 1;
     }
     assert_eq!(lines, 200_000);
-    // It streams through: memory knows nothing of its size.
+    // The body is processed as a stream: memory does not depend on its size.
     assert!(server.peak_memory_kib() < 64 << 10, "{} KiB", server.peak_memory_kib());
 }
 
-/// The first connections keep their memory; these come after them.
+/// Opens the connections that keep their buffers; connections that are opened later release them
+/// between requests.
 pub(super) fn first(server: &Server) -> Vec<Connection> {
     let first: Vec<_> = (0..HTTP_TURNS_ENDLESS_MAX).map(|_| Connection::open(server)).collect();
     eventually("all are open", || {
@@ -230,7 +233,7 @@ pub(super) fn request(message: &str) -> Vec<u8> {
 }
 
 #[test]
-fn connections_that_give_their_memory_back_between_requests_lose_nothing() {
+fn connections_that_release_buffers_lose_nothing() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _first = first(&server);
@@ -241,7 +244,8 @@ fn connections_that_give_their_memory_back_between_requests_lose_nothing() {
         assert_eq!(connection.json(), accepted(1));
         expected.push(message);
     }
-    // Three at once, and the beginning of a fourth in its head, in its body, or behind all of it but a byte.
+    // Three requests together with the beginning of a fourth, which is split in its head, in its
+    // body, or before its last byte.
     for split in [10, 60, request("g").len() - 1] {
         let (start, end) = (&request("g")[..split], &request("g")[split..]);
         connection.send(&[&request("d")[..], &request("e"), &request("f"), start].concat());
@@ -252,7 +256,7 @@ fn connections_that_give_their_memory_back_between_requests_lose_nothing() {
         assert_eq!(connection.json(), accepted(1));
         expected.extend(["d", "e", "f", "g"]);
     }
-    // More at once than may have memory.
+    // More connections than can have buffers at the same time.
     let mut crowd: Vec<_> = (0..HTTP_TURNS_SHORT_MAX + 100).map(|_| Connection::open(&server)).collect();
     for _ in 0..3 {
         crowd.iter_mut().for_each(|connection| connection.send(&request("crowd")));
@@ -263,7 +267,7 @@ fn connections_that_give_their_memory_back_between_requests_lose_nothing() {
 }
 
 #[test]
-fn an_answer_larger_than_the_sockets_buffers_is_whole() {
+fn answer_larger_than_socket_buffers_is_complete() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _first = first(&server);
@@ -273,7 +277,8 @@ fn an_answer_larger_than_the_sockets_buffers_is_whole() {
     let sql = r#"{"sql": "select message from logs limit 10000"}"#;
     let ask = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{sql}", sql.len());
     for _ in 0..2 {
-        // With one thread a statement has a quarter of a second, which a busy machine may not be able to keep.
+        // With one thread a statement has a quarter of a second, which may be too short on a busy
+        // machine.
         let answer = eventually("an answer in time", || {
             connection.send(ask.as_bytes());
             Some(connection.answer()).filter(|(status, _)| *status != 408)
@@ -283,9 +288,9 @@ fn an_answer_larger_than_the_sockets_buffers_is_whole() {
     }
 }
 
-/// A body that nobody reads is no request, however much it looks like one.
+/// A body that the server does not read is not a request, even if it looks like one.
 #[test]
-fn an_unread_body_is_never_taken_for_a_request() {
+fn unread_body_is_never_treated_as_a_request() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _first = first(&server);
@@ -295,15 +300,16 @@ fn an_unread_body_is_never_taken_for_a_request() {
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", decoy.len());
         connection.send(head.as_bytes());
         connection.answer();
-        server.flush(); // by then it has looked for the body
-        let _ = connection.0.get_mut().write_all(&decoy); // the server may have closed the connection
+        server.flush(); // by then the server has looked for the body
+        // The server may have closed the connection.
+        let _ = connection.0.get_mut().write_all(&decoy);
         assert!(matches!(connection.0.read(&mut [0]), Ok(0) | Err(_)), "it was answered");
     }
     assert_eq!(messages(&server), [""; 0]);
 }
 
 #[test]
-fn slow_clients_with_all_turns_hold_nobody_up() {
+fn slow_clients_with_all_slots_do_not_delay_others() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _first = first(&server);

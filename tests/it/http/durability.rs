@@ -1,4 +1,5 @@
-//! The answer comes after durability: what was accepted outlives the process.
+//! Property: the server answers after a record is durable, so accepted records survive a kill of
+//! the process.
 
 use tempfile::TempDir;
 
@@ -6,9 +7,9 @@ use super::{accepted, assert_without_gaps, lines, messages};
 use crate::harness::{Setup, request};
 
 #[test]
-fn every_accepted_record_outlives_a_kill() {
+fn accepted_records_survive_a_kill() {
     let folder = TempDir::new().unwrap();
-    // It may not be stored before the kill: only the spool can have it.
+    // Nothing can be stored in the database before the kill: only the spool has the records.
     let setup = Setup::new().argument("--flush-interval=1h");
     let mut expected = Vec::new();
     for round in 0..6 {
@@ -28,9 +29,9 @@ fn every_accepted_record_outlives_a_kill() {
     assert_without_gaps(&server);
 }
 
-/// Killed while several clients send: each finds again what it was answered for.
+/// Kills the server while several clients send: every record that was acknowledged must be stored.
 #[test]
-fn a_kill_amid_traffic_loses_nothing_that_was_answered() {
+fn kill_under_load_loses_no_acknowledged_record() {
     let folder = TempDir::new().unwrap();
     let mut answered = Vec::new();
     for round in 0..3 {
@@ -46,7 +47,8 @@ fn a_kill_amid_traffic_loses_nothing_that_was_answered() {
                         request(&address, "POST", "/api/v1/records", &[], body.as_bytes())
                             .is_ok_and(|answer| answer.status == 200)
                     };
-                    // Only this order makes the number of answers tell which they were.
+                    // Each client sends in this order, so the number of its answers determines
+                    // which records were acknowledged.
                     (0..).take_while(send).map(|n| format!("{name}.{n}")).collect::<Vec<_>>()
                 })
             })

@@ -1,4 +1,4 @@
-//! Compressed bodies, as declared and as they really are.
+//! Property: compressed bodies are read by their actual format, and damaged ones are reported.
 
 use std::io::Write;
 
@@ -34,7 +34,7 @@ pub(super) fn post(server: &Server, encoding: &str, body: &[u8]) -> Answer {
 }
 
 #[test]
-fn every_encoding() {
+fn every_encoding_is_accepted() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let plain = lines(1000, "compressed");
@@ -53,7 +53,7 @@ fn every_encoding() {
 }
 
 #[test]
-fn headers_that_lie_are_corrected() {
+fn wrong_encoding_headers_are_corrected() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let plain = lines(10, "lie");
@@ -75,20 +75,20 @@ fn headers_that_lie_are_corrected() {
 }
 
 #[test]
-fn several_members_are_one_body() {
+fn several_members_form_one_body() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let plain = lines(100, "member");
-    // A record lies across the border of two members.
+    // A record crosses the boundary between two members.
     let (one, two) = plain.split_at(plain.len() / 2 + 3);
     assert_eq!(post(&server, "gzip", &[gzip(one), gzip(two)].concat()).json(), accepted(100));
     assert_eq!(post(&server, "zstd", &[zstd(one), zstd(two)].concat()).json(), accepted(100));
     assert_eq!(count(&server), 200);
 }
 
-/// What was read before the damage is kept, and the answer tells of the damage.
+/// What was read before the damage is kept, and the answer reports the damage.
 #[test]
-fn a_body_that_is_cut_off_or_damaged_is_told() {
+fn truncated_or_damaged_body_is_reported() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let plain: Vec<u8> = (0..20_000_u64)
@@ -118,7 +118,7 @@ fn a_body_that_is_cut_off_or_damaged_is_told() {
 }
 
 #[test]
-fn an_unknown_encoding_is_refused() {
+fn unknown_encoding_is_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for encoding in ["br", "gzip, zstd", "compress"] {

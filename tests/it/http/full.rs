@@ -1,4 +1,5 @@
-//! The ceiling of the spool, while the database takes nothing.
+//! Property: at the ceiling of the spool, while the database accepts nothing, clients are refused,
+//! shed or blocked, and every accepted record is stored once.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -10,12 +11,12 @@ use tempfile::TempDir;
 use super::{assert_without_gaps, count, lines};
 use crate::harness::{Server, Setup, eventually};
 
-/// Small enough to be full soon.
+/// Returns options of a spool that is small enough to be full soon.
 fn small_spool() -> Setup {
     Setup::new().argument("--spool-bytes-max=24MiB").argument("--spool-segment-bytes=8MiB")
 }
 
-/// Keeps everyone else from writing to the database until it is dropped.
+/// Prevents all other processes from writing to the database until the lock is dropped.
 fn lock(data_dir: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(data_dir.join("logboom.db")).unwrap();
     connection.busy_timeout(crate::harness::PATIENCE).unwrap();
@@ -28,7 +29,7 @@ fn is_full(server: &Server) -> bool {
 }
 
 #[test]
-fn http_clients_are_told_and_everything_accepted_is_stored_once() {
+fn http_clients_are_refused_and_accepted_records_stored() {
     let folder = TempDir::new().unwrap();
     let server = small_spool().start(folder.path());
     let lock = lock(folder.path());
@@ -66,9 +67,9 @@ fn http_clients_are_told_and_everything_accepted_is_stored_once() {
     eventually("it is ready again", || (server.get("/readyz").status == 200).then_some(()));
 }
 
-/// What waits in a full spool outlives a kill, and the restart goes on where it was.
+/// Records that wait in a full spool survive a kill, and the restart continues with them.
 #[test]
-fn a_full_spool_outlives_a_restart() {
+fn full_spool_survives_a_restart() {
     let folder = TempDir::new().unwrap();
     let mut server = small_spool().start(folder.path());
     let lock = lock(folder.path());
@@ -86,8 +87,10 @@ fn a_full_spool_outlives_a_restart() {
     assert_without_gaps(&server);
 }
 
-/// Sends so many records of 1 KB; then as many more as each line on standard input says. A stock handler but for its patience:
-/// it would give a record up that the system has not taken within a second. So a server that does not read is waited for in vain.
+/// Sends this many records of 1 KB; then as many more as each line on standard input requests. It
+/// differs from the standard handler only in its timeout: the standard handler would discard a
+/// record that the system has not accepted within a second. This one waits as long as the server
+/// does not read.
 const CLIENT: &str = r#"
 import logging, logging.handlers, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -125,7 +128,7 @@ fn client(server: &Server, records: u64) -> (Child, ChildStdin) {
     (child, input)
 }
 
-/// How many records it says that it sent, and over how many connections.
+/// Returns the reported numbers of sent records and of connections.
 fn finish(mut child: Child, input: ChildStdin) -> String {
     drop(input);
     let mut said = String::new();
@@ -135,7 +138,7 @@ fn finish(mut child: Child, input: ChildStdin) -> String {
 }
 
 #[test]
-fn python_clients_are_shed_by_count_and_stay_connected() {
+fn shed_records_are_counted_and_clients_stay_connected() {
     let folder = TempDir::new().unwrap();
     let server = small_spool().start(folder.path());
     let lock = lock(folder.path());
@@ -157,7 +160,8 @@ fn python_clients_are_shed_by_count_and_stay_connected() {
     );
 
     drop(lock);
-    // Whether it is full at this moment says little: the last record may have been one that fitted.
+    // Whether the spool is full at one moment is not sufficient: the last record may have been one
+    // that fitted.
     eventually("there is room again", || {
         let spool = &server.status()["spool"];
         (spool["oldest_id"].as_u64() > Some(1) && !is_full(&server)).then_some(())
@@ -173,7 +177,7 @@ fn python_clients_are_shed_by_count_and_stay_connected() {
 }
 
 #[test]
-fn clients_that_are_blocked_lose_nothing() {
+fn blocked_clients_lose_nothing() {
     let folder = TempDir::new().unwrap();
     let server = small_spool().argument("--when-full=block").start(folder.path());
     let lock = lock(folder.path());

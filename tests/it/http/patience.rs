@@ -1,4 +1,5 @@
-//! Clients that do not send what they began, or do not take what they asked for, beside others.
+//! Property: clients that do not finish what they send, or do not read their answers, do not block
+//! other clients.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +13,7 @@ use super::connections::{Connection, first, request};
 use super::{accepted, lines};
 use crate::harness::{PATIENCE, Server, Setup, eventually, meanwhile};
 
-/// Asks far more often than socket buffers have room for the answers, and makes that room small.
+/// Sends far more requests than socket buffers have room for answers, with a small receive buffer.
 fn ask_and_read_nothing(server: &Server) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -28,7 +29,7 @@ fn connections(server: &Server) -> u64 {
 }
 
 #[test]
-fn client_that_takes_no_answer_is_hung_up_on() {
+fn client_that_reads_no_answer_is_disconnected() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _unread = ask_and_read_nothing(&server);
@@ -41,12 +42,12 @@ fn client_that_takes_no_answer_is_hung_up_on() {
 }
 
 #[test]
-fn clients_that_take_no_answers_give_way() {
+fn clients_that_read_no_answers_are_disconnected_for_others() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let _first = first(&server);
     let unread: Vec<_> = (0..HTTP_TURNS_SHORT_MAX).map(|_| ask_and_read_nothing(&server)).collect();
-    // Each of these needs a slot.
+    // Each of these requests needs a slot.
     eventually("some have lost their connections", || {
         let mut connection = Connection::open(&server);
         connection.send(&request("served"));
@@ -56,10 +57,10 @@ fn clients_that_take_no_answers_give_way() {
 }
 
 #[test]
-fn clients_that_send_drop_by_drop_give_way() {
+fn clients_that_send_slowly_are_disconnected_for_others() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--frame-seconds-max=3600").start(folder.path());
-    // All of the memory for small bodies.
+    // These requests occupy all of the memory for small bodies.
     let mut slow: Vec<_> = (0..200)
         .map(|_| {
             let mut stream = TcpStream::connect(server.address("http")).unwrap();
@@ -81,7 +82,7 @@ fn clients_that_send_drop_by_drop_give_way() {
 }
 
 #[test]
-fn statement_that_does_not_arrive_is_given_up() {
+fn statement_that_does_not_arrive_is_timed_out() {
     let folder = TempDir::new().unwrap();
     let server = Setup::new().argument("--frame-seconds-max=1").start(folder.path());
     for path in ["/api/v1/sql", "/api/v1/delete"] {
@@ -96,9 +97,9 @@ fn statement_that_does_not_arrive_is_given_up() {
 }
 
 #[test]
-fn requests_that_wait_leave_room_for_others() {
+fn waiting_requests_leave_slots_for_others() {
     let folder = TempDir::new().unwrap();
-    // A store that is never there.
+    // A store that is never available.
     let server = Setup::new()
         .argument("--store=postgres://nobody@127.0.0.1:1/none")
         .argument("--query-seconds-max=3600")
@@ -127,9 +128,9 @@ fn requests_that_wait_leave_room_for_others() {
     assert_eq!(server.post(lines(1, "more")).json(), accepted(1));
 }
 
-/// They have a quarter of a megabyte each while their bodies arrive.
+/// Connections have a quarter of a megabyte each while their bodies arrive.
 #[test]
-fn connections_at_rest_keep_no_large_buffers() {
+fn idle_connections_keep_no_large_buffers() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let body = lines(1, &"x".repeat(900_000));

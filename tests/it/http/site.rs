@@ -1,4 +1,5 @@
-//! Which host a request names, and which site it comes from.
+//! Property: requests with a foreign host, from another site, or with ambiguous headers are
+//! rejected.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::{PATIENCE, Server};
 
-/// The status of the answer to a request that is sent as it stands.
+/// Sends a request exactly as given, and returns the status of the answer.
 fn ask(server: &Server, head: &str) -> u16 {
     let mut stream = TcpStream::connect(server.address("http")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -24,7 +25,7 @@ fn get(server: &Server, headers: &str) -> u16 {
 }
 
 #[test]
-fn host_is_there_once_and_is_a_host() {
+fn host_must_be_valid_and_unique() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (headers, expected) in [
@@ -46,7 +47,7 @@ fn host_is_there_once_and_is_a_host() {
 }
 
 #[test]
-fn host_may_be_missing_in_http_1_0_alone() {
+fn missing_host_is_accepted_only_in_http_1_0() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     assert_eq!(ask(&server, "GET /healthz HTTP/1.0\r\n\r\n"), 200);
@@ -56,7 +57,7 @@ fn host_may_be_missing_in_http_1_0_alone() {
 }
 
 #[test]
-fn target_that_is_a_url_agrees_with_host() {
+fn url_target_must_agree_with_host() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (target, expected) in [
@@ -71,7 +72,7 @@ fn target_that_is_a_url_agrees_with_host() {
 }
 
 #[test]
-fn pages_of_the_same_site_are_other_pages() {
+fn same_site_requests_are_refused() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     for (headers, expected) in [
@@ -89,7 +90,7 @@ fn pages_of_the_same_site_are_other_pages() {
     assert_eq!(ask(&server, link), 200);
 }
 
-/// What a proxy could read differently than this server.
+/// Tests headers that a proxy could interpret differently than this server.
 #[test]
 fn ambiguous_lengths_and_types_are_refused() {
     let folder = TempDir::new().unwrap();

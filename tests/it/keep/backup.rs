@@ -1,4 +1,5 @@
-//! Backups of a server that runs, and starting from one.
+//! Property: a backup of a running server is complete and checked, and a server can continue from
+//! it without loss.
 
 use std::fs;
 use std::path::Path;
@@ -22,12 +23,12 @@ fn restore(from: &Path, data_dir: &Path) -> std::process::Output {
     logboom(&["restore", text(from), "--data-dir", text(data_dir)])
 }
 
-/// The trace ids of the records of a server, in their order.
+/// Returns the trace ids of the records of a server, in the order of the record ids.
 fn keys(server: &Server) -> Vec<String> {
     server.flush();
     let (mut keys, mut last) = (Vec::new(), 0);
     loop {
-        // A statement has only so many rows, and nobody knows how many came meanwhile.
+        // The rows of a statement are limited, and the number of new records is unknown.
         let some = format!("trace_id IS NOT NULL AND id > {last} ORDER BY id LIMIT 10000");
         let rows = server.sql(&format!("SELECT id, trace_id FROM logs WHERE {some}"));
         let Some(row) = rows.last() else { return keys };
@@ -51,7 +52,7 @@ fn no_gaps(server: &Server) {
 }
 
 #[test]
-fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
+fn backup_under_load_is_complete_and_can_be_continued() {
     let kept = Kept::sqlite(&["--spool-segment-bytes=4MiB"]);
     kept.fill(lines(20_000, "secret"));
     kept.delete(&serde_json::json!({ "query": "secret", "before": "now" }));
@@ -67,7 +68,7 @@ fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
     ledger.stop();
     clients.into_iter().for_each(|client| client.join().unwrap());
     assert_eq!(files(place.path()), ["backup.db"]);
-    // It is there for good: nothing overwrites it.
+    // The backup is final: a second backup does not overwrite it.
     failed(&back_up(kept.folder.path(), &backup), "something is there already");
 
     let data_dir = place.path().join("new");
@@ -78,7 +79,7 @@ fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
     no_gaps(&server);
     let known: std::collections::HashSet<_> = stored.iter().collect();
     assert_eq!(known.len(), stored.len(), "some are there twice");
-    // What was there before the backup began could not be missing.
+    // What was stored before the backup began must be in it.
     let missing = before.iter().filter(|key| !known.contains(key)).count();
     assert_eq!(missing, 0, "of {}", before.len());
     let next = server.value("SELECT max(id) + 1 FROM logs");
@@ -88,9 +89,10 @@ fn a_backup_under_load_is_whole_and_a_server_goes_on_from_it() {
     no_gaps(&server);
 }
 
-/// Whatever was accepted is in it, be it in the spool alone when the command begins.
+/// Everything that was accepted is in the backup, even if only the spool had it when the command
+/// began.
 #[test]
-fn a_backup_waits_for_what_is_on_its_way() {
+fn backup_waits_for_records_in_the_spool() {
     let kept = Kept::sqlite(&["--flush-interval=1s"]);
     let records: Vec<_> = lines(200, "x").map(|line| line.to_string()).collect();
     assert_eq!(kept.server.post(records.join("\n")).json()["accepted"], 200);
@@ -100,7 +102,7 @@ fn a_backup_waits_for_what_is_on_its_way() {
 }
 
 #[test]
-fn what_the_spool_still_has_comes_back_once() {
+fn spooled_records_are_restored_once() {
     let kept = Kept::sqlite(&[]);
     let post = |server: &Server, name: &str| {
         let records: Vec<_> = (0..200).map(|n| crate::load::record(&format!("{name}-{n}"))).collect();
@@ -111,7 +113,7 @@ fn what_the_spool_still_has_comes_back_once() {
     let place = TempDir::new().unwrap();
     let backup = place.path().join("backup.db");
     succeeded(&back_up(kept.folder.path(), &backup));
-    // These are in the database and in the spool, and those only in the spool.
+    // The following records are in the database and in the spool; later ones are only in the spool.
     post(&kept.server, "stored");
     kept.server.flush();
     let Kept { mut server, folder, setup, .. } = kept;
@@ -137,7 +139,7 @@ fn what_the_spool_still_has_comes_back_once() {
 }
 
 #[test]
-fn a_running_server_keeps_its_folder() {
+fn restore_into_folder_of_running_server_is_refused() {
     let kept = Kept::sqlite(&[]);
     kept.fill(lines(10, "x"));
     let place = TempDir::new().unwrap();
@@ -150,9 +152,9 @@ fn a_running_server_keeps_its_folder() {
     assert!(!place.path().join("new").exists(), "a folder for what cannot be restored");
 }
 
-/// It may be large, and the disk full for it.
+/// A draft may be large, and the disk full because of it.
 #[test]
-fn what_fails_leaves_nothing() {
+fn failed_backup_or_restore_leaves_no_file() {
     let mut kept = Kept::sqlite(&[]);
     kept.fill(lines(10_000, "x"));
     let place = TempDir::new().unwrap();
@@ -169,7 +171,7 @@ fn what_fails_leaves_nothing() {
     assert_eq!(files(place.path()), ["backup.db"]);
     failed(&limited(["restore", text(&backup), "--data-dir", text(&new)]), "cannot restore");
     assert_eq!(files(&new), ["lock"]);
-    // Nor is a damaged one kept, however whole it is otherwise.
+    // A damaged copy is not kept either, even if it is otherwise complete.
     assert_eq!(kept.server.stop(), 0);
     let database = kept.folder.path().join("logboom.db");
     let mut bytes = fs::read(&database).unwrap();
@@ -181,9 +183,9 @@ fn what_fails_leaves_nothing() {
     succeeded(&restore(&backup, &new));
 }
 
-/// SQLite would undo in the backup what stands in a journal of the database before.
+/// SQLite would apply a journal of the earlier database to the backup.
 #[test]
-fn a_journal_of_another_database_is_not_left_beside_a_backup() {
+fn restore_is_refused_beside_a_foreign_journal() {
     let kept = Kept::sqlite(&[]);
     kept.fill(lines(100, "x"));
     let place = TempDir::new().unwrap();
@@ -200,7 +202,7 @@ fn a_journal_of_another_database_is_not_left_beside_a_backup() {
     failed(&restore(&backup, &new), "backup.db-journal belongs to it");
 }
 
-/// Kills a command once a file is there, and tells whether it was still under way.
+/// Kills a command once its draft exists, unless the command has already ended.
 fn kill_when_there(arguments: &[&str], draft: &Path) {
     let mut child = command(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
     eventually("it has begun or ended", || {
@@ -211,7 +213,7 @@ fn kill_when_there(arguments: &[&str], draft: &Path) {
 }
 
 #[test]
-fn what_is_cut_short_is_no_backup_and_can_be_repeated() {
+fn killed_backup_or_restore_can_be_repeated() {
     let mut kept = Kept::sqlite(&[]);
     kept.fill(lines(30_000, "x"));
     let place = TempDir::new().unwrap();
@@ -219,12 +221,12 @@ fn what_is_cut_short_is_no_backup_and_can_be_repeated() {
     let data_dir = text(kept.folder.path()).to_owned();
     kill_when_there(&["backup", text(&backup), "--data-dir", &data_dir], &draft);
     if backup.exists() {
-        fs::remove_file(&backup).unwrap(); // it was faster
+        fs::remove_file(&backup).unwrap(); // the command was faster
     }
     fs::write(&draft, "the beginning of one").unwrap();
     succeeded(&back_up(kept.folder.path(), &backup));
     assert_eq!(files(place.path()), ["backup.db"]);
-    // The server has not noticed any of it.
+    // The server is not affected by any of this.
     kept.fill(lines(10, "y"));
     no_gaps(&kept.server);
     assert_eq!(kept.server.stop(), 0);
@@ -232,7 +234,7 @@ fn what_is_cut_short_is_no_backup_and_can_be_repeated() {
     let new = place.path().join("new");
     let draft = new.join("logboom.db.restoring");
     kill_when_there(&["restore", text(&backup), "--data-dir", text(&new)], &draft);
-    let _ = fs::remove_file(new.join("logboom.db")); // it was faster
+    let _ = fs::remove_file(new.join("logboom.db")); // the command was faster
     fs::write(&draft, "the beginning of one").unwrap();
     succeeded(&restore(&backup, &new));
     assert_eq!(files(&new), ["claims", "lock", "logboom.db"]);

@@ -1,4 +1,5 @@
-//! Deleting records that a person has chosen.
+//! Property: a deletion removes exactly the selected records, everywhere, and can be repeated after
+//! any interruption.
 
 use std::sync::Arc;
 
@@ -10,10 +11,10 @@ use crate::harness::{Server, Setup, eventually};
 use crate::load::Ledger;
 
 #[test]
-fn what_matches_is_counted_and_then_deleted() {
+fn matching_records_are_counted_then_deleted() {
     for kept in Kept::both(&[]) {
         kept.fill(lines(2000, "secret"));
-        // One that is younger.
+        // One record that is younger.
         kept.fill([
             json!({ "time": "2026-11-21T00:00:00Z", "service": "shop", "message": "a secret of today" }),
         ]);
@@ -42,16 +43,17 @@ fn what_matches_is_counted_and_then_deleted() {
         assert_eq!(kept.value("SELECT count(*) FROM logs WHERE message LIKE '%secret%'"), 1);
         kept.check_accounts();
         assert_eq!(kept.delete(&body).json()["deleted"], 0);
-        // Ids go on.
+        // Ids continue.
         kept.fill(lines(10, "new"));
         assert_eq!(kept.value("SELECT max(id) FROM logs"), 2011);
         kept.check_accounts();
     }
 }
 
-/// Answers of both databases have the same queries behind them, those too that PostgreSQL itself cannot decide.
+/// Both databases evaluate the same queries, including queries that PostgreSQL itself cannot
+/// decide.
 #[test]
-fn only_what_a_query_would_show_is_deleted() {
+fn only_records_that_match_the_query_are_deleted() {
     for kept in Kept::both(&[]) {
         kept.fill([
             json!({ "time": "2026-11-20T10:00:00Z", "message": "fail", "user": 17 }),
@@ -67,7 +69,7 @@ fn only_what_a_query_would_show_is_deleted() {
 }
 
 #[test]
-fn a_deleted_secret_leaves_every_file() {
+fn deleted_text_is_in_no_file() {
     let kept = Kept::sqlite(&[]);
     let secret = "hunter2-correct-horse";
     kept.fill(lines(3000, secret));
@@ -82,15 +84,15 @@ fn a_deleted_secret_leaves_every_file() {
     for path in holding(kept.folder.path(), secret) {
         assert!(path.contains("/spool/"), "{path} beside {}", database.display());
     }
-    // The spool lets go of what it has with the next record.
+    // The spool releases its copy with the next record.
     kept.fill(lines(1, "next"));
     eventually("no file has it", || holding(kept.folder.path(), secret).is_empty().then_some(()));
     assert_eq!(kept.count(), 2701);
 }
 
-/// Names are kept apart from records, once for all that have them.
+/// Names are stored separately from records, once for all records that have them.
 #[test]
-fn a_deleted_name_leaves_every_file() {
+fn deleted_name_is_in_no_file() {
     let kept = Kept::sqlite(&[]);
     let name = "jane.doe@example.org";
     let line = |n: usize, thread: &str| json!({ "time": "2026-11-20T10:00:00Z", "thread": thread, "message": format!("event {n}") });
@@ -100,7 +102,7 @@ fn a_deleted_name_leaves_every_file() {
     assert_eq!(deleted["deleted"], (0..5000).filter(|n| n % 7 == 3).count());
     let is_left = |path: &String| !path.contains("/spool/");
     assert!(!holding(kept.folder.path(), name).iter().any(is_left));
-    // A name that still has a record stays, and one that comes back gets its records again.
+    // A name that still has a record stays, and a deleted name that is used again is stored again.
     kept.fill([line(1, name), line(2, "main")]);
     assert_eq!(kept.value("SELECT count(*) FROM logs WHERE thread = 'jane.doe@example.org'"), 1);
     assert_eq!(kept.value("SELECT count(*) FROM record"), kept.count());
@@ -111,7 +113,7 @@ fn a_deleted_name_leaves_every_file() {
 }
 
 #[test]
-fn who_does_not_mean_it_deletes_nothing() {
+fn ambiguous_requests_delete_nothing() {
     let kept = Kept::sqlite(&[]);
     kept.fill(lines(20, "secret"));
     let json = ("content-type", "application/json");
@@ -140,7 +142,7 @@ fn who_does_not_mean_it_deletes_nothing() {
     }
     assert_eq!(kept.server.get("/api/v1/delete").status, 405);
     let unasked = kept.server.cli(&["delete", "secret", "--before", "now"]);
-    assert_eq!(unasked.status.code(), Some(2)); // standard input of a test is no terminal
+    assert_eq!(unasked.status.code(), Some(2)); // standard input of a test is not a terminal
     assert!(String::from_utf8_lossy(&unasked.stderr).contains("--yes"));
     assert_eq!(kept.count(), 20);
     let all = kept.server.cli(&["delete", "--all", "--before", "now", "--yes"]);
@@ -149,9 +151,9 @@ fn who_does_not_mean_it_deletes_nothing() {
     kept.check_accounts();
 }
 
-/// Whoever confirms has seen a count, and takes a while.
+/// A person who confirms has seen a count before, and takes some time.
 #[test]
-fn what_comes_between_the_count_and_the_confirmation_stays() {
+fn records_arriving_after_the_count_are_kept() {
     for kept in Kept::both(&[]) {
         let aged =
             |seconds: u64, message: String| json!({ "time": super::now() - seconds, "message": message });
@@ -165,7 +167,7 @@ fn what_comes_between_the_count_and_the_confirmation_stays() {
             let counted = kept.delete(&body).json();
             (counted["matched"] == 1).then_some((body, counted))
         });
-        // One that comes late, and one that has become old enough.
+        // One record that arrives late, and one that is old enough by now.
         kept.fill([aged(100, format!("secret{number} 4"))]);
         eventually("time passes", || {
             (kept.delete(&body).json()["matched"].as_u64() >= Some(3)).then_some(())
@@ -182,7 +184,7 @@ fn what_comes_between_the_count_and_the_confirmation_stays() {
 }
 
 #[test]
-fn deleting_can_be_switched_off() {
+fn deletion_can_be_disabled() {
     let kept = Kept::sqlite(&["--delete=false"]);
     kept.fill(lines(20, "secret"));
     let answer = kept.delete(&json!({ "query": "secret", "before": "now" }));
@@ -191,9 +193,10 @@ fn deleting_can_be_switched_off() {
     assert_eq!(kept.count(), 20);
 }
 
-/// One file of text, two databases: what is deleted goes from both databases, and the file is told of.
+/// With two databases and one log file: the records are deleted from both databases, and the log
+/// file is reported.
 #[test]
-fn every_database_is_deleted_from() {
+fn records_are_deleted_from_every_database() {
     let folder = TempDir::new().unwrap();
     let second = folder.path().join("second.db");
     let server = Setup::new()
@@ -219,7 +222,7 @@ fn every_database_is_deleted_from() {
 }
 
 #[test]
-fn dead_letters_are_deleted_too() {
+fn deletion_includes_dead_letters() {
     for kept in Kept::both(&[]) {
         kept.fill(lines(10, "x"));
         let refuse = match &kept.database {
@@ -254,7 +257,7 @@ fn dead_letters_are_deleted_too() {
 }
 
 #[test]
-fn records_are_written_while_others_are_deleted() {
+fn records_are_accepted_during_a_deletion() {
     for kept in Kept::both(&["--spool-segment-bytes=4MiB"]) {
         kept.fill(lines(20_000, "secret"));
         let ledger = Arc::new(Ledger::default());
@@ -281,7 +284,7 @@ fn records_are_written_while_others_are_deleted() {
 }
 
 #[test]
-fn a_deletion_that_is_cut_short_is_consistent_and_can_be_repeated() {
+fn interrupted_deletion_is_consistent_and_repeatable() {
     for mut kept in Kept::both(&["--spool-segment-bytes=4MiB"]) {
         kept.fill(lines(30_000, "secret"));
         let address = kept.server.address("http");
@@ -292,7 +295,7 @@ fn a_deletion_that_is_cut_short_is_consistent_and_can_be_repeated() {
         });
         eventually("it has begun", || (kept.count() < 30_000).then_some(()));
         kept.kill_and_restart();
-        let _ = asking.join().unwrap(); // it may have been faster
+        let _ = asking.join().unwrap(); // the deletion may have been faster
         kept.server.flush();
         kept.check_accounts();
         let gone = 30_000 - kept.count();
@@ -304,9 +307,9 @@ fn a_deletion_that_is_cut_short_is_consistent_and_can_be_repeated() {
     }
 }
 
-/// The rows were gone, but not their bytes.
+/// The rows were deleted, but not their bytes.
 #[test]
-fn a_deletion_that_is_killed_before_it_has_cleaned_up_does_so_when_it_is_repeated() {
+fn repeated_deletion_cleans_up_after_a_kill() {
     let mut kept = Kept::sqlite(&[]);
     let secret = "hunter2-correct-horse";
     kept.fill(lines(100, secret));
@@ -317,7 +320,7 @@ fn a_deletion_that_is_killed_before_it_has_cleaned_up_does_so_when_it_is_repeate
         paths.retain(|path| !path.contains("/spool/"));
         paths
     };
-    // Whoever reads keeps the write-ahead log from being emptied.
+    // An open read transaction keeps the write-ahead log from being truncated.
     reader.execute_batch("BEGIN").unwrap();
     let read: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
     assert_eq!(read, 100);
@@ -341,7 +344,7 @@ fn a_deletion_that_is_killed_before_it_has_cleaned_up_does_so_when_it_is_repeate
 }
 
 #[test]
-fn who_does_not_read_what_is_deleted_has_it_deleted_all_the_same() {
+fn closed_output_stops_only_an_unconfirmed_deletion() {
     let kept = Kept::sqlite(&[]);
     kept.fill(lines(100, "secret"));
     let url = kept.server.url();
@@ -358,9 +361,10 @@ fn who_does_not_read_what_is_deleted_has_it_deleted_all_the_same() {
     assert_eq!(kept.count(), 90);
 }
 
-/// The store's own connection deletes, and when somebody else keeps it from that, the deletion waits and says so.
+/// The deletion uses the store's own connection. If another process holds a lock, the deletion is
+/// stopped and reports this.
 #[test]
-fn a_locked_database_stops_a_deletion_and_nothing_else() {
+fn locked_database_stops_only_the_deletion() {
     let kept = Kept::sqlite(&[]);
     kept.fill(lines(100, "secret"));
     let connection = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
@@ -376,7 +380,7 @@ fn a_locked_database_stops_a_deletion_and_nothing_else() {
 }
 
 #[test]
-fn without_a_database_there_is_nothing_to_delete_from() {
+fn deletion_without_a_database_is_not_implemented() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("all.log");
     let server: Server =

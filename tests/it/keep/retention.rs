@@ -1,11 +1,11 @@
-//! Services whose records are kept for a shorter time.
+//! Property: retention deletes what is too old or too large, by service, and nothing else.
 
 use serde_json::json;
 
 use super::Kept;
 use crate::harness::{Setup, eventually};
 
-/// A configuration that names one such service.
+/// Returns an argument that gives one service a shorter retention.
 fn arguments(age: &str) -> [String; 1] {
     [format!("--retention=noise={age}")]
 }
@@ -15,11 +15,11 @@ fn service(n: usize) -> &'static str {
 }
 
 #[test]
-fn noise_goes_and_the_rest_stays_in_sqlite() {
+fn service_retention_deletes_only_its_service_in_sqlite() {
     let [argument] = arguments("1s");
     let kept = Kept::sqlite(&[&argument]);
     let line = |n: usize| json!({ "service": service(n), "message": format!("event {n}") });
-    // A block that is full, and a beginning of the next.
+    // A full block, and the beginning of the next.
     kept.fill((0..5000).map(line));
     eventually("the noise of the full block is gone", || (kept.count() == 5000 - 2048).then_some(()));
     assert_eq!(kept.value("SELECT count(*) FROM logs WHERE service = 'shop'"), 2500);
@@ -29,10 +29,10 @@ fn noise_goes_and_the_rest_stays_in_sqlite() {
     kept.check_accounts();
 }
 
-/// Deleting every other record rewrites all pages, 40 MB of them; no record comes meanwhile, or
-/// later.
+/// Deleting every other record rewrites all pages, 40 MB of them; no record arrives during or after
+/// the deletion.
 #[test]
-fn the_write_ahead_log_of_an_idle_server_stays_small() {
+fn write_ahead_log_of_idle_server_stays_small() {
     const RECORDS: usize = 40 * 1024;
     let padding = "x".repeat(900);
     let mut kept = Kept::sqlite(&[]);
@@ -40,7 +40,8 @@ fn the_write_ahead_log_of_an_idle_server_stays_small() {
     assert_eq!(kept.server.stop(), 0);
     let [argument] = arguments("1s");
     kept.server = Setup::new().argument(argument).start(kept.folder.path());
-    // Short looks: a query that takes long keeps the log from being written from its start again.
+    // Short queries: a long query prevents the write-ahead log from being written from its start
+    // again.
     let deleted = "SELECT coalesce(sum(records), 0) FROM logs_deleted";
     eventually("the noise is gone", || (kept.value(deleted) == RECORDS as u64 / 2).then_some(()));
     assert_eq!(kept.count(), RECORDS as u64 / 2);
@@ -49,9 +50,10 @@ fn the_write_ahead_log_of_an_idle_server_stays_small() {
     kept.check_accounts();
 }
 
-/// Each record has a thread of its own: what a database keeps of it goes with the record.
+/// Each record has its own thread name: what a database stores for the name is deleted with the
+/// record.
 #[test]
-fn a_bound_on_bytes_keeps_records_however_many_names_there_are() {
+fn bound_on_bytes_also_covers_names() {
     let kept = Kept::sqlite(&["--retention-bytes=8MiB"]);
     let record = |n: usize| json!({ "service": "shop", "message": "event", "thread": format!("{n:032x}") });
     for part in 0..8 {
@@ -70,7 +72,7 @@ fn a_bound_on_bytes_keeps_records_however_many_names_there_are() {
 }
 
 #[test]
-fn noise_goes_and_the_rest_stays_in_postgresql() {
+fn service_retention_deletes_only_its_service_in_postgresql() {
     let [argument] = arguments("1d");
     let kept = Kept::postgres(&[&argument]);
     let (now, day) = (super::now(), 86_400);
@@ -85,7 +87,7 @@ fn noise_goes_and_the_rest_stays_in_postgresql() {
 }
 
 #[test]
-fn a_configuration_names_services_in_tables() {
+fn configuration_accepts_services_in_tables() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("logboom.toml");
     let check = |text: &str| {

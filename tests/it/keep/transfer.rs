@@ -1,4 +1,5 @@
-//! Records that move from one server to another, and back.
+//! Property: export and import transfer every record from one server to another unchanged, exactly
+//! once.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use super::{Kept, failed, lines, succeeded};
 use crate::harness::{eventually, python};
 
-/// All records, without their ids.
+/// Returns all records, without their ids.
 fn contents(kept: &Kept) -> Vec<Value> {
     let headers = [("accept", "application/x-ndjson")];
     let answer = kept.server.request("GET", "/api/v1/records?order=asc&limit=100000", &headers, b"");
@@ -28,7 +29,8 @@ fn contents(kept: &Kept) -> Vec<Value> {
         .collect()
 }
 
-/// Values that have a meaning somewhere on the way, or none anywhere.
+/// Stores values that have a special meaning in one of the formats or programs on the way, and
+/// values without any meaning.
 fn hostile(kept: &Kept) {
     let texts = [
         "",
@@ -75,7 +77,7 @@ fn hostile(kept: &Kept) {
         json!({ "timestamp": "2262-04-11T23:47:16.854775807Z", "line": 4294967295u32, "process_id": 1 }),
         json!({ "timestamp": "1969-12-31T23:59:59.999999999Z", "message": "x".repeat(300_000) }),
     ]);
-    // A client that leaves names to be fields of JSON senders.
+    // A client that uses names which are fields for JSON senders.
     python(
         "
 import logging, logging.handlers, sys
@@ -102,13 +104,13 @@ fn export(kept: &Kept, path: &Path) {
 }
 
 #[test]
-fn every_field_survives_the_round_trip() {
+fn every_field_survives_export_and_import() {
     let folder = TempDir::new().unwrap();
     let [sqlite, postgres] = Kept::both(&[]);
     hostile(&sqlite);
     let expected = contents(&sqlite);
     assert_eq!(expected.len(), 18);
-    // Listeners add labels and hosts to what they receive, but not to this.
+    // Listeners add labels and hosts to the records that they receive, but not to exported records.
     let labelled = Kept::sqlite(&[]);
     for (name, target) in [("a.ndjson", &labelled), ("b.ndjson.gz", &postgres)] {
         let path = folder.path().join(name);
@@ -118,14 +120,15 @@ fn every_field_survives_the_round_trip() {
         target.server.flush();
     }
     assert!(contents(&labelled) == expected, "they differ");
-    // And from the other database back.
+    // The records are also transferred back from the other database.
     let path = folder.path().join("c.ndjson.zst");
     export(&postgres, &path);
     let last = Kept::sqlite(&[]);
     succeeded(&last.server.cli(&["import", path.to_str().unwrap()]));
     last.server.flush();
     assert!(contents(&last) == contents(&postgres), "they differ");
-    // PostgreSQL writes numbers and order of jsonb its own way; all else is as it was.
+    // PostgreSQL has its own format of numbers and order of members in jsonb; everything else is
+    // unchanged.
     let without_attributes = |mut records: Vec<Value>| {
         records.iter_mut().for_each(|record| {
             record.as_object_mut().unwrap().remove("attributes");
@@ -140,7 +143,7 @@ fn every_field_survives_the_round_trip() {
 }
 
 #[test]
-fn many_records_go_in_pages_and_batches() {
+fn many_records_are_transferred_in_pages_and_batches() {
     for kept in Kept::both(&[]) {
         kept.fill(lines(25_000, "secret"));
         let exported = kept.server.cli(&["export", "service:shop", "--until", "2026-11-21"]);
@@ -167,7 +170,7 @@ fn kept_has_no_gaps(kept: &Kept) {
 }
 
 #[test]
-fn lines_that_are_none_are_told_by_their_numbers() {
+fn invalid_lines_are_reported_by_number() {
     let kept = Kept::sqlite(&[]);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mixed.ndjson");
@@ -188,7 +191,7 @@ fn lines_that_are_none_are_told_by_their_numbers() {
     assert_eq!(kept.count(), 4);
 }
 
-/// Answers one request a connection, and gives the bodies that came.
+/// Answers one request per connection, and returns the bodies that arrived.
 fn answering(answers: &[&str]) -> (String, std::thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -226,7 +229,7 @@ fn answer(status: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
+fn import_retries_refusals_but_not_unknown_outcomes() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("one.ndjson");
     let line = r#"{"timestamp":"2026-11-20T10:00:00Z","message":"a"}"#;
@@ -248,7 +251,7 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     failed(&output, "lines 1 to 2 may be stored or not");
     failed(&output, "--from-line 3");
     assert_eq!(bodies.join().unwrap().len(), 1);
-    // Whoever does not read that gets it told once more, instead of having everything twice.
+    // If the hint was not read, the next import repeats it instead of storing everything twice.
     failed(&import(&url), "lines 1 to 2 may be stored or not");
     let busy = answer("503 Service Unavailable", r#"{"accepted":0,"rejected":0,"errors":[]}"#);
     let (url, bodies) = answering(&[&busy, &good]);
@@ -264,7 +267,7 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     failed(&output, "the server stopped at lines 1 to 2: stopping");
     failed(&output, "lines 1 to 2 may be stored or not");
     assert_eq!(bodies.join().unwrap().len(), 1);
-    // What has not sent anything leaves nothing to go on from.
+    // An import that has sent nothing leaves nothing to continue from.
     let (url, bodies) = answering(&[&answer("404 Not Found", r#"{"accepted":0,"rejected":0,"errors":[]}"#)]);
     failed(&from_line("1", &url), "everything before line 1 was sent");
     bodies.join().unwrap();
@@ -272,9 +275,9 @@ fn a_server_that_is_full_is_asked_again_and_one_that_breaks_off_is_not() {
     assert_eq!(succeeded(&import(&url)), "imported 2 records\n");
 }
 
-/// A crash of the command.
+/// Kills the command, as in a crash.
 #[test]
-fn an_import_that_is_killed_says_where_to_go_on_and_nothing_is_there_twice() {
+fn killed_import_reports_where_to_continue() {
     let kept = Kept::sqlite(&[]);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("many.ndjson");
@@ -285,12 +288,12 @@ fn an_import_that_is_killed_says_where_to_go_on_and_nothing_is_there_twice() {
     let mut child = super::command(&["import", file, "--url", &kept.server.url()]).spawn().unwrap();
     let stored = || kept.value("SELECT count(*) FROM logs");
     thread::scope(|scope| {
-        // It cannot end before it is killed: the last lines do not come.
+        // The command cannot end before it is killed: the last lines are never written to the pipe.
         let (hold, held) = mpsc::channel::<()>();
         let (most, path) = (&lines[..lines.len() - 100_000], &path);
         scope.spawn(move || {
             let mut pipe = fs::File::options().write(true).open(path).unwrap();
-            let _ = pipe.write_all(most.as_bytes()); // its reader is killed
+            let _ = pipe.write_all(most.as_bytes()); // the reader of the pipe is killed
             held.recv().unwrap_err();
         });
         eventually("it has begun", || (stored() > 0).then_some(()));
@@ -322,11 +325,11 @@ fn an_import_that_is_killed_says_where_to_go_on_and_nothing_is_there_twice() {
 }
 
 #[test]
-fn an_export_that_breaks_off_leaves_no_file() {
+fn aborted_export_leaves_no_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("all.ndjson");
     let (url, bodies) = answering(&[&answer("200 OK", r#"{"position":5}"#), ""]);
-    // The second request has no body, and its answer never comes.
+    // The second request has no body, and receives no answer.
     let output = super::logboom(&["export", "-o", path.to_str().unwrap(), "--url", &url]);
     assert!(!output.status.success());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it takes no room either");
@@ -334,7 +337,7 @@ fn an_export_that_breaks_off_leaves_no_file() {
 }
 
 #[test]
-fn one_file_is_imported_once_at_a_time() {
+fn concurrent_imports_of_one_file_are_refused() {
     let kept = Kept::sqlite(&[]);
     let folder = TempDir::new().unwrap();
     let (path, journal) = (folder.path().join("many.ndjson"), folder.path().join("many.ndjson.importing"));
@@ -360,19 +363,19 @@ fn one_file_is_imported_once_at_a_time() {
 }
 
 #[test]
-fn what_a_server_leaves_open_is_looked_for_by_a_person() {
+fn import_with_unknown_outcome_is_not_retried() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("two.ndjson");
     let line = r#"{"timestamp":"2026-11-20T10:00:00Z","message":"a"}"#;
     fs::write(&path, format!("{line}\n{line}\n")).unwrap();
     let error = "the spool has stopped after a disk error: input/output error";
     for (status, body) in [
-        // A restart of the server may find them.
+        // A restart of the server may find the records.
         (
             "503 Service Unavailable",
             json!({ "accepted": 0, "rejected": 2, "errors": [{ "line": 0, "error": error }] }),
         ),
-        // Somebody on the way has broken off.
+        // A proxy in between has aborted the request.
         (
             "400 Bad Request",
             json!({ "accepted": 0, "rejected": 0, "errors": [{ "line": 0, "error": "broken" }] }),
@@ -387,7 +390,7 @@ fn what_a_server_leaves_open_is_looked_for_by_a_person() {
 }
 
 #[test]
-fn what_stands_before_the_damage_of_a_file_is_imported() {
+fn records_before_the_damage_are_imported() {
     let kept = Kept::sqlite(&[]);
     let folder = TempDir::new().unwrap();
     kept.fill(lines(5000, "secret"));
