@@ -44,7 +44,7 @@ const CONNECTIONS: u64 = 4;
 const BATCH_RECORDS: u64 = 1000;
 const TAILS: usize = 60;
 const EXPORTS: usize = 40;
-/// An export reads this much, then pauses, as over a line of a few Mbit/s.
+/// An export reads this much, then pauses: as fast as over a line of a few Mbit/s.
 const EXPORT_PIECE_BYTES: usize = 64 << 10;
 const EXPORT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause of a client after a refusal.
@@ -53,7 +53,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum size of the SQLite database: more than a round sends, so that the audit finds the
 /// round complete.
 const SQLITE_BYTES: u64 = 2 << 30;
-/// The maximum size of the PostgreSQL database: more than a round sends, for the same audit.
+/// The maximum size of the PostgreSQL database: more than a round sends, so that the audit finds
+/// the round complete.
 const POSTGRES_BYTES: u64 = 4 << 30;
 const SPOOL_BYTES: u64 = 1 << 30;
 /// The bytes that may exist in addition to `SQLITE_BYTES`: the write-ahead log at the size at which

@@ -87,10 +87,10 @@ fn full_spool_survives_a_restart() {
     assert_without_gaps(&server);
 }
 
-/// Sends this many records of 1 KB; then as many more as each line on standard input requests. It
-/// differs from the standard handler only in its timeout: the standard handler would discard a
-/// record that the system has not accepted within a second. This one waits as long as the server
-/// does not read.
+/// Sends a given number of records of 1 KB, then as many more as each line on standard input
+/// requests. It differs from the standard handler only in its timeout: the standard handler would
+/// discard a record that the system has not accepted within a second. This one waits as long as the
+/// server does not read.
 const CLIENT: &str = r#"
 import logging, logging.handlers, sys
 host, port = sys.argv[1].rsplit(":", 1)

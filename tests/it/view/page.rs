@@ -1,5 +1,5 @@
-//! Property: the web page may access only its own server, and is served to every site by link only.
-//! Its behaviour is tested in `tests/browser`.
+//! Property: the web page may access only its own server, and a link on another site may open only
+//! the page itself. The behaviour of the page is tested in `tests/browser`.
 
 use tempfile::TempDir;
 
