@@ -3,19 +3,21 @@
 //! SQLite restarts the log only when all of it has been copied into the database and no reader uses
 //! an older state from it. If queries overlap without end, there is no such moment. Therefore, once
 //! the log is large, no further query begins, and the store empties the log as soon as the running
-//! queries have ended, which `query_seconds_max` bounds.
+//! queries have ended. Where the log grows further before that, statements of `sql` are stopped: each
+//! reads one state of the database for up to `query_seconds_max`.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::View;
+use super::{Queries, View};
 use crate::limits::{
     QUERIES_MAX, SQLITE_LOG_EMPTY_SECONDS_MAX, SQLITE_LOG_LOOK_MILLISECONDS, SQLITE_LOG_RETRY_SECONDS,
-    SQLITE_WAL_BYTES_QUERIES_MAX,
+    SQLITE_WAL_BYTES_QUERIES_MAX, SQLITE_WAL_BYTES_STATEMENTS_MAX,
 };
 use crate::store::sqlite::log_bytes;
 use crate::store::{Database, Progress};
@@ -27,7 +29,7 @@ pub async fn keep_logs_small(view: Arc<View>) {
         for (progress, database) in &view.databases {
             if let Database::Sqlite(path) = database
                 && is_large(path)
-                && !empty(progress, &view.queries.running).await
+                && !empty(path, progress, &view.queries).await
             {
                 // Another program reads the database, or the store has failed: queries must not
                 // wait for that again and again.
@@ -43,10 +45,27 @@ fn is_large(path: &Path) -> bool {
 
 /// Waits until no query runs, and makes the store empty its log before the next query begins.
 /// Returns false if that failed.
-async fn empty(progress: &Progress, running: &Semaphore) -> bool {
-    let Ok(_all) = running.acquire_many(QUERIES_MAX as u32).await else { return false };
+async fn empty(path: &Path, progress: &Progress, queries: &Queries) -> bool {
+    let all = tokio::select! {
+        all = queries.running.acquire_many(QUERIES_MAX as u32) => all,
+        never = stop_long_statements(path, &queries.is_log_too_large) => match never {},
+    };
+    queries.is_log_too_large.store(false, Relaxed);
+    if all.is_err() {
+        return false;
+    }
     let emptied = timeout(Duration::from_secs(SQLITE_LOG_EMPTY_SECONDS_MAX), progress.scrub()).await;
     matches!(emptied, Ok(Some(Ok(1))))
+}
+
+/// Stops statements once the log has grown further: each may run for `query_seconds_max`.
+async fn stop_long_statements(path: &Path, is_log_too_large: &AtomicBool) -> Infallible {
+    loop {
+        if log_bytes(path) >= SQLITE_WAL_BYTES_STATEMENTS_MAX {
+            is_log_too_large.store(true, Relaxed);
+        }
+        sleep(Duration::from_millis(SQLITE_LOG_LOOK_MILLISECONDS)).await;
+    }
 }
 
 #[cfg(test)]
@@ -89,15 +108,17 @@ mod tests {
         progress.want(1001).await;
         assert!(log_bytes(&path) > 0);
 
-        let running = Semaphore::new(QUERIES_MAX);
-        let query = running.acquire().await.unwrap();
-        let mut emptying = pin!(empty(&progress, &running));
+        let queries = View::queries();
+        let query = queries.running.acquire().await.unwrap();
+        let mut emptying = pin!(empty(&path, &progress, &queries));
         let is_waiting = poll_fn(|context| Poll::Ready(emptying.as_mut().poll(context).is_pending())).await;
         assert!(is_waiting, "a query runs");
-        assert!(running.try_acquire().is_err(), "and no other one begins");
+        assert!(queries.running.try_acquire().is_err(), "and no other one begins");
+        assert!(queries.is_log_too_large.load(Relaxed), "statements are stopped");
         drop(query);
         assert!(emptying.await);
+        assert!(!queries.is_log_too_large.load(Relaxed));
         assert_eq!(log_bytes(&path), 0);
-        assert_eq!(running.available_permits(), QUERIES_MAX);
+        assert_eq!(queries.running.available_permits(), QUERIES_MAX);
     }
 }

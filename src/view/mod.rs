@@ -24,6 +24,7 @@ pub use log_keeper::keep_logs_small;
 pub use openapi::openapi;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
@@ -94,6 +95,8 @@ pub struct Queries {
     heavy: Arc<Semaphore>,
     /// In KiB: responses of `sql`, which are produced as a whole.
     sql_answers: Arc<Semaphore>,
+    /// True while SQLite's write-ahead log is too large: statements of `sql` are stopped.
+    is_log_too_large: Arc<AtomicBool>,
 }
 
 impl View {
@@ -104,6 +107,7 @@ impl View {
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
             heavy: Arc::new(Semaphore::new(QUERIES_HEAVY_MAX)),
             sql_answers: Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)),
+            is_log_too_large: Arc::default(),
         }
     }
 

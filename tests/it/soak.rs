@@ -59,7 +59,7 @@ const POSTGRES_BYTES: u64 = 4 << 30;
 const SPOOL_BYTES: u64 = 1 << 30;
 /// The bytes that may exist in addition to `SQLITE_BYTES`: the write-ahead log at the size at which
 /// queries wait, and the records that arrive while the longest of these queries ends.
-const SQLITE_BYTES_BESIDE: u64 = 1536 << 20;
+const SQLITE_BYTES_BESIDE: u64 = 1024 << 20;
 /// The documented limit is 64 MB for the release build.
 const MEMORY_KIB_MAX: u64 = 64 << 10;
 

@@ -71,10 +71,13 @@ impl View {
                 };
                 // Dropped when the client disconnects, which also stops the statement.
                 let abandoned = Abandoned::default();
-                let is_abandoned = Arc::clone(&abandoned.0);
+                let stop = sqlite::Stop {
+                    is_abandoned: Arc::clone(&abandoned.0),
+                    is_log_too_large: Arc::clone(&self.queries.is_log_too_large),
+                };
                 let answer = threads.call(move || {
                     let _turn = turn;
-                    sqlite::run(&path, &sql, answer, threads, duration_max, is_abandoned)
+                    sqlite::run(&path, &sql, answer, threads, duration_max, &stop)
                 });
                 answer.await.ok_or_else(|| Box::new(thread_has_ended()))??
             }

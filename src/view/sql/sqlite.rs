@@ -31,7 +31,7 @@ use crate::limits::{
     SQL_CLOCK_STEPS, SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX, SQL_FUNCTION_ARGUMENTS_MAX,
     SQL_INLINE_FUNCTION_ARGUMENTS_MAX, SQL_INLINE_LONG_OPERATIONS_MAX, SQL_INLINE_VALUE_BYTES_MAX,
     SQL_LONG_OPERATIONS_MAX, SQL_MEMORY_BYTES_MAX, SQL_OPERATIONS_MAX, SQL_TEMPORARY_BYTES_MAX,
-    SQL_VALUE_BYTES_MAX,
+    SQL_VALUE_BYTES_MAX, SQLITE_WAL_BYTES_STATEMENTS_MAX,
 };
 use crate::server::problem;
 use crate::store::sqlite::confine::{self, Confinement, Refused};
@@ -128,38 +128,55 @@ enum Failed {
     LongOperations(usize),
 }
 
-/// Blocks until the statement has returned its rows or its time is over.
+impl Failed {
+    fn is_interruption(&self) -> bool {
+        let Failed::Database(error) = self else { return false };
+        error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+    }
+}
+
+/// Reasons to stop a statement before its time is over.
+#[derive(Clone, Default)]
+pub(super) struct Stop {
+    /// The client no longer waits.
+    pub(super) is_abandoned: Arc<AtomicBool>,
+    /// The write-ahead log cannot be emptied while the statement runs.
+    pub(super) is_log_too_large: Arc<AtomicBool>,
+}
+
+/// Blocks until the statement has returned its rows, its time is over, or it is stopped.
 pub(super) fn run(
     path: &Path,
     sql: &str,
     answer: Answer,
     threads: Threads,
     duration_max: Duration,
-    is_abandoned: Arc<AtomicBool>,
+    stop: &Stop,
 ) -> Result<Answer, Refusal> {
     let failed = |error: Error| Box::new(store_problem(&crate::store::sqlite::describe(path, &error)));
     let confinement = Confinement::new().ok_or_else(others_run)?;
     let mut connection = SqliteReader::open_confined(path).map_err(failed)?;
     let bounds = Bounds::of(threads);
-    confine(&mut connection, &bounds, is_abandoned).map_err(failed)?;
+    confine(&mut connection, &bounds, stop).map_err(failed)?;
     let deadline = Instant::now() + duration_max;
     let (answer, refused) = confinement.run(deadline, || answer_to(&connection, sql, &bounds, answer));
     drop(connection); // before another statement uses the account of its memory
-    answer.map_err(|error| describe(&error, refused, &bounds, duration_max))
+    answer.map_err(|error| match error.is_interruption() && stop.is_log_too_large.load(Relaxed) {
+        true => log_too_large(),
+        false => describe(&error, refused, &bounds, duration_max),
+    })
 }
 
 /// Restricts the connection to reading, and stops its statements once the client no longer waits.
-fn confine(
-    connection: &mut Connection,
-    bounds: &Bounds,
-    is_abandoned: Arc<AtomicBool>,
-) -> rusqlite::Result<()> {
+fn confine(connection: &mut Connection, bounds: &Bounds, stop: &Stop) -> rusqlite::Result<()> {
     for (limit, value) in bounds.limits() {
         connection.set_limit(limit, value)?;
     }
     functions::register(connection)?;
     connection.authorizer(Some(|context: AuthContext<'_>| authorize(&context)))?;
-    let is_over = move || is_abandoned.load(Relaxed) || confine::is_late();
+    let stop = stop.clone();
+    let is_over =
+        move || stop.is_abandoned.load(Relaxed) || stop.is_log_too_large.load(Relaxed) || confine::is_late();
     connection.progress_handler(SQL_CLOCK_STEPS, Some(is_over))
 }
 
@@ -273,6 +290,16 @@ fn describe(failed: &Failed, refused: Option<Refused>, bounds: &Bounds, duration
         ),
         (Failed::Database(error), None) => describe_error(error, duration_max),
     }
+}
+
+fn log_too_large() -> Refusal {
+    not_begun_or_ended(
+        "the statement was stopped",
+        &format!(
+            "SQLite's write-ahead log has grown to {} MiB, and cannot be emptied while a statement reads an older state",
+            SQLITE_WAL_BYTES_STATEMENTS_MAX >> 20
+        ),
+    )
 }
 
 fn describe_error(error: &Error, duration_max: Duration) -> Refusal {

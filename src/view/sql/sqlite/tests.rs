@@ -15,7 +15,7 @@ fn ask(sql: &str, threads: Threads, duration_max: Duration) -> (Result<String, S
     let confinement = Confinement::new().unwrap();
     let mut connection = Connection::open_in_memory().unwrap();
     let bounds = Bounds::of(threads);
-    confine(&mut connection, &bounds, Arc::default()).unwrap();
+    confine(&mut connection, &bounds, &Stop::default()).unwrap();
     let work = || answer_to(&connection, sql, &bounds, new_answer());
     let (answer, refused) = confinement.run(Instant::now() + duration_max, work);
     drop(connection);
@@ -144,4 +144,18 @@ fn response_does_not_wait_for_memory() {
     assert!(!answer.row(1, |_, out, bytes_max| write_text(out, &[b'x'; 60 << 10], bytes_max)));
     assert!(answer.finish().is_err());
     assert_eq!(memory.available_permits(), 100);
+}
+
+#[tokio::test]
+async fn statement_stops_when_write_ahead_log_is_too_large() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("logs.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE block (id INTEGER)").unwrap();
+    let stop = Stop::default();
+    stop.is_log_too_large.store(true, Relaxed);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    for (sql, status) in [(endless, StatusCode::SERVICE_UNAVAILABLE), ("select", StatusCode::BAD_REQUEST)] {
+        let refusal = run(&path, sql, new_answer(), Threads::Many(2), HOUR, &stop).err().unwrap();
+        assert_eq!(refusal.status(), status);
+    }
 }
