@@ -6,7 +6,6 @@
 //! the program exits immediately. No acknowledged record is lost by that, because it is in the
 //! spool.
 
-mod data_dir;
 mod descriptors;
 mod listen;
 mod stores;
@@ -22,13 +21,13 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::blocking::Threads;
 use crate::config::Config;
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILLISECONDS};
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
 use crate::view::{Tails, View, keep_logs_small};
 use crate::{log, memory};
-pub(crate) use data_dir::DataDir;
 use descriptors::Share;
 use listen::{Listeners, Sockets};
 use stores::Stores;

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 
 use super::output::{Output, failed};
 use crate::config;
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
-use crate::pipeline::DataDir;
 
 /// Makes the next start on a data folder accept a store as it is.
 pub(super) fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Task;
-use super::data_dir::DataDir;
 use crate::blocking::Threads;
 use crate::config::{StoreConfig, StoreUrl};
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::limits::STORE_START_SECONDS_MAX;
 use crate::record::RecordId;

@@ -35,22 +35,22 @@ impl DataDir {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the path of the spool.
-    pub(super) fn spool(&self) -> PathBuf {
+    pub(crate) fn spool(&self) -> PathBuf {
         self.path.join("spool")
     }
 
     /// Returns the spool's folder, created if it does not exist.
-    pub(super) fn spool_folder(&self) -> io::Result<Folder> {
+    pub(crate) fn spool_folder(&self) -> io::Result<Folder> {
         Ok(Folder::open(&self.spool())?.under_lock(Arc::clone(&self.lock)))
     }
 
     /// Returns the folder's record of the stores that it ships into, with the extent of its spool.
-    pub(super) fn claims(&self, stores: &[StoreConfig]) -> Result<Arc<Claims>, Failure> {
+    pub(crate) fn claims(&self, stores: &[StoreConfig]) -> Result<Arc<Claims>, Failure> {
         let spool = self.spool();
         let spool = match spool.is_dir() {
             true => Folder::open_read_only(&spool).and_then(|disk| inspect::extent(&disk)),
@@ -75,7 +75,7 @@ impl DataDir {
         store::adopt(&disk, store).map_err(|error| self.cannot_remember(error))
     }
 
-    pub(super) fn cannot_remember(&self, error: io::Error) -> Failure {
+    pub(crate) fn cannot_remember(&self, error: io::Error) -> Failure {
         let hint = match error.kind() {
             io::ErrorKind::InvalidData => {
                 "it holds which stores are this data folder's: bring it back, or remove it and have each store adopted (`logboom store adopt \
@@ -88,13 +88,13 @@ impl DataDir {
     }
 
     /// Returns the path of the default database.
-    pub(super) fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.path.join("logboom.db")
     }
 
     /// Returns the name of this folder among all folders that write into one database: random,
     /// created once, and kept in the file `node`.
-    pub(super) fn node(&self) -> Result<String, Failure> {
+    pub(crate) fn node(&self) -> Result<String, Failure> {
         let path = self.path.join("node");
         let failed = |error: io::Error| {
             let what = format!("cannot use {}", path.display());
