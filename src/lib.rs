@@ -13,8 +13,9 @@
 //!
 //! - [`record`]: the record, its columns and its encoding
 //! - [`query`]: the query language, without any database
-//! - [`server`]: HTTP connections, bodies and the table of routes
-//! - [`pipeline`]: starts, connects and stops the parts; `data_dir`: the data folder
+//! - [`net`]: sockets and HTTP connections, without any route
+//! - [`pipeline`]: starts, connects and stops the parts, and has the table of HTTP routes;
+//!   `data_dir`: the data folder
 //! - [`cli`]: the commands; [`config`]: the options
 //! - [`disk`], [`blocking`], [`slots`], [`log`], [`metrics`], `memory`, [`failure`], [`escape`],
 //!   [`limits`]: files, threads, concurrency, the program's own log, figures, errors and bounds
@@ -31,7 +32,7 @@ pub mod store;
 
 pub mod view;
 
-pub mod server;
+pub mod net;
 
 mod data_dir;
 pub mod pipeline;

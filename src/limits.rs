@@ -441,8 +441,8 @@ pub const SQLITE_WAL_BYTES_TARGET: u64 = 16 << 20;
 /// end. What arrives during the longest query is added to this size.
 pub const SQLITE_WAL_BYTES_QUERIES_MAX: u64 = 256 << 20;
 
-/// Statements of `sql` are stopped once the write-ahead log is this large: each of them keeps its
-/// snapshot of the database for up to `query_seconds_max`, while a busy store writes 100 MiB a second.
+/// Statements of `sql` are stopped once the write-ahead log is this large. Each of them keeps its
+/// snapshot of the database for up to `query_seconds_max`, while a busy store writes 100 MiB/s.
 pub const SQLITE_WAL_BYTES_STATEMENTS_MAX: u64 = if cfg!(test) { 1 } else { 512 << 20 };
 
 /// Pause between two checks of the size of the write-ahead log.

@@ -8,6 +8,7 @@
 
 mod descriptors;
 mod listen;
+mod routes;
 mod stores;
 
 use std::io;

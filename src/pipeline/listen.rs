@@ -13,16 +13,18 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::routes::Routes;
 use crate::config::{Config, ListenAddress, Listener, Protocol, WhenFull};
 use crate::failure::Failure;
 use crate::ingest::http;
 use crate::ingest::python::datagram::{self, Datagrams};
-use crate::ingest::python::stream::{self, Bounds, Stream};
+use crate::ingest::python::stream::{self, Bounds};
 use crate::ingest::source::Source;
 use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_SECONDS, LISTEN_BACKLOG};
 use crate::log;
 use crate::metrics::Metrics;
-use crate::server::{self, Server, Turns};
+use crate::net::StreamSocket;
+use crate::net::http::{Turns, serve as serve_requests};
 use crate::spool::Spool;
 use crate::view::View;
 
@@ -282,14 +284,14 @@ type Permit = tokio::sync::OwnedSemaphorePermit;
 
 impl Acceptor {
     /// Returns a connection that is waiting now, if there is one.
-    async fn accept_waiting(&self, permits: &Arc<Semaphore>) -> Option<(Stream, Peer, Permit)> {
+    async fn accept_waiting(&self, permits: &Arc<Semaphore>) -> Option<(StreamSocket, Peer, Permit)> {
         // Yields for a fresh budget of the task, so that only the lack of connections ends the
         // accept.
         tokio::task::yield_now().await;
         timeout_at(tokio::time::Instant::now(), self.accept(permits)).await.ok()?.ok()
     }
 
-    async fn accept(&self, permits: &Arc<Semaphore>) -> io::Result<(Stream, Peer, Permit)> {
+    async fn accept(&self, permits: &Arc<Semaphore>) -> io::Result<(StreamSocket, Peer, Permit)> {
         let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
         match self {
             Acceptor::Tcp(listener) => {
@@ -298,20 +300,20 @@ impl Acceptor {
                 let idle = Duration::from_secs(KEEPALIVE_SECONDS);
                 let _ = SockRef::from(&stream)
                     .set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle / 4));
-                Ok((Stream::Tcp(stream), Peer { address: Some(address.ip()), process_id: 0 }, permit))
+                Ok((StreamSocket::Tcp(stream), Peer { address: Some(address.ip()), process_id: 0 }, permit))
             }
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let process_id = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
                 let process_id = process_id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
-                Ok((Stream::Unix(stream), Peer { address: None, process_id }, permit))
+                Ok((StreamSocket::Unix(stream), Peer { address: None, process_id }, permit))
             }
         }
     }
 }
 
 async fn serve(
-    stream: Stream,
+    socket: StreamSocket,
     peer: Peer,
     protocol: Protocol,
     source: Arc<Source>,
@@ -322,29 +324,29 @@ async fn serve(
     // Separate futures, so that a connection has memory for its own protocol only.
     if protocol == Protocol::Http {
         let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
-        serve_http(stream, source, &shared, (host, is_loopback), stop).await;
+        serve_http(socket, source, &shared, (host, is_loopback), stop).await;
     } else {
         let bounds = Arc::clone(&shared.bounds);
-        Box::pin(stream::serve(stream, source, bounds, host, peer.process_id, stop)).await;
+        Box::pin(stream::serve(socket, source, bounds, host, peer.process_id, stop)).await;
     }
 }
 
 async fn serve_http(
-    stream: Stream,
+    socket: StreamSocket,
     source: Arc<Source>,
     shared: &Shared,
     (host, is_loopback): (String, Option<bool>),
     stop: watch::Receiver<bool>,
 ) {
-    let server = Arc::new(Server {
+    let routes = Arc::new(Routes {
         source,
         bounds: Arc::clone(&shared.http_bounds),
         view: Arc::clone(&shared.view),
-        turns: Arc::clone(&shared.turns),
+        host,
         is_local: is_loopback.unwrap_or(false),
         is_on_machine: is_loopback.unwrap_or(true),
     });
-    Box::pin(server::serve(stream, server, host, stop)).await;
+    Box::pin(serve_requests(socket, routes, Arc::clone(&shared.turns), stop)).await;
 }
 
 /// Counts a connection while it is open.

@@ -55,8 +55,8 @@
 //!   is a JSON number, compared as `i64` if both fit, else as `f64`.
 //!
 //! Each store translates the tree into a condition of its database. [`Query::matches`] evaluates a
-//! query on a record. [`Field::value`] returns the value of a field. Nothing here does I/O or knows a
-//! database.
+//! query on a record. [`Field::value`] returns the value of a field. Nothing here does I/O or names
+//! a database.
 //!
 //! [`severity::range_of_text`]: crate::record::severity::range_of_text
 

@@ -28,7 +28,7 @@ pub enum Column {
 }
 
 /// The names of the columns; the first of each column is the name in every store. The names with a
-/// dot are OpenTelemetry's. They never remain attributes: such attributes become columns on arrival.
+/// dot are OpenTelemetry's. Attributes of these names become columns on arrival.
 const NAMES: [(&str, Column); 28] = [
     ("id", Column::Id),
     ("time", Column::Time),

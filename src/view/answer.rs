@@ -22,9 +22,9 @@ use super::scan::{Scan, Sink};
 use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::log;
+use crate::net::http::body::{Sender, stream};
+use crate::net::http::{Body, HangUp};
 use crate::record::{RecordId, RecordRef, json};
-use crate::server::stream::{Sender, stream};
-use crate::server::{Body, HangUp};
 
 /// The format of records.
 pub(super) enum Form {

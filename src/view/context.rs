@@ -13,10 +13,10 @@ use super::records::{go_back, page};
 use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
+use crate::net::http::{self, Body, problem};
 use crate::query::Query;
 use crate::record::Column;
 use crate::record::{RecordId, RecordRef};
-use crate::server::{self, Body, problem};
 use crate::store::Search;
 
 /// The default number of records before a record, and after it.
@@ -33,7 +33,7 @@ impl View {
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.hang_up)?;
         let (_, records) = find(Scan::new(self, only(id))?, Records::new(Form::Document, 1)).await?;
-        Ok(server::json(StatusCode::OK, records.into_bytes()))
+        Ok(http::json(StatusCode::OK, records.into_bytes()))
     }
 
     /// Responds with a record and its surrounding records.

@@ -14,7 +14,7 @@ use super::answer::{Open, Piece};
 use super::scan::Scan;
 use super::{Ask, Refusal, View};
 use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_MAX};
-use crate::server::Body;
+use crate::net::http::Body;
 use crate::store::Search;
 
 /// The memory that a map needs for an entry beside its text.

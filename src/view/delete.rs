@@ -37,11 +37,11 @@ use crate::limits::{
     DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS,
     DELETE_TRIES_MAX, FLUSH_SECONDS_MAX, QUERY_SLICE_ROWS_MAX, SQLITE_BLOCK_ROWS,
 };
+use crate::net::http::{self, Body, problem};
 use crate::query::{self, Query};
 use crate::record::Column;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, json::Written, time};
-use crate::server::{self, Body, problem};
 use crate::store::sqlite::read::{OriginIds, SqliteReader};
 use crate::store::{self, Database, Doomed, Names, Progress, Search, StoreError};
 
@@ -155,7 +155,7 @@ impl View {
         };
         deletion.tallies.resize_with(self.databases.len(), Tally::default);
         deletion.run().await?;
-        Ok(server::json(StatusCode::OK, deletion.answer()))
+        Ok(http::json(StatusCode::OK, deletion.answer()))
     }
 
     fn check_allowed(&self, headers: &HeaderMap, is_on_machine: bool) -> Result<(), Refusal> {

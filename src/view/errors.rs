@@ -17,11 +17,11 @@ use super::scan::Fold;
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{ERROR_BUCKETS_MAX, ERROR_GROUPS_MAX, ERROR_MESSAGE_BYTES_MAX};
+use crate::net::http::Body;
 use crate::query::{Field, Query};
 use crate::record::Column;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, time};
-use crate::server::Body;
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;

@@ -15,11 +15,11 @@ use super::parameters::{Parameters, field};
 use super::scan::Fold;
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
+use crate::net::http::Body;
 use crate::query::{self, Field, Kind};
 use crate::record::Column;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, severity};
-use crate::server::Body;
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;

@@ -17,11 +17,11 @@ use crate::limits::{
     COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
     HISTOGRAM_VALUES_MAX,
 };
+use crate::net::http::Body;
 use crate::query::Field;
 use crate::record::Column;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, severity};
-use crate::server::Body;
 use crate::store::sqlite::histogram::Counted;
 
 impl View {

@@ -3,8 +3,8 @@
 //! SQLite restarts the log only when all of it has been copied into the database and no reader uses
 //! an older state from it. If queries overlap without end, there is no such moment. Therefore, once
 //! the log is large, no further query begins, and the store empties the log as soon as the running
-//! queries have ended. Where the log grows further before that, statements of `sql` are stopped: each
-//! reads one state of the database for up to `query_seconds_max`.
+//! queries have ended. If the log grows further before that, statements of `sql` are stopped: each
+//! of them reads one state of the database for up to `query_seconds_max`.
 
 use std::convert::Infallible;
 use std::path::Path;

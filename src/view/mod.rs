@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use crate::blocking::Threads;
 use crate::limits::{ANSWERS_MAX, QUERIES_HEAVY_MAX, QUERIES_MAX, SQL_ANSWERS_KIB_MAX};
 use crate::metrics::{Metrics, Sources};
-use crate::server::{Body, HangUp, problem};
+use crate::net::http::{Body, HangUp, problem};
 use crate::spool::Spool;
 use crate::store::{self, Database, StoreError};
 

@@ -2,12 +2,12 @@
 
 use hyper::{Response, StatusCode};
 
-use crate::server::{self, Body};
+use crate::net::http::{self, Body};
 
 /// The description, in OpenAPI 3.1.
 const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Responds with the description.
 pub fn openapi() -> Response<Body> {
-    server::json(StatusCode::OK, DOCUMENT)
+    http::json(StatusCode::OK, DOCUMENT)
 }

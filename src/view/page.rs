@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::server::Body;
+use crate::net::http::Body;
 
 /// What the page may load and do. Its scripts set styles only through the CSSOM, which this policy
 /// allows.

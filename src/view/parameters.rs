@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::cursor::Cursor;
 use super::{Refusal, bad};
+use crate::net::http;
 use crate::query::{self, Field, Query, QueryError};
 use crate::record::ColumnSet;
 use crate::record::time;
-use crate::server;
 use crate::store::Search;
 
 /// The query string of a request, decoded.
@@ -141,7 +141,7 @@ fn listed(words: &[&str]) -> String {
 pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
-    Box::new(server::problem_at(
+    Box::new(http::problem_at(
         "the query is not understood",
         &format!("{}\n{}", error.problem, error.render(text)),
         &error.problem.hint(),

@@ -18,9 +18,9 @@ use super::parameters::Parameters;
 use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered, bad};
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
+use crate::net::http::Body;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef};
-use crate::server::Body;
 use crate::store::Search;
 
 /// The default number of records of a page.

@@ -11,8 +11,8 @@ use super::View;
 use crate::limits::FLUSH_SECONDS_MAX;
 use crate::log;
 use crate::metrics::{SourceCounters, memory_bytes};
+use crate::net::http::{self, Body, problem};
 use crate::record::RecordId;
-use crate::server::{self, Body, problem};
 use crate::store::Progress;
 
 impl View {
@@ -42,7 +42,7 @@ impl View {
             "sources": self.sources.iter().map(|source| source_status(source)).collect::<Vec<_>>(),
             "stores": self.stores.iter().map(|store| store_status(store, spool.durable_id)).collect::<Vec<_>>(),
         });
-        server::json(StatusCode::OK, status.to_string())
+        http::json(StatusCode::OK, status.to_string())
     }
 
     /// Responds with 200 while records are accepted and no store reports an error, else with 503
@@ -50,7 +50,7 @@ impl View {
     pub fn ready(&self) -> Response<Body> {
         let problems = self.problems();
         if problems.is_empty() {
-            return server::text("ready\n");
+            return http::text("ready\n");
         }
         problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", &problems.join("; "), None)
     }
@@ -105,7 +105,7 @@ impl View {
                 self.metrics.set(name, &store.name, value);
             }
         }
-        server::metrics(self.metrics.render())
+        http::metrics(self.metrics.render())
     }
 
     /// Responds once everything that was accepted before the call is in every store.
@@ -125,7 +125,7 @@ impl View {
             }
         };
         if timeout_at(end.into(), everywhere).await.is_ok() {
-            return server::json(StatusCode::OK, json!({ "position": position }).to_string());
+            return http::json(StatusCode::OK, json!({ "position": position }).to_string());
         }
         let behind = stores.into_iter().filter_map(|(store, from)| {
             let reached = store.position();

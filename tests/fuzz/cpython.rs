@@ -1,4 +1,4 @@
-//! The decoder of Python's pickles against CPython itself: `oracle.py` makes the pickles and compares.
+//! Compares the pickle decoder with CPython: `oracle.py` creates the pickles and compares.
 
 use std::env;
 use std::io::{BufReader, BufWriter, Read, Write};

@@ -1,4 +1,5 @@
-//! What the fuzz targets check, without a fuzzer: on every input that once failed. And what CPython says of pickles.
+//! Runs the checks of the fuzz targets on every input that once failed, and compares the pickle
+//! decoder with CPython.
 
 #![allow(
     unreachable_pub,

@@ -7,16 +7,11 @@
 //! kept.
 
 use std::cell::RefCell;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,6 +23,7 @@ use crate::limits::{
     PARTIAL_FRAME_BYTES_FREE, PARTIAL_FRAMES_BYTES_MAX, READ_BUFFER_BYTES, STALLED_FRAME_DURATION,
 };
 use crate::log;
+use crate::net::StreamSocket;
 use crate::record::Batch;
 
 /// The limits and the memory accounting that all connections of the Python listeners share.
@@ -45,62 +41,6 @@ impl Bounds {
     /// Creates bounds without unfinished frames.
     pub fn new(frame_bytes_max: usize, frame_duration_max: Duration) -> Bounds {
         Bounds { frame_bytes_max, frame_duration_max, partial_bytes: AtomicUsize::new(0) }
-    }
-}
-
-/// A stream socket, TCP or Unix.
-#[derive(Debug)]
-pub enum Stream {
-    /// A TCP socket.
-    Tcp(TcpStream),
-    /// A Unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Returns once the socket has bytes to read or has reached its end.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.readable().await,
-            Stream::Unix(stream) => stream.readable().await,
-        }
-    }
-
-    /// Copies the bytes that can be read now, without consuming them.
-    pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut peek = |socket: BorrowedFd<'_>| Ok(recv(socket, &mut *buffer, RecvFlags::PEEK)?.0);
-        match self {
-            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
-            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
-        }
-    }
-
-    /// Reads the bytes that can be read now, as far as the buffer has room.
-    pub fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_buf(buffer),
-            Stream::Unix(stream) => stream.try_read_buf(buffer),
-        }
-    }
-
-    /// Reads the bytes that the system has, even if the runtime has not been notified of them yet.
-    fn read_now(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let start = buffer.len();
-        buffer.resize(start + READ_BUFFER_BYTES, 0);
-        let socket = match self {
-            Stream::Tcp(stream) => SockRef::from(stream),
-            Stream::Unix(stream) => SockRef::from(stream),
-        };
-        let result = (&*socket).read(&mut buffer[start..]);
-        buffer.truncate(start + result.as_ref().map_or(0, |read| *read));
-        result
-    }
-
-    /// Makes the close of the connection a reset, which drops the bytes in its buffers.
-    pub fn reset_at_close(&self) {
-        if let Stream::Tcp(stream) = self {
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
     }
 }
 
@@ -159,7 +99,7 @@ enum End {
 /// Serves one connection until the client ends it or, once `stop` is true, until there is nothing
 /// more to read.
 pub async fn serve(
-    stream: Stream,
+    stream: StreamSocket,
     source: Arc<Source>,
     bounds: Arc<Bounds>,
     host: String,
@@ -210,7 +150,7 @@ pub async fn serve(
 
 impl Connection {
     /// Waits for bytes or for `stop`. Returns false if the connection must be closed.
-    async fn wait(&mut self, stream: &Stream, stop: &mut watch::Receiver<bool>) -> bool {
+    async fn wait(&mut self, stream: &StreamSocket, stop: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
             readable = self.readable(stream) => {
                 if !readable {
@@ -223,7 +163,7 @@ impl Connection {
     }
 
     /// Waits for bytes. Returns false on an error, or if a frame takes too long.
-    async fn readable(&self, stream: &Stream) -> bool {
+    async fn readable(&self, stream: &StreamSocket) -> bool {
         while let Some(since) = self.unfinished_since {
             let mut deadline = since + self.bounds.frame_duration_max;
             if self.charged > 0 {
@@ -249,7 +189,7 @@ impl Connection {
     }
 
     /// Reads once and decodes the complete frames, in the workbench of the thread.
-    fn round(&mut self, stream: &Stream, stopping: bool) -> Round {
+    fn round(&mut self, stream: &StreamSocket, stopping: bool) -> Round {
         WORKBENCH.with_borrow_mut(|bench| {
             bench.bytes.clear();
             bench.bytes.reserve(READ_BUFFER_BYTES);
@@ -274,8 +214,8 @@ impl Connection {
 
     /// Reads into the workbench after the leftover bytes, or, within a large frame, into `rest`
     /// after the beginning of the frame.
-    fn read(&mut self, stream: &Stream, bytes: &mut Vec<u8>, stopping: bool) -> io::Result<usize> {
-        let read = if stopping { Stream::read_now } else { Stream::try_read };
+    fn read(&mut self, stream: &StreamSocket, bytes: &mut Vec<u8>, stopping: bool) -> io::Result<usize> {
+        let read = if stopping { StreamSocket::read_now } else { StreamSocket::try_read };
         if self.rest.len() >= READ_BUFFER_BYTES / 2 {
             self.rest.reserve_exact(READ_BUFFER_BYTES / 4);
             return read(stream, &mut self.rest);

@@ -6,9 +6,10 @@
 //! origin      (id, severity_text, service, logger, host, file, line, function, process_id, thread)
 //! ```
 //!
-//! A field that is not given is NULL; only `id`, `timestamp`, `severity_number` (0 if not given) and `origin_id` never
-//! are. Origins are few: what asks for them alone becomes one list of their ids, made once, and each record costs one
-//! look into it. Words and attributes are tested by functions of this program, see [`super::register`]. Of terms that must
+//! An absent field is NULL; only `id`, `timestamp`, `severity_number` (0 if absent) and `origin_id`
+//! are never NULL. There are few origins: a condition on the origin alone becomes one list of
+//! origin ids, created once, and each record costs one lookup in the list. Words and attributes are
+//! tested by functions of this program, see [`super::functions::register`]. Among terms that must
 //! all hold, the cheap ones come first.
 
 use rusqlite::ToSql;
@@ -18,8 +19,8 @@ use crate::query::{Expression, Field, Query, Range, Term, Test};
 use crate::record::Column;
 use crate::store::sql::{Condition, Connective, Value};
 
-/// The condition that the records of a query fulfil, for a statement whose `FROM` names `record AS r`, on a connection
-/// with the functions of [`super::register`].
+/// Returns the condition that the records of a query fulfil, for a statement whose `FROM` names
+/// `record AS r`, on a connection with the functions of [`super::functions::register`].
 pub fn condition(query: &Query) -> Condition {
     part(query.expression()).into_record().1
 }

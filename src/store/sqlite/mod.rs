@@ -65,7 +65,8 @@ pub struct SqliteStore {
     /// checkpoint.
     is_doubtful: bool,
     damage: Option<Damage>,
-    /// Records written since retention deleted, while a reader kept the write-ahead log from being emptied.
+    /// Records written since retention last deleted, while a reader kept the write-ahead log from
+    /// being emptied.
     rows_while_held: u64,
 }
 
@@ -245,8 +246,9 @@ impl Store for SqliteStore {
             database.checkpoint(false)?;
             database.is_log_held()
         })?;
-        // While nothing else is written, deleting would only lengthen a log that cannot be emptied. While records arrive, the log
-        // grows anyway, and without deletions the database would grow with it.
+        // While nothing else is written, deleting would only lengthen a log that cannot be emptied.
+        // While records arrive, the log grows anyway, and without deletions the database would grow
+        // with it.
         let rows_of_slice = SQLITE_BLOCK_ROWS / STORE_MAINTAIN_PACE;
         if !is_held {
             self.rows_while_held = 0;

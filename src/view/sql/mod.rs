@@ -24,8 +24,8 @@ use super::scan::Abandoned;
 use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{ANSWER_PIECE_BYTES, PAGE_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
+use crate::net::http::{Body, HangUp, problem};
 use crate::record::json;
-use crate::server::{Body, HangUp, problem};
 use crate::store::Database;
 
 /// The body of a request.

@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Column, SimpleQueryRow};
 
 use super::{Answer, Refusal, bad, stopped, write_text};
+use crate::net::http::problem;
 use crate::record::json;
-use crate::server::problem;
 use crate::store::postgres::read::PostgresDatabase;
 use crate::store::postgres::statement::{StatementError, Table};
 use crate::view::store_problem;

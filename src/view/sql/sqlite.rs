@@ -33,7 +33,7 @@ use crate::limits::{
     SQL_LONG_OPERATIONS_MAX, SQL_MEMORY_BYTES_MAX, SQL_OPERATIONS_MAX, SQL_TEMPORARY_BYTES_MAX,
     SQL_VALUE_BYTES_MAX, SQLITE_WAL_BYTES_STATEMENTS_MAX,
 };
-use crate::server::problem;
+use crate::net::http::problem;
 use crate::store::sqlite::confine::{self, Confinement, Refused};
 use crate::store::sqlite::read::SqliteReader;
 use crate::view::store_problem;

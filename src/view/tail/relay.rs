@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::Seat;
 use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
 use crate::log;
-use crate::server::HangUp;
-use crate::server::stream::Sender;
+use crate::net::http::HangUp;
+use crate::net::http::body::Sender;
 
 const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
 const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);

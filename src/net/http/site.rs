@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::{Request, Response, StatusCode, Version};
 
-use super::{Body, problem};
+use super::response::{Body, problem};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -26,7 +26,7 @@ const SINGLE: [HeaderName; 5] = [HOST, ORIGIN, SEC_FETCH_SITE, CONTENT_TYPE, CON
 
 /// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// The request violates HTTP.
     Malformed(&'static str),
     /// The request comes from, or is addressed to, another site.
@@ -34,7 +34,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn answer(&self) -> Response<Body> {
+    /// Returns the response to such a request.
+    pub fn answer(&self) -> Response<Body> {
         match self {
             Refusal::Malformed(detail) => {
                 problem(StatusCode::BAD_REQUEST, "the request is not valid HTTP", detail, None)
@@ -51,7 +52,7 @@ impl Refusal {
 
 /// Rejects malformed requests and requests from other sites. `is_link`: a link on another site may
 /// lead to this path. `is_local`: the client is on this machine.
-pub(super) fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(), Refusal> {
+pub fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(), Refusal> {
     let headers = request.headers();
     if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
         return Err(Refusal::Malformed(

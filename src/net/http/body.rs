@@ -23,16 +23,16 @@ pub struct Sender {
 
 /// A streamed response, read by hyper.
 #[derive(Debug)]
-pub struct Stream {
+pub struct StreamedBody {
     pieces: mpsc::Receiver<Bytes>,
     is_ended: Arc<AtomicBool>,
 }
 
 /// Creates a streamed response with room for one piece beyond the one that is being sent.
-pub fn stream() -> (Sender, Stream) {
+pub fn stream() -> (Sender, StreamedBody) {
     let (sender, receiver) = mpsc::channel(1);
     let is_ended = Arc::<AtomicBool>::default();
-    (Sender { pieces: sender, is_ended: Arc::clone(&is_ended) }, Stream { pieces: receiver, is_ended })
+    (Sender { pieces: sender, is_ended: Arc::clone(&is_ended) }, StreamedBody { pieces: receiver, is_ended })
 }
 
 impl Sender {
@@ -54,7 +54,7 @@ impl Sender {
     }
 }
 
-impl Body for Stream {
+impl Body for StreamedBody {
     type Data = Bytes;
     type Error = io::Error;
 

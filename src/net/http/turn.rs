@@ -24,15 +24,15 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::head::{Charge, Head, Heads, Look};
-use crate::ingest::python::stream::Stream;
 use crate::limits::{
     HTTP_BUFFER_BYTES_KEPT_MAX, HTTP_HEAD_SECONDS_MAX, HTTP_LONG_REQUESTS_MAX, HTTP_TURNS_ENDLESS_MAX,
     HTTP_TURNS_SHORT_MAX, HTTP_WRITE_STALL_SECONDS_MAX,
 };
+use crate::net::StreamSocket;
 use crate::slots::{Slots, Stall};
 
 /// How long an idle connection stays open, and how long a request head may take to arrive.
@@ -49,8 +49,16 @@ pub struct Turns {
     /// One slot for each of the other connections while a request is in flight.
     pub(super) short: Slots,
     /// One permit for each request that waits for something other than its client.
-    pub(super) long: Semaphore,
+    long: Semaphore,
     heads: Arc<Heads>,
+}
+
+impl Turns {
+    /// Returns a permit for a request that waits for something other than its client, unless too
+    /// many such requests wait.
+    pub fn try_wait(&self) -> Option<SemaphorePermit<'_>> {
+        self.long.try_acquire().ok()
+    }
 }
 
 impl Default for Turns {
@@ -66,7 +74,7 @@ impl Default for Turns {
 
 /// The state of the latest request of a turn; hyper handles one request after the other.
 #[derive(Debug, Default)]
-pub(super) struct Exchange {
+pub struct Exchange {
     /// The body of the request was read to its end, so the next bytes belong to another request.
     is_read: AtomicBool,
     is_answered: AtomicBool,
@@ -80,7 +88,7 @@ impl Exchange {
     }
 
     /// Records that the body of the request was read to its end.
-    pub(super) fn body_read(&self) {
+    pub fn body_read(&self) {
         self.is_read.store(true, Relaxed);
     }
 
@@ -91,7 +99,7 @@ impl Exchange {
 
 /// The socket as hyper sees it during one turn.
 pub(super) struct Turn {
-    stream: Stream,
+    stream: StreamSocket,
     /// Bytes that were read before this turn and not used.
     rest: Bytes,
     /// The share of the memory for heads that `rest` occupies.
@@ -112,7 +120,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Creates the first turn of a connection. `shared` contains the slots of which the turn takes
     /// one.
-    pub(super) fn new(stream: Stream, shared: Option<Arc<Turns>>) -> Turn {
+    pub(super) fn new(stream: StreamSocket, shared: Option<Arc<Turns>>) -> Turn {
         Turn {
             stream,
             rest: Bytes::new(),
@@ -218,8 +226,8 @@ impl Turn {
 
     fn socket(&mut self) -> Pin<&mut (dyn Socket + Unpin)> {
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream),
-            Stream::Unix(stream) => Pin::new(stream),
+            StreamSocket::Tcp(stream) => Pin::new(stream),
+            StreamSocket::Unix(stream) => Pin::new(stream),
         }
     }
 
@@ -359,7 +367,7 @@ mod tests {
     async fn read_at_rest(turns: &Arc<Turns>) -> (usize, bool) {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"GET").await.unwrap();
-        let mut turn = Turn::new(Stream::Unix(server), Some(Arc::clone(turns)));
+        let mut turn = Turn::new(StreamSocket::Unix(server), Some(Arc::clone(turns)));
         turn.exchange.body_read();
         turn.exchange.is_answered.store(true, Relaxed);
         turn.stream.readable().await.unwrap();

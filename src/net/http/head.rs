@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use hyper::body::Bytes;
 
-use crate::ingest::python::stream::Stream;
 use crate::limits::{HTTP_HEAD_BYTES_FREE, HTTP_HEAD_BYTES_MAX, HTTP_HEADS_BYTES_MAX, HTTP_PEEK_BYTES};
+use crate::net::StreamSocket;
 
 /// The memory used by all incomplete heads.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Head {
     }
 
     /// Looks for the end of the head. Reads from the socket only bytes that do not contain it.
-    pub(super) fn look(&mut self, stream: &Stream) -> Look {
+    pub(super) fn look(&mut self, stream: &StreamSocket) -> Look {
         let mut window = [0; 2 + HTTP_PEEK_BYTES];
         // The end may begin in the bytes already read.
         let taken = self.bytes.len().min(2);
@@ -97,7 +97,7 @@ impl Head {
         }
     }
 
-    fn judge(&mut self, stream: &Stream, window: &[u8], peeked: usize) -> Look {
+    fn judge(&mut self, stream: &StreamSocket, window: &[u8], peeked: usize) -> Look {
         if self.is_empty() {
             // Empty lines use no memory.
             let empty = window.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

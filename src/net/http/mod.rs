@@ -1,0 +1,175 @@
+//! HTTP/1.1 connections: their memory, their time limits and their end.
+
+pub mod body;
+mod head;
+mod response;
+pub mod site;
+mod turn;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, watch};
+
+use super::StreamSocket;
+use crate::limits::{HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_BYTES_MAX};
+use crate::slots::Slots;
+use turn::{Answer, IDLE_MAX, Turn};
+
+pub use response::{Body, json, metrics, problem, problem_at, text};
+pub use turn::{Exchange, Turns};
+
+/// Closes the connection of a request whose client does not read the response. While the socket is
+/// not writable, hyper does not poll the body of the response, so the body cannot end the
+/// connection.
+#[derive(Clone)]
+pub struct HangUp {
+    order: Arc<Notify>,
+    /// Nothing is ever sent. The channel closes when the connection ends.
+    open: watch::Receiver<()>,
+}
+
+impl HangUp {
+    /// Closes the connection.
+    pub fn now(&self) {
+        self.order.notify_one();
+    }
+
+    /// Returns once the connection is closed, by either side.
+    pub async fn gone(&mut self) {
+        let _ = self.open.changed().await; // an error means that the connection has ended
+    }
+}
+
+/// What the requests of one connection share.
+pub struct Client {
+    turns: Arc<Turns>,
+    /// The connection shares slots with others.
+    is_short: bool,
+    hang_up: HangUp,
+    _open: watch::Sender<()>,
+}
+
+impl Client {
+    fn new(turns: Arc<Turns>, is_short: bool) -> Client {
+        let (sender, open) = watch::channel(());
+        Client { turns, is_short, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
+    }
+
+    /// Returns the slots of which the connection holds one while a request is in flight.
+    pub fn slots(&self) -> Option<&Slots> {
+        self.is_short.then_some(&self.turns.short)
+    }
+
+    /// Returns the limits of connections.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Returns what closes the connection.
+    pub fn hang_up(&self) -> &HangUp {
+        &self.hang_up
+    }
+}
+
+/// Answers the requests of connections.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        exchange: &Exchange,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Serves one connection until it ends or, once `stop` is true, until the request in flight is
+/// answered.
+pub async fn serve<S: Service>(
+    socket: StreamSocket,
+    service: Arc<S>,
+    turns: Arc<Turns>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let endless = Arc::clone(&turns.endless).try_acquire_owned().ok();
+    let is_short = endless.is_none();
+    let mut turn = Turn::new(socket, is_short.then(|| Arc::clone(&turns)));
+    let client = Arc::new(Client::new(Arc::clone(&turns), is_short));
+    loop {
+        // A connection uses no memory for requests before the first byte of a request arrives.
+        tokio::select! {
+            is_there = turn.request() => if !is_there { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let permit = match is_short {
+            false => None,
+            true => tokio::select! {
+                biased;
+                permit = turns.short.acquire(1) => permit,
+                _ = stop.wait_for(|stop| *stop) => return,
+            },
+        };
+        match Box::pin(take(turn, &service, &client, &mut stop)).await {
+            Some(next) => turn = next,
+            None => return,
+        }
+        drop(permit);
+    }
+}
+
+/// Answers requests until no further request is pending, and returns the next turn.
+async fn take<S: Service>(
+    turn: Turn,
+    service: &Arc<S>,
+    client: &Arc<Client>,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Turn> {
+    let exchange = turn.exchange();
+    let answering = service_fn(|request: Request<Incoming>| {
+        let (service, client, exchange) = (Arc::clone(service), Arc::clone(client), Arc::clone(&exchange));
+        exchange.begin(&request);
+        // Boxed because hyper returns the socket only if the futures can be moved.
+        Box::pin(async move {
+            let mut answer = service.answer(request, &client, &exchange).await;
+            answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_MAX)
+        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .max_header_size(HTTP_HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(turn), answering);
+    let stopping = tokio::select! {
+        biased; // polled first, because this branch has the most work
+        // Errors that a client causes on its own connection are not reported.
+        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => false,
+        () = client.hang_up.order.notified() => return None,
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    if stopping {
+        Pin::new(&mut connection).graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = client.hang_up.order.notified() => {}
+        }
+        return None;
+    }
+    let parts = connection.into_parts();
+    let mut turn = parts.io.into_inner();
+    if turn.is_over() {
+        return Some(turn.next(&parts.read_buf));
+    }
+    let _ = turn.shutdown().await;
+    None
+}

@@ -1,0 +1,74 @@
+//! Responses: texts, JSON and error documents.
+
+use std::ops::Range;
+
+use http_body_util::{Either, Full};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::body::StreamedBody;
+
+/// The body of a response: complete, or streamed.
+pub type Body = Either<Full<Bytes>, StreamedBody>;
+
+/// Returns a response of plain text.
+pub fn text(text: impl Into<Bytes>) -> Response<Body> {
+    whole(StatusCode::OK, "text/plain; charset=utf-8", text)
+}
+
+/// Returns a response for Prometheus.
+pub fn metrics(text: String) -> Response<Body> {
+    whole(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+}
+
+/// Returns a response of JSON.
+pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    whole(status, "application/json", text)
+}
+
+/// Returns an error response (RFC 9457), with the member `hint` if the client can do something
+/// about the error.
+pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>) -> Response<Body> {
+    explain(status, title, detail, hint, "")
+}
+
+/// Returns the same for a part of the request: the member `position` contains the start and the end
+/// of that part, in characters.
+pub fn problem_at(title: &str, detail: &str, hint: &str, position: Range<usize>) -> Response<Body> {
+    let position = format!(",\"position\":{{\"start\":{},\"end\":{}}}", position.start, position.end);
+    explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), &position)
+}
+
+/// `extension` is JSON: further members, each preceded by a comma.
+fn explain(
+    status: StatusCode,
+    title: &str,
+    detail: &str,
+    hint: Option<&str>,
+    extension: &str,
+) -> Response<Body> {
+    let mut out = format!("{{\"status\":{},\"title\":", status.as_u16()).into_bytes();
+    push_json_string(&mut out, title);
+    out.extend_from_slice(b",\"detail\":");
+    push_json_string(&mut out, detail);
+    if let Some(hint) = hint {
+        out.extend_from_slice(b",\"hint\":");
+        push_json_string(&mut out, hint);
+    }
+    out.extend_from_slice(extension.as_bytes());
+    out.push(b'}');
+    whole(status, "application/problem+json", out)
+}
+
+fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string to memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}

@@ -1,0 +1,259 @@
+//! The table of HTTP routes: which part of the program answers which request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use crate::ingest::http;
+use crate::ingest::source::Source;
+use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
+use crate::net::http::{Body, Client, Exchange, Service, json, problem, site, text};
+use crate::view::{self, Ask, View, page};
+
+/// Answers the requests of one connection, for its listener.
+pub(super) struct Routes {
+    /// Receives the records of this listener.
+    pub source: Arc<Source>,
+    /// The limits of request bodies, shared by all listeners.
+    pub bounds: Arc<http::Bounds>,
+    /// Answers queries and reports the status.
+    pub view: Arc<View>,
+    /// The host name that the records of this connection receive.
+    pub host: String,
+    /// The client is on this machine and may be a browser, so a web page may have caused its
+    /// requests.
+    pub is_local: bool,
+    /// The client is on this machine, which includes clients of a Unix socket. It may delete
+    /// records.
+    pub is_on_machine: bool,
+}
+
+/// A request and the client that sent it.
+struct Call<'a> {
+    request: Request<Incoming>,
+    routes: &'a Routes,
+    client: &'a Client,
+    exchange: &'a Exchange,
+    /// The part of the path that matched the name in braces.
+    name: String,
+}
+
+impl<'a> Call<'a> {
+    fn view(&self) -> &'a View {
+        &self.routes.view
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            query: self.request.uri().query().unwrap_or_default(),
+            name: &self.name,
+            headers: self.request.headers(),
+            hang_up: self.client.hang_up(),
+        }
+    }
+}
+
+type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+
+type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
+
+/// The handler of a request that the view answers.
+macro_rules! view {
+    ($answer:ident) => {
+        |call| Box::pin(long(call.client, async move { call.view().$answer(call.ask()).await }))
+    };
+}
+
+/// The handlers by method and path. A name in braces matches any single part of a path.
+static ROUTES: [(Method, &str, Handler); 18] = [
+    (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
+    (Method::GET, "/api/v1/records", view!(records)),
+    (Method::GET, "/api/v1/records/{id}", view!(record)),
+    (Method::GET, "/api/v1/records/{id}/context", view!(context)),
+    (Method::GET, "/api/v1/traces/{trace_id}", view!(trace)),
+    (Method::GET, "/api/v1/histogram", view!(histogram)),
+    (Method::GET, "/api/v1/fields", view!(fields)),
+    (Method::GET, "/api/v1/fields/{name}", view!(field)),
+    (Method::GET, "/api/v1/errors", view!(errors)),
+    (Method::GET, "/api/v1/tail", |call| Box::pin(async move { call.view().tail(&call.ask()) })),
+    (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
+    (Method::POST, "/api/v1/delete", |call| Box::pin(post_delete(call))),
+    (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
+    (Method::POST, "/api/v1/flush", |call| Box::pin(long(call.client, call.view().flush()))),
+    (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
+    (Method::GET, "/healthz", |_| Box::pin(async { text("ok\n") })),
+    (Method::GET, "/readyz", |call| Box::pin(async move { call.view().ready() })),
+    (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics() })),
+];
+
+/// Returns the name in a path that matches a route; empty if the route has no name in braces.
+fn name_in(path: &str, route: &str) -> Option<String> {
+    let Some((start, end)) = route.split_once('{') else { return (path == route).then(String::new) };
+    let (_, end) = end.split_once('}')?;
+    let name = path.strip_prefix(start)?.strip_suffix(end)?;
+    let is_one_part = !name.is_empty() && !name.contains('/');
+    is_one_part.then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
+}
+
+impl Service for Routes {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        exchange: &Exchange,
+    ) -> Response<Body> {
+        let path = request.uri().path();
+        let is_page = page::is_path(path);
+        let is_link = is_page && request.method() == Method::GET;
+        if let Err(refusal) = site::check(&request, is_link, self.is_local) {
+            return refusal.answer();
+        }
+        if is_page {
+            let file = || page::get(path, request.headers()).unwrap_or_else(|| nothing_at(path));
+            return if is_link { file() } else { not_allowed(path, &HeaderValue::from_static("GET")) };
+        }
+        for (method, route, handle) in &ROUTES {
+            if method == request.method()
+                && let Some(name) = name_in(path, route)
+            {
+                return handle(Call { request, routes: self, client, exchange, name }).await;
+            }
+        }
+        not_answered(path)
+    }
+}
+
+/// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
+/// never occupy all slots.
+async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+    if let Some(_permit) = client.turns().try_wait() {
+        return answer.await;
+    }
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many requests wait",
+        &format!("{HTTP_LONG_REQUESTS_MAX} requests wait for queries, for stores or for deletions"),
+        Some("try again later"),
+    );
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+/// Returns the response for a path without a route, or without a route for this method.
+fn not_answered(path: &str) -> Response<Body> {
+    let routes = ROUTES.iter().filter(|(_, route, _)| name_in(path, route).is_some());
+    let mut allowed: Vec<_> = routes.map(|(method, ..)| method.as_str()).collect();
+    allowed.sort_unstable();
+    let allowed = allowed.join(", ");
+    match HeaderValue::from_str(&allowed) {
+        Ok(allowed) if !allowed.is_empty() => not_allowed(path, &allowed),
+        _ => nothing_at(path),
+    }
+}
+
+fn nothing_at(path: &str) -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None)
+}
+
+fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
+    let detail = format!("{path} answers {}", allowed.to_str().unwrap_or_default());
+    let mut answer =
+        problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
+    answer.headers_mut().insert(ALLOW, allowed.clone());
+    answer
+}
+
+async fn post_records(call: Call<'_>) -> Response<Body> {
+    let Call { request, routes, client, exchange, .. } = call;
+    let outcome = http::post(request, &routes.source, &routes.bounds, client.slots(), &routes.host).await;
+    if outcome.failure.is_none() {
+        exchange.body_read();
+    }
+    let status = outcome.status();
+    let mut answer = json(status, outcome.body());
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+/// Reads the body of a request that does not carry records.
+async fn read_body(
+    body: Incoming,
+    bytes_max: usize,
+    routes: &Routes,
+    client: &Client,
+    exchange: &Exchange,
+) -> Result<Vec<u8>, Response<Body>> {
+    let read = http::read_whole(body, bytes_max, &routes.bounds, client.slots()).await;
+    let failure = match read {
+        Ok(body) => {
+            exchange.body_read();
+            return Ok(body);
+        }
+        Err(failure) => failure,
+    };
+    let hint = match failure {
+        http::Failure::TooLarge(..) => {
+            "the body of such a request is a statement or a query, and little else"
+        }
+        http::Failure::Slow => "send the body without pauses",
+        _ => "try again",
+    };
+    let mut answer = problem(failure.status(), "the body was not taken", &failure.to_string(), Some(hint));
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Err(answer)
+}
+
+async fn post_sql(call: Call<'_>) -> Response<Body> {
+    let Call { request, routes, client, exchange, .. } = call;
+    match read_body(request.into_body(), SQL_BYTES_MAX, routes, client, exchange).await {
+        Ok(body) => long(client, routes.view.sql(&body, client.hang_up())).await,
+        Err(answer) => answer,
+    }
+}
+
+async fn post_delete(call: Call<'_>) -> Response<Body> {
+    let Call { request, routes, client, exchange, .. } = call;
+    let (parts, body) = request.into_parts();
+    match read_body(body, DELETE_BYTES_MAX, routes, client, exchange).await {
+        Ok(body) => long(client, routes.view.delete(&parts.headers, &body, routes.is_on_machine)).await,
+        Err(answer) => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn routes_equal_operations_of_openapi_document() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("../view/openapi.json")).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let routes: BTreeSet<_> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn name_in_path_is_one_part() {
+        let name = |path| name_in(path, "/a/{x}/b");
+        assert_eq!(name("/a/1%2F%20%C3%A4/b").as_deref(), Some("1/ \u{e4}"));
+        for path in ["/a//b", "/a/b", "/a/1/2/b", "/a/1/b/", "/a/1", "/"] {
+            assert_eq!(name(path), None, "{path}");
+        }
+        assert_eq!((name_in("/a", "/a"), name_in("/a/", "/a")), (Some(String::new()), None));
+    }
+}
