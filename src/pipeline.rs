@@ -55,8 +55,7 @@ fn no_thread(error: io::Error) -> Failure {
 
 async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Failure> {
     let started = Instant::now();
-    tokio::spawn(log::keep());
-    tokio::spawn(memory::keep_small());
+    tokio::spawn(async { tokio::join!(log::keep(), memory::keep_small()) });
     let data_dir = DataDir::open(&config.data_dir)?;
     // Before any client can send records that a stop should preserve.
     let mut signals = Signals::listen()?;

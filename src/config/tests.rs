@@ -1,3 +1,5 @@
+//! Options from flags, variables and files, and their errors.
+
 use std::io::Write;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The encoding of records.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The spool on a simulated disk: commits, damage, recovery, ceiling.
+
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 

@@ -10,8 +10,8 @@ use logboom::record::{Batch, json};
 
 use crate::targets::records::{self, ARRIVAL};
 
-/// Runs over as many pickles as is quick. `ORACLE_SECONDS`, `ORACLE_SEED` and `ORACLE_CORPUS` (a folder of pickles to begin
-/// with) make it more.
+/// Runs over 2000 pickles. `ORACLE_SECONDS`, `ORACLE_SEED` and `ORACLE_CORPUS` (a folder of pickles
+/// to begin with) change that.
 #[test]
 fn cpython_reads_plain_pickles_as_the_decoder_does() {
     let given = |name| env::var(name).ok();

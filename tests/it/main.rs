@@ -33,5 +33,6 @@ mod postgres;
 mod python;
 mod soak;
 mod threads;
+mod tidy;
 mod torture;
 mod view;

@@ -1,3 +1,5 @@
+//! Records of CPython and the records that they become.
+
 use super::golden_tests::{ARRIVAL, as_json};
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Claims of stores by data folders.
+
 use std::path::Path;
 
 use tempfile::TempDir;

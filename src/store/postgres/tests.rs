@@ -1,3 +1,5 @@
+//! The PostgreSQL store on a real server.
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

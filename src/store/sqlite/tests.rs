@@ -1,3 +1,5 @@
+//! The SQLite store.
+
 use tempfile::TempDir;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Live tails.
+
 use std::sync::Arc;
 
 use tempfile::TempDir;

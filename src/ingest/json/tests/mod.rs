@@ -1,3 +1,5 @@
+//! JSON inputs and the records that they become.
+
 mod records;
 mod shapes;
 mod values;

@@ -1,3 +1,5 @@
+//! Python's `%` formatting, compared with what CPython prints.
+
 use super::super::repr;
 use super::*;
 

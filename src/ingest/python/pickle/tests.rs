@@ -1,3 +1,5 @@
+//! The pickle machine: opcodes, limits and damaged pickles.
+
 use super::text::{Fidelity, raw_unicode_escape, surrogate_pass, unquote};
 use super::*;
 

@@ -1,3 +1,5 @@
+//! The bounds of statements.
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Statements of `sql` on SQLite.
+
 use tokio::sync::Semaphore;
 
 use super::*;
