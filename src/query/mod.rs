@@ -1,5 +1,4 @@
-//! The query language: parses a text into a tree, and compiles the tree into a condition of a
-//! database.
+//! The query language: parses a text into an expression tree, and evaluates the tree on records.
 //!
 //! ```text
 //! service:billing level>=warn "connection refused" -logger:health user_id>1000
