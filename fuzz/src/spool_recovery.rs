@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use logboom::blocking::Threads;
 use logboom::record::{Batch, RecordId, RecordRef};
-use logboom::spool::{AppendError, Chunk, Reader, Receipt, Spool, SpoolSizes, Witness, Writer};
+use logboom::spool::{Chunk, CommitObserver, NoObserver, Reader, Receipt, Spool, SpoolSizes, Writer};
 
 use super::memory_disk::MemoryDisk;
 
@@ -111,9 +111,9 @@ impl<'a> Commits<'a> {
     fn append(&mut self, messages: &[String]) -> RecordId {
         let mut batch = Batch::new();
         messages.iter().for_each(|message| batch.push(&RecordRef { message, ..RecordRef::default() }));
-        let witness: Arc<dyn Witness> = Arc::new(Nobody);
+        let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
         let receipt =
-            self.spool.try_append(&batch, &witness).expect("room").expect("a spool that is not full");
+            self.spool.try_append(&batch, &observer).expect("room").expect("a spool that is not full");
         self.commit(receipt)
     }
 
@@ -128,12 +128,6 @@ impl<'a> Commits<'a> {
         }
         panic!("the writer does not commit");
     }
-}
-
-struct Nobody;
-
-impl Witness for Nobody {
-    fn committed(&self, _: u64, _: std::result::Result<(), &AppendError>) {}
 }
 
 /// Damage that may happen to files.

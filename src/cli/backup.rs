@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::draft::Draft;
 use super::output::{self, Output};
+use super::partial_file::PartialFile;
 use super::progress;
 use super::status::counted;
 use crate::config;
@@ -41,17 +41,17 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
             .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
     }
     let accepted = wait_for_spool(matches, &from).map_err(|error| told(failed(), error))?;
-    let draft = begin(&to, ".partial").map_err(|error| failed().because(error))?;
+    let partial = begin(&to, ".partial").map_err(|error| failed().because(error))?;
     let bar = progress::of_bytes("copying", 0);
-    let copied = backup::copy(&from, draft.path(), |done, all| {
+    let copied = backup::copy(&from, partial.path(), |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
     bar.finish_and_clear();
     let expected = copied.map_err(|error| told(failed(), error))?;
-    let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
+    let figures = backup::verify(partial.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
-    draft.name(&to).map_err(|error| failed().because(error))?;
+    partial.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "backed up", &figures, &to).map_err(output::failed)?;
     let left = accepted.saturating_sub(figures.position);
     if left > 0 {
@@ -95,12 +95,12 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
                 .hint("move it away, with the files beside it, or choose another --data-dir"));
         }
     }
-    let draft = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
-    copy(&from, &draft.file).map_err(|error| failed().because(error))?;
-    let figures = backup::verify(draft.path()).map_err(|error| told(failed(), error))?;
+    let partial = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
+    copy(&from, &partial.file).map_err(|error| failed().because(error))?;
+    let figures = backup::verify(partial.path()).map_err(|error| told(failed(), error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
     held.adopt(DEFAULT_DATABASE)?; // the backup may come from another data folder
-    draft.name(&to).map_err(|error| failed().because(error))?;
+    partial.name(&to).map_err(|error| failed().because(error))?;
     tell(output, "restored", &figures, &to).map_err(output::failed)?;
     output.finish()
 }
@@ -127,17 +127,17 @@ fn path(matches: &ArgMatches, name: &str) -> PathBuf {
 }
 
 /// Begins a database file under a temporary name. Removes what SQLite may have left beside an
-/// earlier draft, because those files do not belong to this one.
-fn begin(to: &Path, suffix: &str) -> io::Result<Draft> {
+/// earlier partial, because those files do not belong to this one.
+fn begin(to: &Path, suffix: &str) -> io::Result<PartialFile> {
     let path = beside(to, suffix);
-    let draft = Draft::begin(path.clone())?;
+    let partial = PartialFile::begin(path.clone())?;
     for suffix in ["-journal", "-wal", "-shm"] {
         match fs::remove_file(beside(&path, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(draft)
+    Ok(partial)
 }
 
 fn copy(from: &Path, mut to: &File) -> io::Result<()> {

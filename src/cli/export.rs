@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{self, Client};
-use super::draft::Draft;
 use super::output::{self, Output};
+use super::partial_file::PartialFile;
 use super::progress;
 use super::status::counted;
 use crate::disk::beside;
@@ -49,10 +49,10 @@ pub(super) fn export(matches: &ArgMatches, output: &mut Output) -> Result<(), Fa
         return told(&format!("exported {}", counted(records, "record")));
     };
     let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
-    let draft = Draft::begin(beside(&path, ".partial")).map_err(failed)?;
-    let mut file = Compressed::new(&path, &draft).map_err(failed)?;
+    let partial = PartialFile::begin(beside(&path, ".partial")).map_err(failed)?;
+    let mut file = Compressed::new(&path, &partial).map_err(failed)?;
     let records = write_pages(&client, &parameters, &mut file)?;
-    file.finish().and_then(|()| draft.replace(&path)).map_err(failed)?;
+    file.finish().and_then(|()| partial.replace(&path)).map_err(failed)?;
     told(&format!("exported {} to {}", counted(records, "record"), path.display()))
 }
 
@@ -119,9 +119,9 @@ enum Compressed {
 }
 
 impl Compressed {
-    /// Returns a writer into `draft`, which is to become `path`.
-    fn new(path: &Path, draft: &Draft) -> io::Result<Compressed> {
-        let file = BufWriter::new(draft.file.try_clone()?);
+    /// Returns a writer into `partial`, which is to become `path`.
+    fn new(path: &Path, partial: &PartialFile) -> io::Result<Compressed> {
+        let file = BufWriter::new(partial.file.try_clone()?);
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => {
                 Compressed::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))

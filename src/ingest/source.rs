@@ -16,17 +16,17 @@ use crate::limits::{
 use crate::log;
 use crate::metrics::SourceCounters;
 use crate::record::{Batch, json, time};
-use crate::spool::{AppendError, Receipt, Spool, Witness};
+use crate::spool::{AppendError, CommitObserver, Receipt, Spool};
 
 /// One listener, as its connections use it.
 pub struct Source {
     /// Shared by all connections of the listener.
     pub counters: Arc<SourceCounters>,
     spool: Arc<Spool>,
-    witness: Arc<dyn Witness>,
+    observer: Arc<dyn CommitObserver>,
     /// For appends that are retried when the spool is full: records that the spool rejects are not
     /// lost.
-    patient_witness: Arc<dyn Witness>,
+    patient_witness: Arc<dyn CommitObserver>,
     when_full: WhenFull,
     /// Limits the dead letters of this source.
     letters: Mutex<Allowance>,
@@ -43,7 +43,7 @@ struct Accounting {
     tries_again: bool,
 }
 
-impl Witness for Accounting {
+impl CommitObserver for Accounting {
     fn committed(&self, records: u64, outcome: Result<(), &AppendError>) {
         match outcome {
             Ok(()) => {
@@ -73,10 +73,10 @@ impl Source {
     ) -> Source {
         let label =
             |name: &str| listener.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        let witness = |tries_again| Arc::new(Accounting { counters: Arc::clone(&counters), tries_again });
+        let observer = |tries_again| Arc::new(Accounting { counters: Arc::clone(&counters), tries_again });
         Source {
-            witness: witness(false),
-            patient_witness: witness(true),
+            observer: observer(false),
+            patient_witness: observer(true),
             counters,
             spool,
             when_full,
@@ -145,7 +145,7 @@ impl Source {
     /// Appends for a client that waits for the result. Fails if the records cannot become durable
     /// soon.
     pub async fn append(&self, batch: &Batch) -> Result<Receipt, AppendError> {
-        let refusal = match self.spool.append(batch, &self.witness).await {
+        let refusal = match self.spool.append(batch, &self.observer).await {
             Ok(receipt) => return Ok(receipt),
             Err(refusal) => refusal,
         };
@@ -157,8 +157,8 @@ impl Source {
     /// counted, or, if the operator prefers so, the client has to wait.
     pub async fn append_or_shed(&self, batch: &Batch) {
         let result = match self.when_full {
-            // The witness counts the rest.
-            WhenFull::Shed => self.spool.append(batch, &self.witness).await.map(|_receipt| ()),
+            // The observer counts the rest.
+            WhenFull::Shed => self.spool.append(batch, &self.observer).await.map(|_receipt| ()),
             WhenFull::Block => self.append_patiently(batch).await,
         };
         if let Err(refusal) = result {
@@ -201,7 +201,8 @@ impl Source {
 
     /// Appends if that is possible without waiting. Returns false if it is not.
     pub fn try_append(&self, batch: &Batch) -> bool {
-        self.when_full == WhenFull::Shed && matches!(self.spool.try_append(batch, &self.witness), Some(Ok(_)))
+        self.when_full == WhenFull::Shed
+            && matches!(self.spool.try_append(batch, &self.observer), Some(Ok(_)))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_
 use crate::log;
 use crate::metrics::Metrics;
 use crate::net::StreamSocket;
-use crate::net::http::{Turns, serve as serve_requests};
+use crate::net::http::{ConnectionLimits, serve as serve_requests};
 use crate::spool::Spool;
 use crate::view::View;
 
@@ -164,7 +164,7 @@ pub(super) struct Listeners {
 struct Shared {
     bounds: Arc<Bounds>,
     http_bounds: Arc<http::Bounds>,
-    turns: Arc<Turns>,
+    limits: Arc<ConnectionLimits>,
     view: Arc<View>,
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
@@ -188,7 +188,7 @@ impl Listeners {
                 config.body_bytes_max,
                 duration_max,
             )),
-            turns: Arc::default(),
+            limits: Arc::default(),
             view: Arc::clone(view),
             connections: Arc::new(Semaphore::new(connections_max)),
         });
@@ -346,7 +346,7 @@ async fn serve_http(
         is_local: is_loopback.unwrap_or(false),
         is_on_machine: is_loopback.unwrap_or(true),
     });
-    Box::pin(serve_requests(socket, routes, Arc::clone(&shared.turns), stop)).await;
+    Box::pin(serve_requests(socket, routes, Arc::clone(&shared.limits), stop)).await;
 }
 
 /// Counts a connection while it is open.

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::ingest::http;
 use crate::ingest::source::Source;
 use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
-use crate::net::http::{Body, Client, Exchange, Service, json, problem, site, text};
+use crate::net::http::{Body, Client, RequestState, Service, json, problem, site, text};
 use crate::view::{self, Ask, View, page};
 
 /// Answers the requests of one connection, for its listener.
@@ -37,7 +37,7 @@ struct Call<'a> {
     request: Request<Incoming>,
     routes: &'a Routes,
     client: &'a Client,
-    exchange: &'a Exchange,
+    state: &'a RequestState,
     /// The part of the path that matched the name in braces.
     name: String,
 }
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
             query: self.request.uri().query().unwrap_or_default(),
             name: &self.name,
             headers: self.request.headers(),
-            hang_up: self.client.hang_up(),
+            abort: self.client.abort(),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Service for Routes {
         &self,
         request: Request<Incoming>,
         client: &Client,
-        exchange: &Exchange,
+        state: &RequestState,
     ) -> Response<Body> {
         let path = request.uri().path();
         let is_page = page::is_path(path);
@@ -120,7 +120,7 @@ impl Service for Routes {
             if method == request.method()
                 && let Some(name) = name_in(path, route)
             {
-                return handle(Call { request, routes: self, client, exchange, name }).await;
+                return handle(Call { request, routes: self, client, state, name }).await;
             }
         }
         not_answered(path)
@@ -130,7 +130,7 @@ impl Service for Routes {
 /// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
 /// never occupy all slots.
 async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
-    if let Some(_permit) = client.turns().try_wait() {
+    if let Some(_permit) = client.limits().try_wait() {
         return answer.await;
     }
     let mut answer = problem(
@@ -168,10 +168,10 @@ fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
 }
 
 async fn post_records(call: Call<'_>) -> Response<Body> {
-    let Call { request, routes, client, exchange, .. } = call;
+    let Call { request, routes, client, state, .. } = call;
     let outcome = http::post(request, &routes.source, &routes.bounds, client.slots(), &routes.host).await;
     if outcome.failure.is_none() {
-        exchange.body_read();
+        state.body_read();
     }
     let status = outcome.status();
     let mut answer = json(status, outcome.body());
@@ -187,12 +187,12 @@ async fn read_body(
     bytes_max: usize,
     routes: &Routes,
     client: &Client,
-    exchange: &Exchange,
+    state: &RequestState,
 ) -> Result<Vec<u8>, Response<Body>> {
     let read = http::read_whole(body, bytes_max, &routes.bounds, client.slots()).await;
     let failure = match read {
         Ok(body) => {
-            exchange.body_read();
+            state.body_read();
             return Ok(body);
         }
         Err(failure) => failure,
@@ -212,17 +212,17 @@ async fn read_body(
 }
 
 async fn post_sql(call: Call<'_>) -> Response<Body> {
-    let Call { request, routes, client, exchange, .. } = call;
-    match read_body(request.into_body(), SQL_BYTES_MAX, routes, client, exchange).await {
-        Ok(body) => long(client, routes.view.sql(&body, client.hang_up())).await,
+    let Call { request, routes, client, state, .. } = call;
+    match read_body(request.into_body(), SQL_BYTES_MAX, routes, client, state).await {
+        Ok(body) => long(client, routes.view.sql(&body, client.abort())).await,
         Err(answer) => answer,
     }
 }
 
 async fn post_delete(call: Call<'_>) -> Response<Body> {
-    let Call { request, routes, client, exchange, .. } = call;
+    let Call { request, routes, client, state, .. } = call;
     let (parts, body) = request.into_parts();
-    match read_body(body, DELETE_BYTES_MAX, routes, client, exchange).await {
+    match read_body(body, DELETE_BYTES_MAX, routes, client, state).await {
         Ok(body) => long(client, routes.view.delete(&parts.headers, &body, routes.is_on_machine)).await,
         Err(answer) => answer,
     }

@@ -49,9 +49,16 @@ impl AppendError {
 
 /// Notified of the outcome of every commit that contains its records. Used to count records without
 /// waiting for a receipt.
-pub trait Witness: Send + Sync {
+pub trait CommitObserver: Send + Sync {
     /// Reports that this many records became durable, or were refused, in one commit.
     fn committed(&self, records: u64, outcome: Result<(), &AppendError>);
+}
+
+/// Ignores all outcomes.
+pub struct NoObserver;
+
+impl CommitObserver for NoObserver {
+    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
 /// The outcome of one commit: on success, the id of its first record.
@@ -76,9 +83,13 @@ impl Receipt {
 impl Spool {
     /// Appends a batch. While the open buffer has no room for it, waits in order of arrival. Fails
     /// if the disk stalls during the wait.
-    pub async fn append(&self, batch: &Batch, witness: &Arc<dyn Witness>) -> Result<Receipt, AppendError> {
+    pub async fn append(
+        &self,
+        batch: &Batch,
+        observer: &Arc<dyn CommitObserver>,
+    ) -> Result<Receipt, AppendError> {
         if self.nobody_waits()
-            && let Some(result) = self.try_append(batch, witness)
+            && let Some(result) = self.try_append(batch, observer)
         {
             return result;
         }
@@ -87,7 +98,7 @@ impl Spool {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            if let Some(result) = self.try_append(batch, witness) {
+            if let Some(result) = self.try_append(batch, observer) {
                 return result;
             }
             if !self.is_drained(drained.as_mut()).await {
@@ -139,7 +150,7 @@ impl Spool {
     pub fn try_append(
         &self,
         batch: &Batch,
-        witness: &Arc<dyn Witness>,
+        observer: &Arc<dyn CommitObserver>,
     ) -> Option<Result<Receipt, AppendError>> {
         debug_assert!(batch.bytes().len() <= BATCH_BYTES_MAX);
         let mut open = lock(&self.open);
@@ -156,7 +167,7 @@ impl Spool {
         open.frame.extend_from_slice(batch.bytes());
         open.count += batch.count();
         open.batches += 1;
-        open.count_in(witness, u64::from(batch.count()));
+        open.count_in(observer, u64::from(batch.count()));
         drop(open);
         if was_empty {
             self.filled.notify_one();
@@ -201,7 +212,7 @@ pub(super) struct Open {
     /// The previous commit, which may still be in progress.
     pub(super) previous: Arc<Commit>,
     /// The observers of the buffered records, each with its number of records; only a few.
-    pub(super) witnesses: Vec<(Arc<dyn Witness>, u64)>,
+    pub(super) observers: Vec<(Arc<dyn CommitObserver>, u64)>,
     /// Why batches are refused now, and until when (without end if `None`).
     pub(super) refusal: Option<(AppendError, Option<Instant>)>,
     pub(super) closed: bool,
@@ -217,7 +228,7 @@ impl Open {
             waits: 0,
             commit: Arc::default(),
             previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),
-            witnesses: Vec::new(),
+            observers: Vec::new(),
             refusal: None,
             closed: false,
         }
@@ -227,10 +238,10 @@ impl Open {
         self.closed || self.refusal.is_some() || self.frame.len() + 2 * BATCH_BYTES_TARGET <= COMMIT_BYTES_MAX
     }
 
-    fn count_in(&mut self, witness: &Arc<dyn Witness>, records: u64) {
-        match self.witnesses.iter_mut().find(|(known, _)| Arc::ptr_eq(known, witness)) {
+    fn count_in(&mut self, observer: &Arc<dyn CommitObserver>, records: u64) {
+        match self.observers.iter_mut().find(|(known, _)| Arc::ptr_eq(known, observer)) {
             Some((_, count)) => *count += records,
-            None => self.witnesses.push((Arc::clone(witness), records)),
+            None => self.observers.push((Arc::clone(observer), records)),
         }
     }
 

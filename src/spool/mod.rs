@@ -91,11 +91,11 @@
 //! treated as one.
 
 mod append;
+mod cursor;
 mod frame;
 pub mod inspect;
 mod reader;
 mod segments;
-mod spectator;
 mod writer;
 
 #[cfg(test)]
@@ -113,9 +113,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-pub use append::{AppendError, DISK_ERROR, DISK_FAILING, Receipt, Witness};
+pub use append::{AppendError, CommitObserver, DISK_ERROR, DISK_FAILING, NoObserver, Receipt};
+pub use cursor::{Place, Span, SpoolCursor};
 pub use reader::{Chunk, Reader};
-pub use spectator::{Place, Span, Spectator};
 pub use writer::Writer;
 
 use crate::disk::Disk;
@@ -172,7 +172,7 @@ pub struct Spool {
 
 /// The state of one reader, shared between the reader and the spool.
 struct ReaderState {
-    /// The reader no longer needs ids below this one; [`HOLDS_NOTHING`] for a spectator.
+    /// The reader no longer needs ids below this one; [`HOLDS_NOTHING`] for a cursor.
     released: AtomicU64,
     /// The reader is woken once all ids below this one are durable.
     wake_id: AtomicU64,
@@ -181,7 +181,7 @@ struct ReaderState {
     wake: Notify,
 }
 
-/// The released position of a spectator: above every id, so that it holds back no segment.
+/// The released position of a cursor: above every id, so that it holds back no segment.
 const HOLDS_NOTHING: RecordId = u64::MAX;
 
 /// Figures for status and metrics.
@@ -255,9 +255,9 @@ impl Spool {
         Reader::new(Arc::clone(self), self.add_reader(position), position)
     }
 
-    /// Returns a spectator, which holds back no records.
-    pub fn spectator(self: &Arc<Self>) -> Spectator {
-        Spectator::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING))
+    /// Returns a cursor, which holds back no records.
+    pub fn cursor(self: &Arc<Self>) -> SpoolCursor {
+        SpoolCursor::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING))
     }
 
     fn add_reader(&self, released: RecordId) -> Arc<ReaderState> {

@@ -38,12 +38,6 @@ fn message((number, length): Content) -> String {
     text
 }
 
-struct Nobody;
-
-impl Witness for Nobody {
-    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
-}
-
 /// The future outcome of a receipt.
 type Outcome = Future<Result<RecordId, AppendError>>;
 /// An operation and its weight in the random choice.
@@ -204,9 +198,9 @@ impl Model {
         if self.random.one_in(2) {
             lock(&self.life().spool.open).admit_again(); // as if the retry interval had passed
         }
-        let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+        let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
         let life = self.life();
-        match life.spool.try_append(batch, &nobody).expect("the open buffer is small") {
+        match life.spool.try_append(batch, &observer).expect("the open buffer is small") {
             Ok(receipt) => {
                 life.open_bytes += batch.bytes().len();
                 life.appended.push((contents, Box::pin(receipt.durable())));
@@ -760,7 +754,7 @@ fn frames_of(segment: &Segment) -> Vec<Frame> {
 /// Returns true if exactly these records are found from an id on.
 fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
     let mut chunk = Chunk::default();
-    let read = spool.spectator().read(Place::at(id), &mut chunk, 1 << 20);
+    let read = spool.cursor().read(Place::at(id), &mut chunk, 1 << 20);
     let found: Vec<_> = chunk.records().map(|(_, record)| record.body.message.to_owned()).collect();
     read.is_ok() && chunk.first_id() == id && contents.iter().map(|content| message(*content)).eq(found)
 }

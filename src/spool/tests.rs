@@ -16,14 +16,8 @@ use crate::record::{Batch, RecordRef};
 
 const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
 
-struct Nobody;
-
-impl Witness for Nobody {
-    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
-}
-
-fn nobody() -> Arc<dyn Witness> {
-    Arc::new(Nobody)
+fn observer() -> Arc<dyn CommitObserver> {
+    Arc::new(NoObserver)
 }
 
 fn batch(messages: &[&str]) -> Batch {
@@ -58,7 +52,8 @@ impl Harness {
     }
 
     fn append(&self, messages: &[&str]) -> Result<RecordId, AppendError> {
-        self.runtime.block_on(async { self.spool.append(&batch(messages), &nobody()).await?.durable().await })
+        self.runtime
+            .block_on(async { self.spool.append(&batch(messages), &observer()).await?.durable().await })
     }
 
     /// Makes the writer check its files, while nothing is appended.
@@ -182,7 +177,7 @@ fn waiting_batches_share_commit_and_keep_order() {
         let mut receipts = Vec::new();
         for n in 0..50 {
             receipts
-                .push(harness.spool.append(&batch(&[&n.to_string(), "second"]), &nobody()).await.unwrap());
+                .push(harness.spool.append(&batch(&[&n.to_string(), "second"]), &observer()).await.unwrap());
         }
         let mut ids = Vec::new();
         for receipt in receipts {
@@ -464,7 +459,7 @@ fn forget_removes_released_records_after_next_commit() {
     assert!(holds(&folder, "message 3"));
     harness.spool.forget().unwrap();
     assert_eq!(harness.append(&["the next"]).unwrap(), next);
-    assert!(holds(&folder, "message 399"), "nobody has released it");
+    assert!(holds(&folder, "message 399"), "observer has released it");
     assert_eq!(read_all(&mut reader).len(), 1);
     reader.release(next + 1);
     assert!(!holds(&folder, "message"));
@@ -672,7 +667,7 @@ fn closed_spool_commits_pending_and_rejects_further() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let spool = Arc::clone(&harness.spool);
-    let receipt = harness.runtime.block_on(spool.append(&batch(&["last"]), &nobody())).unwrap();
+    let receipt = harness.runtime.block_on(spool.append(&batch(&["last"]), &observer())).unwrap();
     spool.close();
     assert_eq!(harness.append(&["late"]), Err(AppendError::Closed));
     assert_eq!(harness.runtime.block_on(receipt.durable()), Ok(1));
@@ -699,7 +694,7 @@ fn stalled_disk_refuses_batches_until_it_recovers() {
         let mut receipts = Vec::new();
         // Nothing is written: the writer does not run.
         let refusal = loop {
-            match spool.append(&large_batch(), &nobody()).await {
+            match spool.append(&large_batch(), &observer()).await {
                 Ok(receipt) => receipts.push(receipt),
                 Err(refusal) => break refusal,
             }
@@ -726,10 +721,10 @@ fn disk_is_not_stalled_while_only_thread_is_busy() {
     let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        while spool.try_append(&large_batch(), &nobody()).is_some() {}
+        while spool.try_append(&large_batch(), &observer()).is_some() {}
         let waiting = tokio::spawn({
             let spool = Arc::clone(&spool);
-            async move { spool.append(&large_batch(), &nobody()).await?.durable().await }
+            async move { spool.append(&large_batch(), &observer()).await?.durable().await }
         });
         tokio::task::yield_now().await;
         std::thread::sleep(Duration::from_millis(STALLED_DISK_MILLISECONDS + 100));
@@ -754,7 +749,7 @@ fn appenders_waiting_for_room_all_succeed() {
             tokio::spawn(async move {
                 for _ in 0..5 {
                     assert!(spool.room().await);
-                    spool.append(&large_batch(), &nobody()).await.unwrap().durable().await.unwrap();
+                    spool.append(&large_batch(), &observer()).await.unwrap().durable().await.unwrap();
                 }
             })
         });
@@ -1050,12 +1045,12 @@ fn read_error_at_the_start_that_passes_sets_nothing_aside() {
     }
 }
 
-/// Returns what a spectator reads until nothing more comes. A gap is `(first id after it, "missed
+/// Returns what a cursor reads until nothing more comes. A gap is `(first id after it, "missed
 /// ...")`.
-fn watch(spectator: &Spectator, place: &mut Place, bytes: usize) -> Vec<(RecordId, String)> {
+fn watch(cursor: &SpoolCursor, place: &mut Place, bytes: usize) -> Vec<(RecordId, String)> {
     let (mut seen, mut chunk) = (Vec::new(), Chunk::default());
     loop {
-        let span = spectator.read(*place, &mut chunk, bytes).unwrap();
+        let span = cursor.read(*place, &mut chunk, bytes).unwrap();
         if chunk.first_id() > place.id {
             seen.push((chunk.first_id(), format!("missed {}", chunk.first_id() - place.id)));
         }
@@ -1074,26 +1069,22 @@ fn spectator_reads_from_any_id_in_any_size() {
     let harness = Harness::folder(&folder);
     fill(&harness, 1, 200);
     assert_eq!(harness.append(&["message 201", "message 202", "message 203"]), Ok(201));
-    let spectator = harness.spool.spectator();
+    let cursor = harness.spool.cursor();
     for from in [1, 2, 99, 202, 203, 204] {
         for bytes in [1, 300, 1 << 20] {
             let mut place = Place::at(from);
-            assert_eq!(
-                watch(&spectator, &mut place, bytes),
-                numbered(from, 203),
-                "from {from}, {bytes} bytes"
-            );
-            assert_eq!(place.id, spectator.end().id);
+            assert_eq!(watch(&cursor, &mut place, bytes), numbered(from, 203), "from {from}, {bytes} bytes");
+            assert_eq!(place.id, cursor.end().id);
         }
     }
-    let mut place = spectator.end();
+    let mut place = cursor.end();
     fill(&harness, 204, 210);
-    assert_eq!(watch(&spectator, &mut place, 1), numbered(204, 210));
+    assert_eq!(watch(&cursor, &mut place, 1), numbered(204, 210));
     harness.close();
     let again = Harness::folder(&folder);
-    let mut place = again.spool.spectator().end();
+    let mut place = again.spool.cursor().end();
     fill(&again, 211, 212);
-    assert_eq!(watch(&again.spool.spectator(), &mut place, 1), numbered(211, 212));
+    assert_eq!(watch(&again.spool.cursor(), &mut place, 1), numbered(211, 212));
 }
 
 #[test]
@@ -1101,21 +1092,21 @@ fn spectator_misses_released_records() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
     let mut reader = harness.spool.reader(1);
-    let spectator = harness.spool.spectator();
+    let cursor = harness.spool.cursor();
     fill(&harness, 1, 10);
     let mut place = Place::at(1);
-    assert_eq!(watch(&spectator, &mut place, 1 << 20), numbered(1, 10));
+    assert_eq!(watch(&cursor, &mut place, 1 << 20), numbered(1, 10));
     fill(&harness, 11, 100);
     read_all(&mut reader);
     reader.release(101);
     assert_eq!(harness.spool.status().segments, 1, "it is held back");
     // The file of the released records is reused, with the same offsets.
     fill(&harness, 101, 200);
-    let oldest = spectator.oldest_id();
+    let oldest = cursor.oldest_id();
     assert!((12..=100).contains(&oldest));
     let mut expected = vec![(oldest, format!("missed {}", oldest - 11))];
     expected.extend(numbered(oldest, 200));
-    assert_eq!(watch(&spectator, &mut place, 100), expected);
+    assert_eq!(watch(&cursor, &mut place, 100), expected);
     assert_eq!(harness.spool.status().lost_records, 0, "what was released is not lost");
 }
 
@@ -1123,7 +1114,7 @@ fn spectator_misses_released_records() {
 fn spectator_alone_releases_nothing() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
-    let _spectator = harness.spool.spectator();
+    let _spectator = harness.spool.cursor();
     fill(&harness, 1, 200);
     harness.spool.release();
     assert_eq!(harness.spool.oldest_id(), 1);
@@ -1140,10 +1131,10 @@ fn spectator_skips_damage_without_counting_it() {
         bytes[offset] ^= 1;
     });
     let harness = Harness::folder(&folder);
-    let spectator = harness.spool.spectator();
+    let cursor = harness.spool.cursor();
     let mut expected = numbered(1, 5);
     expected[2] = (4, "missed 1".into());
-    assert_eq!(watch(&spectator, &mut Place::at(1), 1 << 20), expected);
+    assert_eq!(watch(&cursor, &mut Place::at(1), 1 << 20), expected);
     // Damage at the end of a segment that is not the last.
     fill(&harness, 6, 100);
     harness.close();
@@ -1152,8 +1143,8 @@ fn spectator_skips_damage_without_counting_it() {
         bytes[offset..].fill(1);
     });
     let harness = Harness::folder(&folder);
-    let spectator = harness.spool.spectator();
-    let seen = watch(&spectator, &mut Place::at(4), 1 << 20);
+    let cursor = harness.spool.cursor();
+    let seen = watch(&cursor, &mut Place::at(4), 1 << 20);
     let behind = seen[5].0;
     assert!(behind > 10, "{seen:?}");
     assert_eq!(seen[..5], numbered(4, 8));
@@ -1167,19 +1158,19 @@ fn spectator_skips_damage_without_counting_it() {
 fn spectator_is_woken_by_awaited_record() {
     let folder = TempDir::new().unwrap();
     let harness = Harness::folder(&folder);
-    let spectator = harness.spool.spectator();
+    let cursor = harness.spool.cursor();
     harness.runtime.block_on(async {
         let write = async {
-            let receipt = harness.spool.append(&batch(&["message 1"]), &nobody()).await.unwrap();
+            let receipt = harness.spool.append(&batch(&["message 1"]), &observer()).await.unwrap();
             receipt.durable().await.unwrap();
         };
-        tokio::join!(spectator.durable(1), write);
-        spectator.durable(1).await;
+        tokio::join!(cursor.durable(1), write);
+        cursor.durable(1).await;
     });
-    assert_eq!(watch(&spectator, &mut Place::at(1), 1), numbered(1, 1));
+    assert_eq!(watch(&cursor, &mut Place::at(1), 1), numbered(1, 1));
 }
 
-mod spectators {
+mod cursors {
     use proptest::prelude::*;
 
     use super::*;
@@ -1190,7 +1181,7 @@ mod spectators {
         Append(u64),
         /// Releases all records but this many of the latest.
         Release(u64),
-        /// Reads this many bytes at one of the spectator's places.
+        /// Reads this many bytes at one of the cursor's places.
         Read(usize, usize),
     }
 
@@ -1213,7 +1204,7 @@ mod spectators {
             let folder = TempDir::new().unwrap();
             let harness = Harness::folder(&folder);
             let mut reader = harness.spool.reader(1);
-            let spectator = harness.spool.spectator();
+            let cursor = harness.spool.cursor();
             let mut places = [Place::at(1); 3];
             let (mut next, mut chunk) = (1, Chunk::default());
             for step in steps {
@@ -1232,8 +1223,8 @@ mod spectators {
                     }
                     Step::Read(index, bytes) => {
                         let place = places[index];
-                        let oldest = spectator.oldest_id();
-                        let span = spectator.read(place, &mut chunk, bytes).unwrap();
+                        let oldest = cursor.oldest_id();
+                        let span = cursor.read(place, &mut chunk, bytes).unwrap();
                         prop_assert!(chunk.first_id() == place.id.max(oldest) || chunk.is_empty());
                         let read: Vec<_> =
                             chunk.records().map(|(id, record)| (id, record.body.message.to_owned())).collect();

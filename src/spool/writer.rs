@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments, Standing};
-use super::{AppendError, Commit, Place, Spool, SpoolSizes, Witness, lock};
+use super::{AppendError, Commit, CommitObserver, Place, Spool, SpoolSizes, lock};
 use crate::blocking::Threads;
 use crate::disk::{Disk, is_out_of_space};
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
@@ -45,7 +45,7 @@ struct Pending {
     count: u32,
     batches: u32,
     commit: Arc<Commit>,
-    witnesses: Vec<(Arc<dyn Witness>, u64)>,
+    observers: Vec<(Arc<dyn CommitObserver>, u64)>,
 }
 
 /// The content of the open buffer.
@@ -130,7 +130,7 @@ impl Writer {
         writer
     }
 
-    /// Publishes the place of the next record for spectators.
+    /// Publishes the place of the next record for cursors.
     fn tell_end(&self) {
         if let Some(segment) = &self.segment {
             *lock(&self.spool.end) = Place::known(self.next_id, segment.header.first_id, self.end);
@@ -181,7 +181,7 @@ impl Writer {
             count: std::mem::take(&mut open.count),
             batches: std::mem::take(&mut open.batches),
             commit: std::mem::take(&mut open.commit),
-            witnesses: std::mem::take(&mut open.witnesses),
+            observers: std::mem::take(&mut open.observers),
         };
         drop(open);
         self.spool.drained.notify_waiters();
@@ -203,8 +203,8 @@ impl Writer {
                 }
             }
         }
-        for (witness, records) in &pending.witnesses {
-            witness.committed(*records, outcome.as_ref().map(|_| ()));
+        for (observer, records) in &pending.observers {
+            observer.committed(*records, outcome.as_ref().map(|_| ()));
         }
         pending.frame.clear();
         self.spare = pending.frame;

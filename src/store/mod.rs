@@ -1,9 +1,9 @@
 //! Ships durable records from the spool into databases and files: one module per kind of store, and
 //! one shipper for all of them.
 
+mod admin_queue;
 mod claim;
 mod clock;
-mod errand;
 pub mod file;
 pub mod postgres;
 mod search;
@@ -16,8 +16,8 @@ mod agreement;
 #[cfg(test)]
 pub(crate) mod contract;
 
+pub use admin_queue::{Names, RecordsToDelete};
 pub use claim::{Claimant, Claims, DEFAULT_DATABASE, adopt};
-pub use errand::{Doomed, Names};
 pub use search::Search;
 pub use shipper::{Flush, Progress, Shipper};
 
@@ -62,8 +62,11 @@ pub trait Store: Send + 'static {
     /// `logs_deleted`; ids that are not in the store are skipped. Returns how many were in the
     /// store. Only databases support deletion. The deletion is durable after the next `sync`, which
     /// comes soon because a deletion may write much.
-    fn delete(&mut self, doomed: &Doomed) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        let _ = doomed;
+    fn delete(
+        &mut self,
+        to_delete: &RecordsToDelete,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        let _ = to_delete;
         async { Err(StoreError::new("this store cannot delete single records")) }
     }
 

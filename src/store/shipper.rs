@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::errand::{Errand, Errands, Request};
-use super::{Doomed, Names, Store, StoreError};
+use super::admin_queue::{AdminQueue, AdminRequest, Request};
+use super::{Names, RecordsToDelete, Store, StoreError};
 use crate::limits::{
     STORE_MAINTAIN_PACE, STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
     STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
@@ -53,7 +53,7 @@ pub struct Progress {
     /// The highest position that a caller waits for: the shipper does not wait for more records
     /// until the store is there.
     wanted: AtomicU64,
-    errands: Errands,
+    admin_requests: AdminQueue,
     last_error: Mutex<Option<String>>,
 }
 
@@ -70,7 +70,7 @@ impl Progress {
             missing: AtomicU64::new(0),
             position: watch::Sender::new(0),
             wanted: AtomicU64::new(0),
-            errands: Errands::default(),
+            admin_requests: AdminQueue::default(),
             last_error: Mutex::new(None),
         })
     }
@@ -99,18 +99,18 @@ impl Progress {
 
     /// Makes the store delete records; see [`Store::delete`]. Returns `None` if nothing ships to
     /// the store any more.
-    pub async fn delete(&self, doomed: Doomed) -> Option<Result<u64, StoreError>> {
-        self.errands.ask(Request::Delete(doomed)).await
+    pub async fn delete(&self, to_delete: RecordsToDelete) -> Option<Result<u64, StoreError>> {
+        self.admin_requests.ask(Request::Delete(to_delete)).await
     }
 
     /// Makes the store delete names that no record refers to any more; see [`Store::delete_names`].
     pub async fn delete_names(&self, names: Names) -> Option<Result<u64, StoreError>> {
-        self.errands.ask(Request::DeleteNames(names)).await
+        self.admin_requests.ask(Request::DeleteNames(names)).await
     }
 
     /// Makes the store remove deleted bytes from its files; see [`Store::scrub`].
     pub async fn scrub(&self) -> Option<Result<u64, StoreError>> {
-        self.errands.ask(Request::Scrub).await
+        self.admin_requests.ask(Request::Scrub).await
     }
 
     fn set_error(&self, error: Option<String>) {
@@ -200,7 +200,7 @@ impl<S: Store> Shipper<S> {
         if self.reader.pending() > 0 && self.is_due() {
             shipped = self.ship().await?;
         }
-        self.run_errand().await;
+        self.run_admin_request().await;
         if !self.connected {
             return Ok(());
         }
@@ -305,7 +305,7 @@ impl<S: Store> Shipper<S> {
         if self.reader.pending() == 0 {
             self.waiting_since = None;
             let filled = timeout_at(deadline, self.reader.filled(1, 1));
-            or_errand(&self.progress, filled).await;
+            or_admin_request(&self.progress, filled).await;
         }
         if self.reader.pending() == 0 {
             return;
@@ -314,7 +314,7 @@ impl<S: Store> Shipper<S> {
         if !self.is_due() {
             let deadline = deadline.min(since + self.flush.interval);
             let filled = timeout_at(deadline, self.reader.filled(self.flush.rows, self.flush.bytes));
-            or_errand(&self.progress, filled).await;
+            or_admin_request(&self.progress, filled).await;
         }
     }
 
@@ -359,10 +359,10 @@ impl<S: Store> Shipper<S> {
 
     /// Executes the waiting request. An error is returned to the requesting task, because it is not
     /// about shipping, but the store starts over after an error.
-    async fn run_errand(&mut self) {
-        let Some(Errand { request, answer }) = self.progress.errands.take() else { return };
+    async fn run_admin_request(&mut self) {
+        let Some(AdminRequest { request, answer }) = self.progress.admin_requests.take() else { return };
         let result = match &request {
-            Request::Delete(doomed) => self.store.delete(doomed).await,
+            Request::Delete(to_delete) => self.store.delete(to_delete).await,
             Request::DeleteNames(names) => self.store.delete_names(names).await,
             Request::Scrub => self.store.scrub().await,
         };
@@ -408,10 +408,10 @@ impl<S: Store> Shipper<S> {
 }
 
 /// Waits for `wait`, but no longer than until there is a request.
-async fn or_errand<T>(progress: &Progress, wait: impl Future<Output = T>) {
+async fn or_admin_request<T>(progress: &Progress, wait: impl Future<Output = T>) {
     tokio::select! {
         _ = wait => {}
-        () = progress.errands.arrived() => {}
+        () = progress.admin_requests.arrived() => {}
     }
 }
 
@@ -422,14 +422,8 @@ mod tests {
     use super::*;
     use crate::disk::Folder;
     use crate::record::{Batch, RecordRef};
-    use crate::spool::{AppendError, Spool, SpoolSizes, Witness};
+    use crate::spool::{CommitObserver, NoObserver, Spool, SpoolSizes};
     use crate::store::Written;
-
-    struct Nobody;
-
-    impl Witness for Nobody {
-        fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
-    }
 
     /// A store that reports its position but refuses a few writes; checks that the progress keeps
     /// the error in between.
@@ -504,9 +498,9 @@ mod tests {
             Ok(has_slice)
         }
 
-        async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
+        async fn delete(&mut self, to_delete: &RecordsToDelete) -> Result<u64, StoreError> {
             self.note("delete");
-            Ok(doomed.ids.len() as u64)
+            Ok(to_delete.ids.len() as u64)
         }
     }
 
@@ -525,9 +519,9 @@ mod tests {
             let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1, slices: 0 };
             let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
             tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
-            let doomed = |ids: &[RecordId]| Doomed { ids: ids.to_vec(), times: Some((0, 0)) };
-            assert_eq!(progress.delete(doomed(&[1, 2, 3])).await.unwrap().unwrap(), 3);
-            assert_eq!(progress.delete(doomed(&[4])).await.unwrap().unwrap(), 1);
+            let to_delete = |ids: &[RecordId]| RecordsToDelete { ids: ids.to_vec(), times: Some((0, 0)) };
+            assert_eq!(progress.delete(to_delete(&[1, 2, 3])).await.unwrap().unwrap(), 3);
+            assert_eq!(progress.delete(to_delete(&[4])).await.unwrap().unwrap(), 1);
             assert_eq!(calls.lock().unwrap()[..3], ["delete", "sync", "delete"]);
         });
     }
@@ -591,11 +585,11 @@ mod tests {
             let disk = Arc::new(Folder::open(folder.path()).unwrap());
             let sizes = SpoolSizes { segment_bytes: 4 << 20, bytes_max: 32 << 20 };
             let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
-            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
             for _ in 0..8 {
                 let mut batch = Batch::new();
                 (0..STORE_MAINTAIN_SLICE_ROWS).for_each(|_| batch.push(&RecordRef::default()));
-                drop(spool.append(&batch, &nobody).await.unwrap());
+                drop(spool.append(&batch, &observer).await.unwrap());
             }
             spool.close();
             writer.run(crate::blocking::Threads::One).await;
@@ -660,8 +654,8 @@ mod tests {
             tokio::spawn(writer.run(crate::blocking::Threads::One));
             let mut batch = Batch::new();
             batch.push(&RecordRef { message: &"x".repeat(1000), ..RecordRef::default() });
-            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
-            let append = async || spool.append(&batch, &nobody).await?.durable().await;
+            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
+            let append = async || spool.append(&batch, &observer).await?.durable().await;
             while append().await.is_ok() {}
             let progress = Progress::new("killed", "test");
             let store = Locked {
@@ -687,8 +681,8 @@ mod tests {
             let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
             let mut batch = Batch::new();
             batch.push(&RecordRef { message: "x", ..RecordRef::default() });
-            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
-            let _receipt = spool.append(&batch, &nobody).await.unwrap();
+            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
+            let _receipt = spool.append(&batch, &observer).await.unwrap();
             spool.close();
             writer.run(crate::blocking::Threads::One).await;
             let progress = Progress::new("locked", "test");

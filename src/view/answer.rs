@@ -23,7 +23,7 @@ use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::log;
 use crate::net::http::body::{Sender, stream};
-use crate::net::http::{Body, HangUp};
+use crate::net::http::{Body, ConnectionAbort};
 use crate::record::{RecordId, RecordRef, json};
 
 /// The format of records.
@@ -68,7 +68,7 @@ pub(super) struct Answer {
 
 /// The resources that an open response holds.
 pub(super) struct Open {
-    hang_up: HangUp,
+    abort: ConnectionAbort,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -89,9 +89,9 @@ enum Outcome {
 
 impl View {
     /// Reserves room for one more response.
-    pub(super) fn open(&self, hang_up: &HangUp) -> Result<Open, Refusal> {
+    pub(super) fn open(&self, abort: &ConnectionAbort) -> Result<Open, Refusal> {
         let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
-        Ok(Open { hang_up: hang_up.clone(), _permit: permit })
+        Ok(Open { abort: abort.clone(), _permit: permit })
     }
 }
 
@@ -115,10 +115,10 @@ impl Open {
 
     /// Sends at the pace of the client. Returns immediately once the client has disconnected.
     async fn unless_gone(&self, sending: impl Future<Output = Option<Outcome>>) -> Option<Outcome> {
-        let mut hang_up = self.hang_up.clone();
+        let mut abort = self.abort.clone();
         tokio::select! {
             outcome = sending => outcome,
-            () = hang_up.gone() => Some(Outcome::Gone),
+            () = abort.gone() => Some(Outcome::Gone),
         }
     }
 
@@ -130,7 +130,7 @@ impl Open {
                 if log::admits(log::Kind::UnreadAnswer) {
                     tracing::info!("the answer to a query was not read in time: its connection is closed");
                 }
-                self.hang_up.now();
+                self.abort.now();
             }
         }
     }

@@ -31,7 +31,7 @@ impl View {
     async fn try_record(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
-        let _open = self.open(ask.hang_up)?;
+        let _open = self.open(ask.abort)?;
         let (_, records) = find(Scan::new(self, only(id))?, Records::new(Form::Document, 1)).await?;
         Ok(http::json(StatusCode::OK, records.into_bytes()))
     }
@@ -51,7 +51,7 @@ impl View {
         let (before, after) = (neighbours("before")?, neighbours("after")?);
         let scope = parameters.word("scope", &["service", "all"])?;
         parameters.end()?;
-        let open = self.open(ask.hang_up)?;
+        let open = self.open(ask.abort)?;
         let (mut scan, Service(service)) = find(Scan::new(self, only(id))?, Service(None)).await?;
         let query = match scope {
             "service" => Query::of_column(Column::Service, &service.unwrap_or_default()),
@@ -81,7 +81,7 @@ impl View {
         let cursor = parameters.cursor()?;
         parameters.end()?;
         let query = Query::of_column(Column::TraceId, ask.name);
-        let open = self.open(ask.hang_up)?;
+        let open = self.open(ask.abort)?;
         let scan = Scan::new(self, Search { descending: false, ..everything(query) })?;
         page(scan, Records::new(Form::Document, limit), cursor).await?.respond(open, None).await
     }

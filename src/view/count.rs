@@ -106,7 +106,7 @@ impl View {
         search: Search,
         seconds: Option<u64>,
     ) -> Result<Counting, Refusal> {
-        let open = self.open(ask.hang_up)?;
+        let open = self.open(ask.abort)?;
         let mut scan = Scan::new(self, search)?;
         if let Some(seconds) = seconds {
             scan.limit(Duration::from_secs(seconds));

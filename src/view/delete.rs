@@ -43,12 +43,12 @@ use crate::record::Column;
 use crate::record::ColumnSet;
 use crate::record::{RecordId, RecordRef, json::Written, time};
 use crate::store::sqlite::read::{OriginIds, SqliteReader};
-use crate::store::{self, Database, Doomed, Names, Progress, Search, StoreError};
+use crate::store::{self, Database, Names, Progress, RecordsToDelete, Search, StoreError};
 
 /// The body of a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Order {
+struct DeleteRequest {
     query: String,
     before: String,
     #[serde(default)]
@@ -65,41 +65,41 @@ fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal 
 /// The resume position of a deletion: database index, next id, phase (records or dead letters),
 /// snapshot end id, and the `now` that relative times refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct DeleteCursor {
     database: usize,
     /// The next id to examine.
     id: RecordId,
     /// The first id that had not been accepted when the deletion began.
     end: RecordId,
-    of_letters: bool,
+    in_dead_letters: bool,
     /// The time from which `now` and `1h` count back, in ns since the Unix epoch.
     now: i64,
 }
 
-impl Place {
-    fn parse(cursor: &str) -> Option<Place> {
+impl DeleteCursor {
+    fn parse(cursor: &str) -> Option<DeleteCursor> {
         let mut parts = cursor.split('-');
         let mut next = || parts.next()?.parse::<u64>().ok();
-        let (database, id, end, of_letters, now) = (next()?, next()?, next()?, next()?, next()?);
-        let place = Place {
+        let (database, id, end, in_dead_letters, now) = (next()?, next()?, next()?, next()?, next()?);
+        let place = DeleteCursor {
             database: usize::try_from(database).ok()?,
             id,
             end: i64::try_from(end).ok()?.cast_unsigned(),
-            of_letters: of_letters == 1,
+            in_dead_letters: in_dead_letters == 1,
             now: i64::try_from(now).ok()?,
         };
-        (parts.next().is_none() && of_letters < 2).then_some(place)
+        (parts.next().is_none() && in_dead_letters < 2).then_some(place)
     }
 
     fn cursor(&self) -> String {
-        let Place { database, id, end, of_letters, now } = *self;
-        format!("{database}-{id}-{end}-{}-{}", u8::from(of_letters), now.max(0))
+        let DeleteCursor { database, id, end, in_dead_letters, now } = *self;
+        format!("{database}-{id}-{end}-{}-{}", u8::from(in_dead_letters), now.max(0))
     }
 }
 
 /// Counts of what was found and deleted in one database.
 #[derive(Default)]
-struct Tally {
+struct DeleteCounts {
     matched: u64,
     deleted: u64,
     by_service: BTreeMap<String, u64>,
@@ -107,7 +107,7 @@ struct Tally {
     of_others: u64,
 }
 
-impl Tally {
+impl DeleteCounts {
     fn count(&mut self, service: &str) {
         self.matched += 1;
         if let Some(count) = self.by_service.get_mut(service) {
@@ -142,7 +142,7 @@ impl View {
         // Waits with a cursor as well: a database may have returned to an older state since then,
         // and may be receiving its former records again.
         let end = self.stored(known.map(|place| place.end)).await?;
-        let place = known.unwrap_or(Place { database: 0, id: 0, end, of_letters: false, now });
+        let place = known.unwrap_or(DeleteCursor { database: 0, id: 0, end, in_dead_letters: false, now });
         let mut deletion = Deletion {
             view: self,
             query,
@@ -153,7 +153,7 @@ impl View {
             place,
             tallies: Vec::new(),
         };
-        deletion.tallies.resize_with(self.databases.len(), Tally::default);
+        deletion.tallies.resize_with(self.databases.len(), DeleteCounts::default);
         deletion.run().await?;
         Ok(http::json(StatusCode::OK, deletion.answer()))
     }
@@ -222,9 +222,9 @@ impl View {
     }
 }
 
-fn read_order(body: &[u8]) -> Result<Order, Refusal> {
+fn read_order(body: &[u8]) -> Result<DeleteRequest, Refusal> {
     let form = "{\"query\": \"..\", \"before\": \"2026-11-21\", \"dry_run\": true}";
-    let order: Order = serde_json::from_slice(body).map_err(|error| bad(&error.to_string(), form))?;
+    let order: DeleteRequest = serde_json::from_slice(body).map_err(|error| bad(&error.to_string(), form))?;
     if order.query.trim().is_empty() && !order.all {
         return Err(bad(
             "the query is empty, and so finds every record",
@@ -234,15 +234,15 @@ fn read_order(body: &[u8]) -> Result<Order, Refusal> {
     Ok(order)
 }
 
-fn read_cursor(cursor: &str) -> Result<Place, Refusal> {
-    Place::parse(cursor).ok_or_else(no_such_cursor)
+fn read_cursor(cursor: &str) -> Result<DeleteCursor, Refusal> {
+    DeleteCursor::parse(cursor).ok_or_else(no_such_cursor)
 }
 
 fn no_such_cursor() -> Refusal {
     bad("the cursor is none of this server's", "give back `next_cursor` as it was")
 }
 
-fn parse_query(order: &Order, now: i64) -> Result<Query, Refusal> {
+fn parse_query(order: &DeleteRequest, now: i64) -> Result<Query, Refusal> {
     Query::parse(&order.query, now).map_err(|error| not_understood(&order.query, &error))
 }
 
@@ -261,15 +261,15 @@ struct Deletion<'a> {
     is_dry: bool,
     deadline: Instant,
     /// The position at which this request began.
-    beginning: Place,
-    place: Place,
-    tallies: Vec<Tally>,
+    beginning: DeleteCursor,
+    place: DeleteCursor,
+    tallies: Vec<DeleteCounts>,
 }
 
 /// The matches of one slice.
 #[derive(Default)]
 struct Found {
-    doomed: Doomed,
+    to_delete: RecordsToDelete,
     services: Vec<String>,
     /// The bytes of the texts of the matches, as far as they were fetched.
     bytes: usize,
@@ -277,10 +277,10 @@ struct Found {
 
 impl Sink for Found {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
-        self.doomed.push(id, record.timestamp);
+        self.to_delete.push(id, record.timestamp);
         self.services.push(record.origin.service.to_owned());
         self.bytes += record.message.len() + record.attributes.len();
-        self.doomed.ids.len() < DELETE_SLICE_RECORDS && self.bytes < DELETE_SLICE_BYTES
+        self.to_delete.ids.len() < DELETE_SLICE_RECORDS && self.bytes < DELETE_SLICE_BYTES
     }
 }
 
@@ -305,18 +305,22 @@ impl Deletion<'_> {
         while !self.is_done() && !self.is_late() {
             let (progress, database) = self.view.databases[self.place.database].clone();
             self.search(&progress, &database).await?;
-            self.search_letters(&progress, &database).await?;
-            let is_searched = self.place.of_letters && self.place.id == RecordId::MAX;
+            self.search_dead_letters(&progress, &database).await?;
+            let is_searched = self.place.in_dead_letters && self.place.id == RecordId::MAX;
             if is_searched && self.finish(&progress, &database).await? {
-                self.place =
-                    Place { database: self.place.database + 1, id: 0, of_letters: false, ..self.place };
+                self.place = DeleteCursor {
+                    database: self.place.database + 1,
+                    id: 0,
+                    in_dead_letters: false,
+                    ..self.place
+                };
             }
         }
         Ok(())
     }
 
     async fn search(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
-        if self.place.of_letters {
+        if self.place.in_dead_letters {
             return Ok(());
         }
         let (first, last) = self.query.id_bounds();
@@ -338,14 +342,14 @@ impl Deletion<'_> {
             self.place.id = scan.search.ids.start;
         }
         if scan.is_done() {
-            (self.place.of_letters, self.place.id) = (true, 0);
+            (self.place.in_dead_letters, self.place.id) = (true, 0);
         }
         Ok(())
     }
 
     /// Searches the records that the database had refused, its dead letters. There are few of them.
-    async fn search_letters(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
-        while self.place.of_letters && self.place.id < RecordId::MAX && !self.is_late() {
+    async fn search_dead_letters(&mut self, progress: &Progress, database: &Database) -> Result<(), Refusal> {
+        while self.place.in_dead_letters && self.place.id < RecordId::MAX && !self.is_late() {
             let letters =
                 self.letters(database).await.map_err(|error| Box::new(super::store_problem(&error)))?;
             let mut found = Found::default();
@@ -388,24 +392,24 @@ impl Deletion<'_> {
         for service in &found.services {
             tally.count(service);
         }
-        if self.is_dry || found.doomed.ids.is_empty() {
+        if self.is_dry || found.to_delete.ids.is_empty() {
             return Ok(());
         }
-        let doomed = &found.doomed;
-        let deleted = self.ask(progress, || progress.delete(doomed.clone())).await?;
+        let to_delete = &found.to_delete;
+        let deleted = self.ask(progress, || progress.delete(to_delete.clone())).await?;
         self.tallies[self.place.database].deleted += deleted;
         Ok(())
     }
 
     /// Sends a request to the store, and retries a few times if the store cannot execute it at the
     /// moment.
-    async fn ask<F>(&self, progress: &Progress, errand: impl Fn() -> F) -> Result<u64, Refusal>
+    async fn ask<F>(&self, progress: &Progress, request: impl Fn() -> F) -> Result<u64, Refusal>
     where
         F: Future<Output = Option<Result<u64, StoreError>>>,
     {
         let mut tries = 1;
         loop {
-            let error = match timeout(Duration::from_secs(FLUSH_SECONDS_MAX), errand()).await {
+            let error = match timeout(Duration::from_secs(FLUSH_SECONDS_MAX), request()).await {
                 Ok(Some(Ok(count))) => return Ok(count),
                 Ok(Some(Err(error))) if tries >= DELETE_TRIES_MAX => error,
                 Ok(Some(Err(_))) => {
@@ -587,14 +591,14 @@ mod tests {
     #[test]
     fn cursor_round_trips_place() {
         for place in [
-            Place { database: 0, id: 0, end: 1, of_letters: false, now: 0 },
-            Place { database: 3, id: RecordId::MAX, end: 17, of_letters: true, now: i64::MAX },
+            DeleteCursor { database: 0, id: 0, end: 1, in_dead_letters: false, now: 0 },
+            DeleteCursor { database: 3, id: RecordId::MAX, end: 17, in_dead_letters: true, now: i64::MAX },
         ] {
-            assert_eq!(Place::parse(&place.cursor()), Some(place));
+            assert_eq!(DeleteCursor::parse(&place.cursor()), Some(place));
         }
         let (id, time) = ("1-2-9223372036854775808-0-5", "1-2-3-0-9223372036854775808");
         for cursor in ["", "1", "1-2-3-0", "1-2-3-2-5", "1-2-3-0-5-0", "a-2-3-0-5", "1--3-0-5", id, time] {
-            assert_eq!(Place::parse(cursor), None, "{cursor}");
+            assert_eq!(DeleteCursor::parse(cursor), None, "{cursor}");
         }
     }
 }

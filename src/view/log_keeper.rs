@@ -78,15 +78,9 @@ mod tests {
     use crate::blocking::Threads;
     use crate::disk::Folder;
     use crate::record::{Batch, RecordRef};
-    use crate::spool::{AppendError, Spool, SpoolSizes, Witness};
+    use crate::spool::{CommitObserver, NoObserver, Spool, SpoolSizes};
     use crate::store::sqlite::SqliteStore;
     use crate::store::{Flush, Retention, Shipper};
-
-    struct Nobody;
-
-    impl Witness for Nobody {
-        fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
-    }
 
     #[tokio::test]
     async fn log_is_emptied_between_queries_that_overlap() {
@@ -100,10 +94,10 @@ mod tests {
         let progress = Progress::new("sqlite", "sqlite");
         let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
         tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
-        let nobody: Arc<dyn Witness> = Arc::new(Nobody);
+        let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
         let mut batch = Batch::new();
         (0..1000).for_each(|_| batch.push(&RecordRef { message: "filling", ..RecordRef::default() }));
-        let receipt = spool.append(&batch, &nobody).await.unwrap();
+        let receipt = spool.append(&batch, &observer).await.unwrap();
         receipt.durable().await.unwrap();
         progress.want(1001).await;
         assert!(log_bytes(&path) > 0);

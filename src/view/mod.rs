@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use crate::blocking::Threads;
 use crate::limits::{ANSWERS_MAX, QUERIES_HEAVY_MAX, QUERIES_MAX, SQL_ANSWERS_KIB_MAX};
 use crate::metrics::{Metrics, Sources};
-use crate::net::http::{Body, HangUp, problem};
+use crate::net::http::{Body, ConnectionAbort, problem};
 use crate::spool::Spool;
 use crate::store::{self, Database, StoreError};
 
@@ -80,7 +80,7 @@ pub struct Ask<'a> {
     /// The headers of the request.
     pub headers: &'a HeaderMap,
     /// Closes the connection, and reports that the client has disconnected.
-    pub hang_up: &'a HangUp,
+    pub abort: &'a ConnectionAbort,
 }
 
 /// An error response.

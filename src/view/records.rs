@@ -63,7 +63,7 @@ impl View {
             "csv" => Some("attachment; filename=\"logs.csv\""),
             _ => None,
         };
-        let open = self.open(ask.hang_up)?;
+        let open = self.open(ask.abort)?;
         let records = Records::new(form, limit.unwrap_or(default).min(max));
         page(Scan::new(self, search)?, records, cursor).await?.respond(open, file_name).await
     }
@@ -104,7 +104,7 @@ pub(super) async fn page(
 }
 
 /// A backward seek over matches to the start of a page, which is then read like any other page.
-pub(super) struct WayBack {
+pub(super) struct BackwardSeek {
     pub(super) scan: Scan,
     matches: Matches,
 }
@@ -126,17 +126,17 @@ impl Sink for Matches {
 }
 
 /// Seeks backward over this many matches from the end of a search, against its order.
-pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<WayBack, Refusal> {
+pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<BackwardSeek, Refusal> {
     scan.search.descending = !scan.search.descending;
     scan.search.fields = ColumnSet::NONE;
     let mut matches = Matches { left: matches, found: 0, last_id: 0 };
     while matches.left > 0 && !scan.is_done() && !scan.is_late() {
         (scan, matches) = scan.slice(matches).await?;
     }
-    Ok(WayBack { scan, matches })
+    Ok(BackwardSeek { scan, matches })
 }
 
-impl WayBack {
+impl BackwardSeek {
     /// Returns true if time ran out before enough matches were found.
     pub(super) fn is_late(&self) -> bool {
         self.matches.left > 0 && !self.scan.is_done()

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::draft::hold;
+use crate::cli::partial_file::hold;
 use crate::disk::{beside, keep_name};
 use crate::failure::Failure;
 

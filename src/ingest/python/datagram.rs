@@ -156,7 +156,7 @@ impl Receiver {
             frames::Next::Partial(_) => {
                 Err(Rejection::new("truncated", "the datagram ends within its frame"))
             }
-            frames::Next::Stranger => {
+            frames::Next::NotAFrame => {
                 Err(Rejection::new("not_python", "the datagram is no frame of Python's DatagramHandler"))
             }
         };

@@ -17,7 +17,7 @@ pub(super) enum Next<'a> {
     /// An incomplete frame, which needs at least this many bytes in total.
     Partial(usize),
     /// Not the `SocketHandler` protocol.
-    Stranger,
+    NotAFrame,
 }
 
 const PREFIX_BYTES: usize = 4;
@@ -25,7 +25,7 @@ const PREFIX_BYTES: usize = 4;
 /// Returns what `bytes` start with.
 pub(super) fn next(bytes: &[u8], frame_bytes_max: usize) -> Next<'_> {
     if bytes.first().is_some_and(|first| *first != 0) {
-        return Next::Stranger;
+        return Next::NotAFrame;
     }
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
         return Next::Partial(PREFIX_BYTES);
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(next(b"\0\0", 10), Next::Partial(4));
         assert_eq!(next(b"\0\0\0\x05ab", 10), Next::Partial(9));
         assert_eq!(next(b"\0\0\0\x0b", 10), Next::TooLarge(11));
-        assert_eq!(next(b"G", 10), Next::Stranger);
-        assert_eq!(next(b"\xff\xff\xff\xff", 10), Next::Stranger);
+        assert_eq!(next(b"G", 10), Next::NotAFrame);
+        assert_eq!(next(b"\xff\xff\xff\xff", 10), Next::NotAFrame);
     }
 }

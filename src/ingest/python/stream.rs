@@ -93,7 +93,7 @@ enum End {
     /// The client or the network closed the connection.
     Closed,
     /// The client does not use the `SocketHandler` protocol.
-    Stranger,
+    NotAFrame,
 }
 
 /// Serves one connection until the client ends it or, once `stop` is true, until there is nothing
@@ -280,7 +280,7 @@ impl Connection {
                     self.skip = 4 + length;
                 }
                 frames::Next::Partial(needed) => return (self.admit(bytes, needed, arrival, batch), None),
-                frames::Next::Stranger => return (bytes, Some(End::Stranger)),
+                frames::Next::NotAFrame => return (bytes, Some(End::NotAFrame)),
             }
         }
     }
@@ -330,7 +330,7 @@ impl Connection {
     fn finish(&self, end: &End) {
         match end {
             End::Closed => self.count_unfinished("truncated"),
-            End::Stranger => {
+            End::NotAFrame => {
                 self.source.counters.rejected.add("not_python", 1);
                 if log::admits(log::Kind::Stranger) {
                     tracing::warn!(

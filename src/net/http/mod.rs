@@ -2,9 +2,9 @@
 
 pub mod body;
 mod head;
+mod parking;
 mod response;
 pub mod site;
-mod turn;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -23,22 +23,22 @@ use tokio::sync::{Notify, watch};
 use super::StreamSocket;
 use crate::limits::{HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_BYTES_MAX};
 use crate::slots::Slots;
-use turn::{Answer, IDLE_MAX, Turn};
+use parking::{Answer, IDLE_MAX, ParkableStream};
 
+pub use parking::{ConnectionLimits, RequestState};
 pub use response::{Body, json, metrics, problem, problem_at, text};
-pub use turn::{Exchange, Turns};
 
 /// Closes the connection of a request whose client does not read the response. While the socket is
 /// not writable, hyper does not poll the body of the response, so the body cannot end the
 /// connection.
 #[derive(Clone)]
-pub struct HangUp {
+pub struct ConnectionAbort {
     order: Arc<Notify>,
     /// Nothing is ever sent. The channel closes when the connection ends.
     open: watch::Receiver<()>,
 }
 
-impl HangUp {
+impl ConnectionAbort {
     /// Closes the connection.
     pub fn now(&self) {
         self.order.notify_one();
@@ -52,32 +52,32 @@ impl HangUp {
 
 /// What the requests of one connection share.
 pub struct Client {
-    turns: Arc<Turns>,
+    limits: Arc<ConnectionLimits>,
     /// The connection shares slots with others.
     is_short: bool,
-    hang_up: HangUp,
+    abort: ConnectionAbort,
     _open: watch::Sender<()>,
 }
 
 impl Client {
-    fn new(turns: Arc<Turns>, is_short: bool) -> Client {
+    fn new(limits: Arc<ConnectionLimits>, is_short: bool) -> Client {
         let (sender, open) = watch::channel(());
-        Client { turns, is_short, hang_up: HangUp { order: Arc::default(), open }, _open: sender }
+        Client { limits, is_short, abort: ConnectionAbort { order: Arc::default(), open }, _open: sender }
     }
 
     /// Returns the slots of which the connection holds one while a request is in flight.
     pub fn slots(&self) -> Option<&Slots> {
-        self.is_short.then_some(&self.turns.short)
+        self.is_short.then_some(&self.limits.short)
     }
 
     /// Returns the limits of connections.
-    pub fn turns(&self) -> &Turns {
-        &self.turns
+    pub fn limits(&self) -> &ConnectionLimits {
+        &self.limits
     }
 
     /// Returns what closes the connection.
-    pub fn hang_up(&self) -> &HangUp {
-        &self.hang_up
+    pub fn abort(&self) -> &ConnectionAbort {
+        &self.abort
     }
 }
 
@@ -88,7 +88,7 @@ pub trait Service: Send + Sync + 'static {
         &self,
         request: Request<Incoming>,
         client: &Client,
-        exchange: &Exchange,
+        state: &RequestState,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -97,51 +97,51 @@ pub trait Service: Send + Sync + 'static {
 pub async fn serve<S: Service>(
     socket: StreamSocket,
     service: Arc<S>,
-    turns: Arc<Turns>,
+    limits: Arc<ConnectionLimits>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let endless = Arc::clone(&turns.endless).try_acquire_owned().ok();
+    let endless = Arc::clone(&limits.endless).try_acquire_owned().ok();
     let is_short = endless.is_none();
-    let mut turn = Turn::new(socket, is_short.then(|| Arc::clone(&turns)));
-    let client = Arc::new(Client::new(Arc::clone(&turns), is_short));
+    let mut stream = ParkableStream::new(socket, is_short.then(|| Arc::clone(&limits)));
+    let client = Arc::new(Client::new(Arc::clone(&limits), is_short));
     loop {
         // A connection uses no memory for requests before the first byte of a request arrives.
         tokio::select! {
-            is_there = turn.request() => if !is_there { return },
+            is_there = stream.request() => if !is_there { return },
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let permit = match is_short {
             false => None,
             true => tokio::select! {
                 biased;
-                permit = turns.short.acquire(1) => permit,
+                permit = limits.short.acquire(1) => permit,
                 _ = stop.wait_for(|stop| *stop) => return,
             },
         };
-        match Box::pin(take(turn, &service, &client, &mut stop)).await {
-            Some(next) => turn = next,
+        match Box::pin(take(stream, &service, &client, &mut stop)).await {
+            Some(next) => stream = next,
             None => return,
         }
         drop(permit);
     }
 }
 
-/// Answers requests until no further request is pending, and returns the next turn.
+/// Answers requests until no further request is pending, and returns the next stream.
 async fn take<S: Service>(
-    turn: Turn,
+    stream: ParkableStream,
     service: &Arc<S>,
     client: &Arc<Client>,
     stop: &mut watch::Receiver<bool>,
-) -> Option<Turn> {
-    let exchange = turn.exchange();
+) -> Option<ParkableStream> {
+    let state = stream.state();
     let answering = service_fn(|request: Request<Incoming>| {
-        let (service, client, exchange) = (Arc::clone(service), Arc::clone(client), Arc::clone(&exchange));
-        exchange.begin(&request);
+        let (service, client, state) = (Arc::clone(service), Arc::clone(client), Arc::clone(&state));
+        state.begin(&request);
         // Boxed because hyper returns the socket only if the futures can be moved.
         Box::pin(async move {
-            let mut answer = service.answer(request, &client, &exchange).await;
+            let mut answer = service.answer(request, &client, &state).await;
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, state)))
         })
     });
     let mut connection = http1::Builder::new()
@@ -149,27 +149,27 @@ async fn take<S: Service>(
         .header_read_timeout(IDLE_MAX)
         .max_buf_size(HTTP_BUFFER_BYTES_MAX)
         .max_header_size(HTTP_HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(turn), answering);
+        .serve_connection(TokioIo::new(stream), answering);
     let stopping = tokio::select! {
         biased; // polled first, because this branch has the most work
         // Errors that a client causes on its own connection are not reported.
         _ = poll_fn(|context| connection.poll_without_shutdown(context)) => false,
-        () = client.hang_up.order.notified() => return None,
+        () = client.abort.order.notified() => return None,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopping {
         Pin::new(&mut connection).graceful_shutdown();
         tokio::select! {
             _ = connection => {}
-            () = client.hang_up.order.notified() => {}
+            () = client.abort.order.notified() => {}
         }
         return None;
     }
     let parts = connection.into_parts();
-    let mut turn = parts.io.into_inner();
-    if turn.is_over() {
-        return Some(turn.next(&parts.read_buf));
+    let mut stream = parts.io.into_inner();
+    if stream.is_over() {
+        return Some(stream.next(&parts.read_buf));
     }
-    let _ = turn.shutdown().await;
+    let _ = stream.shutdown().await;
     None
 }

@@ -13,7 +13,7 @@ use super::schema::LOCK;
 use super::session::Session;
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_DELETED_BLOCK_IDS};
 use crate::record::time::SECOND;
-use crate::store::Doomed;
+use crate::store::RecordsToDelete;
 
 /// The tables that deletion needs. `logs_version` does not cover them: a database without deletions
 /// does not need them.
@@ -79,11 +79,11 @@ pub(super) fn forget(day: Day) -> String {
 }
 
 impl PostgresStore {
-    pub(super) async fn try_delete(&mut self, doomed: &Doomed) -> Result<u64, Fault> {
+    pub(super) async fn try_delete(&mut self, to_delete: &RecordsToDelete) -> Result<u64, Fault> {
         self.connect().await?;
         let PostgresStore { writer: Some(writer), database, .. } = self else { return Ok(0) };
         ensure_tables(&mut writer.session).await?;
-        let Some((first, last)) = doomed.times else { return Ok(0) };
+        let Some((first, last)) = to_delete.times else { return Ok(0) };
         // The times let the server skip most of the partitions. A dead letter may be older than
         // everything that is accounted for; no note is written for it.
         let sql = format!(
@@ -98,7 +98,7 @@ impl PostgresStore {
             last.div_euclid(SECOND) + 2,
             note("deleted")
         );
-        let ids: Vec<i64> = doomed.ids.iter().map(|id| *id as i64).collect();
+        let ids: Vec<i64> = to_delete.ids.iter().map(|id| *id as i64).collect();
         let parameters: [&(dyn ToSql + Sync); 2] = [&database.node, &ids];
         let Session { client, line } = &mut writer.session;
         let deleted: i64 =

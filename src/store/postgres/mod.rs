@@ -68,7 +68,7 @@ use self::session::Session;
 use self::write::Writer;
 use super::claim::{Claimant, Kind};
 use super::clock::Clock;
-use super::{Doomed, Retention, ServiceRetention, Store, StoreError, Written};
+use super::{RecordsToDelete, Retention, ServiceRetention, Store, StoreError, Written};
 use crate::record::RecordId;
 use crate::spool::Chunk;
 
@@ -188,8 +188,8 @@ impl Store for PostgresStore {
         self.conclude(result)
     }
 
-    async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
-        let result = self.try_delete(doomed).await;
+    async fn delete(&mut self, to_delete: &RecordsToDelete) -> Result<u64, StoreError> {
+        let result = self.try_delete(to_delete).await;
         self.conclude(result)
     }
 

@@ -82,8 +82,8 @@ fn contract() {
     contract::check(|| Server::shared().database());
 }
 
-fn doomed(ids: impl IntoIterator<Item = RecordId>, times: (i64, i64)) -> Doomed {
-    Doomed { ids: ids.into_iter().collect(), times: Some(times) }
+fn to_delete(ids: impl IntoIterator<Item = RecordId>, times: (i64, i64)) -> RecordsToDelete {
+    RecordsToDelete { ids: ids.into_iter().collect(), times: Some(times) }
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn deleted_records_are_accounted_for() {
     write(&mut other, (0..10).map(|_| times[0]));
     let (first, last) = (times[2].timestamp, times[1].timestamp);
     let ids = [1, 2, 3, 4095, 4096, 4097, 8999, 9000, 9001];
-    assert_eq!(block_on(store.delete(&doomed(ids, (first, last)))).unwrap(), 8);
-    assert_eq!(block_on(store.delete(&doomed(ids, (first, last)))).unwrap(), 0);
+    assert_eq!(block_on(store.delete(&to_delete(ids, (first, last)))).unwrap(), 8);
+    assert_eq!(block_on(store.delete(&to_delete(ids, (first, last)))).unwrap(), 0);
     let accounted = "SELECT string_agg(concat_ws('/', node, kept, deleted, missing), ' ' ORDER BY node) FROM logs_accounted";
     assert_eq!(database.value(accounted), "other/10/0/0 test/8992/8/0");
     let noted = "SELECT string_agg(concat_ws('/', block, reason, first_id, last_id, records), ' ' ORDER BY block, day) FROM logs_deleted";
@@ -118,7 +118,7 @@ fn delete_adds_missing_tables() {
     write(&mut store, [at("2026-11-20T00:00:00Z")]);
     database.execute("DROP VIEW logs_accounted; DROP TABLE logs_deleted; DROP TABLE logs_retention");
     let day = (at("2026-11-20T00:00:00Z").timestamp, at("2026-11-20T00:00:00Z").timestamp);
-    assert_eq!(block_on(store.delete(&doomed([1], day))).unwrap(), 1);
+    assert_eq!(block_on(store.delete(&to_delete([1], day))).unwrap(), 1);
     assert_eq!(database.value("SELECT sum(records) FROM logs_deleted"), "1");
 }
 
@@ -134,7 +134,7 @@ fn delete_keeps_notes_without_day() {
          INSERT INTO logs_deleted VALUES ('test', 0, 'deleted', 1, 1, 1, now())",
     );
     let day = (at("2026-11-20T00:00:00Z").timestamp, at("2026-11-20T00:00:00Z").timestamp);
-    assert_eq!(block_on(store.delete(&doomed([2], day))).unwrap(), 1);
+    assert_eq!(block_on(store.delete(&to_delete([2], day))).unwrap(), 1);
     let notes =
         "SELECT string_agg(concat_ws('/', first_id, records, day), ' ' ORDER BY first_id) FROM logs_deleted";
     assert_eq!(database.value(notes), "1/1/ 2/1/logs_20261120");
@@ -159,7 +159,7 @@ fn dropped_day_leaves_no_unaccounted_ids() {
     };
     for (store, days) in [(&mut store, &[5, 4, 3, 2, 1, 0][..]), (&mut other, &[5])] {
         write(store, days.iter().flat_map(|days_ago| (0..1000).map(|n| record(*days_ago, n))));
-        block_on(store.delete(&doomed([7, 998, 1003], (now - 5 * DAY, now)))).unwrap();
+        block_on(store.delete(&to_delete([7, 998, 1003], (now - 5 * DAY, now)))).unwrap();
     }
     let missing = "SELECT coalesce(string_agg(concat_ws('/', node, missing), ' ' ORDER BY node), 'nothing') FROM logs_accounted";
     for _ in 0..20 {
@@ -187,7 +187,7 @@ fn deleted_dead_letter_older_than_records_leaves_no_gap() {
     write(&mut store, [now; 10].map(|timestamp| RecordRef { timestamp, ..RecordRef::default() }));
     while block_on(store.maintain()).unwrap() {}
     assert_eq!(database.value("SELECT min(id) FROM logs"), "101");
-    assert_eq!(block_on(store.delete(&doomed([1], (now - 2 * DAY, now)))).unwrap(), 1);
+    assert_eq!(block_on(store.delete(&to_delete([1], (now - 2 * DAY, now)))).unwrap(), 1);
     assert_eq!(database.value("SELECT count(*) FROM logs_dead_letter"), "0");
     assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
 }
@@ -198,7 +198,7 @@ fn records_at_ends_of_time_range_can_be_deleted() {
     let mut store = database.open();
     let times = (i64::MIN, i64::MAX);
     write(&mut store, [times.0, times.1].map(|timestamp| RecordRef { timestamp, ..RecordRef::default() }));
-    assert_eq!(block_on(store.delete(&doomed([1, 2], times))).unwrap(), 2);
+    assert_eq!(block_on(store.delete(&to_delete([1, 2], times))).unwrap(), 2);
 }
 
 #[test]

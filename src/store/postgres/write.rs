@@ -85,7 +85,7 @@ enum End {
 type Move<'a> = (&'a str, i64, i64, i64, i64);
 
 /// Records that become dead letters, each with the reason.
-type Letters = Vec<(RecordId, String)>;
+type DeadLetters = Vec<(RecordId, String)>;
 
 impl Writer {
     pub(super) async fn new(mut session: Session, days: Days, claimed: Claimed) -> Result<Writer, Fault> {
@@ -185,8 +185,8 @@ impl Writer {
 
     /// Writes everything at once, which is the usual path. Returns `None` if the database refuses
     /// one of the rows; nothing is written then.
-    async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<Letters>, Fault> {
-        let mut letters = Letters::new();
+    async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<DeadLetters>, Fault> {
+        let mut letters = DeadLetters::new();
         let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
             self;
         let moving = claimed.moving(chunk.end_id());
@@ -214,8 +214,8 @@ impl Writer {
     /// Writes a chunk that has rows which the database refuses. The number of rows per step is
     /// doubled after a success and halved after a refusal, until a refused row is alone and becomes
     /// a dead letter. All of this is still one transaction.
-    async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Letters, Fault> {
-        let mut letters = Letters::new();
+    async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<DeadLetters, Fault> {
+        let mut letters = DeadLetters::new();
         let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
             self;
         let moving = claimed.moving(chunk.end_id());
@@ -275,7 +275,7 @@ async fn settle(
     moving: Move<'_>,
     chunk: &Chunk,
     copied: u64,
-    letters: &mut Letters,
+    letters: &mut DeadLetters,
     is_utf8: bool,
 ) -> Result<End, Error> {
     let (node, ..) = moving;
@@ -300,7 +300,7 @@ async fn find_vanished(
     node: &str,
     chunk: &Chunk,
     vanished: u64,
-    letters: &mut Letters,
+    letters: &mut DeadLetters,
 ) -> Result<Result<(), Fault>, Error> {
     let by = obstacles(client, "logs").await?;
     let what = format!("{vanished} of {} rows do not arrive in `logs`", chunk.len() - letters.len() as u64);
@@ -356,7 +356,7 @@ async fn copy_between_savepoints(
     rows: &mut Rows,
     chunk: &Chunk,
     range: Range<u64>,
-    letters: &mut Letters,
+    letters: &mut DeadLetters,
 ) -> Result<Result<u64, Error>, Error> {
     let (begun, sink) = join!(client.batch_execute("SAVEPOINT rows"), client.copy_in(copy));
     begun?;
@@ -376,7 +376,7 @@ async fn send(
     rows: &mut Rows,
     chunk: &Chunk,
     range: Range<u64>,
-    letters: &mut Letters,
+    letters: &mut DeadLetters,
     mut sink: Pin<&mut CopyInSink<Bytes>>,
 ) -> Result<(), Error> {
     rows.begin();
@@ -399,7 +399,7 @@ async fn write_letters(
     put_aside: &Statement,
     node: &str,
     chunk: &Chunk,
-    letters: &Letters,
+    letters: &DeadLetters,
     is_utf8: bool,
 ) -> Result<Result<(), Fault>, Error> {
     let reasons: BTreeMap<RecordId, &str> =

@@ -23,7 +23,7 @@ use crate::disk::cruel::{
 };
 use crate::record::{Batch, RecordRef, time};
 use crate::spool::inspect::extent;
-use crate::spool::{AppendError, Place, Spool, SpoolSizes, Witness, Writer};
+use crate::spool::{AppendError, CommitObserver, NoObserver, Place, Spool, SpoolSizes, Writer};
 use crate::store::file::{FileOptions, FileStore, LineFormat, move_position};
 use crate::store::{Claimant, Claims};
 
@@ -36,12 +36,6 @@ thread_local! {
 
 fn noon() -> i64 {
     (DAY.get() * 24 + 12) * 3600 * time::SECOND
-}
-
-struct Nobody;
-
-impl Witness for Nobody {
-    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
 }
 
 /// An operation, and how often it is chosen.
@@ -140,8 +134,8 @@ impl Model {
             let number = self.made;
             let mut batch = Batch::new();
             batch.push(&RecordRef { message: &line(number), ..RecordRef::default() });
-            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
-            match self.life().spool.try_append(&batch, &nobody).expect("the open buffer is small") {
+            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
+            match self.life().spool.try_append(&batch, &observer).expect("the open buffer is small") {
                 Ok(receipt) => {
                     self.life().appended.push((number, Box::pin(receipt.durable())));
                     self.made += 1;
@@ -221,7 +215,7 @@ impl Model {
 
     /// Sends the signal that follows the renaming of the log file by another program; here no
     /// program has renamed it.
-    fn hang_up(&mut self) {
+    fn abort(&mut self) {
         self.life().reopen.store(true, Relaxed);
     }
 
@@ -369,7 +363,7 @@ impl Model {
             (20, Model::commit),
             (30, Model::ship),
             (8, Model::sync),
-            (1, Model::hang_up),
+            (1, Model::abort),
             (1, |_| DAY.set(DAY.get() + 1)),
             (2, Model::arm_stop),
             (1, Model::crash),
@@ -415,7 +409,7 @@ impl Model {
 /// Returns the messages from an id on.
 fn lines_from(spool: &Arc<Spool>, id: RecordId) -> Vec<String> {
     let mut chunk = Chunk::default();
-    spool.spectator().read(Place::at(id), &mut chunk, 1 << 20).unwrap();
+    spool.cursor().read(Place::at(id), &mut chunk, 1 << 20).unwrap();
     chunk.records().map(|(_, record)| record.body.message.to_owned()).collect()
 }
 

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::origins::Origins;
 use super::{Database, blocks, sync_write_ahead_log};
 use crate::record::{RecordId, time};
-use crate::store::{Doomed, Names};
+use crate::store::{Names, RecordsToDelete};
 
 /// What is added to the tables of any version: older programs work with these additions.
 pub(super) const TABLES: &str = "
@@ -63,15 +63,15 @@ pub(super) enum Reason {
 
 impl Database {
     /// Deletes records and dead letters; see [`crate::store::Store::delete`].
-    pub(super) fn delete(&mut self, doomed: &Doomed) -> rusqlite::Result<u64> {
+    pub(super) fn delete(&mut self, to_delete: &RecordsToDelete) -> rusqlite::Result<u64> {
         let deleted = self.securely(|connection, index| {
             // First blank all records in place: deleting a record moves its neighbours, which would
             // leave their bytes behind.
-            for id in &doomed.ids {
+            for id in &to_delete.ids {
                 connection.prepare_cached(BLANK)?.execute([*id as i64])?;
             }
             let mut deleted = Vec::new();
-            for id in &doomed.ids {
+            for id in &to_delete.ids {
                 if delete_one(connection, *id)? {
                     deleted.push(*id);
                 }

@@ -231,7 +231,7 @@ pub(super) fn delete_before(connection: &Connection, number: u64) -> rusqlite::R
 }
 
 /// Determines which blocks may have what a query requires. Keeps the result for the last group.
-pub(super) struct Sieve<'c> {
+pub(super) struct BlockPruner<'c> {
     requirement: &'c Requirement,
     group: Option<(u64, u64)>,
     lookups: usize,
@@ -253,9 +253,9 @@ enum Group {
     },
 }
 
-impl<'c> Sieve<'c> {
-    pub(super) fn new(connection: &'c Connection, requirement: &'c Requirement) -> Sieve<'c> {
-        Sieve { requirement, group: None, lookups: 0, connection }
+impl<'c> BlockPruner<'c> {
+    pub(super) fn new(connection: &'c Connection, requirement: &'c Requirement) -> BlockPruner<'c> {
+        BlockPruner { requirement, group: None, lookups: 0, connection }
     }
 
     /// Returns how many lookups in the database were needed.

@@ -44,7 +44,7 @@ use self::owner::{ClaimError, Owner};
 use self::services::Rule;
 use super::claim::{Claimant, Kind};
 use super::clock::Clock;
-use super::{Doomed, Names, Retention, Store, StoreError, Written};
+use super::{Names, RecordsToDelete, Retention, Store, StoreError, Written};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_BESIDE_ROWS_MIN, STORE_MAINTAIN_PACE};
@@ -262,9 +262,9 @@ impl Store for SqliteStore {
         Ok(false)
     }
 
-    async fn delete(&mut self, doomed: &Doomed) -> Result<u64, StoreError> {
+    async fn delete(&mut self, to_delete: &RecordsToDelete) -> Result<u64, StoreError> {
         self.check_files()?;
-        self.step(|database| database.delete(doomed))
+        self.step(|database| database.delete(to_delete))
     }
 
     async fn delete_names(&mut self, names: &Names) -> Result<u64, StoreError> {

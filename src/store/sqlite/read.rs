@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use super::filter::Sieve;
+use super::filter::BlockPruner;
 use super::{condition, functions, schema};
 use crate::limits::{DELETE_NAMES_IDS, SQLITE_FILTER_LOOKUPS_MAX};
 use crate::query::tokens::{self, Requirement};
@@ -174,7 +174,7 @@ impl SqliteReader {
         let mut blocks = select.query(params_from_iter(bounds))?;
         let requirement =
             if self.has_index { tokens::requirement(&search.query) } else { Requirement::Nothing };
-        let mut sieve = Sieve::new(&self.connection, &requirement);
+        let mut sieve = BlockPruner::new(&self.connection, &requirement);
         let mut ids: Option<Range<RecordId>> = None;
         while let Some(row) = blocks.next()? {
             let block = super::blocks::ids(row)?;

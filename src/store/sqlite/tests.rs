@@ -559,10 +559,10 @@ fn retention_deletes_unused_origins() {
     assert_eq!(flat, subject.query::<i64>("SELECT count(*) FROM record"));
 }
 
-fn doomed(ids: impl IntoIterator<Item = RecordId>) -> Doomed {
-    let mut doomed = Doomed::default();
-    ids.into_iter().for_each(|id| doomed.push(id, 0));
-    doomed
+fn to_delete(ids: impl IntoIterator<Item = RecordId>) -> RecordsToDelete {
+    let mut to_delete = RecordsToDelete::default();
+    ids.into_iter().for_each(|id| to_delete.push(id, 0));
+    to_delete
 }
 
 #[test]
@@ -576,8 +576,8 @@ fn deleted_records_are_accounted_for() {
     assert_eq!(missing(), 0);
     // The first and the last id, ids around the border of a block, and ids that do not exist.
     let ids = [1, 2, 5, 4095, 4096, 4097, 4098, 9999, 10_000, 10_001, 20_000];
-    assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 9);
-    assert_eq!(block_on(store.delete(&doomed(ids))).unwrap(), 0);
+    assert_eq!(block_on(store.delete(&to_delete(ids))).unwrap(), 9);
+    assert_eq!(block_on(store.delete(&to_delete(ids))).unwrap(), 0);
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 9991);
     assert_eq!(missing(), 0);
     assert_eq!(
@@ -660,7 +660,7 @@ fn deleted_bytes_are_in_no_file() {
         })
     };
     assert!(holds("secret xxx"));
-    assert_eq!(block_on(store.delete(&doomed((1..1000).filter(|id| id % 7 == 0)))).unwrap(), 142);
+    assert_eq!(block_on(store.delete(&to_delete((1..1000).filter(|id| id % 7 == 0)))).unwrap(), 142);
     let reader = Connection::open(subject.path()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
     let read: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
@@ -679,7 +679,7 @@ fn reader_holds_back_scrub_but_not_writes() {
     let reader = Connection::open(subject.path()).unwrap();
     reader.execute_batch("BEGIN").unwrap();
     let _: i64 = reader.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
-    block_on(store.delete(&doomed([7]))).unwrap();
+    block_on(store.delete(&to_delete([7]))).unwrap();
     assert_eq!(block_on(store.scrub()).unwrap(), 0);
     block_on(store.write(&chunk(100, 200))).unwrap();
     reader.execute_batch("COMMIT").unwrap();
@@ -729,7 +729,7 @@ fn copy_of_database_in_use_is_one_snapshot() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
     block_on(store.write(&chunk(1, 30_001))).unwrap();
-    block_on(store.delete(&doomed([5, 6, 30_000]))).unwrap();
+    block_on(store.delete(&to_delete([5, 6, 30_000]))).unwrap();
     let copy = subject.0.path().join("a copy%20?.db");
     let mut next = 30_001;
     let mut pages = 0;
@@ -1263,7 +1263,7 @@ fn deleted_names_are_in_no_file() {
     let connection = Connection::open(subject.path()).unwrap();
     let before = ids(&connection, "SELECT id FROM origin ORDER BY id");
     for from in (1..6001).step_by(1000) {
-        block_on(store.delete(&doomed((from..from + 1000).filter(is_doomed)))).unwrap();
+        block_on(store.delete(&to_delete((from..from + 1000).filter(is_doomed)))).unwrap();
     }
     let used = ids(&connection, "SELECT DISTINCT origin_id FROM record");
     let unused = before.into_iter().filter(|id| !used.contains(id)).collect();
@@ -1299,7 +1299,7 @@ fn deleted_dead_letters_are_in_no_file() {
     }
     let is_doomed = |id: &RecordId| id % 3 == 1 || id % 100 < 50;
     for from in (1..3001).step_by(1000) {
-        block_on(store.delete(&doomed((from..from + 1000).filter(is_doomed)))).unwrap();
+        block_on(store.delete(&to_delete((from..from + 1000).filter(is_doomed)))).unwrap();
     }
     assert_eq!(block_on(store.scrub()).unwrap(), 1);
     let left = held(&subject, (1..3001).filter(is_doomed).map(name));
@@ -1322,7 +1322,7 @@ fn write_ahead_log_stays_small_during_deletion() {
     let log_bytes = || std::fs::metadata(beside(&subject.path(), "-wal")).unwrap().len();
     assert_eq!(log_bytes(), 0);
     for from in (1..65).step_by(8) {
-        assert_eq!(block_on(store.delete(&doomed(from..from + 8))).unwrap(), 8);
+        assert_eq!(block_on(store.delete(&to_delete(from..from + 8))).unwrap(), 8);
         block_on(store.sync()).unwrap(); // as the shipper does
         assert!(log_bytes() < 3 * SQLITE_WAL_BYTES_TARGET, "{}", log_bytes());
     }
@@ -1377,21 +1377,21 @@ fn deleted_records_are_not_counted_in_any_block() {
     block_on(store.write(&chunk_of_services(1, 10_000, 0))).unwrap();
     assert_eq!(numbers(), "0,1");
     assert_eq!(counted(&subject).1, 9999);
-    block_on(store.delete(&doomed([4095, 4096, 9000, 9002]))).unwrap();
+    block_on(store.delete(&to_delete([4095, 4096, 9000, 9002]))).unwrap();
     assert_eq!(numbers(), "1");
     assert_eq!(counted(&subject).1, 9995);
     // The block that was growing is completed later, and so is one that is read again after a
     // restart.
     block_on(store.write(&chunk_of_services(10_000, 13_000, 0))).unwrap();
     assert_eq!(numbers(), "1");
-    block_on(store.delete(&doomed([12_300]))).unwrap();
+    block_on(store.delete(&to_delete([12_300]))).unwrap();
     drop(store);
     let mut store = subject.open();
     block_on(store.write(&chunk_of_services(13_000, 25_000, 0))).unwrap();
     assert_eq!(numbers(), "1,4,5");
     assert_eq!(counted(&subject).1, 24_994);
     // A deletion that deletes nothing changes nothing.
-    block_on(store.delete(&doomed([4096, 20_000_000]))).unwrap();
+    block_on(store.delete(&to_delete([4096, 20_000_000]))).unwrap();
     assert_eq!(numbers(), "1,4,5");
 }
 

@@ -24,7 +24,7 @@ use super::scan::Abandoned;
 use super::{Refusal, View};
 use crate::blocking::Threads;
 use crate::limits::{ANSWER_PIECE_BYTES, PAGE_BYTES_MAX, SQL_INLINE_MILLISECONDS_MAX};
-use crate::net::http::{Body, HangUp, problem};
+use crate::net::http::{Body, ConnectionAbort, problem};
 use crate::record::json;
 use crate::store::Database;
 
@@ -38,16 +38,16 @@ struct Statements {
 
 impl View {
     /// Responds with the rows of the statement in the body of the request.
-    pub async fn sql(&self, body: &[u8], hang_up: &HangUp) -> Response<Body> {
-        self.try_sql(body, hang_up).await.unwrap_or_else(|refusal| *refusal)
+    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> Response<Body> {
+        self.try_sql(body, abort).await.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn try_sql(&self, body: &[u8], hang_up: &HangUp) -> Result<Response<Body>, Refusal> {
+    async fn try_sql(&self, body: &[u8], abort: &ConnectionAbort) -> Result<Response<Body>, Refusal> {
         let database = self.database()?;
         let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
         })?;
-        let open = self.open(hang_up)?;
+        let open = self.open(abort)?;
         let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
         let deadline = Instant::now() + self.query_duration_max;
         let turn = async {

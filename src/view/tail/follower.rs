@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::mailbox::{Mailbox, write_position};
+use super::buffer::{TailBuffer, write_position};
 use super::{Shared, lock};
 use crate::limits::{TAIL_GATHER_MILLISECONDS, TAIL_LAST_BYTES_MAX, TAIL_PIECE_BYTES, TAIL_READ_BYTES};
 use crate::query::Query;
@@ -41,18 +41,18 @@ impl Wanted {
 pub(super) struct Tail {
     wanted: Wanted,
     place: Place,
-    mailbox: Arc<Mailbox>,
+    buffer: Arc<TailBuffer>,
     /// Collects the last matches before the stream begins; `None` if none are wanted any more.
     last: Option<Last>,
-    /// Events that are not in the mailbox yet.
+    /// Events that are not in the buffer yet.
     events: Vec<u8>,
     /// The tail receives the records of the current piece.
     takes_part: bool,
 }
 
 impl Tail {
-    pub(super) fn new(wanted: Wanted, place: Place, mailbox: Arc<Mailbox>) -> Tail {
-        Tail { wanted, place, mailbox, last: None, events: Vec::new(), takes_part: false }
+    pub(super) fn new(wanted: Wanted, place: Place, buffer: Arc<TailBuffer>) -> Tail {
+        Tail { wanted, place, buffer, last: None, events: Vec::new(), takes_part: false }
     }
 
     /// Makes the tail begin with the last matches.
@@ -69,7 +69,7 @@ impl Tail {
     }
 
     fn has_room(&self) -> bool {
-        self.mailbox.has_room()
+        self.buffer.has_room()
     }
 
     /// Moves to a later position, and reports how many records are skipped.
@@ -104,14 +104,14 @@ impl Tail {
         }
     }
 
-    /// Passes the events to the mailbox at the end of a piece: the tail has seen all records below
+    /// Passes the events to the buffer at the end of a piece: the tail has seen all records below
     /// its position.
     fn hand_over(&mut self) {
         if self.last.as_ref().is_some_and(|last| last.until <= self.place.id) {
             self.show_last();
         }
         if self.last.is_none() {
-            self.mailbox.put(&mut self.events, self.place.id);
+            self.buffer.put(&mut self.events, self.place.id);
         }
     }
 }
@@ -156,7 +156,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         self.shared.places.close();
         self.tails.append(&mut lock(&self.shared.joined));
-        self.tails.iter().for_each(|tail| tail.mailbox.close());
+        self.tails.iter().for_each(|tail| tail.buffer.close());
     }
 }
 
@@ -189,7 +189,7 @@ impl Follower {
 
     /// Adds the tails that have joined, and removes those that have left.
     fn admit(&mut self) {
-        self.tails.retain(|tail| !tail.mailbox.has_left());
+        self.tails.retain(|tail| !tail.buffer.has_left());
         for mut tail in take(&mut *lock(&self.shared.joined)) {
             tail.begin();
             self.tails.push(tail);
@@ -205,7 +205,7 @@ impl Follower {
         let places = self.tails.iter().filter(|tail| tail.has_room()).map(|tail| tail.place.id);
         let Some(next) = places.min() else { return self.shared.changed.notified().await };
         tokio::select! {
-            () = self.shared.spectator.durable(next) => sleep_until(began + GATHER).await,
+            () = self.shared.cursor.durable(next) => sleep_until(began + GATHER).await,
             () = self.shared.changed.notified() => {}
         }
     }
@@ -217,10 +217,7 @@ impl Follower {
         self.tails.sort_unstable_by_key(|tail| tail.place.id);
         for index in 0..self.tails.len() {
             let tail = &self.tails[index];
-            if tail.place.id < self.shared.spectator.durable_id()
-                && tail.has_room()
-                && !tail.mailbox.has_left()
-            {
+            if tail.place.id < self.shared.cursor.durable_id() && tail.has_room() && !tail.buffer.has_left() {
                 has_read |= self.read_for(index).await;
             }
         }
@@ -229,17 +226,17 @@ impl Follower {
 
     /// Returns true if the tail has advanced.
     async fn read_for(&mut self, index: usize) -> bool {
-        let Shared { spectator, missed, .. } = &*self.shared;
+        let Shared { cursor, missed, .. } = &*self.shared;
         let tail = &mut self.tails[index];
-        let oldest = spectator.oldest_id();
+        let oldest = cursor.oldest_id();
         if tail.place.id < oldest {
-            let place = if tail.last.is_some() { Place::at(oldest) } else { spectator.end() };
+            let place = if tail.last.is_some() { Place::at(oldest) } else { cursor.end() };
             tail.miss(place, missed);
             tail.hand_over();
             return true;
         }
         let place = tail.place;
-        match spectator.read(place, &mut self.chunk, TAIL_READ_BYTES) {
+        match cursor.read(place, &mut self.chunk, TAIL_READ_BYTES) {
             Ok(span) => {
                 self.show(place, span).await;
                 span.end != place

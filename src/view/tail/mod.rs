@@ -21,12 +21,12 @@
 //! resumes after its last id (the header `Last-Event-ID`, or the parameter) therefore also skips
 //! the records that did not match.
 //!
-//! One task, the [`Follower`], reads for all tails. Each tail has a [`mailbox::Mailbox`], which a
+//! One task, the [`Follower`], reads for all tails. Each tail has a [`buffer::TailBuffer`], which a
 //! separate task empties into the body of the response.
 
+mod buffer;
 mod follower;
-mod mailbox;
-mod relay;
+mod sender;
 
 #[cfg(test)]
 mod tests;
@@ -45,11 +45,11 @@ use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::net::http::body::stream;
 use crate::net::http::{Body, problem};
 use crate::record::RecordId;
-use crate::spool::{Place, Spectator, Spool};
+use crate::spool::{Place, Spool, SpoolCursor};
 use crate::store::Search;
+use buffer::TailBuffer;
 use follower::{Follower, Last, Tail, Wanted};
-use mailbox::Mailbox;
-use relay::Relay;
+use sender::TailSender;
 
 /// All live tails.
 pub struct Tails {
@@ -59,7 +59,7 @@ pub struct Tails {
 
 /// What the tails and their follower share.
 struct Shared {
-    spectator: Spectator,
+    cursor: SpoolCursor,
     places: Arc<Semaphore>,
     /// Tails that the follower has not added yet; at most as many as there are places.
     joined: Mutex<Vec<Tail>>,
@@ -70,15 +70,15 @@ struct Shared {
 }
 
 /// The slot of one tail, held until its client has disconnected.
-struct Seat {
+struct TailSlot {
     shared: Arc<Shared>,
-    mailbox: Arc<Mailbox>,
+    buffer: Arc<TailBuffer>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Seat {
+impl Drop for TailSlot {
     fn drop(&mut self) {
-        self.mailbox.leave();
+        self.buffer.leave();
         self.shared.changed.notify_one();
     }
 }
@@ -98,7 +98,7 @@ impl Tails {
     /// Creates the set of tails, which is empty. The tails end once `stop` is true.
     pub fn new(spool: &Arc<Spool>, stop: watch::Receiver<bool>) -> Tails {
         let shared = Shared {
-            spectator: spool.spectator(),
+            cursor: spool.cursor(),
             places: Arc::new(Semaphore::new(TAILS_MAX)),
             joined: Mutex::default(),
             changed: Notify::new(),
@@ -123,30 +123,30 @@ impl Tails {
     }
 
     /// Opens a tail; `None` if the maximum number of tails is open.
-    fn join(&self, wanted: Wanted, start: Start) -> Option<Seat> {
+    fn join(&self, wanted: Wanted, start: Start) -> Option<TailSlot> {
         let permit = Arc::clone(&self.shared.places).try_acquire_owned().ok()?;
-        let mailbox = Arc::<Mailbox>::default();
-        let tail = self.shared.begin(wanted, start, Arc::clone(&mailbox));
+        let buffer = Arc::<TailBuffer>::default();
+        let tail = self.shared.begin(wanted, start, Arc::clone(&buffer));
         lock(&self.shared.joined).push(tail);
         self.shared.changed.notify_one();
-        Some(Seat { shared: Arc::clone(&self.shared), mailbox, _permit: permit })
+        Some(TailSlot { shared: Arc::clone(&self.shared), buffer, _permit: permit })
     }
 }
 
 impl Shared {
-    fn begin(&self, wanted: Wanted, start: Start, mailbox: Arc<Mailbox>) -> Tail {
-        let (oldest, end) = (self.spectator.oldest_id(), self.spectator.end());
+    fn begin(&self, wanted: Wanted, start: Start, buffer: Arc<TailBuffer>) -> Tail {
+        let (oldest, end) = (self.cursor.oldest_id(), self.cursor.end());
         let at = |id: RecordId| if id < end.id { Place::at(id) } else { end };
         match start {
-            Start::Now => Tail::new(wanted, end, mailbox),
+            Start::Now => Tail::new(wanted, end, buffer),
             Start::Last(count) => {
                 let first = oldest.max(end.id.saturating_sub(TAIL_LAST_SCANNED_MAX));
                 let last = Last::new(count.min(TAIL_LAST_RECORDS_MAX), end.id);
-                Tail::new(wanted, at(first), mailbox).with_last(last)
+                Tail::new(wanted, at(first), buffer).with_last(last)
             }
             Start::After(id) => {
                 let wish = id.saturating_add(1).min(end.id);
-                let mut tail = Tail::new(wanted, at(wish), mailbox);
+                let mut tail = Tail::new(wanted, at(wish), buffer);
                 if wish < oldest {
                     tail.miss(at(oldest), &self.missed);
                 }
@@ -187,9 +187,9 @@ impl View {
             Ok(asked) => asked,
             Err(refusal) => return *refusal,
         };
-        let Some(seat) = self.tails.join(wanted, start) else { return too_many() };
+        let Some(slot) = self.tails.join(wanted, start) else { return too_many() };
         let (sender, body) = stream();
-        tokio::spawn(Relay::new(seat, ask.hang_up.clone(), self.tails.stop.clone()).run(sender));
+        tokio::spawn(TailSender::new(slot, ask.abort.clone(), self.tails.stop.clone()).run(sender));
         let answer = Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")
             .header(CACHE_CONTROL, "no-store")

@@ -11,13 +11,7 @@ use crate::disk::Folder;
 use crate::limits::{TAIL_BUFFER_BYTES, TAIL_LAST_BYTES_MAX};
 use crate::query::Query;
 use crate::record::{Batch, RecordRef};
-use crate::spool::{AppendError, Reader, SpoolSizes, Witness};
-
-struct Nobody;
-
-impl Witness for Nobody {
-    fn committed(&self, _: u64, _: Result<(), &AppendError>) {}
-}
+use crate::spool::{CommitObserver, NoObserver, Reader, SpoolSizes};
 
 /// A spool and its tails, all on the thread of the test.
 struct Harness {
@@ -52,8 +46,8 @@ impl Harness {
         self.runtime.block_on(async {
             let mut batch = Batch::new();
             records.iter().for_each(|record| batch.push(record));
-            let nobody: Arc<dyn Witness> = Arc::new(Nobody);
-            self.spool.append(&batch, &nobody).await.unwrap().durable().await.unwrap();
+            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
+            self.spool.append(&batch, &observer).await.unwrap().durable().await.unwrap();
         });
     }
 
@@ -62,21 +56,21 @@ impl Harness {
         self.append(&messages.iter().map(|message| record(message)).collect::<Vec<_>>());
     }
 
-    fn join(&self, query: &str, start: Start) -> Seat {
+    fn join(&self, query: &str, start: Start) -> TailSlot {
         self.tails.join(wanted(query), start).unwrap()
     }
 
-    /// Returns the content of the mailbox until it has an event with this id.
-    fn read_until(&self, seat: &Seat, id: u64) -> String {
+    /// Returns the content of the buffer until it has an event with this id.
+    fn read_until(&self, slot: &TailSlot, id: u64) -> String {
         let mut read = String::new();
         let last = format!("id: {id}\n");
         self.runtime.block_on(async {
             while !read.contains(&last) {
-                seat.mailbox.filled().await;
-                let taken = seat.mailbox.take(false);
+                slot.buffer.filled().await;
+                let taken = slot.buffer.take(false);
                 assert!(taken.events.len() < 3 * TAIL_BUFFER_BYTES, "{}", taken.events.len());
                 if taken.was_full {
-                    seat.shared.changed.notify_one();
+                    slot.shared.changed.notify_one();
                 }
                 read.push_str(std::str::from_utf8(&taken.events).unwrap());
             }
@@ -151,8 +145,8 @@ fn last_matches_are_bounded_by_total_bytes() {
     let tail = harness.join("", Start::Last(1000));
     let mut seen_ids = Vec::new();
     harness.runtime.block_on(async {
-        tail.mailbox.filled().await;
-        seen_ids = seen(std::str::from_utf8(&tail.mailbox.take(false).events).unwrap());
+        tail.buffer.filled().await;
+        seen_ids = seen(std::str::from_utf8(&tail.buffer.take(false).events).unwrap());
     });
     assert_eq!(seen_ids, (12..=20).collect::<Vec<_>>());
 }
@@ -176,7 +170,7 @@ fn unread_tail_stops_and_misses_released_records() {
     }
     harness.reader.release(20_001);
     assert_eq!(harness.spool.status().segments, 1);
-    let held = seen(&harness.read_until(&slow, 1)); // one mailbox
+    let held = seen(&harness.read_until(&slow, 1)); // one buffer
     assert!(held.len() < 1000, "{}", held.len());
     harness.append_messages(&["at last"]);
     let then = seen(&harness.read_until(&slow, 20_001));
@@ -200,7 +194,7 @@ fn unread_tail_stops_and_misses_released_records() {
     assert_eq!(events[1], harness.spool.oldest_id() as i64);
 }
 
-/// The commit does not fit into a mailbox. One tail has room again while the follower shows a later
+/// The commit does not fit into a buffer. One tail has room again while the follower shows a later
 /// piece of the commit to another tail.
 #[test]
 fn large_commit_arrives_complete_at_any_read_pace() {
@@ -210,18 +204,18 @@ fn large_commit_arrives_complete_at_any_read_pace() {
     let messages: Vec<_> = (1..=1500).map(|id| format!("{:01000} {id}", 0)).collect();
     harness.append_messages(&messages.iter().map(String::as_str).collect::<Vec<_>>());
     let first = harness.runtime.block_on(async {
-        while late.mailbox.has_room() {
+        while late.buffer.has_room() {
             tokio::task::yield_now().await;
         }
         for _ in 0..4 {
             tokio::task::yield_now().await; // one piece each, for the other tail
         }
-        late.mailbox.take(false).events
+        late.buffer.take(false).events
     });
     late.shared.changed.notify_one();
     let all = String::from_utf8(first).unwrap() + &harness.read_until(&late, 1500);
     assert_eq!(seen(&all), (1..=1500).collect::<Vec<_>>());
-    assert_eq!(other.mailbox.take(true).events, b":\nid: 0\n\n:\nid: 1500\n\n");
+    assert_eq!(other.buffer.take(true).events, b":\nid: 0\n\n:\nid: 1500\n\n");
 }
 
 #[test]
@@ -251,20 +245,20 @@ fn time_range_selects_by_record_time() {
 #[test]
 fn tails_are_bounded_and_slots_freed_at_once() {
     let harness = Harness::start();
-    let mut seats: Vec<_> = (0..TAILS_MAX).map(|_| harness.join("", Start::Now)).collect();
+    let mut slots: Vec<_> = (0..TAILS_MAX).map(|_| harness.join("", Start::Now)).collect();
     assert!(harness.tails.join(wanted(""), Start::Now).is_none());
     assert_eq!(harness.tails.open(), TAILS_MAX);
-    seats.pop();
+    slots.pop();
     assert!(harness.tails.join(wanted(""), Start::Now).is_some());
 }
 
 #[test]
 fn end_of_follower_closes_all_streams() {
     let harness = Harness::start();
-    let seat = harness.join("", Start::Now);
+    let slot = harness.join("", Start::Now);
     drop(harness.tails.follow());
-    harness.runtime.block_on(seat.mailbox.filled());
-    let last = seat.mailbox.take(false);
+    harness.runtime.block_on(slot.buffer.filled());
+    let last = slot.buffer.take(false);
     assert!(last.is_closed);
     assert_eq!(last.events, b":\n\n", "it had not come anywhere yet");
     assert!(harness.tails.join(wanted(""), Start::Now).is_none());

@@ -1,4 +1,4 @@
-//! Sends the content of one tail's mailbox, at the pace of its client.
+//! Sends the content of one tail's buffer, at the pace of its client.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use hyper::body::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::Seat;
+use super::TailSlot;
 use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
 use crate::log;
-use crate::net::http::HangUp;
+use crate::net::http::ConnectionAbort;
 use crate::net::http::body::Sender;
 
 const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
 const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
 
-/// Connects a mailbox with the body of a response.
-pub(super) struct Relay {
-    seat: Seat,
-    hang_up: HangUp,
+/// Connects a buffer with the body of a response.
+pub(super) struct TailSender {
+    slot: TailSlot,
+    abort: ConnectionAbort,
     stop: watch::Receiver<bool>,
 }
 
-impl Relay {
-    pub(super) fn new(seat: Seat, hang_up: HangUp, stop: watch::Receiver<bool>) -> Relay {
-        Relay { seat, hang_up, stop }
+impl TailSender {
+    pub(super) fn new(slot: TailSlot, abort: ConnectionAbort, stop: watch::Receiver<bool>) -> TailSender {
+        TailSender { slot, abort, stop }
     }
 
     /// Runs until the client disconnects or the server stops. When the server stops, the stream
@@ -36,17 +36,17 @@ impl Relay {
         while !is_over {
             let is_heartbeat = tokio::select! {
                 biased;
-                () = self.hang_up.gone() => return,
+                () = self.abort.gone() => return,
                 _ = self.stop.wait_for(|stop| *stop) => {
                     is_over = true;
                     true
                 }
                 _ = heartbeats.tick() => true,
-                () = self.seat.mailbox.filled() => false,
+                () = self.slot.buffer.filled() => false,
             };
-            let taken = self.seat.mailbox.take(is_heartbeat);
+            let taken = self.slot.buffer.take(is_heartbeat);
             if taken.was_full {
-                self.seat.shared.changed.notify_one();
+                self.slot.shared.changed.notify_one();
             }
             if !taken.events.is_empty() && !self.send(taken.events, &sender).await {
                 return;
@@ -61,7 +61,7 @@ impl Relay {
         let sent = tokio::select! {
             biased;
             sent = timeout(STALL_MAX, sender.send(Bytes::from(events))) => sent.ok(),
-            () = self.hang_up.gone() => return false,
+            () = self.abort.gone() => return false,
             // A client that does not read now is not waited for.
             _ = self.stop.wait_for(|stop| *stop) => None,
         };
@@ -71,7 +71,7 @@ impl Relay {
                 if log::admits(log::Kind::UnreadTail) {
                     tracing::info!("a tail was not read: its connection is closed");
                 }
-                self.hang_up.now();
+                self.abort.now();
                 false
             }
         }

@@ -16,7 +16,7 @@ use crate::record::RecordId;
 #[derive(Clone, Debug)]
 pub(super) enum Request {
     /// A call of [`super::Store::delete`].
-    Delete(Doomed),
+    Delete(RecordsToDelete),
     /// A call of [`super::Store::delete_names`].
     DeleteNames(Names),
     /// A call of [`super::Store::scrub`].
@@ -25,7 +25,7 @@ pub(super) enum Request {
 
 /// Records to be deleted.
 #[derive(Clone, Debug, Default)]
-pub struct Doomed {
+pub struct RecordsToDelete {
     /// The ids of the records, ascending; at most [`crate::limits::DELETE_SLICE_RECORDS`].
     pub ids: Vec<RecordId>,
     /// The earliest and the latest time of the records, in ns since the Unix epoch.
@@ -42,7 +42,7 @@ pub struct Names {
     pub end: RecordId,
 }
 
-impl Doomed {
+impl RecordsToDelete {
     /// Adds a record.
     pub fn push(&mut self, id: RecordId, timestamp: i64) {
         self.ids.push(id);
@@ -52,27 +52,27 @@ impl Doomed {
 }
 
 /// A request, and the channel on which its result is returned.
-pub(super) struct Errand {
+pub(super) struct AdminRequest {
     pub(super) request: Request,
     pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
 /// Where a request waits for the shipper.
 #[derive(Default)]
-pub(super) struct Errands {
+pub(super) struct AdminQueue {
     /// Held by the requesting task until it has the result, so that only one request waits.
     turn: tokio::sync::Mutex<()>,
-    waiting: Mutex<Option<Errand>>,
+    waiting: Mutex<Option<AdminRequest>>,
     arrival: Notify,
 }
 
-impl Errands {
+impl AdminQueue {
     /// Makes the shipper execute a request, and returns the result. `None` if there is no shipper
     /// any more.
     pub(super) async fn ask(&self, request: Request) -> Option<Result<u64, StoreError>> {
         let _turn = self.turn.lock().await;
         let (answer, answered) = oneshot::channel();
-        *self.lock() = Some(Errand { request, answer });
+        *self.lock() = Some(AdminRequest { request, answer });
         self.arrival.notify_one();
         answered.await.ok()
     }
@@ -89,17 +89,17 @@ impl Errands {
     }
 
     /// Removes the waiting request, and returns it unless the requesting task has gone.
-    pub(super) fn take(&self) -> Option<Errand> {
-        self.lock().take().filter(|errand| !errand.answer.is_closed())
+    pub(super) fn take(&self) -> Option<AdminRequest> {
+        self.lock().take().filter(|admin_queue| !admin_queue.answer.is_closed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Errand>> {
+    fn lock(&self) -> MutexGuard<'_, Option<AdminRequest>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Errands {
+impl std::fmt::Debug for AdminQueue {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Errands")
+        formatter.write_str("AdminQueue")
     }
 }

@@ -12,7 +12,7 @@ use crate::record::RecordId;
 
 /// Events on their way from the follower to the body of one response.
 #[derive(Default)]
-pub(super) struct Mailbox {
+pub(super) struct TailBuffer {
     mail: Mutex<Mail>,
     /// Notified when there is something to send, or when nothing more will follow.
     filled: Notify,
@@ -30,7 +30,7 @@ struct Mail {
     is_closed: bool,
 }
 
-/// The content of a mailbox.
+/// The content of a buffer.
 pub(super) struct Taken {
     pub(super) events: Vec<u8>,
     /// The follower has been waiting for room.
@@ -38,7 +38,7 @@ pub(super) struct Taken {
     pub(super) is_closed: bool,
 }
 
-impl Mailbox {
+impl TailBuffer {
     /// Returns true if the follower may add more.
     pub(super) fn has_room(&self) -> bool {
         lock(&self.mail).events.len() < TAIL_BUFFER_BYTES
@@ -60,13 +60,13 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
-    /// Marks the mailbox as complete: nothing more will follow.
+    /// Marks the buffer as complete: nothing more will follow.
     pub(super) fn close(&self) {
         lock(&self.mail).is_closed = true;
         self.filled.notify_one();
     }
 
-    /// Marks the mailbox as abandoned: its content will not be taken any more.
+    /// Marks the buffer as abandoned: its content will not be taken any more.
     pub(super) fn leave(&self) {
         self.has_left.store(true, Relaxed);
     }
@@ -82,7 +82,7 @@ impl Mailbox {
     }
 
     /// Takes the content. Appends a comment with the position of the stream if it is requested or
-    /// if nothing more will follow: the follower may end before the reader of the mailbox notices
+    /// if nothing more will follow: the follower may end before the reader of the buffer notices
     /// that it must end too.
     pub(super) fn take(&self, with_position: bool) -> Taken {
         let mut mail = lock(&self.mail);

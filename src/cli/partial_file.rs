@@ -1,5 +1,5 @@
-//! Files that have a temporary name until they are complete. An aborted command removes its draft;
-//! a killed command leaves its draft behind, and the next command replaces it.
+//! Files that have a temporary name until they are complete. An aborted command removes its
+//! partial; a killed command leaves its partial behind, and the next command replaces it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -10,14 +10,14 @@ use crate::disk::keep_name;
 
 /// A file in progress, which no other command mistakes for its own. It is removed if it is dropped
 /// before it has received its final name.
-pub(super) struct Draft {
+pub(super) struct PartialFile {
     pub(super) file: File,
     path: PathBuf,
 }
 
-impl Draft {
-    /// Begins an empty draft.
-    pub(super) fn begin(path: PathBuf) -> io::Result<Draft> {
+impl PartialFile {
+    /// Begins an empty partial.
+    pub(super) fn begin(path: PathBuf) -> io::Result<PartialFile> {
         match File::open(&path) {
             Ok(left) => {
                 hold(&left, &path)?;
@@ -30,7 +30,7 @@ impl Draft {
         }
         let file = File::create_new(&path)?;
         hold(&file, &path)?;
-        Ok(Draft { file, path })
+        Ok(PartialFile { file, path })
     }
 
     /// Returns the temporary path.
@@ -38,7 +38,7 @@ impl Draft {
         &self.path
     }
 
-    /// Renames the draft to `name`, durably, replacing an existing file of that name.
+    /// Renames the partial to `name`, durably, replacing an existing file of that name.
     pub(super) fn replace(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
@@ -46,7 +46,7 @@ impl Draft {
         keep_name(name)
     }
 
-    /// Renames the draft to `name`, durably; fails if a file of that name exists.
+    /// Renames the partial to `name`, durably; fails if a file of that name exists.
     pub(super) fn name(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
@@ -55,7 +55,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         if check_name(&self.file, &self.path).is_ok() {
             let _ = fs::remove_file(&self.path); // if this fails, the next command removes it
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn dropped_draft_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut draft = Draft::begin(folder.path().join("a.partial")).unwrap();
-        draft.file.write_all(b"the beginning").unwrap();
+        let mut partial = PartialFile::begin(folder.path().join("a.partial")).unwrap();
+        partial.file.write_all(b"the beginning").unwrap();
         assert_eq!(names(folder.path()), ["a.partial"]);
-        drop(draft);
+        drop(partial);
         assert!(names(folder.path()).is_empty());
     }
 
@@ -120,12 +120,12 @@ mod tests {
     fn draft_is_never_written_by_two_commands() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("a"));
-        let first = Draft::begin(path.clone()).unwrap();
-        assert_eq!(Draft::begin(path.clone()).err().unwrap().kind(), io::ErrorKind::ResourceBusy);
+        let first = PartialFile::begin(path.clone()).unwrap();
+        assert_eq!(PartialFile::begin(path.clone()).err().unwrap().kind(), io::ErrorKind::ResourceBusy);
         // If another command has taken over the name all the same, the first command neither
         // publishes nor removes the file of the second.
         fs::remove_file(&path).unwrap();
-        let second = Draft::begin(path).unwrap();
+        let second = PartialFile::begin(path).unwrap();
         assert_eq!(first.replace(&name).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         assert_eq!(names(folder.path()), ["a.partial"]);
         second.name(&name).unwrap();
@@ -139,7 +139,7 @@ mod tests {
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("monday"));
         fs::write(&path, "whole").unwrap();
         fs::hard_link(&path, &name).unwrap();
-        Draft::begin(path).unwrap().name(&folder.path().join("tuesday")).unwrap();
+        PartialFile::begin(path).unwrap().name(&folder.path().join("tuesday")).unwrap();
         assert_eq!(names(folder.path()), ["monday", "tuesday"]);
         assert_eq!(fs::read(&name).unwrap(), b"whole");
     }

@@ -1,9 +1,9 @@
 //! Reads the durable records from any place on, without holding back their release. Records that
 //! are released before they are read are missed, and so are records lost to damage.
 //!
-//! A segment may be freed, and its file reused, while a spectator reads from it. The data that the
-//! spectator reads is correct even then, because the checksum of a frame covers the salt, which is
-//! new for each use of the file. A spectator holds no file open between two reads, so that a
+//! A segment may be freed, and its file reused, while a cursor reads from it. The data that the
+//! cursor reads is correct even then, because the checksum of a frame covers the salt, which is
+//! new for each use of the file. A cursor holds no file open between two reads, so that a
 //! removed file releases its space at once.
 
 use std::io;
@@ -16,8 +16,8 @@ use super::segments::Segment;
 use super::{Chunk, ReaderState, Spool, lock};
 use crate::record::RecordId;
 
-/// A reader that holds back no records. See [`Spool::spectator`].
-pub struct Spectator {
+/// A reader that holds back no records. See [`Spool::cursor`].
+pub struct SpoolCursor {
     spool: Arc<Spool>,
     state: Arc<ReaderState>,
 }
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-/// The extent of what [`Spectator::read`] has read.
+/// The extent of what [`SpoolCursor::read`] has read.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     /// The place of the chunk's first record.
@@ -59,9 +59,9 @@ pub struct Span {
     pub end: Place,
 }
 
-impl Spectator {
-    pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>) -> Spectator {
-        Spectator { spool, state }
+impl SpoolCursor {
+    pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>) -> SpoolCursor {
+        SpoolCursor { spool, state }
     }
 
     /// Returns the oldest id that can be read.

@@ -3,15 +3,15 @@
 //!
 //! hyper keeps about 20 KiB for every open connection. If many connections are open, idle ones
 //! should not keep that memory: once a response has been sent and no further bytes have arrived,
-//! hyper reads an end of file and releases its buffers. The socket stays open, and the next turn
-//! begins when the next request has arrived. Bytes that hyper had already read are passed to that
-//! turn.
+//! hyper reads an end of file and releases its buffers. The socket stays open, and is served again
+//! when the next request has arrived. Bytes that hyper had already read are served first then.
 //!
-//! Such a turn takes a slot; at most [`Turns::short`] are taken at once. Three rules ensure that
-//! slots are released whatever clients do: a client receives a slot only once the head of its
-//! request is complete ([`super::head`]); while others wait for a slot, a client that does not read
-//! its response loses its connection; and after as many pipelined requests as hyper reads at once,
-//! the slot goes to the next client.
+//! The time in which hyper serves a connection is called a session here. A session takes a slot; at
+//! most [`ConnectionLimits::short`] are taken at once. Three rules ensure that slots are released
+//! whatever clients do: a client receives a slot only once the head of its request is complete
+//! ([`super::head`]); while others wait for a slot, a client that does not read its response loses
+//! its connection; and after as many pipelined requests as hyper reads at once, the slot goes to
+//! the next client.
 
 use std::future::poll_fn;
 use std::io;
@@ -43,7 +43,7 @@ const WRITE_STALL_MAX: Duration = Duration::from_secs(HTTP_WRITE_STALL_SECONDS_M
 
 /// The limits of connections, shared by all listeners.
 #[derive(Debug)]
-pub struct Turns {
+pub struct ConnectionLimits {
     /// One permit for each of the first connections, which hold it as long as they are open.
     pub(super) endless: Arc<Semaphore>,
     /// One slot for each of the other connections while a request is in flight.
@@ -53,7 +53,7 @@ pub struct Turns {
     heads: Arc<Heads>,
 }
 
-impl Turns {
+impl ConnectionLimits {
     /// Returns a permit for a request that waits for something other than its client, unless too
     /// many such requests wait.
     pub fn try_wait(&self) -> Option<SemaphorePermit<'_>> {
@@ -61,9 +61,9 @@ impl Turns {
     }
 }
 
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns {
+impl Default for ConnectionLimits {
+    fn default() -> ConnectionLimits {
+        ConnectionLimits {
             endless: Arc::new(Semaphore::new(HTTP_TURNS_ENDLESS_MAX)),
             short: Slots::new(HTTP_TURNS_SHORT_MAX),
             long: Semaphore::new(HTTP_LONG_REQUESTS_MAX),
@@ -72,15 +72,15 @@ impl Default for Turns {
     }
 }
 
-/// The state of the latest request of a turn; hyper handles one request after the other.
+/// The state of the latest request of a session; hyper handles one request after the other.
 #[derive(Debug, Default)]
-pub struct Exchange {
+pub struct RequestState {
     /// The body of the request was read to its end, so the next bytes belong to another request.
     is_read: AtomicBool,
     is_answered: AtomicBool,
 }
 
-impl Exchange {
+impl RequestState {
     /// Resets the state for a request that has arrived.
     pub(super) fn begin<B: Body>(&self, request: &Request<B>) {
         self.is_read.store(request.body().is_end_stream(), Relaxed);
@@ -97,16 +97,17 @@ impl Exchange {
     }
 }
 
-/// The socket as hyper sees it during one turn.
-pub(super) struct Turn {
+/// The socket as hyper sees it during one session.
+pub(super) struct ParkableStream {
     stream: StreamSocket,
-    /// Bytes that were read before this turn and not used.
+    /// Bytes that were read before this session and not used.
     rest: Bytes,
     /// The share of the memory for heads that `rest` occupies.
     charge: Option<Charge>,
-    exchange: Arc<Exchange>,
-    /// The source of the slot of this turn; `None` if the turn may last as long as the connection.
-    shared: Option<Arc<Turns>>,
+    state: Arc<RequestState>,
+    /// The source of the slot of this session; `None` if the session may last as long as the
+    /// connection.
+    shared: Option<Arc<ConnectionLimits>>,
     /// The time during which the client has not read what was to be written.
     stall: Stall,
     /// The last write found the socket full: a part of a response may not have been written yet.
@@ -117,15 +118,15 @@ pub(super) struct Turn {
     buffer_bytes: usize,
 }
 
-impl Turn {
-    /// Creates the first turn of a connection. `shared` contains the slots of which the turn takes
-    /// one.
-    pub(super) fn new(stream: StreamSocket, shared: Option<Arc<Turns>>) -> Turn {
-        Turn {
+impl ParkableStream {
+    /// Creates the first session of a connection. `shared` contains the slots of which the session
+    /// takes one.
+    pub(super) fn new(stream: StreamSocket, shared: Option<Arc<ConnectionLimits>>) -> ParkableStream {
+        ParkableStream {
             stream,
             rest: Bytes::new(),
             charge: None,
-            exchange: Arc::default(),
+            state: Arc::default(),
             shared,
             stall: Stall::new(WRITE_STALL_MAX),
             is_blocked: false,
@@ -134,28 +135,28 @@ impl Turn {
         }
     }
 
-    pub(super) fn exchange(&self) -> Arc<Exchange> {
-        Arc::clone(&self.exchange)
+    pub(super) fn state(&self) -> Arc<RequestState> {
+        Arc::clone(&self.state)
     }
 
-    /// Returns true if another turn may follow.
+    /// Returns true if another session may follow.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Returns the next turn, with the bytes that hyper had read and not used.
-    pub(super) fn next(self, rest: &[u8]) -> Turn {
+    /// Returns the next session, with the bytes that hyper had read and not used.
+    pub(super) fn next(self, rest: &[u8]) -> ParkableStream {
         // A copy, because even an empty slice of hyper's buffer keeps the whole buffer alive.
-        Turn { rest: Bytes::copy_from_slice(rest), ..Turn::new(self.stream, self.shared) }
+        ParkableStream { rest: Bytes::copy_from_slice(rest), ..ParkableStream::new(self.stream, self.shared) }
     }
 
-    /// Returns true once there is a request to read. A turn that takes a slot starts only with a
+    /// Returns true once there is a request to read. A session that takes a slot starts only with a
     /// complete head.
     pub(super) async fn request(&mut self) -> bool {
         match &self.shared {
             None => self.spoken().await,
-            Some(turns) => {
-                let heads = Arc::clone(&turns.heads);
+            Some(limits) => {
+                let heads = Arc::clone(&limits.heads);
                 self.head(&heads).await
             }
         }
@@ -214,12 +215,13 @@ impl Turn {
         .await
     }
 
-    /// Returns true if other connections wait for the slot of this turn.
+    /// Returns true if other connections wait for the slot of this session.
     fn is_wanted(&self) -> bool {
-        self.shared.as_ref().is_some_and(|turns| turns.short.is_scarce())
+        self.shared.as_ref().is_some_and(|limits| limits.short.is_scarce())
     }
 
-    /// Returns true if the memory of this turn should be released while the client sends nothing.
+    /// Returns true if the memory of this session should be released while the client sends
+    /// nothing.
     fn is_costly(&self) -> bool {
         self.shared.is_some() || self.buffer_bytes > HTTP_BUFFER_BYTES_KEPT_MAX
     }
@@ -259,7 +261,7 @@ impl Turn {
 trait Socket: AsyncRead + AsyncWrite {}
 impl<T: AsyncRead + AsyncWrite> Socket for T {}
 
-impl AsyncRead for Turn {
+impl AsyncRead for ParkableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -272,7 +274,7 @@ impl AsyncRead for Turn {
         }
         self.charge = None;
         self.buffer_bytes = self.buffer_bytes.max(buffer.remaining());
-        let is_at_rest = !self.is_blocked && self.exchange.is_at_rest();
+        let is_at_rest = !self.is_blocked && self.state.is_at_rest();
         let result = match is_at_rest && self.is_wanted() {
             true => Poll::Pending, // even if the client has sent more requests
             false => self.socket().poll_read(context, buffer),
@@ -285,7 +287,7 @@ impl AsyncRead for Turn {
     }
 }
 
-impl AsyncWrite for Turn {
+impl AsyncWrite for ParkableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -320,18 +322,18 @@ impl AsyncWrite for Turn {
 /// The body of a response; hyper drops it once its last bytes are being written.
 pub(super) struct Answer<B> {
     body: B,
-    exchange: Arc<Exchange>,
+    state: Arc<RequestState>,
 }
 
 impl<B> Answer<B> {
-    pub(super) fn new(body: B, exchange: Arc<Exchange>) -> Answer<B> {
-        Answer { body, exchange }
+    pub(super) fn new(body: B, state: Arc<RequestState>) -> Answer<B> {
+        Answer { body, state }
     }
 }
 
 impl<B> Drop for Answer<B> {
     fn drop(&mut self) {
-        self.exchange.is_answered.store(true, Relaxed);
+        self.state.is_answered.store(true, Relaxed);
     }
 }
 
@@ -362,29 +364,29 @@ mod tests {
 
     use super::*;
 
-    /// Returns what a turn reads whose last request was answered and whose client has sent another
-    /// one.
-    async fn read_at_rest(turns: &Arc<Turns>) -> (usize, bool) {
+    /// Returns what a session reads whose last request was answered and whose client has sent
+    /// another one.
+    async fn read_at_rest(limits: &Arc<ConnectionLimits>) -> (usize, bool) {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"GET").await.unwrap();
-        let mut turn = Turn::new(StreamSocket::Unix(server), Some(Arc::clone(turns)));
-        turn.exchange.body_read();
-        turn.exchange.is_answered.store(true, Relaxed);
-        turn.stream.readable().await.unwrap();
-        let length = turn.read(&mut [0; 8]).await.unwrap();
-        (length, turn.is_over())
+        let mut stream = ParkableStream::new(StreamSocket::Unix(server), Some(Arc::clone(limits)));
+        stream.state.body_read();
+        stream.state.is_answered.store(true, Relaxed);
+        stream.stream.readable().await.unwrap();
+        let length = stream.read(&mut [0; 8]).await.unwrap();
+        (length, stream.is_over())
     }
 
     #[test]
     fn turn_ends_at_rest_while_others_wait() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let turns = Arc::<Turns>::default();
-            let held = turns.short.acquire(HTTP_TURNS_SHORT_MAX as u32).await;
-            assert_eq!(read_at_rest(&turns).await, (3, false));
-            let mut waiting = Box::pin(turns.short.acquire(1));
+            let limits = Arc::<ConnectionLimits>::default();
+            let held = limits.short.acquire(HTTP_TURNS_SHORT_MAX as u32).await;
+            assert_eq!(read_at_rest(&limits).await, (3, false));
+            let mut waiting = Box::pin(limits.short.acquire(1));
             assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-            assert_eq!(read_at_rest(&turns).await, (0, true));
+            assert_eq!(read_at_rest(&limits).await, (0, true));
             drop(held);
         });
     }
