@@ -108,7 +108,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     tokio::select! {
         () = signals.wait_for_stop(&stores) => {}
         () = any_ended(&mut tasks) => {
-            return Err(Failure::new("a part of the server has failed").hint(
+            return Err(Failure::new("a task of the server has failed").hint(
                 "the log above says which; nothing that was acknowledged is lost, a new start goes on from the spool",
             ));
         }

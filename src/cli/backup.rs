@@ -33,7 +33,7 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let to = path(matches, "dest");
     let failed = || Failure::new(format!("cannot back up {} to {}", from.display(), to.display()));
     if fs::symlink_metadata(&to).is_ok() {
-        return Err(failed().because("something is there already").hint("name a file that is not there yet"));
+        return Err(failed().because("it exists already").hint("choose a file that does not exist"));
     }
     if !from.exists() {
         return Err(failed()
@@ -91,7 +91,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     for path in ["", "-wal", "-shm", "-journal"].map(|suffix| beside(&to, suffix)) {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(failed()
-                .because(format!("{} is there already", path.display()))
+                .because(format!("{} exists already", path.display()))
                 .hint("move it away, with the files beside it, or choose another --data-dir"));
         }
     }

@@ -199,7 +199,7 @@ impl Answer {
                 let body = String::from_utf8_lossy(&body);
                 let line = body.lines().next().unwrap_or_default();
                 let failure = failure(format!("{} answered with status {status}", self.url));
-                let failure = failure.hint("is it a logboom server? --url names another");
+                let failure = failure.hint("check that it is a logboom server; --url selects another");
                 if line.is_empty() { failure } else { failure.because(text::one_line(line).into_owned()) }
             }
         }
@@ -213,9 +213,9 @@ pub(super) fn broken(url: &str) -> Failure {
 
 /// Returns the failure for an answer that is not of the expected form.
 pub(super) fn not_understood(error: serde_json::Error) -> Failure {
-    Failure::new("cannot understand the server's answer")
+    Failure::new("cannot read the server's response: it is not valid")
         .because(error)
-        .hint("is it a logboom server of this version? --url names another")
+        .hint("check that it is a logboom server of this version; --url selects another")
 }
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
             problem("400 Bad Request", body),
             "error: cannot read the query: unbalanced \\x1b(\nhint: close it"
         );
-        let other = "error: URL answered with status 502: bad\\x07 gateway\nhint: is it a logboom server? --url names another";
+        let other = "error: URL answered with status 502: bad\\x07 gateway\nhint: check that it is a logboom server; --url selects another";
         assert_eq!(problem("502 Bad Gateway", "bad\x07 gateway\nmore"), other);
     }
 

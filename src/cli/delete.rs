@@ -125,7 +125,7 @@ fn order(matches: &ArgMatches, now: i64) -> Result<Order, Failure> {
     if query.trim().is_empty() && !all {
         return Err(Failure::usage("there is no query")
             .because("an empty one finds every record")
-            .hint("say what is to be deleted, or add --all"));
+            .hint("give a query that selects the records to delete, or add --all"));
     }
     let before = matches.get_one::<String>("before").map_or("", String::as_str);
     let before = query::time::parse(before, now).map_err(|_| {
@@ -198,7 +198,7 @@ fn write_done(done: &Sum, output: &mut Output) -> io::Result<()> {
 
 fn is_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("nobody is there to confirm it")
+        return Err(Failure::usage("cannot ask for confirmation")
             .because("standard input is no terminal")
             .hint("--yes deletes without asking"));
     }

@@ -126,7 +126,7 @@ fn of_trace(trace: &str, text: &str, now: i64) -> Result<String, Failure> {
         return Ok(trace);
     }
     Query::parse(text, now).map_err(|error| {
-        Failure::usage("the query is not understood")
+        Failure::usage("invalid query")
             .because(format!("{}\n{}", error.problem, error.render(text)))
             .hint(error.problem.hint())
     })?;
@@ -276,8 +276,7 @@ mod tests {
     #[test]
     fn query_cannot_escape_from_its_trace() {
         let failure = of_trace("7", "a) OR (b", 0).unwrap_err();
-        let expected =
-            "error: the query is not understood: nothing opens this parenthesis\na) OR (b\n ^\nhint: ";
+        let expected = "error: invalid query: nothing opens this parenthesis\na) OR (b\n ^\nhint: ";
         assert!(failure.to_string().starts_with(expected), "{failure}");
     }
 

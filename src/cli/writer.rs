@@ -212,7 +212,7 @@ mod tests {
         printed(false, Paint::Plain, |output| {
             let mut writer = Writer::new(matches.subcommand().unwrap().1, None, output).unwrap();
             let failure = writer.write(b"<html>", output).unwrap_err();
-            assert!(failure.to_string().contains("cannot understand"));
+            assert!(failure.to_string().contains("cannot read the server"));
         });
     }
 }

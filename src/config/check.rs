@@ -64,7 +64,7 @@ fn check_labels(listeners: &[Listener]) -> Result<(), Failure> {
 fn check_line_formats(stores: &[StoreConfig]) -> Result<(), Failure> {
     for store in stores {
         LineFormat::parse(&store.line_format).map_err(|error| {
-            Failure::usage(format!("the `line_format` of the store `{}` is not understood", store.name))
+            Failure::usage(format!("the `line_format` of the store `{}` is invalid", store.name))
                 .because(error)
         })?;
     }
@@ -170,7 +170,7 @@ pub fn check_paths(config: &Config) -> Result<(), Failure> {
     if config.data_dir.exists() && !config.data_dir.is_dir() {
         return Err(Failure::usage(format!("`data_dir` is {}", config.data_dir.display()))
             .because("it is not a folder")
-            .hint("name a folder, or a path at which there is nothing yet"));
+            .hint("choose a folder, or a path that does not exist"));
     }
     check_file(&config.data_dir.join("lock"), "the data folder")?;
     for store in &config.stores {
@@ -190,7 +190,7 @@ fn check_file(path: &Path, whose: &str) -> Result<(), Failure> {
     check_regular(path).map_err(|error| {
         Failure::usage(format!("{whose} cannot use {}", path.display()))
             .because(error)
-            .hint("name a regular file, or a path at which there is nothing yet")
+            .hint("choose a regular file, or a path that does not exist")
     })
 }
 

@@ -156,13 +156,12 @@ fn not_answered(path: &str) -> Response<Body> {
 }
 
 fn nothing_at(path: &str) -> Response<Body> {
-    problem(StatusCode::NOT_FOUND, "there is nothing at this path", path, None)
+    problem(StatusCode::NOT_FOUND, "not found", path, None)
 }
 
 fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
     let detail = format!("{path} answers {}", allowed.to_str().unwrap_or_default());
-    let mut answer =
-        problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here", &detail, None);
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", &detail, None);
     answer.headers_mut().insert(ALLOW, allowed.clone());
     answer
 }
@@ -204,7 +203,8 @@ async fn read_body(
         http::Failure::Slow => "send the body without pauses",
         _ => "try again",
     };
-    let mut answer = problem(failure.status(), "the body was not taken", &failure.to_string(), Some(hint));
+    let mut answer =
+        problem(failure.status(), "the body could not be read", &failure.to_string(), Some(hint));
     if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }

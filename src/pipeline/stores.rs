@@ -107,7 +107,7 @@ impl Stores {
             }
             StoreUrl::File(path) => {
                 let line_format = LineFormat::parse(&config.line_format).map_err(|error| {
-                    Failure::usage(format!("the line format of the store {} is not understood", config.name))
+                    Failure::usage(format!("the line format of the store {} is invalid", config.name))
                         .because(error)
                 })?;
                 let store = FileStore::new(FileOptions {

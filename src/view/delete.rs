@@ -162,17 +162,17 @@ impl View {
         if !self.may_delete {
             return Err(refuse(
                 StatusCode::FORBIDDEN,
-                "nothing is deleted here",
+                "deletion is disabled",
                 "the server's option `delete` is `false`",
-                "set it to `true`, and start the server anew",
+                "set it to `true` and restart the server",
             ));
         }
         if !is_on_machine {
             return Err(refuse(
                 StatusCode::FORBIDDEN,
-                "only clients on the server's own machine may delete",
+                "deletion is allowed only from the server's own machine",
                 "the request came over the network",
-                "log in there and ask 127.0.0.1, or use an SSH tunnel",
+                "log in there and send the request to 127.0.0.1, or use an SSH tunnel",
             ));
         }
         let content_type =
@@ -214,7 +214,7 @@ impl View {
         timeout(Duration::from_secs(FLUSH_SECONDS_MAX), everywhere).await.map_err(|_| {
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "not every database is there yet",
+                "a database does not have all records yet",
                 "a record that is on its way to one cannot be deleted from it",
                 "/api/v1/status tells what is in the way",
             )
@@ -228,7 +228,7 @@ fn read_order(body: &[u8]) -> Result<DeleteRequest, Refusal> {
     if order.query.trim().is_empty() && !order.all {
         return Err(bad(
             "the query is empty, and so finds every record",
-            "say what is to be deleted, or add \"all\": true",
+            "give a query that selects the records to delete, or add \"all\": true",
         ));
     }
     Ok(order)
@@ -239,7 +239,7 @@ fn read_cursor(cursor: &str) -> Result<DeleteCursor, Refusal> {
 }
 
 fn no_such_cursor() -> Refusal {
-    bad("the cursor is none of this server's", "give back `next_cursor` as it was")
+    bad("the cursor is not one of this server", "send `next_cursor` back unchanged")
 }
 
 fn parse_query(order: &DeleteRequest, now: i64) -> Result<Query, Refusal> {

@@ -115,7 +115,7 @@ impl View {
         self.database.clone().ok_or_else(|| {
             Box::new(problem(
                 StatusCode::NOT_IMPLEMENTED,
-                "there is nothing to query",
+                "no queryable store is configured",
                 "no store of this server can be queried",
                 Some("configure a database as a store: `sqlite`, or `postgres://...`"),
             ))
@@ -128,7 +128,7 @@ fn answered(result: Result<Response<Body>, Refusal>) -> Response<Body> {
 }
 
 fn bad(detail: &str, hint: &str) -> Refusal {
-    Box::new(problem(StatusCode::BAD_REQUEST, "the request is not understood", detail, Some(hint)))
+    Box::new(problem(StatusCode::BAD_REQUEST, "invalid request", detail, Some(hint)))
 }
 
 fn busy() -> Refusal {

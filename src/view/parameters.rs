@@ -142,7 +142,7 @@ pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
     Box::new(http::problem_at(
-        "the query is not understood",
+        "invalid query",
         &format!("{}\n{}", error.problem, error.render(text)),
         &error.problem.hint(),
         position,

@@ -90,7 +90,7 @@ for (const database of DATABASES) {
       await page.locator('.query-problem').getByText('The quote is not closed').waitFor();
       assert.equal(await page.locator('.mark').allTextContents().then((texts) => texts.join('')), '"refused');
       await query().press('Enter');
-      await page.locator('.list').getByText('The query is not understood').waitFor();
+      await page.locator('.list').getByText('Invalid query').waitFor();
       assert.equal(await query().getAttribute('aria-invalid'), 'true');
       await search('refused');
       await rows().first().waitFor();

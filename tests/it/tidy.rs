@@ -171,10 +171,6 @@ fn files_begin_with_their_documentation() {
 fn comments_are_narrow_and_stand_for_themselves() {
     let mut faults = BTreeSet::new();
     for source in sources() {
-        // Its comments are the help texts, and are wrapped for the terminal when they are shown.
-        if source.path == "src/config/options.rs" {
-            continue;
-        }
         for (number, line) in (1..).zip(source.text.lines()) {
             let comment = line.trim_start();
             if comment.starts_with("//") && line.chars().count() > COMMENT_COLUMNS_MAX {

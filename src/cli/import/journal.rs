@@ -28,7 +28,7 @@ impl Journal {
         }
         let taken = match take(&path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                return Err(again(imported).because("another import of it is under way"));
+                return Err(again(imported).because("another import of this file is running"));
             }
             taken => taken,
         };
@@ -98,7 +98,7 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
     match numbers[..] {
         [] | [Ok(1), Ok(0)] => Ok(()), // nothing was sent
         [Ok(first), Ok(last)] => {
-            refused(again(imported).because("an import of it has not come to its end"), go_on(first, last))
+            refused(again(imported).because("an import of this file is not finished"), go_on(first, last))
         }
         _ => refused(
             again(imported).because(format!("{} does not say how far it has come", journal.display())),

@@ -141,7 +141,7 @@ pub enum Failure {
     #[error("the body is larger than {0} bytes{1}")]
     TooLarge(usize, &'static str),
     /// The encoding of the body is unknown.
-    #[error("the content encoding `{0}` is not understood; gzip, deflate and zstd are")]
+    #[error("the content encoding `{0}` is not supported; gzip, deflate and zstd are")]
     Encoding(String),
     /// The body does not inflate, or the client disconnected.
     #[error("the body cannot be read: {0}")]

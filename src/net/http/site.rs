@@ -56,7 +56,7 @@ pub fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(
     let headers = request.headers();
     if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
         return Err(Refusal::Malformed(
-            "Host, Origin, Sec-Fetch-Site, Content-Type or Content-Encoding is there more than once",
+            "Host, Origin, Sec-Fetch-Site, Content-Type or Content-Encoding occurs more than once",
         ));
     }
     let host = match headers.get(HOST) {

@@ -89,7 +89,7 @@ impl View {
 }
 
 fn bad(detail: &str, hint: &str) -> Refusal {
-    Box::new(problem(StatusCode::BAD_REQUEST, "the statement is not understood", detail, Some(hint)))
+    Box::new(problem(StatusCode::BAD_REQUEST, "invalid statement", detail, Some(hint)))
 }
 
 fn stopped(duration_max: Duration) -> Refusal {
@@ -102,7 +102,7 @@ fn stopped(duration_max: Duration) -> Refusal {
 }
 
 fn others_run() -> Refusal {
-    not_begun_or_ended("the statement was not begun", "other queries ran for as long as it may take")
+    not_begun_or_ended("the statement was not started", "other queries ran for as long as it may take")
 }
 
 fn not_begun_or_ended(title: &str, detail: &str) -> Refusal {

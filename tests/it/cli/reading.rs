@@ -143,7 +143,7 @@ billing        2  card accepted
     assert_fails(
         &server.cli(&["sql", "delete from record"]),
         2,
-        &["the statement is not understood", "hint: only statements that read"],
+        &["invalid statement", "hint: only statements that read"],
     );
     assert_fails(&server.cli(&["sql", "selekt"]), 2, &["syntax error"]);
 }

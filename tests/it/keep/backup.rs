@@ -69,7 +69,7 @@ fn backup_under_load_is_complete_and_can_be_continued() {
     clients.into_iter().for_each(|client| client.join().unwrap());
     assert_eq!(files(place.path()), ["backup.db"]);
     // The backup is final: a second backup does not overwrite it.
-    failed(&back_up(kept.folder.path(), &backup), "something is there already");
+    failed(&back_up(kept.folder.path(), &backup), "it exists already");
 
     let data_dir = place.path().join("new");
     let said = succeeded(&restore(&backup, &data_dir));
@@ -125,7 +125,7 @@ fn spooled_records_are_restored_once() {
     let late = place.path().join("late.db");
     let said = succeeded(&back_up(folder.path(), &late));
     assert!(said.contains("backed up 400 records") && said.contains("not in it: 200 records"), "{said}");
-    failed(&restore(&backup, folder.path()), "logboom.db is there already");
+    failed(&restore(&backup, folder.path()), "logboom.db exists already");
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(folder.path().join(format!("logboom.db{suffix}")));
     }
@@ -195,7 +195,7 @@ fn restore_is_refused_beside_a_foreign_journal() {
     for suffix in ["-journal", "-wal", "-shm"] {
         let left = new.join(format!("logboom.db{suffix}"));
         fs::write(&left, "left").unwrap();
-        failed(&restore(&backup, &new), &format!("logboom.db{suffix} is there already"));
+        failed(&restore(&backup, &new), &format!("logboom.db{suffix} exists already"));
         fs::remove_file(left).unwrap();
     }
     fs::write(place.path().join("backup.db-journal"), "hot").unwrap();

@@ -304,7 +304,7 @@ fn killed_import_reports_where_to_continue() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, &lines).unwrap();
     let output = kept.server.cli(&["import", file]);
-    failed(&output, "an import of it has not come to its end");
+    failed(&output, "an import of this file is not finished");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let choices: Vec<u64> = said
         .split("--from-line ")
@@ -350,7 +350,7 @@ fn concurrent_imports_of_one_file_are_refused() {
         fs::read_to_string(&journal).is_ok_and(|text| !text.is_empty()).then_some(())
     });
     for arguments in [&["import", file][..], &["import", file, "--from-line", "1"]] {
-        failed(&kept.server.cli(arguments), "another import of it is under way");
+        failed(&kept.server.cli(arguments), "another import of this file is running");
     }
     for n in 0..10 {
         writeln!(pipe, "{{\"timestamp\":\"2026-11-20T10:00:00Z\",\"message\":\"event {n}\"}}").unwrap();
