@@ -6,7 +6,7 @@ use crate::config;
 use crate::limits::TAIL_LAST_RECORDS_MAX;
 
 const ABOUT: &str = "\
-A central logger: catches every record that your services send, acknowledges it once it is on disk, and ships it \
+A central log server: accepts the log records of your services, acknowledges each once it is on disk, and ships it \
 exactly once into a database that you own.";
 
 // Paragraphs are one line each because clap wraps them to the terminal. Examples stay below 80
@@ -15,19 +15,19 @@ exactly once into a database that you own.";
 const EXAMPLES: &str = "\
 Examples:
   logboom serve                             receive on the default ports
-  logboom query 'level>=warn' --since 1h    what went wrong in the last hour
-  logboom stats --since 1d                  how much of it, when, and from whom
-  logboom tail 'level>=warn'                what goes wrong now
+  logboom query 'level>=warn' --since 1h    warnings and errors of the last hour
+  logboom stats --since 1d                  how many, when, and from which service
+  logboom tail 'level>=warn'                warnings and errors as they arrive
   logboom sql 'SELECT service, count(*) FROM logs GROUP BY 1'
   logboom status                            what was received, shed, stored
   logboom delete 'user_id:4711' --before now
   logboom backup /backup/logboom.db         of the default data folder
 
-Exit codes: 0 fine, 1 failure, 2 usage or configuration.";
+Exit codes: 0 success, 1 failure, 2 usage or configuration.";
 
 const SERVE_EXAMPLES: &str = "\
 Every option is also a key of the configuration file (`data_dir`) and an environment variable (`LOGBOOM_DATA_DIR`). \
-Flags win, then the environment, then the file.
+Flags take precedence over the environment, and the environment over the file.
 
 Examples:
   logboom serve --data-dir /var/lib/logboom --retention-age 30d
@@ -38,16 +38,16 @@ Examples:
 
 const QUERY_EXAMPLES: &str = "\
 Bare words and \"quoted phrases\" search the message; `field:value`, `field>value`, `-negation`, `OR` and parentheses \
-narrow it down. Fields are the columns and any attribute by name. A query that begins with `-` comes after `--`.
+combine conditions. Fields are the columns and any attribute by name. A query that begins with `-` comes after `--`.
 
-Without --order the newest records are fetched and shown in the order of time, as in a log. All times are UTC.
+Without --order the newest records are fetched, and shown in the order of time. All times are UTC.
 
-text: time, severity, service, logger, message and attributes, with stack traces below. On a terminal it is wrapped \
-at the width, long stack traces are folded unless all fits on the screen (--full), and what is longer than the screen \
-goes through PAGER, `less -FRX` by default. In pipes nothing is cut. Control characters are shown escaped.
-json: one object a line, as the server sends it.
-csv: every column. A text that begins with =, +, -, @, tab or carriage return is given a leading apostrophe, so that \
-no spreadsheet runs it as a formula.
+text: time, severity, service, logger, message and attributes, with stack traces below. On a terminal, lines are \
+wrapped, long stack traces are folded unless everything fits on the screen (--full), and output longer than the screen \
+is shown by PAGER, `less -FRX` by default. In pipes nothing is cut. Control characters are escaped.
+json: one object per line, as the server sends it.
+csv: every column. A text that begins with =, +, -, @, tab or carriage return gets a leading apostrophe, so that no \
+spreadsheet runs it as a formula.
 
 Examples:
   logboom query --limit 20
@@ -61,13 +61,13 @@ Examples:
   logboom query -- -logger:health";
 
 const STATS_EXAMPLES: &str = "\
-Queries and times are those of `logboom query --help`. Without --since it begins with the earliest record that \
-matches, without --until it ends now.
+Queries and times are those of `logboom query --help`. Without --since the counts begin with the earliest matching \
+record, without --until they end now.
 
-text: a plot of all, its bars in the colours of what is counted, and a table. Where the locale is not UTF-8 it is \
-drawn in ASCII.
-json: the server's answer, one object a line for each --by.
-csv: by, value, time and count, a row for each value and time.
+text: a plot, with bars in the colours of the values, and a table. If the locale is not UTF-8, the plot is drawn in \
+ASCII.
+json: the server's response, one object per line for each --by.
+csv: by, value, time and count, one row for each value and time.
 
 Examples:
   logboom stats --since 1d
@@ -82,8 +82,8 @@ Examples:
   logboom completions fish > ~/.config/fish/completions/logboom.fish";
 const TAIL_EXAMPLES: &str = "\
 Queries and formats are those of `logboom query`. Records are shown once they are on the server's disk, in the order of \
-their arrival. Where they come faster than they are read, some are left out, and how many is said. A lost connection is made \
-again, and what came meanwhile is shown. It runs until it is interrupted.
+their arrival. If records arrive faster than they can be shown, some are left out and their number is reported. After a \
+lost connection the command connects again and shows the records that arrived in between. It runs until interrupted.
 
 Examples:
   logboom tail 'service:billing level>=warn'
@@ -92,9 +92,9 @@ Examples:
 
 const SQL_EXAMPLES: &str = "\
 The view `logs` has the columns id, time, severity_number, severity, service, logger, host, message, trace_id, \
-span_id, event_name, file, line, function, process_id, thread and attributes (JSON). Nothing can be changed this way.
+span_id, event_name, file, line, function, process_id, thread and attributes (JSON). The connection is read-only.
 
-json: one object a row. csv: as in `logboom query --help`.
+json: one object per row. csv: as in `logboom query --help`.
 
 Examples:
   logboom sql 'SELECT severity, count(*) FROM logs GROUP BY 1 ORDER BY 2 DESC'
@@ -102,8 +102,8 @@ Examples:
   logboom sql 'SELECT count(*) = max(id) - min(id) + 1 AS nothing_lost FROM logs'";
 
 const DELETE_EXAMPLES: &str = "\
-Deleted records are overwritten in the database and leave the spool's files; log files, backups and what was copied elsewhere \
-are not touched. See docs/retention.md.
+Deleted records are overwritten in the database and removed from the files of the spool. Log files, backups and copies \
+elsewhere are not changed. See docs/retention.md.
 
 Examples:
   logboom delete 'user_id:4711' --before now --dry-run
@@ -111,16 +111,16 @@ Examples:
   logboom delete 'service:shop' --before 30d --yes";
 
 const BACKUP_EXAMPLES: &str = "\
-The file is a SQLite database as it was at one moment, with the place in the spool from which a server goes on.
+The file is a SQLite database in the state of one moment, with the position in the spool from which a server continues.
 
 Examples:
   logboom backup /backup/logboom.db --data-dir /var/lib/logboom
   logboom restore /backup/logboom.db --data-dir /var/lib/new";
 
 const ADOPT_EXAMPLES: &str = "\
-A store belongs to the data folder that ships into it. This gives it to another one: if the data folder was lost, or the database was \
-moved here from another machine, or its position was damaged (it is then taken from the records). The start refuses if \
-the spool has records that would be skipped by that.
+A store belongs to the data folder that ships into it. This command assigns a store to another data folder: use it if the \
+data folder was lost, if the database was moved here from another machine, or if its position was damaged (the position is \
+then taken from the records). The next start refuses if this would skip records of the spool.
 
 Examples:
   logboom store adopt sqlite --data-dir /var/lib/logboom
@@ -148,7 +148,7 @@ pub(super) fn command() -> Command {
 
 fn serve() -> Command {
     Command::new("serve")
-        .about("Receives, keeps and answers, until it is told to stop (SIGTERM or SIGINT)")
+        .about("Runs the server until SIGTERM or SIGINT")
         .after_help(SERVE_EXAMPLES)
         .arg(
             Arg::new("config")
@@ -172,10 +172,10 @@ fn query() -> Command {
                 .help("The most records to show [default: 100; of a trace 10000]"),
         )
         .arg(choice("order", &["asc", "desc"]).help(
-            "Fetch and show the oldest (asc) or newest (desc) first. Without it: the newest, shown in the order of time",
+            "Fetch and show the oldest (asc) or newest (desc) first. Default: fetch the newest, show in the order of time",
         ))
         .arg(
-            switch("follow", "Then show what comes, until interrupted; the newest that are there first")
+            switch("follow", "Show the newest records, then new ones as they arrive, until interrupted")
                 .short('f')
                 .conflicts_with_all(["until", "order", "around"]),
         )
@@ -183,14 +183,14 @@ fn query() -> Command {
         .arg(
             number("around", "ID")
                 .conflicts_with_all(["query", "since", "until", "limit", "order", "trace"])
-                .help("This record, marked, and those around it"),
+                .help("This record, marked, and the records around it"),
         )
         .arg(number("before", "N").requires("around").help("Records before the one of --around [default: 10]"))
         .arg(number("after", "N").requires("around").help("Records after it [default: 10]"))
         .arg(
             choice("scope", &["service", "all"])
                 .requires("around")
-                .help("Around it are those of its service, or all [default: service]"),
+                .help("Show surrounding records of its service, or of all services [default: service]"),
         )
         .arg(format(&["text", "json", "csv"]))
         .arg(fields())
@@ -207,14 +207,16 @@ fn stats() -> Command {
         .arg(words())
         .args(times())
         .arg(
-            Arg::new("by").long("by").value_name("NAME,...").default_value("severity,service").help(
-                "What is counted: fields by their names in queries; the 9 most frequent values of each",
-            ),
+            Arg::new("by")
+                .long("by")
+                .value_name("NAME,...")
+                .default_value("severity,service")
+                .help("The fields to count by; the 9 most frequent values of each are shown"),
         )
         .arg(
             number("buckets", "N")
                 .value_parser(value_parser!(u64).range(1..=500))
-                .help("The most steps of time [default: 60; on a terminal what fits]"),
+                .help("The most time steps [default: 60; on a terminal as many as fit]"),
         )
         .arg(format(&["text", "json", "csv"]))
         .arg(switch("ascii", "Draw in ASCII"))
@@ -225,7 +227,7 @@ fn stats() -> Command {
 
 fn tail() -> Command {
     Command::new("tail")
-        .about("Shows records as they come")
+        .about("Shows records as they arrive")
         .after_help(TAIL_EXAMPLES)
         .arg(words())
         .arg(
@@ -234,7 +236,9 @@ fn tail() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u64).range(..=TAIL_LAST_RECORDS_MAX))
                 .default_value("10")
-                .help("Begin with so many of the latest records that match, as far as the server still has them at hand"),
+                .help(
+                    "Begin with this many of the latest matching records, as far as the spool still has them",
+                ),
         )
         .arg(format(&["text", "json"]))
         .arg(fields())
@@ -245,7 +249,7 @@ fn tail() -> Command {
 
 fn sql() -> Command {
     Command::new("sql")
-        .about("Runs one SQL query, read-only, in the database's own dialect")
+        .about("Runs one read-only SQL query in the dialect of the database")
         .after_help(SQL_EXAMPLES)
         .arg(Arg::new("sql").value_name("SQL").required(true).help("The query"))
         .arg(format(&["text", "json", "csv"]))
@@ -256,7 +260,7 @@ fn sql() -> Command {
 
 fn status() -> Command {
     Command::new("status")
-        .about("Shows what was received, shed and stored, and what is wrong")
+        .about("Shows the counts of received, shed and stored records, and current problems")
         .arg(format(&["text", "json"]))
         .arg(color())
         .arg(url())
@@ -264,15 +268,21 @@ fn status() -> Command {
 
 fn delete() -> Command {
     Command::new("delete")
-        .about("Deletes records for good, from every database of the server, after showing how many")
+        .about("Deletes records permanently from every database of the server, after showing how many")
         .after_help(DELETE_EXAMPLES)
         .arg(
-            Arg::new("query").value_name("QUERY").num_args(1..).help("Which records, as for `logboom query`"),
+            Arg::new("query")
+                .value_name("QUERY")
+                .num_args(1..)
+                .help("The records to delete, as for `logboom query`"),
         )
         .arg(moment("before", "Only records before this time: `1h` ago, `now`, or a time").required(true))
-        .arg(switch("dry-run", "Show what would be deleted, and end"))
-        .arg(switch("yes", "Do not ask; needed where standard input is no terminal"))
-        .arg(switch("all", "Take an empty query for what it is: every record before that time"))
+        .arg(switch("dry-run", "Only show what would be deleted"))
+        .arg(switch("yes", "Do not ask for confirmation; required if standard input is not a terminal"))
+        .arg(switch(
+            "all",
+            "Required to delete with an empty query, which selects every record before that time",
+        ))
         .arg(url())
 }
 
@@ -280,13 +290,13 @@ fn backup() -> Command {
     Command::new("backup")
         .about("Copies the SQLite database of a server, running or not, and checks the copy")
         .after_help(BACKUP_EXAMPLES)
-        .arg(file("dest", "DEST").help("The file to make; it must not be there yet"))
+        .arg(file("dest", "DEST").help("The file to create; it must not exist"))
         .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
         .arg(
             file("database", "FILE")
                 .long("database")
                 .required(false)
-                .help("The database, where it is not in the data folder"),
+                .help("The database, if it is not in the data folder"),
         )
 }
 
@@ -295,7 +305,7 @@ fn restore() -> Command {
         .about(
             "Puts a backup into a data folder that has no database, and checks it; no server may run there",
         )
-        .arg(file("backup", "BACKUP").help("What `logboom backup` made"))
+        .arg(file("backup", "BACKUP").help("The file that `logboom backup` created"))
         .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
 }
 
@@ -307,13 +317,13 @@ fn export() -> Command {
             Arg::new("query")
                 .value_name("QUERY")
                 .num_args(1..)
-                .help("Which records, as for `logboom query`; all without one"),
+                .help("The records to export, as for `logboom query` [default: all]"),
         )
         .arg(moment("since", "Only records from this time on"))
         .arg(moment("until", "Only records before this time"))
         .arg(
             file("output", "FILE").long("output").short('o').required(false).help(
-                "Where to; compressed where the name ends with .gz or .zst. Without it: standard output",
+                "The output file, compressed if its name ends with .gz or .zst [default: standard output]",
             ),
         )
         .arg(url())
@@ -325,14 +335,14 @@ fn import() -> Command {
         .after_help(EXPORT_EXAMPLES)
         .arg(
             file("file", "FILE")
-                .help("The file, compressed if its name ends with .gz or .zst; - is standard input"),
+                .help("The file, compressed if its name ends with .gz or .zst; - for standard input"),
         )
         .arg(
             Arg::new("from-line")
                 .long("from-line")
                 .value_name("N")
                 .value_parser(value_parser!(u64).range(1..))
-                .help("Begin with this line, where an earlier import ended"),
+                .help("Begin with this line, to continue an earlier import"),
         )
         .arg(url())
 }
@@ -343,31 +353,31 @@ fn file(name: &'static str, value_name: &'static str) -> Arg {
 
 fn check_config() -> Command {
     Command::new("check-config")
-        .about("Tells what is wrong with a configuration file, or what `serve` would run with")
+        .about("Reports the errors of a configuration file, or the values that `serve` would use")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The file"))
 }
 
 fn schema() -> Command {
-    Command::new("schema")
-        .about("Prints the SQL that makes a store's tables, for those who make them by hand")
-        .arg(
-            Arg::new("store")
-                .long("store")
-                .value_name("postgres")
-                .required(true)
-                .help("The kind of store, or its address"),
-        )
+    Command::new("schema").about("Prints the SQL that creates the tables of a store").arg(
+        Arg::new("store")
+            .long("store")
+            .value_name("postgres")
+            .required(true)
+            .help("The kind of store, or its address"),
+    )
 }
 
 fn spool() -> Command {
     let data_dir = || config::argument(&config::DATA_DIR.about).help_heading(None::<&str>);
     Command::new("spool")
-        .about("Looks into the spool of a server, running or not, and changes nothing")
+        .about("Inspects the spool of a server, running or not, without changing it")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommand(Command::new("inspect").about("Lists its segments and positions").arg(data_dir()))
-        .subcommand(Command::new("verify").about("Reads all of it and checks every checksum").arg(data_dir()))
+        .subcommand(Command::new("inspect").about("Lists the segments and positions").arg(data_dir()))
+        .subcommand(
+            Command::new("verify").about("Reads all segments and checks every checksum").arg(data_dir()),
+        )
 }
 
 fn store() -> Command {
@@ -378,7 +388,7 @@ fn store() -> Command {
         .disable_help_subcommand(true)
         .subcommand(
             Command::new("adopt")
-                .about("Has the next start take a store as it is, once, and go on from its position; no server may run there")
+                .about("Makes the next start accept a store as it is and continue from its position; no server may run there")
                 .after_help(ADOPT_EXAMPLES)
                 .arg(Arg::new("name").value_name("NAME").required(true).help("The name of the store in the configuration"))
                 .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>)),
@@ -387,7 +397,7 @@ fn store() -> Command {
 
 fn completions() -> Command {
     Command::new("completions")
-        .about("Prints what a shell needs to complete this program's commands and flags")
+        .about("Prints the completion script of a shell")
         .after_help(COMPLETIONS_EXAMPLES)
         .arg(
             Arg::new("shell")
@@ -401,14 +411,14 @@ fn completions() -> Command {
 
 fn man() -> Command {
     Command::new("man")
-        .about("Writes manual pages, one a command")
+        .about("Writes manual pages, one per command")
         .after_help("Example:\n  logboom man /usr/local/share/man/man1")
         .arg(
             Arg::new("folder")
                 .value_name("DIR")
                 .value_hint(ValueHint::DirPath)
                 .required(true)
-                .help("The folder, which is made if it is missing"),
+                .help("The folder; created if it does not exist"),
         )
 }
 
@@ -416,13 +426,13 @@ fn words() -> Arg {
     Arg::new("query")
         .value_name("QUERY")
         .num_args(1..)
-        .help("What to look for; nothing finds every record. Further words are joined to it")
+        .help("The query; without one every record matches. Further words are joined to it")
 }
 
 fn times() -> [Arg; 2] {
     [
         moment("since", "Only records from this time on: `1h` ago, or a time such as 2026-11-21T10:00:00Z"),
-        moment("until", "Only records before this time, written in the same way"),
+        moment("until", "Only records before this time, in the same form"),
     ]
 }
 
@@ -451,21 +461,21 @@ fn fields() -> Arg {
 }
 
 fn full() -> Arg {
-    switch("full", "On a terminal: fold and cut nothing")
+    switch("full", "On a terminal: do not fold or cut")
 }
 
 fn no_pager() -> Arg {
-    switch("no-pager", "Do not page what is longer than the screen")
+    switch("no-pager", "Do not use a pager")
 }
 
 fn format(formats: &[&'static str]) -> Arg {
-    choice("format", formats).default_value("text").help("How to write the answer")
+    choice("format", formats).default_value("text").help("The output format")
 }
 
 fn color() -> Arg {
     choice("color", &["auto", "always", "never"])
         .default_value("auto")
-        .help("Colours; auto means on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE")
+        .help("Colours; auto: on a terminal, subject to NO_COLOR, CLICOLOR and CLICOLOR_FORCE")
 }
 
 fn url() -> Arg {
@@ -473,7 +483,7 @@ fn url() -> Arg {
         .long("url")
         .value_name("URL")
         .action(ArgAction::Set)
-        .help("The server to ask [env: LOGBOOM_URL] [default: http://127.0.0.1:9022]")
+        .help("The server [env: LOGBOOM_URL] [default: http://127.0.0.1:9022]")
 }
 
 #[cfg(test)]
