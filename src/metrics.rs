@@ -44,34 +44,34 @@ const PROBLEM: &str = "problem";
 
 /// Gauges that are set at each scrape: name and help text.
 const GAUGES: [(&str, &str); 20] = [
-    ("ready", "1 while records are accepted and every store goes on"),
-    (PROBLEM, "1 for each thing that is wrong now, in words"),
+    ("ready", "1 while records are accepted and no store reports an error"),
+    (PROBLEM, "1 for each current problem, with its text as the label"),
     ("memory_bytes", "Resident memory of the process"),
     ("log_lines_dropped", "Lines of the program's own log dropped because standard error was blocked"),
-    ("spool_bytes", "Bytes of the spool's segment files"),
-    ("spool_bytes_max", "The ceiling of the spool's segment files"),
-    ("spool_quarantined_bytes", "Bytes of damaged stretches set aside"),
-    ("spool_lost_records", "Records that damage of the spool has cost since the start"),
+    ("spool_bytes", "Size of the spool's segment files in bytes"),
+    ("spool_bytes_max", "The ceiling of the spool's segment files in bytes"),
+    ("spool_quarantined_bytes", "Bytes of damaged stretches of the spool that were set aside"),
+    ("spool_lost_records", "Records lost to damage of the spool since the start"),
     (
         "spool_displaced_segments",
-        "Segments of the spool whose files were removed or replaced under the server",
+        "Segments of the spool whose files were moved, removed or replaced under the server",
     ),
-    ("spool_restored_segments", "Such segments that were copied to new files since the start"),
+    ("spool_restored_segments", "Displaced segments that were copied to new files since the start"),
     ("spool_commits", "Commits of the spool since the start"),
     ("spool_durable_id", "The id that the next durable record gets"),
     ("store_position", "The id of the first record that the store does not have yet"),
     ("store_lag_records", "Durable records that the store does not have yet"),
     ("store_stored_records", "Records stored since the start"),
-    ("store_dead_letters", "Records that the store refused, put aside since the start"),
+    ("store_dead_letters", "Records that the store refused since the start, kept as dead letters"),
     (
         "store_missing_records",
-        "Records that the store had before it went back to an older state, and the spool no longer has",
+        "Records that the store had before it went back to an older state, and that the spool no longer has",
     ),
-    ("store_failures", "Failed tries of the store since the start"),
-    ("tails", "Clients that follow the records"),
+    ("store_failures", "Failed attempts of the store since the start"),
+    ("tails", "Open tails: clients that receive records as they become durable"),
     (
         "tail_missed_records",
-        "Records that such clients were too slow for since the start, whether they would have matched or not",
+        "Records that slow tail clients missed since the start, whether the records would have matched or not",
     ),
 ];
 
@@ -91,11 +91,15 @@ impl Metrics {
             gauges: GAUGES.iter().map(|(name, _)| (*name, Family::default())).collect(),
         };
         let registry = &mut metrics.registry;
-        registry.register("received_records", "Records that arrived", metrics.received.clone());
+        registry.register(
+            "received_records",
+            "Records that arrived, including inputs that should have been records",
+            metrics.received.clone(),
+        );
         registry.register("accepted_records", "Records that were made durable", metrics.accepted.clone());
         registry.register(
             "rejected_records",
-            "Inputs that were not taken as records",
+            "Inputs that were rejected as records",
             metrics.rejected.clone(),
         );
         registry.register(

@@ -62,7 +62,8 @@ impl View {
             0 => None,
             segments => Some(format!(
                 "the files of {segments} segments of the spool were moved, removed or replaced: their records can be read \
-                 only as long as this process lives; do not stop it before they are copied to new files or stored"
+                 only as long as this process lives; do not stop this process before the records are copied to new \
+                 files or stored"
             )),
         };
         let store = |store: &std::sync::Arc<Progress>| {
@@ -113,7 +114,7 @@ impl View {
         let end = Instant::now() + Duration::from_secs(FLUSH_SECONDS_MAX);
         if timeout_at(end.into(), self.spool.committed()).await.is_err() {
             let why = self.spool.state().err().map(|refusal| format!(": {refusal}")).unwrap_or_default();
-            return late(&format!("the spool has not written what was accepted{why}"));
+            return late(&format!("the spool has not written all accepted records{why}"));
         }
         let (position, start) = (self.spool.durable_id(), Instant::now());
         let stores: Vec<_> = self.stores.iter().map(|store| (store, store.position())).collect();
@@ -138,10 +139,10 @@ impl View {
 fn late(detail: &str) -> Response<Body> {
     problem(
         StatusCode::SERVICE_UNAVAILABLE,
-        "not every store is there yet",
+        "not all accepted records are stored yet",
         detail,
         Some(
-            "what was accepted stays in the spool, and a store goes on by itself: ask again, or see /api/v1/status",
+            "accepted records stay in the spool, and stores continue by themselves: retry, or see /api/v1/status",
         ),
     )
 }
@@ -156,7 +157,7 @@ fn behind(
     elapsed: Duration,
 ) -> String {
     let mut words = match reached {
-        0 => format!("store {} has not told its position yet", store.name),
+        0 => format!("store {} has not reported its position yet", store.name),
         _ => {
             let (rest, written) = (position - reached, reached.saturating_sub(from.max(1)));
             let pace = written as f64 / elapsed.as_secs_f64().max(0.001);
@@ -223,7 +224,7 @@ mod tests {
             "store archive is at 501 of 1001: 500 records behind, 50.0 records/s, 10 s to go"
         );
         assert_eq!(words(501, 501), "store archive is at 501 of 1001: 500 records behind, 0.0 records/s");
-        assert_eq!(words(0, 0), "store archive has not told its position yet");
+        assert_eq!(words(0, 0), "store archive has not reported its position yet");
         assert_eq!(words(601, 501), words(501, 501), "a store that went back");
     }
 }
