@@ -154,7 +154,7 @@ for (const database of DATABASES) {
       await facet.getByRole('button', { name: 'auth' }).first().click();
       await page.waitForURL(/q=service%3Aauth/);
       await eventually(different(services), ['auth']);
-      await facet.getByRole('button', { name: 'Without service auth' }).click();
+      await facet.getByRole('button', { name: 'Exclude service auth' }).click();
       await eventually(different(services), [HTML, 'billing', 'web', 'worker']);
       assert.equal(address('q'), '-service:auth');
     });
@@ -175,8 +175,8 @@ for (const database of DATABASES) {
       await page.locator('.facet').getByRole('button', { name: '5' }).first().click();
       await page.waitForURL(/q=retrying\+retry\.seconds%3A5/);
       await rows().first().click();
-      await page.locator('.detail').getByRole('button', { name: 'Without retry.of 3' }).click();
-      await page.getByText('No record matches.').waitFor();
+      await page.locator('.detail').getByRole('button', { name: 'Exclude retry.of 3' }).click();
+      await page.getByText('No matching records.').waitFor();
       assert.equal(address('q'), 'retrying retry.seconds:5 -retry.of:3');
     });
 
@@ -254,27 +254,27 @@ for (const database of DATABASES) {
       await detail.getByRole('button', { name: 'show JSON' }).click();
       assert.deepEqual(JSON.parse(await detail.locator('pre.json').textContent()), record);
       await detail.getByRole('button', { name: 'show fields' }).click();
-      await detail.getByRole('button', { name: 'Only host vm-1' }).or(detail.getByRole('button', { name: /^Only host/ })).first().click();
+      await detail.getByRole('button', { name: 'Show only host vm-1' }).or(detail.getByRole('button', { name: /^Show only host/ })).first().click();
       await page.waitForURL(/host%3Avm-/);
     });
 
     test('a trace and the neighbours of a record are shown in order', async () => {
       await visit(`/?q=trace_id:${TRACE}`);
       await rows().first().click();
-      await page.getByRole('button', { name: 'This trace' }).click();
+      await page.getByRole('button', { name: 'Show trace' }).click();
       await shown(/3 records in/);
       await eventually(messages, [1, 2, 3].map((step) => `step ${step} of the request`));
       await page.getByRole('button', { name: 'Export' }).click();
       await page.getByText('All records of this trace').waitFor();
       const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /^NDJSON/ }).click()]);
       assert.equal((await readFile(await download.path(), 'utf8')).trim().split('\n').length, 3);
-      await page.getByRole('button', { name: 'Around this' }).click();
+      await page.getByRole('button', { name: 'Show context' }).click();
       await shown('Around record');
       await page.locator('.row.marked', { hasText: 'step 3' }).waitFor();
       await eventually(different(services), ['auth']);
-      await page.getByRole('button', { name: 'of all services' }).click();
+      await page.getByRole('button', { name: 'all services' }).click();
       await page.locator('.row', { hasText: 'step 2' }).waitFor();
-      await page.getByRole('button', { name: 'Back to the search' }).click();
+      await page.getByRole('button', { name: 'Back to search' }).click();
       await shown('3 records');
     });
 
@@ -282,7 +282,7 @@ for (const database of DATABASES) {
       await visit('/?q=service:crowd&since=6h');
       await shown(/^3,000 records/);
       const list = page.locator('.list');
-      const end = page.getByText('These are all.');
+      const end = page.getByText('End of results');
       while (!(await end.isVisible())) {
         await list.evaluate((element) => element.scrollTo(0, element.scrollHeight));
         assert.ok((await page.locator('.row').count()) < 100);
@@ -298,14 +298,14 @@ for (const database of DATABASES) {
     test('the tail shows what arrives, counts it during a pause, and then shows it', async () => {
       await visit('/?q=service:live');
       await page.keyboard.press('t');
-      await shown('Following what arrives');
+      await shown('Following new records');
       await server.send([{ service: 'live', message: 'the first' }, { service: 'other', message: 'not this' }]);
       await page.locator('.row', { hasText: 'the first' }).waitFor();
       await page.getByRole('button', { name: 'Pause' }).click();
       await server.send([{ service: 'live', message: 'the second' }, { service: 'live', message: 'the third' }]);
       await shown('2 new');
       await eventually(messages, ['the first']);
-      await page.getByRole('button', { name: 'Go on' }).click();
+      await page.getByRole('button', { name: 'Resume' }).click();
       await page.locator('.row', { hasText: 'the third' }).waitFor();
       await eventually(messages, ['the third', 'the second', 'the first']);
       await page.getByRole('button', { name: 'Stop' }).click();
@@ -323,7 +323,7 @@ for (const database of DATABASES) {
         });
       });
       await page.reload();
-      await shown('Following what arrives');
+      await shown('Following new records');
       assert.equal(await query().inputValue(), 'service:live');
     });
 
@@ -370,7 +370,7 @@ for (const database of DATABASES) {
     test('operations show what came in, and what was rejected', async () => {
       await server.post('/api/v1/records', '{"message":"good"}\nnot json\n');
       await visit('/?view=operations');
-      await page.getByText('All is well.').waitFor();
+      await page.getByText('The server is healthy.').waitFor();
       const source = page.getByRole('row', { name: /^http/ });
       await source.locator('.bad', { hasText: /^1$/ }).waitFor();
       const { sources, stores } = await server.get('/api/v1/status');
@@ -454,7 +454,7 @@ for (const database of DATABASES) {
       await detail.getByRole('button', { name: 'Copy JSON' }).click();
       await detail.getByText('Copied').first().waitFor();
       assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(`"order_id": ${digits}`));
-      await detail.getByRole('button', { name: `Only order_id ${digits}` }).click();
+      await detail.getByRole('button', { name: `Show only order_id ${digits}` }).click();
       await page.waitForURL(new RegExp(`order_id%3A${digits}`));
       await shown('1 record');
     });
@@ -530,12 +530,12 @@ for (const database of DATABASES) {
       await page.getByRole('button', { name: 'Filters' }).click();
       await page.locator('.facets').getByRole('button', { name: 'billing' }).first().tap();
       await page.waitForURL(/service%3Abilling/);
-      await page.getByRole('button', { name: 'Close the filters' }).tap();
+      await page.getByRole('button', { name: 'Close filters' }).tap();
       await rows().first().tap();
       await page.locator('.detail').getByRole('button', { name: 'Copy link' }).waitFor();
       assert.equal(await overflow(), 0);
       // It covers the list: what was asked for is seen.
-      await page.locator('.detail').getByRole('button', { name: 'Around this' }).tap();
+      await page.locator('.detail').getByRole('button', { name: 'Show context' }).tap();
       await page.locator('.detail').waitFor({ state: 'detached' });
       await page.locator('.row.marked').waitFor();
       for (const name of ['Errors', 'Operations']) {
@@ -550,7 +550,7 @@ for (const database of DATABASES) {
       await rows().first().waitFor();
       await page.route('**/api/v1/**', (route) => route.abort());
       await search('refused');
-      await page.locator('.list').getByText('The server does not answer').waitFor();
+      await page.locator('.list').getByText('The server does not respond').waitFor();
       await page.unroute('**/api/v1/**');
       await page.locator('.list').getByRole('button', { name: 'Try again' }).click();
       await page.locator('.row', { hasText: 'connection refused' }).first().waitFor();

@@ -10,14 +10,14 @@ class Problem extends Error {
 
 const unreachable = () =>
   new Problem({
-    title: 'The server does not answer',
-    detail: 'No answer came to the request.',
-    hint: 'Is logboom running, and is this computer still connected to it?',
+    title: 'The server does not respond',
+    detail: 'The request received no response.',
+    hint: 'Check that logboom is running and that this computer can reach it.',
   });
 
 async function problemOf(response) {
   const body = await response.json().catch(() => ({}));
-  return new Problem({ title: `The server answered ${response.status}`, ...body, status: response.status });
+  return new Problem({ title: `The server returned status ${response.status}`, ...body, status: response.status });
 }
 
 export function address(path, parameters = {}) {

@@ -40,7 +40,7 @@ function App() {
     redraw((times) => times + 1);
   };
   return html`
-    <a class="skip" href="#results">To the results</a>
+    <a class="skip" href="#results">Skip to results</a>
     <header class="top">
       <a class="brand" href=${format({})} onClick=${(event) => follow(event, { ...changesFor('search'), q: '', since: '1h', until: '' })}>
         <img src="assets/icon.svg" alt="" width="22" height="22" /><span>logboom</span>
@@ -87,7 +87,7 @@ function useTitle({ view, q }) {
 function Light({ status }) {
   const now = status.samples.at(-1)?.status;
   const state = status.problem ? 'ill' : !now ? '' : now.ready ? 'well' : 'ill';
-  const words = status.problem ? 'no answer' : !now ? '' : now.ready ? 'well' : 'trouble';
+  const words = status.problem ? 'no response' : !now ? '' : now.ready ? 'healthy' : 'unhealthy';
   return html`
     <a class="light ${state}" href=${format({ view: 'operations' })} title=${now?.problems.join('; ') || 'Operations'}
       onClick=${(event) => follow(event, changesFor('operations'))}><span class="light-dot"></span>${words}</a>

@@ -8,7 +8,7 @@ import { ELSEWHERE, go } from './url.js';
 
 // `counts` is the response of the histogram, which contains the total.
 export function Banner({ mode, place, rows, counts, live, filter, again, facets }) {
-  const back = html`<button type="button" class="button" onClick=${() => go(ELSEWHERE)}>${icon('back')}Back to the search</button>`;
+  const back = html`<button type="button" class="button" onClick=${() => go(ELSEWHERE)}>${icon('back')}Back to search</button>`;
   return html`
     <div class="banner ${mode}">
       ${(mode === 'search' || mode === 'live') && html`
@@ -21,7 +21,7 @@ export function Banner({ mode, place, rows, counts, live, filter, again, facets 
       ${mode === 'around' && html`
         ${back}<p role="status">Around record ${place.around}<span class="dim">, oldest first</span></p>
         <button type="button" class="link" onClick=${() => go({ scope: place.scope === 'all' ? 'service' : 'all' })}>
-          ${place.scope === 'all' ? 'only its own service' : 'of all services'}</button>`}
+          ${place.scope === 'all' ? 'same service only' : 'all services'}</button>`}
       ${mode === 'trace' && html`
         ${back}<p role="status">Trace <code>${place.trace}</code>
         ${rows.length > 0 && html`<span class="dim"> · ${traceSummary(rows)}</span>`}</p>`}
@@ -43,7 +43,7 @@ function traceSummary(rows) {
 }
 
 function LiveState({ tail, stop }) {
-  const words = !tail.isConnected ? 'Connecting …' : tail.isPaused ? 'Paused' : 'Following what arrives';
+  const words = !tail.isConnected ? 'Connecting …' : tail.isPaused ? 'Paused' : 'Following new records';
   const resume = () => {
     tail.pause(false);
     document.querySelector('.list').scrollTop = 0;
@@ -51,9 +51,9 @@ function LiveState({ tail, stop }) {
   return html`
     <p role="status"><span class="live-dot ${tail.isConnected && !tail.isPaused ? 'on' : ''}"></span> ${words}
       ${tail.isPaused && tail.arrived > 0 && html`<b class="waiting"> · ${count(tail.arrived)} new</b>`}
-      ${tail.missed > 0 && html`<span class="dim"> · ${count(tail.missed)} came too fast to be shown</span>`}</p>
+      ${tail.missed > 0 && html`<span class="dim"> · ${count(tail.missed)} arrived too fast to be shown</span>`}</p>
     <button type="button" class="button" onClick=${() => (tail.isPaused ? resume() : tail.pause(true))}>
-      ${icon(tail.isPaused ? 'play' : 'pause')}${tail.isPaused ? 'Go on' : 'Pause'}</button>
+      ${icon(tail.isPaused ? 'play' : 'pause')}${tail.isPaused ? 'Resume' : 'Pause'}</button>
     <button type="button" class="button stop" onClick=${stop}>Stop</button>
   `;
 }

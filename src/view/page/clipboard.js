@@ -13,7 +13,7 @@ async function copy(text) {
   area.select();
   const done = document.execCommand('copy');
   area.remove();
-  if (!done) throw new Error('the browser did not copy');
+  if (!done) throw new Error('the browser rejected the copy command');
 }
 
 // `text` returns what is copied when the button is pressed.
@@ -24,7 +24,7 @@ export function CopyButton({ label, name = 'copy', text, compact = false }) {
     const timer = setTimeout(() => say(''), 1500);
     return () => clearTimeout(timer);
   }, [said]);
-  const onClick = () => copy(text()).then(() => say('Copied'), () => say('Cannot copy'));
+  const onClick = () => copy(text()).then(() => say('Copied'), () => say('Copy failed'));
   return html`
     <button type="button" class=${compact ? 'small-button' : 'button'} title=${label}
       aria-label=${compact ? label : null} onClick=${onClick}>

@@ -68,14 +68,14 @@ function Body({ record, q, actions }) {
       </div>
       <pre class="detail-message">${plain(record.message) || html`<span class="dim">(no message)</span>`}</pre>
       <div class="detail-actions">
-        <button type="button" class="button" onClick=${() => actions.around(record)}>${icon('around')}Around this</button>
+        <button type="button" class="button" onClick=${() => actions.around(record)}>${icon('around')}Show context</button>
         ${record.trace_id && html`
-          <button type="button" class="button" onClick=${() => actions.trace(record)}>${icon('trace')}This trace</button>`}
+          <button type="button" class="button" onClick=${() => actions.trace(record)}>${icon('trace')}Show trace</button>`}
         <${CopyButton} label="Copy JSON" text=${() => JSON.stringify(record, null, 2)} />
       </div>
       ${typeof stackTrace === 'string' && html`
         <section class="detail-section" aria-label="Stack trace">
-          <h3>Stack trace <${CopyButton} compact label="Copy the stack trace" text=${() => stackTrace} /></h3>
+          <h3>Stack trace <${CopyButton} compact label="Copy stack trace" text=${() => stackTrace} /></h3>
           <pre class="stack-trace">${stackLines(stackTrace)}</pre>
         </section>`}
       <section class="detail-section" aria-label="Fields">
@@ -135,8 +135,8 @@ function FieldRow({ name, written, value, q, filter }) {
       <th scope="row">${name}</th>
       <td class="value">${isWhole ? html`<pre class="json">${jsonPieces(value)}</pre>` : String(value)}</td>
       <td class="row-actions">
-        ${!isWhole && value !== null && button(false, `Only ${name} ${value}`, 'plus')}
-        ${!isWhole && value !== null && button(true, `Without ${name} ${value}`, 'minus')}
+        ${!isWhole && value !== null && button(false, `Show only ${name} ${value}`, 'plus')}
+        ${!isWhole && value !== null && button(true, `Exclude ${name} ${value}`, 'minus')}
         <${CopyButton} compact label=${`Copy ${name}`} text=${() => (isWhole ? JSON.stringify(value) : String(value))} />
       </td>
     </tr>

@@ -30,15 +30,15 @@ export function Empty({ place, change, again }) {
   if (isEmpty) return html`<${FirstSteps} />`;
   const isBounded = place.since !== '' || place.until !== '';
   return html`
-    <${Notice} title="No record matches.">
-      <p>${place.q ? 'Nothing was found for this query' : 'There is nothing'}${isBounded ? ` in “${rangeName(place)}”` : ''}.
-        The newest record of all is from ${fullTime(momentOf(newest.timestamp))} (${ago(momentOf(newest.timestamp))}).</p>
+    <${Notice} title="No matching records.">
+      <p>${place.q ? 'No record matches this query' : 'There are no records'}${isBounded ? ` in “${rangeName(place)}”` : ''}.
+        The newest stored record is from ${fullTime(momentOf(newest.timestamp))} (${ago(momentOf(newest.timestamp))}).</p>
       <p class="notice-actions">
         ${isBounded && html`<button type="button" class="button" onClick=${() => change({ since: '', until: '' })}>Search all time</button>`}
-        ${place.q && html`<button type="button" class="button" onClick=${() => change({ q: '' })}>Clear the query</button>`}
+        ${place.q && html`<button type="button" class="button" onClick=${() => change({ q: '' })}>Clear query</button>`}
       </p>
-      ${place.q && html`<p class="hint">Words match whole words: <code>fail*</code> finds <code>failed</code>, too. Values of fields are
-        compared exactly, capitals and all.</p>`}
+      ${place.q && html`<p class="hint">A word matches only whole words; <code>fail*</code> also matches <code>failed</code>. Values of
+        fields are compared exactly, including case.</p>`}
     <//>
   `;
 }
@@ -56,8 +56,8 @@ logging.getLogger("first").info("hello, logboom")`;
   return html`
     <${Notice} title="No records yet. Send the first one:">
       <${Example} title="From a shell" code=${curl} />
-      <${Example} title="From Python, with nothing but its standard library" code=${program} />
-      <p class="hint">This page shows it as soon as it is stored.</p>
+      <${Example} title="From Python, with the standard library only" code=${program} />
+      <p class="hint">This page shows the record as soon as it is stored.</p>
     <//>
   `;
 }

@@ -51,8 +51,8 @@ export function Errors({ place }) {
 function Groups({ answer, place }) {
   const total = answer.errors.reduce((sum, group) => sum + group.count, 0);
   return html`
-    <p class="dim">${plural(answer.errors.length, 'kind')}, ${plural(total, 'record')}, the most frequent
-      first.${answer.partial ? ' Not all records were looked at in time: choose a shorter range.' : ''}</p>
+    <p class="dim">${plural(answer.errors.length, 'group')}, ${plural(total, 'record')}, most frequent
+      first.${answer.partial ? ' Not all records were searched in time: choose a shorter range.' : ''}</p>
     <ul class="groups">
       ${answer.errors.map((group) => html`<${Group} key=${group.last_id} group=${group} place=${place} />`)}
     </ul>
@@ -69,7 +69,7 @@ function Group({ group, place }) {
   ].filter(Boolean);
   const show = (record = '') => go({ ...ELSEWHERE, view: 'search', live: '', q: terms.reduce(addTerm, place.q), record });
   const where = [group.function, group.file && `${group.file}${group.line ? `:${group.line}` : ''}`].filter(Boolean);
-  const shape = `${plural(group.count, 'record')} over the range`;
+  const shape = `${plural(group.count, 'record')} over the time range`;
   return html`
     <li class="group">
       <div class="group-count"><b>${count(group.count)}</b><${Bars} numbers=${group.sparkline} label=${shape} /></div>

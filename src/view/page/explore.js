@@ -100,7 +100,7 @@ export function Explore({ place }) {
           problem=${problem?.position ? problem : null} />
         <div class="search-tools">
           <${RangePicker} place=${place} choose=${(chosen) => search({ ...chosen, live: '' })} />
-          <button type="button" class="button live-button" aria-pressed=${String(mode === 'live')} title="Follow what arrives (t)"
+          <button type="button" class="button live-button" aria-pressed=${String(mode === 'live')} title="Follow new records (t)"
             onClick=${() => live(mode !== 'live')}><span class="live-dot"></span>Live</button>
           <${SavedSearches} place=${place} choose=${search} />
           <${Export} parameters=${mode === 'trace' ? { q: writeTerm('trace_id', place.trace) } : parameters}
@@ -174,14 +174,14 @@ function useSelection(rows, place) {
 
 function Footer({ mode, place, rows, change, again }) {
   if (mode === 'live' && !rows.problem) {
-    return rows.length === 0 && html`<p class="list-end">Nothing has arrived yet that matches. It appears here at once.</p>`;
+    return rows.length === 0 && html`<p class="list-end">No matching record has arrived yet. New records appear here immediately.</p>`;
   }
   if (rows.problem) return html`<${ProblemNotice} problem=${rows.problem} retry=${rows.problem.position ? null : () => rows.retry()} />`;
   if (!rows.isComplete) {
-    const words = rows.isPartial ? 'This takes long; still looking …' : 'Loading …';
+    const words = rows.isPartial ? 'The search takes long; still searching …' : 'Loading …';
     return html`<p class="list-end loading" role="status">${words}</p>`;
   }
-  if (rows.length > 0) return html`<p class="list-end">${mode === 'search' ? 'These are all.' : ''}</p>`;
+  if (rows.length > 0) return html`<p class="list-end">${mode === 'search' ? 'End of results' : ''}</p>`;
   if (mode === 'trace') return html`<p class="list-end">No record of this trace is stored.</p>`;
   return html`<${Empty} place=${place} change=${change} again=${again} />`;
 }

@@ -12,7 +12,7 @@ export const Export = ({ parameters, what, total }) => html`
     ${(close) => html`
       <div class="export-choices">
         <p>${total == null ? 'All records' : plural(total, 'record')} of this ${what}, as a file:</p>
-        ${[['csv', 'CSV', 'for spreadsheets'], ['ndjson', 'NDJSON', 'a record a line, for programs']].map(([format, name, use]) => html`
+        ${[['csv', 'CSV', 'for spreadsheets'], ['ndjson', 'NDJSON', 'one record per line, for programs']].map(([format, name, use]) => html`
           <a class="choice" download=${`logs.${format}`} href=${api.exportAddress({ ...parameters, format })} onClick=${close}>
             <b>${name}</b> <span class="dim">${use}</span></a>`)}
       </div>`}

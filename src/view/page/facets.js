@@ -24,11 +24,11 @@ export function Facets({ answer, problem, isStale, q, filter, parameters, close 
       <div class="facets-head">
         <input type="search" placeholder="Find a field" aria-label="Find a field" value=${search}
           onInput=${(event) => setSearch(event.target.value)} />
-        <button type="button" class="small-button facets-close" aria-label="Close the filters" onClick=${close}>${icon('close')}</button>
+        <button type="button" class="small-button facets-close" aria-label="Close filters" onClick=${close}>${icon('close')}</button>
       </div>
       ${!answer && !problem && html`<div class="skeleton"></div><div class="skeleton"></div><div class="skeleton"></div>`}
-      ${problem && html`<p class="dim">The fields cannot be counted now.</p>`}
-      ${answer && fields.length === 0 && html`<p class="dim">${search ? 'No field has such a name.' : 'No fields to filter by.'}</p>`}
+      ${problem && html`<p class="dim">The fields could not be counted.</p>`}
+      ${answer && fields.length === 0 && html`<p class="dim">${search ? 'No matching field.' : 'No fields to filter by.'}</p>`}
       ${fields.map((field) => html`
         <${Facet} key=${field.kind + field.name} field=${field} q=${q} filter=${filter} parameters=${parameters} />`)}
       ${answer?.partial && html`
@@ -72,7 +72,7 @@ function Facet({ field, q, filter, parameters }) {
     <section class="facet">
       <h3><button type="button" aria-expanded=${String(isOpen)} onClick=${toggle}>
         ${icon(isOpen ? 'down' : 'right')}<span class="facet-name" title=${field.name}>${field.name}</span>
-        <span class="facet-count" title="different values">${short(field.distinct)}${field.distinct_capped ? '+' : ''}</span>
+        <span class="facet-count" title="distinct values">${short(field.distinct)}${field.distinct_capped ? '+' : ''}</span>
       </button></h3>
       ${isOpen && html`
         <ul>
@@ -92,12 +92,12 @@ function Value({ name, written, value, number, total, q, filter }) {
   return html`
     <li class="facet-value ${state}">
       <span class="share" style=${share}></span>
-      <button type="button" class="facet-pick" aria-pressed=${String(state === 'in')} title=${`Only ${name} ${value}`}
+      <button type="button" class="facet-pick" aria-pressed=${String(state === 'in')} title=${`Show only ${name} ${value}`}
         onClick=${() => filter(written, value, false)}>
         <span class="facet-text">${value === '' ? '(empty)' : String(value)}</span>
         <span class="number">${short(number)}</span>
       </button>
-      <button type="button" class="facet-without" aria-label=${`Without ${name} ${value}`} title=${`Without ${name} ${value}`}
+      <button type="button" class="facet-without" aria-label=${`Exclude ${name} ${value}`} title=${`Exclude ${name} ${value}`}
         aria-pressed=${String(state === 'out')} onClick=${() => filter(written, value, true)}>${icon('minus')}</button>
     </li>
   `;

@@ -4,30 +4,30 @@ import { html, useLayoutEffect, useRef } from './vendor/preact.js';
 import { icon } from './icons.js';
 
 const KEYS = [
-  ['/', 'write a query'],
+  ['/', 'edit the query'],
   ['j', 'next record'],
   ['k', 'previous record'],
-  ['Enter', 'open the record; search'],
-  ['Escape', 'close what is open'],
-  ['t', 'live tail on and off'],
-  ['p', 'pause the live tail, and go on'],
-  ['a', 'what happened around the open record'],
+  ['Enter', 'open the record; in the query: search'],
+  ['Escape', 'close the open record or menu'],
+  ['t', 'switch the live tail on or off'],
+  ['p', 'pause or resume the live tail'],
+  ['a', 'show the records around the open record'],
   ['r', 'search again'],
-  ['f', 'filters on a small screen'],
+  ['f', 'show the filters, on a small screen'],
   ['1 2 3', 'search, errors, operations'],
   ['?', 'this help'],
 ];
 
 const QUERIES = [
-  ['refused', 'the word, in the message'],
-  ['"connection refused"', 'the phrase as it stands'],
-  ['conn*', 'words that start so'],
-  ['service:billing', 'a field’s value; attributes, too'],
-  ['-logger:health', 'not'],
-  ['level>=warn', 'warnings and worse'],
-  ['user_id>1000', 'numbers compared'],
-  ['trace_id:*', 'where there is one'],
-  ['a OR b', 'either; side by side means both'],
+  ['refused', 'the word in the message'],
+  ['"connection refused"', 'the exact phrase'],
+  ['conn*', 'words that start with conn'],
+  ['service:billing', 'value of a field or attribute'],
+  ['-logger:health', 'excludes matching records'],
+  ['level>=warn', 'severity WARN or higher'],
+  ['user_id>1000', 'numeric comparison'],
+  ['trace_id:*', 'records with a trace id'],
+  ['a OR b', 'either term; a b requires both'],
 ];
 
 export function Help({ close }) {

@@ -59,7 +59,7 @@ function Chart({ data, width, choose }) {
   const marked = range && ordered(range);
   return html`
     <svg width=${width} height=${HEIGHT + AXIS} tabindex="0" role="group" onKeyDown=${onKeyDown} ...${drag}
-      aria-label=${`${plural(data.total, 'record')} over time. Arrow keys move, with Shift they choose a range, Enter searches in it.`}>
+      aria-label=${`${plural(data.total, 'record')} over time. Arrow keys move, Shift and arrow keys select a range, Enter searches in it.`}>
       ${chart.top > 0 && html`
         <line class="grid" x1="0" x2=${width} y1="0.5" y2="0.5" />
         <text class="scale" x=${width} y="11" text-anchor="end">${short(chart.top)}</text>`}
@@ -212,10 +212,10 @@ export function Legend({ data, filter }) {
     <div class="legend">
       ${present.map(({ value, total }) => html`
         <button type="button" class="legend-item" key=${value} disabled=${!value}
-          title=${`Only ${value || 'records without a severity'}`} onClick=${() => filter('severity', value)}>
+          title=${`Show only ${value || 'records without a severity'}`} onClick=${() => filter('severity', value)}>
           <${Severity} name=${value} /><span>${value || 'none'}</span><b>${short(total)}</b>
         </button>`)}
-      ${data.partial && html`<span class="dim">not all was counted in time</span>`}
+      ${data.partial && html`<span class="dim">not all records were counted in time</span>`}
     </div>
   `;
 }

@@ -36,10 +36,10 @@ function State({ status }) {
     <section class="state ${status.ready ? 'well' : 'ill'}" role="status">
       ${icon(status.ready ? 'check' : 'close')}
       <div>
-        <strong>${status.ready ? 'All is well.' : 'Something is wrong.'}</strong>
+        <strong>${status.ready ? 'The server is healthy.' : 'The server reports problems.'}</strong>
         ${status.problems.map((text) => html`<p>${text}</p>`)}
         <p class="dim">${isLossless
-          ? 'Nothing was shed or lost since the start.'
+          ? 'No records were shed or lost since the start.'
           : `${count(lost(status))} records were shed or lost since the start.`}
           ${' '}Version ${status.version}, up for ${duration(status.uptime_seconds)}.</p>
       </div>
@@ -55,7 +55,7 @@ function Figures({ samples, status }) {
     <section class="figures" aria-label="Figures">
       <${Figure} title="Accepted" value=${rate(samples, accepted)} note=${`${count(accepted(status))} since the start`}
         numbers=${rates(samples, accepted)} />
-      <${Figure} title="Behind in the stores" value=${`${short(lag(status))} records`} note="the slowest store"
+      <${Figure} title="Store lag" value=${`${short(lag(status))} records`} note="slowest store"
         numbers=${samples.map((sample) => lag(sample.status))} />
       <${Figure} title="Spool" value=${bytes(spool.bytes)} note=${`${percent(share)} of ${bytes(spool.bytes_max)}`}
         numbers=${samples.map((sample) => sample.status.spool.bytes)} level=${share} />
@@ -107,14 +107,14 @@ function Sources({ samples, status }) {
               <td class="number">${count(source.accepted)}</td>
               <td class="number"><${Bad} total=${counted(source.rejected)} given=${reasons(source.rejected)} /></td>
               <td class="number"><${Bad} total=${counted(source.shed)} given=${reasons(source.shed)} /></td>
-              <td class="number">${count(source.connections)}<small class="dim">${count(source.connections_total)} in all</small></td>
+              <td class="number">${count(source.connections)}<small class="dim">${count(source.connections_total)} total</small></td>
             </tr>`)}
         </tbody>
       </table></div>
       ${sum(status.sources, (source) => counted(source.rejected)) > 0 && html`
-        <p class="dim">Rejected inputs of senders that cannot be told are kept:${' '}
+        <p class="dim">Rejected inputs of clients that cannot be answered are stored as dead letters:${' '}
           <button type="button" class="link" onClick=${() => go({ view: 'search', q: 'event_name:logboom.dead_letter', since: '', until: '' })}>
-            show them</button>${sum(status.sources, (source) => counted(source.dead_letters_suppressed ?? {})) > 0
+            show dead letters</button>${sum(status.sources, (source) => counted(source.dead_letters_suppressed ?? {})) > 0
             && `. ${count(sum(status.sources, (source) => counted(source.dead_letters_suppressed ?? {})))} of them were only counted, because there were too many.`}</p>`}
     </section>
   `;
@@ -132,8 +132,8 @@ function Stores({ samples, status }) {
     <section class="table-section">
       <h2>Stores</h2>
       <div class="scroll"><table class="table">
-        <thead><tr><th scope="col">Store</th><th scope="col">Now</th><th scope="col" class="wide">Last minutes</th><th scope="col">Behind</th><th scope="col">Stored</th>
-          <th scope="col">Refused</th><th scope="col">Missing</th><th scope="col">Failed tries</th></tr></thead>
+        <thead><tr><th scope="col">Store</th><th scope="col">Now</th><th scope="col" class="wide">Last minutes</th><th scope="col">Lag</th><th scope="col">Stored</th>
+          <th scope="col">Refused</th><th scope="col">Missing</th><th scope="col">Failed attempts</th></tr></thead>
         <tbody>
           ${status.stores.map((store) => html`
             <tr key=${store.name}>

@@ -53,7 +53,7 @@ function Choices({ place, choose }) {
   const chooseBetween = (event) => {
     event.preventDefault();
     const [since, until] = ['since', 'until'].map((name) => read(event.target.elements[name].value));
-    if (since && until && since >= until) setProblem('The range ends before it begins.');
+    if (since && until && since >= until) setProblem('The start must be before the end.');
     else choose({ since, until });
   };
   const chooseLast = (event) => {

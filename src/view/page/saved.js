@@ -42,19 +42,19 @@ function Choices({ place, choose }) {
         <button class="button">Save</button>
       </form>
       <h3>Saved</h3>
-      ${saved.length === 0 && html`<p class="dim">None yet. A name keeps the query and its time range.</p>`}
+      ${saved.length === 0 && html`<p class="dim">None yet. Saving stores the query and its time range under a name.</p>`}
       <ul>
         ${saved.map((search) => html`
           <li key=${search.name}>
             <button type="button" class="choice" onClick=${() => choose({ q: search.q, since: search.since, until: search.until })}>
-              <span>${search.name}</span><code>${search.q || 'everything'}</code><small>${rangeName(search)}</small>
+              <span>${search.name}</span><code>${search.q || 'all records'}</code><small>${rangeName(search)}</small>
             </button>
-            <button type="button" class="small-button" aria-label=${`Forget ${search.name}`} title="Forget"
+            <button type="button" class="small-button" aria-label=${`Delete ${search.name}`} title="Delete"
               onClick=${() => change(saved.filter((other) => other !== search))}>${icon('close')}</button>
           </li>`)}
       </ul>
       <h3>Recent</h3>
-      ${recent.length === 0 && html`<p class="dim">Queries that you search for appear here.</p>`}
+      ${recent.length === 0 && html`<p class="dim">None yet. Queries appear here after a search.</p>`}
       <ul>
         ${recent.map((q) => html`
           <li key=${q}><button type="button" class="choice" onClick=${() => choose({ q })}><code>${q}</code></button></li>`)}

@@ -70,7 +70,7 @@ export function SearchBox({ q, search, fields, range, problem }) {
             onKeyDown=${onKeyDown} onBlur=${completion.close}></textarea>
         </div>
         ${text && html`
-          <button type="button" class="small-button" aria-label="Clear the query" title="Clear"
+          <button type="button" class="small-button" aria-label="Clear query" title="Clear query"
             onClick=${() => { setText(''); search(''); input.current.focus(); }}>${icon('close')}</button>`}
       </div>
       <${Suggestions} completion=${completion} accept=${accept} />
