@@ -1,4 +1,4 @@
-// A browser, and pages that tell of everything that must not happen on them.
+// Launches the browser, and opens pages that collect every error that must not occur on them.
 
 import { chromium } from 'playwright-core';
 
@@ -8,8 +8,9 @@ export const launch = () =>
     args: process.getuid() === 0 ? ['--no-sandbox'] : [],
   });
 
-// Opens `path` of the server. `page.complaints` gathers violations of the policy, errors on the console, and exceptions;
-// a test that expects one takes it out.
+// Opens `path` of the server. `page.complaints` collects violations of the Content-Security-Policy,
+// errors and warnings on the console, dialogs, and exceptions. A test that expects one of these
+// removes it from the list.
 export async function open(browser, url, path, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'UTC', ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url });

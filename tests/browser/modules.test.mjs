@@ -1,4 +1,4 @@
-// Modules of the page that need no browser.
+// Unit tests of the page modules that require no browser.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,7 @@ const { bytes, duration, momentOf, plain, severityOf } = await import(`${page}/f
 
 const kinds = (query) => tokens(query).map(({ kind, text }) => [kind, text]);
 
-test('a query is cut as the server cuts it', () => {
+test('query is split into the same tokens as on the server', () => {
   assert.deepEqual(kinds('service:billing level>=warn -"a b" (x OR y)'), [
     ['field', 'service:'], ['value', 'billing'], ['field', 'level>='], ['value', 'warn'], ['not', '-'], ['text', '"a b"'],
     ['open', '('], ['text', 'x'], ['word', 'OR'], ['text', 'y'], ['close', ')'],
@@ -19,7 +19,7 @@ test('a query is cut as the server cuts it', () => {
   assert.deepEqual(kinds('"odd name":"a\\"b"'), [['field', '"odd name":'], ['value', '"a\\"b"']]);
 });
 
-test('tokens lie end to end in any query, however broken', () => {
+test('tokens cover every query without overlap, even invalid ones', () => {
   const pieces = ['(', ')', '"', '-', ':', ' ', 'a', 'OR', '>=', '\\', 'é', '𝄞', '*'];
   for (let number = 0; number < 5000; number += 1) {
     let query = '';
@@ -34,7 +34,7 @@ test('tokens lie end to end in any query, however broken', () => {
   }
 });
 
-test('a filter is added once, replaced by its opposite, and taken away again', () => {
+test('filter is added, replaced by its opposite, and removed', () => {
   const once = toggleFilter('refused', 'service', 'billing');
   assert.equal(once, 'refused service:billing');
   assert.equal(filterState(once, 'service', 'billing'), 'in');
@@ -45,12 +45,12 @@ test('a filter is added once, replaced by its opposite, and taken away again', (
   assert.equal(filterState('service!=billing', 'service', 'billing'), 'out');
 });
 
-test('a filter holds for all of a query with OR', () => {
+test('filter applies to the whole query with OR', () => {
   assert.equal(addTerm('a OR b', 'service:x'), '(a OR b) service:x');
   assert.equal(filterState('service:x OR b', 'service', 'x'), '');
 });
 
-test('names and values are quoted where they must be', () => {
+test('names and values are quoted where required', () => {
   assert.equal(writeTerm('function', '<module>'), 'function:"<module>"');
   assert.equal(writeTerm('path', 'C:\\a "b"'), 'path:"C:\\\\a \\"b\\""');
   assert.equal(writeTerm('version', 'v1.2'), 'version:v1.2');
@@ -62,14 +62,14 @@ test('names and values are quoted where they must be', () => {
   assert.equal(writeName('http.status_code', true), 'http.status_code');
 });
 
-test('what is being written is known from the caret', () => {
+test('word at the caret is found for completion', () => {
   assert.equal(wordAt('level>=warn ser', 15).prefix, 'ser');
   assert.deepEqual(wordAt('service:', 8), { kind: 'value', name: 'service', prefix: '', start: 8, end: 8 });
   assert.deepEqual(wordAt('x service:bil y', 13), { kind: 'value', name: 'service', prefix: 'bil', start: 10, end: 13 });
   assert.equal(wordAt('"in quotes', 10).prefix, '');
 });
 
-// An API with `total` records at first, the newest first, that counts how often it is asked.
+// A fake API with `total` records, newest first, that stores the cursor of each request.
 function api(total) {
   const asked = [];
   const load = async (cursor, limit) => {
@@ -87,7 +87,7 @@ function api(total) {
 
 const settled = () => new Promise((done) => setImmediate(done));
 
-test('a hundred thousand records are paged through, of which a few thousand are kept', async () => {
+test('100,000 records load page by page, at most 41 pages kept', async () => {
   const store = api(100_000);
   const { asked } = store;
   const pages = new Pages(store.load, () => {});
@@ -103,14 +103,14 @@ test('a hundred thousand records are paged through, of which a few thousand are 
   assert.equal(pages.row(0), null);
 
   const before = asked.length;
-  store.total += 100; // what has come since is no part of the list
+  store.total += 100; // records that arrive later are not part of the list
   pages.want(0, 50);
   await settled();
   assert.deepEqual([0, 249, 250].map((row) => pages.row(row)?.id), [100_000, 99_751, undefined]);
   assert.deepEqual(asked.slice(before), ['-99750']);
 });
 
-test('a page that cannot be loaded is asked for again only when somebody says so', async () => {
+test('failed page is loaded again only on retry', async () => {
   let asked = 0;
   const pages = new Pages(async () => {
     asked += 1;
@@ -127,7 +127,7 @@ test('a page that cannot be loaded is asked for again only when somebody says so
   assert.equal(pages.problem, null);
 });
 
-test('numbers and times are written for people', () => {
+test('numbers, times and texts are formatted for display', () => {
   assert.equal(bytes(4 * 1024 ** 3), '4.0 GiB');
   assert.equal(duration(3 * 3600 + 12 * 60 + 5), '3 h 12 min');
   assert.equal(duration(0), '0 s');

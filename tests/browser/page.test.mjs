@@ -1,4 +1,4 @@
-// The web page of a real server in a real browser, over each database.
+// Tests the web page of a real server in a real browser, with each database.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ const CROWD = 3000;
 const PATIENCE_MILLIS = 30_000;
 
 for (const database of DATABASES) {
-  describe(`the page over ${database}`, () => {
+  describe(`web page with ${database}`, () => {
     let server;
     let browser;
     let page;
@@ -31,7 +31,7 @@ for (const database of DATABASES) {
       const { complaints } = page;
       await page.context().close();
       page = null;
-      assert.deepEqual(complaints, [], 'nothing is complained of');
+      assert.deepEqual(complaints, [], 'errors or warnings on the page');
     });
 
     const visit = async (path, options) => {
@@ -41,7 +41,7 @@ for (const database of DATABASES) {
     const rows = () => page.locator('.row:not(.empty)');
     const messages = () => page.locator('.row .text').allTextContents();
     const services = () => page.locator('.row .service').allTextContents();
-    // Reads until it is as expected: the rows of a search are drawn when they come.
+    // Reads until the value is as expected: rows are drawn when their response arrives.
     const eventually = async (read, expected) => {
       const end = Date.now() + PATIENCE_MILLIS;
       for (;;) {
@@ -58,10 +58,10 @@ for (const database of DATABASES) {
       await query().fill(text);
       await query().press('Enter');
     };
-    // The state that the address holds.
+    // Returns a parameter of the address of the page.
     const address = (name) => new URL(page.url()).searchParams.get(name);
 
-    test('an empty database shows how to send the first record, and then the record', async () => {
+    test('empty database shows how to send a record, then the record', async () => {
       await visit('/');
       await page.getByText('No records yet').waitFor();
       const example = await page.locator('.example pre').first().textContent();
@@ -71,7 +71,7 @@ for (const database of DATABASES) {
       await eventually(messages, ['hello, logboom']);
     });
 
-    test('records are searched, and the address is the search', async () => {
+    test('search finds records and is stored in the address', async () => {
       await server.send([...crowd(CROWD), ...shop(), hostile(), ...request()]);
       await visit('/');
       await shown('605 records');
@@ -84,7 +84,7 @@ for (const database of DATABASES) {
       assert.equal(await query().inputValue(), '');
     });
 
-    test('what is wrong with a query is underlined, with the reason', async () => {
+    test('invalid part of a query is underlined, with the reason', async () => {
       await visit('/');
       await query().fill('service:billing "refused');
       await page.locator('.query-problem').getByText('The quote is not closed').waitFor();
@@ -95,7 +95,7 @@ for (const database of DATABASES) {
       await search('refused');
       await rows().first().waitFor();
       assert.equal(await query().getAttribute('aria-invalid'), 'false');
-      // The browser itself writes on the console that an answer was 400.
+      // The browser itself logs a response with status 400 on the console.
       page.complaints = page.complaints.filter((text) => !text.includes('400 (Bad Request)'));
     });
 
@@ -117,7 +117,7 @@ for (const database of DATABASES) {
       await page.waitForURL(/q=service%3Abilling/);
     });
 
-    test('what is chosen of the values shown stays chosen when the answer comes', async () => {
+    test('selected completion stays selected when new results arrive', async () => {
       await visit('/');
       await page.locator('.facet').first().waitFor();
       await query().pressSequentially('service:');
@@ -139,7 +139,7 @@ for (const database of DATABASES) {
       assert.equal(await query().inputValue(), 'service:billing ');
     });
 
-    test('fields are completed where errors are searched, too', async () => {
+    test('fields are completed on the errors page', async () => {
       await visit('/?view=errors');
       await page.locator('.group').first().waitFor();
       await eventually(async () => {
@@ -148,7 +148,7 @@ for (const database of DATABASES) {
       }, 1);
     });
 
-    test('a click on a value filters by it, and another without it', async () => {
+    test('click on a value filters for it, minus excludes it', async () => {
       await visit('/');
       const facet = page.locator('.facet', { hasText: 'service' });
       await facet.getByRole('button', { name: 'auth' }).first().click();
@@ -159,7 +159,7 @@ for (const database of DATABASES) {
       assert.equal(address('q'), '-service:auth');
     });
 
-    test('an attribute is filtered by like a field', async () => {
+    test('attribute is a filter like a field', async () => {
       await visit('/');
       await page.getByPlaceholder('Find a field').fill('user_id');
       await page.getByRole('button', { name: /^user_id/ }).click();
@@ -168,7 +168,7 @@ for (const database of DATABASES) {
       await page.locator('.row', { hasText: 'token refreshed' }).first().waitFor();
     });
 
-    test('what is within an attribute is filtered by, from the facets and from a record', async () => {
+    test('nested attribute is a filter in facets and open record', async () => {
       await visit('/?q=retrying');
       await page.getByPlaceholder('Find a field').fill('retry');
       await page.getByRole('button', { name: /^retry\.seconds/ }).click();
@@ -180,7 +180,7 @@ for (const database of DATABASES) {
       assert.equal(address('q'), 'retrying retry.seconds:5 -retry.of:3');
     });
 
-    test('dragging on the histogram chooses a range', async () => {
+    test('dragging on the histogram selects a time range', async () => {
       await visit('/');
       await shown('605 records');
       const box = await page.locator('.histogram svg').boundingBox();
@@ -199,7 +199,7 @@ for (const database of DATABASES) {
       assert.ok(total > 50 && total < 605, `${total} records are in it`);
     });
 
-    test('the arrow keys choose a range, too', async () => {
+    test('arrow keys on the histogram select a time range', async () => {
       await visit('/');
       await shown('605 records');
       await page.locator('.histogram svg').focus();
@@ -207,7 +207,7 @@ for (const database of DATABASES) {
       await page.waitForURL(/since=.*until=/);
     });
 
-    test('the range picker takes ranges back from now, and between two moments', async () => {
+    test('range picker accepts relative and absolute ranges', async () => {
       await visit('/');
       await page.getByRole('button', { name: 'Time range' }).click();
       await page.getByRole('button', { name: 'All time' }).click();
@@ -221,7 +221,7 @@ for (const database of DATABASES) {
       await shown(/^3,000 records/);
     });
 
-    test('a record is opened, and its link shows the same again', async () => {
+    test('link of an open record shows the same record and list', async () => {
       await visit('/?q=service:billing level>=error');
       await page.locator('.row', { hasText: 'payment failed' }).nth(1).click();
       const detail = page.locator('.detail');
@@ -243,7 +243,7 @@ for (const database of DATABASES) {
       await eventually(messages, seen);
     });
 
-    test('a record is copied as JSON, and filtered by from its fields', async () => {
+    test('open record is copied as JSON, its fields are filters', async () => {
       await visit('/?q=service:billing level>=error');
       await rows().first().click();
       const detail = page.locator('.detail');
@@ -258,7 +258,7 @@ for (const database of DATABASES) {
       await page.waitForURL(/host%3Avm-/);
     });
 
-    test('a trace and the neighbours of a record are shown in order', async () => {
+    test('trace and context of a record are shown in order', async () => {
       await visit(`/?q=trace_id:${TRACE}`);
       await rows().first().click();
       await page.getByRole('button', { name: 'Show trace' }).click();
@@ -278,7 +278,7 @@ for (const database of DATABASES) {
       await shown('3 records');
     });
 
-    test('a long list is scrolled to its end with few rows in the document', async () => {
+    test('long list scrolls to its end with under 100 rows drawn', async () => {
       await visit('/?q=service:crowd&since=6h');
       await shown(/^3,000 records/);
       const list = page.locator('.list');
@@ -286,7 +286,7 @@ for (const database of DATABASES) {
       while (!(await end.isVisible())) {
         await list.evaluate((element) => element.scrollTo(0, element.scrollHeight));
         assert.ok((await page.locator('.row').count()) < 100);
-        // The next page may be on its way; a frame lets it in.
+        // A response may be pending; waiting for a frame allows it to be drawn.
         await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
       }
       await page.locator('.row', { hasText: /number 1$/ }).waitFor();
@@ -295,7 +295,7 @@ for (const database of DATABASES) {
       await page.locator('.row', { hasText: `number ${CROWD}` }).waitFor();
     });
 
-    test('the tail shows what arrives, counts it during a pause, and then shows it', async () => {
+    test('live tail counts records during a pause, then shows them', async () => {
       await visit('/?q=service:live');
       await page.keyboard.press('t');
       await shown('Following new records');
@@ -312,7 +312,7 @@ for (const database of DATABASES) {
       await shown('3 records');
     });
 
-    test('a key or a word that comes before the page was painted is not lost', async () => {
+    test('input before the first paint is not lost', async () => {
       await visit('/');
       await page.addInitScript(() => {
         addEventListener('DOMContentLoaded', () => {
@@ -327,7 +327,7 @@ for (const database of DATABASES) {
       assert.equal(await query().inputValue(), 'service:live');
     });
 
-    test('what was searched is exported', async () => {
+    test('export contains all records of the search', async () => {
       await visit('/?q=service:billing level>=error');
       await shown(/^\d+ records/);
       const total = Number((await page.locator('.banner').getByText(/^\d+ records/).textContent()).match(/\d+/)[0]);
@@ -340,23 +340,23 @@ for (const database of DATABASES) {
       }
     });
 
-    test('searches are remembered and saved', async () => {
+    test('searches are stored as recent and as saved', async () => {
       await visit('/');
       await search('service:auth');
       await page.waitForURL(/service%3Aauth/);
       await page.getByRole('button', { name: 'Saved and recent' }).click();
-      await page.getByPlaceholder('Name this search').fill('who comes in');
+      await page.getByPlaceholder('Name this search').fill('logins');
       await page.getByRole('button', { name: 'Save', exact: true }).click();
-      await page.getByRole('button', { name: /who comes in/ }).first().waitFor();
+      await page.getByRole('button', { name: /logins/ }).first().waitFor();
       await page.keyboard.press('Escape');
       await page.goto(server.url);
       await page.getByRole('button', { name: 'Saved and recent' }).click();
-      await page.getByRole('button', { name: /^who comes in/ }).click();
+      await page.getByRole('button', { name: /^logins/ }).click();
       await page.waitForURL(/service%3Aauth/);
       assert.equal(await query().inputValue(), 'service:auth');
     });
 
-    test('errors are grouped, and a group leads to its records', async () => {
+    test('errors are grouped, and a group links to its records', async () => {
       await visit('/?view=errors');
       const group = page.locator('.group', { hasText: 'KeyError' });
       await group.getByText('payment failed').waitFor();
@@ -367,7 +367,7 @@ for (const database of DATABASES) {
       await eventually(different(messages), ['payment failed']);
     });
 
-    test('operations show what came in, and what was rejected', async () => {
+    test('operations page shows accepted and rejected records', async () => {
       await server.post('/api/v1/records', '{"message":"good"}\nnot json\n');
       await visit('/?view=operations');
       await page.getByText('The server is healthy.').waitFor();
@@ -381,7 +381,7 @@ for (const database of DATABASES) {
       await source.getByText((accepted + 1).toLocaleString('en')).first().waitFor();
     });
 
-    test('HTML in a record is text, wherever it is shown', async () => {
+    test('HTML in a record is shown as text everywhere', async () => {
       const asText = async (where) => {
         await where.getByText(HTML, { exact: true }).first().waitFor();
         assert.equal(await page.locator('img[src=x], script:not([src]), main b:text("bold")').count(), 0);
@@ -401,7 +401,7 @@ for (const database of DATABASES) {
       page.complaints = page.complaints.filter((text) => !text.includes('400 (Bad Request)'));
     });
 
-    test('HTML in the address and in what the browser remembers is text, too', async () => {
+    test('HTML in the address and in local storage is shown as text', async () => {
       await visit('/');
       await page.evaluate((html) => {
         localStorage.setItem('logboom.recent', JSON.stringify([html]));
@@ -422,7 +422,7 @@ for (const database of DATABASES) {
       page.complaints = page.complaints.filter((text) => !/ 40[04] \(/.test(text));
     });
 
-    test('a severity in the facets finds as many as are counted there, however senders spell it', async () => {
+    test('severity facet finds all spellings of a severity', async () => {
       await server.send(['warn', 'WARNING', 'Warn'].map((level) => ({ level, service: 'spelling', message: 'spelt' })));
       await visit('/?q=service:spelling');
       const severity = page.locator('.facet', { hasText: 'severity' }).first();
@@ -432,7 +432,7 @@ for (const database of DATABASES) {
       assert.equal(await severity.locator('.facet-pick .number').first().textContent(), '3');
     });
 
-    test('colours meant for a terminal are left out of what is read, not of what is copied', async () => {
+    test('terminal colours are removed on display but copied', async () => {
       await server.send([{ service: 'colours', message: '\x1b[31mred\x1b[0m alert' }]);
       await visit('/?q=service:colours');
       await eventually(messages, ['red alert']);
@@ -443,7 +443,7 @@ for (const database of DATABASES) {
       assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes('\\u001b[31mred'));
     });
 
-    test('a long number is shown, copied and filtered by with all its digits', async () => {
+    test('long number keeps all digits: shown, copied, filtered', async () => {
       const digits = '9007199254740993';
       await server.post('/api/v1/records', `{"message":"of a long number","order_id":${digits}}`);
       await server.post('/api/v1/flush', '');
@@ -459,7 +459,7 @@ for (const database of DATABASES) {
       await shown('1 record');
     });
 
-    test('everything goes by keyboard', async () => {
+    test('page is usable by keyboard alone', async () => {
       await visit('/');
       await rows().first().waitFor();
       await page.keyboard.press('/');
@@ -490,7 +490,7 @@ for (const database of DATABASES) {
       await page.getByRole('heading', { name: 'Operations' }).waitFor();
     });
 
-    test('colours follow the system, or what was chosen', async () => {
+    test('colours follow the system or the choice', async () => {
       const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       await visit('/', { colorScheme: 'dark' });
       const dark = await paper();
@@ -502,9 +502,9 @@ for (const database of DATABASES) {
       assert.equal(await paper(), light);
     });
 
-    // How it looks does not hang on the database.
+    // Accessibility does not depend on the database, so one database is enough.
     if (database === DATABASES[0]) {
-      test('what can be checked of accessibility by a program is right, in light and dark', async () => {
+      test('axe finds no accessibility violations, light and dark', async () => {
         const views = ['/', '/?q=service:billing level>=error', '/?view=errors', '/?view=operations', '/?q=nothing_is_called_so'];
         for (const colorScheme of ['light', 'dark']) {
           for (const path of views) {
@@ -522,7 +522,7 @@ for (const database of DATABASES) {
       });
     }
 
-    test('on a phone nothing is wider than the screen, and all is reached', async () => {
+    test('phone layout has no overflow and reaches all views', async () => {
       await visit('/', { viewport: { width: 390, height: 844 }, hasTouch: true });
       await rows().first().waitFor();
       const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -534,7 +534,7 @@ for (const database of DATABASES) {
       await rows().first().tap();
       await page.locator('.detail').getByRole('button', { name: 'Copy link' }).waitFor();
       assert.equal(await overflow(), 0);
-      // It covers the list: what was asked for is seen.
+      // The open record covers the list, so it closes to show the context.
       await page.locator('.detail').getByRole('button', { name: 'Show context' }).tap();
       await page.locator('.detail').waitFor({ state: 'detached' });
       await page.locator('.row.marked').waitFor();
@@ -545,7 +545,7 @@ for (const database of DATABASES) {
       }
     });
 
-    test('a server that goes away is told of in words', async () => {
+    test('unreachable server is reported, and retry works', async () => {
       await visit('/');
       await rows().first().waitFor();
       await page.route('**/api/v1/**', (route) => route.abort());

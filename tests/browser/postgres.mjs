@@ -1,4 +1,4 @@
-// A PostgreSQL server for tests: the real one, in a temporary folder, reached over a socket there.
+// Starts a real PostgreSQL server for tests, in a temporary folder with its Unix socket.
 
 import { execFile, spawn } from 'node:child_process';
 import { chown, mkdtemp, readdir, rm, access } from 'node:fs/promises';
@@ -10,7 +10,7 @@ const run = promisify(execFile);
 const NOBODY = 65534;
 const PATIENCE_MILLIS = 60_000;
 
-// Servers refuse to run as root: they run as nobody then.
+// PostgreSQL refuses to run as root, so the server runs as the user nobody in that case.
 const asUser = process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
 export async function startPostgres() {
@@ -27,7 +27,7 @@ export async function startPostgres() {
   const psql = await program('psql');
   const asked = (sql) => run(psql, ['-h', folder, '-U', 'logboom', '-d', 'postgres', '-Atqc', sql], { cwd: folder });
   await eventually(() => asked('SELECT 1'));
-  // Who is a superuser cannot read through logboom.
+  // logboom rejects SQL statements of a superuser.
   await asked('CREATE ROLE writer LOGIN');
   await asked('CREATE DATABASE logs OWNER writer');
   return {
@@ -41,7 +41,7 @@ export async function startPostgres() {
   };
 }
 
-// Debian keeps the server's programs out of the search path.
+// Debian installs the server programs outside the search path.
 async function program(name) {
   const versions = await readdir('/usr/lib/postgresql').catch(() => []);
   const folders = [...process.env.PATH.split(':'), ...versions.map((version) => `/usr/lib/postgresql/${version}/bin`)];

@@ -1,4 +1,5 @@
-// What the tests and the screenshots look at: a shop's services over the last hour, and a crowd of records before it.
+// Records of the tests and screenshots: the services of a shop over the last hour, and many similar
+// records before that.
 
 export const TRACE = 'b7ad6b7169203331b7ad6b7169203331';
 export const HTML = '<img src=x onerror="alert(1)"><script>alert(2)</script><b>bold</b>';
@@ -38,11 +39,11 @@ const LOUD = [
   ['worker', 'app.jobs', 'fatal', 'cannot reach the database', { 'exception.type': 'TimeoutError' }],
 ];
 
-// `count` records up to `now`, the last of them the newest, in a fixed pattern.
+// Returns `count` records of the 50 minutes up to `now` in a fixed pattern, the newest last.
 export function shop(count = 600, now = Date.now()) {
   const step = (50 * MINUTE) / count;
   return Array.from({ length: count }, (_, index) => {
-    // Trouble comes in the middle.
+    // A period with many errors is in the middle.
     const isLoud = index % 19 === 0 || (index > count * 0.55 && index < count * 0.65 && index % 3 === 0);
     const [service, logger, level, message, attributes, place] = isLoud
       ? LOUD[Math.floor(index / 3) % LOUD.length]
@@ -54,7 +55,7 @@ export function shop(count = 600, now = Date.now()) {
   });
 }
 
-// One request through three services.
+// Returns the records of one request through three services.
 export const request = (now = Date.now()) =>
   ['web', 'billing', 'auth'].map((service, index) => ({
     time: new Date(now - 5 * MINUTE + index * 20).toISOString(),
@@ -75,7 +76,7 @@ export const hostile = (now = Date.now()) => ({
   attributes: { [HTML]: HTML, 'exception.type': HTML, 'exception.stacktrace': HTML, nested: { [HTML]: [HTML] } },
 });
 
-// Many, from three to two hours ago.
+// Returns `count` records from three to two hours ago.
 export const crowd = (count, now = Date.now()) =>
   Array.from({ length: count }, (_, index) => ({
     time: new Date(now - 180 * MINUTE + (index * 60 * MINUTE) / count).toISOString(),

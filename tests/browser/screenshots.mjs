@@ -1,4 +1,4 @@
-// Makes the pictures of docs/web-page.md: `node screenshots.mjs`.
+// Creates the screenshots of docs/web-page.md: `node screenshots.mjs`.
 
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -9,8 +9,8 @@ import { Server } from './server.mjs';
 const FOLDER = resolve(import.meta.dirname, '../../docs/screenshots');
 const DESKTOP = { viewport: { width: 1440, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true };
-const LOAD_RECORDS = 40; // a fifth of a second, for the rates and the tail
-const WATCH_MILLIS = 20_000; // until the lines of the operations page have some length
+const LOAD_RECORDS = 40; // every 200 ms, for the rates and the tail
+const WATCH_MILLIS = 20_000; // for enough samples in the graphs of the operations page
 
 const SHOTS = {
   search: { path: '/' },
@@ -20,7 +20,7 @@ const SHOTS = {
   errors: { path: '/?view=errors' },
 };
 
-// These are of a server under load.
+// Screenshots of a server under load.
 const BUSY_SHOTS = {
   live: { path: '/?live=1', act: (page) => page.locator('.row').nth(15).waitFor() },
   operations: { path: '/?view=operations', act: (page) => page.waitForTimeout(WATCH_MILLIS) },
@@ -32,7 +32,7 @@ async function complete(page) {
   await page.getByRole('option').first().waitFor();
 }
 
-// A server under a calm load, until `stop()`.
+// Puts the server under a light load until the returned function is called.
 function load(server) {
   const timer = setInterval(() => {
     const now = Date.now();
@@ -50,7 +50,7 @@ async function shoot(browser, server, [name, shot], [device, options], colorSche
   await page.locator('.skeleton').first().waitFor({ state: 'detached' });
   await shot.act?.(page);
   await page.mouse.move(0, 0);
-  await page.waitForTimeout(400); // what fades has faded
+  await page.waitForTimeout(400); // until transitions have ended
   await page.screenshot({ path: `${FOLDER}/${name}-${device}-${colorScheme}.png` });
   await page.context().close();
 }

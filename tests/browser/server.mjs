@@ -1,4 +1,4 @@
-// Starts the real server, on free ports and in a folder of its own, over the database that a test asks for.
+// Starts the real server on free ports, in its own folder, with the database that a test requires.
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -22,19 +22,20 @@ export class Server {
     server.child = spawn(PROGRAM, ['serve', '--log-format', 'json', ...data, ...listen], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    process.once('exit', () => server.child.kill('SIGKILL')); // also where a test or a picture fails
+    // Also kills the server if a test or a screenshot fails.
+    process.once('exit', () => server.child.kill('SIGKILL'));
     server.url = await server.ready();
     return server;
   }
 
-  // The address of its page, once it is ready.
+  // Returns the address of the page once the server is ready.
   ready() {
     const said = [];
     return new Promise((done, failed) => {
-      const give = (why) => failed(new Error(`${why}; it said:\n${said.join('\n')}`));
+      const give = (why) => failed(new Error(`${why}; its output:\n${said.join('\n')}`));
       const timer = setTimeout(give, PATIENCE_MILLIS, 'the server is not ready');
       this.child.on('error', failed);
-      this.child.on('exit', (code) => give(`the server ended with ${code}`));
+      this.child.on('exit', (code) => give(`the server exited with ${code}`));
       let url;
       createInterface({ input: this.child.stderr }).on('line', (line) => {
         said.push(line);
