@@ -28,10 +28,10 @@ impl DataDir {
             Ok(lock) => Ok(DataDir { path: path.to_owned(), lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(failed()
                 .because("another process is using it")
-                .hint("stop the other server, or give this one a folder of its own with --data-dir")),
+                .hint("stop the other server, or set a different folder with --data-dir")),
             Err(TryLockError::Error(error)) => Err(failed()
                 .because(error)
-                .hint("this user must be able to write to it, and to its file `lock`")),
+                .hint("this user needs write access to the folder and to its file `lock`")),
         }
     }
 
@@ -64,7 +64,7 @@ impl DataDir {
         let claims =
             Claims::open(Arc::new(disk), spool, names).map_err(|error| self.cannot_remember(error))?;
         for name in claims.adoptions_of_others() {
-            tracing::warn!(store = name, "a store that is to be adopted is not in the configuration");
+            tracing::warn!(store = name, "a store to be adopted is not in the configuration");
         }
         Ok(claims)
     }
@@ -78,10 +78,11 @@ impl DataDir {
     pub(crate) fn cannot_remember(&self, error: io::Error) -> Failure {
         let hint = match error.kind() {
             io::ErrorKind::InvalidData => {
-                "it holds which stores are this data folder's: bring it back, or remove it and have each store adopted (`logboom store adopt \
+                "the file records which stores belong to this data folder: restore it, or remove it and adopt each \
+                 store (`logboom store adopt \
                  NAME`)"
             }
-            io::ErrorKind::Unsupported => "use the newer program",
+            io::ErrorKind::Unsupported => "use the newer version of logboom",
             _ => "make room on its disk, and check that this user may write to the data folder",
         };
         Failure::new(format!("cannot use {}", self.path.join("claims").display())).because(error).hint(hint)
@@ -100,7 +101,7 @@ impl DataDir {
             let what = format!("cannot use {}", path.display());
             Failure::new(what)
                 .because(error)
-                .hint("it holds the name under which a shared database knows this server")
+                .hint("the file contains the name that identifies this server in a shared database")
         };
         check_regular(&path).map_err(failed)?;
         match fs::read_to_string(&path) {
@@ -109,7 +110,7 @@ impl DataDir {
                 keep_name(&path).map_err(failed)?;
                 Ok(text.trim().to_owned())
             }
-            Ok(_) => Err(failed(io::Error::other("it is not a name"))),
+            Ok(_) => Err(failed(io::Error::other("it does not contain a valid name"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_node(&path).map_err(failed),
             Err(error) => Err(failed(error)),
         }

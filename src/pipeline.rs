@@ -109,7 +109,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         () = signals.wait_for_stop(&stores) => {}
         () = any_ended(&mut tasks) => {
             return Err(Failure::new("a task of the server has failed").hint(
-                "the log above says which; nothing that was acknowledged is lost, a new start goes on from the spool",
+                "the log above names it; no acknowledged record is lost, and the next start continues from the spool",
             ));
         }
     }
@@ -158,7 +158,7 @@ async fn finish(tasks: Vec<oneshot::Receiver<()>>, deadline: tokio::time::Instan
     for task in tasks {
         if timeout_at(deadline, task).await.is_err() {
             tracing::warn!(
-                "the disk or a store did not take everything in time; the next start goes on from the spool"
+                "the disk or a store did not accept all records in time; the next start continues from the spool"
             );
         }
     }

@@ -31,15 +31,15 @@ fn check_threads(threads: usize) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!("{threads} threads are too many"))
-        .because(format!("the most is {THREADS_MAX}"))
-        .hint("`threads` = 0 means as many as there are cores"))
+        .because(format!("the maximum is {THREADS_MAX}"))
+        .hint("`threads` = 0 means one thread per core"))
 }
 
 fn check_sizes(config: &Config) -> Result<(), Failure> {
     if config.frame_bytes_max >= FRAME_BYTES_LIMIT {
         return Err(Failure::usage(format!("`frame_bytes_max` is {} bytes", config.frame_bytes_max))
             .because(
-                "it must stay below 16 MiB, so that the first byte of a frame tells it from other protocols",
+                "it must stay below 16 MiB, so that the first byte of a frame distinguishes it from other protocols",
             )
             .hint("a log record seldom has more than a few KiB; the default is 4MiB"));
     }
@@ -55,7 +55,7 @@ fn check_labels(listeners: &[Listener]) -> Result<(), Failure> {
         let bytes: usize = listener.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > LABELS_BYTES_MAX {
             return Err(Failure::usage(format!("the labels of {} have {bytes} bytes", listener.address))
-                .because(format!("each record repeats them; the most is {LABELS_BYTES_MAX}")));
+                .because(format!("each record repeats them; the maximum is {LABELS_BYTES_MAX}")));
         }
     }
     Ok(())
@@ -96,7 +96,7 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), Failure> {
                     other.protocol.name(),
                     listener.protocol.name()
                 ))
-                .hint("give each its own port or path"));
+                .hint("use a different port or path for each"));
         }
     }
     Ok(())
@@ -124,7 +124,7 @@ fn check_services(stores: &[StoreConfig]) -> Result<(), Failure> {
         if store.retention.len() > RETENTION_SERVICES_MAX {
             return Err(Failure::usage(format!("`retention` names {} services", store.retention.len()))
                 .because(format!(
-                    "the most is {RETENTION_SERVICES_MAX}: each is looked for in every record"
+                    "the maximum is {RETENTION_SERVICES_MAX}: every record is checked for each service"
                 )));
         }
     }
@@ -135,7 +135,7 @@ fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {
     for (at, store) in stores.iter().enumerate() {
         if stores[..at].iter().any(|other| other.name == store.name) {
             return Err(Failure::usage(format!("two stores are called `{}`", store.name))
-                .hint("give each `[[store]]` its own `name`"));
+                .hint("set a different `name` for each `[[store]]`"));
         }
     }
     Ok(())

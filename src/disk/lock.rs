@@ -78,8 +78,8 @@ impl FolderLock {
         }
         // Fails even if the other process has ended, because it is unknown what it wrote.
         Err(io::Error::other(format!(
-            "the lock file of the data folder {} was replaced while the server was running, so another process may be \
-             using the folder; stop the other one and start this one again",
+            "the lock file of the data folder {} was replaced while the server was running, so another process may \
+             be using the folder; stop the other process and restart this server",
             self.path.display()
         )))
     }
@@ -88,7 +88,7 @@ impl FolderLock {
         let open = open_regular(OpenOptions::new().create_new(true).write(true), &self.path.join(LOCK_FILE))?;
         match open.try_lock() {
             Ok(()) => {
-                tracing::warn!(folder = %self.path.display(), "the lock file was removed: it was made again");
+                tracing::warn!(folder = %self.path.display(), "the lock file was removed and has been created again");
                 Ok(open)
             }
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),

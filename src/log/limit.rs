@@ -3,7 +3,10 @@
 //!
 //! ```ignore
 //! if log::admits(Kind::Stranger) {
-//!     tracing::warn!(peer, "closed a connection that does not speak Python's SocketHandler");
+//!     tracing::warn!(
+//!         peer,
+//!         "closed a connection that does not use the protocol of Python's SocketHandler"
+//!     );
 //! }
 //! ```
 

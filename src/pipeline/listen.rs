@@ -221,7 +221,7 @@ impl Listeners {
         tokio::select! {
             biased;
             () = all => {}
-            _ = time => tracing::warn!("some connections were still sending when their time was over"),
+            _ = time => tracing::warn!("some connections were still sending when the drain timeout ended"),
         }
         for path in &self.unix_paths {
             let _ = std::fs::remove_file(path);

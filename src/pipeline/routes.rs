@@ -135,8 +135,8 @@ async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> 
     }
     let mut answer = problem(
         StatusCode::SERVICE_UNAVAILABLE,
-        "too many requests wait",
-        &format!("{HTTP_LONG_REQUESTS_MAX} requests wait for queries, for stores or for deletions"),
+        "too many waiting requests",
+        &format!("{HTTP_LONG_REQUESTS_MAX} requests are already waiting for queries, stores or deletions"),
         Some("try again later"),
     );
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -160,7 +160,7 @@ fn nothing_at(path: &str) -> Response<Body> {
 }
 
 fn not_allowed(path: &str, allowed: &HeaderValue) -> Response<Body> {
-    let detail = format!("{path} answers {}", allowed.to_str().unwrap_or_default());
+    let detail = format!("{path} supports {}", allowed.to_str().unwrap_or_default());
     let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", &detail, None);
     answer.headers_mut().insert(ALLOW, allowed.clone());
     answer
@@ -198,7 +198,7 @@ async fn read_body(
     };
     let hint = match failure {
         http::Failure::TooLarge(..) => {
-            "the body of such a request is a statement or a query, and little else"
+            "the body of this request must contain little more than a statement or a query"
         }
         http::Failure::Slow => "send the body without pauses",
         _ => "try again",

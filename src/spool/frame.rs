@@ -63,7 +63,7 @@ impl SegmentHeader {
         if intact && bytes[7] != MAGIC[7] {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("the spool has format {}, this program knows format {}", bytes[7], MAGIC[7]),
+                format!("the spool has format {}, this program supports format {}", bytes[7], MAGIC[7]),
             ));
         }
         let header = SegmentHeader { salt: u64_at(&bytes, 8), first_id: u64_at(&bytes, 16) };

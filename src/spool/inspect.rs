@@ -44,7 +44,7 @@ pub fn inspect(folder: &Path, mut progress: impl FnMut(u64, u64)) -> io::Result<
     if !folder.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
-            format!("there is no folder {}", folder.display()),
+            format!("the folder {} does not exist", folder.display()),
         ));
     }
     let segments = Segments::open_read_only(&Folder::open_read_only(folder)?)?;

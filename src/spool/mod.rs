@@ -339,7 +339,7 @@ impl Spool {
             let forget_below = self.forget_below.load(Relaxed);
             let Some(released) = lock(&self.segments).take_released(slowest, forget_below) else { return };
             if let Err(error) = self.give_up(released, forget_below) {
-                tracing::warn!(%error, "an emptied spool segment could not be given up; the next start will");
+                tracing::warn!(%error, "an emptied spool segment could not be removed or recycled; the next start retries");
                 return;
             }
             lock(&self.open).admit_if_full();
@@ -370,7 +370,7 @@ impl Spool {
             segment = segment.header.first_id,
             from,
             to,
-            "a stretch of the spool is damaged: it is set aside"
+            "a range of the spool is damaged and was quarantined"
         );
         if room == 0 {
             return;
@@ -380,7 +380,7 @@ impl Spool {
             .check_lock()
             .and_then(|()| segments::quarantine(&*self.disk, &name, segment, from, from + room));
         if let Err(error) = copied {
-            tracing::error!(%error, "the damaged stretch could not be copied to quarantine");
+            tracing::error!(%error, "the damaged range could not be copied to quarantine");
         }
     }
 

@@ -116,7 +116,7 @@ impl Segments {
 
     fn quarantine_file(&mut self, disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
         let target = whole_quarantine_name(name);
-        tracing::error!(file = target, bytes, "a spool segment has no readable header: it is set aside");
+        tracing::error!(file = target, bytes, "a spool segment has no readable header and was quarantined");
         disk.rename(name, &target)?;
         self.quarantined.insert(target, bytes);
         Ok(())

@@ -74,14 +74,14 @@ pub(super) fn recover(
         Begun::Torn => tracing::warn!(
             next_id,
             offset = scan.end,
-            "cut an unfinished commit off the spool's end; no one had been told that it was durable"
+            "removed an unfinished commit from the end of the spool; it was never acknowledged as durable"
         ),
         Begun::Unreadable => {
             next_id += frame::ids_max(last.bytes() - scan.end);
             tracing::error!(
                 from = scan.end_id,
                 next_id,
-                "the spool's end cannot be read: ids that may have been given there are passed over"
+                "the end of the spool cannot be read: ids that may have been assigned there are skipped"
             );
         }
     }
@@ -89,7 +89,8 @@ pub(super) fn recover(
         tracing::warn!(
             spool = next_id,
             floor,
-            "a store is ahead of the spool, whose folder must have been lost, replaced or damaged; ids go on from there"
+            "a store is ahead of the spool, whose folder must have been lost, replaced or damaged; new ids start at \
+             `floor`"
         );
         next_id = floor;
     }
@@ -233,7 +234,7 @@ impl Writer {
         let is_written = self.write_frame(header, pending)? || self.write_frame(header, pending)?;
         if !is_written {
             return Err(AppendError::Failing(
-                "the files of the spool are removed while they are written".into(),
+                "files of the spool are removed while the server writes them".into(),
             ));
         }
         self.end += header.size();
@@ -308,8 +309,8 @@ impl Writer {
         tracing::error!(
             segment = segment.name(),
             next_id = self.next_id,
-            "the spool's segment was {} while it was written: a new one is begun",
-            if standing == Standing::Cut { "cut" } else { "moved, removed or replaced" },
+            "the spool's current segment was {} while the server wrote it: starting a new segment",
+            if standing == Standing::Cut { "truncated" } else { "moved, removed or replaced" },
         );
         self.segment = None;
         if standing == Standing::Gone {
@@ -376,7 +377,7 @@ impl Writer {
     fn full(&self, error: &io::Error) -> AppendError {
         AppendError::Full(match error.kind() {
             io::ErrorKind::QuotaExceeded if error.raw_os_error().is_none() => {
-                format!("it holds its ceiling of {} bytes", self.spool.sizes.bytes_max).into()
+                format!("it has reached its ceiling of {} bytes", self.spool.sizes.bytes_max).into()
             }
             io::ErrorKind::FileTooLarge => {
                 format!("{error}; a limit on the size of files is in force (ulimit -f)").into()
@@ -396,7 +397,7 @@ impl Writer {
             return self.refuse(refusal);
         }
         if was_barred {
-            tracing::info!("the data folder is where it was: records are taken again");
+            tracing::info!("the data folder is back in place: accepting records again");
             lock(&self.spool.open).admit_again();
         }
         if let Some(segment) = self.segment.clone() {
@@ -439,7 +440,7 @@ impl Writer {
         let Err(error) = self.spool.disk.check_lock() else { return Ok(()) };
         let why: Arc<str> = error.to_string().into();
         if before.as_ref() != Some(&why) {
-            tracing::error!("no records are taken: {why}");
+            tracing::error!("not accepting records: {why}");
         }
         self.barred = Some(Arc::clone(&why));
         Err(AppendError::Failing(why))
@@ -466,8 +467,8 @@ impl Writer {
         if displaced > before {
             tracing::error!(
                 segments = displaced,
-                "segments of the spool were moved, removed or replaced: their records can be read only as long as this \
-                 process lives, and are copied to new files"
+                "segments of the spool were moved, removed or replaced: their records can be read only until this \
+                 process exits, and are copied to new files"
             );
         }
         match self.restore(disk, first) {
@@ -478,7 +479,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, segment = first.name(), "the segment could not be copied: it is tried again");
+                tracing::warn!(%error, segment = first.name(), "the segment could not be copied; retrying");
             }
         }
     }

@@ -66,8 +66,8 @@ impl Clock {
         if !is_credible && !self.is_told {
             tracing::warn!(
                 wait_seconds_max = age.as_secs().min(RETENTION_EVIDENCE_SECONDS_MAX),
-                "retention waits: by the clock the oldest records are too old, but the clock has stepped or no server has run \
-                 for long; set the clock right if it is wrong"
+                "retention waits: according to the clock the oldest records have expired, but the clock has stepped \
+                 or no server has run for a long time; correct the clock if it is wrong"
             );
         }
         self.is_told = !is_credible;

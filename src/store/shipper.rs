@@ -171,7 +171,8 @@ impl<S: Store> Shipper<S> {
                     if is_lasting && self.reader.is_finished() {
                         tracing::warn!(
                             store = self.progress.name,
-                            "the store cannot take what is left: it stays in the spool, the next start goes on from there"
+                            "the store does not accept the remaining records: they stay in the spool, and the next \
+                             start continues from there"
                         );
                         break;
                     }
@@ -183,7 +184,7 @@ impl<S: Store> Shipper<S> {
         if self.unsynced_rows > 0
             && let Err(error) = self.sync().await
         {
-            tracing::warn!(store = self.progress.name, %error, "the last sync failed; the next start repeats what it must");
+            tracing::warn!(store = self.progress.name, %error, "the last sync failed; the next start sends unsynced records again");
         }
     }
 
@@ -237,18 +238,18 @@ impl<S: Store> Shipper<S> {
                 store = self.progress.name,
                 position,
                 expected,
-                "the store went back to an older state; what the spool still has is sent again"
+                "the store went back to an older state; records that are still in the spool are sent again"
             );
         }
         let durable = self.reader.durable_id();
         if position > durable {
             return Err(StoreError::new(format!(
-                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while the store \
-                 could not be asked",
+                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while \
+                 the store was unreachable",
                 position - 1,
                 durable - 1
             ))
-            .hint("start again while the store can be reached: ids then go on from the store's"));
+            .hint("restart while the store is reachable: new ids then continue from the store's position"));
         }
         let oldest = self.reader.oldest_id();
         if position < oldest {
@@ -256,7 +257,7 @@ impl<S: Store> Shipper<S> {
                 store = self.progress.name,
                 position,
                 oldest,
-                "the spool begins after the store's position: the store goes on from there"
+                "the spool begins after the store's position: the store continues from there"
             );
             self.count_missing(position, oldest.min(expected));
         }
@@ -293,7 +294,7 @@ impl<S: Store> Shipper<S> {
             from = position,
             to = end - 1,
             missing,
-            "records are missing in the store: it had them, and the spool has already let go of them"
+            "records are missing in the store: the store had them before, and the spool has already released them"
         );
     }
 
@@ -395,7 +396,7 @@ impl<S: Store> Shipper<S> {
             tracing::error!(
                 store = self.progress.name,
                 hint,
-                "{what}; the spool keeps the records, it is tried again"
+                "{what}; the spool keeps the records, and the server retries"
             );
             self.progress.set_error(Some(told));
         }

@@ -70,7 +70,7 @@ fn database_of_another_folder_is_refused() {
     owner.flush();
     let mut other = sqlite(&shared).start(&folders[1]);
     let mut others = post(&other, "two", 40); // with ids that the owner has not reached yet
-    refused_for(&other, "sqlite", &["another data folder", "a database of its own"]);
+    refused_for(&other, "sqlite", &["another data folder", "a separate database"]);
     assert_eq!(other.get("/readyz").status, 503);
     assert_eq!(other.status()["stores"][0]["lag_records"], 40);
     keys.extend(post(&owner, "one-more", 20));
@@ -149,7 +149,7 @@ fn log_file_of_copied_folder_is_refused() {
     assert_eq!(server.stop(), 0);
     let mut server = setup(&log).start(&one);
     let others = post(&server, "one", 30);
-    refused_for(&server, "file", &["copy of this data folder", "a log file of its own"]);
+    refused_for(&server, "file", &["copy of this data folder", "a separate log file"]);
     server.kill();
     audit::log_file(&log).check("the log file", &keys);
     let mut server = setup(&own).start(&one);
@@ -247,7 +247,7 @@ fn database_is_not_adopted_over_spool_records() {
     assert!(adopt("sqlite", &new).status.success());
     for _ in 0..2 {
         let mut server = sqlite(&database).start(&new);
-        refused_for(&server, "sqlite", &["ids from 1 to 10", "a store of their own"]);
+        refused_for(&server, "sqlite", &["ids from 1 to 10", "a separate store"]);
         server.kill();
     }
     let mut server = sqlite(&own).start(&new);
@@ -284,7 +284,7 @@ fn ids_assigned_twice_are_refused_not_skipped() {
         let mut server = Server::start(&data);
         // In the second round, ids exceed the store's position.
         others.extend(post(&server, &format!("more-{round}"), 60));
-        refused_for(&server, "sqlite", &["were given twice", "a store of their own"]);
+        refused_for(&server, "sqlite", &["were assigned twice", "a separate store"]);
         server.kill();
     }
     let mut server = sqlite(&own).start(&data);

@@ -126,7 +126,7 @@ fn limit_too_low_for_spool_lowers_its_ceiling() {
     let locked = Locked::database(&database);
     let (mut keys, (refusal, answer)) = fill(&mut connection, |_, status| status != 200);
     assert_eq!(refusal, 429, "{answer}");
-    assert!(answer.contains(&format!("it holds its ceiling of {ceiling} bytes")), "{answer}");
+    assert!(answer.contains(&format!("it has reached its ceiling of {ceiling} bytes")), "{answer}");
     assert!(answer.contains("\r\nretry-after: 1"), "{answer}");
     locked.release();
     let later = eventually("there is room again", || {

@@ -188,7 +188,7 @@ fn damaged_segment_loses_only_damaged_records() {
     let stored = server.value("select count(*) from logs").as_u64().unwrap();
     let lost = 200 - stored;
     assert!((1..=3).contains(&lost), "{lost} lost");
-    eventually("it says so", || server.log_line("a stretch of the spool is damaged"));
+    eventually("it says so", || server.log_line("a range of the spool is damaged"));
     eventually("it says so", || server.log_line("records are missing from the spool"));
     let spool = server.status()["spool"].clone();
     assert_eq!(spool["lost_records"], lost, "what two stores miss is lost once");

@@ -63,7 +63,7 @@ fn spool_folder_removed_costs_no_acknowledged_record() {
     let taken = segments(&spool);
     std::fs::remove_dir_all(&spool).unwrap();
     keys.extend(post(&server, "after", 200));
-    eventually("it is logged", || server.log_line("moved, removed or replaced while it was written"));
+    eventually("it is logged", || server.log_line("moved, removed or replaced while the server wrote it"));
     wait_until_restored(&server, &taken);
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("logboom_spool_displaced_segments{} 0"), "{metrics}");
@@ -296,11 +296,11 @@ fn store_that_is_no_regular_file_does_not_delay_stop() {
             // The stop does not wait for all of `shutdown_seconds_max`, as for a store that may
             // come back.
             assert!(
-                server.log().contains("the store cannot take what is left"),
+                server.log().contains("the store does not accept the remaining records"),
                 "{path:?}: {}",
                 server.log()
             );
-            assert!(!server.log().contains("did not take everything in time"), "{path:?}");
+            assert!(!server.log().contains("did not accept all records in time"), "{path:?}");
         }
     }
 }

@@ -105,7 +105,7 @@ fn truncated_database_is_reported_and_replaced() {
             let answer = server.get("/readyz");
             (answer.status == 503).then_some(answer)
         });
-        assert!(ready.text().contains("was cut short while it was open"), "{}", ready.text());
+        assert!(ready.text().contains("was truncated while it was open"), "{}", ready.text());
         assert!(
             ready.text().contains("move ") && ready.text().contains("`logboom restore`"),
             "{}",

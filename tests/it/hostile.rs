@@ -176,7 +176,7 @@ fn other_protocols_are_closed_and_counted() {
     wait_for_close(stream);
     wait_for_rejected(&server, "not_python", 6);
     wait_for_messages(&server, "before the stranger", 1);
-    eventually("it says so", || server.log_line("does not speak Python's SocketHandler"));
+    eventually("it says so", || server.log_line("does not use the protocol of Python's SocketHandler"));
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn stop_with_locked_database_ends_in_time() {
         eventually("it is noticed", || server.log_line("database is locked"));
         server.signal(Signal::TERM);
         assert_eq!(server.exit_code(), Some(0));
-        assert!(server.log_line("a store did not take everything in time").is_some(), "{}", server.log());
+        assert!(server.log_line("a store did not accept all records in time").is_some(), "{}", server.log());
         let complaints = server.log().matches("database is locked").count();
         assert_eq!(complaints, 1, "said once, however often it is tried: {}", server.log());
         locked.release();

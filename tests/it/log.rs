@@ -152,7 +152,7 @@ fn log_lines_about_other_protocols_are_limited() {
     });
     assert_eq!(server.stop(), 0);
     let log = server.log();
-    let lines = log.matches("does not speak Python's SocketHandler").count() as u64;
+    let lines = log.matches("does not use the protocol of Python's SocketHandler").count() as u64;
     let rest = server.log_line("further messages of this kind were suppressed").unwrap();
     // An interval may have ended in the meantime.
     assert!(lines >= u64::from(LOG_LINES_PER_INTERVAL_MAX) && lines < strangers, "{log}");

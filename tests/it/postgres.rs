@@ -185,7 +185,7 @@ fn failed_login_is_reported_without_the_password() {
     let url = |password: &str| {
         database.url_by_port(postgres.port()).replace("postgres@", &format!("writer{password}@"))
     };
-    for (password, told) in [(":wrongsecret", "password authentication failed"), ("", "asks for a password")]
+    for (password, told) in [(":wrongsecret", "password authentication failed"), ("", "requires a password")]
     {
         let mut server = setup(&url(password)).start(folder.path());
         let error = eventually("it says why", || last_error(&server));

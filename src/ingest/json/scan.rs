@@ -82,7 +82,7 @@ impl Scan {
             b'{' | b'[' => return Some(Found::Broken(at, "a bracket opens where no value may begin")),
             b'}' | b']' | b',' if self.depth == 0 => return Some(Found::End(at)),
             b'}' | b']' if !self.closes(byte) => {
-                return Some(Found::Broken(at, "a bracket closes what it did not open"));
+                return Some(Found::Broken(at, "a closing bracket does not match an opening bracket"));
             }
             b'}' | b']' => {
                 self.depth -= 1;

@@ -261,7 +261,7 @@ impl Splitter {
     /// Abandons the rest of an array.
     fn lose<'c>(&mut self, line: u64, why: &str, take: &mut impl Take) -> &'c [u8] {
         self.place = Place::Lost;
-        take(line, Err(Rejection::new("malformed", format!("{why}: what follows was not read"))));
+        take(line, Err(Rejection::new("malformed", format!("{why}: the rest was not read"))));
         b""
     }
 

@@ -121,7 +121,7 @@ impl Receiver {
                 tracing::warn!(
                     source = self.source.counters.source,
                     datagrams = new,
-                    "datagrams came faster than they could be read"
+                    "datagrams arrived faster than they could be read"
                 );
             }
         }
@@ -150,14 +150,14 @@ impl Receiver {
         let result = match frames::next(datagram, self.bounds.frame_bytes_max) {
             frames::Next::Frame(pickle, []) => decode(pickle, &arrival, &mut self.scratch, batch),
             frames::Next::Frame(..) => {
-                Err(Rejection::new("malformed", "the datagram goes on after its frame"))
+                Err(Rejection::new("malformed", "the datagram continues after its frame"))
             }
             frames::Next::TooLarge(length) => Err(frames::too_large(length, self.bounds.frame_bytes_max)),
             frames::Next::Partial(_) => {
                 Err(Rejection::new("truncated", "the datagram ends within its frame"))
             }
             frames::Next::NotAFrame => {
-                Err(Rejection::new("not_python", "the datagram is no frame of Python's DatagramHandler"))
+                Err(Rejection::new("not_python", "the datagram is not a frame of Python's DatagramHandler"))
             }
         };
         if let Err(rejection) = result {

@@ -337,7 +337,8 @@ impl Connection {
                         source = self.source.counters.source,
                         peer = self.host,
                         start = %self.rest[..self.rest.len().min(16)].escape_ascii(),
-                        "closed a connection that does not speak Python's SocketHandler; HTTP has a port of its own"
+                        "closed a connection that does not use the protocol of Python's SocketHandler; HTTP has a \
+                         separate port"
                     );
                 }
             }

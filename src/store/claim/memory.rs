@@ -272,7 +272,8 @@ fn read(disk: &dyn Disk) -> io::Result<Remembered> {
     }
     let state: Remembered = serde_json::from_str(json).map_err(|_| damaged())?;
     if state.version != VERSION {
-        let what = format!("the file `claims` has version {}, this program knows {VERSION}", state.version);
+        let what =
+            format!("the file `claims` has version {}, this program supports {VERSION}", state.version);
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     let ids = state.unconfirmed.values().chain(state.databases.iter().flat_map(|known| &known.accepted));

@@ -244,13 +244,15 @@ impl Claimant {
     fn recovered(&self, found: &Found, known: &ClaimedDatabase, why: &str) -> Result<RecordId, StoreError> {
         if !self.is_recovering() {
             return Err(StoreError::new(format!("its position cannot be trusted: {why}")).hint(format!(
-                "restore it, or stop the server and have the position taken from the records: {}",
+                "restore the position, or stop the server and derive it from the records: {}",
                 self.adopt_command()
             )));
         }
         let recovered = found.recovered.ok_or_else(|| {
-            StoreError::new(format!("its position cannot be trusted ({why}), and the records do not show it"))
-                .hint("move the store away: a new one begins with what the spool still has")
+            StoreError::new(format!(
+                "its position cannot be trusted ({why}), and cannot be derived from the records"
+            ))
+            .hint("move the store away: a new store starts with the records that are still in the spool")
         })?;
         if known.node.is_some() { Ok(recovered) } else { self.adopted(recovered) }
     }
@@ -262,11 +264,12 @@ impl Claimant {
             Some(SpoolExtent { first, end, .. }) if first < end.min(position) => {
                 let last = end.min(position) - 1;
                 Err(StoreError::new(format!(
-                    "it cannot be adopted: it goes on with id {position}, and the spool has other records with ids from {first} to {last}"
+                    "it cannot be adopted: its next id is {position}, and the spool has other records with ids from \
+                     {first} to {last}"
                 ))
                 .hint(format!(
-                    "ship those into a store of their own first (another `--store`), stop, move the folder `spool` away, and adopt \
-                     this one again, whose ids then go on: {}",
+                    "ship those records into a separate store first (another `--store`), stop the server, move the \
+                     folder `spool` away, and adopt this store again, so that new ids continue from its position: {}",
                     self.adopt_command()
                 )))
             }
@@ -289,22 +292,22 @@ impl Claimant {
         if let Some(given) = self.unconfirmed().filter(|given| *given < end.min(position)) {
             let last = end.min(position) - 1;
             return Err(StoreError::new(format!(
-                "the ids {given} to {last} were given twice: the store has such records, and the spool has other ones, accepted while \
-                 the store could not be asked"
+                "the ids {given} to {last} were assigned twice: the store has records with these ids, and the spool \
+                 has other records with them, accepted while the store was unreachable"
             ))
             .hint(match self.kind {
-                Kind::Postgres => "give this data folder another `node`: the spool's records are then stored under that name",
-                _ => "give the spool's records a store of their own (another `--store`)",
+                Kind::Postgres => "set another `node` for this data folder: the spool's records are then stored under that name",
+                _ => "ship the spool's records into a separate store (another `--store`)",
             }));
         }
         if position > end && !is_starting {
             return Err(StoreError::new(format!(
-                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while the store could \
-                 not be asked",
+                "the store has records up to id {}, the spool only up to {}: the spool's folder was replaced while \
+                 the store was unreachable",
                 position - 1,
                 end - 1
             ))
-            .hint("start again while the store can be reached: ids then go on from the store's"));
+            .hint("restart while the store is reachable: new ids then continue from the store's position"));
         }
         let is_accepted = position == 1 || known.accepted == Some(position) || self.is_adopting();
         if position < first && !is_accepted {
@@ -313,8 +316,8 @@ impl Claimant {
                 first - position
             ))
             .hint(format!(
-                "the store went back to an older state, or the spool lost its beginning: bring back the newer state, or stop the \
-                 server and have it go on without these records: {}",
+                "the store went back to an older state, or the spool lost its oldest records: restore the newer \
+                 state, or stop the server and continue without these records: {}",
                 self.adopt_command()
             )));
         }
@@ -335,14 +338,14 @@ impl Claimant {
         };
         let way_out = match self.kind {
             Kind::Postgres => {
-                "give this data folder another `node`: it then goes on where its own records ended"
+                "set another `node` for this data folder: shipping then continues where its own records ended"
             }
-            Kind::Sqlite => "give this data folder a database of its own (another `--store`)",
-            Kind::File => "give this data folder a log file of its own",
+            Kind::Sqlite => "use a separate database for this data folder (another `--store`)",
+            Kind::File => "use a separate log file for this data folder",
         };
         StoreError::new(what).hint(format!(
-            "{way_out}; its records stay in the spool until then. If the other folder is gone for good, stop the server and take the \
-             store over: {}",
+            "{way_out}; its records stay in the spool until then. If the other folder no longer exists, stop the \
+             server and take the store over: {}",
             self.adopt_command()
         ))
     }
@@ -350,12 +353,12 @@ impl Claimant {
     fn lost_row(&self, is_renamed: bool) -> StoreError {
         if is_renamed {
             return StoreError::new(
-                "the database does not know any more where the records of this node's old name ended",
+                "the database no longer shows where the records of this node's old name ended",
             )
-            .hint("go back to the old `node`, or choose a database or a schema of its own");
+            .hint("go back to the old `node`, or choose a separate database or schema");
         }
-        StoreError::new("the position of this node is gone from `logs_node`").hint(format!(
-            "restore it, or stop the server and have it taken from the records: {}",
+        StoreError::new("the position of this node is missing from `logs_node`").hint(format!(
+            "restore the position, or stop the server and derive it from the records: {}",
             self.adopt_command()
         ))
     }
@@ -382,7 +385,7 @@ pub(super) fn random_number() -> i64 {
 }
 
 fn cannot_note(error: &io::Error) -> StoreError {
-    StoreError::new(format!("the claim cannot be noted in the data folder: {error}")).hint(
-        "make room on the disk of the data folder and check that it can be written to; it goes on by itself",
+    StoreError::new(format!("the claim cannot be recorded in the data folder: {error}")).hint(
+        "make room on the disk of the data folder and check that it is writable; logboom retries by itself",
     )
 }

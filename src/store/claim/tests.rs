@@ -195,7 +195,7 @@ fn unconfirmed_ids_are_never_skipped() {
     claims.note_unconfirmed(&["db".into()], 1).unwrap();
     for end in [20, 500] {
         let error = database.claim(&mut start(folder.path(), (1, end)).1).unwrap_err();
-        assert!(error.what.contains("were given twice"), "{error}");
+        assert!(error.what.contains("were assigned twice"), "{error}");
     }
 }
 
@@ -226,7 +226,7 @@ fn renamed_node_continues_at_end_of_old_name() {
     let error = renamed((1, 60)).1.judge(&found(&[])).unwrap_err();
     assert!(error.what.contains("old name"), "{error}");
     let error = start(folder.path(), (1, 60)).1.judge(&found(&[])).unwrap_err();
-    assert!(error.what.contains("is gone from `logs_node`"), "{error}");
+    assert!(error.what.contains("is missing from `logs_node`"), "{error}");
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn position(format: &str, after: &str) -> usize {
 
 /// Parses what follows a percent sign. Returns the piece and the text after the placeholder.
 fn parse_placeholder(text: &str) -> Result<(Piece, &str), String> {
-    let text = text.strip_prefix('(').ok_or("a % is followed by (name) or by another %")?;
+    let text = text.strip_prefix('(').ok_or("a % must be followed by (name) or by another %")?;
     let (name, mut rest) = text.split_once(')').ok_or("a ) is missing")?;
     let field = Field::named(name)?;
     let mut layout = parse_flags(&mut rest);
@@ -236,6 +236,8 @@ fn parse_number(rest: &mut &str, name: &str) -> Result<Option<usize>, String> {
     }
     match digits.parse() {
         Ok(number) if number <= LINE_FORMAT_WIDTH_MAX => Ok(Some(number)),
-        _ => Err(format!("%({name}) is given the size {digits}, and {LINE_FORMAT_WIDTH_MAX} is the largest")),
+        _ => Err(format!(
+            "the size {digits} of %({name}) is too large; the maximum is {LINE_FORMAT_WIDTH_MAX}"
+        )),
     }
 }

@@ -144,7 +144,7 @@ impl Log {
             _ => {
                 tracing::info!(
                     file = self.place.name,
-                    "the log file was renamed or removed: a new one is begun"
+                    "the log file was renamed or removed: starting a new file"
                 );
                 self.begin_anew(today)
             }
@@ -187,7 +187,7 @@ impl Log {
             file = self.place.name,
             length,
             expected,
-            "another program emptied the log file or wrote to it: lines go on at its end"
+            "another program emptied the log file or wrote to it: new lines are appended at its end"
         );
         self.state.extent = end_last_line(&*self.file, length)?;
         self.state.beginning = Beginning::default();
@@ -228,8 +228,8 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
     let Some((entry, file)) = find(place, &recorded)? else {
         tracing::warn!(
             file = place.name,
-            "the log file was replaced, emptied or removed while no one wrote to it: what is there stays, and lines are \
-             appended; the last lines before may be there twice"
+            "the log file was replaced, emptied or removed while no server wrote to it: its content is \
+             kept, and new lines are appended; the last lines before them may be duplicates"
         );
         return Ok(None);
     };
@@ -238,7 +238,7 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
         tracing::info!(
             file = entry.name,
             bytes = entry.bytes - length,
-            "cut off what was not finished; it is written again"
+            "removed unfinished lines from the end of the log file; they are written again"
         );
         file.set_length(length)?;
     }
@@ -246,7 +246,7 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
         return Ok(Some((file, State { identity: entry.identity, ..recorded })));
     }
     file.sync()?;
-    tracing::info!(file = place.name, now = entry.name, "the log file was renamed: a new one is begun");
+    tracing::info!(file = place.name, now = entry.name, "the log file was renamed: starting a new file");
     Ok(None)
 }
 
@@ -299,8 +299,8 @@ fn take_up(
         tracing::warn!(
             file = place.name,
             bytes = entry.bytes,
-            "there is a log file, and no record of its position: it is kept, and everything that the spool still has is \
-             appended to it"
+            "a log file without a recorded position exists: it is kept, and all records that are still in the spool \
+             are appended to it"
         );
     }
     let file = place.disk.open(&place.name)?;

@@ -327,18 +327,20 @@ fn hint(error: &io::Error) -> Option<&'static str> {
             "free some space on its disk; the spool keeps the records until then"
         }
         Kind::FileTooLarge => {
-            "raise the limit on the size of files (ulimit -f), or rotate the file before (`rotate_bytes`)"
+            "raise the limit on the size of files (ulimit -f), or rotate the file earlier (`rotate_bytes`)"
         }
         Kind::PermissionDenied => {
             "give the user that runs logboom the right to write to the folder and to the files in it: rotation renames \
              the log file, and its position is kept in a file beside it"
         }
         Kind::ReadOnlyFilesystem => "mount its file system writable, or choose another path",
-        Kind::ResourceBusy => "give each logboom a log file of its own, or stop the other one",
+        Kind::ResourceBusy => "use a separate log file for each logboom, or stop the other process",
         Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => {
-            "choose the path of a regular file for it"
+            "choose the path of a regular file"
         }
-        Kind::Unsupported => "use the newer program, or move the log file and its .position file away",
+        Kind::Unsupported => {
+            "use the newer version of logboom, or move the log file and its .position file away"
+        }
         _ => return None,
     })
 }

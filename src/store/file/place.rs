@@ -57,8 +57,9 @@ impl Place {
     pub(super) fn create(&self) -> io::Result<Entry> {
         self.disk.open(&self.name)?;
         self.keep_name()?;
-        self.entry()?
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it vanished just after it was made"))
+        self.entry()?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "it disappeared right after it was created")
+        })
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn close_gap(disk: &dyn Disk, name: &str) -> io::Result<()> {
     for number in (gap + 1..u32::MAX).take_while(|number| used.contains(number)) {
         tracing::info!(
             from = numbered(name, number),
-            "a rotation was cut short: an earlier file gets its number back"
+            "a rotation was interrupted: renaming an earlier file back to its number"
         );
         disk.rename(&numbered(name, number), &numbered(name, number - 1))?;
     }

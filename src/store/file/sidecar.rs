@@ -262,7 +262,7 @@ fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<Slot>> {
     }
     if slot[7] > MAGIC[7] {
         let message =
-            format!("its .position file has format {}, this program knows format {}", slot[7], MAGIC[7]);
+            format!("its .position file has format {}, this program supports format {}", slot[7], MAGIC[7]);
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
     let is_whole = slot[7] == 1 || crc32c::crc32c(&slot[..CHECKSUM_OFFSET]) == u32_at(&slot, CHECKSUM_OFFSET);

@@ -104,7 +104,11 @@ impl Days {
             }
             Ok(false) => "the default partition has too many rows of that day".to_owned(),
             Err(fault) if fault.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                tracing::debug!(partition = name(day), reason = fault.reason(), "a partition waits");
+                tracing::debug!(
+                    partition = name(day),
+                    reason = fault.reason(),
+                    "the creation of a partition is postponed"
+                );
                 self.must_wait = true;
                 return Ok(());
             }
@@ -116,7 +120,7 @@ impl Days {
             tracing::warn!(
                 partition = name(day),
                 why,
-                "a day gets no partition of its own: its rows go into another one, or into logs_default"
+                "no partition was created for a day: its rows are stored in another partition, or in logs_default"
             );
         }
         Ok(())

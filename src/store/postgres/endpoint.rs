@@ -127,7 +127,9 @@ impl Endpoint {
         let home = environment("HOME").map(PathBuf::from);
         let user = match value("user") {
             Some(user) => user,
-            None => whoami::username().map_err(|error| format!("the user's name is not known: {error}"))?,
+            None => {
+                whoami::username().map_err(|error| format!("the user name cannot be determined: {error}"))?
+            }
         };
         let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
         let existing = |name: &str| in_home(name).filter(|path| path.exists());
@@ -149,7 +151,7 @@ impl Endpoint {
             own_certificate: certificate.zip(key),
             channel_binding: match value("channel_binding") {
                 Some(text) => channel_binding(&text)
-                    .ok_or_else(|| format!("PGCHANNELBINDING is `{text}`, which is none"))?,
+                    .ok_or_else(|| format!("PGCHANNELBINDING is `{text}`, which is not a valid value"))?,
                 None => ChannelBinding::Prefer,
             },
             connect_timeout: connect_timeout(value("connect_timeout"))?,
@@ -208,9 +210,10 @@ fn socket_in_passfile(path: &Path) -> (&str, u16) {
 /// with the name.
 fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<SslMode, String> {
     let mode = match text {
-        Some(text) => {
-            Some(SslMode::parse(&text).ok_or_else(|| format!("PGSSLMODE is `{text}`, which is no mode"))?)
-        }
+        Some(text) => Some(
+            SslMode::parse(&text)
+                .ok_or_else(|| format!("PGSSLMODE is `{text}`, which is not a valid mode"))?,
+        ),
         None => None,
     };
     match (mode, root_certificates) {
@@ -230,7 +233,7 @@ fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<Ss
 fn connect_timeout(text: Option<String>) -> Result<Duration, String> {
     let seconds = match text {
         Some(text) => {
-            text.parse().map_err(|_| format!("PGCONNECT_TIMEOUT is `{text}`, which is no number"))?
+            text.parse().map_err(|_| format!("PGCONNECT_TIMEOUT is `{text}`, which is not a number"))?
         }
         None => 0,
     };
@@ -251,17 +254,17 @@ fn places(
     let (hosts, addresses, ports) = (list(hosts), list(addresses), list(ports));
     let count = hosts.len().max(addresses.len()).max(1);
     if !addresses.is_empty() && addresses.len() != count || ports.len() > 1 && ports.len() != count {
-        return Err("hosts, their addresses and their ports are not equally many".into());
+        return Err("the numbers of hosts, addresses and ports differ".into());
     }
     (0..count)
         .map(|at| {
             let port = match ports.get(at).or(ports.first()).map_or("", String::as_str) {
                 "" => PORT,
-                text => text.parse().map_err(|_| format!("`{text}` is no port"))?,
+                text => text.parse().map_err(|_| format!("`{text}` is not a port"))?,
             };
             let address = match addresses.get(at).map_or("", String::as_str) {
                 "" => None,
-                text => Some(text.parse().map_err(|_| format!("`{text}` is no address"))?),
+                text => Some(text.parse().map_err(|_| format!("`{text}` is not an address"))?),
             };
             Ok(place(hosts.get(at).map_or("", String::as_str), address, port))
         })

@@ -164,13 +164,13 @@ impl Fault {
             Fault::Silent(time) => format!("the server has been silent for {} s", time.as_secs()),
             Fault::Database(error) => tell(error),
             Fault::Moved(position) => {
-                format!("its position of this node is no longer {position}: somebody else has changed it")
+                format!("its position of this node is no longer {position}: another client has changed it")
             }
             Fault::Refused(refusal) => refusal.what.clone(),
             Fault::KeptOut { what, by } if by.is_empty() => what.clone(),
-            Fault::KeptOut { what, by } => format!("{what}: {by} is in the way"),
+            Fault::KeptOut { what, by } => format!("{what}: blocked by {by}"),
             Fault::Gap { position, first_id } => {
-                format!("its position is {position}, and it was given records from {first_id} on")
+                format!("its position is {position}, but it received records from id {first_id} on")
             }
         }
     }
@@ -178,50 +178,53 @@ impl Fault {
     /// Returns what a person can do about the fault.
     pub(super) fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Fault::Unreachable(_) => "check that the server runs, and host and port; it goes on by itself",
+            Fault::Unreachable(_) => {
+                "check that the server runs, and check host and port; logboom retries by itself"
+            }
             // A standby is not at fault if there are other servers.
             Fault::Nowhere(faults) => match faults.iter().find(|(_, fault)| !matches!(fault, Fault::Standby))
             {
                 Some((_, fault)) => fault.hint()?,
-                None => "one of them must become the primary; it goes on by itself",
+                None => "one of them must become the primary; logboom retries by itself",
             },
             Fault::Certificates(_) => "see sslmode, sslrootcert, sslcert and sslkey in the URL",
             Fault::Standby => "name the primary, or both servers: postgres://one,other/database",
             Fault::Silent(_) => {
-                "the server hangs, or the network swallows what is sent; it goes on by itself"
+                "the server hangs, or the network drops what is sent; logboom retries by itself"
             }
-            Fault::Moved(_) => "it is looked at again",
+            Fault::Moved(_) => "logboom reads the position again",
             Fault::KeptOut { .. } => {
                 "a BEFORE trigger must return NEW, no rule may replace a statement, and row-level security must not apply to this \
-                 role (NO FORCE ROW LEVEL SECURITY, or BYPASSRLS): change what was added; it goes on by itself"
+                 role (NO FORCE ROW LEVEL SECURITY, or BYPASSRLS): change what was added; logboom retries by itself"
             }
             Fault::Schema(_) => {
                 "run the version of logboom that made or migrated the tables last, or a newer one"
             }
             Fault::Refused(_) | Fault::Gap { .. } => return None,
             Fault::Database(_) if self.is_about_an_added_column() => {
-                "give the column that was added to `logs` a default; it goes on by itself"
+                "give the column that was added to `logs` a default; logboom retries by itself"
             }
             Fault::Database(_) if self.is_about_row_security() => {
                 "row-level security applies to this role: ALTER TABLE .. NO FORCE ROW LEVEL SECURITY if the role owns the table, \
-                 else ALTER ROLE .. BYPASSRLS; it goes on by itself"
+                 else ALTER ROLE .. BYPASSRLS; logboom retries by itself"
             }
             Fault::Database(error) => match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
-                    "the positions are gone: docs/postgresql.md, \"logs_node is lost\", tells how to make them from the records"
+                    "the positions are lost: docs/postgresql.md, \"logs_node is lost\", describes how to restore \
+                     them from the records"
                 }
                 Some(code) => hint_for(code),
                 None if tell(error).contains("password missing") => {
-                    "the server asks for a password: give it by PGPASSWORD, ~/.pgpass, or in the URL"
+                    "the server requires a password: set it in PGPASSWORD, ~/.pgpass, or the URL"
                 }
                 None if tell(error).contains("does not support TLS") => {
-                    "sslmode asks for TLS: switch it on there, or lower sslmode"
+                    "sslmode requires TLS: enable TLS on the server, or choose a lower sslmode"
                 }
                 None if tell(error).contains("did not use channel binding") => {
-                    "channel_binding=require takes TLS and a password that the server keeps by scram-sha-256"
+                    "channel_binding=require needs TLS and a password that the server stores as scram-sha-256"
                 }
                 None if tell(error).contains("certificate") => "see sslmode and sslrootcert in the URL",
-                None => "the connection broke; it goes on by itself",
+                None => "the connection broke; logboom retries by itself",
             },
         })
     }
@@ -239,11 +242,13 @@ fn is_own_class(class: &str) -> bool {
 fn hint_for(code: &SqlState) -> &'static str {
     match code.code() {
         "22023" | "42704" => {
-            "the server does not know a setting, or its value: check `options` in the URL, and triggers on logboom's tables"
+            "the server does not support a setting or its value: check `options` in the URL, and triggers on \
+             logboom's tables"
         }
-        "25006" => "the server, or this role, is read-only now; it goes on by itself when that ends",
+        "25006" => "the server, or this role, is read-only now; logboom retries until that ends",
         "26000" | "42P05" | "08P01" => {
-            "a pooler stands between that gives each transaction another connection: have it pool by session, or name the server itself"
+            "a pooler assigns a different connection to each transaction: set it to session pooling, or connect to \
+             the server directly"
         }
         "28P01" | "28000" => "check user and password, and the server's pg_hba.conf",
         "3D000" => "create the database, or name another one in the URL",
@@ -252,18 +257,19 @@ fn hint_for(code: &SqlState) -> &'static str {
             "the role must own its schema or the tables in it; or let their owner run what `logboom schema --store postgres` prints"
         }
         "42883" => {
-            "a function is missing, or may not be found by search_path: look at triggers and defaults of logboom's tables"
+            "a function is missing, or may not be found by search_path: check triggers and defaults of logboom's tables"
         }
         "42P07" => {
-            "there are tables without logboom's `logs_version`, or something else has a name of logboom's: give logboom a schema \
-             of its own (options=-c%20search_path%3DNAME)"
+            "there are tables without logboom's `logs_version`, or another object has a name that logboom uses: use \
+             a separate schema for logboom (options=-c%20search_path%3DNAME)"
         }
-        "53100" => "make room on the server's disk; it goes on by itself",
-        "53300" => "the server has no connection left (max_connections); it goes on by itself",
+        "53100" => "make room on the server's disk; logboom retries by itself",
+        "53300" => "the server has no free connection (max_connections); logboom retries by itself",
         "55P03" => {
-            "somebody holds a lock on a table (see pg_locks, and long transactions in pg_stat_activity); it goes on by itself"
+            "another session holds a lock on a table (see pg_locks, and long transactions in pg_stat_activity); \
+             logboom retries by itself"
         }
-        "57014" => "somebody, or a time limit, has cancelled the statement; it is tried again by itself",
+        "57014" => "a person or a time limit has cancelled the statement; logboom retries by itself",
         "57P04" => "the database was dropped: create it, or name another one in the URL",
         other => hint_for_class(other.get(..2).unwrap_or_default()),
     }
@@ -273,38 +279,42 @@ fn hint_for(code: &SqlState) -> &'static str {
 /// and of PostgreSQL.
 fn hint_for_class(class: &str) -> &'static str {
     match class {
-        "08" => "the connection broke; it goes on by itself",
+        "08" => "the connection broke; logboom retries by itself",
         "0A" => {
-            "logboom's tables have something that its statements do not get along with, such as a rule or a foreign table: \
+            "logboom's tables have a feature that its statements do not support, such as a rule or a foreign table: \
              `logboom schema --store postgres` shows what must be there"
         }
         "21" | "22" | "23" | "44" | "09" | "2F" | "38" | "39" | "P0" => {
-            "a constraint or trigger that was added to one of logboom's own tables refuses the statement: change or drop it; it \
-             goes on by itself"
+            "a constraint or trigger that was added to one of logboom's own tables refuses the statement: change or \
+             drop it; logboom retries by itself"
         }
-        "25" | "40" => "it is tried again by itself",
+        "25" | "40" => "logboom retries by itself",
         "28" | "0L" | "0P" => "check the role in the URL, and what it may do",
         "42" => {
-            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what must be there; or \
-             a trigger names what is not there"
+            "a table or column of logboom's is missing or was changed: `logboom schema --store postgres` shows what \
+             must be there; or a trigger refers to an object that does not exist"
         }
-        "53" => "the server has not enough of something; it goes on by itself",
+        "53" => "the server lacks a resource; logboom retries by itself",
         "54" => {
-            "a limit of the server is reached, as by a trigger that calls itself: change or drop it; it goes on by itself"
+            "a limit of the server is reached, as by a trigger that calls itself: change or drop it; logboom retries \
+             by itself"
         }
         "55" => {
-            "a table is not in the state that the statement needs: the server's log tells more; it goes on by itself"
+            "a table is not in the state that the statement needs: the server's log has details; logboom retries by \
+             itself"
         }
-        "57" => "the server is stopping or starting; it goes on by itself",
-        "58" | "XX" => "look at the server's log: its disk or its data may be damaged",
-        "F0" => "the server's configuration is wrong: its log tells more",
+        "57" => "the server is stopping or starting; logboom retries by itself",
+        "58" | "XX" => "check the server's log: its disk or its data may be damaged",
+        "F0" => "the server's configuration is wrong: its log has details",
         "HV" => {
-            "a foreign table is among the partitions of `logs`, and its server refuses or is not there; it goes on by itself"
+            "a foreign table is among the partitions of `logs`, and its server refuses the statement or is \
+             unreachable; logboom retries by itself"
         }
         class if is_own_class(class) => {
-            "a trigger that was added to one of logboom's own tables refuses the statement: change or drop it; it goes on by itself"
+            "a trigger that was added to one of logboom's own tables refuses the statement: change or drop it; \
+             logboom retries by itself"
         }
-        _ => "the server's log may tell more; it goes on by itself once the server takes the statement",
+        _ => "the server's log may have details; logboom retries until the server accepts the statement",
     }
 }
 

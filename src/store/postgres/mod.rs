@@ -151,7 +151,7 @@ impl PostgresStore {
     fn conclude<T>(&mut self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|fault| {
             self.writer = None;
-            fault.explain(&self.database.endpoint, "take records")
+            fault.explain(&self.database.endpoint, "accept records")
         })
     }
 

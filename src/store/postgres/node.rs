@@ -147,14 +147,14 @@ async fn forget(client: &Client, claimed: &Claimed) -> Result<(), Error> {
 impl NodeRow {
     fn owner(&self, database: &str, node: &str) -> OwnerRow {
         let Some(position) = position_of(self.position) else {
-            return OwnerRow::Damaged(format!("{} is no id", self.position));
+            return OwnerRow::Damaged(format!("{} is not a valid id", self.position));
         };
         match self.checksum {
             None => OwnerRow::Free { position },
             Some(stored) if stored == checksum(database, node, self.epoch, position) => {
                 OwnerRow::Claimed { node: node.into(), number: self.epoch, position }
             }
-            Some(_) => OwnerRow::Damaged(format!("it is {position}, which its checksum does not confirm")),
+            Some(_) => OwnerRow::Damaged(format!("it is {position}, which does not match its checksum")),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Passfile {
         }
         let is_open = metadata.mode() & 0o077 != 0;
         if !self.is_told.swap(is_open, Relaxed) && is_open {
-            tracing::warn!(path = %path.display(), "the password file is ignored: others may read it; its mode must be 0600");
+            tracing::warn!(path = %path.display(), "the password file is ignored: other users can read it; its mode must be 0600");
         }
         if is_open {
             return None;

@@ -96,7 +96,7 @@ impl PostgresDatabase {
     }
 
     fn explain(&self, fault: &Fault) -> StoreError {
-        fault.explain(&self.endpoint, "give records")
+        fault.explain(&self.endpoint, "return records")
     }
 }
 

@@ -48,7 +48,7 @@ impl PostgresStore {
             result => return result,
         };
         let reason = fault.reason();
-        tracing::debug!(reason, "housekeeping of the database waits");
+        tracing::debug!(reason, "housekeeping of the database is postponed");
         let passes = fault.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
         if !passes && self.told.replace(reason.clone()).as_ref() != Some(&reason) {
             let hint = fault.hint().unwrap_or_default();

@@ -45,7 +45,7 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
             Err(Fault::KeptOut { what: "`logs_version` shows no version".into(), by })
         }
         Some(other) => Err(Fault::Schema(format!(
-            "its tables are of version {other}, this program knows version {SCHEMA_VERSION}"
+            "its tables have version {other}, this program supports version {SCHEMA_VERSION}"
         ))),
     }
 }

@@ -117,7 +117,7 @@ async fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         _ => {
             let name = name.to_owned();
             let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            let no_thread = || Err(io::Error::other("there is no thread for it"));
+            let no_thread = || Err(io::Error::other("no thread is available to look up the host name"));
             crate::blocking::call(look_up).await.unwrap_or_else(no_thread)?
         }
     };

@@ -367,7 +367,7 @@ fn rows_skipped_by_trigger_become_dead_letters() {
             let reason = database.value("SELECT reason FROM logs_dead_letter WHERE id = 3");
             assert_eq!(
                 reason,
-                format!("the row did not arrive in `logs`: the trigger greedy of {table} kept it out")
+                format!("the row did not arrive in `logs`: blocked by the trigger greedy of {table}")
             );
             assert_eq!(database.value("SELECT missing FROM logs_accounted"), "0");
         }
@@ -747,7 +747,7 @@ fn newest_process_of_node_wins_and_other_stops() {
         one.write(&chunk(1, 11)).await.unwrap();
         assert_eq!(two.position().await.unwrap(), 11);
         let moved = one.write(&chunk(11, 21)).await.unwrap_err();
-        assert!(moved.what.contains("somebody else has changed it"), "{}", moved.what);
+        assert!(moved.what.contains("another client has changed it"), "{}", moved.what);
         for _ in 0..2 {
             let fenced = one.position().await.unwrap_err();
             assert!(fenced.what.contains("has taken it over"), "{}", fenced.what);
@@ -884,7 +884,7 @@ fn newer_schema_is_rejected() {
     block_on(database.open().position()).unwrap();
     database.execute("UPDATE logs_version SET version = 99");
     let error = block_on(database.open().position()).unwrap_err();
-    assert!(error.what.contains("tables are of version 99, this program knows version 2"), "{}", error.what);
+    assert!(error.what.contains("tables have version 99, this program supports version 2"), "{}", error.what);
 }
 
 #[test]
@@ -957,7 +957,7 @@ fn error_reports_each_server() {
     let places = ["a", "b"].map(|name| endpoint::Place::Host { name: name.into(), address: None, port: 1 });
     let standby = |refusal: Option<Fault>| {
         let faults = places.iter().cloned().zip([Fault::Standby, refusal.unwrap_or(Fault::Standby)]);
-        Fault::Nowhere(faults.collect()).explain(&"x", "take records")
+        Fault::Nowhere(faults.collect()).explain(&"x", "accept records")
     };
     assert!(standby(None).hint.unwrap().contains("one of them must become the primary"));
     let error = standby(Some(Fault::Silent(Duration::from_secs(3))));

@@ -78,7 +78,8 @@ fn verifier(
         return Ok(Arc::new(Anyone(Arc::clone(provider))));
     }
     let path = endpoint.root_certificates.as_deref().ok_or(
-        "there is no file of certificate authorities: name one with `sslrootcert`, or put it into ~/.postgresql/root.crt, or \
+        "no file of certificate authorities was found: set one with `sslrootcert`, or put it into \
+         ~/.postgresql/root.crt, or \
          say `sslrootcert=system`",
     )?;
     let verifier = Known::new(path, endpoint.ssl_mode == SslMode::VerifyFull, provider)?;

@@ -129,7 +129,7 @@ impl PostgresUrl {
             return Ok(());
         }
         let keyword = KEYWORDS.into_iter().find(|known| *known == keyword).ok_or_else(|| {
-            format!("has the parameter `{keyword}`, or a value of it, which is not supported: leave it out")
+            format!("has the parameter `{keyword}`, or a value of it, which is not supported: remove it")
         })?;
         if value.is_empty() {
             return Ok(());
@@ -202,7 +202,7 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
         "channel_binding" => super::endpoint::channel_binding(value).is_some(),
         _ => !value.contains('\0'),
     };
-    if is_fine { Ok(()) } else { Err(format!("has a `{keyword}` that is not one")) }
+    if is_fine { Ok(()) } else { Err(format!("has an invalid `{keyword}`")) }
 }
 
 /// Decodes percent-encoding.
@@ -217,10 +217,12 @@ fn decode(text: &str) -> Result<String, String> {
         }
         let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or("has a `%` that two hexadecimal digits do not follow (write `%25` for `%`)")?);
+        bytes.push(
+            byte.ok_or("has a `%` that is not followed by two hexadecimal digits (write `%25` for `%`)")?,
+        );
         rest = &rest[2..];
     }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8 once its `%` are decoded".into())
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 after decoding its `%`".into())
 }
 
 #[cfg(test)]
@@ -320,15 +322,15 @@ mod tests {
             ("postgres://h/db?sslmod=x", "`sslmod`, or a value of it, which is not supported"),
             ("postgres://h/db?target_session_attrs=standby", "`target_session_attrs`, or a value of it"),
             ("postgres://h/db?gssencmode=require", "`gssencmode`, or a value of it"),
-            ("postgres://h/db?sslmode=sometimes", "`sslmode` that is not one"),
-            ("postgres://h/db?channel_binding=always", "`channel_binding` that is not one"),
-            ("postgres://h:many/db", "`port` that is not one"),
-            ("postgres://h:0/db", "`port` that is not one"),
+            ("postgres://h/db?sslmode=sometimes", "invalid `sslmode`"),
+            ("postgres://h/db?channel_binding=always", "invalid `channel_binding`"),
+            ("postgres://h:many/db", "invalid `port`"),
+            ("postgres://h:0/db", "invalid `port`"),
             ("postgres://jo:12/secret@h/db", "a `/` before its `@`"),
             ("postgres://h/d%zz", "two hexadecimal digits"),
             ("postgres://h/%ff", "not UTF-8"),
-            ("postgres://h/a%00b", "`dbname` that is not one"),
-            ("postgres://h/db?connect_timeout=soon", "`connect_timeout` that is not one"),
+            ("postgres://h/a%00b", "invalid `dbname`"),
+            ("postgres://h/db?connect_timeout=soon", "invalid `connect_timeout`"),
             ("postgres://h/db?sslmode", "without a value"),
         ] {
             let error = PostgresUrl::parse(url).unwrap_err();

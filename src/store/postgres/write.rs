@@ -124,7 +124,7 @@ impl Writer {
                 id,
                 reason,
                 more,
-                "the database refuses a record: it is put into logs_dead_letter"
+                "the database refuses a record: it is stored in logs_dead_letter"
             );
         }
         Ok(Written { stored: chunk.len() - dead_letters, dead_letters })
@@ -310,7 +310,7 @@ async fn find_vanished(
         Ok(arrived) => arrived,
         Err(error) if error.as_db_error().is_some() => {
             let why = Fault::from(error).reason();
-            let what = format!("{what}, and which ones cannot be told ({why})");
+            let what = format!("{what}, and the missing rows cannot be identified ({why})");
             return Ok(Err(Fault::KeptOut { what, by }));
         }
         Err(error) => return Err(error),
@@ -322,12 +322,12 @@ async fn find_vanished(
     let missing = (chunk.first_id()..chunk.end_id()).filter(|id| !accounted.contains(id));
     let missing: Vec<RecordId> = missing.collect();
     if missing.len() as u64 != vanished {
-        let what = format!("{what}, and which ones cannot be told by their ids");
+        let what = format!("{what}, and the missing rows cannot be identified by their ids");
         return Ok(Err(Fault::KeptOut { what, by }));
     }
     let reason = match by.as_str() {
         "" => "the row did not arrive in `logs`".to_owned(),
-        by => format!("the row did not arrive in `logs`: {by} kept it out"),
+        by => format!("the row did not arrive in `logs`: blocked by {by}"),
     };
     letters.extend(missing.into_iter().map(|id| (id, reason.clone())));
     Ok(Ok(()))

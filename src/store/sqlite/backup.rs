@@ -96,7 +96,7 @@ pub fn verify(path: &Path) -> Result<Figures, BackupError> {
     for log in ["-wal", "-journal"].map(|suffix| beside(path, suffix)) {
         if std::fs::metadata(&log).is_ok_and(|data| data.len() > 0) {
             return Err(BackupError::Unsound(format!(
-                "{} belongs to it: it is no copy but a database that was or is in use",
+                "{} belongs to it: it is not a copy but a database that was or is in use",
                 log.display()
             )));
         }
@@ -112,7 +112,7 @@ pub fn verify(path: &Path) -> Result<Figures, BackupError> {
     )?;
     if !is_ours || !(1..=SCHEMA_VERSION).contains(&version) {
         return Err(BackupError::Unsound(format!(
-            "it is no database of this program (schema version {version})"
+            "it is not a database of this program (schema version {version})"
         )));
     }
     let damage: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

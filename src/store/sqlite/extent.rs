@@ -127,7 +127,7 @@ fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected:
     let data = std::fs::metadata(path).ok().filter(|data| Some((data.dev(), data.ino())) == identity)?;
     let bytes = data.len();
     (bytes < expected)
-        .then(|| format!("{file} was cut short while it was open: it has {bytes} bytes of {expected}"))
+        .then(|| format!("{file} was truncated while it was open: it has {bytes} bytes of {expected}"))
 }
 
 /// Reads the ends of each table as a query does. Damage in between is found by the query that reads

@@ -57,7 +57,7 @@ fn attribute_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
         Some(">") => Comparison::Order(Order::Greater, value),
         Some(">=") => Comparison::Order(Order::GreaterOrEqual, value),
         Some("*") => Comparison::Fits(pattern(context, 3)?),
-        _ => return Err(error("attribute_matches knows the operators '', =, <, <=, >, >= and *")),
+        _ => return Err(error("attribute_matches supports the operators '', =, <, <=, >, >= and *")),
     };
     Ok(attribute::matches(attributes, name, comparison))
 }

@@ -164,7 +164,7 @@ fn vanished(connection: &Connection) -> rusqlite::Result<String> {
         "SELECT group_concat(name, ', ') FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'record'";
     let triggers: Option<String> = connection.query_row(triggers, [], |row| row.get(0))?;
     Ok(match triggers {
-        Some(names) => format!("the row did not arrive in `record`: a trigger kept it out ({names})"),
+        Some(names) => format!("the row did not arrive in `record`: blocked by a trigger ({names})"),
         None => "the row did not arrive in `record`".into(),
     })
 }
@@ -174,7 +174,7 @@ fn put_aside(connection: &Connection, row: &Row<'_>, reason: &str) -> rusqlite::
     let mut text = Vec::new();
     json::write(*id, &record.record().unwrap_or(record.body), &mut text);
     if log::admits(log::Kind::RefusedRecord) {
-        tracing::warn!(id, reason, "the database refuses a record: it is put into logs_dead_letter");
+        tracing::warn!(id, reason, "the database refuses a record: it is stored in logs_dead_letter");
     }
     let mut insert =
         connection.prepare_cached("INSERT OR REPLACE INTO logs_dead_letter VALUES (?, ?, ?, ?)")?;

@@ -151,7 +151,7 @@ impl SqliteStore {
             self.database = None;
             let path = self.path.display();
             return Err(StoreError::new(format!("the database {path} was moved or deleted while it was open"))
-                .hint("a new one is begun with what the spool still has; move databases only while the server is stopped"));
+                .hint("a new database starts with the records that are still in the spool; move databases only while the server is stopped"));
         }
         self.check_lengths()?;
         let Some(database) = &self.database else { return Ok(()) };
@@ -166,7 +166,7 @@ impl SqliteStore {
             format!("the -wal or -shm file of the database {path} was moved or deleted while it was open");
         self.database = None;
         Err(StoreError::new(what)
-            .hint("what it held was saved into the database; leave these files alone while the server runs"))
+            .hint("its content was saved into the database; do not touch these files while the server runs"))
     }
 
     /// Does one slice of retention. Returns true if there was one.
@@ -417,45 +417,44 @@ fn io_error(error: &io::Error) -> rusqlite::Error {
 /// Describes an error of the database for a person. Every error has a hint, because the store waits
 /// until its cause is gone.
 pub(crate) fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let what = format!("the database {} does not take records: {error}", path.display());
+    let what = format!("the database {} does not accept records: {error}", path.display());
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process holds a lock on it; it goes on by itself when the lock is gone"
+            "another process holds a lock on it; logboom retries until the lock is released"
         }
-        Some(ErrorCode::DiskFull) => "make room on the disk; it goes on by itself",
+        Some(ErrorCode::DiskFull) => "make room on the disk; logboom retries by itself",
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
             return StoreError::new(what).lasting().hint(
                 "check that it is a regular file, that the folder exists, and that this user may write to both",
             );
         }
-        Some(ErrorCode::SystemIoFailure) => {
-            "look at the disk, and at the system's log; it is tried again by itself"
-        }
-        Some(ErrorCode::OutOfMemory) => "there is not enough memory; it is tried again by itself",
+        Some(ErrorCode::SystemIoFailure) => "check the disk and the system's log; logboom retries by itself",
+        Some(ErrorCode::OutOfMemory) => "there is not enough memory; logboom retries by itself",
         Some(ErrorCode::ConstraintViolation) => {
-            "a constraint or trigger that was added to one of logboom's own tables refuses it: change or drop that; it goes on by \
-             itself"
+            "a constraint or trigger that was added to one of logboom's own tables refuses it: change or drop the \
+             constraint or trigger; logboom retries by itself"
         }
-        Some(ErrorCode::OperationInterrupted | ErrorCode::OperationAborted) => "it is tried again by itself",
+        Some(ErrorCode::OperationInterrupted | ErrorCode::OperationAborted) => "logboom retries by itself",
         _ if matches!(error, rusqlite::Error::StatementChangedRows(_)) => {
-            "a trigger that was added to one of logboom's own tables keeps a row out: change or drop it; it goes on by itself"
+            "a trigger that was added to one of logboom's own tables rejects a row: change or drop it; logboom \
+             retries by itself"
         }
         Some(ErrorCode::FileLockingProtocolFailed) => {
-            "put it on a file system of this machine: those of a network lack what a write-ahead log needs"
+            "move the database to a local file system: network file systems lack what a write-ahead log needs"
         }
         Some(ErrorCode::TypeMismatch) => "run the version of logboom that wrote it last, or a newer one",
         // A part of the database is missing, or is not what it should be.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
             return StoreError::new(what).hint(replace_hint(path));
         }
-        Some(_) => "it is tried again by itself",
+        Some(_) => "logboom retries by itself",
     };
     StoreError::new(what).hint(hint)
 }
 
 /// Returns the error for a database of which a part is missing.
 fn damaged(path: &Path, what: &str) -> StoreError {
-    StoreError::new(format!("the database {} does not take records: {what}", path.display()))
+    StoreError::new(format!("the database {} does not accept records: {what}", path.display()))
         .hint(replace_hint(path))
 }
 
@@ -463,8 +462,9 @@ fn damaged(path: &Path, what: &str) -> StoreError {
 fn replace_hint(path: &Path) -> String {
     let path = path.display();
     format!(
-        "move {path} (with its -wal and -shm files) away: a new database is begun at once with what the spool still has, and \
-         `sqlite3 OLD .recover` saves what can be saved from the old one; or stop the server and bring back a copy with \
+        "move {path} (with its -wal and -shm files) away: a new database is created at once with the records that \
+         are still in the spool, and `sqlite3 OLD .recover` recovers what can be read from the old one; or stop the \
+         server and restore a copy with \
          `logboom restore`"
     )
 }

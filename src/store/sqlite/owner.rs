@@ -119,7 +119,7 @@ impl Stored {
 
     fn owner(&self, connection: &Connection) -> rusqlite::Result<OwnerRow> {
         let Some(position) = position_of(self.position) else {
-            return Ok(OwnerRow::Damaged(format!("{} is no id", self.position)));
+            return Ok(OwnerRow::Damaged(format!("{} is not a valid id", self.position)));
         };
         let Some(stored) = self.checksum else {
             // From a version without checksums: the blocks end where the position is.
@@ -132,7 +132,7 @@ impl Stored {
         };
         let node = self.node.clone().unwrap_or_default();
         if stored != claim::checksum(&self.database, &node, self.claim, position) {
-            return Ok(OwnerRow::Damaged(format!("it is {position}, which its checksum does not confirm")));
+            return Ok(OwnerRow::Damaged(format!("it is {position}, which does not match its checksum")));
         }
         Ok(OwnerRow::Claimed { node, number: self.claim, position })
     }
@@ -172,15 +172,15 @@ pub(super) fn position(connection: &Connection) -> rusqlite::Result<RecordId> {
     position_of(position).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, position))
 }
 
-const MOVED: &str = "its position is not where this process left it";
+const MOVED: &str = "its position is not the one that this process wrote";
 
 fn is_moved() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
-        Some(format!("{MOVED}: somebody else has changed it")),
+        Some(format!("{MOVED}: another process has changed it")),
     )
 }
 
 fn moved() -> StoreError {
-    StoreError::new(format!("{MOVED}: somebody else has changed it"))
+    StoreError::new(format!("{MOVED}: another process has changed it"))
 }

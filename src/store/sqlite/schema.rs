@@ -123,7 +123,8 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
         2 => change(&connection, &[OWNER])?,
         SCHEMA_VERSION => {}
         _ => {
-            let why = format!("it has schema version {version}, this program knows version {SCHEMA_VERSION}");
+            let why =
+                format!("it has schema version {version}, this program supports version {SCHEMA_VERSION}");
             return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
         }
     }
@@ -172,7 +173,7 @@ pub(super) fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
     if !confine::install() {
         return Err(refused(
             rusqlite::ffi::SQLITE_MISUSE,
-            "SQLite was in use before its memory had a bound".into(),
+            "SQLite was used before its memory limit was set".into(),
         ));
     }
     check_regular(path)?;

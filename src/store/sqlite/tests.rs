@@ -149,7 +149,7 @@ fn rows_ignored_by_trigger_become_dead_letters() {
         subject.query("SELECT group_concat(json_extract(record, '$.message'), ', ') FROM logs_dead_letter");
     assert_eq!(dead, "message 3, message 70, message 200");
     let reason: String = subject.query("SELECT DISTINCT reason FROM logs_dead_letter");
-    assert_eq!(reason, "the row did not arrive in `record`: a trigger kept it out (greedy)");
+    assert_eq!(reason, "the row did not arrive in `record`: blocked by a trigger (greedy)");
     assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
 }
 
@@ -337,7 +337,7 @@ fn truncated_file_is_detected_and_not_written_to() {
             for _ in 0..3 {
                 let error = call(&mut store).unwrap_err();
                 let hint = error.hint.unwrap_or_default();
-                assert!(error.what.contains("was cut short"), "{suffix} {part}: {}", error.what);
+                assert!(error.what.contains("was truncated"), "{suffix} {part}: {}", error.what);
                 assert!(hint.contains("move ") && hint.contains("`logboom restore`"), "{hint}");
                 assert!(block_on(store.position()).is_err(), "it is not opened again");
             }

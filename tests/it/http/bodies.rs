@@ -120,7 +120,7 @@ fn elements_beside_broken_one_are_accepted() {
     let answer = server.post("[{\"message\":\"four\"},\n{\"message\":[}},\n{\"message\":\"lost\"}]");
     let told = answer.json();
     assert_eq!((answer.status, &told["accepted"], &told["errors"][0]["line"]), (200, &json!(1), &json!(2)));
-    assert!(told["errors"][0]["error"].as_str().unwrap().ends_with("what follows was not read"), "{told}");
+    assert!(told["errors"][0]["error"].as_str().unwrap().ends_with("the rest was not read"), "{told}");
     assert_eq!(messages(&server), ["one", "three", "four"]);
 }
 

@@ -44,7 +44,7 @@ fn http_clients_are_refused_and_accepted_records_stored() {
     assert!(refusal.head.contains("\r\nretry-after: 1\r\n"), "{}", refusal.head);
     let told = refusal.json();
     let reason = told["errors"].as_array().unwrap().last().unwrap()["error"].as_str().unwrap();
-    assert!(reason.contains("the spool is full: it holds its ceiling of 25165824 bytes"), "{told}");
+    assert!(reason.contains("the spool is full: it has reached its ceiling of 25165824 bytes"), "{told}");
     assert_eq!(told["accepted"].as_u64().unwrap() + told["rejected"].as_u64().unwrap(), 2000);
     let ready = server.get("/readyz");
     assert_eq!(ready.status, 503);

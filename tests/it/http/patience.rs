@@ -120,7 +120,7 @@ fn waiting_requests_leave_slots_for_others() {
             if let Ok(length) = stream.read(&mut answer) {
                 let answer = String::from_utf8_lossy(&answer[..length]);
                 assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-                refused += usize::from(answer.contains("too many requests wait"));
+                refused += usize::from(answer.contains("too many waiting requests"));
             }
         }
         (refused >= waiting.len() - HTTP_LONG_REQUESTS_MAX).then_some(())

@@ -224,7 +224,7 @@ impl Other {
 fn store_waits_for_a_locked_table() {
     let mut subject = Subject::start();
     let lock = Other::begin(&subject.database, "lock", "LOCK TABLE logs IN ACCESS EXCLUSIVE MODE");
-    subject.fails(&["55P03", "somebody holds a lock on a table"]);
+    subject.fails(&["55P03", "another session holds a lock on a table"]);
     lock.end();
     subject.recovers();
 }
@@ -243,7 +243,7 @@ fn locked_partition_of_another_day_delays_nothing() {
         "LOCK TABLE ONLY logs_default, logs_20010101 IN ACCESS EXCLUSIVE MODE",
     );
     eventually("housekeeping has met the lock", || {
-        subject.server.log_line("housekeeping of the database waits")
+        subject.server.log_line("housekeeping of the database is postponed")
     });
     subject.keys.extend(post(&subject.server, "during", 10));
     subject.server.flush();
@@ -263,7 +263,7 @@ fn store_waits_for_a_free_connection() {
     let mut subject = Subject::start_on(database.clone(), &database.url_as("writer"), &[]);
     let others = ["one", "two", "three", "four"].map(|name| Other::begin(&database, name, "SELECT"));
     disconnect(&database);
-    subject.fails(&["53300", "no connection left"]);
+    subject.fails(&["53300", "no free connection"]);
     others.into_iter().for_each(Other::end);
     subject.recovers();
 }
@@ -452,7 +452,7 @@ fn records_dropped_by_a_trigger_become_dead_letters() {
     assert_eq!(subject.server.stop(), 0);
     assert_eq!(
         subject.database.value("SELECT id || ' ' || reason FROM logs_dead_letter"),
-        "14 the row did not arrive in `logs`: the trigger greedy of logs kept it out"
+        "14 the row did not arrive in `logs`: blocked by the trigger greedy of logs"
     );
     assert_eq!(subject.database.value("SELECT kept + dead_letters FROM logs_accounted"), "20");
 }

@@ -167,7 +167,7 @@ fn changed_position_is_reported_and_recovered() {
             shared.database.execute(change);
         }
         keys.extend(post(&server, "after", 10));
-        let words = if change.starts_with("DELETE") { "is gone" } else { "cannot be trusted" };
+        let words = if change.starts_with("DELETE") { "is missing" } else { "cannot be trusted" };
         refused_for(&server, "postgres", &[words, "logboom store adopt postgres"]);
         server.kill();
         assert!(adopt("postgres", folder.path()).status.success());

@@ -91,7 +91,7 @@ fn store_waits_for_a_server_without_space_for_its_log() {
 
     let filler = disk.fill();
     let error = post_until_it_says_why(&server, &mut keys);
-    assert!(error.contains("goes on by itself"), "{error}");
+    assert!(error.contains("retries by itself"), "{error}");
     assert_eq!(server.get("/readyz").status, 503);
     keys.extend(post_much(&server, "meanwhile"));
     eventually("the server says why", || postgres.log().contains("No space left on device").then_some(()));

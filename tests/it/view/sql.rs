@@ -378,7 +378,7 @@ fn hostile_statements_end_within_bounds_of_memory() {
     server.flush();
     assert_eq!(server.value("select count(*) from logs"), stored);
     let log = server.log();
-    assert!(!log.contains("panicked") && !log.contains("does not take records"), "{log}");
+    assert!(!log.contains("panicked") && !log.contains("does not accept records"), "{log}");
 }
 
 #[test]

@@ -148,15 +148,15 @@ fn broken_array_keeps_preceding_elements() {
     let cases = [
         (
             "[{\"a\":1},\n{\"b\":[}]",
-            bad(2, "malformed: a bracket closes what it did not open: what follows was not read"),
+            bad(2, "malformed: a closing bracket does not match an opening bracket: the rest was not read"),
         ),
         ("[{\"a\":1},\n{\"b", bad(2, "malformed: the body ends before the array does")),
         ("[{\"a\":1}\n", bad(2, "malformed: the body ends before the array does")),
         (
             "[{\"a\":1}\n{\"b\":2}]",
-            bad(2, "malformed: expected `,` or `]` after an element: what follows was not read"),
+            bad(2, "malformed: expected `,` or `]` after an element: the rest was not read"),
         ),
-        ("[{\"a\":1}]\n{}", bad(2, "malformed: the array has ended: what follows was not read")),
+        ("[{\"a\":1}]\n{}", bad(2, "malformed: the array has ended: the rest was not read")),
     ];
     for (body, error) in cases {
         assert_eq!(values(body, Framing::Sniff), [good(1, "{\"a\":1}"), error], "{body}");

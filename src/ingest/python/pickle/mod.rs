@@ -52,7 +52,7 @@ pub(crate) enum LoadError {
     Truncated,
     #[error("{0}")]
     Malformed(&'static str),
-    #[error("no opcode is 0x{0:02x}")]
+    #[error("unknown opcode 0x{0:02x}")]
     UnknownOpcode(u8),
     #[error("it has more than {} opcodes", crate::limits::PICKLE_OPCODES_MAX)]
     TooComplex,

@@ -297,7 +297,7 @@ fn log_file_of_other_data_folder_is_unchanged() {
     for _ in 0..2 {
         let error = done(other.position()).unwrap_err();
         assert!(error.what.contains("another data folder (node none)"), "{error}");
-        assert!(error.hint.unwrap().contains("a log file of its own"));
+        assert!(error.hint.unwrap().contains("a separate log file"));
     }
     assert_eq!(std::fs::read_to_string(&case.path).unwrap(), text);
     assert_eq!(std::fs::read(case.position_file()).unwrap(), position);

@@ -58,7 +58,7 @@ impl Run<'_, '_> {
                 let chain = self.take_from(height, self.machine.arena.object(number).items);
                 self.machine.arena.object_mut(number).items = chain;
             }
-            _ => return Err(LoadError::Malformed("it appends to what is no list")),
+            _ => return Err(LoadError::Malformed("it appends to a value that is not a list")),
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Run<'_, '_> {
                 let chain = self.take_from(height, self.machine.arena.object(number).pairs);
                 self.machine.arena.object_mut(number).pairs = chain;
             }
-            _ => return Err(LoadError::Malformed("it sets an item of what is no dict")),
+            _ => return Err(LoadError::Malformed("it sets an item of a value that is not a dict")),
         }
         Ok(())
     }

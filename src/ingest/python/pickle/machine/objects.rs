@@ -90,7 +90,7 @@ impl Run<'_, '_> {
     pub(super) fn build(&mut self) -> Loaded {
         let state = self.pop()?;
         let Node::Object(number) = self.machine.arena.node(self.top()?) else {
-            return Err(LoadError::Malformed("it sets the state of what is no object"));
+            return Err(LoadError::Malformed("it sets the state of a value that is not an object"));
         };
         self.machine.arena.object_mut(number).state = Some(state);
         Ok(())
