@@ -420,7 +420,7 @@ fn missing_dead_letters_are_an_error() {
     let chunk = Chunk::of(1, batch.bytes(), count);
     let error = block_on(store.write(&chunk)).unwrap_err();
     assert!(
-        error.what.contains("1 of 1 rows do not arrive in `logs_dead_letter`: the trigger deaf"),
+        error.what.contains("1 of 1 rows do not arrive in `logs_dead_letter`: blocked by the trigger deaf"),
         "{error:?}"
     );
     assert!(error.hint.unwrap().contains("must return NEW"));
