@@ -42,7 +42,8 @@ fn kept(stores: usize, listeners: usize) -> usize {
         + ANSWERS_MAX * DESCRIPTORS_PER_ANSWER
 }
 
-/// Gives the spool what its ceiling needs, but at most half, and the rest to connections.
+/// Assigns the spool the descriptors that its ceiling needs, but at most half of them, and
+/// connections the rest.
 fn divide(shared: usize, wanted: Share, segment_bytes: u64) -> Option<Share> {
     if shared < DESCRIPTORS_SHARED_MIN {
         return None;

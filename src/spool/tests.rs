@@ -101,6 +101,32 @@ fn fill(harness: &Harness, from: u64, to: u64) {
     }
 }
 
+#[test]
+fn chunk_stays_within_its_bytes_unless_one_frame_exceeds_them() {
+    let disk = CruelDisk::new(1);
+    let harness = Harness::open(disk.handle(), 1);
+    let mut chunk = Chunk::default();
+    fill(&harness, 1, 30);
+    harness.spool.reader(1).read(&mut chunk, 1, usize::MAX).unwrap();
+    let frame_bytes = chunk.bytes.len();
+    for (bytes, frames) in [(1, 1), (frame_bytes, 1), (2 * frame_bytes, 2), (3 * frame_bytes - 1, 2)] {
+        harness.spool.reader(1).read(&mut chunk, 1000, bytes).unwrap();
+        assert_eq!(
+            (chunk.len(), chunk.bytes.len()),
+            (frames, frames as usize * frame_bytes),
+            "{bytes} bytes"
+        );
+    }
+    let mut reader = harness.spool.reader(1);
+    let mut ids = 1;
+    while reader.pending() > 0 {
+        reader.read(&mut chunk, 1000, 3 * frame_bytes).unwrap();
+        assert!(chunk.first_id() == ids && chunk.len() <= 3 && !chunk.is_empty());
+        ids = chunk.end_id();
+    }
+    assert_eq!(ids, 31);
+}
+
 /// Returns the paths of the segment files, in order.
 fn segment_files(folder: &TempDir) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> =

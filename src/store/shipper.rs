@@ -600,7 +600,7 @@ mod tests {
                 Flush { rows: 4 * STORE_MAINTAIN_SLICE_ROWS, bytes: 1 << 30, interval: Duration::ZERO };
             Shipper::new(store, spool.reader(1), flush, Progress::new("growing", "test")).run().await;
             let calls = calls.lock().unwrap();
-            assert!(calls.iter().filter(|call| **call == "maintain").count() >= 8, "{calls:?}");
+            assert!(calls.iter().filter(|call| **call == "maintain").count() >= 16, "{calls:?}");
         });
     }
 

@@ -46,7 +46,7 @@ impl Journal {
         begun.or_else(|error| {
             let _ = writeln!(
                 io::stderr(),
-                "cannot write {}: {error}: should this end before its time, nobody will know how far it has come",
+                "cannot write {}: {error}: if the import is interrupted, its progress is not recorded",
                 path.display()
             );
             Ok(Journal { file: None, path })
