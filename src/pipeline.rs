@@ -27,7 +27,8 @@ use crate::failure::Failure;
 use crate::limits::{DRAIN_PIECE_MILLISECONDS, DRAIN_SECONDS_MAX, SPOOL_LOOK_MILLISECONDS};
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolSizes};
-use crate::view::{Tails, View, keep_logs_small};
+use crate::store::ReadGate;
+use crate::view::{Tails, View};
 use crate::{log, memory};
 use descriptors::Share;
 use listen::{Listeners, Sockets};
@@ -86,8 +87,10 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
 
     let metrics = Metrics::new();
     let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
+    let gate = ReadGate::new(threads, Duration::from_secs(config.query_seconds_max));
+    tokio::spawn(gate.clone().relieve(stores.databases()));
     let view = Arc::new(View {
-        threads,
+        gate,
         database: stores.database(),
         databases: stores.databases(),
         may_delete: config.delete,
@@ -95,13 +98,11 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         stores: stores.progress(),
         sources: sources.iter().map(|source| Arc::clone(&source.counters)).collect(),
         metrics,
-        query_duration_max: Duration::from_secs(config.query_seconds_max),
         query_rows_max: config.query_rows_max,
         started,
         tails,
         queries: View::queries(),
     });
-    tokio::spawn(keep_logs_small(Arc::clone(&view)));
     let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
     tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 

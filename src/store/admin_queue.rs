@@ -18,7 +18,7 @@ pub(super) enum Request {
     /// A call of [`super::Store::delete`].
     Delete(RecordsToDelete),
     /// A call of [`super::Store::delete_names`].
-    DeleteNames(Names),
+    DeleteNames(UnusedNames),
     /// A call of [`super::Store::scrub`].
     Scrub,
 }
@@ -35,7 +35,7 @@ pub struct RecordsToDelete {
 /// Names that no record below an id refers to any more, in databases that store names
 /// separately from records.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct UnusedNames {
     /// The ids of the names in the database.
     pub ids: Vec<i64>,
     /// The first id of a record that was not examined.

@@ -1,27 +1,36 @@
-//! Ships durable records from the spool into databases and files: one module per kind of store, and
-//! one shipper for all of them.
+//! Ships durable records from the spool into databases and files, and reads them back: one module
+//! per kind of store, one shipper for all of them ([`Store`] is the write half), and one search
+//! ([`reader::Reader`] is the read half).
 
 mod admin_queue;
 mod claim;
 mod clock;
+pub mod database;
+pub mod deletion;
 pub mod file;
 pub mod postgres;
+pub mod read_gate;
+pub mod reader;
+pub mod scan;
 mod search;
 mod shipper;
 pub mod sql;
 pub mod sqlite;
+pub mod statement;
 
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
 pub(crate) mod contract;
 
-pub use admin_queue::{Names, RecordsToDelete};
+pub use admin_queue::{RecordsToDelete, UnusedNames};
 pub use claim::{Claimant, Claims, DEFAULT_DATABASE, adopt};
+pub use database::Database;
+pub use read_gate::ReadGate;
+pub use scan::Scan;
 pub use search::Search;
 pub use shipper::{Flush, Progress, Shipper};
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::record::RecordId;
@@ -72,7 +81,7 @@ pub trait Store: Send + 'static {
 
     /// Deletes names that no record refers to any more, unless a record that was stored since
     /// refers to them. Returns how many names were deleted.
-    fn delete_names(&mut self, names: &Names) -> impl Future<Output = Result<u64, StoreError>> + Send {
+    fn delete_names(&mut self, names: &UnusedNames) -> impl Future<Output = Result<u64, StoreError>> + Send {
         let _ = names;
         async { Ok(0) }
     }
@@ -82,15 +91,6 @@ pub trait Store: Send + 'static {
     fn scrub(&mut self) -> impl Future<Output = Result<u64, StoreError>> + Send {
         async { Ok(1) }
     }
-}
-
-/// A database from which records can be read back.
-#[derive(Clone, Debug)]
-pub enum Database {
-    /// The file of an SQLite database.
-    Sqlite(PathBuf),
-    /// A PostgreSQL database.
-    Postgres(postgres::read::PostgresDatabase),
 }
 
 /// The outcome of writing a chunk, as numbers of records.

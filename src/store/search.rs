@@ -23,6 +23,20 @@ pub struct Search {
 }
 
 impl Search {
+    /// Creates a search for all matches of a query, the newest first, with all columns.
+    pub(crate) fn new(query: Query) -> Search {
+        let (first, last) = query.id_bounds();
+        let ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
+        Search {
+            query,
+            ids,
+            time_min: i64::MIN,
+            time_max: i64::MAX,
+            descending: true,
+            fields: ColumnSet::ALL,
+        }
+    }
+
     /// Returns the ids that remain to be searched after these ids.
     pub(crate) fn rest_after(&self, ids: &Range<RecordId>) -> Range<RecordId> {
         if self.descending { self.ids.start..ids.start } else { ids.end..self.ids.end }

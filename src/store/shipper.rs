@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::admin_queue::{AdminQueue, AdminRequest, Request};
-use super::{Names, RecordsToDelete, Store, StoreError};
+use super::{RecordsToDelete, Store, StoreError, UnusedNames};
 use crate::limits::{
     STORE_MAINTAIN_PACE, STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
     STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
@@ -104,7 +104,7 @@ impl Progress {
     }
 
     /// Makes the store delete names that no record refers to any more; see [`Store::delete_names`].
-    pub async fn delete_names(&self, names: Names) -> Option<Result<u64, StoreError>> {
+    pub async fn delete_names(&self, names: UnusedNames) -> Option<Result<u64, StoreError>> {
         self.admin_requests.ask(Request::DeleteNames(names)).await
     }
 

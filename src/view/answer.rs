@@ -18,13 +18,14 @@ use tokio::time::timeout_at;
 
 use super::cursor::Cursor;
 use super::export::Table;
-use super::scan::{Scan, Sink};
 use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::log;
 use crate::net::http::body::{Sender, stream};
 use crate::net::http::{Body, ConnectionAbort};
 use crate::record::{RecordId, RecordRef, json};
+use crate::store::Scan;
+use crate::store::reader::MatchSink;
 
 /// The format of records.
 pub(super) enum Form {
@@ -177,7 +178,7 @@ impl Records {
     }
 }
 
-impl Sink for Records {
+impl MatchSink for Records {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
         match &self.form {
             Form::Document => {
@@ -245,8 +246,8 @@ impl Answer {
     }
 
     async fn slice(self) -> Result<Answer, Refusal> {
-        let Answer { scan, records, ending, bytes } = self;
-        let (scan, records) = scan.slice(records).await?;
+        let Answer { mut scan, records, ending, bytes } = self;
+        let records = scan.slice(records).await?;
         Ok(Answer { scan, records, ending, bytes })
     }
 
@@ -317,7 +318,7 @@ impl Answer {
     fn next(&self) -> Option<Cursor> {
         let Ending { cursor, .. } = self.ending;
         if !self.scan.is_done() {
-            return Some(self.scan.reached());
+            return Some(Cursor::reached(&self.scan.search));
         }
         // A page that ends at a cursor is followed at least by the record that the cursor was made
         // from.

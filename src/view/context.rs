@@ -8,16 +8,15 @@
 use hyper::{Response, StatusCode};
 
 use super::answer::{Answer, Ending, Form, Records};
-use super::parameters::{Parameters, everything, number};
+use super::parameters::{Parameters, number};
 use super::records::{go_back, page};
-use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
 use crate::net::http::{self, Body, problem};
 use crate::query::Query;
-use crate::record::Column;
-use crate::record::{RecordId, RecordRef};
-use crate::store::Search;
+use crate::record::{Column, RecordId, RecordRef};
+use crate::store::reader::MatchSink;
+use crate::store::{Scan, Search};
 
 /// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
@@ -32,7 +31,7 @@ impl View {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
-        let (_, records) = find(Scan::new(self, only(id))?, Records::new(Form::Document, 1)).await?;
+        let (_, records) = find(self.scan(only(id))?, Records::new(Form::Document, 1)).await?;
         Ok(http::json(StatusCode::OK, records.into_bytes()))
     }
 
@@ -52,12 +51,12 @@ impl View {
         let scope = parameters.word("scope", &["service", "all"])?;
         parameters.end()?;
         let open = self.open(ask.abort)?;
-        let (mut scan, Service(service)) = find(Scan::new(self, only(id))?, Service(None)).await?;
+        let (mut scan, Service(service)) = find(self.scan(only(id))?, Service(None)).await?;
         let query = match scope {
             "service" => Query::of_column(Column::Service, &service.unwrap_or_default()),
             _ => Query::all(),
         };
-        let around = Search { descending: false, ..everything(query) };
+        let around = Search { descending: false, ..Search::new(query) };
         // First finds where the preceding records begin, then reads everything from there on.
         let preceding = Search { ids: 0..id, ..around.clone() };
         scan.turn_to(preceding.clone());
@@ -82,7 +81,7 @@ impl View {
         parameters.end()?;
         let query = Query::of_column(Column::TraceId, ask.name);
         let open = self.open(ask.abort)?;
-        let scan = Scan::new(self, Search { descending: false, ..everything(query) })?;
+        let scan = self.scan(Search { descending: false, ..Search::new(query) })?;
         page(scan, Records::new(Form::Document, limit), cursor).await?.respond(open, None).await
     }
 }
@@ -90,7 +89,7 @@ impl View {
 /// A sink that keeps the service of a record.
 struct Service(Option<String>);
 
-impl Sink for Service {
+impl MatchSink for Service {
     fn take(&mut self, _: RecordId, record: &RecordRef<'_>) -> bool {
         self.0 = Some(record.origin.service.to_owned());
         false
@@ -98,7 +97,7 @@ impl Sink for Service {
 }
 
 fn only(id: RecordId) -> Search {
-    Search { ids: id..id.saturating_add(1), ..everything(Query::all()) }
+    Search { ids: id..id.saturating_add(1), ..Search::new(Query::all()) }
 }
 
 /// A sink that passes on only the first match.
@@ -107,7 +106,7 @@ struct First<S> {
     is_found: bool,
 }
 
-impl<S: Sink> Sink for First<S> {
+impl<S: MatchSink> MatchSink for First<S> {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
         self.is_found = true;
         self.sink.take(id, record);
@@ -116,24 +115,26 @@ impl<S: Sink> Sink for First<S> {
 }
 
 /// Searches for a single record.
-async fn find<S: Sink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
+async fn find<S: MatchSink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
     let mut first = First { sink, is_found: false };
     while !first.is_found && !scan.is_done() && !scan.is_late() {
-        (scan, first) = scan.slice(first).await?;
+        first = scan.slice(first).await?;
     }
     match (first.is_found, scan.is_done()) {
         (true, _) => Ok((scan, first.sink)),
-        (false, true) => Err(Box::new(problem(
+        (false, true) => Err(problem(
             StatusCode::NOT_FOUND,
             "there is no such record",
             "no record that is stored has this id",
             Some("what was accepted is stored within a moment; what is old may have been deleted"),
-        ))),
-        (false, false) => Err(Box::new(problem(
+        )
+        .into()),
+        (false, false) => Err(problem(
             StatusCode::REQUEST_TIMEOUT,
             "the search was stopped",
             "the record was not found in time",
             Some("try again when the database has less to do, or raise query_seconds_max"),
-        ))),
+        )
+        .into()),
     }
 }

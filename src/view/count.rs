@@ -11,11 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
 use super::answer::{Open, Piece};
-use super::scan::Scan;
 use super::{Ask, Refusal, View};
 use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_MAX};
 use crate::net::http::Body;
-use crate::store::Search;
+use crate::store::{Scan, Search};
 
 /// The memory that a map needs for an entry beside its text.
 const ENTRY_BYTES: usize = 64;
@@ -107,7 +106,7 @@ impl View {
         seconds: Option<u64>,
     ) -> Result<Counting, Refusal> {
         let open = self.open(ask.abort)?;
-        let mut scan = Scan::new(self, search)?;
+        let mut scan = self.scan(search)?;
         if let Some(seconds) = seconds {
             scan.limit(Duration::from_secs(seconds));
         }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use crate::record::RecordId;
+use crate::store::Search;
 
 /// A position between two records of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,12 @@ impl Cursor {
     /// Creates a cursor for the records before a record.
     pub(super) fn before(id: RecordId) -> Cursor {
         Cursor { id, is_backward: true }
+    }
+
+    /// Creates a cursor for what remains of a search, in the order of the search.
+    pub(super) fn reached(search: &Search) -> Cursor {
+        let Search { ids, descending, .. } = search;
+        Cursor::after(if *descending { ids.end } else { ids.start.saturating_sub(1) })
     }
 
     /// Returns the cursor for the other side of the same position.

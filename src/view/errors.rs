@@ -13,15 +13,13 @@ use serde_json::{Value, json};
 
 use super::count::{Room, document};
 use super::parameters::Parameters;
-use super::scan::Fold;
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{ERROR_BUCKETS_MAX, ERROR_GROUPS_MAX, ERROR_MESSAGE_BYTES_MAX};
 use crate::net::http::Body;
 use crate::query::{Field, Query};
-use crate::record::Column;
-use crate::record::ColumnSet;
-use crate::record::{RecordId, RecordRef, time};
+use crate::record::{Column, ColumnSet, RecordId, RecordRef, time};
+use crate::store::scan::Fold;
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;
@@ -49,9 +47,9 @@ impl View {
         search.fields =
             SHOWN.into_iter().map(ColumnSet::of_column).fold(ColumnSet::ATTRIBUTES, ColumnSet::and);
         let mut counting = self.counting(ask, search, seconds).await?;
-        let timeline;
-        (counting.scan, timeline) = timeline_of(counting.scan, ERROR_BUCKETS_MAX).await?;
-        let (scan, groups) = counting.scan.fold(Groups::new(timeline)).await?;
+        let scan = &mut counting.scan;
+        let timeline = timeline_of(scan, ERROR_BUCKETS_MAX).await?;
+        let groups = scan.fold(Groups::new(timeline)).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         document(&groups.shown(limit, !scan.is_done()), counting.open, scan.deadline)
     }

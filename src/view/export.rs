@@ -4,9 +4,7 @@ use crate::query::{Field, Kind, Value};
 
 use super::{Refusal, bad};
 use crate::limits::CSV_FIELDS_MAX;
-use crate::record::Column;
-use crate::record::ColumnSet;
-use crate::record::{RecordId, RecordRef, csv};
+use crate::record::{Column, ColumnSet, RecordId, RecordRef, csv};
 
 /// The columns of a table.
 pub(super) struct Table {

@@ -12,14 +12,12 @@ use serde_json::{Value, json};
 
 use super::count::{ByText, Room, Tally, document};
 use super::parameters::{Parameters, field};
-use super::scan::Fold;
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
 use crate::net::http::Body;
 use crate::query::{self, Field, Kind};
-use crate::record::Column;
-use crate::record::ColumnSet;
-use crate::record::{RecordId, RecordRef, severity};
+use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
+use crate::store::scan::Fold;
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
@@ -39,8 +37,9 @@ impl View {
         parameters.end()?;
         let survey = Survey::new(wanted);
         search.fields = survey.fields();
-        let counting = self.counting(ask, search, seconds).await?;
-        let (scan, survey) = counting.scan.fold(survey).await?;
+        let mut counting = self.counting(ask, search, seconds).await?;
+        let scan = &mut counting.scan;
+        let survey = scan.fold(survey).await?;
         document(&survey.shown(values, !scan.is_done()), counting.open, scan.deadline)
     }
 
@@ -58,9 +57,10 @@ impl View {
         parameters.end()?;
         let field = field(ask.name)?;
         search.fields = field.column_set();
-        let counting = self.counting(ask, search, seconds).await?;
+        let mut counting = self.counting(ask, search, seconds).await?;
+        let scan = &mut counting.scan;
         let values = Values { field, prefix, tally: Tally::default(), room: Room::default(), missing: 0 };
-        let (scan, values) = counting.scan.fold(values).await?;
+        let values = scan.fold(values).await?;
         let answer = json!({
             "name": ask.name,
             "distinct": values.tally.distinct(),

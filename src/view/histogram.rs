@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::count::{ByText, Room, document, most_frequent};
 use super::parameters::{Parameters, field};
-use super::scan::{Fold, FoldCounts, Scan};
 use super::timeline::{Timeline, timeline_of};
 use super::{Ask, Refusal, View, answered};
 use crate::limits::{
@@ -19,10 +18,10 @@ use crate::limits::{
 };
 use crate::net::http::Body;
 use crate::query::Field;
-use crate::record::Column;
-use crate::record::ColumnSet;
-use crate::record::{RecordId, RecordRef, severity};
-use crate::store::sqlite::histogram::Counted;
+use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
+use crate::store::StoreError;
+use crate::store::reader::{CountSink, CountedMatches};
+use crate::store::scan::{Fold, Scan};
 
 impl View {
     /// Responds with a histogram.
@@ -40,20 +39,18 @@ impl View {
         parameters.end()?;
         search.fields = by.fields();
         let mut counting = self.counting(ask, search, seconds).await?;
-        let timeline;
-        (counting.scan, timeline) = timeline_of(counting.scan, buckets.min(HISTOGRAM_BUCKETS_MAX)).await?;
-        let deadline = counting.scan.deadline;
-        let (counts, is_partial) = count(counting.scan, Counts::new(by, timeline)).await?;
-        document(&counts.shown(&name, is_partial), counting.open, deadline)
+        let timeline = timeline_of(&mut counting.scan, buckets.min(HISTOGRAM_BUCKETS_MAX)).await?;
+        let (counts, is_partial) = count(&mut counting.scan, Counts::new(by, timeline)).await?;
+        document(&counts.shown(&name, is_partial), counting.open, counting.scan.deadline)
     }
 }
 
 /// Counts all matches or, with a partial result, those for which there is time.
-async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
-    if let Some(column) = counts.by.column().filter(|_| scan.can_count()) {
+async fn count(scan: &mut Scan, counts: Counts) -> Result<(Counts, bool), StoreError> {
+    if let Some(column) = counts.by.column().filter(|_| scan.can_count_groups()) {
         return count_in_database(scan, column, counts).await;
     }
-    let (scan, counts) = match counts.by {
+    let counts = match counts.by {
         By::Severity | By::Field(Field::Column(Column::Service)) => scan.fold_counts(counts).await?,
         By::Field(_) => scan.fold(counts).await?,
     };
@@ -62,16 +59,17 @@ async fn count(scan: Scan, counts: Counts) -> Result<(Counts, bool), Refusal> {
 
 /// Lets the database count, bucket by bucket, the latest first.
 async fn count_in_database(
-    mut scan: Scan,
+    scan: &mut Scan,
     column: Column,
     mut counts: Counts,
-) -> Result<(Counts, bool), Refusal> {
+) -> Result<(Counts, bool), StoreError> {
     for bucket in (0..counts.timeline.buckets).rev() {
         if scan.is_late() {
             return Ok((counts, true));
         }
         let times = counts.timeline.times(bucket);
-        scan = scan.count(column, times, |text, records| counts.add_text(text, times.first, records)).await?;
+        let add = |text: &str, records| counts.add_text(text, times.first, records);
+        scan.count_groups(column, times, add).await?;
     }
     Ok((counts, scan.is_late()))
 }
@@ -221,12 +219,12 @@ impl Fold for Counts {
     }
 }
 
-impl FoldCounts for Counts {
+impl CountSink for Counts {
     fn step(&self) -> i64 {
         self.timeline.step()
     }
 
-    fn take_counted(&mut self, counted: Counted<'_>) {
+    fn take_counted(&mut self, counted: CountedMatches<'_>) {
         let value = match self.by {
             By::Severity => severity::name_of_range(counted.severity_number),
             By::Field(_) => counted.service,

@@ -6,7 +6,6 @@ use super::cursor::Cursor;
 use super::{Refusal, bad};
 use crate::net::http;
 use crate::query::{self, Field, Query, QueryError};
-use crate::record::ColumnSet;
 use crate::record::time;
 use crate::store::Search;
 
@@ -90,7 +89,7 @@ impl<'a> Parameters<'a> {
         Ok(Search {
             time_min: since.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
             time_max: until.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
-            ..everything(query)
+            ..Search::new(query)
         })
     }
 
@@ -108,13 +107,6 @@ impl<'a> Parameters<'a> {
             }
         }
     }
-}
-
-/// Returns a search for everything that matches a query.
-pub(super) fn everything(query: Query) -> Search {
-    let (first, last) = query.id_bounds();
-    let ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));
-    Search { query, ids, time_min: i64::MIN, time_max: i64::MAX, descending: true, fields: ColumnSet::ALL }
 }
 
 /// Parses a whole number from 0; `name` is for the error.
@@ -141,12 +133,13 @@ fn listed(words: &[&str]) -> String {
 pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
-    Box::new(http::problem_at(
+    http::problem_at(
         "invalid query",
         &format!("{}\n{}", error.problem, error.render(text)),
         &error.problem.hint(),
         position,
-    ))
+    )
+    .into()
 }
 
 #[cfg(test)]

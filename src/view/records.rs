@@ -15,13 +15,12 @@ use super::answer::{Answer, Ending, Form, Records};
 use super::cursor::Cursor;
 use super::export::Table;
 use super::parameters::Parameters;
-use super::scan::{Scan, Sink};
 use super::{Ask, Refusal, View, answered, bad};
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
 use crate::net::http::Body;
-use crate::record::ColumnSet;
-use crate::record::{RecordId, RecordRef};
-use crate::store::Search;
+use crate::record::{ColumnSet, RecordId, RecordRef};
+use crate::store::reader::MatchSink;
+use crate::store::{Scan, Search};
 
 /// The default number of records of a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -65,7 +64,7 @@ impl View {
         };
         let open = self.open(ask.abort)?;
         let records = Records::new(form, limit.unwrap_or(default).min(max));
-        page(Scan::new(self, search)?, records, cursor).await?.respond(open, file_name).await
+        page(self.scan(search)?, records, cursor).await?.respond(open, file_name).await
     }
 }
 
@@ -116,7 +115,7 @@ struct Matches {
     last_id: RecordId,
 }
 
-impl Sink for Matches {
+impl MatchSink for Matches {
     fn take(&mut self, id: RecordId, _: &RecordRef<'_>) -> bool {
         self.left -= 1;
         self.found += 1;
@@ -131,7 +130,7 @@ pub(super) async fn go_back(mut scan: Scan, matches: u64) -> Result<BackwardSeek
     scan.search.fields = ColumnSet::NONE;
     let mut matches = Matches { left: matches, found: 0, last_id: 0 };
     while matches.left > 0 && !scan.is_done() && !scan.is_late() {
-        (scan, matches) = scan.slice(matches).await?;
+        matches = scan.slice(matches).await?;
     }
     Ok(BackwardSeek { scan, matches })
 }
@@ -158,6 +157,6 @@ impl BackwardSeek {
     }
 
     fn reached(&self) -> Cursor {
-        Cursor { is_backward: true, ..self.scan.reached() }
+        Cursor { is_backward: true, ..Cursor::reached(&self.scan.search) }
     }
 }

@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
-use super::Refusal;
-use super::scan::Scan;
 use crate::query::Range;
 use crate::record::time::{self, SECOND};
-use crate::store::Search;
+use crate::store::{Scan, Search, StoreError};
 
 /// Lengths of a bucket, in ns. Longer lengths are a week, doubled repeatedly.
 const STEPS: [i64; 29] = [
@@ -115,17 +113,17 @@ impl Timeline {
 /// Returns the buckets for a search. If the search has no beginning, the buckets begin at the
 /// earliest of all records. If the search has no end, they end now, or at the latest record if that
 /// is later.
-pub(super) async fn timeline_of(scan: Scan, buckets_max: u64) -> Result<(Scan, Timeline), Refusal> {
+pub(super) async fn timeline_of(scan: &mut Scan, buckets_max: u64) -> Result<Timeline, StoreError> {
     let now = time::now();
     let Search { time_min, time_max, .. } = scan.search;
     let (has_since, has_until) = (time_min != i64::MIN, time_max != i64::MAX);
     if has_since && has_until {
-        return Ok((scan, Timeline::new(time_min, time_max, buckets_max)));
+        return Ok(Timeline::new(time_min, time_max, buckets_max));
     }
-    let (scan, earliest, latest) = scan.times(!has_since, now).await?;
+    let (earliest, latest) = scan.times(!has_since, now).await?;
     let last = if has_until { time_max } else { latest.unwrap_or(now) };
     let first = if has_since { time_min } else { earliest.unwrap_or(last).min(last) };
-    Ok((scan, Timeline::new(first, last, buckets_max)))
+    Ok(Timeline::new(first, last, buckets_max))
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::record::time::SECOND;
 use crate::record::{Batch, Column, ColumnSet, RecordId, RecordRef};
 use crate::spool::Chunk;
 use crate::store::postgres::condition;
-use crate::store::postgres::count::can_count;
-use crate::store::postgres::read::PostgresReader;
+use crate::store::postgres::histogram::can_count;
+use crate::store::postgres::search::PostgresReadConnection;
 use crate::store::postgres::server::Server;
 use crate::store::postgres::{PostgresStore, PostgresUrl};
 use crate::store::sql;
@@ -24,7 +24,7 @@ use crate::store::{Retention, Search, Store};
 /// A reader of the records, in a separate database.
 struct Postgres {
     runtime: Runtime,
-    reader: PostgresReader,
+    reader: PostgresReadConnection,
 }
 
 /// Returns false for the record with a NUL, which PostgreSQL does not accept: that record is a dead
@@ -59,7 +59,7 @@ impl Postgres {
                 assert_eq!(store.write(&chunk).await.unwrap().dead_letters, 1);
             }
             let store = PostgresStore::new(&url, |_| None, "own", Retention::default()).unwrap();
-            let mut reader = store.database().reader().await.unwrap();
+            let mut reader = store.database().connect().await.unwrap();
             assert_eq!(reader.position().await.unwrap(), records().len() as u64 + 1);
             reader
         });

@@ -12,9 +12,10 @@ use crate::query::tests::corpus::records;
 use crate::query::tests::generators::{TERMS, queries, values};
 use crate::record::{Batch, ColumnSet, RecordId, RecordRef};
 use crate::spool::Chunk;
+use crate::store::reader::CountedMatches;
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::histogram::{Counted, can_count};
-use crate::store::sqlite::read::SqliteReader;
+use crate::store::sqlite::histogram::can_count;
+use crate::store::sqlite::search::SqliteReadConnection;
 use crate::store::{Retention, Search, Store};
 
 /// More than two groups of blocks, some of which are missing.
@@ -23,7 +24,7 @@ const BLOCKS: u64 = 150;
 /// A database of many blocks, each with some of the records.
 struct Database {
     _folder: TempDir,
-    reader: SqliteReader,
+    reader: SqliteReadConnection,
     stored: Vec<(RecordId, RecordRef<'static>)>,
 }
 
@@ -52,7 +53,7 @@ impl Database {
                 store = SqliteStore::new(path.clone(), Retention::default());
             }
         }
-        let reader = SqliteReader::open(&path).unwrap();
+        let reader = SqliteReadConnection::open(&path).unwrap();
         Database { _folder: folder, reader, stored }
     }
 
@@ -151,7 +152,7 @@ fn counts_equal_those_of_found_records() {
             store = SqliteStore::new(path.clone(), Retention::default());
         }
     }
-    let reader = SqliteReader::open(&path).unwrap();
+    let reader = SqliteReadConnection::open(&path).unwrap();
     let minute = 60_000_000_000;
     let mut by_blocks = 0;
     for query in ["", "service:billing", "level>=warn -service:billing", "service:b* OR level:error"] {
@@ -175,7 +176,7 @@ fn counts_equal_those_of_found_records() {
 }
 
 /// Returns how many records were counted by whole blocks.
-fn check_counts(reader: &SqliteReader, search: Search, step: i64, stored: &[RecordRef<'_>]) -> u64 {
+fn check_counts(reader: &SqliteReadConnection, search: Search, step: i64, stored: &[RecordRef<'_>]) -> u64 {
     type Counts = BTreeMap<(i64, u8, String), u64>;
     let add = |counts: &mut Counts, timestamp: i64, severity_number, service: &str, records| {
         let key = (timestamp.div_euclid(step), severity_number, service.to_owned());
@@ -190,7 +191,7 @@ fn check_counts(reader: &SqliteReader, search: Search, step: i64, stored: &[Reco
     }
     let (mut counted, mut by_blocks, mut rest) = (Counts::new(), 0, search.clone());
     while !rest.ids.is_empty() {
-        let emit = |count: Counted<'_>| {
+        let emit = |count: CountedMatches<'_>| {
             add(&mut counted, count.timestamp, count.severity_number, count.service, count.records);
             by_blocks += count.records;
         };

@@ -20,9 +20,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
 use super::fault::Fault;
-use super::read::Microseconds;
 use super::rows::EPOCH_MICROSECONDS;
 use super::schema::LOCK;
+use super::search::Microseconds;
 use super::session::Session;
 use crate::limits::{
     POSTGRES_DEFINITION_LOCK_SECONDS_MAX, POSTGRES_DEFINITION_SECONDS_MAX,

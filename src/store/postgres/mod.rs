@@ -29,22 +29,23 @@
 
 mod channel;
 pub mod condition;
-pub mod count;
 mod days;
 mod delete;
 mod endpoint;
 mod fault;
+pub mod histogram;
 mod node;
 mod passfile;
-pub mod read;
+pub mod reader;
 mod retention;
 mod rows;
 mod schema;
+pub mod search;
 mod service;
 mod services;
 mod session;
 mod socket;
-pub mod statement;
+mod statement;
 mod tls;
 mod url;
 mod write;
@@ -56,12 +57,12 @@ pub(crate) mod server;
 mod tests;
 
 pub use schema::SCHEMA;
+pub use search::PostgresDatabase;
 pub use url::PostgresUrl;
 
 use self::days::Days;
 use self::endpoint::Endpoint;
 use self::fault::Fault;
-use self::read::PostgresDatabase;
 use self::rows::Rows;
 use self::services::Rule;
 use self::session::Session;

@@ -10,70 +10,74 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Column, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::fault::Fault;
-use super::read::PostgresReader;
+use super::search::PostgresReadConnection;
 use super::session::Session;
 use crate::limits::{POSTGRES_FETCH_ROWS, POSTGRES_SILENCE_SECONDS_MAX};
-use crate::store::StoreError;
+use crate::record::json;
+use crate::store::statement::{StatementError, StatementRows, write_text};
 
-/// Receives the result of a statement.
-pub trait Table: Send {
-    /// Receives the columns, before any row.
-    fn begin(&mut self, columns: &[Column]);
-
-    /// Receives a row. Returns `false` if no more rows are wanted.
-    fn take(&mut self, row: &SimpleQueryRow) -> bool;
-}
-
-/// The reason why a statement returns no more rows.
-#[derive(Debug)]
-pub enum StatementError {
-    /// Its time limit has passed.
-    Late,
-    /// The statement is invalid. Contains the reason.
-    Refused(String),
-    /// The role could do more than read.
-    Superuser,
-    /// A row has more bytes than [`crate::limits::POSTGRES_ROW_BYTES_MAX`].
-    LongRow,
-    /// The database cannot be read.
-    Store(StoreError),
-}
-
-impl PostgresReader {
-    /// Runs a statement. The reader cannot be used after that.
-    pub async fn statement(
-        mut self,
-        sql: &str,
-        time_max: Duration,
-        table: &mut impl Table,
-    ) -> Result<(), StatementError> {
-        if self.is_superuser().await.map_err(|fault| StatementError::Store(self.explain(&fault)))? {
-            return Err(StatementError::Superuser);
-        }
-        let fault = match timeout(time_max, self.run(sql, time_max, table)).await {
-            Err(_) => return Err(StatementError::Late),
-            Ok(Ok(true)) => return Ok(()),
-            Ok(Ok(false)) => return Err(StatementError::Refused("there is no parameter $1".into())),
-            Ok(Err(fault)) => fault,
-        };
-        Err(match &fault {
-            _ if fault.code() == Some(&SqlState::QUERY_CANCELED) => StatementError::Late,
-            _ if self.activity().is_exhausted() => StatementError::LongRow,
-            Fault::Database(error) if fault.is_refusal() => StatementError::Refused(refusal(error)),
-            _ => StatementError::Store(self.explain(&fault)),
-        })
+/// Runs a statement, and adds its rows to `rows`.
+pub(super) async fn run(
+    mut connection: PostgresReadConnection,
+    sql: &str,
+    time_max: Duration,
+    rows: StatementRows,
+) -> Result<StatementRows, StatementError> {
+    let store =
+        |connection: &PostgresReadConnection, fault: &Fault| StatementError::Store(connection.explain(fault));
+    if connection.is_superuser().await.map_err(|fault| store(&connection, &fault))? {
+        return Err(superuser());
     }
+    let mut result = StatementResult { kinds: Vec::new(), rows, is_utf8: true };
+    let fault = match timeout(time_max, connection.fetch_all(sql, time_max, &mut result)).await {
+        Err(_) => return Err(StatementError::Late(time_max)),
+        Ok(Ok(true)) => return result.finish(),
+        Ok(Ok(false)) => return Err(refused("there is no parameter $1".into())),
+        Ok(Err(fault)) => fault,
+    };
+    Err(match &fault {
+        _ if fault.code() == Some(&SqlState::QUERY_CANCELED) => StatementError::Late(time_max),
+        _ if connection.activity().is_exhausted() => StatementError::Invalid {
+            detail: "a row of the answer is too long".into(),
+            hint: "select fewer columns, or parts of them: left(message, 1000)",
+        },
+        Fault::Database(error) if fault.is_refusal() => refused(refusal(error)),
+        _ => store(&connection, &fault),
+    })
+}
 
+fn refused(detail: String) -> StatementError {
+    let hint = "one statement that reads is answered; `select * from logs limit 10` shows what there is";
+    StatementError::Invalid { detail, hint }
+}
+
+fn superuser() -> StatementError {
+    StatementError::Forbidden {
+        title: "statements of a superuser are not run",
+        detail: "the role that this server connects as is a superuser: statements could do more than read",
+        hint: "connect as a role of its own, see docs/postgresql.md; queries by `/api/v1/records` work all the same",
+    }
+}
+
+impl PostgresReadConnection {
     async fn is_superuser(&mut self) -> Result<bool, Fault> {
         let Session { client, line } = self.session();
         let sql = "SELECT current_setting('is_superuser') = 'on'";
         line.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await
     }
 
-    async fn run(&mut self, sql: &str, time_max: Duration, table: &mut impl Table) -> Result<bool, Fault> {
+    /// Fetches the rows, until there are no more or no more are wanted. Returns false for a
+    /// statement with parameters.
+    async fn fetch_all(
+        &mut self,
+        sql: &str,
+        time_max: Duration,
+        result: &mut StatementResult,
+    ) -> Result<bool, Fault> {
         let activity = self.activity();
         let Session { client, line } = self.session();
         // The cursor has a snapshot, and a transaction with a snapshot can no longer be made
@@ -88,7 +92,7 @@ impl PostgresReader {
                 return Ok(false);
             }
             client.execute(&declare, &[]).await?;
-            table.begin(client.prepare(&fetch).await?.columns());
+            result.begin(client.prepare(&fetch).await?.columns());
             loop {
                 activity.allow_row();
                 let mut messages = pin!(client.simple_query_raw(&fetch).await?);
@@ -97,7 +101,7 @@ impl PostgresReader {
                     activity.allow_row();
                     let SimpleQueryMessage::Row(row) = message else { continue };
                     rows += 1;
-                    if !table.take(&row) {
+                    if !result.take(&row) {
                         return Ok(true);
                     }
                 }
@@ -114,4 +118,102 @@ fn refusal(error: &Error) -> String {
     let Some(refusal) = error.as_db_error() else { return error.to_string() };
     let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
     format!("{}{detail}", refusal.message())
+}
+
+/// The rows of a statement so far.
+struct StatementResult {
+    kinds: Vec<Type>,
+    rows: StatementRows,
+    /// Whether all text so far is UTF-8.
+    is_utf8: bool,
+}
+
+impl StatementResult {
+    fn begin(&mut self, columns: &[Column]) {
+        self.kinds = columns.iter().map(|column| column.type_().clone()).collect();
+        self.rows.begin(columns.iter().map(Column::name));
+    }
+
+    /// Adds a row. Returns false if no more rows are wanted.
+    fn take(&mut self, row: &SimpleQueryRow) -> bool {
+        let StatementResult { kinds, rows, is_utf8 } = self;
+        let is_whole = rows.row(kinds.len(), |column, out, bytes_max| match row.try_get(column) {
+            Ok(value) => write_value(&kinds[column], value, out, bytes_max),
+            Err(_) => {
+                *is_utf8 = false;
+                true
+            }
+        });
+        is_whole && *is_utf8
+    }
+
+    fn finish(self) -> Result<StatementRows, StatementError> {
+        if self.is_utf8 {
+            return Ok(self.rows);
+        }
+        Err(StatementError::Invalid {
+            detail: "the answer has text that is not UTF-8".into(),
+            hint: "leave `client_encoding` as it is; of text that is stored so, select encode(convert_to(.., 'SQL_ASCII'), 'hex')",
+        })
+    }
+}
+
+/// Numbers and booleans keep their type, a time has the format of all other responses, and any
+/// other value is the text that PostgreSQL shows.
+fn write_value(kind: &Type, text: Option<&str>, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+    let Some(text) = text else {
+        out.extend_from_slice(b"null");
+        return true;
+    };
+    match *kind {
+        Type::BOOL => out.extend_from_slice(if text == "t" { b"true" } else { b"false" }),
+        Type::INT2 | Type::INT4 | Type::INT8 | Type::OID => out.extend_from_slice(text.as_bytes()),
+        Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC if text.ends_with(|last: char| last.is_ascii_digit()) => {
+            out.extend_from_slice(text.as_bytes());
+        }
+        Type::TIMESTAMPTZ => json::string(out, &moment(text)),
+        _ => return write_text(out, text.as_bytes(), bytes_max),
+    }
+    true
+}
+
+/// Converts `2026-11-21 10:00:00.5+00` to `2026-11-21T10:00:00.500000000Z`; other texts
+/// (`infinity`, years before Christ) stay unchanged.
+fn moment(text: &str) -> String {
+    let parts = text.strip_suffix("+00").and_then(|text| text.split_once(' '));
+    let Some((date, clock)) = parts else { return text.to_owned() };
+    let (seconds, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    format!("{date}T{seconds}.{fraction:0<9}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_api_format() {
+        assert_eq!(moment("2026-11-21 10:00:00+00"), "2026-11-21T10:00:00.000000000Z");
+        assert_eq!(moment("2026-11-21 10:00:00.123456+00"), "2026-11-21T10:00:00.123456000Z");
+        for other in ["infinity", "0044-03-15 00:00:00+00 BC"] {
+            assert_eq!(moment(other), other);
+        }
+    }
+
+    #[test]
+    fn only_valid_json_numbers_are_numbers() {
+        let shown = |kind: Type, text| {
+            let mut out = Vec::new();
+            assert!(write_value(&kind, Some(text), &mut out, usize::MAX));
+            String::from_utf8(out).unwrap()
+        };
+        for number in ["0", "-1.50", "1e+300", "12345678901234567890123.5"] {
+            assert_eq!(shown(Type::NUMERIC, number), number);
+            assert!(serde_json::from_str::<serde_json::Value>(number).is_ok());
+        }
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(shown(Type::FLOAT8, number), format!("\"{number}\""));
+        }
+        assert_eq!(shown(Type::BOOL, "t"), "true");
+        assert_eq!(shown(Type::TEXT, "12"), "\"12\"");
+    }
 }

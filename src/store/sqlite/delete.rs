@@ -11,7 +11,7 @@ use super::index::Index;
 use super::origins::Origins;
 use super::{Database, blocks, sync_write_ahead_log};
 use crate::record::{RecordId, time};
-use crate::store::{Names, RecordsToDelete};
+use crate::store::{RecordsToDelete, UnusedNames};
 
 /// What is added to the tables of any version: older programs work with these additions.
 pub(super) const TABLES: &str = "
@@ -99,7 +99,7 @@ impl Database {
 
     /// Deletes origins that no record refers to any more; see
     /// [`crate::store::Store::delete_names`].
-    pub(super) fn delete_names(&mut self, names: &Names) -> rusqlite::Result<u64> {
+    pub(super) fn delete_names(&mut self, names: &UnusedNames) -> rusqlite::Result<u64> {
         let deleted = self.securely(|connection, _| {
             // Few records were added since the names were examined.
             let mut delete = connection.prepare_cached(

@@ -5,25 +5,12 @@ use std::ops::Range;
 use rusqlite::params_from_iter;
 
 use super::counts::{self, Count};
-use super::read::SqliteReader;
+use super::search::SqliteReadConnection;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_COUNTS_ROWS};
 use crate::query::Query;
-use crate::record::Column;
-use crate::record::{Origin, RecordId, RecordRef};
+use crate::record::{Column, Origin, RecordId, RecordRef};
 use crate::store::Search;
-
-/// A number of matches with the same severity and service, and with times in the same step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted<'a> {
-    /// The time of one of the matches, or a time between two of them, in ns since the Unix epoch.
-    pub timestamp: i64,
-    /// The severity; see [`RecordRef::severity_number`].
-    pub severity_number: u8,
-    /// The service; see [`Origin::service`]. Empty for records without a service.
-    pub service: &'a str,
-    /// The number of matches.
-    pub records: u64,
-}
+use crate::store::reader::{CountEnd, CountedMatches};
 
 /// A block, and its counts if it has any.
 struct Block<'a> {
@@ -32,21 +19,12 @@ struct Block<'a> {
     counts: Option<Vec<Count<'a>>>,
 }
 
-/// The progress of counting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// The ids that remain to be counted.
-    pub rest: Range<RecordId>,
-    /// Those of the remaining ids that come next and whose rows have to be read.
-    pub rows: Range<RecordId>,
-}
-
 /// Returns true if counts are sufficient for what a query matches.
 pub fn can_count(query: &Query) -> bool {
     query.asks_only_for(&[Column::Service, Column::SeverityNumber])
 }
 
-impl SqliteReader {
+impl SqliteReadConnection {
     /// Counts what `search` finds, by steps of `step` ns counted from the Unix epoch. [`can_count`]
     /// must be true for its query. Counts from one end of the ids of `search`, as far as the counts
     /// of blocks are sufficient, and for no longer than reading `rows` rows would take.
@@ -58,25 +36,25 @@ impl SqliteReader {
         search: &Search,
         step: i64,
         rows: u64,
-        mut emit: impl FnMut(Counted<'_>),
-    ) -> rusqlite::Result<Reached> {
+        mut emit: impl FnMut(CountedMatches<'_>),
+    ) -> rusqlite::Result<CountEnd> {
         let mut left = rows;
         let mut rest = search.ids.clone();
         let mut select = self.connection.prepare_cached(&self.select_blocks(search.descending))?;
         let bounds = [search.ids.start as i64, search.ids.end as i64, search.time_min, search.time_max];
         let mut blocks = select.query(params_from_iter(bounds))?;
         while left > 0 {
-            let Some(row) = blocks.next()? else { return Ok(Reached { rest: 0..0, rows: 0..0 }) };
+            let Some(row) = blocks.next()? else { return Ok(CountEnd { rest: 0..0, rows: 0..0 }) };
             let block = Block::from_row(row)?;
             let Some(counts) = block.counts_within(search, step) else {
                 let rows = block.ids.start.max(search.ids.start)..block.ids.end.min(search.ids.end);
-                return Ok(Reached { rest, rows });
+                return Ok(CountEnd { rest, rows });
             };
             counts.iter().for_each(|count| emit_if_matching(count, search, &mut emit));
             rest = search.rest_after(&block.ids);
             left = left.saturating_sub(SQLITE_COUNTS_ROWS);
         }
-        Ok(Reached { rest, rows: 0..0 })
+        Ok(CountEnd { rest, rows: 0..0 })
     }
 
     fn select_blocks(&self, descending: bool) -> String {
@@ -133,10 +111,10 @@ impl<'a> Block<'a> {
 }
 
 /// Emits a count if the query, which depends on nothing else, matches what the count covers.
-fn emit_if_matching(count: &Count<'_>, search: &Search, emit: &mut impl FnMut(Counted<'_>)) {
+fn emit_if_matching(count: &Count<'_>, search: &Search, emit: &mut impl FnMut(CountedMatches<'_>)) {
     let Count { times: (timestamp, _), severity_number, service, records } = *count;
     let origin = Origin { service, ..Origin::default() };
     if search.query.matches(1, &RecordRef { severity_number, origin, ..RecordRef::default() }) {
-        emit(Counted { timestamp, severity_number, service, records });
+        emit(CountedMatches { timestamp, severity_number, service, records });
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::counts::{self, Counts};
 use super::filter::{self, Filter};
-use super::read;
+use super::search;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
 use crate::query::tokens::{self, Names, Token};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
@@ -54,7 +54,7 @@ impl Index {
         let lines = filter::lines_of_group(connection, position)?;
         let mut index = Index { growing: None, lines, left_out: None, complete: Vec::new() };
         let mut bytes = 0;
-        let is_read = read::each_from(connection, filter::first_id_of(position), |id, origin, record| {
+        let is_read = search::each_from(connection, filter::first_id_of(position), |id, origin, record| {
             bytes += record.message.len() + record.attributes.len();
             index.gather(id, origin, record);
             bytes <= SQLITE_REREAD_BYTES_MAX

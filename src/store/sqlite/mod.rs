@@ -20,10 +20,13 @@ mod index;
 mod insert;
 mod origins;
 mod owner;
-pub mod read;
+pub mod reader;
 mod retention;
 mod schema;
+pub mod search;
 mod services;
+mod statement;
+mod unused_names;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +47,7 @@ use self::owner::{ClaimError, Owner};
 use self::services::Rule;
 use super::claim::{Claimant, Kind};
 use super::clock::Clock;
-use super::{Names, RecordsToDelete, Retention, Store, StoreError, Written};
+use super::{RecordsToDelete, Retention, Store, StoreError, UnusedNames, Written};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_BESIDE_ROWS_MIN, STORE_MAINTAIN_PACE};
@@ -267,7 +270,7 @@ impl Store for SqliteStore {
         self.step(|database| database.delete(to_delete))
     }
 
-    async fn delete_names(&mut self, names: &Names) -> Result<u64, StoreError> {
+    async fn delete_names(&mut self, names: &UnusedNames) -> Result<u64, StoreError> {
         self.check_files()?;
         self.step(|database| database.delete_names(names))
     }

@@ -5,10 +5,12 @@ use tempfile::TempDir;
 use super::*;
 use std::time::Duration;
 
+use super::unused_names::NameSearch;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_WAL_BYTES_TARGET};
 use crate::record::{Batch, Origin, RecordRef, time};
 use crate::store::ServiceRetention;
 use crate::store::contract::{self, Subject, chunk};
+use crate::store::reader::{CountedMatches, NameSearchStep};
 
 struct SqliteSubject(TempDir);
 
@@ -242,7 +244,7 @@ fn invalid_utf8_hides_no_other_record() {
     assert!(!block_on(store.maintain()).unwrap());
     assert_eq!(searched(&subject, "8999").0, [8999], "the block goes without a filter");
     assert_eq!(searched(&subject, "9050").0, [9050]);
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let mut messages = Vec::new();
     let search = crate::store::Search {
         query: crate::query::Query::parse("", 0).unwrap(),
@@ -284,7 +286,7 @@ fn impossible_block_ids_are_an_error() {
         let subject = filled();
         let connection = Connection::open(subject.path()).unwrap();
         connection.execute_batch(&format!("UPDATE block SET {wrong} WHERE first_id = 4097")).unwrap();
-        let reader = read::SqliteReader::open(&subject.path()).unwrap();
+        let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
         for word in ["", "8000"] {
             let mut search = search_of(word);
             let error = loop {
@@ -946,19 +948,18 @@ fn origins_are_examined_in_parts() {
             "DELETE FROM record WHERE id % 3 = 0; DELETE FROM origin WHERE id BETWEEN 1000 AND 2500",
         )
         .unwrap();
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
-    let (mut first, mut parts, mut unused) = (i64::MIN, 0, Vec::new());
-    while let Some(mut origins) = reader.origins(first).unwrap() {
-        let mut ids = 0..3001;
-        while !ids.is_empty() {
-            ids = reader.remove_used(&ids, 500, &mut origins).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
+    let (mut search, mut unused) = (NameSearch::default(), Vec::new());
+    loop {
+        match search.step(&reader, 500).unwrap() {
+            NameSearchStep::Searching => {}
+            NameSearchStep::Found(found) => {
+                assert_eq!(found.end, 3001);
+                unused.extend(found.ids);
+            }
+            NameSearchStep::Done => break,
         }
-        assert_eq!(origins.is_empty(), origins.iter().next().is_none());
-        unused.extend(origins.iter());
-        first = origins.end();
-        parts += 1;
     }
-    assert_eq!(parts, 2);
     let expected: Vec<i64> = (1..=3000).filter(|id| id % 3 == 0 && !(1000..=2500).contains(id)).collect();
     assert_eq!(unused, expected);
 }
@@ -983,7 +984,7 @@ fn search_of(word: &str) -> crate::store::Search {
 /// Returns what a search for a word finds, and how many blocks it reads.
 fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
     let mut search = search_of(word);
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let (mut found, mut slices) = (Vec::new(), 0);
     while !search.ids.is_empty() {
         let slice = reader.slice(&search, SQLITE_BLOCK_ROWS, |id, _| {
@@ -1267,7 +1268,7 @@ fn deleted_names_are_in_no_file() {
     }
     let used = ids(&connection, "SELECT DISTINCT origin_id FROM record");
     let unused = before.into_iter().filter(|id| !used.contains(id)).collect();
-    assert_eq!(block_on(store.delete_names(&Names { ids: unused, end: 6001 })).unwrap(), 2000);
+    assert_eq!(block_on(store.delete_names(&UnusedNames { ids: unused, end: 6001 })).unwrap(), 2000);
     drop(connection);
     assert_eq!(block_on(store.position()).unwrap(), 6001);
     assert_eq!(block_on(store.scrub()).unwrap(), 1);
@@ -1335,11 +1336,11 @@ fn counted(subject: &SqliteSubject) -> (std::collections::BTreeMap<String, u64>,
         (0..i64::MAX as u64, crate::record::ColumnSet::of_column(crate::record::Column::Service));
     let (time_min, time_max) = (i64::MIN, i64::MAX);
     let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let mut by_service = std::collections::BTreeMap::new();
     let mut add = |service: &str, records| *by_service.entry(service.to_owned()).or_insert(0) += records;
     while !search.ids.is_empty() {
-        let take = |counted: histogram::Counted<'_>| add(counted.service, counted.records);
+        let take = |counted: CountedMatches<'_>| add(counted.service, counted.records);
         let reached = reader.counts(&search, 3600 * time::SECOND, SQLITE_BLOCK_ROWS, take).unwrap();
         search.ids = reached.rest;
         let mut rows = crate::store::Search { ids: reached.rows.clone(), ..search.clone() };

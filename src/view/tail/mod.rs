@@ -185,7 +185,7 @@ impl View {
     pub fn tail(&self, ask: &Ask<'_>) -> Response<Body> {
         let (wanted, start) = match asked(ask) {
             Ok(asked) => asked,
-            Err(refusal) => return *refusal,
+            Err(Refusal(response)) => return *response,
         };
         let Some(slot) = self.tails.join(wanted, start) else { return too_many() };
         let (sender, body) = stream();

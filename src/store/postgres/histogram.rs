@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{TryStreamExt, join};
 
 use super::condition;
-use super::read::{Parameter, PostgresReader, ReadError, numbered};
+use super::search::{Parameter, PostgresReadConnection, ReadError, numbered};
 use super::session::Session;
 use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
 use crate::query;
@@ -19,7 +19,7 @@ pub fn can_count(search: &Search) -> bool {
     condition::exact_condition(&search.query).is_some()
 }
 
-impl PostgresReader {
+impl PostgresReadConnection {
     /// Counts the matches of a search within a time range, grouped by a column. `emit` receives
     /// each text of the column, empty for none, and its count. The ids of the search must be those
     /// of its query.

@@ -1,7 +1,7 @@
-//! SQL statements in SQLite.
+//! Runs statements that users write themselves, and that can only read.
 //!
 //! An authorizer rejects everything except reading. Memory, temporary files and time have limits
-//! that hold for every statement (`store/sqlite/confine.rs`). Exceeding a limit ends the statement
+//! that hold for every statement (`confine.rs`). Exceeding a limit ends the statement
 //! with an error of SQLite, and the response contains the reason.
 //!
 //! The clock is checked on the statement's own thread: by a progress handler, which SQLite calls at
@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::StatusCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, Statement};
 
-use super::{Answer, Refusal, bad, not_begun_or_ended, others_run, stopped, write_text};
+use super::confine::{self, Confinement, Refused};
+use super::schema;
 use crate::blocking::Threads;
 use crate::limits::{
     SQL_CLOCK_STEPS, SQL_COLUMNS_MAX, SQL_COMPOUND_MAX, SQL_DEPTH_MAX, SQL_FUNCTION_ARGUMENTS_MAX,
@@ -33,10 +33,7 @@ use crate::limits::{
     SQL_LONG_OPERATIONS_MAX, SQL_MEMORY_BYTES_MAX, SQL_OPERATIONS_MAX, SQL_TEMPORARY_BYTES_MAX,
     SQL_VALUE_BYTES_MAX, SQLITE_WAL_BYTES_STATEMENTS_MAX,
 };
-use crate::net::http::problem;
-use crate::store::sqlite::confine::{self, Confinement, Refused};
-use crate::store::sqlite::read::SqliteReader;
-use crate::view::store_problem;
+use crate::store::statement::{StatementError, StatementRows, write_text};
 
 /// Functions that are rejected: one loads code, the others take time proportional to the product of
 /// the lengths of two values.
@@ -137,38 +134,46 @@ impl Failed {
 
 /// Reasons to stop a statement before its time is over.
 #[derive(Clone, Default)]
-pub(super) struct Stop {
+pub(super) struct StatementStop {
     /// The client no longer waits.
     pub(super) is_abandoned: Arc<AtomicBool>,
-    /// The write-ahead log cannot be emptied while the statement runs.
-    pub(super) is_log_too_large: Arc<AtomicBool>,
+    /// The write-ahead log is too large, and cannot be emptied while the statement runs.
+    pub(super) must_end: Arc<AtomicBool>,
 }
 
 /// Blocks until the statement has returned its rows, its time is over, or it is stopped.
 pub(super) fn run(
     path: &Path,
     sql: &str,
-    answer: Answer,
+    rows: StatementRows,
     threads: Threads,
     duration_max: Duration,
-    stop: &Stop,
-) -> Result<Answer, Refusal> {
-    let failed = |error: Error| Box::new(store_problem(&crate::store::sqlite::describe(path, &error)));
-    let confinement = Confinement::new().ok_or_else(others_run)?;
-    let mut connection = SqliteReader::open_confined(path).map_err(failed)?;
+    stop: &StatementStop,
+) -> Result<StatementRows, StatementError> {
+    let failed = |error: Error| StatementError::Store(super::describe(path, &error));
+    let confinement = Confinement::new()
+        .ok_or(StatementError::NotStarted("other queries ran for as long as it may take"))?;
+    let mut connection = open(path).map_err(failed)?;
     let bounds = Bounds::of(threads);
     confine(&mut connection, &bounds, stop).map_err(failed)?;
     let deadline = Instant::now() + duration_max;
-    let (answer, refused) = confinement.run(deadline, || answer_to(&connection, sql, &bounds, answer));
+    let (rows, refused) = confinement.run(deadline, || rows_of(&connection, sql, &bounds, rows));
     drop(connection); // before another statement uses the account of its memory
-    answer.map_err(|error| match error.is_interruption() && stop.is_log_too_large.load(Relaxed) {
+    rows.map_err(|error| match error.is_interruption() && stop.must_end.load(Relaxed) {
         true => log_too_large(),
         false => describe(&error, refused, &bounds, duration_max),
     })
 }
 
+/// Opens a connection that can only read, and runs within the bounds of `confine.rs`.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = schema::open_confined(path)?;
+    super::functions::register(&connection)?;
+    Ok(connection)
+}
+
 /// Restricts the connection to reading, and stops its statements once the client no longer waits.
-fn confine(connection: &mut Connection, bounds: &Bounds, stop: &Stop) -> rusqlite::Result<()> {
+fn confine(connection: &mut Connection, bounds: &Bounds, stop: &StatementStop) -> rusqlite::Result<()> {
     for (limit, value) in bounds.limits() {
         connection.set_limit(limit, value)?;
     }
@@ -176,16 +181,16 @@ fn confine(connection: &mut Connection, bounds: &Bounds, stop: &Stop) -> rusqlit
     connection.authorizer(Some(|context: AuthContext<'_>| authorize(&context)))?;
     let stop = stop.clone();
     let is_over =
-        move || stop.is_abandoned.load(Relaxed) || stop.is_log_too_large.load(Relaxed) || confine::is_late();
+        move || stop.is_abandoned.load(Relaxed) || stop.must_end.load(Relaxed) || confine::is_late();
     connection.progress_handler(SQL_CLOCK_STEPS, Some(is_over))
 }
 
-fn answer_to(
+fn rows_of(
     connection: &Connection,
     sql: &str,
     bounds: &Bounds,
-    mut answer: Answer,
-) -> Result<Answer, Failed> {
+    mut rows: StatementRows,
+) -> Result<StatementRows, Failed> {
     let mut statement = connection.prepare(sql)?;
     if statement.is_explain() == 0 {
         let long_operations = long_operations(connection, sql)?;
@@ -193,8 +198,8 @@ fn answer_to(
             return Err(Failed::LongOperations(long_operations));
         }
     }
-    collect(&mut statement, &mut answer)?;
-    Ok(answer)
+    collect(&mut statement, &mut rows)?;
+    Ok(rows)
 }
 
 /// Returns the number of operations in the statement's program that may take long.
@@ -231,13 +236,13 @@ fn authorize(context: &AuthContext<'_>) -> Authorization {
     }
 }
 
-fn collect(statement: &mut Statement<'_>, answer: &mut Answer) -> rusqlite::Result<()> {
-    answer.begin(statement.column_names());
+fn collect(statement: &mut Statement<'_>, rows: &mut StatementRows) -> rusqlite::Result<()> {
+    rows.begin(statement.column_names());
     let columns = statement.column_count();
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
         let mut has_failed = false;
-        let is_whole = answer.row(columns, |column, out, bytes_max| {
+        let is_whole = rows.row(columns, |column, out, bytes_max| {
             let Some(value) = confine::with_reserve(|| row.get_ref(column)) else {
                 has_failed = true;
                 return true;
@@ -278,11 +283,16 @@ fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, bytes_max: usize) -> bool
     true
 }
 
-fn describe(failed: &Failed, refused: Option<Refused>, bounds: &Bounds, duration_max: Duration) -> Refusal {
+fn describe(
+    failed: &Failed,
+    refused: Option<Refused>,
+    bounds: &Bounds,
+    duration_max: Duration,
+) -> StatementError {
     match (failed, refused) {
         (_, Some(reason)) => refusal(reason, duration_max),
         (Failed::LongOperations(count), None) => too_much(
-            &format!(
+            format!(
                 "its program has {count} operations on values that may be long, at most {} can be stopped in time",
                 bounds.long_operations
             ),
@@ -292,55 +302,54 @@ fn describe(failed: &Failed, refused: Option<Refused>, bounds: &Bounds, duration
     }
 }
 
-fn log_too_large() -> Refusal {
-    not_begun_or_ended(
-        "the statement was stopped",
-        &format!(
-            "SQLite's write-ahead log has grown to {} MiB, and cannot be emptied while a statement reads an older state",
-            SQLITE_WAL_BYTES_STATEMENTS_MAX >> 20
-        ),
-    )
+fn log_too_large() -> StatementError {
+    StatementError::Stopped(format!(
+        "SQLite's write-ahead log has grown to {} MiB, and cannot be emptied while a statement reads an older state",
+        SQLITE_WAL_BYTES_STATEMENTS_MAX >> 20
+    ))
 }
 
-fn describe_error(error: &Error, duration_max: Duration) -> Refusal {
+fn describe_error(error: &Error, duration_max: Duration) -> StatementError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::OperationInterrupted) => stopped(duration_max),
+        Some(ErrorCode::OperationInterrupted) => StatementError::Late(duration_max),
         Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {
-            bad(&error.to_string(), "only statements that read are answered")
+            invalid(error, "only statements that read are answered")
         }
         Some(ErrorCode::OutOfMemory) => too_much(
-            &format!("its program has more than {SQL_OPERATIONS_MAX} operations"),
+            format!("its program has more than {SQL_OPERATIONS_MAX} operations"),
             "make the statement shorter, or several of it",
         ),
-        _ => bad(&error.to_string(), "`select * from logs limit 10` shows what there is"),
+        _ => invalid(error, "`select * from logs limit 10` shows what there is"),
     }
 }
 
-fn refusal(reason: Refused, duration_max: Duration) -> Refusal {
+fn refusal(reason: Refused, duration_max: Duration) -> StatementError {
     const NARROW: &str = "narrow it by ids or times, select shorter parts of texts (`substr(message, 1, 200)`), or read a copy of \
                           the database with `sqlite3` (`logboom backup` makes one), which has no such bound";
     match reason {
-        Refused::Time => stopped(duration_max),
+        Refused::Time => StatementError::Late(duration_max),
         Refused::Memory => {
-            too_much(&format!("it needs more than {} MiB of memory", SQL_MEMORY_BYTES_MAX >> 20), NARROW)
+            too_much(format!("it needs more than {} MiB of memory", SQL_MEMORY_BYTES_MAX >> 20), NARROW)
         }
         Refused::TemporarySpace => too_much(
-            &format!("it needs more than {} MiB of temporary files", SQL_TEMPORARY_BYTES_MAX >> 20),
+            format!("it needs more than {} MiB of temporary files", SQL_TEMPORARY_BYTES_MAX >> 20),
             NARROW,
         ),
-        Refused::TemporarySpaceOfAll => not_begun_or_ended(
-            "the statement was stopped",
-            "other statements use the space for temporary files that it needs",
-        ),
-        Refused::DiskSpace => not_begun_or_ended(
-            "the statement was stopped",
-            "the disk has no more room for temporary files: the rest is left for records",
+        Refused::TemporarySpaceOfAll => {
+            StatementError::Stopped("other statements use the space for temporary files that it needs".into())
+        }
+        Refused::DiskSpace => StatementError::Stopped(
+            "the disk has no more room for temporary files: the rest is left for records".into(),
         ),
     }
 }
 
-fn too_much(detail: &str, hint: &str) -> Refusal {
-    Box::new(problem(StatusCode::BAD_REQUEST, "the statement takes too much", detail, Some(hint)))
+fn invalid(error: &Error, hint: &'static str) -> StatementError {
+    StatementError::Invalid { detail: error.to_string(), hint }
+}
+
+fn too_much(detail: String, hint: &'static str) -> StatementError {
+    StatementError::TooLarge { detail, hint }
 }
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::filter::BlockPruner;
 use super::{condition, functions, schema};
-use crate::limits::{DELETE_NAMES_IDS, SQLITE_FILTER_LOOKUPS_MAX};
+use crate::limits::SQLITE_FILTER_LOOKUPS_MAX;
 use crate::query::tokens::{self, Requirement};
 use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};
 use crate::store::Search;
 use crate::store::sql::select_list;
 
 /// A connection that can only read.
-pub struct SqliteReader {
+pub struct SqliteReadConnection {
     pub(super) connection: Connection,
     pub(super) has_index: bool,
 }
@@ -42,66 +42,17 @@ const COLUMNS: [(&str, ColumnSet, &str); 17] = [
     ("r.attributes", ColumnSet::ATTRIBUTES, "NULL"),
 ];
 
-/// A set of origins whose ids lie in a range, with one bit per id of the range, because there may
-/// be as many origins as records.
-#[derive(Debug)]
-pub struct OriginIds {
-    range: Range<i64>,
-    bits: Vec<u64>,
-    count: usize,
-}
-
-impl OriginIds {
-    fn new(range: Range<i64>) -> OriginIds {
-        // At most DELETE_NAMES_IDS bits.
-        let words = range.start.abs_diff(range.end).div_ceil(64) as usize;
-        OriginIds { range, bits: vec![0; words], count: 0 }
-    }
-
-    /// Returns the first id after the range.
-    pub fn end(&self) -> i64 {
-        self.range.end
-    }
-
-    /// Returns true if no origin is left.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Returns the ids in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = i64> {
-        self.range.clone().filter(|id| self.place(*id).is_some_and(|(word, bit)| self.bits[word] & bit != 0))
-    }
-
-    fn place(&self, id: i64) -> Option<(usize, u64)> {
-        let offset = self.range.contains(&id).then(|| self.range.start.abs_diff(id))?;
-        Some(((offset / 64) as usize, 1 << (offset % 64)))
-    }
-
-    fn insert(&mut self, id: i64) {
-        let Some((word, bit)) = self.place(id) else { return };
-        self.count += usize::from(self.bits[word] & bit == 0);
-        self.bits[word] |= bit;
-    }
-
-    fn remove(&mut self, id: i64) {
-        let Some((word, bit)) = self.place(id) else { return };
-        self.count -= usize::from(self.bits[word] & bit != 0);
-        self.bits[word] &= !bit;
-    }
-}
-
 /// Steps of SQLite's virtual machine between two checks of the clock and of whether a client still
 /// waits: a few rows, which may be long.
 const STEPS_BETWEEN_LOOKS: i32 = 200;
 
-impl SqliteReader {
+impl SqliteReadConnection {
     /// Opens the database.
-    pub fn open(path: &Path) -> rusqlite::Result<SqliteReader> {
+    pub fn open(path: &Path) -> rusqlite::Result<SqliteReadConnection> {
         let connection = schema::open_read_only(path)?;
         functions::register(&connection)?;
         let has_index = schema::has_index(&connection)?;
-        Ok(SqliteReader { connection, has_index })
+        Ok(SqliteReadConnection { connection, has_index })
     }
 
     /// Interrupts later statements at `deadline`, or soon after `is_abandoned` becomes true.
@@ -220,53 +171,6 @@ impl SqliteReader {
     /// Returns the first id that the store does not have.
     pub fn position(&self) -> rusqlite::Result<RecordId> {
         super::owner::position(&self.connection)
-    }
-
-    /// Returns the origins with ids from `from` on, as many as are examined together; `None` if
-    /// there are none.
-    pub fn origins(&self, from: i64) -> rusqlite::Result<Option<OriginIds>> {
-        // SQLite never assigns the highest possible id.
-        let first = "SELECT min(id) FROM origin WHERE id >= ? AND id < 9223372036854775807";
-        let first: Option<i64> = self.connection.query_row(first, [from], |row| row.get(0))?;
-        let Some(first) = first else { return Ok(None) };
-        let end = first.saturating_add(DELETE_NAMES_IDS);
-        let last = "SELECT max(id) FROM origin WHERE id < ?";
-        let last: i64 = self.connection.query_row(last, [end], |row| row.get(0))?;
-        let mut origins = OriginIds::new(first..last.saturating_add(1));
-        let mut select = self.connection.prepare("SELECT id FROM origin WHERE id BETWEEN ? AND ?")?;
-        let mut ids = select.query([first, last])?;
-        while let Some(row) = ids.next()? {
-            origins.insert(row.get(0)?);
-        }
-        drop(ids);
-        drop(select);
-        Ok(Some(origins))
-    }
-
-    /// Removes the origins of about `rows` records from a set, starting at the highest of some ids.
-    /// Returns the ids that remain to be examined.
-    pub fn remove_used(
-        &self,
-        ids: &Range<RecordId>,
-        rows: u64,
-        origins: &mut OriginIds,
-    ) -> rusqlite::Result<Range<RecordId>> {
-        let from = ids.start.max(ids.end.saturating_sub(rows));
-        let mut select =
-            self.connection.prepare_cached("SELECT origin_id FROM record WHERE id >= ? AND id < ?")?;
-        let mut used = select.query([from as i64, ids.end as i64])?;
-        while let Some(row) = used.next()? {
-            origins.remove(row.get(0)?);
-        }
-        Ok(ids.start..from)
-    }
-
-    /// Opens a connection for statements that clients write themselves, which run within the bounds
-    /// of `confine.rs`.
-    pub fn open_confined(path: &Path) -> rusqlite::Result<Connection> {
-        let connection = schema::open_confined(path)?;
-        functions::register(&connection)?;
-        Ok(connection)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::limits::{SQL_ANSWERS_KIB_MAX, SQL_PATTERN_BYTES_MAX};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn new_answer() -> Answer {
-    Answer::new(10, &Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)))
+fn new_rows() -> StatementRows {
+    StatementRows::new(10, &Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)))
 }
 
 /// Returns the response to a statement or its error, and which limit it exceeded.
@@ -17,11 +17,11 @@ fn ask(sql: &str, threads: Threads, duration_max: Duration) -> (Result<String, S
     let confinement = Confinement::new().unwrap();
     let mut connection = Connection::open_in_memory().unwrap();
     let bounds = Bounds::of(threads);
-    confine(&mut connection, &bounds, &Stop::default()).unwrap();
-    let work = || answer_to(&connection, sql, &bounds, new_answer());
+    confine(&mut connection, &bounds, &StatementStop::default()).unwrap();
+    let work = || rows_of(&connection, sql, &bounds, new_rows());
     let (answer, refused) = confinement.run(Instant::now() + duration_max, work);
     drop(connection);
-    let text = |answer: Answer| {
+    let text = |answer: StatementRows| {
         let pieces = answer.finish().map_err(|_| "crowded")?;
         let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
         Ok::<_, &str>(String::from_utf8(bytes).unwrap())
@@ -140,7 +140,7 @@ fn memory_limit_covers_all_allocations() {
 #[test]
 fn response_does_not_wait_for_memory() {
     let memory = Arc::new(Semaphore::new(100));
-    let mut answer = Answer::new(10, &memory);
+    let mut answer = StatementRows::new(10, &memory);
     answer.begin(["a"]);
     assert!(answer.row(1, |_, out, bytes_max| write_text(out, &[b'x'; 50 << 10], bytes_max)));
     assert!(!answer.row(1, |_, out, bytes_max| write_text(out, &[b'x'; 60 << 10], bytes_max)));
@@ -153,11 +153,10 @@ async fn statement_stops_when_write_ahead_log_is_too_large() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("logs.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE block (id INTEGER)").unwrap();
-    let stop = Stop::default();
-    stop.is_log_too_large.store(true, Relaxed);
+    let stop = StatementStop::default();
+    stop.must_end.store(true, Relaxed);
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
-    for (sql, status) in [(endless, StatusCode::SERVICE_UNAVAILABLE), ("select", StatusCode::BAD_REQUEST)] {
-        let refusal = run(&path, sql, new_answer(), Threads::Many(2), HOUR, &stop).err().unwrap();
-        assert_eq!(refusal.status(), status);
-    }
+    let refusal = |sql| run(&path, sql, new_rows(), Threads::Many(2), HOUR, &stop).err().unwrap();
+    assert!(matches!(refusal(endless), StatementError::Stopped(_)));
+    assert!(matches!(refusal("select"), StatementError::Invalid { .. }));
 }

@@ -35,7 +35,7 @@ pub struct PostgresDatabase {
 }
 
 /// A connection that can only read.
-pub struct PostgresReader {
+pub struct PostgresReadConnection {
     session: Session,
     database: PostgresDatabase,
 }
@@ -84,15 +84,15 @@ impl PostgresDatabase {
     }
 
     /// Connects to the database for reading.
-    pub async fn reader(&self) -> Result<PostgresReader, StoreError> {
-        let connect = async {
+    pub async fn connect(&self) -> Result<PostgresReadConnection, StoreError> {
+        let open = async {
             let mut session = Session::open(&self.endpoint).await?;
             let Session { client, line } = &mut session;
             line.drive(client.batch_execute(SETTINGS)).await?;
             Ok(session)
         };
-        let session = connect.await.map_err(|fault| self.explain(&fault))?;
-        Ok(PostgresReader { session, database: self.clone() })
+        let session = open.await.map_err(|fault| self.explain(&fault))?;
+        Ok(PostgresReadConnection { session, database: self.clone() })
     }
 
     fn explain(&self, fault: &Fault) -> StoreError {
@@ -100,7 +100,7 @@ impl PostgresDatabase {
     }
 }
 
-impl PostgresReader {
+impl PostgresReadConnection {
     /// Returns the first id that the node has not stored yet.
     pub async fn position(&mut self) -> Result<RecordId, StoreError> {
         let Session { client, line } = &mut self.session;

@@ -1,0 +1,98 @@
+//! `POST /api/v1/sql`: one statement that reads, with the body
+//! `{"sql": "select ..", "limit": 100}`.
+//!
+//! The response is `{"columns":[..],"rows":[[..]..],"truncated":false}`. The statement is in the
+//! dialect of the database, runs on a connection that can only read, and has limits on its time,
+//! its memory and its temporary files. The response is produced as a whole, because a statement
+//! cannot be paused for a client that reads slowly. The memory of all such responses together is
+//! limited, too.
+
+use std::sync::Arc;
+
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use tokio::time::timeout_at;
+
+use super::answer::Piece;
+use super::{Refusal, View, answered};
+use crate::net::http::{Body, ConnectionAbort, problem};
+use crate::store::reader::{Reader, StatementCall};
+use crate::store::statement::{StatementError, StatementRows};
+
+/// The body of a request.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statements {
+    sql: String,
+    limit: Option<usize>,
+}
+
+impl View {
+    /// Responds with the rows of the statement in the body of the request.
+    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> Response<Body> {
+        answered(self.try_sql(body, abort).await)
+    }
+
+    async fn try_sql(&self, body: &[u8], abort: &ConnectionAbort) -> Result<Response<Body>, Refusal> {
+        let database = self.database()?;
+        let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
+            bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
+        })?;
+        let open = self.open(abort)?;
+        let rows_max = limit.unwrap_or(usize::MAX).min(self.query_rows_max);
+        let deadline = self.gate.deadline();
+        let permits = async {
+            let heavy = Arc::clone(&self.queries.heavy).acquire_owned();
+            let heavy = timeout_at(deadline.into(), heavy).await.ok()?.ok()?;
+            Some((heavy, self.gate.permit_until(deadline).await?))
+        };
+        let Some(permits) = permits.await else {
+            return Err(StatementError::NotStarted("other queries ran for as long as it may take").into());
+        };
+        let call = StatementCall {
+            permit: Box::new(permits),
+            duration_max: self.gate.duration_max,
+            must_end: self.gate.statements_must_end(),
+        };
+        let rows = StatementRows::new(rows_max, &self.queries.sql_answers);
+        let rows = database.reader(self.gate.threads).statement(&sql, call, rows).await?.finish()?;
+        let pieces = rows.into_iter().map(|piece| Piece { bytes: piece.bytes, share: piece.permit });
+        // The client may take as long to read the response as if the statement had used all its
+        // time.
+        Ok(open.respond(pieces.collect(), self.gate.deadline()))
+    }
+}
+
+impl From<StatementError> for Refusal {
+    fn from(error: StatementError) -> Refusal {
+        match error {
+            StatementError::Late(duration_max) => problem(
+                StatusCode::REQUEST_TIMEOUT,
+                "the statement was stopped",
+                &format!("it ran for longer than {} ms", duration_max.as_millis()),
+                Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
+            )
+            .into(),
+            StatementError::Invalid { detail, hint } => bad(&detail, hint),
+            StatementError::TooLarge { detail, hint } => {
+                problem(StatusCode::BAD_REQUEST, "the statement takes too much", &detail, Some(hint)).into()
+            }
+            StatementError::Forbidden { title, detail, hint } => {
+                problem(StatusCode::FORBIDDEN, title, detail, Some(hint)).into()
+            }
+            StatementError::NotStarted(detail) => try_again("the statement was not started", detail),
+            StatementError::Stopped(detail) => try_again("the statement was stopped", &detail),
+            StatementError::Store(error) => error.into(),
+        }
+    }
+}
+
+fn bad(detail: &str, hint: &str) -> Refusal {
+    problem(StatusCode::BAD_REQUEST, "invalid statement", detail, Some(hint)).into()
+}
+
+fn try_again(title: &str, detail: &str) -> Refusal {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, title, detail, Some("try again"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.into()
+}
