@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn routes_equal_operations_of_openapi_document() {
-        let document: serde_json::Value = serde_json::from_str(include_str!("../view/openapi.json")).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../view/endpoints/openapi.json")).unwrap();
         let mut described = BTreeSet::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
             for method in operations.as_object().unwrap().keys() {

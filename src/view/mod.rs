@@ -1,24 +1,12 @@
 //! Reads stored records back: the query language, the HTTP API that uses it, and the web page.
 
-mod answer;
-mod context;
-mod count;
-mod cursor;
-mod delete;
-mod errors;
-mod export;
-mod fields;
-mod histogram;
-mod openapi;
+mod endpoints;
 pub mod page;
-mod parameters;
-mod records;
-mod sql;
-mod status;
+mod search;
 mod tail;
-mod timeline;
 
-pub use openapi::openapi;
+pub use endpoints::openapi::openapi;
+pub use tail::Tails;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,8 +20,6 @@ use crate::metrics::{Metrics, Sources};
 use crate::net::http::{Body, ConnectionAbort, problem};
 use crate::spool::Spool;
 use crate::store::{self, Database, ReadGate, Scan, Search, StoreError};
-
-pub use tail::Tails;
 
 /// What the HTTP API reads from.
 pub struct View {

@@ -39,7 +39,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
-use super::parameters::{Parameters, number};
+use super::search::parameters::{Parameters, number};
 use super::{Ask, Refusal, View};
 use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::net::http::body::stream;

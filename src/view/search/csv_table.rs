@@ -2,12 +2,12 @@
 
 use crate::query::{Field, Kind, Value};
 
-use super::{Refusal, bad};
 use crate::limits::CSV_FIELDS_MAX;
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, csv};
+use crate::view::{Refusal, bad};
 
 /// The columns of a table.
-pub(super) struct Table {
+pub(in crate::view) struct CsvTable {
     columns: Vec<(String, Shown)>,
 }
 
@@ -39,9 +39,9 @@ const COLUMNS: [Column; 16] = [
 /// The name of the column that contains all attributes.
 const ATTRIBUTES: &str = "attributes";
 
-impl Table {
+impl CsvTable {
     /// Creates a table of these fields, or of all columns and the attributes as JSON.
-    pub(super) fn new(fields: Option<Vec<(String, Field)>>) -> Result<Table, Refusal> {
+    pub(in crate::view) fn new(fields: Option<Vec<(String, Field)>>) -> Result<CsvTable, Refusal> {
         let shown = |(name, field): (String, Field)| match &*name {
             ATTRIBUTES => (name, Shown::Attributes),
             _ => (name, Shown::Field(field)),
@@ -58,11 +58,11 @@ impl Table {
             let detail = format!("`fields` names {} fields", fields.len());
             return Err(bad(&detail, &format!("a table has at most {CSV_FIELDS_MAX}")));
         }
-        Ok(Table { columns: fields.into_iter().map(shown).collect() })
+        Ok(CsvTable { columns: fields.into_iter().map(shown).collect() })
     }
 
     /// Returns the columns of a record that the table needs.
-    pub(super) fn fields(&self) -> ColumnSet {
+    pub(in crate::view) fn fields(&self) -> ColumnSet {
         let needed = |(_, shown): &(String, Shown)| match shown {
             Shown::Field(field) => field.column_set(),
             Shown::Attributes => ColumnSet::ATTRIBUTES,
@@ -71,7 +71,7 @@ impl Table {
     }
 
     /// Appends the names of the columns.
-    pub(super) fn heading(&self, out: &mut Vec<u8>) {
+    pub(in crate::view) fn heading(&self, out: &mut Vec<u8>) {
         let mut row = csv::Row::new(out);
         for (name, _) in &self.columns {
             let _ = row.text(name); // writing to a Vec cannot fail
@@ -80,7 +80,7 @@ impl Table {
     }
 
     /// Appends a record.
-    pub(super) fn row(&self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    pub(in crate::view) fn row(&self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         let mut row = csv::Row::new(out);
         for (_, shown) in &self.columns {
             let _ = match shown {

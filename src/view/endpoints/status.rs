@@ -7,13 +7,13 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
-use super::View;
 use crate::limits::FLUSH_SECONDS_MAX;
 use crate::log;
 use crate::metrics::{SourceCounters, memory_bytes};
 use crate::net::http::{self, Body, problem};
 use crate::record::RecordId;
 use crate::store::Progress;
+use crate::view::View;
 
 impl View {
     /// Responds with everything that a person needs to see whether something is wrong or lost.

@@ -13,11 +13,11 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::time::timeout_at;
 
-use super::answer::Piece;
-use super::{Refusal, View, answered};
 use crate::net::http::{Body, ConnectionAbort, problem};
 use crate::store::reader::{Reader, StatementCall};
 use crate::store::statement::{StatementError, StatementRows};
+use crate::view::search::response::ResponsePiece;
+use crate::view::{Refusal, View, answered};
 
 /// The body of a request.
 #[derive(serde::Deserialize)]
@@ -56,7 +56,7 @@ impl View {
         };
         let rows = StatementRows::new(rows_max, &self.queries.sql_answers);
         let rows = database.reader(self.gate.threads).statement(&sql, call, rows).await?.finish()?;
-        let pieces = rows.into_iter().map(|piece| Piece { bytes: piece.bytes, share: piece.permit });
+        let pieces = rows.into_iter().map(|piece| ResponsePiece { bytes: piece.bytes, share: piece.permit });
         // The client may take as long to read the response as if the statement had used all its
         // time.
         Ok(open.respond(pieces.collect(), self.gate.deadline()))

@@ -11,15 +11,15 @@ use foldhash::fast::RandomState;
 use hyper::Response;
 use serde_json::{Value, json};
 
-use super::count::{Room, document};
-use super::parameters::Parameters;
-use super::timeline::{Timeline, timeline_of};
-use super::{Ask, Refusal, View, answered};
 use crate::limits::{ERROR_BUCKETS_MAX, ERROR_GROUPS_MAX, ERROR_MESSAGE_BYTES_MAX};
 use crate::net::http::Body;
 use crate::query::{Field, Query};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, time};
 use crate::store::scan::Fold;
+use crate::view::search::count::{Room, document};
+use crate::view::search::parameters::Parameters;
+use crate::view::search::timeline::{Timeline, timeline_of};
+use crate::view::{Ask, Refusal, View, answered};
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;

@@ -3,21 +3,21 @@
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
-use super::{Refusal, bad};
 use crate::net::http;
 use crate::query::{self, Field, Query, QueryError};
 use crate::record::time;
 use crate::store::Search;
+use crate::view::{Refusal, bad};
 
 /// The query string of a request, decoded.
-pub(super) struct Parameters<'a> {
+pub(in crate::view) struct Parameters<'a> {
     given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Parameters<'a> {
     /// Parses the query string of a request.
-    pub(super) fn parse(query: &'a str) -> Parameters<'a> {
+    pub(in crate::view) fn parse(query: &'a str) -> Parameters<'a> {
         Parameters { given: form_urlencoded::parse(query.as_bytes()).collect(), known: Vec::new() }
     }
 
@@ -32,18 +32,18 @@ impl<'a> Parameters<'a> {
     }
 
     /// Returns the text of a parameter, unless it is empty.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+    pub(in crate::view) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         self.given(name).filter(|text| !text.is_empty())
     }
 
     /// Returns the value of a parameter that is a whole number from 0.
-    pub(super) fn number(&mut self, name: &'static str) -> Result<Option<u64>, Refusal> {
+    pub(in crate::view) fn number(&mut self, name: &'static str) -> Result<Option<u64>, Refusal> {
         self.given(name).map(|text| number(name, &text)).transpose()
     }
 
     /// Returns the value of a parameter that is one of these words; the first word if the parameter
     /// is missing.
-    pub(super) fn word(
+    pub(in crate::view) fn word(
         &mut self,
         name: &'static str,
         words: &[&'static str],
@@ -56,14 +56,17 @@ impl<'a> Parameters<'a> {
     }
 
     /// Returns the cursor at which a page begins or ends.
-    pub(super) fn cursor(&mut self) -> Result<Option<Cursor>, Refusal> {
+    pub(in crate::view) fn cursor(&mut self) -> Result<Option<Cursor>, Refusal> {
         let Some(text) = self.text("cursor") else { return Ok(None) };
         let hint = "it takes `next_cursor` or `previous_cursor` of an answer";
         text.parse().map(Some).map_err(|_| bad(&format!("the parameter `cursor` is `{text}`"), hint))
     }
 
     /// Returns the fields of a parameter that contains names separated by commas.
-    pub(super) fn fields(&mut self, name: &'static str) -> Result<Option<Vec<(String, Field)>>, Refusal> {
+    pub(in crate::view) fn fields(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Vec<(String, Field)>>, Refusal> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let named = |name: &str| Ok((name.to_owned(), field(name)?));
         text.split(',').map(named).collect::<Result<_, _>>().map(Some)
@@ -71,7 +74,7 @@ impl<'a> Parameters<'a> {
 
     /// Returns the search that `q`, `since` and `until` describe, with all columns, the newest
     /// record first.
-    pub(super) fn search(&mut self) -> Result<Search, Refusal> {
+    pub(in crate::view) fn search(&mut self) -> Result<Search, Refusal> {
         let now = time::now();
         let text = self.text("q").unwrap_or_default();
         let query = Query::parse(&text, now).map_err(|error| not_understood(&text, &error))?;
@@ -94,7 +97,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Rejects the request if it has parameters that were not read.
-    pub(super) fn end(self) -> Result<(), Refusal> {
+    pub(in crate::view) fn end(self) -> Result<(), Refusal> {
         match self.given.first() {
             None => Ok(()),
             Some((name, _)) => {
@@ -110,12 +113,12 @@ impl<'a> Parameters<'a> {
 }
 
 /// Parses a whole number from 0; `name` is for the error.
-pub(super) fn number(name: &str, text: &str) -> Result<u64, Refusal> {
+pub(in crate::view) fn number(name: &str, text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| bad(&format!("the parameter `{name}` is `{text}`"), "it takes a whole number"))
 }
 
 /// Returns the field with a name.
-pub(super) fn field(name: &str) -> Result<Field, Refusal> {
+pub(in crate::view) fn field(name: &str) -> Result<Field, Refusal> {
     Field::of_name(name)
         .ok_or_else(|| bad("a field has no name", "`service`, or the name of an attribute, is one"))
 }
@@ -130,7 +133,7 @@ fn listed(words: &[&str]) -> String {
 
 /// Describes what is wrong with a query, and where: in characters, for clients that mark the
 /// position.
-pub(super) fn not_understood(text: &str, error: &QueryError) -> Refusal {
+pub(in crate::view) fn not_understood(text: &str, error: &QueryError) -> Refusal {
     let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
     let position = characters(error.range.start)..characters(error.range.end);
     http::problem_at(

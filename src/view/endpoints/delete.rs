@@ -20,12 +20,12 @@ use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::parameters::not_understood;
-use super::{Refusal, View, answered, bad};
 use crate::net::http::{self, Body, problem};
 use crate::query::{self, Query};
 use crate::record::{RecordId, time};
 use crate::store::deletion::{DeleteCursor, Deletion, DeletionError, wait_until_stored};
+use crate::view::search::parameters::not_understood;
+use crate::view::{Refusal, View, answered, bad};
 
 /// The body of a request.
 #[derive(Deserialize)]

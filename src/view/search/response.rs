@@ -16,9 +16,8 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
+use super::csv_table::CsvTable;
 use super::cursor::Cursor;
-use super::export::Table;
-use super::{Refusal, View, busy};
 use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
 use crate::log;
 use crate::net::http::body::{Sender, stream};
@@ -26,58 +25,59 @@ use crate::net::http::{Body, ConnectionAbort};
 use crate::record::{RecordId, RecordRef, json};
 use crate::store::Scan;
 use crate::store::reader::MatchSink;
+use crate::view::{Refusal, View, busy};
 
 /// The format of records.
-pub(super) enum Form {
+pub(in crate::view) enum OutputFormat {
     /// Elements of an array in a document.
     Document,
     /// One line of JSON per record.
     Lines,
     /// Rows of CSV.
-    Table(Table),
+    Table(CsvTable),
 }
 
 /// Encoded records.
-pub(super) struct Records {
-    form: Form,
+pub(in crate::view) struct EncodedRecords {
+    form: OutputFormat,
     out: Vec<u8>,
     /// The number of records that are still wanted.
-    pub(super) left: u64,
+    pub(in crate::view) left: u64,
     first_id: Option<RecordId>,
     last_id: Option<RecordId>,
 }
 
 /// What follows the records of a document.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ending {
+pub(in crate::view) struct DocumentEnding {
     /// Whether the document contains the cursors of the neighbouring pages.
-    pub(super) has_cursors: bool,
+    pub(in crate::view) has_cursors: bool,
     /// The cursor of this page.
-    pub(super) cursor: Option<Cursor>,
+    pub(in crate::view) cursor: Option<Cursor>,
     /// Time ran out before the start of the page was found.
-    pub(super) is_partial: bool,
+    pub(in crate::view) is_partial: bool,
 }
 
 /// A response in progress.
-pub(super) struct Answer {
-    pub(super) scan: Scan,
-    pub(super) records: Records,
-    pub(super) ending: Ending,
+pub(in crate::view) struct ResponseStream {
+    pub(in crate::view) scan: Scan,
+    pub(in crate::view) records: EncodedRecords,
+    pub(in crate::view) ending: DocumentEnding,
     /// The number of bytes produced so far.
     bytes: usize,
 }
 
 /// The resources that an open response holds.
-pub(super) struct Open {
+pub(in crate::view) struct OpenResponse {
     abort: ConnectionAbort,
     _permit: OwnedSemaphorePermit,
 }
 
 /// A piece of a response that was produced as a whole.
-pub(super) struct Piece {
-    pub(super) bytes: Bytes,
+pub(in crate::view) struct ResponsePiece {
+    pub(in crate::view) bytes: Bytes,
     /// The memory permit of this piece, if it has one of its own.
-    pub(super) share: Option<OwnedSemaphorePermit>,
+    pub(in crate::view) share: Option<OwnedSemaphorePermit>,
 }
 
 /// The result of sending a response.
@@ -90,18 +90,20 @@ enum Outcome {
 
 impl View {
     /// Reserves room for one more response.
-    pub(super) fn open(&self, abort: &ConnectionAbort) -> Result<Open, Refusal> {
+    pub(in crate::view) fn open(&self, abort: &ConnectionAbort) -> Result<OpenResponse, Refusal> {
         let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
-        Ok(Open { abort: abort.clone(), _permit: permit })
+        Ok(OpenResponse { abort: abort.clone(), _permit: permit })
     }
 }
 
-impl Open {
+impl OpenResponse {
     /// Sends JSON that was produced as a whole. A long response counts towards the limits of
     /// responses until it is read.
-    pub(super) fn respond(self, pieces: Vec<Piece>, deadline: Instant) -> Response<Body> {
+    pub(in crate::view) fn respond(self, pieces: Vec<ResponsePiece>, deadline: Instant) -> Response<Body> {
         let mut answer = Response::new(());
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Form::Document.content_type()));
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(OutputFormat::Document.content_type()));
         if pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() <= ANSWER_SHORT_BYTES_MAX {
             let bytes: Vec<u8> = pieces.iter().flat_map(|piece| &piece.bytes).copied().collect();
             return answer.map(|()| Either::Left(bytes.into()));
@@ -138,8 +140,12 @@ impl Open {
 }
 
 /// Sends all pieces. Returns `None` if the client does not read.
-async fn send_all(pieces: Vec<Piece>, read_until: tokio::time::Instant, sender: &Sender) -> Option<Outcome> {
-    for Piece { bytes, share } in pieces {
+async fn send_all(
+    pieces: Vec<ResponsePiece>,
+    read_until: tokio::time::Instant,
+    sender: &Sender,
+) -> Option<Outcome> {
+    for ResponsePiece { bytes, share } in pieces {
         if !timeout_at(read_until, sender.send(bytes)).await.ok()? {
             return Some(Outcome::Gone);
         }
@@ -152,46 +158,46 @@ fn read_until(deadline: Instant) -> tokio::time::Instant {
     (deadline + Duration::from_secs(ANSWER_READ_SECONDS_MAX)).into()
 }
 
-impl Form {
+impl OutputFormat {
     fn content_type(&self) -> &'static str {
         match self {
-            Form::Document => "application/json",
-            Form::Lines => "application/x-ndjson",
-            Form::Table(_) => "text/csv; charset=utf-8; header=present",
+            OutputFormat::Document => "application/json",
+            OutputFormat::Lines => "application/x-ndjson",
+            OutputFormat::Table(_) => "text/csv; charset=utf-8; header=present",
         }
     }
 
     fn is_stream(&self) -> bool {
-        !matches!(self, Form::Document)
+        !matches!(self, OutputFormat::Document)
     }
 }
 
-impl Records {
+impl EncodedRecords {
     /// Creates an encoder of at most `limit` records.
-    pub(super) fn new(form: Form, limit: u64) -> Records {
-        Records { form, out: Vec::new(), left: limit, first_id: None, last_id: None }
+    pub(in crate::view) fn new(form: OutputFormat, limit: u64) -> EncodedRecords {
+        EncodedRecords { form, out: Vec::new(), left: limit, first_id: None, last_id: None }
     }
 
     /// Returns the encoded bytes.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(in crate::view) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 }
 
-impl MatchSink for Records {
+impl MatchSink for EncodedRecords {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) -> bool {
         match &self.form {
-            Form::Document => {
+            OutputFormat::Document => {
                 if self.last_id.is_some() {
                     self.out.push(b',');
                 }
                 json::write(id, record, &mut self.out);
             }
-            Form::Lines => {
+            OutputFormat::Lines => {
                 json::write(id, record, &mut self.out);
                 self.out.push(b'\n');
             }
-            Form::Table(table) => table.row(id, record, &mut self.out),
+            OutputFormat::Table(table) => table.row(id, record, &mut self.out),
         }
         self.first_id.get_or_insert(id);
         self.last_id = Some(id);
@@ -200,17 +206,21 @@ impl MatchSink for Records {
     }
 }
 
-impl Answer {
+impl ResponseStream {
     /// Creates a response with the matches of a search.
-    pub(super) fn new(scan: Scan, records: Records, ending: Ending) -> Answer {
-        Answer { scan, records, ending, bytes: 0 }
+    pub(in crate::view) fn new(
+        scan: Scan,
+        records: EncodedRecords,
+        ending: DocumentEnding,
+    ) -> ResponseStream {
+        ResponseStream { scan, records, ending, bytes: 0 }
     }
 
     /// Produces the response slice by slice. An error in the first slice is reported as an error
     /// response.
-    pub(super) async fn respond(
+    pub(in crate::view) async fn respond(
         mut self,
-        open: Open,
+        open: OpenResponse,
         file_name: Option<&'static str>,
     ) -> Result<Response<Body>, Refusal> {
         let mut answer = Response::new(());
@@ -219,9 +229,9 @@ impl Answer {
             answer.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
         }
         match &self.records.form {
-            Form::Document => self.records.out.extend_from_slice(b"{\"records\":["),
-            Form::Lines => {}
-            Form::Table(table) => table.heading(&mut self.records.out),
+            OutputFormat::Document => self.records.out.extend_from_slice(b"{\"records\":["),
+            OutputFormat::Lines => {}
+            OutputFormat::Table(table) => table.heading(&mut self.records.out),
         }
         if !self.is_done() {
             self = self.slice().await?;
@@ -245,10 +255,10 @@ impl Answer {
         self.records.left == 0 || self.scan.is_done()
     }
 
-    async fn slice(self) -> Result<Answer, Refusal> {
-        let Answer { mut scan, records, ending, bytes } = self;
+    async fn slice(self) -> Result<ResponseStream, Refusal> {
+        let ResponseStream { mut scan, records, ending, bytes } = self;
         let records = scan.slice(records).await?;
-        Ok(Answer { scan, records, ending, bytes })
+        Ok(ResponseStream { scan, records, ending, bytes })
     }
 
     /// Returns the bytes that were produced and not sent yet.
@@ -259,7 +269,7 @@ impl Answer {
     }
 
     /// Sends the rest of the response at the pace of the client, within the limits.
-    async fn send(self, sender: Sender, open: Open) {
+    async fn send(self, sender: Sender, open: OpenResponse) {
         let outcome = open.unless_gone(self.send_rest(&sender)).await;
         open.finish(outcome, sender);
     }
@@ -316,7 +326,7 @@ impl Answer {
 
     /// Returns the cursor that the search has reached, whether or not there is a match.
     fn next(&self) -> Option<Cursor> {
-        let Ending { cursor, .. } = self.ending;
+        let DocumentEnding { cursor, .. } = self.ending;
         if !self.scan.is_done() {
             return Some(Cursor::reached(&self.scan.search));
         }
@@ -327,7 +337,7 @@ impl Answer {
     }
 
     fn previous(&self) -> Option<Cursor> {
-        let Ending { cursor, .. } = self.ending;
+        let DocumentEnding { cursor, .. } = self.ending;
         let beside = |cursor: Cursor| match cursor.is_backward {
             true => cursor,
             false => cursor.opposite(self.scan.search.descending),

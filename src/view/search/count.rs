@@ -10,20 +10,20 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
-use super::answer::{Open, Piece};
-use super::{Ask, Refusal, View};
+use super::response::{OpenResponse, ResponsePiece};
 use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_MAX};
 use crate::net::http::Body;
 use crate::store::{Scan, Search};
+use crate::view::{Ask, Refusal, View};
 
 /// The memory that a map needs for an entry beside its text.
 const ENTRY_BYTES: usize = 64;
 
 /// A map whose keys are texts.
-pub(super) type ByText<V> = HashMap<Box<str>, V, RandomState>;
+pub(in crate::view) type ByText<V> = HashMap<Box<str>, V, RandomState>;
 
 /// The memory that is left, in bytes.
-pub(super) struct Room(usize);
+pub(in crate::view) struct Room(usize);
 
 impl Default for Room {
     fn default() -> Room {
@@ -34,7 +34,7 @@ impl Default for Room {
 impl Room {
     /// Reserves memory for an entry with this many bytes of text and other data. Returns false if
     /// there is not enough.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
+    pub(in crate::view) fn take(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes.saturating_add(ENTRY_BYTES));
         self.0 = left.unwrap_or(self.0);
         left.is_some()
@@ -43,15 +43,15 @@ impl Room {
 
 /// The number of occurrences of each text.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(in crate::view) struct Tally {
     counts: ByText<u64>,
     /// Some texts found no room, or were too long.
-    pub(super) is_capped: bool,
+    pub(in crate::view) is_capped: bool,
 }
 
 impl Tally {
     /// Counts a text.
-    pub(super) fn add(&mut self, text: &str, room: &mut Room) {
+    pub(in crate::view) fn add(&mut self, text: &str, room: &mut Room) {
         if let Some(count) = self.counts.get_mut(text) {
             *count += 1;
             return;
@@ -65,13 +65,13 @@ impl Tally {
     }
 
     /// Returns the number of distinct texts.
-    pub(super) fn distinct(&self) -> usize {
+    pub(in crate::view) fn distinct(&self) -> usize {
         self.counts.len()
     }
 
     /// Returns the most frequent texts, in descending order of count; texts with equal counts are
     /// in their order as texts.
-    pub(super) fn top(self, values: u64) -> Value {
+    pub(in crate::view) fn top(self, values: u64) -> Value {
         let counts = most_frequent(self.counts.into_iter().collect(), |count| *count);
         let listed = counts.into_iter().take(usize::try_from(values).unwrap_or(usize::MAX));
         listed.map(|(value, count)| json!({"value": value, "count": count})).collect()
@@ -79,7 +79,7 @@ impl Tally {
 }
 
 /// Sorts by descending count; texts with equal counts are in their order as texts.
-pub(super) fn most_frequent<V>(
+pub(in crate::view) fn most_frequent<V>(
     mut counted: Vec<(Box<str>, V)>,
     count: impl Fn(&V) -> u64,
 ) -> Vec<(Box<str>, V)> {
@@ -90,16 +90,16 @@ pub(super) fn most_frequent<V>(
 }
 
 /// The resources that a counting request holds. There is memory for only a few of them at a time.
-pub(super) struct Counting {
-    pub(super) scan: Scan,
-    pub(super) open: Open,
+pub(in crate::view) struct Counting {
+    pub(in crate::view) scan: Scan,
+    pub(in crate::view) open: OpenResponse,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl View {
     /// Starts a search, and waits for permission to count. The search has the requested number of
     /// seconds, but at most the time of a query.
-    pub(super) async fn counting(
+    pub(in crate::view) async fn counting(
         &self,
         ask: Ask<'_>,
         search: Search,
@@ -118,8 +118,12 @@ impl View {
 }
 
 /// Returns the response with a document, which may be long.
-pub(super) fn document(document: &Value, open: Open, deadline: Instant) -> Result<Response<Body>, Refusal> {
-    let piece = Piece { bytes: document.to_string().into(), share: None };
+pub(in crate::view) fn document(
+    document: &Value,
+    open: OpenResponse,
+    deadline: Instant,
+) -> Result<Response<Body>, Refusal> {
+    let piece = ResponsePiece { bytes: document.to_string().into(), share: None };
     Ok(open.respond(vec![piece], deadline))
 }
 

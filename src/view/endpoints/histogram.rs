@@ -8,10 +8,6 @@
 use hyper::Response;
 use serde_json::{Value, json};
 
-use super::count::{ByText, Room, document, most_frequent};
-use super::parameters::{Parameters, field};
-use super::timeline::{Timeline, timeline_of};
-use super::{Ask, Refusal, View, answered};
 use crate::limits::{
     COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
     HISTOGRAM_VALUES_MAX,
@@ -22,6 +18,10 @@ use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::StoreError;
 use crate::store::reader::{CountSink, CountedMatches};
 use crate::store::scan::{Fold, Scan};
+use crate::view::search::count::{ByText, Room, document, most_frequent};
+use crate::view::search::parameters::{Parameters, field};
+use crate::view::search::timeline::{Timeline, timeline_of};
+use crate::view::{Ask, Refusal, View, answered};
 
 impl View {
     /// Responds with a histogram.

@@ -7,16 +7,16 @@
 
 use hyper::{Response, StatusCode};
 
-use super::answer::{Answer, Ending, Form, Records};
-use super::parameters::{Parameters, number};
-use super::records::{go_back, page};
-use super::{Ask, Refusal, View, answered};
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
 use crate::net::http::{self, Body, problem};
 use crate::query::Query;
 use crate::record::{Column, RecordId, RecordRef};
 use crate::store::reader::MatchSink;
 use crate::store::{Scan, Search};
+use crate::view::search::paging::{go_back, page};
+use crate::view::search::parameters::{Parameters, number};
+use crate::view::search::response::{DocumentEnding, EncodedRecords, OutputFormat, ResponseStream};
+use crate::view::{Ask, Refusal, View, answered};
 
 /// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
@@ -31,7 +31,7 @@ impl View {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
-        let (_, records) = find(self.scan(only(id))?, Records::new(Form::Document, 1)).await?;
+        let (_, records) = find(self.scan(only(id))?, EncodedRecords::new(OutputFormat::Document, 1)).await?;
         Ok(http::json(StatusCode::OK, records.into_bytes()))
     }
 
@@ -61,12 +61,12 @@ impl View {
         let preceding = Search { ids: 0..id, ..around.clone() };
         scan.turn_to(preceding.clone());
         let way = go_back(scan, before).await?;
-        let ending = Ending { is_partial: way.is_late(), ..Ending::default() };
+        let ending = DocumentEnding { is_partial: way.is_late(), ..DocumentEnding::default() };
         let (start, found) = (way.ids(&preceding).start, way.found());
         scan = way.scan;
         scan.turn_to(Search { ids: if found > 0 { start } else { id }..around.ids.end, ..around });
-        let records = Records::new(Form::Document, found + 1 + after);
-        Answer::new(scan, records, ending).respond(open, None).await
+        let records = EncodedRecords::new(OutputFormat::Document, found + 1 + after);
+        ResponseStream::new(scan, records, ending).respond(open, None).await
     }
 
     /// Responds with the records of a trace.
@@ -82,7 +82,10 @@ impl View {
         let query = Query::of_column(Column::TraceId, ask.name);
         let open = self.open(ask.abort)?;
         let scan = self.scan(Search { descending: false, ..Search::new(query) })?;
-        page(scan, Records::new(Form::Document, limit), cursor).await?.respond(open, None).await
+        page(scan, EncodedRecords::new(OutputFormat::Document, limit), cursor)
+            .await?
+            .respond(open, None)
+            .await
     }
 }
 

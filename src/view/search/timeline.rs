@@ -45,17 +45,17 @@ const DAY: i64 = 24 * HOUR;
 
 /// Buckets of equal length; the first begins at a multiple of that length since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Timeline {
+pub(in crate::view) struct Timeline {
     /// The index of the first bucket, in steps since the Unix epoch.
     first: i64,
     step: i64,
-    pub(super) buckets: usize,
+    pub(in crate::view) buckets: usize,
 }
 
 impl Timeline {
     /// Creates at most `buckets_max` buckets (but at least two, since a range may cross a boundary
     /// between two buckets) over the times from `first` to `last`, both included.
-    pub(super) fn new(first: i64, last: i64, buckets_max: u64) -> Timeline {
+    pub(in crate::view) fn new(first: i64, last: i64, buckets_max: u64) -> Timeline {
         let (last, buckets_max) = (last.max(first), buckets_max.max(2));
         let of = |step: i64| {
             let (first, last) = (first.div_euclid(step), last.div_euclid(step));
@@ -68,23 +68,23 @@ impl Timeline {
     }
 
     /// Returns the index of the bucket that contains a time, if there is one.
-    pub(super) fn bucket(&self, time: i64) -> Option<usize> {
+    pub(in crate::view) fn bucket(&self, time: i64) -> Option<usize> {
         let bucket = usize::try_from(time.div_euclid(self.step) - self.first).ok()?;
         (bucket < self.buckets).then_some(bucket)
     }
 
     /// Returns the length of a bucket, in ns.
-    pub(super) fn step(&self) -> i64 {
+    pub(in crate::view) fn step(&self) -> i64 {
         self.step
     }
 
     /// Returns one zero for each bucket.
-    pub(super) fn counts(&self) -> Box<[u64]> {
+    pub(in crate::view) fn counts(&self) -> Box<[u64]> {
         vec![0; self.buckets].into()
     }
 
     /// Returns the times of a bucket.
-    pub(super) fn times(&self, bucket: usize) -> Range {
+    pub(in crate::view) fn times(&self, bucket: usize) -> Range {
         let index = self.first.saturating_add(bucket as i64);
         // The first and the last bucket may extend beyond the range of representable times.
         let end = index.saturating_add(1).checked_mul(self.step);
@@ -92,17 +92,17 @@ impl Timeline {
     }
 
     /// Returns when the first bucket begins.
-    pub(super) fn since(&self) -> String {
+    pub(in crate::view) fn since(&self) -> String {
         time::format(self.first.saturating_mul(self.step))
     }
 
     /// Returns when the last bucket ends.
-    pub(super) fn until(&self) -> String {
+    pub(in crate::view) fn until(&self) -> String {
         time::format(self.first.saturating_add(self.buckets as i64).saturating_mul(self.step))
     }
 
     /// Returns the length of a bucket in seconds: a whole number, or thousandths of a second.
-    pub(super) fn step_seconds(&self) -> Value {
+    pub(in crate::view) fn step_seconds(&self) -> Value {
         match self.step % SECOND {
             0 => (self.step / SECOND).into(),
             _ => ((self.step / 1_000_000) as f64 / 1000.0).into(),
@@ -113,7 +113,7 @@ impl Timeline {
 /// Returns the buckets for a search. If the search has no beginning, the buckets begin at the
 /// earliest of all records. If the search has no end, they end now, or at the latest record if that
 /// is later.
-pub(super) async fn timeline_of(scan: &mut Scan, buckets_max: u64) -> Result<Timeline, StoreError> {
+pub(in crate::view) async fn timeline_of(scan: &mut Scan, buckets_max: u64) -> Result<Timeline, StoreError> {
     let now = time::now();
     let Search { time_min, time_max, .. } = scan.search;
     let (has_since, has_until) = (time_min != i64::MIN, time_max != i64::MAX);

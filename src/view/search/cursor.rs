@@ -13,32 +13,32 @@ use crate::store::Search;
 
 /// A position between two records of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(in crate::view) struct Cursor {
     /// The record next to the position; it is not part of the page.
-    pub(super) id: RecordId,
+    pub(in crate::view) id: RecordId,
     /// The page ends at the position instead of beginning there.
-    pub(super) is_backward: bool,
+    pub(in crate::view) is_backward: bool,
 }
 
 impl Cursor {
     /// Creates a cursor for the records after a record.
-    pub(super) fn after(id: RecordId) -> Cursor {
+    pub(in crate::view) fn after(id: RecordId) -> Cursor {
         Cursor { id, is_backward: false }
     }
 
     /// Creates a cursor for the records before a record.
-    pub(super) fn before(id: RecordId) -> Cursor {
+    pub(in crate::view) fn before(id: RecordId) -> Cursor {
         Cursor { id, is_backward: true }
     }
 
     /// Creates a cursor for what remains of a search, in the order of the search.
-    pub(super) fn reached(search: &Search) -> Cursor {
+    pub(in crate::view) fn reached(search: &Search) -> Cursor {
         let Search { ids, descending, .. } = search;
         Cursor::after(if *descending { ids.end } else { ids.start.saturating_sub(1) })
     }
 
     /// Returns the cursor for the other side of the same position.
-    pub(super) fn opposite(self, descending: bool) -> Cursor {
+    pub(in crate::view) fn opposite(self, descending: bool) -> Cursor {
         // The neighbour on this side becomes the adjacent record on the other side.
         let id = match self.is_backward == descending {
             true => self.id.saturating_add(1),
@@ -48,7 +48,7 @@ impl Cursor {
     }
 
     /// Returns the ids that are on this side.
-    pub(super) fn narrow(self, ids: &Range<RecordId>, descending: bool) -> Range<RecordId> {
+    pub(in crate::view) fn narrow(self, ids: &Range<RecordId>, descending: bool) -> Range<RecordId> {
         match self.is_backward == descending {
             true => ids.start.max(self.id.saturating_add(1))..ids.end,
             false => ids.start..ids.end.min(self.id),

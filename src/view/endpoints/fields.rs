@@ -10,14 +10,14 @@ use std::borrow::Cow;
 use hyper::Response;
 use serde_json::{Value, json};
 
-use super::count::{ByText, Room, Tally, document};
-use super::parameters::{Parameters, field};
-use super::{Ask, Refusal, View, answered};
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
 use crate::net::http::Body;
 use crate::query::{self, Field, Kind};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::scan::Fold;
+use crate::view::search::count::{ByText, Room, Tally, document};
+use crate::view::search::parameters::{Parameters, field};
+use crate::view::{Ask, Refusal, View, answered};
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
