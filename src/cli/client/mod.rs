@@ -1,0 +1,10 @@
+//! Requests to a running server, and the reading of its responses. Nothing here depends on how
+//! they are shown.
+
+pub(crate) mod events;
+pub(crate) mod fields;
+pub(crate) mod http;
+pub(crate) mod record;
+
+#[cfg(test)]
+pub(crate) mod stub_server;

@@ -1,0 +1,209 @@
+//! A record as a server sends it (`crate::record::json`), with access to its fields by name.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::query::Field;
+use crate::record::Column;
+
+/// One line of NDJSON, borrowed. Fields that are missing in the line are empty, or 0.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct JsonRecord<'a> {
+    pub(crate) id: u64,
+    #[serde(borrow)]
+    pub(crate) timestamp: Cow<'a, str>,
+    pub(crate) severity_number: u8,
+    #[serde(borrow)]
+    pub(crate) severity: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) service: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) logger: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) host: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) message: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) trace_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) span_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) event_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) file: Cow<'a, str>,
+    pub(crate) line: u32,
+    #[serde(borrow)]
+    pub(crate) function: Cow<'a, str>,
+    pub(crate) process_id: u32,
+    #[serde(borrow)]
+    pub(crate) thread: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) attributes: RecordMembers<'a>,
+}
+
+/// The members of a JSON object, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct RecordMembers<'a> {
+    pub(crate) list: Vec<(String, &'a RawValue)>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RecordMembers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RecordMembers<'a>, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = RecordMembers<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RecordMembers<'de>, A::Error> {
+                let mut members = RecordMembers::default();
+                while let Some(member) = map.next_entry()? {
+                    members.list.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// The value of a field of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FieldValue<'a> {
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A number, or any other JSON that is not a text.
+    Json(Cow<'a, str>),
+}
+
+impl<'a> JsonRecord<'a> {
+    /// Returns the value of a field, if the record has one.
+    pub(crate) fn value(&self, field: &Field) -> Option<FieldValue<'_>> {
+        let column = match field {
+            Field::Attribute(name) => return self.attributes.value(name),
+            Field::Column(column) => *column,
+        };
+        let text = match column {
+            Column::Id => return Some(FieldValue::Json(self.id.to_string().into())),
+            Column::SeverityNumber => return number(self.severity_number.into()),
+            Column::Line => return number(self.line),
+            Column::ProcessId => return number(self.process_id),
+            Column::Time => &self.timestamp,
+            Column::Severity => &self.severity,
+            Column::Service => &self.service,
+            Column::Logger => &self.logger,
+            Column::Host => &self.host,
+            Column::Message => &self.message,
+            Column::TraceId => &self.trace_id,
+            Column::SpanId => &self.span_id,
+            Column::EventName => &self.event_name,
+            Column::File => &self.file,
+            Column::Function => &self.function,
+            Column::Thread => &self.thread,
+        };
+        (!text.is_empty()).then(|| FieldValue::Text(Cow::Borrowed(text)))
+    }
+}
+
+/// Returns a number; 0 stands for a missing number.
+fn number<'a>(number: u32) -> Option<FieldValue<'a>> {
+    (number != 0).then(|| FieldValue::Json(number.to_string().into()))
+}
+
+impl<'a> RecordMembers<'a> {
+    /// Returns the members as JSON again; an empty text if there are none.
+    pub(crate) fn as_json(&self) -> String {
+        if self.list.is_empty() {
+            return String::new();
+        }
+        let member = |(name, value): &(String, &RawValue)| {
+            let name = serde_json::Value::from(name.as_str());
+            format!("{name}:{value}")
+        };
+        format!("{{{}}}", self.list.iter().map(member).collect::<Vec<_>>().join(","))
+    }
+
+    /// Returns the value of an attribute by the rules of queries: the member of that name, or the
+    /// member at the end of the path that its dots describe.
+    fn value(&self, name: &str) -> Option<FieldValue<'a>> {
+        let raw = self.member(name).or_else(|| self.at(name))?;
+        Some(match serde_json::from_str::<Cow<'a, str>>(raw.get()) {
+            Ok(text) => FieldValue::Text(text),
+            Err(_) => FieldValue::Json(raw.get().into()),
+        })
+    }
+
+    /// Returns the last member of the name: the last one is valid.
+    fn member(&self, name: &str) -> Option<&'a RawValue> {
+        self.list.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    fn at(&self, path: &str) -> Option<&'a RawValue> {
+        let (first, mut rest) = path.split_once('.')?;
+        let mut value = self.member(first)?;
+        loop {
+            let members: RecordMembers<'a> = serde_json::from_str(value.get()).ok()?;
+            let (step, after) =
+                rest.split_once('.').map_or((rest, None), |(step, after)| (step, Some(after)));
+            value = members.member(step)?;
+            match after {
+                Some(after) => rest = after,
+                None => return Some(value),
+            }
+        }
+    }
+
+    /// Returns the member of this name, if it is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.list.iter().find(|(known, _)| known == name)?;
+        serde_json::from_str(value.get()).ok()
+    }
+}
+
+/// A record with nearly every field, for tests.
+#[cfg(test)]
+pub(crate) const FULL: &str = r#"{"id":7,"timestamp":"2026-11-21T10:00:00.123456789Z","severity":"ERROR","severity_number":17,
+    "service":"billing","logger":"app.views","host":"web-1","message":"card \"4\" refused\nsecond line","trace_id":"17",
+    "file":"/srv/app/views.py","line":17,"function":"pay","process_id":4321,"thread":"MainThread","attributes":
+    {"z":1,"user name":"a b","ok":true,"list":[1, "x"],"plain":"x","exception.type":"ValueError",
+    "exception.stacktrace":"Traceback:\n  File \"x\"\nValueError: 4\n"}}"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_the_names_of_queries() {
+        let line = r#"{"id":7,"timestamp":"2026-11-21T10:00:00.000000000Z","message":"m","line":17,"attributes":
+            {"level":"high","n":1.50,"text":"a\"b","http":{"request":{"method":"GET"}},"a.b":1,"a":{"b":2},"n":2.50}}"#;
+        let record: JsonRecord<'_> = serde_json::from_str(line).unwrap();
+        let value = |name: &str| match record.value(&Field::of_name(name).unwrap()) {
+            Some(FieldValue::Text(text)) => format!("text {text}"),
+            Some(FieldValue::Json(json)) => format!("json {json}"),
+            None => "nothing".into(),
+        };
+        for (name, expected) in [
+            ("id", "json 7"),
+            ("time", "text 2026-11-21T10:00:00.000000000Z"),
+            ("code.line.number", "json 17"),
+            ("pid", "nothing"),
+            ("level", "nothing"),
+            ("attributes.level", "text high"),
+            ("n", "json 2.50"),
+            ("text", "text a\"b"),
+            ("http.request.method", "text GET"),
+            ("http.request", "json {\"method\":\"GET\"}"),
+            ("http.nothing.method", "nothing"),
+            ("a.b", "json 1"),
+        ] {
+            assert_eq!(value(name), expected, "{name}");
+        }
+    }
+}

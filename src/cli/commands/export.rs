@@ -1,0 +1,156 @@
+//! `logboom export`: records as NDJSON, for another server. They are read page by page, so an
+//! export may take any time, and it ends at what was stored when it began.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cli::client::http::{self, ApiClient};
+use crate::cli::partial_file::PartialFile;
+use crate::cli::terminal::numbers::counted;
+use crate::cli::terminal::output::{self, Output};
+use crate::cli::terminal::progress;
+use crate::disk::beside;
+use crate::failure::Failure;
+use crate::limits::QUERY_PAGE_RECORDS_MAX;
+use crate::query;
+use crate::record::time;
+
+/// A page of records.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    position: u64,
+}
+
+/// Writes all records that match.
+pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let client = ApiClient::new(matches)?;
+    let parameters = parameters(matches, time::now())?;
+    let Some(path) = matches.get_one::<OsString>("output").map(PathBuf::from) else {
+        let records = write_pages(&client, &parameters, output)?;
+        output.finish()?;
+        return told(&format!("exported {}", counted(records, "record")));
+    };
+    let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
+    let partial = PartialFile::begin(beside(&path, ".partial")).map_err(failed)?;
+    let mut file = Compressed::new(&path, &partial).map_err(failed)?;
+    let records = write_pages(&client, &parameters, &mut file)?;
+    file.finish().and_then(|()| partial.replace(&path)).map_err(failed)?;
+    told(&format!("exported {} to {}", counted(records, "record"), path.display()))
+}
+
+/// Writes a note to standard error. Errors are ignored: nothing depends on the note.
+fn told(note: &str) -> Result<(), Failure> {
+    let _ = writeln!(io::stderr(), "{note}");
+    Ok(())
+}
+
+fn parameters(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
+    let words = matches.get_many::<String>("query").into_iter().flatten();
+    let query = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let mut parameters = vec![("q", query)];
+    for name in ["since", "until"] {
+        let Some(text) = matches.get_one::<String>(name) else { continue };
+        let moment = query::time::parse(text, now).map_err(|_| {
+            Failure::usage(format!("bad value for --{name}"))
+                .because(format!("`{text}` is not a time"))
+                .hint(query::time::FORMS)
+        })?;
+        parameters.push((name, time::format(moment)));
+    }
+    parameters.push(("order", "asc".into()));
+    parameters.push(("limit", QUERY_PAGE_RECORDS_MAX.to_string()));
+    Ok(parameters)
+}
+
+fn write_pages(
+    client: &ApiClient,
+    parameters: &[(&'static str, String)],
+    out: &mut impl Write,
+) -> Result<u64, Failure> {
+    // Records that arrive during the export are not part of it, or it might never end.
+    let flushed = client.post("/api/v1/flush", b"")?.all()?;
+    let end = serde_json::from_slice::<Position>(&flushed).map_err(http::invalid_response)?.position;
+    let bar = progress::of_records("exporting");
+    let (mut count, mut cursor) = (0, String::new());
+    loop {
+        let mut parameters = parameters.to_vec();
+        parameters.push(("cursor", cursor));
+        let body = client.get("/api/v1/records", &parameters, "application/json")?.all()?;
+        let page: Page<'_> = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+        for record in page.records {
+            let Id { id } = serde_json::from_str(record.get()).map_err(http::invalid_response)?;
+            if id >= end {
+                return Ok(count);
+            }
+            writeln!(out, "{}", record.get()).map_err(output::failed)?;
+            count += 1;
+        }
+        bar.set_position(count);
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => return Ok(count),
+        }
+    }
+}
+
+/// A file, compressed according to its extension.
+enum Compressed {
+    Plain(BufWriter<File>),
+    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
+}
+
+impl Compressed {
+    /// Returns a writer into `partial`, which is to become `path`.
+    fn new(path: &Path, partial: &PartialFile) -> io::Result<Compressed> {
+        let file = BufWriter::new(partial.file.try_clone()?);
+        Ok(match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => {
+                Compressed::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))
+            }
+            Some("zst") => Compressed::Zstd(zstd::stream::write::Encoder::new(file, 0)?),
+            _ => Compressed::Plain(file),
+        })
+    }
+
+    fn finish(self) -> io::Result<()> {
+        let mut file = match self {
+            Compressed::Plain(file) => file,
+            Compressed::Gzip(file) => file.finish()?,
+            Compressed::Zstd(file) => file.finish()?,
+        };
+        file.flush()
+    }
+}
+
+impl Write for Compressed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Compressed::Plain(file) => file.write(bytes),
+            Compressed::Gzip(file) => file.write(bytes),
+            Compressed::Zstd(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // `finish` flushes
+    }
+}

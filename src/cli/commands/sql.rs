@@ -1,0 +1,140 @@
+//! `logboom sql`: one query in the database's own dialect.
+
+use std::io::{self, Write};
+
+use clap::ArgMatches;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cli::client::http::{self, ApiClient};
+use crate::cli::terminal::output::{self, Output};
+use crate::cli::terminal::table::TextTable;
+use crate::cli::terminal::text;
+use crate::failure::Failure;
+use crate::record::csv;
+
+/// The server's answer.
+#[derive(Deserialize)]
+struct SqlResult<'a> {
+    columns: Vec<String>,
+    #[serde(borrow)]
+    rows: Vec<Vec<&'a RawValue>>,
+    /// Whether there were more rows than the server returns.
+    #[serde(default)]
+    truncated: bool,
+}
+
+/// Sends the query to the server and shows the answer.
+pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
+    let sql = matches.get_one::<String>("sql").map_or("", String::as_str);
+    let request = serde_json::json!({ "sql": sql }).to_string();
+    let body = ApiClient::new(matches)?.post("/api/v1/sql", request.as_bytes())?.all()?;
+    let answer: SqlResult<'_> = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+    match matches.get_one::<String>("format").map(String::as_str) {
+        Some("json") => write_json(&answer, output),
+        Some("csv") => write_csv(&answer, output),
+        _ => write_table(&answer, output),
+    }
+    .map_err(output::failed)?;
+    output.finish()?;
+    if answer.truncated {
+        let count = answer.rows.len();
+        output::note(&format!("only the first {count} rows; the server's `query_rows_max` allows no more"));
+    }
+    Ok(())
+}
+
+/// Returns the text of a cell, and whether it is a number.
+fn cell(value: &RawValue) -> (String, bool) {
+    let json = value.get();
+    match json.as_bytes() {
+        [b'"', ..] => (serde_json::from_str(json).unwrap_or_else(|_| json.into()), false),
+        [b'-' | b'0'..=b'9', ..] => (json.into(), true),
+        b"null" => ("NULL".into(), false),
+        _ => (json.into(), false),
+    }
+}
+
+fn write_table(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
+    let mut table = TextTable::new(answer.columns.iter().map(String::as_str));
+    for row in &answer.rows {
+        table.cells(row.iter().map(|value| cell(value)));
+    }
+    table.write(output)
+}
+
+/// Writes one object per row, with its members in the order of the columns.
+fn write_json(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
+    let names: Vec<_> =
+        answer.columns.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
+    for row in &answer.rows {
+        let members = names.iter().zip(row).map(|(name, value)| format!("{name}:{value}"));
+        let line = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+        let line = if output.is_terminal() { text::json(&line) } else { line.as_str().into() };
+        writeln!(output, "{line}")?;
+    }
+    Ok(())
+}
+
+fn write_csv(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
+    write_csv_row(output, answer.columns.iter().map(|name| (name.clone(), false)))?;
+    for row in &answer.rows {
+        let cells = row.iter().map(|value| match value.get() {
+            "null" => (String::new(), false),
+            _ => cell(value),
+        });
+        write_csv_row(output, cells)?;
+    }
+    Ok(())
+}
+
+fn write_csv_row(output: &mut Output, cells: impl Iterator<Item = (String, bool)>) -> io::Result<()> {
+    let is_terminal = output.is_terminal();
+    let mut row = csv::Row::new(output);
+    for (cell, is_number) in cells {
+        let cell = if is_terminal { text::lines(&cell) } else { cell.as_str().into() };
+        if is_number { row.raw(&cell)? } else { row.text(&cell)? }
+    }
+    row.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::arguments;
+    use crate::cli::client::stub_server::StubServer;
+    use crate::cli::terminal::output::printed;
+    use crate::cli::terminal::paint::Paint;
+
+    const ANSWER: &str = r#"{"columns":["service","n"],"rows":[["billing",12],[null,-3.50],["=a\n\u001b",null]],"truncated":false}"#;
+
+    fn ask(format: &str, is_terminal: bool) -> (String, String) {
+        let server = StubServer::start("200 OK", ANSWER);
+        let words = ["logboom", "sql", "--url", &server.url, "--format", format, "SELECT \"x\""];
+        let matches = arguments::command().get_matches_from(words);
+        let matches = matches.subcommand().unwrap().1;
+        let text = printed(is_terminal, Paint::Plain, |output| run(matches, output).unwrap());
+        (text, server.request())
+    }
+
+    #[test]
+    fn text_is_a_table() {
+        let (text, request) = ask("text", false);
+        assert_eq!(text, "service   n\nbilling   12\nNULL      -3.50\n=a\\n\\x1b  NULL\n");
+        assert!(request.starts_with("POST /api/v1/sql HTTP/1.1\r\n"), "{request}");
+        assert!(request.ends_with("\r\n\r\n{\"sql\":\"SELECT \\\"x\\\"\"}"), "{request}");
+    }
+
+    #[test]
+    fn json_is_one_object_per_row() {
+        let expected = "{\"service\":\"billing\",\"n\":12}\n{\"service\":null,\"n\":-3.50}\n\
+                        {\"service\":\"=a\\n\\u001b\",\"n\":null}\n";
+        assert_eq!(ask("json", false).0, expected);
+    }
+
+    #[test]
+    fn csv_escapes_formulas_but_not_numbers() {
+        assert_eq!(ask("csv", false).0, "service,n\r\nbilling,12\r\n,-3.50\r\n\"'=a\n\x1b\",\r\n");
+        assert!(!ask("csv", true).0.contains('\x1b'));
+    }
+}

@@ -1,0 +1,147 @@
+//! Standard output: buffered, aware of whether it is a terminal, and quiet once its reader has
+//! gone.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use clap::ArgMatches;
+
+use super::pager::Pager;
+use super::paint::Paint;
+use super::screen::Screen;
+use crate::failure::Failure;
+
+/// The destination of a command's data.
+pub(crate) struct Output {
+    inner: BufWriter<Destination>,
+    /// The terminal that shows the output, which control characters must not reach.
+    pub(crate) screen: Option<Screen>,
+    /// Whether and how the output is coloured.
+    pub(crate) paint: Paint,
+}
+
+enum Destination {
+    Stdout(Stdout),
+    Pager(Pager),
+    #[cfg(test)]
+    Memory(std::rc::Rc<std::cell::RefCell<Vec<u8>>>),
+}
+
+/// The failure of a write to the output.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct OutputError(io::Error);
+
+impl Output {
+    /// Returns the process's standard output, with colours and a pager according to flags and
+    /// environment.
+    pub(crate) fn stdout(matches: &ArgMatches) -> Output {
+        let screen = io::stdout().is_terminal().then(Screen::of_stdout);
+        let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("never", String::as_str);
+        let paint = Paint::choose(choice, screen.is_some(), |name| std::env::var(name).ok());
+        let destination = match screen {
+            Some(screen) if wants_pager(matches) => Destination::Pager(Pager::new(screen)),
+            _ => Destination::Stdout(io::stdout()),
+        };
+        Output { inner: BufWriter::new(destination), screen, paint }
+    }
+
+    /// Returns true if a terminal shows the output.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.screen.is_some()
+    }
+
+    /// Writes what is still in the buffer, and waits until the user has left a pager.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.inner.flush().map_err(failed)?;
+        match self.inner.get_mut() {
+            Destination::Pager(pager) => pager.finish().map_err(failed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns true if the output is to be paged. Commands that page have the flag `--no-pager`; output
+/// without an end is not paged.
+fn wants_pager(matches: &ArgMatches) -> bool {
+    let flag = |name| matches.try_get_one::<bool>(name).ok().flatten().copied();
+    flag("no-pager") == Some(false) && flag("follow") != Some(true) && !Pager::is_unwanted()
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Destination::Stdout(stdout) => stdout.write(bytes),
+            Destination::Pager(pager) => pager.write(bytes),
+            #[cfg(test)]
+            Destination::Memory(memory) => memory.borrow_mut().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Destination::Stdout(stdout) => stdout.flush(),
+            Destination::Pager(pager) => pager.flush(),
+            #[cfg(test)]
+            Destination::Memory(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Reports on standard error what the data does not contain. Errors are ignored: nothing depends on
+/// the note.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
+/// Returns the failure for an error while writing an [`Output`].
+pub(crate) fn failed(error: io::Error) -> Failure {
+    Failure::new("cannot write the output").because(OutputError(error))
+}
+
+/// Returns true if the command failed because the output has no reader any more, as in
+/// `logboom query | head`.
+pub(crate) fn is_reader_gone(failure: &Failure) -> bool {
+    failure.cause::<OutputError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Returns what `write` prints, for tests; on a terminal of 80 by 24 if `is_terminal`.
+#[cfg(test)]
+pub(crate) fn printed(is_terminal: bool, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
+    let screen = is_terminal.then_some(Screen { columns: 80, rows: 24, is_unicode: true });
+    printed_on(screen, paint, write)
+}
+
+/// Returns what `write` prints on this screen, for tests.
+#[cfg(test)]
+pub(crate) fn printed_on(screen: Option<Screen>, paint: Paint, write: impl FnOnce(&mut Output)) -> String {
+    let shared = std::rc::Rc::default();
+    let destination = Destination::Memory(std::rc::Rc::clone(&shared));
+    let mut output = Output { inner: BufWriter::new(destination), screen, paint };
+    write(&mut output);
+    output.finish().unwrap();
+    String::from_utf8(shared.take()).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_reader_is_distinguished_from_other_failures() {
+        let gone = failed(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_reader_gone(&gone));
+        assert!(!is_reader_gone(&failed(io::Error::from(io::ErrorKind::StorageFull))));
+        let elsewhere = Failure::new("x").because(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(!is_reader_gone(&elsewhere));
+    }
+}
