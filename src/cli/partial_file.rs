@@ -10,17 +10,17 @@ use crate::disk::keep_name;
 
 /// A file in progress, which no other command mistakes for its own. It is removed if it is dropped
 /// before it has received its final name.
-pub(super) struct PartialFile {
-    pub(super) file: File,
+pub(crate) struct PartialFile {
+    pub(crate) file: File,
     path: PathBuf,
 }
 
 impl PartialFile {
     /// Begins an empty partial.
-    pub(super) fn begin(path: PathBuf) -> io::Result<PartialFile> {
+    pub(crate) fn begin(path: PathBuf) -> io::Result<PartialFile> {
         match File::open(&path) {
             Ok(left) => {
-                hold(&left, &path)?;
+                lock(&left, &path)?;
                 // Removed instead of truncated: a command that was killed at its very end has
                 // linked the same file under its final name.
                 fs::remove_file(&path)?;
@@ -29,17 +29,17 @@ impl PartialFile {
             Err(error) => return Err(error),
         }
         let file = File::create_new(&path)?;
-        hold(&file, &path)?;
+        lock(&file, &path)?;
         Ok(PartialFile { file, path })
     }
 
     /// Returns the temporary path.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Renames the partial to `name`, durably, replacing an existing file of that name.
-    pub(super) fn replace(self, name: &Path) -> io::Result<()> {
+    pub(crate) fn persist(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
         fs::rename(&self.path, name)?;
@@ -47,10 +47,10 @@ impl PartialFile {
     }
 
     /// Renames the partial to `name`, durably; fails if a file of that name exists.
-    pub(super) fn name(self, name: &Path) -> io::Result<()> {
+    pub(crate) fn persist_new(self, name: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         check_name(&self.file, &self.path)?;
-        give(&self.path, name, |from, to| fs::hard_link(from, to))?;
+        rename_new(&self.path, name, |from, to| fs::hard_link(from, to))?;
         keep_name(name)
     }
 }
@@ -65,7 +65,7 @@ impl Drop for PartialFile {
 
 /// Renames a file without overwriting an existing one. On a file system without hard links (as on
 /// USB sticks), this is only as reliable as a check before the rename.
-fn give(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+fn rename_new(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     match link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
@@ -76,19 +76,19 @@ fn give(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -
 /// Locks a file for as long as it is open. Fails if another process holds the lock, or has given
 /// the name to another file in the meantime. Where the file system does not support locks, nothing
 /// prevents two commands from writing one file.
-pub(super) fn hold(file: &File, path: &Path) -> io::Result<()> {
+pub(crate) fn lock(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(is_held()),
+        Err(TryLockError::WouldBlock) => Err(in_use()),
         Ok(()) | Err(TryLockError::Error(_)) => check_name(file, path),
     }
 }
 
 fn check_name(file: &File, path: &Path) -> io::Result<()> {
     let (file, named) = (file.metadata()?, fs::symlink_metadata(path)?);
-    if (file.dev(), file.ino()) == (named.dev(), named.ino()) { Ok(()) } else { Err(is_held()) }
+    if (file.dev(), file.ino()) == (named.dev(), named.ino()) { Ok(()) } else { Err(in_use()) }
 }
 
-fn is_held() -> io::Error {
+fn in_use() -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, "another command is writing it")
 }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_draft_leaves_no_file() {
+    fn dropped_partial_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = PartialFile::begin(folder.path().join("a.partial")).unwrap();
         partial.file.write_all(b"the beginning").unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn draft_is_never_written_by_two_commands() {
+    fn partial_is_never_written_by_two_commands() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("a"));
         let first = PartialFile::begin(path.clone()).unwrap();
@@ -126,20 +126,20 @@ mod tests {
         // publishes nor removes the file of the second.
         fs::remove_file(&path).unwrap();
         let second = PartialFile::begin(path).unwrap();
-        assert_eq!(first.replace(&name).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(first.persist(&name).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         assert_eq!(names(folder.path()), ["a.partial"]);
-        second.name(&name).unwrap();
+        second.persist_new(&name).unwrap();
         assert_eq!(names(folder.path()), ["a"]);
     }
 
     /// A command that is killed between the two steps of renaming leaves the file with both names.
     #[test]
-    fn draft_with_final_name_keeps_its_content() {
+    fn partial_with_final_name_keeps_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("monday"));
         fs::write(&path, "whole").unwrap();
         fs::hard_link(&path, &name).unwrap();
-        PartialFile::begin(path).unwrap().name(&folder.path().join("tuesday")).unwrap();
+        PartialFile::begin(path).unwrap().persist_new(&folder.path().join("tuesday")).unwrap();
         assert_eq!(names(folder.path()), ["monday", "tuesday"]);
         assert_eq!(fs::read(&name).unwrap(), b"whole");
     }
@@ -150,16 +150,16 @@ mod tests {
         let (path, name) = (folder.path().join("a.partial"), folder.path().join("a"));
         let without_links = |_: &Path, _: &Path| Err(io::ErrorKind::PermissionDenied.into());
         for link in [None, Some(without_links)] {
-            let give = |to: &Path| match link {
-                Some(link) => give(&path, to, link),
-                None => give(&path, to, |from, to| fs::hard_link(from, to)),
+            let rename = |to: &Path| match link {
+                Some(link) => rename_new(&path, to, link),
+                None => rename_new(&path, to, |from, to| fs::hard_link(from, to)),
             };
             fs::write(&path, "new").unwrap();
             fs::write(&name, "old").unwrap();
-            assert_eq!(give(&name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(rename(&name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
             assert_eq!(fs::read(&name).unwrap(), b"old");
             fs::remove_file(&name).unwrap();
-            give(&name).unwrap();
+            rename(&name).unwrap();
             assert_eq!((fs::read(&name).unwrap(), path.exists()), (b"new".to_vec(), false));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::record::{FieldValue, JsonRecord};
+use super::record::{FieldValue, JsonRecord, json_object};
 use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::csv;
@@ -28,11 +28,7 @@ impl FieldSelection {
     /// Parses `time,level,user_id`: names as in queries, and `attributes`.
     pub(crate) fn parse(list: &str) -> Result<FieldSelection, Failure> {
         let selection = FieldSelection::listed(list);
-        let wrong = |why: &str| {
-            Failure::usage("bad value for --fields")
-                .because(why.to_owned())
-                .hint("it takes names of columns and attributes, as in --fields time,level,user_id")
-        };
+        let wrong = |why: &str| invalid_names("--fields", why, "time,level,user_id");
         if selection.fields.len() != list.split(',').count() {
             return Err(wrong("a name between the commas is empty"));
         }
@@ -99,15 +95,18 @@ impl FieldSelection {
 
     /// Returns the record as a JSON object; fields that the record does not have are omitted.
     pub(crate) fn as_json(&self, record: &JsonRecord<'_>) -> String {
-        let members = self.values(record).filter_map(|(name, value)| {
-            let value = match value? {
-                FieldValue::Text(text) => serde_json::Value::from(text).to_string(),
-                FieldValue::Json(json) => json.into_owned(),
-            };
-            Some(format!("{}:{value}", serde_json::Value::from(name)))
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        json_object(self.values(record).filter_map(|(name, value)| match value? {
+            FieldValue::Text(text) => Some((name, serde_json::Value::from(text).to_string())),
+            FieldValue::Json(json) => Some((name, json.into_owned())),
+        }))
     }
+}
+
+/// Returns the failure for the value of a flag that takes names of fields.
+pub(crate) fn invalid_names(flag: &str, why: &str, example: &str) -> Failure {
+    Failure::usage(format!("bad value for {flag}"))
+        .because(why)
+        .hint(format!("it takes names of columns and attributes, as in {flag} {example}"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! HTTP client for requests to a running server.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
 use clap::ArgMatches;
 use serde::Deserialize;
 use ureq::http::Response;
-use ureq::{Agent, Body, BodyReader};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, BodyReader, RequestBuilder};
 
+use super::lines::read_line;
 use crate::config::environment;
 use crate::escape;
 use crate::failure::Failure;
 use crate::limits::{
-    ANSWER_BYTES_MAX, ANSWER_LINE_BYTES_MAX, ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, PROBLEM_BYTES_MAX,
-    TAIL_SILENCE_SECONDS_MAX,
+    ANSWER_BYTES_MAX, ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, PROBLEM_BYTES_MAX, TAIL_SILENCE_SECONDS_MAX,
 };
 
 const DEFAULT_URL: &str = "http://127.0.0.1:9022";
@@ -71,9 +72,7 @@ impl ApiClient {
         parameters: &[(&str, String)],
         accept: &str,
     ) -> Result<ServerResponse, Failure> {
-        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", accept);
-        let request = request.query_pairs(parameters.iter().map(|(name, value)| (*name, value.as_str())));
-        self.answer(request.call())
+        self.answer(self.request(path, parameters, accept).call())
     }
 
     /// Follows a stream of server-sent events, on which something arrives at least every few
@@ -83,8 +82,7 @@ impl ApiClient {
         path: &str,
         parameters: &[(&str, String)],
     ) -> Result<ServerResponse, Failure> {
-        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", "text/event-stream");
-        let request = parameters.iter().fold(request, |request, (name, value)| request.query(name, value));
+        let request = self.request(path, parameters, "text/event-stream");
         let silence_max = Duration::from_secs(TAIL_SILENCE_SECONDS_MAX);
         self.answer(request.config().timeout_per_read(Some(silence_max)).build().call())
     }
@@ -102,19 +100,29 @@ impl ApiClient {
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
-        let reader = BufReader::new(response.into_body().into_reader());
-        let body = ServerResponse { url: self.url.clone(), reader }.all()?;
+        let body = self.body(response).all()?;
         Ok(Reply { status, retry_after, body })
+    }
+
+    fn request(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+        accept: &str,
+    ) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", accept);
+        request.query_pairs(parameters.iter().map(|(name, value)| (*name, value.as_str())))
     }
 
     fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Result<ServerResponse, Failure> {
         let response = result.map_err(|error| self.unreachable(error))?;
         let status = response.status();
-        let answer = ServerResponse {
-            url: self.url.clone(),
-            reader: BufReader::new(response.into_body().into_reader()),
-        };
+        let answer = self.body(response);
         if status.is_success() { Ok(answer) } else { Err(answer.problem(status.as_u16())) }
+    }
+
+    fn body(&self, response: Response<Body>) -> ServerResponse {
+        ServerResponse { url: self.url.clone(), reader: BufReader::new(response.into_body().into_reader()) }
     }
 
     fn unreachable(&self, error: ureq::Error) -> Failure {
@@ -156,16 +164,7 @@ pub(crate) struct ServerResponse {
 impl ServerResponse {
     /// Reads the next line into `line`, without its end; returns false at the end of the answer.
     pub(crate) fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
-        line.clear();
-        let mut bounded = (&mut self.reader).take(ANSWER_LINE_BYTES_MAX);
-        let count = bounded.read_until(b'\n', line).map_err(|error| broken(&self.url).because(error))?;
-        if count as u64 == ANSWER_LINE_BYTES_MAX {
-            return Err(broken(&self.url).because("a line is longer than any record"));
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        Ok(count > 0)
+        read_line(&mut self.reader, line).map_err(|error| broken(&self.url).because(error))
     }
 
     /// Returns the part of the remaining body that has already arrived.
@@ -217,11 +216,13 @@ fn broken(url: &str) -> Failure {
     Failure::new(format!("cannot read the answer of {url}"))
 }
 
-/// Returns the failure for an answer that is not of the expected form.
-pub(crate) fn invalid_response(error: serde_json::Error) -> Failure {
-    Failure::new("cannot read the server's response: it is not valid")
-        .because(error)
-        .hint("check that it is a logboom server of this version; --url selects another")
+/// Parses JSON of a response; fails if it is not of the expected form.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(json).map_err(|error| {
+        Failure::new("cannot read the server's response: it is not valid")
+            .because(error)
+            .hint("check that it is a logboom server of this version; --url selects another")
+    })
 }
 
 #[cfg(test)]

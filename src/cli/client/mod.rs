@@ -4,6 +4,8 @@
 pub(crate) mod events;
 pub(crate) mod fields;
 pub(crate) mod http;
+pub(crate) mod lines;
+pub(crate) mod parameters;
 pub(crate) mod record;
 
 #[cfg(test)]

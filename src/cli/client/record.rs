@@ -112,6 +112,12 @@ impl<'a> JsonRecord<'a> {
     }
 }
 
+/// Returns a JSON object of these members, in their order. The values are JSON.
+pub(crate) fn json_object<'a>(members: impl Iterator<Item = (&'a str, impl fmt::Display)>) -> String {
+    let members = members.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
 /// Returns a number; 0 stands for a missing number.
 fn number<'a>(number: u32) -> Option<FieldValue<'a>> {
     (number != 0).then(|| FieldValue::Json(number.to_string().into()))
@@ -123,11 +129,7 @@ impl<'a> RecordMembers<'a> {
         if self.list.is_empty() {
             return String::new();
         }
-        let member = |(name, value): &(String, &RawValue)| {
-            let name = serde_json::Value::from(name.as_str());
-            format!("{name}:{value}")
-        };
-        format!("{{{}}}", self.list.iter().map(member).collect::<Vec<_>>().join(","))
+        json_object(self.list.iter().map(|(name, value)| (name.as_str(), value)))
     }
 
     /// Returns the value of an attribute by the rules of queries: the member of that name, or the

@@ -40,7 +40,7 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
             .because("there is no such database")
             .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
     }
-    let accepted = wait_for_spool(matches, &from).map_err(|error| told(failed(), error))?;
+    let accepted = wait_for_spool(matches, &from).map_err(|error| failed().because(error))?;
     let partial = begin(&to, ".partial").map_err(|error| failed().because(error))?;
     let bar = progress::of_bytes("copying", 0);
     let copied = backup::copy(&from, partial.path(), |done, all| {
@@ -48,11 +48,11 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let expected = copied.map_err(|error| told(failed(), error))?;
-    let figures = backup::verify(partial.path()).map_err(|error| told(failed(), error))?;
+    let expected = copied.map_err(|error| failed().because(error))?;
+    let figures = backup::verify(partial.path()).map_err(|error| failed().because(error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
-    partial.name(&to).map_err(|error| failed().because(error))?;
-    tell(output, "backed up", &figures, &to).map_err(output::failed)?;
+    partial.persist_new(&to).map_err(|error| failed().because(error))?;
+    write_figures(output, "backed up", &figures, &to).map_err(output::failed)?;
     let left = accepted.saturating_sub(figures.position);
     if left > 0 {
         let left = counted(left, "record");
@@ -86,7 +86,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let data_dir = data_dir(matches)?;
     let to = data_dir.join(DATABASE);
     let failed = || Failure::new(format!("cannot restore {} to {}", from.display(), to.display()));
-    let expected = backup::verify(&from).map_err(|error| told(failed(), error))?;
+    let expected = backup::verify(&from).map_err(|error| failed().because(error))?;
     let held = DataDir::open(&data_dir)?; // no server runs there while this is held
     for path in ["", "-wal", "-shm", "-journal"].map(|suffix| beside(&to, suffix)) {
         if fs::symlink_metadata(&path).is_ok() {
@@ -97,11 +97,11 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     }
     let partial = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
     copy(&from, &partial.file).map_err(|error| failed().because(error))?;
-    let figures = backup::verify(partial.path()).map_err(|error| told(failed(), error))?;
+    let figures = backup::verify(partial.path()).map_err(|error| failed().because(error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
     held.adopt(DEFAULT_DATABASE)?; // the backup may come from another data folder
-    partial.name(&to).map_err(|error| failed().because(error))?;
-    tell(output, "restored", &figures, &to).map_err(output::failed)?;
+    partial.persist_new(&to).map_err(|error| failed().because(error))?;
+    write_figures(output, "restored", &figures, &to).map_err(output::failed)?;
     output.finish()
 }
 
@@ -158,14 +158,7 @@ fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {
     Err(format!("the copy is not what was copied: {figures:?} instead of {expected:?}"))
 }
 
-fn told(failure: Failure, error: BackupError) -> Failure {
-    match error {
-        BackupError::Database(error) => failure.because(error),
-        BackupError::Unsound(why) => failure.because(why),
-    }
-}
-
-fn tell(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> io::Result<()> {
+fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> io::Result<()> {
     let Figures { first_id, last_id, records, deleted, dead_letters, missing, position } = *figures;
     writeln!(output, "{what} {} to {}", counted(records, "record"), to.display())?;
     if last_id > 0 {

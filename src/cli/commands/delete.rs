@@ -7,13 +7,13 @@ use clap::ArgMatches;
 use serde::Deserialize;
 
 use crate::cli::client::http::{self, ApiClient};
+use crate::cli::client::parameters;
 use crate::cli::terminal::numbers::counted;
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::table::TextTable;
 use crate::cli::terminal::text;
 use crate::failure::Failure;
 use crate::limits::DELETE_SERVICES_MAX;
-use crate::query;
 use crate::record::time;
 
 /// The server's answer to one request.
@@ -90,10 +90,10 @@ struct DeletionRequest {
 /// Counts the matching records, asks for confirmation and deletes them.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let client = ApiClient::new(matches)?;
-    let order = order(matches, time::now())?;
+    let deletion = requested(matches, time::now())?;
     let mut found = Sum::default();
-    order.send(&client, true, None, &mut found)?;
-    let shown = write_found(&found, &order, output).map_err(output::failed).and_then(|()| output.finish());
+    deletion.send(&client, true, None, &mut found)?;
+    let shown = write_found(&found, &deletion, output).map_err(output::failed).and_then(|()| output.finish());
     // With --yes, a reader that does not read the output is no failure: the deletion was confirmed
     // in the same command.
     shown.or_else(|failure| match matches.get_flag("yes") && output::is_reader_gone(&failure) {
@@ -110,7 +110,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     // Also sent if nothing matches any more: an earlier deletion may have been interrupted before
     // it had cleaned up the files.
     let mut done = Sum::default();
-    let result = order.send(&client, false, found.beginning.take(), &mut done);
+    let result = deletion.send(&client, false, found.beginning.take(), &mut done);
     if found.is_empty() {
         return result;
     }
@@ -118,9 +118,8 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     result.and(told)
 }
 
-fn order(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure> {
-    let words = matches.get_many::<String>("query").into_iter().flatten();
-    let query = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+fn requested(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure> {
+    let query = parameters::query_text(matches);
     let all = matches.get_flag("all");
     if query.trim().is_empty() && !all {
         return Err(Failure::usage("there is no query")
@@ -128,13 +127,7 @@ fn order(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure> {
             .hint("give a query that selects the records to delete, or add --all"));
     }
     let before = matches.get_one::<String>("before").map_or("", String::as_str);
-    let before = query::time::parse(before, now).map_err(|_| {
-        Failure::usage("bad value for --before")
-            .because(format!("`{before}` is not a time"))
-            .hint(query::time::FORMS)
-    })?;
-    // The same time for counting and for deleting.
-    Ok(DeletionRequest { query, before: time::format(before), all })
+    Ok(DeletionRequest { query, before: parameters::moment("before", before, now)?, all })
 }
 
 impl DeletionRequest {
@@ -152,8 +145,8 @@ impl DeletionRequest {
             let request = serde_json::json!({
                 "query": query, "before": before, "all": all, "dry_run": is_dry, "cursor": cursor
             });
-            let body = client.post("/api/v1/delete", request.to_string().as_bytes())?.all()?;
-            let mut answer: DeletionReport = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+            let response = client.post("/api/v1/delete", request.to_string().as_bytes())?;
+            let mut answer: DeletionReport = http::parse(&response.all()?)?;
             cursor = answer.next_cursor.take();
             sum.add(answer);
             if cursor.is_none() {
@@ -163,8 +156,8 @@ impl DeletionRequest {
     }
 }
 
-fn write_found(found: &Sum, order: &DeletionRequest, output: &mut Output) -> io::Result<()> {
-    let before = &order.before;
+fn write_found(found: &Sum, deletion: &DeletionRequest, output: &mut Output) -> io::Result<()> {
+    let before = &deletion.before;
     if found.is_empty() {
         return writeln!(output, "no record before {before} matches");
     }
@@ -172,8 +165,7 @@ fn write_found(found: &Sum, order: &DeletionRequest, output: &mut Output) -> io:
     services.sort_by(|one, other| other.1.cmp(one.1));
     let mut table = TextTable::new(["service", "records"]);
     for (service, count) in services {
-        let service = if service.is_empty() { "-".into() } else { text::one_line(service).into_owned() };
-        table.cells([(service, false), (count.to_string(), true)]);
+        table.cells([(text::or_dash(service).into_owned(), false), (count.to_string(), true)]);
     }
     if found.of_others > 0 {
         table.cells([("(others)".into(), false), (found.of_others.to_string(), true)]);
@@ -308,7 +300,7 @@ the store file is a log file: what stands there stays
     fn empty_query_requires_the_flag_all() {
         let matches = arguments::command().get_matches_from(["logboom", "delete", " ", "--before", "now"]);
         let matches = matches.subcommand().unwrap().1;
-        let Err(failure) = order(matches, 0) else { panic!("it must fail") };
+        let Err(failure) = requested(matches, 0) else { panic!("it must fail") };
         assert!(failure.to_string().contains("--all"), "{failure}");
     }
 }

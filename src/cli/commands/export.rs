@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::client::http::{self, ApiClient};
+use crate::cli::client::parameters;
 use crate::cli::partial_file::PartialFile;
 use crate::cli::terminal::numbers::counted;
 use crate::cli::terminal::output::{self, Output};
@@ -18,7 +19,6 @@ use crate::cli::terminal::progress;
 use crate::disk::beside;
 use crate::failure::Failure;
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
-use crate::query;
 use crate::record::time;
 
 /// A page of records.
@@ -42,39 +42,24 @@ struct Position {
 /// Writes all records that match.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let client = ApiClient::new(matches)?;
-    let parameters = parameters(matches, time::now())?;
+    let parameters = search_parameters(matches)?;
     let Some(path) = matches.get_one::<OsString>("output").map(PathBuf::from) else {
         let records = write_pages(&client, &parameters, output)?;
         output.finish()?;
-        return told(&format!("exported {}", counted(records, "record")));
+        output::note(&format!("exported {}", counted(records, "record")));
+        return Ok(());
     };
     let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
     let partial = PartialFile::begin(beside(&path, ".partial")).map_err(failed)?;
     let mut file = Compressed::new(&path, &partial).map_err(failed)?;
     let records = write_pages(&client, &parameters, &mut file)?;
-    file.finish().and_then(|()| partial.replace(&path)).map_err(failed)?;
-    told(&format!("exported {} to {}", counted(records, "record"), path.display()))
-}
-
-/// Writes a note to standard error. Errors are ignored: nothing depends on the note.
-fn told(note: &str) -> Result<(), Failure> {
-    let _ = writeln!(io::stderr(), "{note}");
+    file.finish().and_then(|()| partial.persist(&path)).map_err(failed)?;
+    output::note(&format!("exported {} to {}", counted(records, "record"), path.display()));
     Ok(())
 }
 
-fn parameters(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
-    let words = matches.get_many::<String>("query").into_iter().flatten();
-    let query = words.map(String::as_str).collect::<Vec<_>>().join(" ");
-    let mut parameters = vec![("q", query)];
-    for name in ["since", "until"] {
-        let Some(text) = matches.get_one::<String>(name) else { continue };
-        let moment = query::time::parse(text, now).map_err(|_| {
-            Failure::usage(format!("bad value for --{name}"))
-                .because(format!("`{text}` is not a time"))
-                .hint(query::time::FORMS)
-        })?;
-        parameters.push((name, time::format(moment)));
-    }
+fn search_parameters(matches: &ArgMatches) -> Result<Vec<(&'static str, String)>, Failure> {
+    let mut parameters = parameters::search(parameters::query_text(matches), matches, time::now())?;
     parameters.push(("order", "asc".into()));
     parameters.push(("limit", QUERY_PAGE_RECORDS_MAX.to_string()));
     Ok(parameters)
@@ -86,17 +71,16 @@ fn write_pages(
     out: &mut impl Write,
 ) -> Result<u64, Failure> {
     // Records that arrive during the export are not part of it, or it might never end.
-    let flushed = client.post("/api/v1/flush", b"")?.all()?;
-    let end = serde_json::from_slice::<Position>(&flushed).map_err(http::invalid_response)?.position;
+    let Position { position: end } = http::parse(&client.post("/api/v1/flush", b"")?.all()?)?;
     let bar = progress::of_records("exporting");
     let (mut count, mut cursor) = (0, String::new());
     loop {
         let mut parameters = parameters.to_vec();
         parameters.push(("cursor", cursor));
         let body = client.get("/api/v1/records", &parameters, "application/json")?.all()?;
-        let page: Page<'_> = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+        let page: Page<'_> = http::parse(&body)?;
         for record in page.records {
-            let Id { id } = serde_json::from_str(record.get()).map_err(http::invalid_response)?;
+            let Id { id } = http::parse(record.get().as_bytes())?;
             if id >= end {
                 return Ok(count);
             }

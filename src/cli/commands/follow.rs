@@ -1,6 +1,5 @@
 //! Follows new records until it is interrupted: for `tail` and `query --follow`.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,7 +12,8 @@ use serde::Deserialize;
 use crate::cli::client::events::{EventStream, StreamEvent};
 use crate::cli::client::http::{self, ApiClient};
 use crate::cli::terminal::interrupts::Interrupts;
-use crate::cli::terminal::output::Output;
+use crate::cli::terminal::numbers::counted;
+use crate::cli::terminal::output::{self, Output};
 use crate::failure::Failure;
 use crate::limits::{TAIL_RETRY_MILLISECONDS_MAX, TAIL_RETRY_MILLISECONDS_MIN};
 
@@ -63,10 +63,10 @@ impl Follow {
                 }
             };
             output.finish()?;
-            tell(&format!("{lost}; trying again"));
+            output::note(&format!("{lost}; trying again"));
             self.after = events.last_id();
             events = self.connect_again(&end)?;
-            tell("connected again");
+            output::note("connected again");
         }
     }
 
@@ -104,9 +104,9 @@ impl Follow {
         match event.name.as_str() {
             "record" => show(&event.data, output),
             "missed" => {
-                let Missed { count } = serde_json::from_slice(&event.data).map_err(http::invalid_response)?;
+                let Missed { count } = http::parse(&event.data)?;
                 output.finish()?;
-                tell(&format!("missed {count} record{}", if count == 1 { "" } else { "s" }));
+                output::note(&format!("missed {}", counted(count, "record")));
                 Ok(())
             }
             _ => Ok(()), // an event that only later versions define
@@ -118,11 +118,6 @@ fn first_line(failure: &Failure) -> String {
     let text = failure.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
-}
-
-fn tell(text: &str) {
-    // An error is ignored: there is no other place to report it.
-    let _ = writeln!(std::io::stderr(), "logboom: {text}");
 }
 
 /// Whether the program is to end. While nothing is read or written, the program exits without

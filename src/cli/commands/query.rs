@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 
 use super::follow::Follow;
 use crate::cli::client::http::{self, ApiClient, ServerResponse};
+use crate::cli::client::parameters;
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::record_writer::RecordWriter;
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
-use crate::query::{self, Query};
+use crate::query::Query;
 use crate::record::time;
 
 /// Default number of records shown of a search.
@@ -29,7 +30,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
 
 fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let order = order(matches);
-    let mut parameters = what(matches, time::now())?;
+    let mut parameters = search_parameters(matches, time::now())?;
     let is_trace = matches.contains_id("trace");
     let limit = matches.get_one::<u64>("limit").copied();
     parameters.push(("limit", limit.unwrap_or(if is_trace { TRACE_LIMIT } else { LIMIT }).to_string()));
@@ -75,8 +76,7 @@ fn stored_to(client: &ApiClient) -> Result<u64, Failure> {
         kind: String,
         position: u64,
     }
-    let body = client.get("/api/v1/status", &[], "application/json")?.all()?;
-    let status: Status = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+    let status: Status = http::parse(&client.get("/api/v1/status", &[], "application/json")?.all()?)?;
     let mut databases = status.stores.iter().filter(|store| store.kind != "file");
     Ok(databases.next().map_or(1, |database| database.position.max(1)))
 }
@@ -86,8 +86,7 @@ fn id(record: &[u8]) -> Result<u64, Failure> {
     struct Identified {
         id: u64,
     }
-    let record: Identified = serde_json::from_slice(record).map_err(http::invalid_response)?;
-    Ok(record.id)
+    http::parse(record).map(|Identified { id }| id)
 }
 
 /// Returns the order that was requested. A trace is shown from its beginning, unless its end is
@@ -98,23 +97,14 @@ fn order(matches: &ArgMatches) -> Option<&str> {
     order.or(is_whole_trace.then_some("asc"))
 }
 
-/// Returns the parameters that select the records. Times relative to now become absolute here.
-pub(super) fn what(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
-    let mut parameters = Vec::new();
-    let words = matches.get_many::<String>("query").unwrap_or_default();
-    let mut text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
-    if let Some(trace) = matches.try_get_one::<String>("trace").ok().flatten() {
-        text = of_trace(trace, &text, now)?;
-    }
-    if !text.is_empty() {
-        parameters.push(("q", text));
-    }
-    for name in ["since", "until"] {
-        if let Some(text) = matches.get_one::<String>(name) {
-            parameters.push((name, time::format(moment(name, text, now)?)));
-        }
-    }
-    Ok(parameters)
+/// Returns the parameters that select the records.
+fn search_parameters(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
+    let text = parameters::query_text(matches);
+    let query = match matches.get_one::<String>("trace") {
+        Some(trace) => of_trace(trace, &text, now)?,
+        None => text,
+    };
+    parameters::search(query, matches, now)
 }
 
 /// Builds a query for what another query finds in one trace. Errors in that other query must be
@@ -131,15 +121,6 @@ fn of_trace(trace: &str, text: &str, now: i64) -> Result<String, Failure> {
             .hint(error.problem.hint())
     })?;
     Ok(format!("{trace} ({text})"))
-}
-
-/// Parses a time in ns since the epoch, in any of the forms that queries accept.
-fn moment(name: &str, text: &str, now: i64) -> Result<i64, Failure> {
-    query::time::parse(text, now).map_err(|_| {
-        Failure::usage(format!("bad value for --{name}"))
-            .because(format!("`{text}` is not a time"))
-            .hint(query::time::FORMS)
-    })
 }
 
 /// Notes that no record matches if a person waits at a terminal; a program sees it from the output.
@@ -201,7 +182,7 @@ fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Fail
     let mut writer = RecordWriter::new(matches, Some(id), output)?;
     let path = format!("/api/v1/records/{id}/context");
     let body = ApiClient::new(matches)?.get(&path, &parameters, "application/json")?.all()?;
-    let context: Context<'_> = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+    let context: Context<'_> = http::parse(&body)?;
     writer.begin(output)?;
     context.records.iter().try_for_each(|record| writer.write(record.get().as_bytes(), output))?;
     writer.catch_up(true, output)?;
@@ -219,7 +200,6 @@ mod tests {
     use crate::cli::client::stub_server::StubServer;
     use crate::cli::terminal::output::printed;
     use crate::cli::terminal::paint::Paint;
-    use crate::record::time::SECOND;
 
     const TWO: &str = "{\"id\":2,\"timestamp\":\"2026-11-21T10:00:02.000000000Z\",\"message\":\"new\\u001b\"}\n\
                        {\"id\":1,\"timestamp\":\"2026-11-21T10:00:01.000000000Z\",\"message\":\"old\\u009b\"}\n";
@@ -348,20 +328,5 @@ mod tests {
         for other in ["--order=asc", "--until=1h", "--around=7"] {
             assert!(arguments::command().try_get_matches_from(["logboom", "query", "-f", other]).is_err());
         }
-    }
-
-    #[test]
-    fn moments_are_parsed_in_every_form() {
-        let now = 1_795_255_200 * SECOND;
-        assert_eq!(moment("since", "now", now).unwrap(), now);
-        assert_eq!(moment("since", "1h", now).unwrap(), now - 3600 * SECOND);
-        assert_eq!(moment("since", "1h30m", now).unwrap(), now - 5400 * SECOND);
-        assert_eq!(moment("since", "2026-11-21T10:00:00Z", now).unwrap(), now);
-        assert_eq!(moment("since", "1795255200", now).unwrap(), now);
-        let failure = moment("until", "yesterday", now).unwrap_err().to_string();
-        assert!(
-            failure.starts_with("error: bad value for --until: `yesterday` is not a time\nhint: "),
-            "{failure}"
-        );
     }
 }

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use clap::ArgMatches;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::{data_dir, subcommand};
 use crate::cli::terminal::numbers::counted;
 use crate::cli::terminal::output::{Output, failed};
+use crate::cli::terminal::progress;
 use crate::cli::terminal::table::TextTable;
 use crate::failure::Failure;
 use crate::spool::inspect::{Content, SegmentReport, inspect};
@@ -18,7 +19,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let (command, matches) = subcommand(matches, "logboom spool")?;
     let (verify, data_dir) = (command == "verify", data_dir(matches)?);
     let folder = data_dir.join("spool");
-    let bar = if verify { progress_bar() } else { ProgressBar::hidden() };
+    let bar = if verify { progress::of_bytes("verifying", 0) } else { ProgressBar::hidden() };
     let reports = inspect(&folder, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -37,12 +38,6 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
             .hint("the server sets damaged stretches aside and goes on with the rest"));
     }
     Ok(())
-}
-
-/// Returns a progress bar, on standard error and only on a terminal.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("verifying {wide_bar} {bytes}/{total_bytes} {eta}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn damaged_bytes(content: &Content) -> u64 {

@@ -1,15 +1,15 @@
 //! `logboom sql`: one query in the database's own dialect.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::ArgMatches;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::client::http::{self, ApiClient};
+use crate::cli::client::record::json_object;
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::text;
 use crate::failure::Failure;
 use crate::record::csv;
 
@@ -29,7 +29,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let sql = matches.get_one::<String>("sql").map_or("", String::as_str);
     let request = serde_json::json!({ "sql": sql }).to_string();
     let body = ApiClient::new(matches)?.post("/api/v1/sql", request.as_bytes())?.all()?;
-    let answer: SqlResult<'_> = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+    let answer: SqlResult<'_> = http::parse(&body)?;
     match matches.get_one::<String>("format").map(String::as_str) {
         Some("json") => write_json(&answer, output),
         Some("csv") => write_csv(&answer, output),
@@ -65,34 +65,30 @@ fn write_table(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
 
 /// Writes one object per row, with its members in the order of the columns.
 fn write_json(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
-    let names: Vec<_> =
-        answer.columns.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
-    for row in &answer.rows {
-        let members = names.iter().zip(row).map(|(name, value)| format!("{name}:{value}"));
-        let line = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-        let line = if output.is_terminal() { text::json(&line) } else { line.as_str().into() };
-        writeln!(output, "{line}")?;
-    }
-    Ok(())
+    answer.rows.iter().try_for_each(|row| {
+        let members = answer.columns.iter().map(String::as_str).zip(row);
+        output.write_json(json_object(members).as_bytes())
+    })
 }
 
 fn write_csv(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
-    write_csv_row(output, answer.columns.iter().map(|name| (name.clone(), false)))?;
-    for row in &answer.rows {
+    let mut rows = Vec::new();
+    write_csv_row(&mut rows, answer.columns.iter().map(|name| (name.clone(), false)))?;
+    output.write_csv(&rows)?;
+    answer.rows.iter().try_for_each(|row| {
+        rows.clear();
         let cells = row.iter().map(|value| match value.get() {
             "null" => (String::new(), false),
             _ => cell(value),
         });
-        write_csv_row(output, cells)?;
-    }
-    Ok(())
+        write_csv_row(&mut rows, cells)?;
+        output.write_csv(&rows)
+    })
 }
 
-fn write_csv_row(output: &mut Output, cells: impl Iterator<Item = (String, bool)>) -> io::Result<()> {
-    let is_terminal = output.is_terminal();
-    let mut row = csv::Row::new(output);
+fn write_csv_row(out: &mut Vec<u8>, cells: impl Iterator<Item = (String, bool)>) -> io::Result<()> {
+    let mut row = csv::Row::new(out);
     for (cell, is_number) in cells {
-        let cell = if is_terminal { text::lines(&cell) } else { cell.as_str().into() };
         if is_number { row.raw(&cell)? } else { row.text(&cell)? }
     }
     row.end()

@@ -6,14 +6,15 @@ use clap::ArgMatches;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::query;
+use crate::cli::client::fields::invalid_names;
 use crate::cli::client::http::{self, ApiClient};
+use crate::cli::client::parameters;
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::paint::{self, Style};
 use crate::cli::terminal::plot::{self, PlotSeries};
 use crate::cli::terminal::screen::{self, Screen};
 use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::{numbers, record_writer, text};
+use crate::cli::terminal::{numbers, text};
 use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::Column;
@@ -59,7 +60,7 @@ struct CountedValue {
 /// Sends the request to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let fields = fields(matches)?;
-    let mut parameters = query::what(matches, time::now())?;
+    let mut parameters = parameters::search(parameters::query_text(matches), matches, time::now())?;
     let columns = output.screen.map_or(COLUMNS, |screen| screen.columns);
     let buckets = matches.get_one::<u64>("buckets").copied();
     let buckets = buckets.unwrap_or_else(|| default_buckets(output.screen));
@@ -75,7 +76,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         let mut parameters = parameters.clone();
         parameters.push(("by", (*field).to_owned()));
         let body = client.get("/api/v1/histogram", &parameters, "application/json")?.all()?;
-        let histogram: Histogram = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+        let histogram: Histogram = http::parse(&body)?;
         is_partial |= histogram.partial;
         match format {
             Some("json") => write_json(&body, output),
@@ -96,9 +97,7 @@ fn fields(matches: &ArgMatches) -> Result<Vec<&str>, Failure> {
     let list = matches.get_one::<String>("by").map_or("", String::as_str);
     let fields: Vec<_> = list.split(',').map(str::trim).collect();
     if fields.contains(&"") {
-        return Err(Failure::usage("bad value for --by")
-            .because("a name between the commas is empty")
-            .hint("it takes names of columns and attributes, as in --by severity,user_id"));
+        return Err(invalid_names("--by", "a name between the commas is empty", "severity,user_id"));
     }
     Ok(fields)
 }
@@ -109,13 +108,7 @@ fn default_buckets(screen: Option<Screen>) -> u64 {
 }
 
 fn write_json(body: &[u8], output: &mut Output) -> io::Result<()> {
-    let body = String::from_utf8_lossy(body);
-    let line = body.trim_end();
-    writeln!(
-        output,
-        "{}",
-        if output.is_terminal() { text::json(line) } else { line.replace('\n', " ").into() }
-    )
+    output.write_json(String::from_utf8_lossy(body).trim_end().replace('\n', " ").as_bytes())
 }
 
 impl Histogram {
@@ -143,8 +136,7 @@ impl CountedValue {
         match &self.value {
             _ if is_other => "(other)".into(),
             Value::Null => "-".into(),
-            Value::String(text) if text.is_empty() => "-".into(),
-            Value::String(text) => text::one_line(text).into_owned(),
+            Value::String(text) => text::or_dash(text).into_owned(),
             other => text::json(&other.to_string()).into_owned(),
         }
     }
@@ -172,7 +164,7 @@ fn write_csv(histogram: &Histogram, is_first: bool, output: &mut Output) -> io::
             row.end()?;
         }
     }
-    record_writer::write_csv(&rows, output)
+    output.write_csv(&rows)
 }
 
 /// Cells of the numbers at the left of the plot, and of the axis itself.
@@ -205,9 +197,8 @@ impl Page<'_> {
     fn write_heading(&self, output: &mut Output) -> io::Result<()> {
         let Histogram { since, until, step_seconds, total, .. } = self.histogram;
         let short = |time: &str| text::one_line(time.get(..19).unwrap_or(time)).replace('T', " ");
-        let records = if *total == 1 { "record" } else { "records" };
         let line =
-            format!("{} to {} UTC: {} {records}", short(since), short(until), numbers::thousands(*total));
+            format!("{} to {} UTC: {}", short(since), short(until), numbers::counted(*total, "record"));
         let step = format!(", {} a bar", seconds(*step_seconds));
         let step = if *total > 0 { step.as_str() } else { "" };
         writeln!(output, "{}{step}", output.paint.text(Style::Bold, &line))

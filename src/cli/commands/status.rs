@@ -18,16 +18,15 @@ use crate::failure::Failure;
 
 /// Requests the status and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let body = ApiClient::new(matches)?.get("/api/v1/status", &[], "application/json")?.all()?;
-    let status: Value = serde_json::from_slice(&body).map_err(http::invalid_response)?;
+    let response = ApiClient::new(matches)?.get("/api/v1/status", &[], "application/json")?;
+    let status: Value = http::parse(&response.all()?)?;
     let is_json = matches.get_one::<String>("format").is_some_and(|format| format == "json");
-    if is_json { write_json(&status, output) } else { write(&status, output) }.map_err(output::failed)?;
+    match is_json {
+        true => output.write_json(status.to_string().as_bytes()),
+        false => write(&status, output),
+    }
+    .map_err(output::failed)?;
     output.finish()
-}
-
-fn write_json(status: &Value, output: &mut Output) -> io::Result<()> {
-    let json = status.to_string();
-    writeln!(output, "{}", if output.is_terminal() { text::json(&json) } else { json.as_str().into() })
 }
 
 fn write(status: &Value, output: &mut Output) -> io::Result<()> {

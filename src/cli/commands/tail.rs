@@ -4,16 +4,16 @@ use clap::ArgMatches;
 
 use super::follow::Follow;
 use crate::cli::client::http::ApiClient;
+use crate::cli::client::parameters::query_text;
 use crate::cli::terminal::output::Output;
 use crate::cli::terminal::record_writer::RecordWriter;
 use crate::failure::Failure;
 
 /// Follows the records until it is interrupted.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let words = matches.get_many::<String>("query").into_iter().flatten().map(String::as_str);
     let follow = Follow {
         client: ApiClient::new(matches)?,
-        query: words.collect::<Vec<_>>().join(" "),
+        query: query_text(matches),
         last: matches.get_one::<u64>("last").copied().unwrap_or(0),
         after: None,
     };

@@ -4,6 +4,7 @@ use clap::ArgMatches;
 
 use super::paint::Style;
 use super::wrap::LineWrapper;
+use crate::cli::client::parameters::query_text;
 use crate::query::{Expression, Field, Pattern, Query, Term, Test};
 use crate::record::Column;
 use crate::record::time;
@@ -18,10 +19,8 @@ impl Highlight {
     /// Returns the patterns of a command's query. A query that cannot be parsed has no patterns:
     /// the server will report what is wrong.
     pub(crate) fn of(matches: &ArgMatches) -> Highlight {
-        let words = matches.try_get_many::<String>("query").ok().flatten().unwrap_or_default();
-        let text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
         let mut highlight = Highlight::default();
-        if let Ok(query) = Query::parse(&text, time::now()) {
+        if let Ok(query) = Query::parse(&query_text(matches), time::now()) {
             highlight.collect(query.expression());
         }
         highlight

@@ -1,6 +1,5 @@
 //! Records as lines of text for pipes and files: nothing is cut, and nothing depends on a terminal.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::output::Output;
@@ -51,7 +50,7 @@ impl LinePrinter {
 }
 
 fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> io::Result<()> {
-    let value = if value.is_empty() { Cow::Borrowed("-") } else { text::one_line(value) };
+    let value = text::or_dash(value);
     let length = text::cells(&value);
     *width = (*width).max(length.min(COLUMN_CHARACTERS_MAX));
     let padding = width.saturating_sub(length) + 1;

@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use super::pager::Pager;
 use super::paint::Paint;
 use super::screen::Screen;
+use super::text;
 use crate::failure::Failure;
 
 /// The destination of a command's data.
@@ -48,6 +49,23 @@ impl Output {
     /// Returns true if a terminal shows the output.
     pub(crate) fn is_terminal(&self) -> bool {
         self.screen.is_some()
+    }
+
+    /// Writes a line of JSON; on a terminal, its control characters are escaped.
+    pub(crate) fn write_json(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.is_terminal() {
+            true => self.write_all(text::json(&String::from_utf8_lossy(line)).as_bytes())?,
+            false => self.write_all(line)?,
+        }
+        self.write_all(b"\n")
+    }
+
+    /// Writes rows of CSV; on a terminal, their control characters are escaped.
+    pub(crate) fn write_csv(&mut self, rows: &[u8]) -> io::Result<()> {
+        match self.is_terminal() {
+            true => self.write_all(text::lines(&String::from_utf8_lossy(rows)).as_bytes()),
+            false => self.write_all(rows),
+        }
     }
 
     /// Writes what is still in the buffer, and waits until the user has left a pager.
@@ -97,8 +115,8 @@ impl Write for Output {
     }
 }
 
-/// Reports on standard error what the data does not contain. Errors are ignored: nothing depends on
-/// the note.
+/// Writes a note to standard error, for what is not part of the data. Errors are ignored: nothing
+/// depends on the note.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }

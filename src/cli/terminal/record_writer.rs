@@ -1,6 +1,6 @@
 //! Records in the requested format.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::ArgMatches;
 
@@ -10,7 +10,6 @@ use super::line_printer::LinePrinter;
 use super::output::{self, Output};
 use super::screen::Screen;
 use super::screen_printer::ScreenPrinter;
-use super::text;
 use crate::cli::client::fields::FieldSelection;
 use crate::cli::client::http;
 use crate::cli::client::record::JsonRecord;
@@ -75,7 +74,7 @@ impl RecordWriter {
                 let mut row = Vec::new();
                 selection
                     .write_csv_heading(&mut row)
-                    .and_then(|()| write_csv(&row, output))
+                    .and_then(|()| output.write_csv(&row))
                     .map_err(output::failed)
             }
             _ => Ok(()),
@@ -105,8 +104,8 @@ impl RecordWriter {
     /// Writes the records that were held back; `are_all` unless others will follow later.
     pub(crate) fn catch_up(&mut self, are_all: bool, output: &mut Output) -> Result<(), Failure> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        let records: Result<Vec<_>, _> = held.lines.iter().map(|line| parse(line)).collect();
-        let records = records?;
+        let records = held.lines.iter().map(|line| http::parse(line));
+        let records = records.collect::<Result<Vec<JsonRecord<'_>>, _>>()?;
         match &mut self.format {
             RecordFormat::Terminal(printer) => printer.measure(&records, are_all),
             RecordFormat::Grid(grid) => {
@@ -122,43 +121,22 @@ impl RecordWriter {
     }
 }
 
-fn parse(line: &[u8]) -> Result<JsonRecord<'_>, Failure> {
-    serde_json::from_slice(line).map_err(http::invalid_response)
-}
-
 impl RecordFormat {
     fn write(&mut self, line: &[u8], output: &mut Output) -> Result<(), Failure> {
         match self {
-            RecordFormat::Lines(printer) => printer.write(&parse(line)?, output),
-            RecordFormat::Terminal(printer) => printer.write(&parse(line)?, output),
-            RecordFormat::Grid(grid) => grid.write(&parse(line)?, output),
+            RecordFormat::Lines(printer) => printer.write(&http::parse(line)?, output),
+            RecordFormat::Terminal(printer) => printer.write(&http::parse(line)?, output),
+            RecordFormat::Grid(grid) => grid.write(&http::parse(line)?, output),
             RecordFormat::Csv(selection) => {
-                let (mut row, record) = (Vec::new(), parse(line)?);
-                selection.write_csv(&record, &mut row).and_then(|()| write_csv(&row, output))
+                let (mut row, record) = (Vec::new(), http::parse(line)?);
+                selection.write_csv(&record, &mut row).and_then(|()| output.write_csv(&row))
             }
             RecordFormat::Json(Some(selection)) => {
-                write_json(selection.as_json(&parse(line)?).as_bytes(), output)
+                output.write_json(selection.as_json(&http::parse(line)?).as_bytes())
             }
-            RecordFormat::Json(None) => write_json(line, output),
+            RecordFormat::Json(None) => output.write_json(line),
         }
         .map_err(output::failed)
-    }
-}
-
-/// Writes the line unchanged; on a terminal, its control characters are escaped.
-fn write_json(line: &[u8], output: &mut Output) -> io::Result<()> {
-    match output.is_terminal() {
-        true => output.write_all(text::json(&String::from_utf8_lossy(line)).as_bytes())?,
-        false => output.write_all(line)?,
-    }
-    output.write_all(b"\n")
-}
-
-/// Writes rows; on a terminal, their control characters are escaped.
-pub(crate) fn write_csv(rows: &[u8], output: &mut Output) -> io::Result<()> {
-    match output.is_terminal() {
-        true => output.write_all(text::lines(&String::from_utf8_lossy(rows)).as_bytes()),
-        false => output.write_all(rows),
     }
 }
 

@@ -112,7 +112,7 @@ impl ScreenPrinter {
         }
         let is_unicode = self.screen.is_unicode;
         let [severity, service, logger] =
-            [&record.severity, &record.service, &record.logger].map(|value| column_text(value));
+            [&record.severity, &record.service, &record.logger].map(|value| text::or_dash(value));
         let severity = text::beginning(&severity, self.severity, is_unicode);
         wrapper.column(Style::Dim, &time, 0);
         wrapper.column(paint::of_severity(record.severity_number), &severity, self.severity);
@@ -163,10 +163,6 @@ fn day_and_time(timestamp: &str) -> (&str, &str) {
         (Some(day), Some(time)) if is_usual && !timestamp.contains(|c: char| c.is_control()) => (day, time),
         _ => ("", timestamp),
     }
-}
-
-fn column_text(value: &str) -> Cow<'_, str> {
-    if value.is_empty() { Cow::Borrowed("-") } else { text::one_line(value) }
 }
 
 fn untabbed(line: &str) -> Cow<'_, str> {

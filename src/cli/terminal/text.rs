@@ -12,6 +12,11 @@ pub(crate) fn cells(text: &str) -> usize {
     text.width()
 }
 
+/// Returns the text on one line, and `-` for an empty text.
+pub(crate) fn or_dash(text: &str) -> Cow<'_, str> {
+    if text.is_empty() { Cow::Borrowed("-") } else { one_line(text) }
+}
+
 /// Returns the text, or as much of its beginning as fits into `cells_max` cells, with a mark that
 /// it continues.
 pub(crate) fn beginning(text: &str, cells_max: usize, is_unicode: bool) -> Cow<'_, str> {

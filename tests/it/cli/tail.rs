@@ -126,12 +126,12 @@ fn tail_reconnects_without_missing_records() {
             assert_eq!(server.stop(), 0);
         }
         let lost = tail.err();
-        assert!(lost.starts_with("logboom: ") && lost.ends_with("; trying again"), "{lost}");
+        assert!(lost.starts_with("note: ") && lost.ends_with("; trying again"), "{lost}");
         server = Setup::new().start(folder.path());
         post(&server, &["meanwhile"]);
         server.kill();
         server = Setup::new().listen(format!("http={address}")).start(folder.path());
-        assert_eq!(tail.err(), "logboom: connected again");
+        assert_eq!(tail.err(), "note: connected again");
         post(&server, &["now"]);
         assert_eq!([tail.id(), tail.id()], [3 + 2 * round, 4 + 2 * round]);
     }
@@ -176,8 +176,8 @@ fn tail_reports_missed_records() {
     // Each loss is reported before the records after it are shown.
     let missed = tail.err.by_ref().map(|line| {
         let line = line.unwrap();
-        let count = line.strip_prefix("logboom: missed ").unwrap().strip_suffix(" records").unwrap();
-        count.parse::<u64>().unwrap()
+        let count = line.strip_prefix("note: missed ").unwrap().strip_suffix(" records").unwrap();
+        count.replace(',', "").parse::<u64>().unwrap()
     });
     let missed: u64 = missed.sum();
     assert!(missed > 0, "the reader was not slow enough for the test");

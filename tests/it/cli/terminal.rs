@@ -320,7 +320,7 @@ fn import_progress_is_shown_on_a_terminal_only() {
     let (_, shown) = Terminal::new(80, 24).run(&server, &["export", "-o", copy.to_str().unwrap()]);
     assert!(shown.contains("exporting") && shown.contains("exported 40,000 records"), "{shown}");
     let output = server.cli(&["export", "a"]);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "exported 40,000 records\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "note: exported 40,000 records\n");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! crash, a new import reports where to continue instead of storing records twice.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::partial_file::hold;
+use crate::cli::partial_file::lock;
+use crate::cli::terminal::output;
 use crate::disk::{beside, keep_name};
 use crate::failure::Failure;
 
@@ -26,9 +27,9 @@ impl ImportJournal {
         if imported.as_os_str() == "-" {
             return Ok(ImportJournal { file: None, path });
         }
-        let taken = match take(&path) {
+        let taken = match open_locked(&path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                return Err(again(imported).because("another import of this file is running"));
+                return Err(cannot_repeat(imported).because("another import of this file is running"));
             }
             taken => taken,
         };
@@ -44,11 +45,10 @@ impl ImportJournal {
             })
         });
         begun.or_else(|error| {
-            let _ = writeln!(
-                io::stderr(),
+            output::note(&format!(
                 "cannot write {}: {error}: if the import is interrupted, its progress is not recorded",
                 path.display()
-            );
+            ));
             Ok(ImportJournal { file: None, path })
         })
     }
@@ -74,14 +74,14 @@ impl ImportJournal {
 }
 
 /// Opens a journal for one import alone, under a name that survives a crash; the content is kept.
-fn take(path: &Path) -> io::Result<File> {
+fn open_locked(path: &Path) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
-    hold(&file, path)?;
+    lock(&file, path)?;
     keep_name(path)?;
     Ok(file)
 }
 
-fn again(imported: &Path) -> Failure {
+fn cannot_repeat(imported: &Path) -> Failure {
     Failure::new(format!("cannot import {} once more", imported.display()))
 }
 
@@ -97,25 +97,27 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
     let numbers: Vec<_> = known.split_whitespace().map(str::parse::<u64>).collect();
     match numbers[..] {
         [] | [Ok(1), Ok(0)] => Ok(()), // nothing was sent
-        [Ok(first), Ok(last)] => {
-            refused(again(imported).because("an import of this file is not finished"), go_on(first, last))
-        }
+        [Ok(first), Ok(last)] => refused(
+            cannot_repeat(imported).because("an import of this file is not finished"),
+            how_to_continue(first, last),
+        ),
         _ => refused(
-            again(imported).because(format!("{} does not say how far it has come", journal.display())),
+            cannot_repeat(imported)
+                .because(format!("{} does not say how far it has come", journal.display())),
             "look for the last line that is stored, then go on with --from-line behind it".into(),
         ),
     }
 }
 
 /// Returns what to do if lines before `first` are stored and lines up to `last` may be stored.
-pub(super) fn go_on(first: u64, last: u64) -> String {
+pub(super) fn how_to_continue(first: u64, last: u64) -> String {
     if last < first {
         return format!("everything before line {first} was sent; --from-line {first} goes on there");
     }
+    let next = last + 1;
     format!(
-        "lines {first} to {last} may be stored or not: look for the last of them, then go on with --from-line {first}, or \
-         --from-line {}",
-        last + 1
+        "lines {first} to {last} may be stored or not: look for the last of them, then go on with \
+         --from-line {first}, or --from-line {next}"
     )
 }
 

@@ -15,16 +15,15 @@ use clap::ArgMatches;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 
-use self::journal::{ImportJournal, go_on};
+use self::journal::{ImportJournal, how_to_continue};
 use crate::cli::client::http::{self, ApiClient, Reply};
+use crate::cli::client::lines::read_line;
 use crate::cli::terminal::numbers::counted;
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::{progress, text};
 use crate::failure::Failure;
 use crate::ingest::http::EXPORTED;
-use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX,
-};
+use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX};
 use crate::spool::{DISK_ERROR, DISK_FAILING};
 
 /// Sends the records of an exported file.
@@ -38,7 +37,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let mut import = Import { client, journal, accepted: 0, rejected: 0 };
     let (mut batch, mut line, mut number) = (LineBatch::default(), Vec::new(), 0);
     let end = loop {
-        let next = next_line(&mut *lines, &mut line);
+        let next = read_line(&mut *lines, &mut line);
         let is_last = !matches!(next, Ok(true));
         number += u64::from(!is_last);
         let is_wanted = number >= first && !line.iter().all(u8::is_ascii_whitespace);
@@ -55,7 +54,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         }
     };
     bar.finish_and_clear();
-    end.map_err(|error| failed(error).hint(go_on(first.max(number + 1), 0)))?;
+    end.map_err(|error| failed(error).hint(how_to_continue(first.max(number + 1), 0)))?;
     let Import { accepted, rejected, journal, .. } = import;
     journal.end();
     writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
@@ -81,19 +80,6 @@ fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
         _ => Box::new(file),
     };
     Ok((Box::new(BufReader::new(plain)), bar))
-}
-
-/// Reads a line, without its end; returns false at the end of the input.
-fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    let length = lines.take(ANSWER_LINE_BYTES_MAX).read_until(b'\n', line)?;
-    if length as u64 == ANSWER_LINE_BYTES_MAX {
-        return Err(io::Error::other("a line is longer than any record"));
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
-    Ok(length > 0)
 }
 
 /// Lines that are sent in one request, and their numbers in the file.
@@ -139,10 +125,10 @@ impl Import {
         let so_far = |failure: Failure| {
             // If this fails, the journal records less than is known.
             let _ = self.journal.write(first, 0);
-            failure.hint(go_on(first, 0))
+            failure.hint(how_to_continue(first, 0))
         };
-        let unsure = |failure: Failure| failure.hint(go_on(first, last));
-        self.journal.write(first, last).map_err(|failure| failure.hint(go_on(first, 0)))?;
+        let unsure = |failure: Failure| failure.hint(how_to_continue(first, last));
+        self.journal.write(first, last).map_err(|failure| failure.hint(how_to_continue(first, 0)))?;
         let start = Instant::now();
         let verdict = loop {
             let reply = self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(|failure| {
@@ -152,8 +138,7 @@ impl Import {
                 unsure(failure)
             })?;
             let Reply { status, retry_after, body } = reply;
-            let verdict: BatchResult =
-                serde_json::from_slice(&body).map_err(|error| unsure(http::invalid_response(error)))?;
+            let verdict: BatchResult = http::parse(&body).map_err(unsure)?;
             let tells_doubt = |error: &str| error.contains(DISK_ERROR) || error.contains(DISK_FAILING);
             let is_in_doubt = verdict.errors.iter().any(|error| tells_doubt(&error.error));
             let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0 && !is_in_doubt;
@@ -177,14 +162,13 @@ impl Import {
             }
             sleep(Duration::from_secs(retry_after.unwrap_or(1)));
         };
-        self.journal.write(last + 1, 0).map_err(|failure| failure.hint(go_on(last + 1, 0)))?;
+        self.journal.write(last + 1, 0).map_err(|failure| failure.hint(how_to_continue(last + 1, 0)))?;
         self.accepted += verdict.accepted;
         self.rejected += verdict.rejected;
         bar.suspend(|| {
             for LineError { line, error } in &verdict.errors {
-                // A message that cannot be written is no reason to stop.
                 let number = line.checked_sub(1).and_then(|line| batch.numbers.get(line)).unwrap_or(&first);
-                let _ = writeln!(io::stderr(), "line {number}: {}", text::one_line(error));
+                output::note(&format!("line {number}: {}", text::one_line(error)));
             }
         });
         batch.body.clear();
