@@ -34,7 +34,7 @@ impl FieldSelection {
         }
         let names: Vec<_> = selection.names().collect();
         match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-            Some((_, name)) => Err(wrong(&format!("`{name}` is there twice"))),
+            Some((_, name)) => Err(wrong(&format!("`{name}` is listed twice"))),
             None => Ok(selection),
         }
     }
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn invalid_lists_are_rejected() {
-        for (list, why) in [("", "empty"), ("a,,b", "empty"), ("time,a,a", "`a` is there twice")] {
+        for (list, why) in [("", "empty"), ("a,,b", "empty"), ("time,a,a", "`a` is listed twice")] {
             let failure = FieldSelection::parse(list).err().unwrap().to_string();
             assert!(
                 failure.starts_with("error: bad value for --fields: ") && failure.contains(why),

@@ -47,8 +47,8 @@ impl ApiClient {
     pub(crate) fn to(url: &str) -> Result<ApiClient, Failure> {
         let url = url.trim_end_matches('/');
         if url.starts_with("https://") {
-            return Err(Failure::usage(format!("cannot ask {url}"))
-                .because("this version speaks HTTP without TLS")
+            return Err(Failure::usage(format!("cannot use {url}"))
+                .because("this version supports only HTTP without TLS")
                 .hint("use http://, through an SSH tunnel if the network is not yours"));
         }
         let url = if url.contains("://") { url.into() } else { format!("http://{url}") };
@@ -127,18 +127,18 @@ impl ApiClient {
 
     fn unreachable(&self, error: ureq::Error) -> Failure {
         let usage = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_));
-        let what = format!("cannot ask {}", self.url);
+        let what = format!("cannot reach {}", self.url);
         if usage {
             return Failure::usage(what)
                 .because(error)
                 .hint(format!("--url takes for example {DEFAULT_URL}"));
         }
-        let is_nobody_there = match &error {
+        let is_unreachable = match &error {
             ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
             ureq::Error::ConnectionFailed | ureq::Error::HostNotFound | ureq::Error::Timeout(_) => true,
             _ => false,
         };
-        let hint = is_nobody_there.then(|| "is `logboom serve` running? --url names another server".into());
+        let hint = is_unreachable.then(|| "is `logboom serve` running? --url names another server".into());
         let failure = match error {
             ureq::Error::Io(error) => Failure::new(what).because(error),
             error => Failure::new(what).because(error),
@@ -213,7 +213,7 @@ impl ServerResponse {
 
 /// Returns the failure for an answer that cannot be read to its end.
 fn broken(url: &str) -> Failure {
-    Failure::new(format!("cannot read the answer of {url}"))
+    Failure::new(format!("cannot read the response of {url}"))
 }
 
 /// Parses JSON of a response; fails if it is not of the expected form.
@@ -267,7 +267,7 @@ mod tests {
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let client = ApiClient::to(&address.to_string()).unwrap();
         let failure = client.get("/", &[], "*/*").err().unwrap().to_string();
-        assert!(failure.starts_with(&format!("error: cannot ask http://{address}: ")), "{failure}");
+        assert!(failure.starts_with(&format!("error: cannot reach http://{address}: ")), "{failure}");
         assert!(
             failure.contains("refused") && failure.contains("hint: is `logboom serve` running?"),
             "{failure}"
@@ -293,7 +293,7 @@ mod tests {
                 .next_line(&mut line)
                 .unwrap_err()
                 .to_string()
-                .starts_with("error: cannot read the answer of ")
+                .starts_with("error: cannot read the response of ")
         );
     }
 }

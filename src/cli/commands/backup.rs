@@ -37,8 +37,8 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     }
     if !from.exists() {
         return Err(failed()
-            .because("there is no such database")
-            .hint("--data-dir or --database says where it is; PostgreSQL is backed up with pg_dump"));
+            .because("the database does not exist")
+            .hint("--data-dir or --database selects it; PostgreSQL is backed up with pg_dump"));
     }
     let accepted = wait_for_spool(matches, &from).map_err(|error| failed().because(error))?;
     let partial = begin(&to, ".partial").map_err(|error| failed().because(error))?;
@@ -56,7 +56,7 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let left = accepted.saturating_sub(figures.position);
     if left > 0 {
         let left = counted(left, "record");
-        writeln!(output, "not in it: {left} that the spool has and the database does not yet")
+        writeln!(output, "not included: {left} of the spool that the database does not have yet")
             .map_err(output::failed)?;
     }
     output.finish()
@@ -155,7 +155,7 @@ fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {
     if expected == figures {
         return Ok(());
     }
-    Err(format!("the copy is not what was copied: {figures:?} instead of {expected:?}"))
+    Err(format!("the copy differs from the original: {figures:?} instead of {expected:?}"))
 }
 
 fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> io::Result<()> {
@@ -170,5 +170,5 @@ fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) 
         }
         writeln!(output)?;
     }
-    writeln!(output, "the next record that it takes is {position}")
+    writeln!(output, "the id of the next record to store is {position}")
 }

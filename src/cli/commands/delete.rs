@@ -122,8 +122,8 @@ fn requested(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure>
     let query = parameters::query_text(matches);
     let all = matches.get_flag("all");
     if query.trim().is_empty() && !all {
-        return Err(Failure::usage("there is no query")
-            .because("an empty one finds every record")
+        return Err(Failure::usage("the query is empty")
+            .because("an empty query matches every record")
             .hint("give a query that selects the records to delete, or add --all"));
     }
     let before = matches.get_one::<String>("before").map_or("", String::as_str);
@@ -176,7 +176,7 @@ fn write_found(found: &Sum, deletion: &DeletionRequest, output: &mut Output) -> 
         writeln!(output, "and {} in the store {name}", counted(*matched, "record"))?;
     }
     for name in &found.not_searched {
-        writeln!(output, "the store {name} is a log file: what stands there stays")?;
+        writeln!(output, "the store {name} is a log file: its records are not deleted")?;
     }
     Ok(())
 }
@@ -191,11 +191,11 @@ fn write_done(done: &Sum, output: &mut Output) -> io::Result<()> {
 fn is_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("cannot ask for confirmation")
-            .because("standard input is no terminal")
+            .because("standard input is not a terminal")
             .hint("--yes deletes without asking"));
     }
     // Errors are ignored: a person who cannot read the question will not answer it.
-    let _ = write!(io::stderr(), "Delete them for good? [y/N] ");
+    let _ = write!(io::stderr(), "Delete them permanently? [y/N] ");
     let _ = io::stderr().flush();
     let mut line = String::new();
     io::stdin()
@@ -238,7 +238,7 @@ billing     1200
 -              3
 1,203 records before 2026-11-21T00:00:00.000000000Z
 and 7 records in the store archive
-the store file is a log file: what stands there stays
+the store file is a log file: its records are not deleted
 ";
         assert_eq!(text, expected);
         assert!(request.starts_with("POST /api/v1/delete HTTP/1.1\r\n"), "{request}");

@@ -157,7 +157,7 @@ fn turn_round(
         if bytes > ANSWER_BYTES_MAX {
             return Err(Failure::new("cannot show the records in the order of time")
                 .because(format!("they have more than {ANSWER_BYTES_MAX} bytes"))
-                .hint("with --order asc or --order desc they are shown as they come, however many"));
+                .hint("with --order asc or --order desc they are shown as they arrive, in any number"));
         }
         lines.push(line.clone());
     }

@@ -35,7 +35,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let damaged: u64 = reports.iter().map(|report| damaged_bytes(&report.content)).sum();
     if verify && damaged > 0 {
         return Err(Failure::new(format!("{damaged} bytes of the spool are damaged"))
-            .hint("the server sets damaged stretches aside and goes on with the rest"));
+            .hint("the server quarantines damaged stretches and continues with the rest"));
     }
     Ok(())
 }

@@ -87,7 +87,9 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     }
     output.finish()?;
     if is_partial {
-        output::note("these are not all: the search took longer than the server's `query_seconds_max`");
+        output::note(
+            "the counts are incomplete: the search took longer than the server's `query_seconds_max`",
+        );
     }
     Ok(())
 }

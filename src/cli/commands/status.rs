@@ -86,7 +86,7 @@ fn write_spool(spool: &Value, output: &mut Output) -> io::Result<()> {
         count(&spool["durable_id"]),
     )?;
     if spool["quarantined_bytes"].as_u64().unwrap_or_default() > 0 {
-        let quarantined = format!("{} damaged and set aside", bytes(&spool["quarantined_bytes"]));
+        let quarantined = format!("{} damaged and quarantined", bytes(&spool["quarantined_bytes"]));
         writeln!(output, "{}", output.paint.text(Style::Red, &quarantined))?;
     }
     Ok(())
@@ -219,7 +219,7 @@ problem: disk full \\x1b
 -- spool --
 1.5 GiB of 4.0 GiB (37.5 %) in 96 segments
 records from 1 on; the next durable one gets 1,234,568
-512 B damaged and set aside
+512 B damaged and quarantined
 
 -- sources --
 source                 received  accepted  rejected  shed  truncated  connections  ever

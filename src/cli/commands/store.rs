@@ -31,7 +31,7 @@ fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let place = path.display();
     writeln!(
         output,
-        "the next start on {place} takes the store `{name}` as it is, and goes on from its position"
+        "the next start on {place} accepts the store `{name}` as it is and continues from its position"
     )
     .map_err(failed)?;
     output.finish()

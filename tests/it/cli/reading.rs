@@ -208,7 +208,7 @@ fn refused_connection_is_a_failure_with_hint() {
         assert_fails(
             &output,
             1,
-            &[&format!("cannot ask {url}"), "refused", "hint: is `logboom serve` running?"],
+            &[&format!("cannot reach {url}"), "refused", "hint: is `logboom serve` running?"],
         );
     }
 }

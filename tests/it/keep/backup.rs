@@ -124,7 +124,7 @@ fn spooled_records_are_restored_once() {
     drop(lock);
     let late = place.path().join("late.db");
     let said = succeeded(&back_up(folder.path(), &late));
-    assert!(said.contains("backed up 400 records") && said.contains("not in it: 200 records"), "{said}");
+    assert!(said.contains("backed up 400 records") && said.contains("not included: 200 records"), "{said}");
     failed(&restore(&backup, folder.path()), "logboom.db exists already");
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(folder.path().join(format!("logboom.db{suffix}")));
@@ -146,7 +146,7 @@ fn restore_into_folder_of_running_server_is_refused() {
     let backup = place.path().join("backup.db");
     succeeded(&back_up(kept.folder.path(), &backup));
     failed(&restore(&backup, kept.folder.path()), "another process is using it");
-    failed(&back_up(place.path(), &place.path().join("b.db")), "there is no such database");
+    failed(&back_up(place.path(), &place.path().join("b.db")), "the database does not exist");
     fs::write(&backup, "not a database").unwrap();
     failed(&restore(&backup, &place.path().join("new")), "cannot restore");
     assert!(!place.path().join("new").exists(), "a folder for what cannot be restored");

@@ -405,7 +405,7 @@ fn records_before_the_damage_are_imported() {
     target.server.flush();
     let stored = target.count();
     assert!(stored > 1500 && !stored.is_multiple_of(1500), "{stored}");
-    failed(&output, &format!("--from-line {} goes on there", stored + 1));
+    failed(&output, &format!("--from-line {} continues there", stored + 1));
     succeeded(&target.server.cli(&[
         "import",
         whole.to_str().unwrap(),

@@ -82,13 +82,14 @@ fn open_locked(path: &Path) -> io::Result<File> {
 }
 
 fn cannot_repeat(imported: &Path) -> Failure {
-    Failure::new(format!("cannot import {} once more", imported.display()))
+    Failure::new(format!("cannot import {} again", imported.display()))
 }
 
 /// Fails if a journal records that something was sent, or if it cannot be read.
 fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
-    let refused =
-        |failure: Failure, hint: String| Err(failure.hint(format!("{hint}; --from-line 1 begins anew")));
+    let refused = |failure: Failure, hint: String| {
+        Err(failure.hint(format!("{hint}; --from-line 1 begins from the start")))
+    };
     let known = match fs::read_to_string(journal) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         known => known
@@ -103,8 +104,8 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
         ),
         _ => refused(
             cannot_repeat(imported)
-                .because(format!("{} does not say how far it has come", journal.display())),
-            "look for the last line that is stored, then go on with --from-line behind it".into(),
+                .because(format!("{} does not contain the progress of the import", journal.display())),
+            "find the last line that is stored, then continue after it with --from-line".into(),
         ),
     }
 }
@@ -112,12 +113,12 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
 /// Returns what to do if lines before `first` are stored and lines up to `last` may be stored.
 pub(super) fn how_to_continue(first: u64, last: u64) -> String {
     if last < first {
-        return format!("everything before line {first} was sent; --from-line {first} goes on there");
+        return format!("everything before line {first} was sent; --from-line {first} continues there");
     }
     let next = last + 1;
     format!(
-        "lines {first} to {last} may be stored or not: look for the last of them, then go on with \
-         --from-line {first}, or --from-line {next}"
+        "lines {first} to {last} may be stored or not: if the last of them is stored, continue with \
+         --from-line {next}, otherwise with --from-line {first}"
     )
 }
 

@@ -152,13 +152,13 @@ impl Import {
                 }
                 if verdict.accepted + verdict.rejected < batch.numbers.len() as u64 {
                     let failure =
-                        format!("the server does not tell what became of all lines {first} to {last}");
+                        format!("the server did not report the outcome of all lines {first} to {last}");
                     return Err(unsure(Failure::new(failure)));
                 }
                 break verdict;
             }
             if start.elapsed() > Duration::from_secs(IMPORT_WAIT_SECONDS_MAX) {
-                return Err(so_far(Failure::new("the server takes no more records")));
+                return Err(so_far(Failure::new("the server accepts no more records")));
             }
             sleep(Duration::from_secs(retry_after.unwrap_or(1)));
         };
