@@ -1,6 +1,6 @@
-//! Commands, flags and their help.
+//! Commands, flags and their help, and the values of parsed arguments.
 
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
 use crate::config;
 use crate::limits::TAIL_LAST_RECORDS_MAX;
@@ -144,6 +144,16 @@ pub(super) fn command() -> Command {
         .subcommands([serve(), query(), tail(), stats(), sql(), status()])
         .subcommands([delete(), backup(), restore(), export(), import()])
         .subcommands([check_config(), schema(), spool(), store(), completions(), man()])
+}
+
+/// Returns the text of an argument; `None` also for an argument that the command does not have.
+pub(super) fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)
+}
+
+/// Returns true if a switch is set; false also for a switch that the command does not have.
+pub(super) fn is_set(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one::<bool>(name).ok().flatten() == Some(&true)
 }
 
 fn serve() -> Command {

@@ -10,6 +10,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, BodyReader, RequestBuilder};
 
 use super::lines::read_line;
+use crate::cli::arguments::text;
 use crate::config::environment;
 use crate::escape;
 use crate::failure::Failure;
@@ -39,7 +40,7 @@ impl ApiClient {
     /// machine.
     pub(crate) fn new(matches: &ArgMatches) -> Result<ApiClient, Failure> {
         let variable = || std::env::var(environment::URL).ok().filter(|url| !url.is_empty());
-        let url = matches.get_one::<String>("url").cloned().or_else(variable);
+        let url = text(matches, "url").map(str::to_owned).or_else(variable);
         ApiClient::to(url.as_deref().unwrap_or(DEFAULT_URL))
     }
 

@@ -2,6 +2,7 @@
 
 use clap::ArgMatches;
 
+use crate::cli::arguments::text;
 use crate::failure::Failure;
 use crate::query;
 use crate::record::time;
@@ -24,39 +25,44 @@ pub(crate) fn search(
         parameters.push(("q", query));
     }
     for name in ["since", "until"] {
-        if let Some(text) = matches.get_one::<String>(name) {
-            parameters.push((name, moment(name, text, now)?));
-        }
+        parameters.extend(moment(name, matches, now)?.map(|time| (name, time)));
     }
     Ok(parameters)
 }
 
-/// Returns the time that the flag `--name` has, in any of the forms that queries accept. A time
-/// relative to `now` becomes absolute, so that all requests of a command have the same range.
-pub(crate) fn moment(name: &str, text: &str, now: i64) -> Result<String, Failure> {
-    query::time::parse(text, now).map(time::format).map_err(|_| {
-        Failure::usage(format!("bad value for --{name}"))
+/// Returns the time of the flag `--name`, in any of the forms that queries accept. A time relative
+/// to `now` becomes absolute, so that all requests of a command have the same range.
+pub(crate) fn moment(name: &str, matches: &ArgMatches, now: i64) -> Result<Option<String>, Failure> {
+    let Some(text) = text(matches, name) else { return Ok(None) };
+    match query::time::parse(text, now) {
+        Ok(moment) => Ok(Some(time::format(moment))),
+        Err(_) => Err(Failure::usage(format!("bad value for --{name}"))
             .because(format!("`{text}` is not a time"))
-            .hint(query::time::FORMS)
-    })
+            .hint(query::time::FORMS)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::arguments;
     use crate::record::time::SECOND;
 
     #[test]
     fn moments_are_parsed_in_every_form() {
         let now = 1_795_255_200 * SECOND;
+        let moment_of = |text: &str| {
+            let matches = arguments::command().get_matches_from(["logboom", "query", "--since", text]);
+            moment("since", matches.subcommand().unwrap().1, now)
+        };
         for (text, ago) in
             [("now", 0), ("1h", 3600), ("1h30m", 5400), ("2026-11-21T10:00:00Z", 0), ("1795255200", 0)]
         {
-            assert_eq!(moment("since", text, now).unwrap(), time::format(now - ago * SECOND));
+            assert_eq!(moment_of(text).unwrap(), Some(time::format(now - ago * SECOND)));
         }
-        let failure = moment("until", "yesterday", now).unwrap_err().to_string();
+        let failure = moment_of("yesterday").unwrap_err().to_string();
         assert!(
-            failure.starts_with("error: bad value for --until: `yesterday` is not a time\nhint: "),
+            failure.starts_with("error: bad value for --since: `yesterday` is not a time\nhint: "),
             "{failure}"
         );
     }

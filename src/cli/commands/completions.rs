@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// Prints the completions of a shell.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let shell = match matches.get_one::<String>("shell").map(String::as_str) {
+    let shell = match arguments::text(matches, "shell") {
         Some("zsh") => Shell::Zsh,
         Some("fish") => Shell::Fish,
         _ => Shell::Bash,

@@ -126,8 +126,8 @@ fn requested(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure>
             .because("an empty query matches every record")
             .hint("give a query that selects the records to delete, or add --all"));
     }
-    let before = matches.get_one::<String>("before").map_or("", String::as_str);
-    Ok(DeletionRequest { query, before: parameters::moment("before", before, now)?, all })
+    let before = parameters::moment("before", matches, now)?.unwrap_or_default();
+    Ok(DeletionRequest { query, before, all })
 }
 
 impl DeletionRequest {

@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::file_failure;
 use crate::cli::client::http::{self, ApiClient};
 use crate::cli::client::parameters;
 use crate::cli::partial_file::PartialFile;
@@ -49,7 +50,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         output::note(&format!("exported {}", counted(records, "record")));
         return Ok(());
     };
-    let failed = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).because(error);
+    let failed = |error| file_failure("write", &path, error);
     let partial = PartialFile::begin(beside(&path, ".partial")).map_err(failed)?;
     let mut file = Compressed::new(&path, &partial).map_err(failed)?;
     let records = write_pages(&client, &parameters, &mut file)?;

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// Writes a manual page for each command.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let folder = Path::new(matches.get_one::<String>("folder").map_or(".", String::as_str));
+    let folder = Path::new(arguments::text(matches, "folder").unwrap_or("."));
     let mut command = arguments::command();
     command.build();
     let written = fs::create_dir_all(folder).and_then(|()| write_pages(&command, folder));

@@ -22,7 +22,8 @@ mod status;
 mod store;
 mod tail;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
@@ -33,25 +34,25 @@ use crate::failure::Failure;
 /// Runs the command that the arguments select.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (command, matches) = subcommand(matches, "logboom")?;
-    let output = || Output::stdout(matches);
+    let output = &mut Output::stdout(matches);
     match command {
         "serve" => serve::run(matches),
-        "query" => query::run(matches, &mut output()),
-        "tail" => tail::run(matches, &mut output()),
-        "stats" => stats::run(matches, &mut output()),
-        "sql" => sql::run(matches, &mut output()),
-        "status" => status::run(matches, &mut output()),
-        "delete" => delete::run(matches, &mut output()),
-        "backup" => backup::back_up(matches, &mut output()),
-        "restore" => backup::restore(matches, &mut output()),
-        "export" => export::run(matches, &mut output()),
-        "import" => import::run(matches, &mut output()),
-        "check-config" => check_config::run(matches, &mut output()),
-        "spool" => spool::run(matches, &mut output()),
-        "store" => store::run(matches, &mut output()),
-        "completions" => completions::run(matches, &mut output()),
+        "query" => query::run(matches, output),
+        "tail" => tail::run(matches, output),
+        "stats" => stats::run(matches, output),
+        "sql" => sql::run(matches, output),
+        "status" => status::run(matches, output),
+        "delete" => delete::run(matches, output),
+        "backup" => backup::back_up(matches, output),
+        "restore" => backup::restore(matches, output),
+        "export" => export::run(matches, output),
+        "import" => import::run(matches, output),
+        "check-config" => check_config::run(matches, output),
+        "spool" => spool::run(matches, output),
+        "store" => store::run(matches, output),
+        "completions" => completions::run(matches, output),
         "man" => man::run(matches),
-        "schema" => schema::run(matches, &mut output()),
+        "schema" => schema::run(matches, output),
         other => Err(Failure::usage(format!("unknown command `{other}`"))),
     }
 }
@@ -61,6 +62,11 @@ fn subcommand<'a>(matches: &'a ArgMatches, command: &str) -> Result<(&'a str, &'
     matches
         .subcommand()
         .ok_or_else(|| Failure::usage("no command").hint(format!("{command} --help lists them")))
+}
+
+/// Returns the failure of reading or writing a file.
+fn file_failure(verb: &str, path: &Path, error: io::Error) -> Failure {
+    Failure::new(format!("cannot {verb} {}", path.display())).because(error)
 }
 
 /// Returns the data folder that the flag, or else the environment, selects.

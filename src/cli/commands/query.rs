@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::follow::Follow;
+use crate::cli::arguments;
 use crate::cli::client::http::{self, ApiClient, ServerResponse};
 use crate::cli::client::parameters;
 use crate::cli::terminal::output::{self, Output};
@@ -92,7 +93,7 @@ fn id(record: &[u8]) -> Result<u64, Failure> {
 /// Returns the order that was requested. A trace is shown from its beginning, unless its end is
 /// followed.
 fn order(matches: &ArgMatches) -> Option<&str> {
-    let order = matches.get_one::<String>("order").map(String::as_str);
+    let order = arguments::text(matches, "order");
     let is_whole_trace = matches.contains_id("trace") && !matches.get_flag("follow");
     order.or(is_whole_trace.then_some("asc"))
 }
@@ -100,7 +101,7 @@ fn order(matches: &ArgMatches) -> Option<&str> {
 /// Returns the parameters that select the records.
 fn search_parameters(matches: &ArgMatches, now: i64) -> Result<Vec<(&'static str, String)>, Failure> {
     let text = parameters::query_text(matches);
-    let query = match matches.get_one::<String>("trace") {
+    let query = match arguments::text(matches, "trace") {
         Some(trace) => of_trace(trace, &text, now)?,
         None => text,
     };
@@ -177,7 +178,7 @@ struct Context<'a> {
 /// Shows a record with the records before and after it.
 fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let count = |name| matches.get_one::<u64>(name).map_or_else(|| "10".into(), u64::to_string);
-    let scope = matches.get_one::<String>("scope").map_or("service", String::as_str);
+    let scope = arguments::text(matches, "scope").unwrap_or("service");
     let parameters = [("before", count("before")), ("after", count("after")), ("scope", scope.into())];
     let mut writer = RecordWriter::new(matches, Some(id), output)?;
     let path = format!("/api/v1/records/{id}/context");

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::ArgMatches;
 
+use crate::cli::arguments;
 use crate::cli::terminal::output::{self, Output};
 use crate::failure::Failure;
 use crate::store::postgres::SCHEMA;
@@ -11,7 +12,7 @@ use crate::store::postgres::SCHEMA;
 /// Prints the definitions. Only one kind of store has tables that another person may have to
 /// create.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let store = matches.get_one::<String>("store").map_or("", String::as_str);
+    let store = arguments::text(matches, "store").unwrap_or_default();
     if !matches!(store.split(':').next(), Some("postgres" | "postgresql")) {
         return Err(
             // The given value is not repeated: it may contain a password.

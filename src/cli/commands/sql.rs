@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cli::arguments;
 use crate::cli::client::http::{self, ApiClient};
 use crate::cli::client::record::json_object;
 use crate::cli::terminal::output::{self, Output};
@@ -26,11 +27,11 @@ struct SqlResult<'a> {
 
 /// Sends the query to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let sql = matches.get_one::<String>("sql").map_or("", String::as_str);
+    let sql = arguments::text(matches, "sql").unwrap_or_default();
     let request = serde_json::json!({ "sql": sql }).to_string();
     let body = ApiClient::new(matches)?.post("/api/v1/sql", request.as_bytes())?.all()?;
     let answer: SqlResult<'_> = http::parse(&body)?;
-    match matches.get_one::<String>("format").map(String::as_str) {
+    match arguments::text(matches, "format") {
         Some("json") => write_json(&answer, output),
         Some("csv") => write_csv(&answer, output),
         _ => write_table(&answer, output),

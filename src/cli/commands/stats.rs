@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::arguments;
 use crate::cli::client::fields::invalid_names;
 use crate::cli::client::http::{self, ApiClient};
 use crate::cli::client::parameters;
@@ -66,11 +67,11 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let buckets = buckets.unwrap_or_else(|| default_buckets(output.screen));
     parameters.push(("buckets", buckets.to_string()));
     let client = ApiClient::new(matches)?;
-    let is_unicode = matches.get_one("ascii") != Some(&true)
+    let is_unicode = !matches.get_flag("ascii")
         && output
             .screen
             .map_or_else(|| screen::is_unicode(|name| std::env::var(name).ok()), |screen| screen.is_unicode);
-    let format = matches.get_one::<String>("format").map(String::as_str);
+    let format = arguments::text(matches, "format");
     let mut is_partial = false;
     for (at, field) in fields.iter().enumerate() {
         let mut parameters = parameters.clone();
@@ -96,7 +97,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
 
 /// Returns the fields whose values are counted.
 fn fields(matches: &ArgMatches) -> Result<Vec<&str>, Failure> {
-    let list = matches.get_one::<String>("by").map_or("", String::as_str);
+    let list = arguments::text(matches, "by").unwrap_or_default();
     let fields: Vec<_> = list.split(',').map(str::trim).collect();
     if fields.contains(&"") {
         return Err(invalid_names("--by", "a name between the commas is empty", "severity,user_id"));

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use clap::ArgMatches;
 use serde_json::Value;
 
+use crate::cli::arguments;
 use crate::cli::client::http::{self, ApiClient};
 use crate::cli::terminal::numbers;
 use crate::cli::terminal::output::{self, Output};
@@ -20,10 +21,9 @@ use crate::failure::Failure;
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let response = ApiClient::new(matches)?.get("/api/v1/status", &[], "application/json")?;
     let status: Value = http::parse(&response.all()?)?;
-    let is_json = matches.get_one::<String>("format").is_some_and(|format| format == "json");
-    match is_json {
-        true => output.write_json(status.to_string().as_bytes()),
-        false => write(&status, output),
+    match arguments::text(matches, "format") {
+        Some("json") => output.write_json(status.to_string().as_bytes()),
+        _ => write(&status, output),
     }
     .map_err(output::failed)?;
     output.finish()

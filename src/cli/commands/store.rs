@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::ArgMatches;
 
 use super::{data_dir, subcommand};
+use crate::cli::arguments;
 use crate::cli::terminal::output::{Output, failed};
 use crate::config;
 use crate::data_dir::DataDir;
@@ -20,7 +21,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
 
 /// Makes the next start on a data folder accept a store as it is.
 fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let name = matches.get_one::<String>("name").map_or("", String::as_str);
+    let name = arguments::text(matches, "name").unwrap_or_default();
     if !config::is_store_name(name) {
         return Err(Failure::usage("this is not the name of a store")
             .hint("`logboom status` lists the stores and their names"));

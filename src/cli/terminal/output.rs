@@ -9,6 +9,7 @@ use super::pager::Pager;
 use super::paint::Paint;
 use super::screen::Screen;
 use super::text;
+use crate::cli::arguments;
 use crate::failure::Failure;
 
 /// The destination of a command's data.
@@ -37,7 +38,7 @@ impl Output {
     /// environment.
     pub(crate) fn stdout(matches: &ArgMatches) -> Output {
         let screen = io::stdout().is_terminal().then(Screen::of_stdout);
-        let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("never", String::as_str);
+        let choice = arguments::text(matches, "color").unwrap_or("never");
         let paint = Paint::choose(choice, screen.is_some(), |name| std::env::var(name).ok());
         let destination = match screen {
             Some(screen) if wants_pager(matches) => Destination::Pager(Pager::new(screen)),
@@ -81,8 +82,8 @@ impl Output {
 /// Returns true if the output is to be paged. Commands that page have the flag `--no-pager`; output
 /// without an end is not paged.
 fn wants_pager(matches: &ArgMatches) -> bool {
-    let flag = |name| matches.try_get_one::<bool>(name).ok().flatten().copied();
-    flag("no-pager") == Some(false) && flag("follow") != Some(true) && !Pager::is_unwanted()
+    let may_page = matches.try_get_one::<bool>("no-pager").ok().flatten() == Some(&false);
+    may_page && !arguments::is_set(matches, "follow") && !Pager::is_unwanted()
 }
 
 impl Write for Destination {

@@ -10,6 +10,7 @@ use super::line_printer::LinePrinter;
 use super::output::{self, Output};
 use super::screen::Screen;
 use super::screen_printer::ScreenPrinter;
+use crate::cli::arguments::{is_set, text};
 use crate::cli::client::fields::FieldSelection;
 use crate::cli::client::http;
 use crate::cli::client::record::JsonRecord;
@@ -48,10 +49,9 @@ impl RecordWriter {
         marked: Option<u64>,
         output: &Output,
     ) -> Result<RecordWriter, Failure> {
-        let text = |name| matches.try_get_one::<String>(name).ok().flatten().map(String::as_str);
-        let full = matches.try_get_one("full").ok().flatten() == Some(&true);
-        let selection = text("fields").map(FieldSelection::parse).transpose()?;
-        let format = match (text("format"), selection, output.screen) {
+        let full = is_set(matches, "full");
+        let selection = text(matches, "fields").map(FieldSelection::parse).transpose()?;
+        let format = match (text(matches, "format"), selection, output.screen) {
             (Some("json"), selection, _) => RecordFormat::Json(selection),
             (Some("csv"), selection, _) => RecordFormat::Csv(selection.unwrap_or_else(FieldSelection::all)),
             (_, Some(selection), screen) => RecordFormat::Grid(GridPrinter::new(selection, screen, full)),

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::cli::commands::file_failure;
 use crate::cli::partial_file::lock;
 use crate::cli::terminal::output;
 use crate::disk::{beside, keep_name};
@@ -56,8 +57,7 @@ impl ImportJournal {
     /// Records that lines from `first` to `last` may be stored from now on, and that all lines
     /// before `first` are stored.
     pub(super) fn write(&self, first: u64, last: u64) -> Result<(), Failure> {
-        self.put(first, last)
-            .map_err(|error| Failure::new(format!("cannot write {}", self.path.display())).because(error))
+        self.put(first, last).map_err(|error| file_failure("write", &self.path, error))
     }
 
     fn put(&self, first: u64, last: u64) -> io::Result<()> {
@@ -92,8 +92,7 @@ fn refuse_to_repeat(imported: &Path, journal: &Path) -> Result<(), Failure> {
     };
     let known = match fs::read_to_string(journal) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        known => known
-            .map_err(|error| Failure::new(format!("cannot read {}", journal.display())).because(error))?,
+        known => known.map_err(|error| file_failure("read", journal, error))?,
     };
     let numbers: Vec<_> = known.split_whitespace().map(str::parse::<u64>).collect();
     match numbers[..] {

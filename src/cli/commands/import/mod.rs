@@ -16,6 +16,7 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 
 use self::journal::{ImportJournal, how_to_continue};
+use super::file_failure;
 use crate::cli::client::http::{self, ApiClient, Reply};
 use crate::cli::client::lines::read_line;
 use crate::cli::terminal::numbers::counted;
@@ -29,7 +30,7 @@ use crate::spool::{DISK_ERROR, DISK_FAILING};
 /// Sends the records of an exported file.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let path = matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default();
-    let failed = |error: io::Error| Failure::new(format!("cannot read {}", path.display())).because(error);
+    let failed = |error| file_failure("read", &path, error);
     let (mut lines, bar) = open(&path).map_err(failed)?;
     let first = matches.get_one::<u64>("from-line").copied().unwrap_or(1);
     let client = ApiClient::new(matches)?;
