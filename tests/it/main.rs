@@ -1,4 +1,7 @@
 //! The program as its users run it: the real binary, real clients, real signals.
+//!
+//! One folder for each property, in the order of a record's way. The documentation of each `mod.rs`
+//! states what belongs there.
 
 #![allow(
     missing_docs,
@@ -7,32 +10,25 @@
     reason = "tests say what they do by their names"
 )]
 
-mod accounted;
-mod aim;
-mod audit;
-mod bounds;
-mod ceiling;
-mod claims;
-mod cli;
-mod clock;
-mod crowd;
-mod descriptors;
-mod disk;
-mod displaced;
-mod failures;
-mod harness;
-mod hostile;
-mod http;
-mod keep;
-mod lifecycle;
-mod load;
-mod load_2017;
-mod locked;
-mod log;
-mod postgres;
-mod python;
-mod soak;
-mod threads;
-mod tidy;
-mod torture;
+// What clients send becomes records, over each protocol.
+mod ingest;
+// Memory, time, connections, threads and disk space are bounded.
+mod limits;
+// Acknowledged records survive kills, damage, and false clocks.
+mod durability;
+// Stores have every record once, and recover from failures.
+mod stores;
+// The reading API, the live tail and the web page.
 mod view;
+// Deletion, retention, backup, export and import.
+mod data_lifecycle;
+// Starts, stops, signals, and the program's own log.
+mod operations;
+// The commands, for people and for scripts.
+mod cli;
+
+// The server under test, clients, databases and audits.
+mod support;
+
+// Rules of the source tree itself.
+mod tidy;

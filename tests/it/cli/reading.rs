@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{assert_fails, err, nobody, out, run};
-use crate::harness::Server;
+use crate::support::Server;
 
 const RECORDS: [&str; 3] = [
     r#"{"time":"2026-11-21T10:00:00.123456789Z","level":"INFO","service":"billing","logger":"app.views","host":"web-1","message":"card accepted","trace_id":"17","amount":12.5}"#,
@@ -151,7 +151,7 @@ billing        2  card accepted
 #[test]
 fn omitted_rows_are_reported_on_standard_error() {
     let folder = TempDir::new().unwrap();
-    let server = crate::harness::Setup::new().argument("--query-rows-max=2").start(folder.path());
+    let server = crate::support::Setup::new().argument("--query-rows-max=2").start(folder.path());
     let output = server.cli(&["sql", "values (1), (2), (3)", "--format=csv"]);
     assert_eq!((output.status.code(), out(&output).lines().count()), (Some(0), 3));
     assert!(err(&output).contains("only the first 2 rows"), "{}", err(&output));

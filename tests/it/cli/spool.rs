@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{assert_fails, err, out, run};
-use crate::harness::{Server, Setup, eventually};
+use crate::support::{Server, Setup, eventually};
 
 fn spool(command: &str, data_dir: &Path) -> std::process::Output {
     run(&["spool", command, "--data-dir", data_dir.to_str().unwrap()])

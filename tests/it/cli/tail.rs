@@ -10,8 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{assert_fails, nobody, run};
-use crate::harness::{Server, Setup, eventually};
-use crate::postgres::server::lasting_port;
+use crate::support::postgres::lasting_port;
+use crate::support::{Server, Setup, eventually};
 
 /// The command while it runs.
 struct Tail {

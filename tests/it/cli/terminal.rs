@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, spawn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, Server, eventually, is_stopped};
+use crate::support::{PATIENCE, Server, eventually, is_stopped};
 
 /// Runs a command on a separate terminal. Types the given texts, each once another text has
 /// appeared, and prints what the terminal showed, and the exit status.

@@ -7,9 +7,9 @@ use logboom::limits::SQLITE_BLOCK_ROWS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::both::Both;
+use super::parity::Both;
 use super::{path, server_with};
-use crate::harness::Server;
+use crate::support::Server;
 
 const SERIES: [&str; 4] = ["DEBUG", "INFO", "WARN", "ERROR"];
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::both::Both;
+use super::parity::Both;
 use super::path;
-use crate::harness::{Server, python};
+use crate::support::{Server, python};
 
 const RECORDS: &str = "/api/v1/records";
 

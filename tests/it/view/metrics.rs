@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::server_with;
-use crate::harness::{Server, eventually};
+use crate::support::{Server, eventually};
 
 /// Samples by name and labels, such as `logboom_store_position{store="sqlite"}`.
 type Samples = BTreeMap<String, f64>;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::both::rich;
+use super::parity::rich;
 use super::server_with;
 
 /// Returns the path at which `./check` installs schemathesis.

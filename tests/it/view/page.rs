@@ -3,7 +3,7 @@
 
 use tempfile::TempDir;
 
-use crate::harness::Server;
+use crate::support::Server;
 
 #[test]
 fn page_may_access_only_its_own_server() {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::both::Both;
 use super::ids;
+use super::parity::Both;
 
 fn cursor<'a>(page: &'a Value, name: &str) -> Option<&'a str> {
     page[name].as_str()

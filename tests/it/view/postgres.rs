@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{asking, fill, path, records, server_with, sql_once};
-use crate::harness::{Server, Setup, eventually};
-use crate::postgres::server::{Database, Server as Postgres};
+use crate::support::postgres::{Database, Server as Postgres};
+use crate::support::{Server, Setup, eventually};
 
 /// Returns the URL of a role that owns only what it creates.
 fn url(database: &Database) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{ids, path, records, server_with};
-use crate::harness::{PATIENCE, Server, eventually};
+use crate::support::{PATIENCE, Server, eventually};
 
 #[test]
 fn record_with_every_field_is_returned() {
@@ -203,7 +203,7 @@ fn bad_parameters_are_reported_by_name() {
 fn server_without_a_database_returns_501() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("out.log");
-    let server = crate::harness::Setup::new()
+    let server = crate::support::Setup::new()
         .argument(format!("--store=file:{}", log.display()))
         .start(&folder.path().join("data"));
     assert_eq!(server.get("/api/v1/records").status, 501);

@@ -3,9 +3,9 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::both::Both;
+use super::parity::Both;
 use super::{ids, path};
-use crate::harness::{Server, eventually};
+use crate::support::{Server, eventually};
 
 /// Texts with a special meaning in SQL, patterns, JSON, paths or terminals.
 const HOSTILE: [&str; 19] = [

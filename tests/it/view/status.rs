@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{lock, server_with};
-use crate::harness::{Server, Setup, eventually};
+use crate::support::{Server, Setup, eventually};
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::path;
-use crate::harness::{PATIENCE, Server, Setup, eventually};
+use crate::support::{PATIENCE, Server, Setup, eventually};
 
 /// The body of a chunked answer.
 struct Chunks {
