@@ -1,7 +1,7 @@
-//! Rules of the source tree: the order of modules, documentation, lengths.
+//! Rules of the source tree: the order of modules, documentation, lengths, names.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The modules that each module may import, from the lowest to the highest.
 const ALLOWED: [(&str, &[&str]); 22] = [
@@ -64,21 +64,11 @@ struct Source {
     /// Relative to the project.
     path: String,
     text: String,
+    /// Code that only tests use: it may import anything, and be long.
+    is_test: bool,
 }
 
 impl Source {
-    /// Code that only tests use: it may import anything, and be long.
-    fn is_test(&self) -> bool {
-        let parts: Vec<_> = self.path.split('/').collect();
-        let is_test = |part: &&str| {
-            matches!(
-                *part,
-                "tests" | "tests.rs" | "agreement" | "contract.rs" | "cruel" | "model.rs" | "server.rs"
-            )
-        };
-        parts[0] != "src" || parts.iter().any(is_test)
-    }
-
     /// The module below `src`.
     fn module(&self) -> &str {
         let part = self.path.split('/').nth(1).unwrap_or_default();
@@ -93,25 +83,83 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     for folder in ["src", "tests", "examples", "fuzz/src", "fuzz/fuzz_targets"] {
-        collect(&root.join(folder), &mut found);
+        collect(folder, "rs", &mut found);
     }
     assert!(found.len() > 300, "{} files", found.len());
-    let read = |path: PathBuf| Source {
-        text: std::fs::read_to_string(&path).unwrap(),
-        path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(),
+    let source = |path: String| {
+        let is_test = !path.starts_with("src/");
+        Source { text: read(&path), path, is_test }
     };
-    found.into_iter().map(read).collect()
+    let mut sources: Vec<_> = found.into_iter().map(source).collect();
+    let modules: Vec<_> = sources.iter().flat_map(test_modules).collect();
+    for source in &mut sources {
+        let belongs_to = |module: &String| {
+            source.path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        source.is_test |= modules.iter().any(belongs_to);
+    }
+    sources
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.is_dir() && !path.ends_with("node_modules") {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+/// Returns the modules that a file declares for tests only, as paths without `.rs`.
+fn test_modules(source: &Source) -> Vec<String> {
+    let (folder, file) = source.path.rsplit_once('/').unwrap();
+    let folder = match file {
+        "mod.rs" | "lib.rs" | "main.rs" => folder,
+        _ => source.path.strip_suffix(".rs").unwrap(),
+    };
+    let mut found = Vec::new();
+    let mut is_test = false;
+    for line in source.text.lines().map(str::trim_start) {
+        let name = visible_item(line, &["mod"]).or_else(|| item(line, &["mod"]));
+        if let Some(name) = name.filter(|_| is_test && line.ends_with(';')) {
+            found.push(format!("{folder}/{name}"));
+        }
+        is_test = line == TESTS_ONLY || is_test && line.starts_with("#[");
+    }
+    found
+}
+
+const TESTS_ONLY: &str = "#[cfg(test)]";
+
+/// Returns the name of the item that a line begins to define, if the item is visible beyond its
+/// file.
+fn visible_item<'l>(line: &'l str, kinds: &[&str]) -> Option<&'l str> {
+    let rest = line.strip_prefix("pub")?;
+    let rest = match rest.strip_prefix('(') {
+        Some(scope) => scope.split_once(')')?.1,
+        None => rest,
+    };
+    item(rest.strip_prefix(' ')?, kinds)
+}
+
+/// Returns the name of the item that a line begins to define.
+fn item<'l>(line: &'l str, kinds: &[&str]) -> Option<&'l str> {
+    let (kind, rest) = line.split_once(' ')?;
+    let is_name = |byte: char| byte.is_ascii_alphanumeric() || byte == '_';
+    kinds.contains(&kind).then(|| rest.split(|byte| !is_name(byte)).next().unwrap_or_default())
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Collects the files below a folder that have this extension.
+fn collect(folder: &str, extension: &str, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let path = format!("{folder}/{name}");
+        if entry.file_type().unwrap().is_dir() {
+            if name != "node_modules" {
+                collect(&path, extension, found);
+            }
+        } else if name.rsplit_once('.').is_some_and(|(_, end)| end == extension) {
             found.push(path);
         }
     }
@@ -124,7 +172,7 @@ fn check(what: &str, faults: &BTreeSet<String>) {
 #[test]
 fn imports_follow_the_order_of_modules() {
     let mut faults = BTreeSet::new();
-    for source in sources().iter().filter(|source| !source.is_test()) {
+    for source in sources().iter().filter(|source| !source.is_test) {
         let module = source.module();
         let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == module) else {
             faults.insert(format!("{module} is not in the table of modules"));
@@ -159,9 +207,37 @@ fn lower_modules_come_first() {
 
 #[test]
 fn files_begin_with_their_documentation() {
-    let undocumented = |source: &&Source| !source.text.starts_with("//!") && !source.text.starts_with("#![");
+    // A fuzz target is three lines, which begin with `#![no_main]`.
+    let undocumented =
+        |source: &&Source| !source.text.starts_with("//!") && !source.path.starts_with("fuzz/fuzz_targets/");
     let faults = sources().iter().filter(undocumented).map(|source| source.path.clone()).collect();
     check("no module documentation", &faults);
+}
+
+const FOLDERS: [&str; 6] = ["src/", "tests/", "examples/", "fuzz/", "vendor/", "docs/"];
+/// Paths in documents that stand for something else, or that only runs create.
+const NO_FILES: [&str; 5] = ["NAME", "TARGET", "PROTOCOL", "fuzz/artifacts", "fuzz/corpus"];
+
+#[test]
+fn paths_in_documents_exist() {
+    let names = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"];
+    let mut documents = names.map(str::to_owned).to_vec();
+    collect("docs", "md", &mut documents);
+    let mut faults = BTreeSet::new();
+    for document in documents {
+        let text = read(&document);
+        let is_path = |code: &&str| {
+            FOLDERS.iter().any(|folder| code.starts_with(folder))
+                && !NO_FILES.iter().any(|other| code.contains(other))
+        };
+        for path in text.split('`').skip(1).step_by(2).filter(is_path) {
+            let path = path.split(' ').next().unwrap_or_default();
+            if !root().join(path).exists() {
+                faults.insert(format!("{document}: {path}"));
+            }
+        }
+    }
+    check("no such file", &faults);
 }
 
 #[test]
@@ -185,7 +261,7 @@ fn comments_are_narrow_and_stand_for_themselves() {
 #[test]
 fn functions_and_files_are_short() {
     let mut faults = BTreeSet::new();
-    for source in sources().iter().filter(|source| !source.is_test()) {
+    for source in sources().iter().filter(|source| !source.is_test) {
         let lines = source.code().count();
         if lines > FILE_LINES_MAX && !LONG_FILES.contains(&&*source.path) {
             faults.insert(format!("{} has {lines} lines", source.path));
