@@ -3,6 +3,9 @@
 //! The query ends with the first line; the object follows. If the object is not a record, the query
 //! is applied to some fixed records instead.
 
+#[path = "../../src/store/agreement/tables.rs"]
+mod tables;
+
 use std::cell::OnceCell;
 
 use logboom::ingest::json::{Scratch, decode};
@@ -11,7 +14,7 @@ use logboom::query::{Expression, Problem, Query, QueryError};
 use logboom::record::{Batch, Origin, RecordRef};
 use logboom::store::sql::Condition;
 use logboom::store::sqlite::{condition, functions};
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use super::records::{self, ARRIVAL};
 
@@ -60,8 +63,8 @@ fn check_query(query: &Query, object: &str) {
     let expected: Vec<bool> = matching(query);
     assert_eq!(matching(&again), expected, "it displays as {displayed}");
     DATABASE.with(|database| {
-        let database = database.get_or_init(create);
-        fill(database, &records).unwrap();
+        let database = database.get_or_init(tables::create);
+        tables::fill(database, &records);
         assert_eq!(found(database, query), expected, "in SQL");
     });
     check_bounds(query, &records, &expected);
@@ -116,63 +119,6 @@ fn some_records(batch: &mut Batch) {
         ..whole
     });
     batch.push(&RecordRef { message: "FAIL", timestamp: NOW, severity_number: 24, ..RecordRef::default() });
-}
-
-fn create() -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
-    functions::register(&connection).unwrap();
-    connection.execute_batch(SCHEMA).unwrap();
-    connection
-}
-
-/// The part of the SQLite store's tables that queries use.
-const SCHEMA: &str = "
-    CREATE TABLE origin (id INTEGER PRIMARY KEY, severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT,
-                         line INTEGER, function TEXT, process_id INTEGER, thread TEXT);
-    CREATE TABLE record (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, severity_number INTEGER NOT NULL,
-                         origin_id INTEGER NOT NULL, message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT,
-                         attributes TEXT);";
-
-fn fill(connection: &Connection, records: &[RecordRef<'_>]) -> rusqlite::Result<()> {
-    connection.execute_batch("DELETE FROM record; DELETE FROM origin")?;
-    for (id, record) in (1i64..).zip(records) {
-        let RecordRef { timestamp, severity_number, origin, message, trace_id, span_id, event_name, .. } =
-            record;
-        let Origin { severity_text, service, logger, host, file, line, function, process_id, thread } =
-            origin;
-        let row = params![
-            id,
-            given(severity_text),
-            given(service),
-            given(logger),
-            given(host),
-            given(file),
-            (*line != 0).then_some(*line),
-            given(function),
-            (*process_id != 0).then_some(*process_id),
-            given(thread),
-        ];
-        connection
-            .prepare_cached("INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
-            .execute(row)?;
-        let row = params![
-            id,
-            timestamp,
-            severity_number,
-            id,
-            given(message),
-            given(trace_id),
-            given(span_id),
-            given(event_name),
-            given(record.attributes),
-        ];
-        connection.prepare_cached("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)?;
-    }
-    Ok(())
-}
-
-fn given(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// Returns for each row whether the query finds it. The condition is never NULL.

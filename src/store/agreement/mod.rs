@@ -5,3 +5,6 @@ mod postgres;
 mod search;
 mod sqlite;
 mod tables;
+
+use crate::record::{Origin, RecordRef};
+use crate::store::sqlite::functions;

@@ -4,16 +4,28 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::{Connection, params_from_iter};
 
-use super::tables::{database, database_of};
+use super::tables;
 use crate::limits::{QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 use crate::query::attribute::{self, Comparison};
-use crate::query::tests::corpus::records;
+use crate::query::tests::corpus::{ORIGINS, records};
 use crate::query::tests::generators::{TERMS, queries, quoted, values};
 use crate::query::tests::{NOW, oracle};
 use crate::query::{EncodedPattern, Pattern, Query};
 use crate::record::{Origin, RecordRef};
 use crate::store::sql::{Condition, Value};
 use crate::store::sqlite::condition;
+
+/// Creates a database with the records of the corpus, which share its origins.
+fn database() -> Connection {
+    let connection = tables::create();
+    for (id, origin) in (1..).zip(&ORIGINS) {
+        tables::insert_origin(&connection, id, origin);
+    }
+    for (index, record) in (0..).zip(&records()) {
+        tables::insert_record(&connection, index + 1, index % ORIGINS.len() as i64 + 1, record);
+    }
+    connection
+}
 
 fn stored(connection: &Connection, query: &Query) -> Vec<u64> {
     let Condition { sql, parameters } = condition::condition(query);
@@ -228,7 +240,9 @@ fn tail_and_sqlite_agree_on_random_records() {
                 attributes,
             })
             .collect();
-        let found = stored(&database_of(&records), &query);
+        let connection = tables::create();
+        tables::fill(&connection, &records);
+        let found = stored(&connection, &query);
         let ids = (1..).zip(&records).filter(|(id, record)| query.matches(*id, record)).map(|(id, _)| id);
         prop_assert_eq!(ids.collect::<Vec<u64>>(), found, "{}", query);
         Ok(())

@@ -1,40 +1,11 @@
-//! Databases with the tables of the SQLite store, filled row by row.
+//! In-memory databases with the tables of the SQLite store that queries read, filled row by row.
+//!
+//! The fuzz target `query` includes this file too (`fuzz/src/query.rs`). It sees only the public
+//! interface of the program, so this file takes what it needs from the module above it.
 
 use rusqlite::{Connection, params};
 
-use crate::query::tests::corpus::{ORIGINS, records};
-use crate::record::{Origin, RecordRef};
-use crate::store::sqlite::functions;
-
-/// Creates a database with the records in the tables of the SQLite store, and the functions of
-/// queries.
-pub(super) fn database() -> Connection {
-    let connection = empty_database();
-    for (index, origin) in ORIGINS.iter().enumerate() {
-        insert_origin(&connection, index as i64 + 1, origin);
-    }
-    for (index, record) in records().iter().enumerate() {
-        insert_record(&connection, index as i64 + 1, (index % ORIGINS.len()) as i64 + 1, record);
-    }
-    connection
-}
-
-/// Creates the same database for any records.
-pub(super) fn database_of(records: &[RecordRef<'_>]) -> Connection {
-    let connection = empty_database();
-    for (id, record) in (1..).zip(records) {
-        insert_origin(&connection, id, &record.origin);
-        insert_record(&connection, id, id, record);
-    }
-    connection
-}
-
-fn empty_database() -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
-    functions::register(&connection).unwrap();
-    connection.execute_batch(SCHEMA).unwrap();
-    connection
-}
+use super::{Origin, RecordRef, functions};
 
 const SCHEMA: &str = "
     CREATE TABLE origin (id INTEGER PRIMARY KEY, severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT,
@@ -43,7 +14,24 @@ const SCHEMA: &str = "
                          origin_id INTEGER NOT NULL, message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT,
                          attributes TEXT);";
 
-fn insert_origin(connection: &Connection, id: i64, origin: &Origin<'_>) {
+/// Creates a database with empty tables, and with the functions of queries.
+pub(super) fn create() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    functions::register(&connection).unwrap();
+    connection.execute_batch(SCHEMA).unwrap();
+    connection
+}
+
+/// Replaces all rows by these records, whose ids begin at 1.
+pub(super) fn fill(connection: &Connection, records: &[RecordRef<'_>]) {
+    connection.execute_batch("DELETE FROM record; DELETE FROM origin").unwrap();
+    for (id, record) in (1..).zip(records) {
+        insert_origin(connection, id, &record.origin);
+        insert_record(connection, id, id, record);
+    }
+}
+
+pub(super) fn insert_origin(connection: &Connection, id: i64, origin: &Origin<'_>) {
     let number = |number: u32| (number != 0).then_some(number);
     let row = params![
         id,
@@ -57,10 +45,10 @@ fn insert_origin(connection: &Connection, id: i64, origin: &Origin<'_>) {
         number(origin.process_id),
         text(origin.thread),
     ];
-    connection.execute("INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row).unwrap();
+    insert(connection, "INSERT INTO origin VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row);
 }
 
-fn insert_record(connection: &Connection, id: i64, origin_id: i64, record: &RecordRef<'_>) {
+pub(super) fn insert_record(connection: &Connection, id: i64, origin_id: i64, record: &RecordRef<'_>) {
     let row = params![
         id,
         record.timestamp,
@@ -72,7 +60,11 @@ fn insert_record(connection: &Connection, id: i64, origin_id: i64, record: &Reco
         text(record.event_name),
         text(record.attributes),
     ];
-    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).unwrap();
+    insert(connection, "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row);
+}
+
+fn insert(connection: &Connection, sql: &str, row: &[&dyn rusqlite::ToSql]) {
+    connection.prepare_cached(sql).unwrap().execute(row).unwrap();
 }
 
 fn text(text: &str) -> Option<&str> {
