@@ -15,9 +15,6 @@
 )]
 
 mod answers;
-#[path = "../../src/store/postgres/server.rs"]
-#[allow(dead_code, missing_docs, reason = "tests use the rest")]
-mod database;
 mod generator;
 mod histogram;
 mod limits;
@@ -129,7 +126,7 @@ struct Options {
 
 impl Options {
     fn parse(words: &[&str]) -> Option<Options> {
-        let executable = std::env::current_exe().unwrap().parent()?.parent()?.join("logboom");
+        let executable = PathBuf::from(test_support::program());
         let folder = executable.parent()?.parent()?.join("bench");
         let mut options = Options {
             setup: Setup { executable, folder, is_quick: false, records: 1_000_000, data_dir: None },

@@ -1,18 +1,15 @@
 //! The real server: `logboom serve` on free ports, with its own data folder.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{PATIENCE, Setup};
 
-use crate::process::{Process, disk_bytes};
+use crate::process::{cpu_seconds, disk_bytes};
 
 /// A running server. When this value is dropped, the server ends, and its data is removed unless it
 /// is to be kept.
@@ -21,10 +18,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// The address for frames.
     pub python: SocketAddr,
-    /// The process of the server.
-    pub process: Process,
+    process: test_support::Server,
     data_dir: DataDir,
-    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// The data folder of a server.
@@ -38,19 +33,6 @@ pub struct Stored {
     pub count: u64,
     pub first_id: u64,
     pub last_id: u64,
-}
-
-/// Time limit for a start, and for a wait for records that were sent.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-impl Drop for Server {
-    /// Prints the last log lines of the server below a failure.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log.lock().unwrap();
-            eprintln!("the server said last:\n{}", log[log.len().saturating_sub(20)..].join("\n"));
-        }
-    }
 }
 
 impl DataDir {
@@ -77,18 +59,22 @@ impl Server {
 
     fn start_on(executable: &Path, data_dir: DataDir, arguments: &[&str]) -> Server {
         let data = data_dir.path().to_str().unwrap();
-        let mut command = Command::new(executable);
-        command.args(["serve", "--log-format=json", "--query-seconds-max=600", "--data-dir", data]);
-        command.args(["--listen=http=127.0.0.1:0", "--listen=python=127.0.0.1:0"]);
-        command.args(arguments.iter().map(|argument| argument.replace("{data}", data)));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOGBOOM_")) {
-            command.env_remove(name);
-        }
-        let mut process = Process(command.spawn().unwrap());
-        let log = Arc::default();
-        let addresses = read_log(&mut process, &log);
-        Server { http: addresses["http"], python: addresses["python"], process, data_dir, log }
+        let setup = Setup::of(executable)
+            .argument("--query-seconds-max=600")
+            .arguments(arguments.iter().map(|argument| argument.replace("{data}", data)));
+        let process = setup.start(data_dir.path());
+        let address = |protocol| process.address(protocol).parse().unwrap();
+        Server { http: address("http"), python: address("python"), process, data_dir }
+    }
+
+    /// Returns the processor time so far, user and system.
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(&self.process.child.id().to_string())
+    }
+
+    /// Returns the peak memory.
+    pub fn peak_bytes(&self) -> f64 {
+        self.process.peak_memory_kib() as f64 * 1024.0
     }
 
     /// Returns the data folder.
@@ -188,31 +174,4 @@ impl Server {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }
-}
-
-/// Follows the log of the server. Returns its addresses once it is ready.
-fn read_log(process: &mut Process, log: &Arc<Mutex<Vec<String>>>) -> HashMap<String, SocketAddr> {
-    let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let mut addresses = HashMap::new();
-    loop {
-        let Some(line) = lines.next() else {
-            panic!("the server does not start:\n{}", log.lock().unwrap().join("\n"));
-        };
-        let event: Value = serde_json::from_str(&line).unwrap_or_default();
-        log.lock().unwrap().push(line);
-        if event["message"] == "listening" {
-            let text = |name: &str| event[name].as_str().unwrap().to_owned();
-            addresses.insert(text("protocol"), text("address").parse().unwrap());
-        }
-        if event["message"] == "ready" {
-            break;
-        }
-    }
-    let log = Arc::clone(log);
-    std::thread::spawn(move || {
-        for line in lines {
-            log.lock().unwrap().push(line);
-        }
-    });
-    addresses
 }

@@ -8,6 +8,7 @@
 )]
 
 mod cpython;
+// Not a dependency: the crate of the fuzz targets needs the fuzzer, which is built in C++.
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 

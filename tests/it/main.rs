@@ -27,8 +27,5 @@ mod operations;
 // The commands, for people and for scripts.
 mod cli;
 
-// The server under test, clients, databases and audits.
-mod support;
-
 // Rules of the source tree itself.
 mod tidy;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use test_support::postgres::{Database, Server as Postgres};
 
 use super::growth::sent;
 use super::{Setup, lines_of, postgres};
-use crate::database::{Database, Server as Postgres};
 use crate::generator::{Load, Pace, Sent};
 use crate::limits::LimitServer;
 use crate::payloads::Payloads;

@@ -77,7 +77,7 @@ impl Bulk {
     fn ours(&self, setup: &Setup, threads: usize) -> (Figures, Figures) {
         let records = self.records;
         let server = setup.server(threads, &[]);
-        let cpu = server.process.cpu_seconds();
+        let cpu = server.cpu_seconds();
         let sent = self.load(if self.payloads.are_answered { server.http } else { server.python }, records);
         let mut sent = sent.run().unwrap();
         assert_eq!(sent.accepted, records);

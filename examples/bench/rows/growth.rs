@@ -57,7 +57,7 @@ pub fn sizes(setup: &Setup) -> Vec<Line> {
 /// Sends, waits until everything is stored, and counts the records.
 pub fn sent(server: &Server, payloads: &Payloads, connections: usize, records: u64) -> Figures {
     let address = if payloads.are_answered { server.http } else { server.python };
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let mut sent = Load { address, connections, payloads, records, pace: Pace::Closed }.run().unwrap();
     assert_eq!(sent.accepted, records);
     if !payloads.are_answered {
@@ -114,7 +114,7 @@ pub fn rows(setup: &Setup) -> Vec<Line> {
         let rate = send(setup.scaled(1_000_000), &mut there);
         let ingest = Figures::from([
             ("records_per_second", rate),
-            ("peak_megabytes", server.process.peak_bytes() / 1e6),
+            ("peak_megabytes", server.peak_bytes() / 1e6),
             ("disk_bytes_per_record", server.disk_bytes() / there as f64),
         ]);
         lines.push(Line::new(name("ingest, until stored"), ingest));

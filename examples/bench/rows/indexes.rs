@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use logboom::store::postgres::SCHEMA;
+use test_support::postgres::{Database, Server as Postgres};
 
 use super::Setup;
 use super::postgres::{self, copy, settle, stored};
-use crate::database::{Database, Server as Postgres};
 use crate::payloads::Payloads;
 use crate::report::{Figures, Line};
 

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Instant;
 
+use test_support::postgres::{Database, Server as Postgres};
+
 use super::ancestors::Ancestor;
 use super::postgres::{self, cpu_seconds, settle};
 use super::{Setup, lines_of, needs};
-use crate::database::{Database, Server as Postgres};
 use crate::report::{Figures, Line};
 
 const LOAD: &str = include_str!("../../python/load_2017.py");
@@ -87,7 +88,7 @@ impl<'a> Run<'a> {
         arguments.extend(database.iter().map(|database| format!("--store={}", database.url())));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let server = self.setup.server(0, &arguments);
-        let (cpu, clock) = (server.process.cpu_seconds(), self.start());
+        let (cpu, clock) = (server.cpu_seconds(), self.start());
         self.send(server.python);
         server.wait_until_durable(self.records());
         server.flush();

@@ -20,12 +20,12 @@ pub fn measure(setup: &Setup) -> Vec<Line> {
 fn idle(setup: &Setup) -> Figures {
     let server = setup.server(0, &[]);
     server.status();
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let seconds = setup.seconds(4.0);
     thread::sleep(Duration::from_secs_f64(seconds));
     Figures::from([
-        ("peak_megabytes", server.process.peak_bytes() / 1e6),
-        ("cpu_percent", (server.process.cpu_seconds() - cpu) / seconds * 100.0),
+        ("peak_megabytes", server.peak_bytes() / 1e6),
+        ("cpu_percent", (server.cpu_seconds() - cpu) / seconds * 100.0),
     ])
 }
 
@@ -39,7 +39,7 @@ fn full(setup: &Setup) -> Figures {
         (Payloads::frames(), server.python, 200, setup.scaled(2_000_000)),
     ];
     let total = kinds.iter().map(|(.., records)| records).sum();
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let start = Instant::now();
     thread::scope(|scope| {
         for (payloads, address, connections, records) in &kinds {

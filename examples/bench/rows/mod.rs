@@ -200,8 +200,8 @@ impl Setup {
 /// Returns what a server needed for records: processor time since `cpu_before`, memory and disk.
 pub fn needs(server: &Server, cpu_before: f64, records: u64) -> Figures {
     Figures::from([
-        ("cpu_seconds_per_million", (server.process.cpu_seconds() - cpu_before) / records as f64 * 1e6),
-        ("peak_megabytes", server.process.peak_bytes() / 1e6),
+        ("cpu_seconds_per_million", (server.cpu_seconds() - cpu_before) / records as f64 * 1e6),
+        ("peak_megabytes", server.peak_bytes() / 1e6),
         ("disk_bytes_per_record", server.disk_bytes() / records as f64),
     ])
 }

@@ -73,7 +73,7 @@ fn run(
     let rate = f64::from(rate);
     let warm_up = (rate * warm_up_seconds) as u64;
     let records = warm_up + (rate * seconds) as u64;
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let pace = Pace::Open { per_second: rate, warm_up };
     let sent =
         Load { address: server.http, connections: CONNECTIONS, payloads, records, pace }.run().unwrap();

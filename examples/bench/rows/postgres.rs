@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use test_support::postgres::{Database, Server as Postgres};
+
 use super::{Setup, needs};
-use crate::database::{Database, Server as Postgres};
 use crate::generator::{Load, Pace};
 use crate::payloads::Payloads;
 use crate::process::family_cpu_seconds;
@@ -77,7 +78,7 @@ pub fn stored(
 ) -> Figures {
     settle(database);
     let address = if payloads.are_answered { server.http } else { server.python };
-    let cpu = (server.process.cpu_seconds(), cpu_seconds(postgres));
+    let cpu = (server.cpu_seconds(), cpu_seconds(postgres));
     let sent = Load { address, connections, payloads, records, pace: Pace::Closed }.run().unwrap();
     assert_eq!(sent.accepted, records);
     if !payloads.are_answered {

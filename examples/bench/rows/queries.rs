@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use test_support::postgres::Server as Postgres;
 
 use super::postgres::{SETTINGS, check_stored};
 use super::{Setup, needs};
 use crate::answers::Answers;
-use crate::database::Server as Postgres;
 use crate::payloads::{post, scramble};
 use crate::process::disk_bytes;
 use crate::report::{Figures, Line};
@@ -87,7 +87,7 @@ pub fn postgres(setup: &Setup) -> Vec<Line> {
 }
 
 fn fill(server: &Server, records: u64) -> Figures {
-    let (start, cpu) = (Instant::now(), server.process.cpu_seconds());
+    let (start, cpu) = (Instant::now(), server.cpu_seconds());
     let next = AtomicU64::new(0);
     // Sent in pieces, so that the spool does not reach its ceiling however far the store is behind.
     for end in (RECORDS_PER_PIECE..records).step_by(RECORDS_PER_PIECE as usize).chain([records]) {

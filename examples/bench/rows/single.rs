@@ -31,7 +31,7 @@ fn rates(setup: &Setup, threads: usize, payloads: &Payloads) -> Vec<Line> {
     drop(echo);
 
     let server = setup.server(threads, &[]);
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let sent = load(server.http).run().unwrap();
     assert_eq!(sent.accepted, records);
     server.flush();
@@ -59,7 +59,7 @@ fn waits(setup: &Setup, threads: usize, payloads: &Payloads) -> Vec<Line> {
     let sync = latencies(&disk::sync(&setup.folder, setup.scaled(8000)));
 
     let server = setup.server(threads, &[]);
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let sent = load(server.http).run().unwrap();
     assert_eq!(sent.accepted, records);
     server.flush();

@@ -52,7 +52,7 @@ pub fn file(setup: &Setup, threads: usize) -> Vec<Line> {
 /// Sends, and waits until everything is in the store.
 fn store(server: &Server, records: u64) -> Figures {
     let payloads = Payloads::requests(1000);
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let load = Load {
         address: server.http,
         connections: CONNECTIONS,

@@ -49,7 +49,7 @@ fn seen(setup: &Setup) -> Line {
     let mut acknowledged = vec![None; records as usize];
     let pace = Pace::Open { per_second: RATE, warm_up };
     let load = Load { address: server.http, connections: CONNECTIONS, payloads: &payloads, records, pace };
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let sent = load.run_telling(|number, now| acknowledged[number as usize] = Some(now)).unwrap();
     let seen = seen.join().unwrap();
     server.flush();
@@ -82,7 +82,7 @@ fn shared(setup: &Setup, name: &str, queries: &[String]) -> Line {
     let tails: Vec<_> = tails.into_iter().map(|tail| thread::spawn(move || tail.count())).collect();
     let pace = Pace::Open { per_second: RATE, warm_up };
     let load = Load { address: server.http, connections: CONNECTIONS, payloads: &payloads, records, pace };
-    let cpu = server.process.cpu_seconds();
+    let cpu = server.cpu_seconds();
     let sent = load.run().unwrap();
     let mut stream = TcpStream::connect(server.http).unwrap();
     stream.write_all(&post(&format!("{{\"message\":\"{END}\"}}"))).unwrap();

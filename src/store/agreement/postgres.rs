@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::test_runner::TestRunner;
+use test_support::postgres::Server;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::query::tests::corpus::records;
@@ -16,7 +17,6 @@ use crate::spool::Chunk;
 use crate::store::postgres::condition;
 use crate::store::postgres::histogram::can_count;
 use crate::store::postgres::search::PostgresReadConnection;
-use crate::store::postgres::server::Server;
 use crate::store::postgres::{PostgresStore, PostgresUrl};
 use crate::store::sql;
 use crate::store::{Retention, Search, Store};

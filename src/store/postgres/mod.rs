@@ -51,9 +51,6 @@ mod url;
 mod write;
 
 #[cfg(test)]
-#[allow(dead_code, unreachable_pub, reason = "the integration tests use it too, and more of it")]
-pub(crate) mod server;
-#[cfg(test)]
 mod tests;
 
 pub use schema::SCHEMA;

@@ -3,12 +3,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use test_support::postgres::{Database, Server};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::ToSql;
 
 use super::days::day_of;
 use super::search::Parameter;
-use super::server::{Database, Server};
 use super::*;
 use crate::query::{self, Query};
 use crate::record::Column;

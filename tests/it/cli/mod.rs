@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 /// Runs the program without any variable of this environment that could influence it.
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    let mut command = Command::new(test_support::program());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOGBOOM_")) {
         command.env_remove(name);
     }

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::Server;
 
 use super::{assert_fails, err, nobody, out, run};
-use crate::support::Server;
 
 const RECORDS: [&str; 3] = [
     r#"{"time":"2026-11-21T10:00:00.123456789Z","level":"INFO","service":"billing","logger":"app.views","host":"web-1","message":"card accepted","trace_id":"17","amount":12.5}"#,
@@ -151,7 +151,7 @@ billing        2  card accepted
 #[test]
 fn omitted_rows_are_reported_on_standard_error() {
     let folder = TempDir::new().unwrap();
-    let server = crate::support::Setup::new().argument("--query-rows-max=2").start(folder.path());
+    let server = test_support::Setup::new().argument("--query-rows-max=2").start(folder.path());
     let output = server.cli(&["sql", "values (1), (2), (3)", "--format=csv"]);
     assert_eq!((output.status.code(), out(&output).lines().count()), (Some(0), 3));
     assert!(err(&output).contains("only the first 2 rows"), "{}", err(&output));
@@ -221,7 +221,7 @@ fn reader_that_leaves_early_is_no_failure() {
     let body: String = (0..20_000).map(|n| format!("{{\"message\":\"line {n}\"}}\n")).collect();
     assert_eq!(server.post(body).status, 200);
     server.flush();
-    let program = env!("CARGO_BIN_EXE_logboom");
+    let program = test_support::program();
     let script = format!(
         "set -o pipefail; {program} query --limit 20000 --order asc --url {} | head -1",
         server.url()

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, eventually};
 
 use super::{assert_fails, run};
-use crate::support::{PATIENCE, Server, eventually};
 
 fn serve(data_dir: &Path, arguments: &[&str]) -> std::process::Output {
     let data_dir = data_dir.to_str().unwrap();
@@ -70,7 +70,7 @@ fn file_that_is_no_database_is_reported_as_not_ready() {
 #[test]
 fn stop_ships_accepted_records() {
     let folder = TempDir::new().unwrap();
-    let mut server = crate::support::Setup::new().argument("--flush-interval=1h").start(folder.path());
+    let mut server = test_support::Setup::new().argument("--flush-interval=1h").start(folder.path());
     assert_eq!(server.post("{\"message\":\"one\"}\n{\"message\":\"two\"}").status, 200);
     assert_eq!(server.stop(), 0, "{}", server.log());
     let database = rusqlite::Connection::open(folder.path().join("logboom.db")).unwrap();

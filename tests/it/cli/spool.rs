@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use test_support::{Server, Setup, eventually};
 
 use super::{assert_fails, err, out, run};
-use crate::support::{Server, Setup, eventually};
 
 fn spool(command: &str, data_dir: &Path) -> std::process::Output {
     run(&["spool", command, "--data-dir", data_dir.to_str().unwrap()])

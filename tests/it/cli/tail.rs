@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use test_support::postgres::lasting_port;
+use test_support::{Server, Setup, eventually};
 
 use super::{assert_fails, nobody, run};
-use crate::support::postgres::lasting_port;
-use crate::support::{Server, Setup, eventually};
 
 /// The command while it runs.
 struct Tail {
@@ -38,7 +38,7 @@ impl Tail {
     }
 
     fn at(url: &str, arguments: &[&str]) -> Tail {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        let mut command = Command::new(test_support::program());
         command.args(arguments).args(["--url", url]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -7,8 +7,7 @@ use std::thread::{JoinHandle, spawn};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{PATIENCE, Server, eventually, is_stopped};
+use test_support::{PATIENCE, Server, eventually, is_stopped};
 
 /// Runs a command on a separate terminal. Types the given texts, each once another text has
 /// appeared, and prints what the terminal showed, and the exit status.
@@ -82,7 +81,7 @@ impl Terminal {
     }
 
     fn run_once(&self, url: &str, arguments: &[&str]) -> (i64, String) {
-        let command = [&[env!("CARGO_BIN_EXE_logboom")], arguments, &["--url", url]].concat();
+        let command = [&[test_support::program()], arguments, &["--url", url]].concat();
         let environment: serde_json::Map<_, _> =
             self.environment.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
         let setup = json!({

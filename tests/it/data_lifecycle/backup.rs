@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use test_support::load::Ledger;
+use test_support::{Server, eventually};
 
 use super::{Kept, command, failed, lines, logboom, succeeded};
-use crate::support::load::Ledger;
-use crate::support::{Server, eventually};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -83,7 +83,7 @@ fn backup_under_load_is_complete_and_can_be_continued() {
     let missing = before.iter().filter(|key| !known.contains(key)).count();
     assert_eq!(missing, 0, "of {}", before.len());
     let next = server.value("SELECT max(id) + 1 FROM logs");
-    assert_eq!(server.post(crate::support::load::record("after")).status, 200);
+    assert_eq!(server.post(test_support::load::record("after")).status, 200);
     assert_eq!(keys(&server).last().map(String::as_str), Some("after"));
     assert_eq!(server.value("SELECT max(id) FROM logs"), next);
     no_gaps(&server);
@@ -105,8 +105,7 @@ fn backup_waits_for_records_in_the_spool() {
 fn spooled_records_are_restored_once() {
     let kept = Kept::sqlite(&[]);
     let post = |server: &Server, name: &str| {
-        let records: Vec<_> =
-            (0..200).map(|n| crate::support::load::record(&format!("{name}-{n}"))).collect();
+        let records: Vec<_> = (0..200).map(|n| test_support::load::record(&format!("{name}-{n}"))).collect();
         assert_eq!(server.post(records.join("\n")).json()["accepted"], 200);
     };
     post(&kept.server, "before");
@@ -166,7 +165,7 @@ fn failed_backup_or_restore_leaves_no_file() {
         // A process that ignores the signal gets an error, as on a full disk.
         let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
         let mut limited = std::process::Command::new("sh");
-        limited.args(["-c", script, env!("CARGO_BIN_EXE_logboom")]).args(arguments).output().unwrap()
+        limited.args(["-c", script, test_support::program()]).args(arguments).output().unwrap()
     };
     failed(&limited(["backup", text(&second), "--data-dir", text(kept.folder.path())]), "cannot back up");
     assert_eq!(files(place.path()), ["backup.db"]);

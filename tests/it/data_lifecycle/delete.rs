@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tempfile::TempDir;
+use test_support::load::Ledger;
+use test_support::{Server, Setup, eventually};
 
 use super::{Kept, holding, lines, succeeded};
-use crate::support::load::Ledger;
-use crate::support::{Server, Setup, eventually};
 
 #[test]
 fn matching_records_are_counted_then_deleted() {
@@ -232,7 +232,7 @@ fn deletion_includes_dead_letters() {
             }
             None => {
                 let connection = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
-                connection.busy_timeout(crate::support::PATIENCE).unwrap();
+                connection.busy_timeout(test_support::PATIENCE).unwrap();
                 connection
                     .execute_batch(
                         "CREATE TRIGGER picky BEFORE INSERT ON record WHEN new.message LIKE 'refused%'
@@ -291,7 +291,7 @@ fn interrupted_deletion_is_consistent_and_repeatable() {
         let asking = std::thread::spawn(move || {
             let body = br#"{"query":"service:shop","before":"now"}"#;
             let headers = [("content-type", "application/json")];
-            crate::support::request(&address, "POST", "/api/v1/delete", &headers, body)
+            test_support::request(&address, "POST", "/api/v1/delete", &headers, body)
         });
         eventually("it has begun", || (kept.count() < 30_000).then_some(()));
         kept.kill_and_restart();
@@ -314,7 +314,7 @@ fn repeated_deletion_cleans_up_after_a_kill() {
     let secret = "hunter2-correct-horse";
     kept.fill(lines(100, secret));
     let reader = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
-    reader.busy_timeout(crate::support::PATIENCE).unwrap();
+    reader.busy_timeout(test_support::PATIENCE).unwrap();
     let left = |kept: &Kept| {
         let mut paths = holding(kept.folder.path(), secret);
         paths.retain(|path| !path.contains("/spool/"));
@@ -328,7 +328,7 @@ fn repeated_deletion_cleans_up_after_a_kill() {
     let asking = std::thread::spawn(move || {
         let body = format!("{{\"query\":\"{secret}\",\"before\":\"now\"}}");
         let headers = [("content-type", "application/json")];
-        crate::support::request(&address, "POST", "/api/v1/delete", &headers, body.as_bytes())
+        test_support::request(&address, "POST", "/api/v1/delete", &headers, body.as_bytes())
     });
     eventually("the rows are gone", || (kept.count() == 90).then_some(()));
     kept.kill_and_restart();

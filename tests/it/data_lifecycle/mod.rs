@@ -11,9 +11,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Answer, Server, Setup};
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Answer, Server, Setup};
 
 /// A server that stores its records in SQLite or in PostgreSQL.
 struct Kept {
@@ -38,10 +37,7 @@ impl Kept {
     }
 
     fn start(arguments: &[&str], database: Option<Database>) -> Kept {
-        let mut setup = Setup::new();
-        for argument in arguments {
-            setup = setup.argument(*argument);
-        }
+        let mut setup = Setup::new().arguments(arguments.iter().copied());
         if let Some(database) = &database {
             // The server rejects statements if its role is a superuser.
             let role = format!("keeper_{}", database.name);
@@ -110,7 +106,7 @@ fn logboom(arguments: &[&str]) -> Output {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    let mut command = Command::new(test_support::program());
     command.args(arguments).env_remove("LOGBOOM_URL").env_remove("LOGBOOM_DATA_DIR").stdin(Stdio::null());
     command
 }

@@ -1,9 +1,9 @@
 //! Property: retention deletes what is too old or too large, by service, and nothing else.
 
 use serde_json::json;
+use test_support::{Setup, eventually};
 
 use super::Kept;
-use crate::support::{Setup, eventually};
 
 /// Returns an argument that gives one service a shorter retention.
 fn arguments(age: &str) -> [String; 1] {

@@ -11,9 +11,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{eventually, python};
 
 use super::{Kept, failed, lines, succeeded};
-use crate::support::{eventually, python};
 
 /// Returns all records, without their ids.
 fn contents(kept: &Kept) -> Vec<Value> {

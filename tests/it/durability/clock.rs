@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-
-use crate::support::audit::{self, Trail};
-use crate::support::load::{Ledger, PythonLoad, record};
-use crate::support::postgres::Server as Postgres;
-use crate::support::{Server, Setup, eventually, python};
+use test_support::audit::{self, Trail};
+use test_support::load::{Ledger, PythonLoad, record};
+use test_support::postgres::Server as Postgres;
+use test_support::{Server, Setup, eventually, python};
 
 /// A clock that is ahead of the system's by this many days.
 struct FalseClock(PathBuf);
@@ -131,7 +130,7 @@ fn clock_steps_of_years_lose_and_delete_nothing() {
         .filter(|path| !path.to_str().unwrap().ends_with(".position"))
         .map(|path| std::fs::read_to_string(path).unwrap().lines().count())
         .sum();
-    assert_eq!(lines, trail.len(), "every record is in one of the log files");
+    assert_eq!(lines, trail.count(), "every record is in one of the log files");
 }
 
 /// Tests times before 1970, and after the last year of an `i64` of ns and of the header `Date`.

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::support::audit;
-use crate::support::load::{Connection, record};
-use crate::support::small_disk::SmallDisk;
-use crate::support::{Server, Setup, eventually, python};
+use test_support::audit;
+use test_support::load::{Connection, record};
+use test_support::small_disk::SmallDisk;
+use test_support::{Server, Setup, eventually, python};
 
 /// Returns a record of 4 KiB.
 fn large(key: &str) -> String {

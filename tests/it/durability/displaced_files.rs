@@ -8,11 +8,10 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use tempfile::TempDir;
-
-use crate::support::audit;
-use crate::support::load::{post_each, record};
-use crate::support::lock::DatabaseLock;
-use crate::support::{Answer, Server, Setup, eventually};
+use test_support::audit;
+use test_support::load::{post_each, record};
+use test_support::lock::DatabaseLock;
+use test_support::{Answer, Server, Setup, eventually};
 
 /// Returns the files of the segments in a folder.
 pub fn segments(spool: &Path) -> Vec<PathBuf> {

@@ -18,11 +18,10 @@ use std::time::Instant;
 use rusqlite::OpenFlags;
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::support::audit::log_files;
-use crate::support::load::Connection;
-use crate::support::random::variable;
-use crate::support::{Server, Setup};
+use test_support::audit::log_files;
+use test_support::load::Connection;
+use test_support::random::variable;
+use test_support::{Server, Setup};
 
 const RECORDS: u64 = 400;
 const RECORD_BYTES: u64 = 64 << 10;

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use tempfile::TempDir;
-
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Server, Setup, eventually};
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Server, Setup, eventually};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/load_2017.py");
 const SMALL: &[&str] = &["--processes=20", "--tasks=40", "--calls", "50", "150"];

@@ -22,11 +22,10 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection as Sqlite, OpenFlags};
 use tempfile::TempDir;
-
-use crate::support::load::Connection;
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::random::{Random, variable};
-use crate::support::{PATIENCE, Server, Setup};
+use test_support::load::Connection;
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::random::{Random, variable};
+use test_support::{PATIENCE, Server, Setup};
 
 /// The duration of a round, which ends with a kill.
 const ROUND: Duration = Duration::from_secs(60);
@@ -206,7 +205,7 @@ fn read_on(
 fn ask_on(address: &str, statement: &str, counts: &Counts) {
     let body = serde_json::json!({ "sql": statement }).to_string();
     while !counts.is_stopped() {
-        let answer = crate::support::request(address, "POST", "/api/v1/sql", &[], body.as_bytes());
+        let answer = test_support::request(address, "POST", "/api/v1/sql", &[], body.as_bytes());
         match answer {
             Ok(answer) if answer.status == 200 => counts.statements.fetch_add(1, Relaxed),
             Ok(answer) => {

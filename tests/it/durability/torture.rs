@@ -12,13 +12,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use test_support::audit::{self, Trail};
+use test_support::load::{Ledger, PythonLoad};
+use test_support::random::{Random, variable};
+use test_support::{Server, Setup, eventually};
 
 use super::displaced_files;
 use super::kill_points::{KillPoint, Places};
-use crate::support::audit::{self, Trail};
-use crate::support::load::{Ledger, PythonLoad};
-use crate::support::random::{Random, variable};
-use crate::support::{Server, Setup, eventually};
 
 const ROUNDS: u64 = 20;
 /// A fast machine sends this many answers in about 300 ms.
@@ -232,7 +232,7 @@ impl Torture {
         if self.random.below(4) == 0 {
             server.flush();
             self.seen.follow_database(&self.places.database());
-            assert!(self.seen.len() as u64 >= durable_id - 1);
+            assert!(self.seen.count() as u64 >= durable_id - 1);
             let acknowledged = self.ledger.acknowledged_since(self.found);
             self.seen.check_has("the database", &acknowledged);
             self.found += acknowledged.len();
@@ -264,7 +264,7 @@ impl Torture {
         lines.check_equal("the database", &database);
         let python = audit::check_streams(&database, "python-");
         assert!(python > 0, "no Python client got through");
-        let (files, records) = (audit::log_files(&self.places.log_file).len(), database.len());
+        let (files, records) = (audit::log_files(&self.places.log_file).len(), database.count());
         let acknowledged = acknowledged.len();
         format!(
             "{acknowledged} records acknowledged over HTTP, {python} stored from Python, {records} in all, in both \

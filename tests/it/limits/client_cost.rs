@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use tempfile::TempDir;
-
-use crate::support::{Server, Setup, eventually, meanwhile};
+use test_support::{Server, Setup, eventually, meanwhile};
 
 /// Opens connections that send a request's head and the beginning of its body, and then stall.
 fn stall(server: &Server, connections: usize, headers: &str, beginning: &str) -> Vec<TcpStream> {

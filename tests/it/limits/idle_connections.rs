@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
-
-use crate::support::load::{Connection, record};
-use crate::support::{Server, Setup, eventually, python};
+use test_support::load::{Connection, record};
+use test_support::{Server, Setup, eventually, python};
 
 /// Descriptors that the other tests of this process may need at the same time.
 const SPARE_DESCRIPTORS: u64 = 4000;

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::support::audit;
-use crate::support::load::{Connection, padded_record, record};
-use crate::support::lock::DatabaseLock;
-use crate::support::{Server, Setup, eventually, python};
+use test_support::audit;
+use test_support::load::{Connection, padded_record, record};
+use test_support::lock::DatabaseLock;
+use test_support::{Server, Setup, eventually, python};
 
 /// The limit of open files. About 200 of the descriptors are needed by the server itself.
 const DESCRIPTORS: u64 = 300;

@@ -2,11 +2,10 @@
 //! locked, leaves it again, and loses or doubles no record.
 
 use tempfile::TempDir;
-
-use crate::support::Setup;
-use crate::support::audit::Trail;
-use crate::support::lock::DatabaseLock;
-use crate::support::overload::Overload;
+use test_support::Setup;
+use test_support::audit::Trail;
+use test_support::lock::DatabaseLock;
+use test_support::overload::Overload;
 
 fn full_and_relieved(when_full: &str) {
     let folder = TempDir::new().unwrap();
@@ -31,7 +30,7 @@ fn full_and_relieved(when_full: &str) {
     database.follow_database(&data.join("logboom.db"));
     Trail::of_log_files(&log_file).check_equal("the database", &database);
     database.check_has("the database", &acknowledged);
-    assert_eq!(database.len() as u64, accepted);
+    assert_eq!(database.count() as u64, accepted);
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::process::Command;
 use logboom::limits::QUERIES_MAX;
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::support::load::record;
-use crate::support::{Server, Setup};
+use test_support::load::record;
+use test_support::{Server, Setup};
 
 /// Users that have no other processes.
 const USERS: [u32; 2] = [64_901, 64_902];

@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 use logboom::limits::{LOG_BUFFER_BYTES_MAX, LOG_LINES_PER_INTERVAL_MAX};
 use rustix::process::Signal;
 use tempfile::TempDir;
-
-use crate::support::load::record;
-use crate::support::lock::DatabaseLock;
-use crate::support::{PATIENCE, Server, Setup, eventually};
+use test_support::load::record;
+use test_support::lock::DatabaseLock;
+use test_support::{PATIENCE, Server, Setup, eventually};
 
 fn dropped_lines(server: &Server) -> u64 {
     server.status()["log_lines_dropped"].as_u64().unwrap()
@@ -69,7 +68,7 @@ fn blocked_log_blocks_nothing_and_counts_dropped_lines() {
 fn serve_on(stderr: impl Into<Stdio>, threads: &str, also: impl FnOnce()) -> Option<i32> {
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("python.sock");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_logboom"))
+    let mut child = Command::new(test_support::program())
         .args(["serve", "--log-level=trace", "--threads", threads, "--data-dir"])
         .arg(folder.path().join("data"))
         .arg(format!("--listen=python=unix:{}", socket.display()))
@@ -115,7 +114,7 @@ fn failing_standard_error_does_not_end_the_server() {
 #[test]
 fn failing_start_ends_with_any_standard_error() {
     let command = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        let mut command = Command::new(test_support::program());
         command.args(["serve", "--data-dir=/dev/null/\u{1b}[31m", "--listen=http=127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
@@ -168,7 +167,7 @@ fn no_control_character_reaches_the_log() {
         ("json", r"data \u001b[31m\u009b31m\u007f\u202e\r\n"),
     ] {
         let folder = TempDir::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_logboom"))
+        let mut child = Command::new(test_support::program())
             .args(["serve", "--listen=http=127.0.0.1:0", "--log-format", format, "--data-dir"])
             .arg(folder.path().join(evil))
             .stderr(Stdio::piped())

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use logboom::limits::DRAIN_SECONDS_MAX;
 use rustix::process::Signal;
 use tempfile::TempDir;
-
-use crate::support::audit;
-use crate::support::good_frame;
-use crate::support::load::{Ledger, PythonLoad, record};
-use crate::support::lock::DatabaseLock;
-use crate::support::{Server, Setup, eventually, python};
+use test_support::audit;
+use test_support::good_frame;
+use test_support::load::{Ledger, PythonLoad, record};
+use test_support::lock::DatabaseLock;
+use test_support::{Server, Setup, eventually, python};
 
 #[test]
 fn stop_under_load_loses_nothing() {
@@ -376,7 +375,7 @@ fn threads_1_runs_one_thread_and_no_child() {
     clients.into_iter().for_each(|client| client.join().unwrap());
     server.flush();
     let backup = folder.path().join("backup");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"))
+    let output = std::process::Command::new(test_support::program())
         .args(["backup", "--data-dir"])
         .args([&folder.path().join("data"), &backup])
         .output()

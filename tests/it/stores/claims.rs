@@ -6,12 +6,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use test_support::audit;
+use test_support::load::post;
+use test_support::random::Random;
+use test_support::{Server, Setup, eventually};
 
 use super::{adopt, copy_folder, refusal, refused_for};
-use crate::support::audit;
-use crate::support::load::post;
-use crate::support::random::Random;
-use crate::support::{Server, Setup, eventually};
 
 fn sqlite(path: &Path) -> Setup {
     Setup::new().argument(format!("--store=sqlite:{}", path.display()))

@@ -9,11 +9,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-
-use crate::support::audit::{self, Trail};
-use crate::support::load::{Ledger, PythonLoad, post_each};
-use crate::support::lock::DatabaseLock;
-use crate::support::{Server, Setup, eventually};
+use test_support::audit::{self, Trail};
+use test_support::load::{Ledger, PythonLoad, post_each};
+use test_support::lock::DatabaseLock;
+use test_support::{Server, Setup, eventually};
 
 /// Moves a database away with the files that belong to it.
 fn move_away(database: &Path, to: &Path) {
@@ -201,7 +200,7 @@ fn deleted_under_load(suffixes: &[&str]) {
     let lines = Trail::of_log_files(&log_file);
     lines.check_has("the log file", &ledger.acknowledged());
     let stored = audit::keys_of(&database);
-    let missing = (lines.len() - stored.len()) as u64;
+    let missing = (lines.count() - stored.len()) as u64;
     if suffixes.contains(&"") {
         assert!(missing < durable_id, "what came after it was deleted is there: {missing} of {durable_id}");
     } else {
@@ -282,7 +281,7 @@ fn store_that_cannot_be_opened_reports_why_and_recovers() {
 fn data_folder_without_permission_is_a_clear_failure() {
     let folder = TempDir::new().unwrap();
     let program = folder.path().join("logboom");
-    std::fs::copy(env!("CARGO_BIN_EXE_logboom"), &program).unwrap();
+    std::fs::copy(test_support::program(), &program).unwrap();
     let closed = folder.path().join("closed");
     std::fs::create_dir(&closed).unwrap();
     rustix::fs::chmod(folder.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();

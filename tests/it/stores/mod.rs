@@ -8,7 +8,7 @@ mod postgres;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Server, eventually};
+use test_support::{Server, eventually};
 
 /// Returns why the store with this name does not accept records.
 fn refusal(server: &Server, store: &str) -> String {
@@ -41,7 +41,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Runs `logboom store adopt`.
 fn adopt(store: &str, data_dir: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    let mut command = Command::new(test_support::program());
     command.args(["store", "adopt", store, "--data-dir"]).arg(data_dir);
     command.env_remove("LOGBOOM_DATA_DIR").output().unwrap()
 }

@@ -5,10 +5,10 @@ use std::net::TcpStream;
 
 use serde_json::json;
 use tempfile::TempDir;
+use test_support::postgres::Database;
+use test_support::{Server, eventually};
 
 use super::{path, postgres};
-use crate::support::postgres::Database;
-use crate::support::{Server, eventually};
 
 /// Sends a request, and does not wait for the answer.
 fn ask(server: &Server, place: &str, parameters: &[(&str, &str)]) -> TcpStream {
@@ -46,7 +46,7 @@ fn processor_time(server: &Server) -> u64 {
 #[test]
 fn search_of_sqlite_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
-    let server = crate::support::Setup::new().argument("--query-seconds-max=1h").start(folder.path());
+    let server = test_support::Setup::new().argument("--query-seconds-max=1h").start(folder.path());
     let attributes: Vec<_> = (0..500).map(|n| format!("\"key_{n}\":\"a\\\\b\"")).collect();
     let record = format!("{{\"message\":\"m\",{}}}\n", attributes.join(","));
     for _ in 0..6 {
@@ -108,7 +108,7 @@ fn search_of_postgresql_ends_when_its_client_disconnects() {
 #[test]
 fn stream_ends_when_its_client_disconnects() {
     let folder = TempDir::new().unwrap();
-    let database = crate::support::postgres::Server::shared().database();
+    let database = test_support::postgres::Server::shared().database();
     let server = postgres::setup(&database).argument("--query-seconds-max=1h").start(folder.path());
     super::fill(&server, 5000);
     slow_down(&database, 500);
@@ -129,7 +129,7 @@ fn stream_ends_when_its_client_disconnects() {
 #[test]
 fn answer_that_takes_too_long_is_partial_or_aborted() {
     let folder = TempDir::new().unwrap();
-    let database = crate::support::postgres::Server::shared().database();
+    let database = test_support::postgres::Server::shared().database();
     let server = postgres::setup(&database).argument("--query-seconds-max=3").start(folder.path());
     super::fill(&server, 3000);
     slow_down(&database, 1500);
@@ -151,7 +151,7 @@ fn answer_that_takes_too_long_is_partial_or_aborted() {
     });
     // A search that finds something continues.
     let place = path("/api/v1/records", &[("format", "csv"), ("q", "nowhere")]);
-    let broken = crate::support::request(&server.address("http"), "GET", &place, &[], b"");
+    let broken = test_support::request(&server.address("http"), "GET", &place, &[], b"");
     assert!(broken.is_err(), "{}", broken.unwrap().text().lines().count());
     // The same applies backwards: the page contains what was found in time, and both cursors are
     // known.

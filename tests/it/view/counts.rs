@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use logboom::limits::SQLITE_BLOCK_ROWS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::Server;
 
 use super::parity::Both;
 use super::{path, server_with};
-use crate::support::Server;
 
 const SERIES: [&str; 4] = ["DEBUG", "INFO", "WARN", "ERROR"];
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{Server, python};
 
 use super::parity::Both;
 use super::path;
-use crate::support::{Server, python};
 
 const RECORDS: &str = "/api/v1/records";
 

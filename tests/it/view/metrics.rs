@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use test_support::{Server, eventually};
 
 use super::server_with;
-use crate::support::{Server, eventually};
 
 /// Samples by name and labels, such as `logboom_store_position{store="sqlite"}`.
 type Samples = BTreeMap<String, f64>;

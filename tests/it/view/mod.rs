@@ -23,8 +23,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{Answer, Server};
+use test_support::{Answer, Server};
 
 /// Returns a path with parameters.
 fn path(path: &str, parameters: &[(&str, &str)]) -> String {
@@ -89,7 +88,7 @@ fn fill(server: &Server, records: usize) {
 /// Prevents all other processes from writing to the database until the lock is dropped.
 fn lock(data_dir: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(data_dir.join("logboom.db")).unwrap();
-    connection.busy_timeout(crate::support::PATIENCE).unwrap();
+    connection.busy_timeout(test_support::PATIENCE).unwrap();
     connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
     connection
 }

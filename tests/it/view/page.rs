@@ -2,8 +2,7 @@
 //! the page itself. The behaviour of the page is tested in `tests/browser`.
 
 use tempfile::TempDir;
-
-use crate::support::Server;
+use test_support::Server;
 
 #[test]
 fn page_may_access_only_its_own_server() {

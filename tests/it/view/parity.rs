@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::postgres::Database;
+use test_support::{Answer, Server};
 
 use super::{fill, path};
-use crate::support::postgres::Database;
-use crate::support::{Answer, Server};
 
 pub struct Both {
     pub sqlite: Server,

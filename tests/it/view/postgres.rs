@@ -3,10 +3,10 @@
 use logboom::limits::QUERIES_HEAVY_MAX;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Server, Setup, eventually};
 
 use super::{asking, fill, path, records, server_with, sql_once};
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Server, Setup, eventually};
 
 /// Returns the URL of a role that owns only what it creates.
 fn url(database: &Database) -> String {

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, eventually};
 
 use super::{ids, path, records, server_with};
-use crate::support::{PATIENCE, Server, eventually};
 
 #[test]
 fn record_with_every_field_is_returned() {
@@ -203,7 +203,7 @@ fn bad_parameters_are_reported_by_name() {
 fn server_without_a_database_returns_501() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("out.log");
-    let server = crate::support::Setup::new()
+    let server = test_support::Setup::new()
         .argument(format!("--store=file:{}", log.display()))
         .start(&folder.path().join("data"));
     assert_eq!(server.get("/api/v1/records").status, 501);

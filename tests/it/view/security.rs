@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use tempfile::TempDir;
+use test_support::{Server, eventually};
 
 use super::parity::Both;
 use super::{ids, path};
-use crate::support::{Server, eventually};
 
 /// Texts with a special meaning in SQL, patterns, JSON, paths or terminals.
 const HOSTILE: [&str; 19] = [

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use logboom::limits::{ANSWERS_MAX, READING_MEMORY_KIB_MAX, SQL_BYTES_MAX};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{Server, Setup, eventually};
 
 use super::{asking, server_with, sql_once};
-use crate::support::{Server, Setup, eventually};
 
 /// A statement that ends only when it is stopped.
 const ENDLESS: &str =
@@ -138,7 +138,7 @@ fn statements_cannot_change_anything() {
 #[test]
 fn bad_requests_are_explained() {
     let folder = TempDir::new().unwrap();
-    let server = crate::support::Server::start(folder.path());
+    let server = test_support::Server::start(folder.path());
     let long = json!({"sql": format!("select '{}'", "x".repeat(70_000))}).to_string();
     for body in [
         "",
@@ -214,7 +214,7 @@ fn waiting_requests_are_answered_in_time() {
 #[test]
 fn huge_values_take_bounded_memory() {
     let folder = TempDir::new().unwrap();
-    let server = crate::support::Server::start(folder.path());
+    let server = test_support::Server::start(folder.path());
     assert_eq!(server.value("select 1"), 1);
     let before = server.peak_memory_kib();
     for statement in [

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{Server, Setup, eventually};
 
 use super::{lock, server_with};
-use crate::support::{Server, Setup, eventually};
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()

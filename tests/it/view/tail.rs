@@ -8,9 +8,9 @@ use std::ops::RangeInclusive;
 use logboom::limits::{ANSWERS_MAX, READING_MEMORY_KIB_MAX, TAILS_MAX};
 use serde_json::Value;
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, Setup, eventually};
 
 use super::path;
-use crate::support::{PATIENCE, Server, Setup, eventually};
 
 /// The body of a chunked answer.
 struct Chunks {

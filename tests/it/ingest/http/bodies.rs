@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::Server;
 
 use super::{accepted, assert_without_gaps, count, messages};
-use crate::support::Server;
 
 fn post_as(server: &Server, content_type: &str, body: &str) -> Value {
     let headers = [("content-type", content_type)];

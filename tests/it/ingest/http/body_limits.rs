@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, Setup};
 
 use super::encodings::{gzip, post, zstd};
 use super::{accepted, count, lines};
-use crate::support::{PATIENCE, Server, Setup};
 
 fn small_bounds() -> Setup {
     Setup::new().argument("--body-bytes-max=1MiB").argument("--body-compressed-bytes-max=64KiB")

@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use logboom::limits::{HTTP_TURNS_ENDLESS_MAX, HTTP_TURNS_SHORT_MAX};
 use serde_json::json;
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, Setup, eventually};
 
 use super::{accepted, assert_without_gaps, count, lines, messages};
-use crate::support::{PATIENCE, Server, Setup, eventually};
 
 /// A connection for several requests.
 pub(super) struct Connection(BufReader<TcpStream>);

@@ -2,9 +2,9 @@
 //! the process.
 
 use tempfile::TempDir;
+use test_support::{Setup, request};
 
 use super::{accepted, assert_without_gaps, lines, messages};
-use crate::support::{Setup, request};
 
 #[test]
 fn accepted_records_survive_a_kill() {

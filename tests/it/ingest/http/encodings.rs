@@ -6,9 +6,9 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{Answer, Server};
 
 use super::{accepted, count, lines};
-use crate::support::{Answer, Server};
 
 pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

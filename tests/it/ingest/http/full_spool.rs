@@ -7,9 +7,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
+use test_support::{Server, Setup, eventually};
 
 use super::{assert_without_gaps, count, lines};
-use crate::support::{Server, Setup, eventually};
 
 /// Returns options of a spool that is small enough to be full soon.
 fn small_spool() -> Setup {
@@ -19,7 +19,7 @@ fn small_spool() -> Setup {
 /// Prevents all other processes from writing to the database until the lock is dropped.
 fn lock(data_dir: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(data_dir.join("logboom.db")).unwrap();
-    connection.busy_timeout(crate::support::PATIENCE).unwrap();
+    connection.busy_timeout(test_support::PATIENCE).unwrap();
     connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
     connection
 }

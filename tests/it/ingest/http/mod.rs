@@ -12,8 +12,7 @@ mod slow_clients;
 use std::io::Write;
 
 use serde_json::{Value, json};
-
-use crate::support::Server;
+use test_support::Server;
 
 /// Returns this many records as NDJSON, `{"n":0,..}` and so on.
 fn lines(records: usize, message: &str) -> Vec<u8> {

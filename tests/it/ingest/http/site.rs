@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use tempfile::TempDir;
-
-use crate::support::{PATIENCE, Server};
+use test_support::{PATIENCE, Server};
 
 /// Sends a request exactly as given, and returns the status of the answer.
 fn ask(server: &Server, head: &str) -> u16 {

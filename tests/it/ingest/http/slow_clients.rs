@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use logboom::limits::{HTTP_LONG_REQUESTS_MAX, HTTP_TURNS_ENDLESS_MAX, HTTP_TURNS_SHORT_MAX};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, Setup, eventually, meanwhile};
 
 use super::connections::{Connection, first, request};
 use super::{accepted, lines};
-use crate::support::{PATIENCE, Server, Setup, eventually, meanwhile};
 
 /// Sends far more requests than socket buffers have room for answers, with a small receive buffer.
 fn ask_and_read_nothing(server: &Server) -> TcpStream {

@@ -1,8 +1,7 @@
 //! Property: records of standard Python handlers are stored completely, over every transport.
 
 use tempfile::TempDir;
-
-use crate::support::{Server, Setup, eventually, python};
+use test_support::{Server, Setup, eventually, python};
 
 /// The script of the README, which a new user runs first.
 const TEN_LINES: &str = r#"

@@ -6,8 +6,7 @@ use std::net::{TcpStream, UdpSocket};
 
 use logboom::limits::{DEAD_LETTERS_PER_CONNECTION_MAX, DEAD_LETTERS_PER_SOURCE_MAX};
 use tempfile::TempDir;
-
-use crate::support::{Server, eventually, good_frame, python};
+use test_support::{Server, eventually, good_frame, python};
 
 /// Frames made by a real Python, between good frames; prints how many of them are records and how
 /// many are not.
@@ -120,7 +119,7 @@ fn pickles_are_data_and_never_executed() {
 
 /// Waits until the server has closed the connection.
 fn wait_for_close(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(test_support::PATIENCE)).unwrap();
     match stream.read(&mut [0; 1]) {
         Ok(0) => {}
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}

@@ -5,11 +5,11 @@ use std::thread::JoinHandle;
 
 use logboom::store::postgres::SCHEMA;
 use tempfile::TempDir;
+use test_support::load::post;
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Server, eventually};
 
 use super::{check, last_error, setup};
-use crate::support::load::post;
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Server, eventually};
 
 /// logboom on a separate database, with ten records in it.
 struct Subject {

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use tempfile::TempDir;
+use test_support::load::post;
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Server, Setup};
 
 use super::{check, setup};
 use crate::stores::{adopt, copy_folder, refusal, refused_for};
-use crate::support::load::post;
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Server, Setup};
 
 /// A database, and a role whose login can be disabled.
 struct Shared {

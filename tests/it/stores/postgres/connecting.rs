@@ -2,11 +2,11 @@
 //! the tables can be created by hand.
 
 use tempfile::TempDir;
+use test_support::eventually;
+use test_support::load::post;
+use test_support::postgres::Server as Postgres;
 
 use super::{check, last_error, setup};
-use crate::support::eventually;
-use crate::support::load::post;
-use crate::support::postgres::Server as Postgres;
 
 #[test]
 fn failed_login_is_reported_without_the_password() {
@@ -79,7 +79,7 @@ fn service_file_provides_the_address() {
 #[test]
 fn printed_schema_can_be_created_by_hand() {
     let schema = |store: &str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_logboom"));
+        let mut command = std::process::Command::new(test_support::program());
         command.args(["schema", "--store", store]).output().unwrap()
     };
     let output = schema("postgres");

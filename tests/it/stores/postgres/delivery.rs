@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tempfile::TempDir;
+use test_support::eventually;
+use test_support::load::{Ledger, PythonLoad, post};
+use test_support::postgres::Server as Postgres;
 
 use super::{check, last_error, setup};
-use crate::support::eventually;
-use crate::support::load::{Ledger, PythonLoad, post};
-use crate::support::postgres::Server as Postgres;
 
 #[test]
 fn records_of_all_clients_are_stored_once() {

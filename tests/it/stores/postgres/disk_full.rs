@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
+use test_support::load::{PythonLoad, padded_record, post};
+use test_support::postgres::Server as Postgres;
+use test_support::small_disk::SmallDisk;
+use test_support::{Server, eventually};
 
 use super::{check, last_error, setup};
-use crate::support::load::{PythonLoad, padded_record, post};
-use crate::support::postgres::Server as Postgres;
-use crate::support::small_disk::SmallDisk;
-use crate::support::{Server, eventually};
 
 /// Posts a few hundred KiB, and returns the keys.
 fn post_much(server: &Server, name: &str) -> Vec<String> {

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use test_support::load::{Ledger, PythonLoad};
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::random::{Random, variable};
+use test_support::{Server, Setup, eventually};
 
 use super::{check, setup};
-use crate::support::load::{Ledger, PythonLoad};
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::random::{Random, variable};
-use crate::support::{Server, Setup, eventually};
 
 const ROUNDS: u64 = 6;
 /// The maximum number of records that a Python process sends in one round.

@@ -13,8 +13,8 @@ mod single_thread;
 
 use std::collections::HashSet;
 
-use crate::support::postgres::Database;
-use crate::support::{Server, Setup};
+use test_support::postgres::Database;
+use test_support::{Server, Setup};
 
 fn setup(url: &str) -> Setup {
     Setup::new().argument(format!("--store={url}")).argument("--spool-segment-bytes=4MiB")

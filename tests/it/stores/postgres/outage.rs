@@ -2,11 +2,11 @@
 //! longer, no accepted record is lost or stored twice.
 
 use tempfile::TempDir;
+use test_support::eventually;
+use test_support::overload::Overload;
+use test_support::postgres::Server as Postgres;
 
 use super::{check, setup};
-use crate::support::eventually;
-use crate::support::overload::Overload;
-use crate::support::postgres::Server as Postgres;
 
 fn away_until_the_spool_is_full(when_full: &str) {
     let folder = TempDir::new().unwrap();

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::audit::Trail;
-use crate::support::load::{PythonLoad, padded_record};
-use crate::support::postgres::{Database, Server as Postgres};
-use crate::support::{Server, Setup, eventually};
+use test_support::audit::Trail;
+use test_support::load::{PythonLoad, padded_record};
+use test_support::postgres::{Database, Server as Postgres};
+use test_support::{Server, Setup, eventually};
 
 fn configuration(folder: &Path, database: &Database) -> String {
     let (near, lines, far) = (folder.join("near.db"), folder.join("all.log"), database.url());
@@ -109,5 +108,5 @@ fn other_stores_continue_while_one_is_down() {
     near.check_equal("PostgreSQL", &far);
     Trail::of_log_files(&folder.path().join("all.log")).check_equal("PostgreSQL", &far);
     far.check_has("PostgreSQL", &keys);
-    assert_eq!(far.len(), keys.len() + 1000);
+    assert_eq!(far.count(), keys.len() + 1000);
 }

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use test_support::load::post;
+use test_support::postgres::Server as Postgres;
+use test_support::{Server, eventually};
 
 use super::{check, last_error, setup};
-use crate::support::load::post;
-use crate::support::postgres::Server as Postgres;
-use crate::support::{Server, eventually};
 
 fn process(server: &Server) -> PathBuf {
     Path::new("/proc").join(server.child.id().to_string())

@@ -1,7 +1,5 @@
 //! Random choices that a seed in an environment variable repeats.
 
-#![allow(clippy::print_stdout, reason = "a failed test shows its seed")]
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Random numbers from a seed (xorshift64).

@@ -11,27 +11,43 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use super::{Answer, PATIENCE, eventually, is_stopped, request};
+use super::{Answer, PATIENCE, eventually, is_stopped, program, request};
 
 /// The options with which a server is started.
 pub struct Setup {
+    program: PathBuf,
     arguments: Vec<String>,
     listen: Vec<String>,
     environment: Vec<(String, String)>,
     /// The limit of open files.
     descriptors: Option<u64>,
-    /// Another user, and a copy of the program that this user can execute.
-    user: Option<(u32, PathBuf)>,
+    /// Another user.
+    user: Option<u32>,
     /// The limit of threads.
     threads: Option<u64>,
 }
 
+#[allow(clippy::new_without_default, reason = "the options are not the program's defaults")]
 impl Setup {
+    /// A server for a test: with all listeners and a complete log. The variable `TEST_THREADS` sets
+    /// the number of its threads, unless the test does.
     pub fn new() -> Setup {
-        let listen = ["python", "python-udp", "http"].map(|name| format!("{name}=127.0.0.1:0"));
+        let mut setup = Setup::of(program());
+        setup.listen.insert(1, "python-udp=127.0.0.1:0".into());
+        if let Ok(threads) = std::env::var("TEST_THREADS") {
+            setup = setup.environment("LOGBOOM_THREADS", threads);
+        }
+        setup
+            .environment("LOGBOOM_SHUTDOWN_SECONDS_MAX", PATIENCE.as_secs().to_string())
+            .argument("--log-level=debug")
+    }
+
+    /// A server of any executable, with the defaults of the options.
+    pub fn of(program: impl Into<PathBuf>) -> Setup {
         Setup {
+            program: program.into(),
             arguments: Vec::new(),
-            listen: listen.into(),
+            listen: ["python", "http"].map(|name| format!("{name}=127.0.0.1:0")).into(),
             environment: Vec::new(),
             descriptors: None,
             user: None,
@@ -42,6 +58,10 @@ impl Setup {
     pub fn argument(mut self, argument: impl Into<String>) -> Setup {
         self.arguments.push(argument.into());
         self
+    }
+
+    pub fn arguments(self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Setup {
+        arguments.into_iter().fold(self, Setup::argument)
     }
 
     pub fn environment(mut self, name: &str, value: impl Into<String>) -> Setup {
@@ -60,9 +80,10 @@ impl Setup {
     pub fn user(mut self, user: u32, folder: &Path) -> Setup {
         if rustix::process::geteuid().is_root() {
             let program = folder.join("logboom");
-            std::fs::copy(env!("CARGO_BIN_EXE_logboom"), &program).unwrap();
+            std::fs::copy(&self.program, &program).unwrap();
             std::os::unix::fs::chown(folder, Some(user), None).unwrap();
-            self.user = Some((user, program));
+            self.program = program;
+            self.user = Some(user);
         }
         self
     }
@@ -89,16 +110,17 @@ impl Setup {
     /// Starts the server without waiting; the start may fail.
     pub fn spawn(&self, data_dir: &Path) -> Server {
         let mut command = self.command();
-        command.args(["serve", "--log-format", "json", "--log-level", "debug", "--data-dir"]).arg(data_dir);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LOGBOOM_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(["serve", "--log-format", "json", "--data-dir"]).arg(data_dir);
         for listener in &self.listen {
             command.args(["--listen", listener]);
         }
-        if let Ok(threads) = std::env::var("TEST_THREADS") {
-            command.env("LOGBOOM_THREADS", threads); // a test's own flag wins
-        }
-        command.env("LOGBOOM_SHUTDOWN_SECONDS_MAX", PATIENCE.as_secs().to_string());
-        command.envs(self.environment.iter().cloned());
-        command.args(&self.arguments).env_remove("LOGBOOM_URL").stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(self.environment.iter().cloned()).args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let filler = open_writing_end(&stderr);
@@ -113,18 +135,16 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let own = Path::new(env!("CARGO_BIN_EXE_logboom"));
-        let program = self.user.as_ref().map_or(own, |(_, program)| program);
         let limit = match (self.descriptors, self.threads) {
             (Some(limit), _) => format!("-n {limit}"),
             (None, Some(limit)) => format!("-u {limit}"),
             (None, None) => String::new(),
         };
-        let mut command = Command::new(if limit.is_empty() { program } else { Path::new("bash") });
+        let mut command = Command::new(if limit.is_empty() { &self.program } else { Path::new("bash") });
         if !limit.is_empty() {
-            command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(program);
+            command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(&self.program);
         }
-        if let Some((user, _)) = self.user {
+        if let Some(user) = self.user {
             command.uid(user);
         }
         command
@@ -199,7 +219,6 @@ impl Server {
 
     /// Prints, below a test's failure, whether the server was still running, and its last log
     /// lines.
-    #[allow(clippy::print_stderr, reason = "the test's own output")]
     fn tell(&mut self) {
         let state = match self.child.try_wait() {
             Ok(Some(status)) => format!("had ended with {status}"),
@@ -362,7 +381,7 @@ impl Server {
     /// Runs a command of the command line against this server. (A statement has little time if
     /// there is one thread.)
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+        let mut command = Command::new(program());
         command.args(arguments).args(["--url", &self.url()]);
         eventually("an answer in time", || {
             let output = command.output().unwrap();

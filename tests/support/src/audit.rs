@@ -112,7 +112,8 @@ impl Trail {
         self.keys.push(key);
     }
 
-    pub fn len(&self) -> usize {
+    /// Returns the number of keys.
+    pub fn count(&self) -> usize {
         self.keys.len()
     }
 
@@ -132,7 +133,7 @@ impl Trail {
     pub fn check_equal(&self, what: &str, other: &Trail) {
         let difference = self.keys.iter().zip(&other.keys).position(|(one, two)| one != two);
         assert_eq!(difference, None, "{what} differs");
-        assert_eq!(self.len(), other.len(), "{what} has another length");
+        assert_eq!(self.count(), other.count(), "{what} has another length");
     }
 }
 

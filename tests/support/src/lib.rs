@@ -1,19 +1,21 @@
-//! What the tests share: the server under test, clients, real PostgreSQL servers, audits of the
-//! stores, and faults of the environment.
+//! What unit tests, integration tests and the benchmark share: the server under test, clients, real
+//! PostgreSQL servers, audits of the stores, and faults of the environment.
+//!
+//! The crate does not use the program itself, so the program's unit tests can use it. (The tests of
+//! the web page start the server from JavaScript, in `tests/browser/server.mjs`.)
 
 pub mod audit;
 mod http;
 pub mod load;
 pub mod lock;
 pub mod overload;
-#[path = "../../../src/store/postgres/server.rs"]
-#[allow(dead_code, reason = "unit tests use the rest")]
 pub mod postgres;
 pub mod random;
 mod server;
 pub mod small_disk;
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,17 @@ pub use server::{Server, Setup};
 
 /// How long anything may take before a test fails; generous, for machines under other load.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns the path of the program that was built with this test or benchmark. Cargo places it
+/// above the folder of either.
+pub fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let own = std::env::current_exe().unwrap();
+        let program = own.ancestors().nth(2).unwrap().join("logboom");
+        program.into_os_string().into_string().unwrap()
+    })
+}
 
 /// Retries until `attempt` returns a value, and returns the value.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
