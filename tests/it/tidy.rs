@@ -46,6 +46,8 @@ const ALLOWED: [(&str, &[&str]); 22] = [
 /// A line of a comment, with its indentation.
 const COMMENT_COLUMNS_MAX: usize = 100;
 
+const TEST_NAME_CHARACTERS_MAX: usize = 60;
+
 const FUNCTION_LINES_MAX: usize = 70;
 /// The match over all opcodes of pickles.
 const LONG_FUNCTIONS: [&str; 1] = ["src/ingest/python/pickle/machine/mod.rs"];
@@ -276,6 +278,21 @@ fn functions_and_files_are_short() {
         }
     }
     check("too long", &faults);
+}
+
+#[test]
+fn names_of_tests_are_short() {
+    let mut faults = BTreeSet::new();
+    for source in sources() {
+        for test in source.text.split("#[test]\n").skip(1) {
+            let code = test.split("fn ").nth(1).unwrap_or_default();
+            let name = code.split('(').next().unwrap_or_default();
+            if name.len() > TEST_NAME_CHARACTERS_MAX {
+                faults.insert(format!("{}: {name}", source.path));
+            }
+        }
+    }
+    check("names of tests", &faults);
 }
 
 /// The functions of a file in the usual format, and their lengths: a function ends at the first
