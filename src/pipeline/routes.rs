@@ -106,18 +106,18 @@ impl Service for Routes {
         client: &Client,
         state: &RequestState,
     ) -> Response<Body> {
-        let path = request.uri().path();
+        let (path, wanted) = (request.uri().path(), handled_as(request.method()));
         let is_page = page::is_path(path);
-        let is_link = is_page && request.method() == Method::GET;
+        let is_link = is_page && wanted == Method::GET;
         if let Err(refusal) = site::check(&request, is_link, self.is_local) {
             return refusal.answer();
         }
         if is_page {
             let file = || page::get(path, request.headers()).unwrap_or_else(|| nothing_at(path));
-            return if is_link { file() } else { not_allowed(path, &HeaderValue::from_static("GET")) };
+            return if is_link { file() } else { not_allowed(path, &HeaderValue::from_static("GET, HEAD")) };
         }
         for (method, route, handle) in &ROUTES {
-            if method == request.method()
+            if *method == wanted
                 && let Some(name) = name_in(path, route)
             {
                 return handle(Call { request, routes: self, client, state, name }).await;
@@ -125,6 +125,12 @@ impl Service for Routes {
         }
         not_answered(path)
     }
+}
+
+/// Returns the method whose handler answers a request: `GET` also answers `HEAD`. hyper sends the
+/// head of that response with its `Content-Length`, and drops the body.
+fn handled_as(method: &Method) -> Method {
+    if method == Method::HEAD { Method::GET } else { method.clone() }
 }
 
 /// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
@@ -146,7 +152,11 @@ async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> 
 /// Returns the response for a path without a route, or without a route for this method.
 fn not_answered(path: &str) -> Response<Body> {
     let routes = ROUTES.iter().filter(|(_, route, _)| name_in(path, route).is_some());
-    let mut allowed: Vec<_> = routes.map(|(method, ..)| method.as_str()).collect();
+    let names = |method: &'static Method| match *method {
+        Method::GET => "GET, HEAD",
+        _ => method.as_str(),
+    };
+    let mut allowed: Vec<_> = routes.map(|(method, ..)| names(method)).collect();
     allowed.sort_unstable();
     let allowed = allowed.join(", ");
     match HeaderValue::from_str(&allowed) {

@@ -42,6 +42,12 @@ impl Sender {
         self.pieces.reserve().await.is_ok()
     }
 
+    /// Returns once the body has been dropped: the client has disconnected, or receives no body
+    /// because its request was `HEAD`.
+    pub async fn closed(&self) {
+        self.pieces.closed().await;
+    }
+
     /// Sends a piece once there is room. Returns false if the client has disconnected.
     pub async fn send(&self, piece: Bytes) -> bool {
         self.pieces.send(piece).await.is_ok()

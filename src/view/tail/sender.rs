@@ -37,6 +37,7 @@ impl TailSender {
             let is_heartbeat = tokio::select! {
                 biased;
                 () = self.abort.gone() => return,
+                () = sender.closed() => return,
                 _ = self.stop.wait_for(|stop| *stop) => {
                     is_over = true;
                     true

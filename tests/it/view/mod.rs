@@ -4,6 +4,7 @@ mod client_disconnect;
 mod context;
 mod counts;
 mod export;
+mod head;
 mod metrics;
 mod openapi;
 mod page;

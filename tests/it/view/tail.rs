@@ -464,7 +464,7 @@ fn invalid_requests_are_refused() {
     }
     let answer = server.request("POST", "/api/v1/tail", &[], b"");
     assert_eq!(answer.status, 405);
-    assert!(answer.head.contains("allow: get"), "{}", answer.head);
+    assert!(answer.head.contains("allow: get, head\r\n"), "{}", answer.head);
     assert_eq!(open_tails(&server), 0);
 }
 

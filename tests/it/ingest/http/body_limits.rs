@@ -105,13 +105,13 @@ fn unknown_paths_and_methods_are_rejected() {
         );
     }
     for (method, path, allowed) in [
-        ("PUT", "/api/v1/records", "get, post"),
-        ("DELETE", "/api/v1/records", "get, post"),
+        ("PUT", "/api/v1/records", "get, head, post"),
+        ("DELETE", "/api/v1/records", "get, head, post"),
         ("GET", "/api/v1/sql", "post"),
         ("GET", "/api/v1/flush", "post"),
-        ("POST", "/api/v1/status", "get"),
-        ("POST", "/metrics", "get"),
-        ("POST", "/healthz", "get"),
+        ("POST", "/api/v1/status", "get, head"),
+        ("POST", "/metrics", "get, head"),
+        ("POST", "/healthz", "get, head"),
     ] {
         let answer = server.request(method, path, &[], b"");
         assert_eq!(answer.status, 405, "{method} {path}");
