@@ -18,17 +18,27 @@ pub struct Failure {
     cause: Option<Box<dyn Error + Send + Sync>>,
     hint: Option<String>,
     usage: bool,
+    /// Failures that are shown after this one.
+    others: Vec<Failure>,
 }
 
 impl Failure {
     /// Returns the failure of an operation: exit code 1.
     pub fn new(what: impl Into<String>) -> Failure {
-        Failure { what: what.into(), cause: None, hint: None, usage: false }
+        Failure { what: what.into(), cause: None, hint: None, usage: false, others: Vec::new() }
     }
 
     /// Returns the failure for an invalid command line or configuration: exit code 2.
     pub fn usage(what: impl Into<String>) -> Failure {
         Failure { usage: true, ..Failure::new(what) }
+    }
+
+    /// Returns one failure that shows all of these, with the exit code of the first; `None` if there
+    /// are none.
+    pub fn all(failures: impl IntoIterator<Item = Failure>) -> Option<Failure> {
+        let mut failures = failures.into_iter();
+        let first = failures.next()?;
+        Some(Failure { others: failures.collect(), ..first })
     }
 
     /// Adds the cause: an error, whose own sources are shown too, or a text.
@@ -77,10 +87,10 @@ impl fmt::Display for Failure {
             said = text;
             cause = error.source();
         }
-        match &self.hint {
-            Some(hint) => write!(formatter, "\nhint: {hint}"),
-            None => Ok(()),
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\nhint: {hint}")?;
         }
+        self.others.iter().try_for_each(|other| write!(formatter, "\n{other}"))
     }
 }
 
@@ -118,6 +128,15 @@ mod tests {
         assert_eq!(failure.to_string(), "error: cannot start: cannot open the spool: disk on fire");
         assert!(failure.cause::<Outer>().is_some());
         assert_eq!(failure.exit_code(), ExitCode::from(1));
+    }
+
+    #[test]
+    fn combined_failures_are_all_shown() {
+        let failures = [Failure::usage("one").hint("first"), Failure::new("two").because("three")];
+        let failure = Failure::all(failures).unwrap();
+        assert_eq!(failure.to_string(), "error: one\nhint: first\nerror: two: three");
+        assert_eq!(failure.exit_code(), ExitCode::from(2));
+        assert!(Failure::all([]).is_none());
     }
 
     #[test]

@@ -948,6 +948,10 @@ pub const ANSWER_READ_SECONDS_MAX: u64 = 10;
 /// A configuration file. A larger file is not a configuration file.
 pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 
+/// Errors of a configuration that are shown at once; further ones are counted. A file that is no
+/// configuration file may have an error in every line.
+pub const CONFIGURATION_MISTAKES_SHOWN_MAX: usize = 50;
+
 /// The longest duration that an option accepts, 100 years: it can be added to any present time
 /// without overflow.
 pub const DURATION_SECONDS_MAX: u64 = 36_500 * 86_400;

@@ -363,7 +363,7 @@ fn file(name: &'static str, value_name: &'static str) -> Arg {
 
 fn check_config() -> Command {
     Command::new("check-config")
-        .about("Reports the errors of a configuration file, or the values that `serve` would use")
+        .about("Reports all errors of a configuration file, or shows the values that `serve` would use")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The file"))
 }
 

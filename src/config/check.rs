@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::listen::{ListenAddress, Listener};
+use super::mistakes::Mistakes;
 use super::store::{StoreConfig, StoreUrl};
-use super::{Config, SpoolConfig};
 use crate::disk::{beside, check_regular};
 use crate::failure::Failure;
 use crate::limits::{
@@ -13,93 +14,96 @@ use crate::limits::{
 };
 use crate::store::file::LineFormat;
 
-/// Fails with the first condition that is not met.
-pub(super) fn check(config: &Config) -> Result<(), Failure> {
-    check_threads(config.threads)?;
-    check_sizes(config)?;
-    check_spool(&config.spool)?;
-    check_listeners(&config.listen)?;
-    check_labels(&config.listen)?;
-    check_line_formats(&config.stores)?;
-    check_services(&config.stores)?;
-    check_store_names(&config.stores)?;
-    check_store_paths(&config.stores)
-}
+/// A condition: the options whose values it compares, and the function that adds a failure for each
+/// violation.
+type Condition = (&'static [&'static str], fn(&Config, &mut Vec<Failure>));
 
-fn check_threads(threads: usize) -> Result<(), Failure> {
-    if threads <= THREADS_MAX {
-        return Ok(());
+const CONDITIONS: [Condition; 10] = [
+    (&["threads"], check_threads),
+    (&["frame_bytes_max"], check_frames),
+    (&["body_bytes_max", "body_compressed_bytes_max"], check_bodies),
+    (&["spool_bytes_max", "spool_segment_bytes"], check_spool),
+    // A list lacks only the elements that could not be read. What is found among the others is true.
+    (&[], check_listeners),
+    (&[], check_labels),
+    (&[], check_line_formats),
+    (&[], check_services),
+    (&[], check_store_names),
+    (&[], check_store_paths),
+];
+
+/// Reports every condition that is not met, except those on values that could not be read.
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    let mut found = Vec::new();
+    for (keys, check) in CONDITIONS {
+        if !mistakes.concern(keys) {
+            check(config, &mut found);
+        }
     }
-    Err(Failure::usage(format!("{threads} threads are too many"))
-        .because(format!("the maximum is {THREADS_MAX}"))
-        .hint("`threads` = 0 means one thread per core"))
+    // Several stores may have a value from the top of the file.
+    found.dedup_by_key(|failure| failure.to_string());
+    found.into_iter().for_each(|failure| mistakes.add(failure));
 }
 
-fn check_sizes(config: &Config) -> Result<(), Failure> {
+fn check_threads(config: &Config, found: &mut Vec<Failure>) {
+    if config.threads > THREADS_MAX {
+        let failure = Failure::usage(format!("{} threads are too many", config.threads))
+            .because(format!("the maximum is {THREADS_MAX}"))
+            .hint("`threads` = 0 means one thread per core");
+        found.push(failure);
+    }
+}
+
+fn check_frames(config: &Config, found: &mut Vec<Failure>) {
     if config.frame_bytes_max >= FRAME_BYTES_LIMIT {
-        return Err(Failure::usage(format!("`frame_bytes_max` is {} bytes", config.frame_bytes_max))
+        let failure = Failure::usage(format!("`frame_bytes_max` is {} bytes", config.frame_bytes_max))
             .because(
                 "it must stay below 16 MiB, so that the first byte of a frame distinguishes it from other protocols",
             )
-            .hint("a log record seldom has more than a few KiB; the default is 4MiB"));
+            .hint("a log record seldom has more than a few KiB; the default is 4MiB");
+        found.push(failure);
     }
+}
+
+fn check_bodies(config: &Config, found: &mut Vec<Failure>) {
     if config.body_compressed_bytes_max > config.body_bytes_max {
-        return Err(Failure::usage("`body_compressed_bytes_max` is larger than `body_bytes_max`")
-            .hint("`body_bytes_max` counts after decompression, and is usually four times as large"));
+        let failure = Failure::usage("`body_compressed_bytes_max` is larger than `body_bytes_max`")
+            .hint("`body_bytes_max` counts after decompression, and is usually four times as large");
+        found.push(failure);
     }
-    Ok(())
 }
 
-fn check_labels(listeners: &[Listener]) -> Result<(), Failure> {
-    for listener in listeners {
-        let bytes: usize = listener.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if bytes > LABELS_BYTES_MAX {
-            return Err(Failure::usage(format!("the labels of {} have {bytes} bytes", listener.address))
-                .because(format!("each record repeats them; the maximum is {LABELS_BYTES_MAX}")));
-        }
-    }
-    Ok(())
-}
-
-fn check_line_formats(stores: &[StoreConfig]) -> Result<(), Failure> {
-    for store in stores {
-        LineFormat::parse(&store.line_format).map_err(|error| {
-            Failure::usage(format!("the `line_format` of the store `{}` is invalid", store.name))
-                .because(error)
-        })?;
-    }
-    Ok(())
-}
-
-fn check_spool(spool: &SpoolConfig) -> Result<(), Failure> {
+fn check_spool(config: &Config, found: &mut Vec<Failure>) {
+    let spool = &config.spool;
     if spool.segment_bytes < SPOOL_SEGMENT_BYTES_MIN {
-        return Err(Failure::usage(format!("`spool_segment_bytes` is {} bytes", spool.segment_bytes))
+        let failure = Failure::usage(format!("`spool_segment_bytes` is {} bytes", spool.segment_bytes))
             .because(format!(
                 "a segment must hold the largest commit: {SPOOL_SEGMENT_BYTES_MIN} bytes or more"
             ))
-            .hint("the default is 16MiB"));
+            .hint("the default is 16MiB");
+        found.push(failure);
     }
     if spool.bytes_max / spool.segment_bytes < SPOOL_SEGMENTS_MIN {
-        return Err(Failure::usage(format!("`spool_bytes_max` is {} bytes", spool.bytes_max))
+        let failure = Failure::usage(format!("`spool_bytes_max` is {} bytes", spool.bytes_max))
             .because(format!("it must hold {SPOOL_SEGMENTS_MIN} segments of {} bytes", spool.segment_bytes))
-            .hint("set `spool_segment_bytes` lower, or `spool_bytes_max` higher"));
+            .hint("set `spool_segment_bytes` lower, or `spool_bytes_max` higher");
+        found.push(failure);
     }
-    Ok(())
 }
 
-fn check_listeners(listeners: &[Listener]) -> Result<(), Failure> {
-    for (at, listener) in listeners.iter().enumerate() {
-        if let Some(other) = listeners[..at].iter().find(|other| is_same_socket(listener, other)) {
-            return Err(Failure::usage(format!("two listeners on {}", listener.address))
+fn check_listeners(config: &Config, found: &mut Vec<Failure>) {
+    for (at, listener) in config.listen.iter().enumerate() {
+        if let Some(other) = config.listen[..at].iter().find(|other| is_same_socket(listener, other)) {
+            let failure = Failure::usage(format!("two listeners on {}", listener.address))
                 .because(format!(
                     "both `{}` and `{}` listen there",
                     other.protocol.name(),
                     listener.protocol.name()
                 ))
-                .hint("use a different port or path for each"));
+                .hint("use a different port or path for each");
+            found.push(failure);
         }
     }
-    Ok(())
 }
 
 /// Returns true if two listeners use the same socket. Port 0 stands for any free port, so two
@@ -114,35 +118,55 @@ fn is_same_socket(one: &Listener, other: &Listener) -> bool {
     }
 }
 
-fn check_services(stores: &[StoreConfig]) -> Result<(), Failure> {
-    for store in stores {
+fn check_labels(config: &Config, found: &mut Vec<Failure>) {
+    for listener in &config.listen {
+        let bytes: usize = listener.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > LABELS_BYTES_MAX {
+            let failure = Failure::usage(format!("the labels of {} have {bytes} bytes", listener.address));
+            found.push(
+                failure.because(format!("each record repeats them; the maximum is {LABELS_BYTES_MAX}")),
+            );
+        }
+    }
+}
+
+fn check_line_formats(config: &Config, found: &mut Vec<Failure>) {
+    for store in &config.stores {
+        if let Err(error) = LineFormat::parse(&store.line_format) {
+            let what = format!("the `line_format` of the store `{}` is invalid", store.name);
+            found.push(Failure::usage(what).because(error));
+        }
+    }
+}
+
+fn check_services(config: &Config, found: &mut Vec<Failure>) {
+    for store in &config.stores {
         for (at, one) in store.retention.iter().enumerate() {
             if store.retention[..at].iter().any(|other| other.service == one.service) {
-                return Err(Failure::usage(format!("`retention` names the service `{}` twice", one.service)));
+                found.push(Failure::usage(format!("`retention` names the service `{}` twice", one.service)));
             }
         }
         if store.retention.len() > RETENTION_SERVICES_MAX {
-            return Err(Failure::usage(format!("`retention` names {} services", store.retention.len()))
-                .because(format!(
-                    "the maximum is {RETENTION_SERVICES_MAX}: every record is checked for each service"
-                )));
+            let why =
+                format!("the maximum is {RETENTION_SERVICES_MAX}: every record is checked for each service");
+            let what = format!("`retention` names {} services", store.retention.len());
+            found.push(Failure::usage(what).because(why));
         }
     }
-    Ok(())
 }
 
-fn check_store_names(stores: &[StoreConfig]) -> Result<(), Failure> {
-    for (at, store) in stores.iter().enumerate() {
-        if stores[..at].iter().any(|other| other.name == store.name) {
-            return Err(Failure::usage(format!("two stores are called `{}`", store.name))
-                .hint("set a different `name` for each `[[store]]`"));
+fn check_store_names(config: &Config, found: &mut Vec<Failure>) {
+    for (at, store) in config.stores.iter().enumerate() {
+        if config.stores[..at].iter().any(|other| other.name == store.name) {
+            let failure = Failure::usage(format!("two stores are called `{}`", store.name))
+                .hint("set a different `name` for each `[[store]]`");
+            found.push(failure);
         }
     }
-    Ok(())
 }
 
-fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
-    for (at, store) in stores.iter().enumerate() {
+fn check_store_paths(config: &Config, found: &mut Vec<Failure>) {
+    for (at, store) in config.stores.iter().enumerate() {
         let same = |other: &&StoreConfig| match (&other.url, &store.url) {
             // Several nodes may share the tables of one database.
             (StoreUrl::Postgres(one), StoreUrl::Postgres(two)) => {
@@ -150,48 +174,53 @@ fn check_store_paths(stores: &[StoreConfig]) -> Result<(), Failure> {
             }
             (one, two) => one.path().zip(two.path()).is_some_and(|(one, two)| normal(one) == normal(two)),
         };
-        if let Some(other) = stores[..at].iter().find(same) {
+        if let Some(other) = config.stores[..at].iter().find(same) {
             let place = match store.url.path() {
                 Some(path) => path.display().to_string(),
                 None => store.url.to_string(),
             };
-            return Err(Failure::usage(format!("two stores write {place}"))
+            let failure = Failure::usage(format!("two stores write {place}"))
                 .because(format!("both `{}` and `{}` do", other.name, store.name))
-                .hint("give each store its own path, its own database, or in one database its own `node`"));
+                .hint("give each store its own path, its own database, or in one database its own `node`");
+            found.push(failure);
         }
     }
-    Ok(())
 }
 
-/// Fails with the first path that is occupied by something that can never be used, which
-/// `check-config` reports in advance. A server starts nevertheless, because its spool accepts
-/// records until the path is free.
-pub fn check_paths(config: &Config) -> Result<(), Failure> {
-    if config.data_dir.exists() && !config.data_dir.is_dir() {
-        return Err(Failure::usage(format!("`data_dir` is {}", config.data_dir.display()))
+/// Reports every path that is occupied by something that can never be used, which `check-config`
+/// does in advance. A server starts nevertheless, because its spool accepts records until the path
+/// is free.
+pub(super) fn check_paths(config: &Config, mistakes: &mut Mistakes) {
+    let data_dir = &config.data_dir;
+    let is_usable = !data_dir.exists() || data_dir.is_dir();
+    if is_usable {
+        check_file(&data_dir.join("lock"), "the data folder", mistakes);
+    } else {
+        let failure = Failure::usage(format!("`data_dir` is {}", data_dir.display()))
             .because("it is not a folder")
-            .hint("choose a folder, or a path that does not exist"));
+            .hint("choose a folder, or a path that does not exist");
+        mistakes.add(failure);
     }
-    check_file(&config.data_dir.join("lock"), "the data folder")?;
+    let is_checked = |path: &&Path| is_usable || !path.starts_with(data_dir);
     for store in &config.stores {
-        let Some(path) = store.url.path() else { continue };
+        let Some(path) = store.url.path().filter(is_checked) else { continue };
         let beside_it: &[&str] = match store.url {
             StoreUrl::File(_) => &[".position"],
             _ => &["-wal", "-shm"],
         };
         for suffix in [""].iter().chain(beside_it) {
-            check_file(&beside(path, suffix), &format!("the store `{}`", store.name))?;
+            check_file(&beside(path, suffix), &format!("the store `{}`", store.name), mistakes);
         }
     }
-    Ok(())
 }
 
-fn check_file(path: &Path, whose: &str) -> Result<(), Failure> {
-    check_regular(path).map_err(|error| {
-        Failure::usage(format!("{whose} cannot use {}", path.display()))
+fn check_file(path: &Path, whose: &str, mistakes: &mut Mistakes) {
+    if let Err(error) = check_regular(path) {
+        let failure = Failure::usage(format!("{whose} cannot use {}", path.display()))
             .because(error)
-            .hint("choose a regular file, or a path that does not exist")
-    })
+            .hint("choose a regular file, or a path that does not exist");
+        mistakes.add(failure);
+    }
 }
 
 /// Returns the absolute path without `.`. A path that does not exist yet has no other normal form.

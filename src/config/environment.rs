@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::mistakes::Mistakes;
 use super::nearest::nearest;
 use super::options;
 use super::setting::About;
@@ -20,6 +21,16 @@ pub const URL: &str = "LOGBOOM_URL";
 /// begin with `LOGBOOM_` may belong to another program, such as `LOGBOOM_SERVICE_HOST`, which
 /// Kubernetes sets for a service of that name.
 pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Values, Failure> {
+    let mut mistakes = Mistakes::default();
+    let values = read_all(variables, &mut mistakes);
+    mistakes.into_failure().map_or(Ok(values), Err)
+}
+
+/// Does the same, and returns the valid variables even if others are not.
+pub(super) fn read_all(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    mistakes: &mut Mistakes,
+) -> Values {
     let mut values = Values::default();
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with("LOGBOOM_")) else { continue };
@@ -27,11 +38,14 @@ pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result
             continue;
         }
         match options::ALL.iter().find(|about| about.is_global() && about.variable() == name) {
-            Some(about) => values.put(about, texts(about, name, value)?, Origin::Environment),
-            None => check_unknown(name)?,
+            Some(about) => match texts(about, name, value) {
+                Ok(texts) => values.put(about, texts, Origin::Environment),
+                Err(failure) => mistakes.add_unread(about, usize::MAX, failure),
+            },
+            None => check_unknown(name).unwrap_or_else(|failure| mistakes.add(failure)),
         }
     }
-    Ok(values)
+    values
 }
 
 fn texts(about: &About, name: &str, value: OsString) -> Result<Vec<String>, Failure> {

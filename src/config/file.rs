@@ -1,5 +1,6 @@
 //! The configuration file: TOML with only known keys. Every mistake is reported with its line.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::mistakes::Mistakes;
 use super::nearest::nearest;
 use super::options;
 use super::setting::About;
@@ -24,11 +26,16 @@ pub(super) struct FileValues {
     pub stores: Vec<Values>,
 }
 
-/// Reads a configuration file.
-pub(super) fn read(path: &Path) -> Result<FileValues, Failure> {
+/// Reads a configuration file. Keys with a mistake are left out.
+pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> FileValues {
     let name = path.display().to_string();
-    let text = read_text(path).map_err(|error| cannot_read(&name).because(error))?;
-    parse(&name, &text)
+    match read_text(path) {
+        Ok(text) => parse(&name, &text, mistakes),
+        Err(error) => {
+            mistakes.add_in_line(0, cannot_read(&name).because(error));
+            FileValues::default()
+        }
+    }
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {
@@ -45,60 +52,74 @@ fn cannot_read(name: &str) -> Failure {
 }
 
 /// Reads the text of the configuration file called `name`.
-pub(super) fn parse(name: &str, text: &str) -> Result<FileValues, Failure> {
-    let source = Source { name, text };
-    let table = DeTable::parse(text).map_err(|error| {
-        let line = source.line(error.span().map_or(0, |span| span.start));
-        source.wrong(line, error.message().trim())
-    })?;
+fn parse(name: &str, text: &str, mistakes: &mut Mistakes) -> FileValues {
+    let source = Source { name, line_ends: memchr::memchr_iter(b'\n', text.as_bytes()).collect() };
+    let (table, errors) = DeTable::parse_recoverable(text);
     let mut values = FileValues::default();
+    if !errors.is_empty() {
+        // No key is checked: after an error, a key may appear to be in another table.
+        source.report(&errors, mistakes);
+        return values;
+    }
     for (key, value) in table.get_ref() {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("store", DeValue::Array(array)) if array.iter().any(is_table) => {
-                values.stores = array.iter().map(|table| source.store(table)).collect::<Result<_, _>>()?;
+                values.stores = array.iter().filter_map(|table| source.store(table, mistakes)).collect();
             }
-            _ => source.take(&mut values.top, key, value, About::is_global)?,
+            _ => source.take(&mut values.top, key, value, About::is_global, mistakes),
         }
     }
-    Ok(values)
+    values
 }
 
 fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
     matches!(value.get_ref(), DeValue::Table(_))
 }
 
-/// The text of a file, used to determine line numbers.
+/// A file, used to determine line numbers.
 struct Source<'a> {
     name: &'a str,
-    text: &'a str,
+    line_ends: Vec<usize>,
 }
 
 impl Source<'_> {
     /// Returns the line of a byte, from 1.
     fn line(&self, byte: usize) -> usize {
-        let before = self.text.as_bytes().get(..byte).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        self.line_ends.partition_point(|end| *end < byte) + 1
     }
 
     fn wrong(&self, line: usize, why: &str) -> Failure {
         cannot_read(self.name).because(format!("{why} in line {line}"))
     }
 
-    /// Reads one `[[store]]` table.
-    fn store(&self, value: &Spanned<DeValue<'_>>) -> Result<Values, Failure> {
+    /// Reports the first error of each line that is not valid TOML.
+    fn report(&self, errors: &[toml::de::Error], mistakes: &mut Mistakes) {
+        let mut reported = BTreeSet::new();
+        for error in errors {
+            let line = self.line(error.span().map_or(0, |span| span.start));
+            if reported.insert(line) {
+                mistakes.add_in_line(line, self.wrong(line, error.message().trim()));
+            }
+        }
+    }
+
+    /// Reads one `[[store]]` table; `None` if it has no `url`.
+    fn store(&self, value: &Spanned<DeValue<'_>>, mistakes: &mut Mistakes) -> Option<Values> {
         let line = self.line(value.span().start);
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(self.wrong(line, "`store` mixes texts and tables"));
+            mistakes.add_in_line(line, self.wrong(line, "`store` mixes texts and tables"));
+            return None;
         };
         let mut values = Values::default();
         for (key, value) in table {
-            self.take(&mut values, key, value, About::is_of_store)?;
+            self.take(&mut values, key, value, About::is_of_store, mistakes);
         }
-        if !values.is_given(&options::URL) {
+        if !table.contains_key("url") {
             let failure = self.wrong(line, "a `[[store]]` has no `url`");
-            return Err(failure.hint(format!("`url` takes {}", options::URL.about.accepts)));
+            let hint = format!("`url` takes {}", options::URL.about.accepts);
+            mistakes.add_in_line(line, failure.hint(hint));
         }
-        Ok(values)
+        values.is_given(&options::URL).then_some(values)
     }
 
     /// Reads one key, if `belongs` accepts it.
@@ -108,15 +129,17 @@ impl Source<'_> {
         key: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
         belongs: fn(&About) -> bool,
-    ) -> Result<(), Failure> {
+        mistakes: &mut Mistakes,
+    ) {
         let line = self.line(key.span().start);
         let name = key.get_ref().as_ref();
         let Some(about) = options::ALL.iter().find(|about| about.key == name && belongs(about)) else {
-            return Err(self.unknown(line, name, belongs));
+            return mistakes.add_in_line(line, self.unknown(line, name, belongs));
         };
-        let texts = texts(about, value.get_ref()).ok_or_else(|| self.wrong(line, &not_understood(about)))?;
-        values.put(about, texts, Origin::File { path: self.name.into(), line });
-        Ok(())
+        match texts(about, value.get_ref()) {
+            Some(texts) => values.put(about, texts, Origin::File { path: self.name.into(), line }),
+            None => mistakes.add_unread(about, line, self.wrong(line, &not_understood(about))),
+        }
     }
 
     fn unknown(&self, line: usize, name: &str, belongs: fn(&About) -> bool) -> Failure {

@@ -2,8 +2,9 @@
 //! TOML file, and read into [`Config`].
 //!
 //! All sources provide texts by key (`values`). The shape of each option parses its texts
-//! (`shape`). Conditions between options are checked at the end (`check`). A mistake is a
-//! [`Failure`] that names the mistake, its place, and what is accepted.
+//! (`shape`). Conditions between options are checked at the end (`check`). Each mistake is a
+//! [`Failure`] that names the mistake, its place, and what is accepted; all of them are reported at
+//! once (`mistakes`).
 
 mod check;
 pub mod environment;
@@ -11,6 +12,7 @@ mod file;
 mod flags;
 mod listen;
 mod log;
+mod mistakes;
 mod nearest;
 mod options;
 mod reference;
@@ -27,7 +29,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-pub use check::check_paths;
 pub use flags::{argument, arguments, read as flags};
 pub use listen::{ListenAddress, Listener, Protocol};
 pub use log::{LogFormat, LogLevel};
@@ -38,6 +39,9 @@ pub use shape::duration;
 pub use spool::{SpoolConfig, WhenFull};
 pub use store::{StoreConfig, StoreUrl, is_store_name};
 pub use values::Values;
+
+use mistakes::Mistakes;
+use setting::About;
 
 /// All settings. `options` documents the purpose of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,19 +86,50 @@ pub struct Loaded {
     /// The configuration.
     pub config: Config,
     values: Values,
+    /// The values of the `[[store]]` tables, which are the first of the stores.
+    tables: Vec<Values>,
 }
 
-/// Reads the configuration from its three sources.
+/// The value of an option as it is shown: the key, the value, and its source.
+pub type Shown = (&'static str, String, String);
+
+/// Reads the configuration from its three sources. The failure contains all mistakes.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: Values,
 ) -> Result<Loaded, Failure> {
-    let file = file.map(file::read).transpose()?.unwrap_or_default();
-    let values = flags.over(environment::read(environment)?).over(file.top);
-    let config = Config::build(&values, &file.stores)?;
-    check::check(&config)?;
-    Ok(Loaded { config, values })
+    let mut mistakes = Mistakes::default();
+    let loaded = read(file, environment, flags, &mut mistakes)?;
+    mistakes.into_failure().map_or(Ok(loaded), Err)
+}
+
+/// Reads the configuration as a server without flags would, and also checks that its paths can be
+/// used.
+pub fn load_and_check_paths(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, Failure> {
+    let mut mistakes = Mistakes::default();
+    let loaded = read(file, environment, Values::default(), &mut mistakes)?;
+    check::check_paths(&loaded.config, &mut mistakes);
+    mistakes.into_failure().map_or(Ok(loaded), Err)
+}
+
+/// Reads what can be read. (Nothing can fail once invalid values have been removed.)
+fn read(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: Values,
+    mistakes: &mut Mistakes,
+) -> Result<Loaded, Failure> {
+    let file = file.map(|path| file::read(path, mistakes)).unwrap_or_default();
+    let mut values = flags.over(environment::read_all(environment, mistakes)).over(file.top);
+    values.remove_invalid(mistakes);
+    let tables = store::values_of_tables(&values, &file.stores, mistakes);
+    let config = Config::build(&values, &tables)?;
+    check::check(&config, mistakes);
+    Ok(Loaded { config, values, tables })
 }
 
 impl Default for Config {
@@ -108,7 +143,7 @@ impl Config {
         let data_dir = values.one(&options::DATA_DIR)?;
         Ok(Config {
             threads: values.one(&options::THREADS)?,
-            listen: values.all(&options::LISTEN)?,
+            listen: values.list(&options::LISTEN)?,
             stores: store::stores(values, tables, &data_dir)?,
             spool: SpoolConfig {
                 bytes_max: values.one(&options::SPOOL_BYTES_MAX)?,
@@ -134,11 +169,20 @@ impl Config {
 impl Loaded {
     /// Returns every option as its key, its value, and the source of the value, in the order of the
     /// declarations.
-    pub fn effective(&self) -> impl Iterator<Item = (&'static str, String, String)> {
-        options::ALL.iter().filter(|about| about.is_global()).map(|about| {
-            let given = self.values.given(about);
-            let texts: Vec<_> = given.texts.iter().map(|text| values::without_password(text)).collect();
-            (about.key, texts.join(" "), given.origin.of(about).to_string())
-        })
+    pub fn effective(&self) -> impl Iterator<Item = Shown> {
+        options::ALL.iter().filter(|about| about.is_global()).map(|about| shown(about, &self.values))
     }
+
+    /// Returns the options of the store at this place among the stores, in the same form.
+    pub fn effective_of_store(&self, place: usize) -> impl Iterator<Item = Shown> {
+        let values = self.tables.get(place).unwrap_or(&self.values);
+        let of_each = options::ALL.iter().filter(|about| about.is_of_store() && about.is_global());
+        of_each.map(|about| shown(about, values))
+    }
+}
+
+fn shown(about: &About, values: &Values) -> Shown {
+    let given = values.given(about);
+    let texts: Vec<_> = given.texts.iter().map(|text| values::without_password(text)).collect();
+    (about.key, texts.join(" "), given.origin.of(about).to_string())
 }

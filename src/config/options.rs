@@ -12,7 +12,7 @@ use super::shape::{
     OPTIONAL_SIZE, PATH, SECONDS, SIZE, SWITCH, TEXT,
 };
 use super::spool::{WHEN_FULL_SHAPE, WhenFull};
-use super::store::{OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
+use super::store::{ONE_STORE_URL, OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
 use crate::store::ServiceRetention;
 
 settings! {
@@ -98,7 +98,7 @@ settings! {
     ROTATE_KEEP: Option<u32> = EachStore, "rotate_keep", OPTIONAL_COUNT, "none";
 
     /// Where this store writes its records, as in `store`.
-    URL: StoreUrl = StoreTable, "url", STORE_URL, "";
+    URL: StoreUrl = StoreTable, "url", ONE_STORE_URL, "";
     /// The name of this store in metrics and messages. Default: `sqlite`, `file`, then `file-2` and
     /// so on.
     NAME: String = StoreTable, "name", STORE_NAME, "";

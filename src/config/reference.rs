@@ -20,8 +20,8 @@ default.** Nothing needs to be set.
 - Sizes are written `64MiB` (powers of 1024), `64MB` (powers of 1000) or as plain bytes; durations `200ms`, `30s`,
   `15m`, `12h`, `30d`.
 - Lists: repeat the flag; in a variable separate by blanks or semicolons; in the file `[\"one\", \"two\"]`.
-- `logboom check-config FILE` tells what is wrong with a file, or what `serve` would run with, and where each value
-  comes from.
+- `logboom check-config FILE` reports all errors of a file. If there are none, it shows what `serve` would run with: every
+  option with the source of its value, the listeners, and the options of each store.
 
 ```toml
 data_dir = \"/var/lib/logboom\"

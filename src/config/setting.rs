@@ -25,6 +25,8 @@ pub struct About {
     pub accepts: &'static str,
     /// Whether the option takes one value or more.
     pub form: Form,
+    /// Returns why one text is not accepted as a value.
+    pub check: fn(&str) -> Result<(), String>,
     /// The default, as text. The parts of a list are separated as in a variable.
     pub default: &'static str,
     /// The purpose of the option: one or more sentences.
@@ -112,6 +114,7 @@ macro_rules! settings {
                     value_name: $shape.name,
                     accepts: $shape.accepts,
                     form: $shape.form,
+                    check: |text| ($shape.parse)(text).map(drop),
                     default: $default,
                     help: concat!($($help),+),
                 },

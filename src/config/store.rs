@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::mistakes::Mistakes;
 use super::options;
 use super::shape::{Form, Shape, duration, optional};
 use super::values::Values;
@@ -55,13 +56,16 @@ pub enum StoreUrl {
     Postgres(Box<PostgresUrl>),
 }
 
-/// The values of `store` and `url`.
+/// The values of `store`.
 pub(super) const STORE_URL: Shape<StoreUrl> = Shape {
     name: "URL",
     accepts: "`sqlite`, `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `file:PATH`",
     form: Form::List,
     parse: StoreUrl::parse,
 };
+
+/// The value of `url`.
+pub(super) const ONE_STORE_URL: Shape<StoreUrl> = Shape { form: Form::One, ..STORE_URL };
 
 /// The values of `name`.
 pub(super) const STORE_NAME: Shape<String> = Shape {
@@ -165,20 +169,32 @@ pub fn is_store_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)
 }
 
-/// Returns all stores: those of `store`, or else of the `[[store]]` tables, and that of `log_file`.
+/// Returns the values of each `[[store]]` table, completed with those of the whole configuration.
+/// Values that cannot be read are reported and removed.
+pub(super) fn values_of_tables(values: &Values, tables: &[Values], mistakes: &mut Mistakes) -> Vec<Values> {
+    if values.is_given_above_file(&options::STORE) {
+        return Vec::new();
+    }
+    let of_table = |table: &Values| {
+        let mut values = table.clone().under_flags_of(values);
+        values.remove_invalid(mistakes);
+        values.is_given(&options::URL).then_some(values)
+    };
+    tables.iter().filter_map(of_table).collect()
+}
+
+/// Returns all stores: those of the `[[store]]` tables, or else of `store`, and that of `log_file`.
 pub(super) fn stores(
     values: &Values,
     tables: &[Values],
     data_dir: &Path,
 ) -> Result<Vec<StoreConfig>, Failure> {
-    let mut stores = Vec::new();
-    if tables.is_empty() || values.is_given_above_file(&options::STORE) {
-        for url in values.all(&options::STORE)? {
+    let mut stores = stores_of_tables(tables, data_dir)?;
+    if stores.is_empty() {
+        for url in values.list(&options::STORE)? {
             let name = free_name(&url, &stores);
             stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
         }
-    } else {
-        stores = stores_of_tables(values, tables, data_dir)?;
     }
     if let Some(path) = values.one(&options::LOG_FILE)? {
         let url = StoreUrl::File(path);
@@ -187,22 +203,15 @@ pub(super) fn stores(
     Ok(stores)
 }
 
-/// Returns the stores of `[[store]]` tables. What a table does not set is taken from the top of the
-/// file.
-fn stores_of_tables(
-    values: &Values,
-    tables: &[Values],
-    data_dir: &Path,
-) -> Result<Vec<StoreConfig>, Failure> {
+fn stores_of_tables(tables: &[Values], data_dir: &Path) -> Result<Vec<StoreConfig>, Failure> {
     let mut stores: Vec<StoreConfig> = Vec::new();
-    for table in tables {
-        let values = table.clone().under_flags_of(values);
+    for values in tables {
         let url = values.one(&options::URL)?;
         let name = match values.is_given(&options::NAME) {
             true => values.one(&options::NAME)?,
             false => free_name(&url, &stores),
         };
-        stores.push(StoreConfig::build(name, url.within(data_dir), &values)?);
+        stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
     }
     Ok(stores)
 }
@@ -231,7 +240,7 @@ impl StoreConfig {
             flush_interval: values.one(&options::FLUSH_INTERVAL)?,
             retention_age: values.one(&options::RETENTION_AGE)?,
             retention_bytes: values.one(&options::RETENTION_BYTES)?,
-            retention: values.any(&options::RETENTION)?,
+            retention: values.list(&options::RETENTION)?,
             node: values.one(&options::NODE)?,
             line_format: values.one(&options::LINE_FORMAT)?,
             rotate_bytes: values.one(&options::ROTATE_BYTES)?,

@@ -70,7 +70,9 @@ fn defaults() {
         rotate_keep: None,
     };
     assert_eq!(config.stores, [store]);
-    assert!(check::check(&config).is_ok());
+    let mut mistakes = Mistakes::default();
+    check::check(&config, &mut mistakes);
+    assert!(mistakes.into_failure().is_none());
 }
 
 #[test]
@@ -153,6 +155,12 @@ const TABLES: &str = "flush_rows = 10\nretention_age = \"1d\"\n\n\
                       [[store]]\nurl = \"file:b.log\"\nname = \"readable\"\nflush_rows = 20\n";
 
 #[test]
+fn url_of_table_may_contain_blanks() {
+    let stores = config("[[store]]\nurl = 'file:a b'", &[], &[]).stores;
+    assert_eq!(stores[0].url, StoreUrl::File("a b".into()));
+}
+
+#[test]
 fn table_wins_over_file_top_and_flag_over_both() {
     let of = |config: Config| {
         let stores = config.stores.into_iter();
@@ -214,6 +222,53 @@ fn bad_value_names_place_and_accepted_values() {
     assert!(failure("threads = [1, 2]", &[], &[]).contains("neither text, number nor list in line 1"));
     assert!(failure("threads = 1\nthreads = 2", &[], &[]).contains("in line 2"));
     assert!(failure("threads = \n", &[], &[]).contains("in line 1"));
+}
+
+#[test]
+fn all_mistakes_are_reported_in_order_of_lines() {
+    let file = "threads = 'many'\ncolour = 1\nlisten = ['python=a', 'http=b:1', 'smtp=c:1', 'http=b:1']\n\
+                [[store]]\nurl = 'file:x'\nflush_rows = 0\n[[store]]\nname = 'no url'\n\
+                [[store]]\nurl = 'file:./x'\nname = 'a b'\n";
+    let failure = failure(file, &[("LOGBOOM_DELETE", "perhaps")], &["--query-rows-max=0"]);
+    let errors: Vec<_> = failure.lines().filter(|line| line.starts_with("error: ")).collect();
+    let expected = [
+        "`threads`, given in line 1",
+        "unknown key `colour` in line 2",
+        "`listen`, given in line 3 of logboom.toml: `python=a`",
+        "`listen`, given in line 3 of logboom.toml: `smtp=c:1`",
+        "`flush_rows`, given in line 6",
+        "has no `url` in line 7",
+        "`name`, given in line 11",
+        "`query_rows_max`, given by --query-rows-max",
+        "`delete`, given by LOGBOOM_DELETE",
+        "two listeners on b:1",
+        "two stores write ./x",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{failure}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.contains(expected), "{expected}: {failure}");
+    }
+}
+
+#[test]
+fn conditions_on_unread_values_are_not_reported() {
+    for file in [
+        "body_bytes_max = 'x'\nbody_compressed_bytes_max = '128MiB'",
+        "spool_bytes_max = '32MiB'\nspool_segment_bytes = [1]",
+    ] {
+        assert_eq!(failure(file, &[], &[]).matches("error: ").count(), 1, "{file}");
+    }
+}
+
+#[test]
+fn every_line_that_is_not_toml_is_reported() {
+    let failure = failure("threads = \ncolour = 1\nlisten = [\"a\nquery_rows_max == 1\n", &[], &[]);
+    for line in ["line 1", "line 3", "line 4"] {
+        assert!(failure.contains(line), "{failure}");
+    }
+    assert!(!failure.contains("colour"), "{failure}");
+    let many = "no value\n".repeat(100);
+    assert!(self::failure(&many, &[], &[]).ends_with("\nerror: 50 more errors"));
 }
 
 #[test]

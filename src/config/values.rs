@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::mistakes::Mistakes;
+use super::options;
 use super::setting::{About, Setting};
 use super::shape::Form;
 use crate::failure::Failure;
@@ -86,6 +88,20 @@ impl Values {
         self.0.get(setting.about.key).is_some_and(Given::is_above_file)
     }
 
+    /// Removes the values that cannot be read, and reports each of them. Where no value is left, the
+    /// default applies.
+    pub(super) fn remove_invalid(&mut self, mistakes: &mut Mistakes) {
+        for about in options::ALL {
+            let Some(given) = self.0.get_mut(about.key) else { continue };
+            let errors = given.remove_invalid(about);
+            let origin = given.origin.clone();
+            if given.texts.is_empty() && !errors.is_empty() {
+                self.0.remove(about.key);
+            }
+            errors.into_iter().for_each(|error| mistakes.add_value(about, &origin, error));
+        }
+    }
+
     /// Returns the texts that were set for an option, or its default.
     pub fn given(&self, about: &About) -> Given {
         self.0.get(about.key).cloned().unwrap_or_else(|| {
@@ -102,23 +118,14 @@ impl Values {
         let given = self.given(&setting.about);
         match given.texts.as_slice() {
             [text] => setting.read(text, &given.origin),
-            _ => Err(bad_value(&setting.about, &given.origin, "it takes exactly one value".into())),
+            _ => Err(bad_value(&setting.about, &given.origin, NOT_ONE.into())),
         }
     }
 
-    /// Returns the values of an option that takes a list: at least one.
-    pub fn all<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
+    /// Returns the values of an option that takes a list.
+    pub fn list<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
         let given = self.given(&setting.about);
-        if given.texts.is_empty() {
-            return Err(bad_value(&setting.about, &given.origin, "the list is empty".into()));
-        }
-        self.any(setting)
-    }
-
-    /// Returns the values of an option that takes a list, which may be empty or `none`.
-    pub fn any<T>(&self, setting: &Setting<T>) -> Result<Vec<T>, Failure> {
-        let given = self.given(&setting.about);
-        let texts = given.texts.iter().filter(|text| *text != "none");
+        let texts = given.texts.iter().filter(|text| *text != NONE);
         texts.map(|text| setting.read(text, &given.origin)).collect()
     }
 }
@@ -127,7 +134,33 @@ impl Given {
     fn is_above_file(&self) -> bool {
         matches!(self.origin, Origin::Environment | Origin::Flag)
     }
+
+    /// Removes the texts that the option does not take. Returns the errors.
+    fn remove_invalid(&mut self, about: &About) -> Vec<String> {
+        let is_list = about.form == Form::List;
+        if !is_list && self.texts.len() != 1 {
+            self.texts.clear();
+            return vec![NOT_ONE.into()];
+        }
+        if self.texts.is_empty() && about.default != NONE {
+            return vec!["the list is empty".into()];
+        }
+        let mut errors = Vec::new();
+        self.texts.retain(|text| match (about.check)(text) {
+            Err(error) if !is_list || text != NONE => {
+                errors.push(format!("`{}` {error}", without_password(text)));
+                false
+            }
+            _ => true,
+        });
+        errors
+    }
 }
+
+const NOT_ONE: &str = "it takes exactly one value";
+
+/// The text of an empty list.
+const NONE: &str = "none";
 
 impl<T> Setting<T> {
     fn read(&self, text: &str, origin: &Origin) -> Result<T, Failure> {
@@ -136,7 +169,8 @@ impl<T> Setting<T> {
     }
 }
 
-fn bad_value(about: &About, origin: &Origin, why: String) -> Failure {
+/// Returns the failure for a value that an option does not take.
+pub(super) fn bad_value(about: &About, origin: &Origin, why: String) -> Failure {
     Failure::usage(format!("bad value for `{}`, given {}", about.key, by(about, origin)))
         .because(why)
         .hint(format!("it takes {}", about.accepts))

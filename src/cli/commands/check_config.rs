@@ -7,16 +7,17 @@ use clap::ArgMatches;
 
 use crate::cli::terminal::output::{self, Output};
 use crate::cli::terminal::table::TextTable;
-use crate::config::{self, Loaded, Values};
+use crate::cli::terminal::text;
+use crate::config::{self, Loaded};
 use crate::failure::Failure;
 
 /// Reads the file, and the environment as `serve` would, checks the paths, and prints the resulting
-/// options and stores.
+/// options, listeners and stores. A failure contains all errors.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
-    let file = matches.get_one::<String>("file").map(Path::new);
-    let loaded = config::load(file, std::env::vars_os(), Values::default())?;
-    config::check_paths(&loaded.config)?;
+    let file = matches.get_one::<String>("file").map_or("", String::as_str);
+    let loaded = config::load_and_check_paths(Some(Path::new(file)), std::env::vars_os())?;
     print(&loaded, output).map_err(output::failed)?;
+    writeln!(output, "\n{}: no errors", text::one_line(file)).map_err(output::failed)?;
     output.finish()
 }
 
@@ -26,19 +27,36 @@ fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
         options.row([key.into(), origin, value]);
     }
     options.write(output)?;
+    let mut listeners = TextTable::new(["protocol", "address", "labels"]);
+    for listener in &loaded.config.listen {
+        let labels: Vec<_> = listener.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let labels = if labels.is_empty() { "none".into() } else { labels.join(" ") };
+        listeners.row([listener.protocol.name().into(), listener.address.to_string(), labels]);
+    }
+    writeln!(output)?;
+    listeners.write(output)?;
     let mut stores = TextTable::new(["store", "url"]);
     for store in &loaded.config.stores {
         stores.row([store.name.clone(), store.url.to_string()]);
     }
     writeln!(output)?;
-    stores.write(output)
+    stores.write(output)?;
+    let mut settings = TextTable::new(["store", "option", "from", "value"]);
+    for (place, store) in loaded.config.stores.iter().enumerate() {
+        for (key, value, origin) in loaded.effective_of_store(place) {
+            settings.row([store.name.clone(), key.into(), origin, value]);
+        }
+    }
+    writeln!(output)?;
+    settings.write(output)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::output::printed;
+    use crate::cli::paint::Paint;
+    use crate::config::Values;
 
     #[test]
     fn check_config_prints_every_option_with_its_origin() {
@@ -49,6 +67,8 @@ mod tests {
         let lines: Vec<_> = page.lines().map(words).collect();
         assert!(lines.contains(&words("threads LOGBOOM_THREADS 3")), "{page}");
         assert!(lines.contains(&words("data_dir by default ./logboom-data")), "{page}");
+        assert!(lines.contains(&words("python-udp 127.0.0.1:9021 none")), "{page}");
         assert!(lines.contains(&words("sqlite sqlite:./logboom-data/logboom.db")), "{page}");
+        assert!(lines.contains(&words("sqlite flush_rows by default 16384")), "{page}");
     }
 }

@@ -46,6 +46,34 @@ fn invalid_file_is_a_usage_error_naming_the_key() {
 }
 
 #[test]
+fn every_store_is_shown_with_its_own_values() {
+    let output = check(
+        "flush_rows = 10\nlisten = ['python=127.0.0.1:1,env=prod', 'http=unix:/run/x']\n[[store]]\nurl = 'sqlite:a.db'\n\
+         [[store]]\nname = 'readable'\nurl = 'file:b.log'\nflush_rows = 20\n",
+    );
+    let page = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let has = |start: &str, end: &str| {
+        let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+        page.lines().map(words).any(|row| row.starts_with(&words(start)) && row.ends_with(&words(end)))
+    };
+    assert!(
+        has("sqlite flush_rows in line 1 of", "10") && has("readable flush_rows in line 8 of", "20"),
+        "{page}"
+    );
+    assert!(has("readable rotate_daily by default", "false"), "{page}");
+    assert!(has("python 127.0.0.1:1", "env=prod") && has("http unix:/run/x", "none"), "{page}");
+    assert!(page.ends_with("/logboom.toml: no errors\n"), "{page}");
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    let output = check("threads = 'many'\ncolour = 1\nspool_bytes_max = '1MiB'\nlog_file = '/dev/null'");
+    assert_fails(&output, 2, &["`threads`", "`colour`", "`spool_bytes_max`", "/dev/null"]);
+    assert_eq!(err(&output).matches("error: ").count(), 4, "{}", err(&output));
+}
+
+#[test]
 fn bad_command_line_is_a_usage_error() {
     assert_fails(&run(&["serve", "--data-dri=x"]), 2, &["--data-dri", "--data-dir"]);
     assert_fails(&run(&["qurey"]), 2, &["qurey", "query"]);
