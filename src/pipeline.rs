@@ -85,7 +85,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     // A failure of this thread ends the tails, and nothing else.
     threads.start("tails", tails.follow()).map_err(no_thread)?;
 
-    let metrics = Metrics::new();
+    let (page, metrics) = (sockets.page(), Metrics::new());
     let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
     let gate = ReadGate::new(threads, Duration::from_secs(config.query_seconds_max));
     tokio::spawn(gate.clone().relieve(stores.databases()));
@@ -104,7 +104,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         queries: View::queries(),
     });
     let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
-    tracing::info!(data_dir = %data_dir.path().display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    report_ready(&data_dir, page);
 
     tokio::select! {
         () = signals.wait_for_stop(&stores) => {}
@@ -123,6 +123,15 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     finish(tasks, deadline).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn report_ready(data_dir: &DataDir, page: Option<String>) {
+    tracing::info!(
+        data_dir = %data_dir.path().display(),
+        version = env!("CARGO_PKG_VERSION"),
+        page = page.map(tracing::field::display), // a link in most terminals
+        "ready"
+    );
 }
 
 /// Makes the spool check its files regularly, also while nothing is written to them.

@@ -66,6 +66,8 @@ pub struct Config {
     pub body_compressed_bytes_max: usize,
     /// Connections that may be open at a time.
     pub connections_max: usize,
+    /// Whether that number was set, or is the default.
+    pub is_connections_max_given: bool,
     /// The longest time that a query may run, in seconds.
     pub query_seconds_max: u64,
     /// The most rows in the response to an SQL query.
@@ -155,6 +157,7 @@ impl Config {
             body_bytes_max: values.one(&options::BODY_BYTES_MAX)?,
             body_compressed_bytes_max: values.one(&options::BODY_COMPRESSED_BYTES_MAX)?,
             connections_max: values.one(&options::CONNECTIONS_MAX)?,
+            is_connections_max_given: values.is_given(&options::CONNECTIONS_MAX),
             query_seconds_max: values.one(&options::QUERY_SECONDS_MAX)?,
             query_rows_max: values.one(&options::QUERY_ROWS_MAX)?,
             delete: values.one(&options::DELETE)?,

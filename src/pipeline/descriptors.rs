@@ -30,7 +30,7 @@ pub(super) fn share(config: &Config) -> Result<Share, Failure> {
             .because(format!("at least {} are needed", kept + DESCRIPTORS_SHARED_MIN))
             .hint("raise it with `ulimit -Hn`, or LimitNOFILE= of systemd")
     })?;
-    tell(limit, wanted, share);
+    report(limit, wanted, share, config.is_connections_max_given);
     Ok(share)
 }
 
@@ -57,7 +57,9 @@ fn divide(shared: usize, wanted: Share, segment_bytes: u64) -> Option<Share> {
     })
 }
 
-fn tell(limit: usize, wanted: Share, share: Share) {
+/// Logs what is lower than configured. The default of `connections_max` is no demand: most machines
+/// need far fewer, and further connections only wait.
+fn report(limit: usize, wanted: Share, share: Share, is_connections_max_given: bool) {
     if share.spool_bytes_max < wanted.spool_bytes_max {
         tracing::warn!(
             limit,
@@ -67,14 +69,16 @@ fn tell(limit: usize, wanted: Share, share: Share) {
         );
     }
     if share.connections_max < wanted.connections_max {
-        tracing::info!(
-            limit,
-            connections_max = share.connections_max,
-            wanted = wanted.connections_max,
-            "the limit of open files is too low for `connections_max`: further connections wait earlier"
-        );
+        let (connections_max, wanted) = (share.connections_max, wanted.connections_max);
+        match is_connections_max_given {
+            true => tracing::info!(limit, connections_max, wanted, "{FEWER_CONNECTIONS}"),
+            false => tracing::debug!(limit, connections_max, wanted, "{FEWER_CONNECTIONS}"),
+        }
     }
 }
+
+const FEWER_CONNECTIONS: &str =
+    "the limit of open files is too low for `connections_max`: further connections wait earlier";
 
 /// Returns `None` if there is no limit.
 fn raised_limit() -> Option<usize> {

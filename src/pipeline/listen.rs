@@ -1,7 +1,7 @@
 //! Sockets: binding them, accepting connections, and letting connections finish at the end.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +54,14 @@ impl Sockets {
         Ok(Sockets(bound.collect::<Result<_, Failure>>()?))
     }
 
+    /// Returns the address of the web page at the first HTTP listener that a browser can reach.
+    pub(super) fn page(&self) -> Option<String> {
+        self.0.iter().find_map(|(listener, _)| match (listener.protocol, &listener.address) {
+            (Protocol::Http, ListenAddress::Inet(address)) => address.parse().ok().map(page_at),
+            _ => None,
+        })
+    }
+
     /// Returns a source for each listener, in the same order.
     pub(super) fn sources(
         &self,
@@ -74,6 +82,16 @@ fn with_port(configured: &ListenAddress, actual: String) -> ListenAddress {
         ListenAddress::Inet(_) => ListenAddress::Inet(actual),
         ListenAddress::Unix(path) => ListenAddress::Unix(path.clone()),
     }
+}
+
+/// Returns the address of the web page. A listener on all addresses is reached on loopback.
+fn page_at(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{address}/")
 }
 
 fn cannot_listen(listener: &Listener, error: io::Error) -> Failure {
@@ -366,5 +384,22 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.source.counters.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_of_all_addresses_is_on_loopback() {
+        for (address, page) in [
+            ("127.0.0.1:9022", "http://127.0.0.1:9022/"),
+            ("0.0.0.0:80", "http://127.0.0.1:80/"),
+            ("[::]:9022", "http://[::1]:9022/"),
+            ("10.0.0.7:9022", "http://10.0.0.7:9022/"),
+        ] {
+            assert_eq!(page_at(address.parse().unwrap()), page);
+        }
     }
 }

@@ -139,6 +139,18 @@ fn limit_too_low_for_spool_lowers_its_ceiling() {
 }
 
 #[test]
+fn ordinary_limit_is_not_worth_a_message() {
+    let folder = TempDir::new().unwrap();
+    let message = "too low for `connections_max`";
+    let server = Setup::new().descriptors(4096).start(folder.path());
+    assert_eq!(server.log_line(message).unwrap()["level"], "DEBUG");
+    assert!(!server.log().contains("\"level\":\"WARN\""), "{}", server.log());
+    drop(server);
+    let server = Setup::new().descriptors(4096).argument("--connections-max=5000").start(folder.path());
+    assert_eq!(server.log_line(message).unwrap()["level"], "INFO");
+}
+
+#[test]
 fn limit_far_too_low_is_a_clear_failure() {
     let folder = TempDir::new().unwrap();
     let mut server = Setup::new().descriptors(64).spawn(folder.path());

@@ -28,6 +28,13 @@ fn page_may_access_only_its_own_server() {
 }
 
 #[test]
+fn ready_message_contains_the_address_of_the_page() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    assert_eq!(server.log_line("ready").unwrap()["page"], format!("{}/", server.url()));
+}
+
+#[test]
 fn unchanged_page_is_not_sent_again() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
