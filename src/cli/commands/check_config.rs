@@ -54,8 +54,8 @@ fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::printed;
-    use crate::cli::paint::Paint;
+    use crate::cli::terminal::output::printed;
+    use crate::cli::terminal::paint::Paint;
     use crate::config::Values;
 
     #[test]

@@ -5,9 +5,9 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use test_support::{PATIENCE, Server, eventually};
 
 use super::server_with;
-use crate::harness::{PATIENCE, Server, eventually};
 
 fn open(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address("http")).unwrap();
