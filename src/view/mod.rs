@@ -15,7 +15,7 @@ use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use crate::limits::{ANSWERS_MAX, QUERIES_HEAVY_MAX, SQL_ANSWERS_KIB_MAX};
+use crate::limits::{ANSWERS_MAX, EXPORTS_MAX, QUERIES_HEAVY_MAX, SQL_ANSWERS_KIB_MAX};
 use crate::metrics::{Metrics, Sources};
 use crate::net::http::{Body, ConnectionAbort, problem};
 use crate::spool::Spool;
@@ -88,6 +88,8 @@ impl From<StoreError> for Refusal {
 #[derive(Clone)]
 pub struct Queries {
     answers: Arc<Semaphore>,
+    /// Those of the answers that are streams of records.
+    exports: Arc<Semaphore>,
     /// Queries that use much memory.
     heavy: Arc<Semaphore>,
     /// In KiB: responses of `sql`, which are produced as a whole.
@@ -99,6 +101,7 @@ impl View {
     pub fn queries() -> Queries {
         Queries {
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             heavy: Arc::new(Semaphore::new(QUERIES_HEAVY_MAX)),
             sql_answers: Arc::new(Semaphore::new(SQL_ANSWERS_KIB_MAX)),
         }
@@ -130,11 +133,11 @@ fn bad(detail: &str, hint: &str) -> Refusal {
     problem(StatusCode::BAD_REQUEST, "invalid request", detail, Some(hint)).into()
 }
 
-fn busy() -> Refusal {
+fn busy(what: &str, open_max: usize) -> Refusal {
     let mut answer = problem(
         StatusCode::SERVICE_UNAVAILABLE,
-        "too many answers are open",
-        &format!("{ANSWERS_MAX} answers to queries are being made or read"),
+        &format!("too many {what} are open"),
+        &format!("{open_max} {what} are being made or read"),
         Some("try again, and read answers to their end"),
     );
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -57,7 +57,10 @@ impl View {
             "csv" => Some("attachment; filename=\"logs.csv\""),
             _ => None,
         };
-        let open = self.open(ask.abort)?;
+        let open = match form.is_stream() {
+            true => self.open_export(ask.abort)?,
+            false => self.open(ask.abort)?,
+        };
         let records = EncodedRecords::new(form, limit.unwrap_or(default).min(max));
         page(self.scan(search)?, records, cursor).await?.respond(open, file_name).await
     }

@@ -18,7 +18,10 @@ use tokio::time::timeout_at;
 
 use super::csv_table::CsvTable;
 use super::cursor::Cursor;
-use crate::limits::{ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, PAGE_BYTES_MAX, QUERY_SLICE_BYTES};
+use crate::limits::{
+    ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, ANSWERS_MAX, EXPORTS_MAX, PAGE_BYTES_MAX,
+    QUERY_SLICE_BYTES,
+};
 use crate::log;
 use crate::net::http::body::{Sender, stream};
 use crate::net::http::{Body, ConnectionAbort};
@@ -71,6 +74,8 @@ pub(in crate::view) struct ResponseStream {
 pub(in crate::view) struct OpenResponse {
     abort: ConnectionAbort,
     _permit: OwnedSemaphorePermit,
+    /// Held by a stream of records.
+    _export: Option<OwnedSemaphorePermit>,
 }
 
 /// A piece of a response that was produced as a whole.
@@ -91,8 +96,17 @@ enum Outcome {
 impl View {
     /// Reserves room for one more response.
     pub(in crate::view) fn open(&self, abort: &ConnectionAbort) -> Result<OpenResponse, Refusal> {
-        let permit = Arc::clone(&self.queries.answers).try_acquire_owned().map_err(|_| busy())?;
-        Ok(OpenResponse { abort: abort.clone(), _permit: permit })
+        let permit = Arc::clone(&self.queries.answers).try_acquire_owned();
+        let permit = permit.map_err(|_| busy("answers to queries", ANSWERS_MAX))?;
+        Ok(OpenResponse { abort: abort.clone(), _permit: permit, _export: None })
+    }
+
+    /// Reserves room for one more stream of records. Streams last for as long as their clients read
+    /// them, so there is always room for other responses.
+    pub(in crate::view) fn open_export(&self, abort: &ConnectionAbort) -> Result<OpenResponse, Refusal> {
+        let export = Arc::clone(&self.queries.exports).try_acquire_owned();
+        let export = export.map_err(|_| busy("exports", EXPORTS_MAX))?;
+        Ok(OpenResponse { _export: Some(export), ..self.open(abort)? })
     }
 }
 
@@ -167,7 +181,7 @@ impl OutputFormat {
         }
     }
 
-    fn is_stream(&self) -> bool {
+    pub(in crate::view) fn is_stream(&self) -> bool {
         !matches!(self, OutputFormat::Document)
     }
 }

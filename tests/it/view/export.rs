@@ -1,8 +1,12 @@
 //! Property: records are exported as CSV and as lines, in any number, with bounded memory.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use logboom::limits::EXPORTS_MAX;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{Server, python};
+use test_support::{Server, eventually, python};
 
 use super::parity::Both;
 use super::path;
@@ -91,6 +95,41 @@ fn format_is_chosen_by_header_or_parameter() {
     assert_eq!(ask("", &[("format", "csv"), ("fields", &["n"; 101].join(","))]).0, 400);
     assert_eq!(ask("", &[("format", "csv"), ("limit", "0")]).2, 1);
     assert_eq!(ask("", &[("format", "csv"), ("q", "(")]).1, "application/problem+json");
+}
+
+/// Starts an export, and reads no more of it than the status line.
+fn start_export(server: &Server) -> (String, BufReader<TcpStream>) {
+    let mut stream = TcpStream::connect(server.address("http")).unwrap();
+    let target = path(RECORDS, &[("format", "ndjson")]);
+    write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut reader = BufReader::with_capacity(64, stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).unwrap();
+    (status, reader)
+}
+
+#[test]
+fn slow_exports_leave_room_for_other_answers() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let record = format!("{{\"message\":\"{}\"}}\n", "x".repeat(10_000));
+    for _ in 0..6 {
+        assert_eq!(server.post(record.repeat(500)).status, 200);
+    }
+    server.flush();
+    let exports: Vec<_> = (0..EXPORTS_MAX).map(|_| start_export(&server)).collect();
+    assert!(exports.iter().all(|(status, _)| status.starts_with("HTTP/1.1 200 ")), "{:?}", exports[0].0);
+    let refused = server.get(&path(RECORDS, &[("format", "csv")]));
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.json()["title"], "too many exports are open");
+    assert!(refused.head.contains("retry-after: 1\r\n"), "{}", refused.head);
+    assert_eq!(server.get("/api/v1/records?limit=1").status, 200);
+    assert_eq!(server.get("/api/v1/histogram").status, 200);
+    assert_eq!(server.value("select count(*) from logs"), 3000);
+    drop(exports);
+    eventually("another export may begin", || {
+        start_export(&server).0.starts_with("HTTP/1.1 200 ").then_some(())
+    });
 }
 
 #[test]

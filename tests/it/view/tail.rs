@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 
-use logboom::limits::{ANSWERS_MAX, READING_MEMORY_KIB_MAX, TAILS_MAX};
+use logboom::limits::{EXPORTS_MAX, READING_MEMORY_KIB_MAX, TAILS_MAX};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::{PATIENCE, Server, Setup, eventually};
@@ -480,7 +480,7 @@ fn unread_tails_and_answers_share_little_memory() {
     let before = server.peak_memory_kib();
     let _tails: Vec<_> = (0..TAILS_MAX).map(|_| ask(&server, &[], "")).collect();
     let export = path("/api/v1/records", &[("format", "ndjson"), ("order", "asc")]);
-    let _exports: Vec<_> = (0..ANSWERS_MAX)
+    let _exports: Vec<_> = (0..EXPORTS_MAX)
         .map(|_| {
             let mut stream = TcpStream::connect(server.address("http")).unwrap();
             write!(stream, "GET {export} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
