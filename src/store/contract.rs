@@ -1,11 +1,25 @@
 //! The test suite that every store must pass; see [`super::Store`].
+//!
+//! A store implements [`Subject`], and as many of the other traits as it can, and lists the groups
+//! of checks that apply to it:
+//!
+//! ```ignore
+//! contract::tests!(SqliteSubject::new() => delivery content ownership failure);
+//! ```
 
-use super::{Store, Written};
-use crate::record::{Batch, RecordId, RecordRef, time};
+pub(crate) mod content;
+pub(crate) mod deletion;
+pub(crate) mod delivery;
+pub(crate) mod failure;
+pub(crate) mod ownership;
+pub(crate) mod refusal;
+pub(crate) mod retention;
+
+use super::{Claimant, Retention, Store, Written};
+use crate::record::{Batch, Column, ColumnValue, RecordId, RecordRef, time};
 use crate::spool::Chunk;
 
-/// A kind of store, for the test suite: opens the store again on the same data, and reads all of it
-/// back.
+/// A kind of store: opens the store again on the same data, and reads all of it back.
 pub(crate) trait Subject {
     type Store: Store;
 
@@ -13,9 +27,151 @@ pub(crate) trait Subject {
     /// dropped, perhaps in the middle of its work.
     fn open(&self) -> Self::Store;
 
-    /// Returns the ids and messages that are stored, in the order of the store. A store that does
-    /// not keep ids returns consecutive ids from `first_id` on.
-    fn read(&self, first_id: RecordId) -> Vec<(RecordId, String)>;
+    /// Opens the store for a data folder.
+    fn open_for(&self, claimant: Claimant) -> Self::Store;
+
+    /// Returns all records, in the order of the store, which has been opened before.
+    fn read(&self) -> Vec<StoredRecord>;
+
+    /// Returns true if the store keeps the values of a column.
+    fn keeps(&self, _column: Column) -> bool {
+        true
+    }
+
+    /// Returns true if the store cannot hold a value of a record, so that the record becomes a dead
+    /// letter.
+    fn cannot_hold(&self, _record: &RecordRef<'_>) -> bool {
+        false
+    }
+
+    /// Returns the ids and messages of all records.
+    fn messages(&self) -> Vec<(RecordId, String)> {
+        let message = COLUMNS.iter().position(|column| *column == Column::Message).unwrap();
+        self.read().into_iter().map(|mut values| (id_of(&values), values.swap_remove(message))).collect()
+    }
+}
+
+/// A store that can be made to fail.
+pub(crate) trait Failing: Subject {
+    /// Makes each write of the record with this id fail after a part of its chunk was written, and
+    /// perhaps all other writes too. `None` ends that. The store has been opened before.
+    fn fail_at(&self, id: Option<RecordId>);
+}
+
+/// A store that can be made to refuse single records.
+pub(crate) trait Refusing: Subject {
+    /// Makes the store refuse the records with these ids, and no others. The store has been opened
+    /// before.
+    fn refuse(&self, ids: &[RecordId]);
+
+    /// Returns the ids of all dead letters in order, each with its reason and its message.
+    fn dead_letters(&self) -> Vec<(RecordId, String, String)>;
+}
+
+/// A store that deletes records by their age, and the oldest records if it is too large.
+pub(crate) trait Expiring: Subject {
+    fn open_with(&self, retention: Retention) -> Self::Store;
+}
+
+/// Makes a test of each check in some groups.
+macro_rules! tests {
+    ($subject:expr => $($group:ident)+) => {
+        $($crate::store::contract::tests!(@$group $subject);)+
+    };
+    (@delivery $subject:expr) => {
+        $crate::store::contract::tests!(@each delivery $subject =>
+            new_store_begins_at_one
+            position_follows_each_chunk
+            synced_position_is_kept_by_reopened_store
+            rows_and_position_agree_after_drop
+            ids_may_start_anywhere_and_have_gaps
+            chunk_below_position_is_not_stored_twice
+            many_small_chunks_are_stored_in_order
+            large_chunk_is_stored_whole
+            maintenance_and_scrub_keep_all_records
+        );
+    };
+    (@content $subject:expr) => {
+        $crate::store::contract::tests!(@each content $subject =>
+            unusual_values_come_back_unchanged
+            absent_values_are_not_taken_from_neighbours
+            severity_without_text_is_named_by_its_number
+        );
+    };
+    (@ownership $subject:expr) => {
+        $crate::store::contract::tests!(@each ownership $subject =>
+            store_of_another_folder_is_refused
+            adopted_store_refuses_its_former_folder
+        );
+    };
+    (@failure $subject:expr) => {
+        $crate::store::contract::tests!(@each failure $subject =>
+            failed_chunk_is_stored_once_by_retry
+            failed_chunk_is_stored_once_by_reopened_store
+        );
+    };
+    (@refusal $subject:expr) => {
+        $crate::store::contract::tests!(@each refusal $subject =>
+            refused_records_alone_become_dead_letters
+            chunk_of_refused_records_becomes_dead_letters
+        );
+    };
+    (@deletion $subject:expr) => {
+        $crate::store::contract::tests!(@each deletion $subject =>
+            deleted_records_are_counted_once
+            unknown_ids_are_skipped_by_deletion
+            deleted_records_are_not_requested_again
+            dead_letters_are_deleted_like_records
+        );
+    };
+    (@retention $subject:expr) => {
+        $crate::store::contract::tests!(@each retention $subject =>
+            records_beyond_age_are_deleted
+            records_are_kept_until_clock_is_credible
+            oldest_records_beyond_size_are_deleted
+            records_within_limits_are_kept
+        );
+    };
+    (@each $group:ident $subject:expr => $($check:ident)+) => {
+        $(
+            #[tokio::test]
+            async fn $check() {
+                $crate::store::contract::$group::$check(&$subject).await;
+            }
+        )+
+    };
+}
+pub(crate) use tests;
+
+/// A record as a store has it: the values of [`COLUMNS`] and the attributes, as texts. A time is in
+/// ns since the Unix epoch. An absent value is an empty text.
+pub(crate) type StoredRecord = Vec<String>;
+
+/// The columns that are compared.
+pub(crate) const COLUMNS: [Column; 16] = [
+    Column::Id,
+    Column::Time,
+    Column::SeverityNumber,
+    Column::Severity,
+    Column::Service,
+    Column::Logger,
+    Column::Host,
+    Column::Message,
+    Column::TraceId,
+    Column::SpanId,
+    Column::EventName,
+    Column::File,
+    Column::Line,
+    Column::Function,
+    Column::ProcessId,
+    Column::Thread,
+];
+
+/// Returns the statement that reads all records of a database. `time` is the expression for the
+/// time of a record in ns.
+pub(crate) fn select(time: &str) -> String {
+    let columns = COLUMNS.map(|column| if column == Column::Time { time } else { column.name() });
+    format!("SELECT {}, attributes FROM logs ORDER BY id", columns.join(", "))
 }
 
 /// Returns a chunk of records with the messages `message <id>`.
@@ -32,74 +188,44 @@ pub(crate) fn chunk(from: RecordId, to: RecordId) -> Chunk {
     Chunk::of(from, batch.bytes(), to - from)
 }
 
+/// Returns what [`Subject::messages`] returns for [`chunk`].
 fn numbered(from: RecordId, to: RecordId) -> Vec<(RecordId, String)> {
     (from..to).map(|id| (id, format!("message {id}"))).collect()
 }
 
-/// Runs every check.
-pub(crate) fn check<S: Subject>(new_subject: impl Fn() -> S) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        begins_at_one(&new_subject()).await;
-        position_moves_with_the_rows(&new_subject()).await;
-        a_dropped_store_goes_on_where_it_was(&new_subject()).await;
-        a_synced_position_is_the_stored_one(&new_subject()).await;
-        ids_may_start_anywhere(&new_subject()).await;
-    });
+fn id_of(values: &[String]) -> RecordId {
+    values[0].parse().unwrap()
 }
 
-async fn begins_at_one(subject: &impl Subject) {
-    let mut store = subject.open();
-    assert_eq!(store.position().await.unwrap(), 1);
-    assert_eq!(subject.read(1), []);
-}
-
-async fn position_moves_with_the_rows(subject: &impl Subject) {
+/// Opens the store, and stores these records durably.
+async fn open_filled<S: Subject>(subject: &S, from: RecordId, to: RecordId) -> S::Store {
     let mut store = subject.open();
     store.position().await.unwrap();
-    assert_eq!(store.write(&chunk(1, 11)).await.unwrap(), Written { stored: 10, dead_letters: 0 });
-    assert_eq!(store.position().await.unwrap(), 11);
-    store.write(&chunk(11, 12)).await.unwrap();
-    assert_eq!(store.position().await.unwrap(), 12);
-    assert_eq!(subject.read(1), numbered(1, 12));
+    write(&mut store, from, to).await;
+    assert_eq!(store.sync().await.unwrap(), to);
+    store
 }
 
-/// Records that were written after the last sync may or may not be present, but position and rows
-/// must agree.
-async fn a_dropped_store_goes_on_where_it_was(subject: &impl Subject) {
-    let mut next = 1;
-    for round in 0..6 {
-        let mut store = subject.open();
-        let position = store.position().await.unwrap();
-        assert!(position <= next);
-        assert_eq!(subject.read(1), numbered(1, position), "round {round}");
-        for step in 0..3 {
-            let from = position + step * 100;
-            store.write(&chunk(from, from + 100)).await.unwrap();
-            next = from + 100;
-            if step == round % 3 {
-                store.sync().await.unwrap();
-            }
-        }
-    }
+/// Writes [`chunk`]s, of which the store refuses no record.
+async fn write(store: &mut impl Store, from: RecordId, to: RecordId) {
+    assert_eq!(write_chunk(store, &chunk(from, to)).await.dead_letters, 0);
 }
 
-async fn a_synced_position_is_the_stored_one(subject: &impl Subject) {
-    let mut store = subject.open();
-    store.position().await.unwrap();
-    store.write(&chunk(1, 51)).await.unwrap();
-    assert_eq!(store.sync().await.unwrap(), 51);
-    drop(store);
-    assert_eq!(subject.open().position().await.unwrap(), 51);
-    assert_eq!(subject.read(1), numbered(1, 51));
+/// Writes a chunk. Each of its records is stored or becomes a dead letter.
+async fn write_chunk(store: &mut impl Store, chunk: &Chunk) -> Written {
+    let written = store.write(chunk).await.unwrap();
+    assert_eq!(written.stored + written.dead_letters, chunk.len());
+    assert_eq!(store.position().await.unwrap(), chunk.end_id());
+    written
 }
 
-/// A store that is added later begins at the first record that the spool still has.
-async fn ids_may_start_anywhere(subject: &impl Subject) {
-    let mut store = subject.open();
-    store.position().await.unwrap();
-    store.write(&chunk(1000, 1010)).await.unwrap();
-    store.sync().await.unwrap();
-    assert_eq!(store.position().await.unwrap(), 1010);
-    assert_eq!(subject.read(1000), numbered(1000, 1010));
+/// Returns the values that a store has of a record.
+fn values_of(id: RecordId, record: &RecordRef<'_>) -> StoredRecord {
+    let value = |column: Column| match column.get(id, record) {
+        _ if column == Column::Severity => record.severity().to_owned(),
+        ColumnValue::Number(0) if matches!(column, Column::Line | Column::ProcessId) => String::new(),
+        ColumnValue::Number(number) => number.to_string(),
+        ColumnValue::Text(text) => text.to_owned(),
+    };
+    COLUMNS.into_iter().map(value).chain([record.attributes.to_owned()]).collect()
 }

@@ -55,7 +55,9 @@ pub trait Store: Send + 'static {
     /// new store.
     fn position(&mut self) -> impl Future<Output = Result<RecordId, StoreError>> + Send;
 
-    /// Stores a chunk that starts at the position.
+    /// Stores a chunk that starts at the position, or beyond it if the records between are lost. Of
+    /// a chunk that starts below the position, no record is stored twice: it is refused, or stored
+    /// from the position on.
     fn write(&mut self, chunk: &Chunk) -> impl Future<Output = Result<Written, StoreError>> + Send;
 
     /// Makes the stored records survive a loss of power, and returns the position up to which they

@@ -312,6 +312,9 @@ impl Database {
     }
 
     fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
+        if chunk.first_id() < self.position {
+            return Err(owner::is_behind(self.position, chunk.first_id()));
+        }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let written = self.insert(chunk, threads)?;
         self.owner.advance(&self.connection, self.position, chunk.end_id())?;

@@ -181,6 +181,14 @@ fn is_moved() -> rusqlite::Error {
     )
 }
 
+/// Returns the error for a chunk that begins with records that are stored already.
+pub(super) fn is_behind(position: RecordId, first_id: RecordId) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
+        Some(format!("its position is {position}, but it received records from id {first_id} on")),
+    )
+}
+
 fn moved() -> StoreError {
     StoreError::new(format!("{MOVED}: another process has changed it"))
 }

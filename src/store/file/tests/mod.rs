@@ -1,5 +1,6 @@
 //! Tests of the contract of all stores, and of what only a log file must do.
 
+mod contract;
 mod crash;
 mod disk;
 mod format;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::contract::{self, Subject, chunk};
+use crate::store::contract::chunk;
 
 /// Returns options for a file that shows only messages and is never rotated.
 fn options(path: impl Into<PathBuf>) -> FileOptions {
@@ -73,53 +74,6 @@ fn names(folder: &Path) -> Vec<String> {
     names.retain(|name| !name.ends_with(".position"));
     names.sort();
     names
-}
-
-struct Case {
-    folder: TempDir,
-    rotate_bytes: Option<u64>,
-}
-
-impl Subject for Case {
-    type Store = FileStore;
-
-    fn open(&self) -> FileStore {
-        FileStore::new(FileOptions {
-            rotate_bytes: self.rotate_bytes,
-            ..options(self.folder.path().join("logs/app.log"))
-        })
-    }
-
-    fn read(&self, first_id: RecordId) -> Vec<(RecordId, String)> {
-        let folder = self.folder.path().join("logs");
-        let mut names = names(&folder);
-        names.sort_by_key(|name| {
-            let number = name.rsplit('.').next().unwrap().parse().unwrap_or(0);
-            std::cmp::Reverse::<u32>(number)
-        });
-        let text: String = names.iter().map(|name| read(&folder.join(name))).collect();
-        (first_id..).zip(text.lines().map(str::to_owned)).collect()
-    }
-}
-
-#[test]
-fn contract_is_kept() {
-    contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: None });
-}
-
-#[test]
-fn contract_is_kept_with_rotation() {
-    contract::check(|| Case { folder: TempDir::new().unwrap(), rotate_bytes: Some(500) });
-}
-
-#[test]
-fn chunk_larger_than_write_buffer_is_complete() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("app.log");
-    let mut store = FileStore::new(options(&path));
-    fill(&mut store, 30_000);
-    assert!(read(&path).len() > 2 * LOG_FILE_WRITE_BYTES);
-    assert_eq!(read(&path), messages(1, 30_000));
 }
 
 #[test]
