@@ -12,12 +12,14 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use super::ServiceRetention;
 use crate::limits::RETENTION_EVIDENCE_SECONDS_MAX;
 use crate::record::time;
 
-/// What is known about the clock.
+/// An age beyond which records are deleted, and what is known about the clock that shows their age.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct AgeLimit {
+    age: Duration,
     /// Since when the wall clock has run steadily, on the monotonic clock.
     even_since: Instant,
     /// The last reading of the monotonic clock, and of the wall clock in ns since the Unix epoch.
@@ -26,11 +28,43 @@ pub(super) struct Clock {
     is_told: bool,
 }
 
-impl Clock {
-    /// Creates the state of a clock that is read for the first time.
-    pub(super) fn new() -> Clock {
+impl AgeLimit {
+    /// Creates a limit for a clock that is read for the first time.
+    pub(super) fn new(age: Duration) -> AgeLimit {
         let now = Instant::now();
-        Clock { even_since: now, last: (now, time::now()), is_told: false }
+        AgeLimit { age, even_since: now, last: (now, time::now()), is_told: false }
+    }
+
+    /// Returns the time before which records are too old.
+    pub(super) fn time(&self, now: i64) -> i64 {
+        now.saturating_sub(nanoseconds(self.age))
+    }
+
+    /// Returns true if records that are too old may be deleted, because the clock can be trusted.
+    /// Otherwise, logs once that the deletion waits, if there `are_due` records. `were_received`
+    /// queries the database for whether records were received in a range of times.
+    pub(super) fn is_credible<E>(
+        &mut self,
+        now: i64,
+        are_due: bool,
+        were_received: impl FnOnce(RangeInclusive<i64>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let wait = self.age.min(Duration::from_secs(RETENTION_EVIDENCE_SECONDS_MAX));
+        let tolerance = nanoseconds(self.age) / 4;
+        let is_credible = self.even_for(Instant::now(), now, tolerance) >= wait || {
+            let then = now.saturating_sub(nanoseconds(wait));
+            were_received(then.saturating_sub(tolerance)..=then)?
+        };
+        let is_waiting = are_due && !is_credible;
+        if is_waiting && !self.is_told {
+            tracing::warn!(
+                wait_seconds_max = wait.as_secs(),
+                "retention waits: according to the clock the oldest records have expired, but the clock has stepped \
+                 or no server has run for a long time; correct the clock if it is wrong"
+            );
+        }
+        self.is_told = is_waiting;
+        Ok(is_credible)
     }
 
     /// Reads the clock, and returns for how long it has not stepped by more than `tolerance` ns.
@@ -43,39 +77,22 @@ impl Clock {
         self.last = (steady, wall);
         steady - self.even_since
     }
+}
 
-    /// Returns true if records that are too old may be deleted. `were_received` queries the
-    /// database for whether records were received in a range of times.
-    pub(super) fn is_credible<E>(
-        &mut self,
-        age: Duration,
-        now: i64,
-        were_received: impl FnOnce(RangeInclusive<i64>) -> Result<bool, E>,
-    ) -> Result<bool, E> {
-        let wait = age.min(Duration::from_secs(RETENTION_EVIDENCE_SECONDS_MAX));
-        let tolerance = nanoseconds(age) / 4;
-        if self.even_for(Instant::now(), now, tolerance) >= wait {
-            return Ok(true);
-        }
-        let then = now.saturating_sub(nanoseconds(wait));
-        were_received(then.saturating_sub(tolerance)..=then)
-    }
+/// The retention of one service.
+pub(super) struct ServiceLimit {
+    pub(super) service: String,
+    pub(super) limit: AgeLimit,
+}
 
-    /// Logs once that the deletion waits.
-    pub(super) fn tell(&mut self, is_credible: bool, age: Duration) {
-        if !is_credible && !self.is_told {
-            tracing::warn!(
-                wait_seconds_max = age.as_secs().min(RETENTION_EVIDENCE_SECONDS_MAX),
-                "retention waits: according to the clock the oldest records have expired, but the clock has stepped \
-                 or no server has run for a long time; correct the clock if it is wrong"
-            );
-        }
-        self.is_told = !is_credible;
+impl ServiceLimit {
+    pub(super) fn new(retention: &ServiceRetention) -> ServiceLimit {
+        ServiceLimit { service: retention.service.clone(), limit: AgeLimit::new(retention.age) }
     }
 }
 
 /// Converts a span of time to ns, at most `i64::MAX`.
-pub(super) fn nanoseconds(duration: Duration) -> i64 {
+fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
@@ -88,8 +105,8 @@ mod tests {
         let start = Instant::now();
         let second = time::SECOND;
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut clock = Clock { even_since: start, last: (start, 0), is_told: false };
-        let mut look = |seconds, wall| clock.even_for(at(seconds), wall * second, 10 * second).as_secs();
+        let mut limit = AgeLimit { even_since: start, last: (start, 0), ..AgeLimit::new(Duration::ZERO) };
+        let mut look = |seconds, wall| limit.even_for(at(seconds), wall * second, 10 * second).as_secs();
         assert_eq!(look(100, 100), 100);
         assert_eq!(look(200, 209), 200, "what is tolerated");
         assert_eq!(look(300, 1_000_000), 0, "forward");

@@ -61,11 +61,11 @@ use self::days::Days;
 use self::endpoint::Endpoint;
 use self::fault::Fault;
 use self::rows::Rows;
-use self::services::Rule;
+use self::services::ServiceDays;
 use self::session::Session;
 use self::write::Writer;
 use super::claim::{Claimant, Kind};
-use super::clock::Clock;
+use super::clock::AgeLimit;
 use super::{RecordsToDelete, Retention, ServiceRetention, Store, StoreError, Written};
 use crate::record::RecordId;
 use crate::spool::Chunk;
@@ -74,9 +74,9 @@ use crate::spool::Chunk;
 pub struct PostgresStore {
     /// Endpoint and node that the store writes to.
     database: PostgresDatabase,
-    retention: Retention,
-    clock: Clock,
-    services: Vec<Rule>,
+    age_limit: Option<AgeLimit>,
+    bytes_max: Option<u64>,
+    services: Vec<ServiceDays>,
     rows: Rows,
     claimant: Claimant,
     writer: Option<Writer>,
@@ -97,8 +97,8 @@ impl PostgresStore {
         let endpoint = Endpoint::new(url, environment)?;
         Ok(PostgresStore {
             database: PostgresDatabase::new(endpoint, node),
-            retention,
-            clock: Clock::new(),
+            age_limit: retention.age.map(AgeLimit::new),
+            bytes_max: retention.bytes,
             services: Vec::new(),
             rows: Rows::new(node),
             claimant: Claimant::detached(node).of_kind(Kind::Postgres),
@@ -117,7 +117,7 @@ impl PostgresStore {
     /// Keeps the records of these services for a shorter time.
     #[must_use]
     pub fn with_services(mut self, services: &[ServiceRetention]) -> PostgresStore {
-        self.services = services.iter().map(Rule::new).collect();
+        self.services = services.iter().map(ServiceDays::new).collect();
         self
     }
 

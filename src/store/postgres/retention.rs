@@ -7,7 +7,6 @@
 //! partition.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
@@ -19,25 +18,24 @@ use super::session::Session;
 use super::write::Writer;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;
-use crate::store::Retention;
-use crate::store::clock::{Clock, nanoseconds};
+use crate::store::clock::AgeLimit;
 
 impl PostgresStore {
     /// Does one slice of housekeeping. Housekeeping can wait until a lock on a partition is
     /// released, a view of the partition is dropped, or the role is granted its rights; writing
     /// must not wait for these.
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
-        let retention = self.retention;
         self.connect().await?;
-        let PostgresStore { clock, services, database, writer: Some(writer), .. } = self else {
+        let PostgresStore { age_limit, bytes_max, services, database, writer: Some(writer), .. } = self
+        else {
             return Ok(false);
         };
         let slice = async {
-            if maintain(clock, writer, retention).await? {
+            if maintain(writer, age_limit.as_mut(), *bytes_max).await? {
                 return Ok::<_, Fault>(true);
             }
-            for rule in services {
-                if rule.expire(writer, &database.node).await? {
+            for service in services {
+                if service.expire(writer, &database.node).await? {
                     return Ok(true);
                 }
             }
@@ -62,32 +60,35 @@ impl PostgresStore {
     }
 }
 
-async fn maintain(clock: &mut Clock, writer: &mut Writer, retention: Retention) -> Result<bool, Fault> {
+async fn maintain(
+    writer: &mut Writer,
+    age_limit: Option<&mut AgeLimit>,
+    bytes_max: Option<u64>,
+) -> Result<bool, Fault> {
     let now = time::now();
     let today = day_of(now);
     let Writer { session, days, .. } = writer;
     days.load(session).await?;
     days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
-    if let Some(age_max) = retention.age {
-        let oldest = days.oldest().filter(|day| age(*day, now) > nanoseconds(age_max));
+    if let Some(age_limit) = age_limit {
+        let limit = age_limit.time(now);
+        let oldest = days.oldest().filter(|day| age(*day, limit) > 0);
         // A partition is created up to a day ahead, so the partition of a day is no evidence of how
         // much of the day has passed.
         let was_running = |times: std::ops::RangeInclusive<i64>| {
             let day = day_of(*times.end());
             Ok::<_, Fault>(day < today && days.contains(day) && days.contains(day - 1))
         };
-        let is_credible = clock.is_credible(age_max, now, was_running)?;
-        let early = has_early(session, age_max, now).await?;
-        let is_due = oldest.is_some() || early;
-        clock.tell(is_credible || !is_due, age_max);
+        let early = has_early(session, limit).await?;
+        let is_credible = age_limit.is_credible(now, oldest.is_some() || early, was_running)?;
         if is_credible && early {
-            return delete_early(session, age_max, now).await;
+            return delete_early(session, limit).await;
         }
         if let Some(day) = oldest.filter(|_| is_credible) {
             return drop_day(writer, day).await;
         }
     }
-    if let Some(bytes_max) = retention.bytes
+    if let Some(bytes_max) = bytes_max
         && let Some(day) = writer.days.oldest().filter(|day| *day < today)
         && used_bytes(&mut writer.session).await? > bytes_max
     {
@@ -106,30 +107,29 @@ async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// Returns true if the default partition has rows that are older than `age`.
-async fn has_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
+/// Returns true if the default partition has rows from before a time.
+async fn has_early(session: &mut Session, limit: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let has_default = "SELECT to_regclass('logs_default') IS NOT NULL";
-    let early = format!("SELECT EXISTS (SELECT FROM logs_default WHERE time < {})", moment(age, now));
+    let early = format!("SELECT EXISTS (SELECT FROM logs_default WHERE time < {})", moment(limit));
     let is_so = async |sql: &str| client.query_one(sql, &[]).await?.try_get::<_, bool>(0);
     line.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
 }
 
-/// Deletes some of the rows that are older than `age`. Returns true, because there may be more.
-async fn delete_early(session: &mut Session, age: Duration, now: i64) -> Result<bool, Fault> {
+/// Deletes some of the rows from before a time. Returns true, because there may be more.
+async fn delete_early(session: &mut Session, limit: i64) -> Result<bool, Fault> {
     let Session { client, line } = session;
     let sql = format!(
         "DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default WHERE time < {} LIMIT {POSTGRES_DELETED_ROWS_MAX}))",
-        moment(age, now)
+        moment(limit)
     );
     line.drive(client.batch_execute(&sql)).await?;
     Ok(true)
 }
 
-/// Returns the time `age` before `now`, as SQL.
-fn moment(age: Duration, now: i64) -> String {
-    let seconds = now.saturating_sub(nanoseconds(age)).div_euclid(time::SECOND);
-    format!("to_timestamp({seconds})")
+/// Returns a time as SQL, in whole seconds.
+fn moment(limit: i64) -> String {
+    format!("to_timestamp({})", limit.div_euclid(time::SECOND))
 }
 
 async fn used_bytes(session: &mut Session) -> Result<u64, Fault> {

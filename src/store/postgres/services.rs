@@ -15,44 +15,40 @@ use super::write::Writer;
 use crate::limits::{POSTGRES_DELETED_ROWS_MAX, POSTGRES_EXPIRED_IDS};
 use crate::record::time;
 use crate::store::ServiceRetention;
-use crate::store::clock::{Clock, nanoseconds};
+use crate::store::clock::ServiceLimit;
 
-/// The retention of one service, the evidence about the clock for it, and the next day to process.
-pub(super) struct Rule {
-    retention: ServiceRetention,
-    clock: Clock,
+/// The retention of one service, and the next day to process.
+pub(super) struct ServiceDays {
+    of: ServiceLimit,
     /// The next day to process is before this one: from the newest day that is due to the oldest,
     /// and then again.
     before: Option<Day>,
 }
 
-impl Rule {
-    pub(super) fn new(retention: &ServiceRetention) -> Rule {
-        Rule { retention: retention.clone(), clock: Clock::new(), before: None }
+impl ServiceDays {
+    pub(super) fn new(retention: &ServiceRetention) -> ServiceDays {
+        ServiceDays { of: ServiceLimit::new(retention), before: None }
     }
 
     /// Deletes a slice. Returns true if there may be more to delete at once.
     pub(super) async fn expire(&mut self, writer: &mut Writer, node: &str) -> Result<bool, Fault> {
         let now = time::now();
-        let age_max = self.retention.age;
+        let limit = self.of.limit.time(now);
         let days = &writer.days;
-        let is_due = |day: &Day| age(*day, now) > nanoseconds(age_max);
+        let is_due = |day: &Day| age(*day, limit) > 0;
         let is_next = |day: &Day| self.before.is_none_or(|before| *day < before) && is_due(day);
         let day = days.newest_first().find(is_next);
         let was_running = |times: std::ops::RangeInclusive<i64>| {
             let then = day_of(*times.end());
             Ok::<_, Fault>(then < day_of(now) && days.contains(then))
         };
-        let is_credible = self.clock.is_credible(age_max, now, was_running)?;
-        self.clock.tell(is_credible || day.is_none(), age_max);
-        if !is_credible {
+        if !self.of.limit.is_credible(now, day.is_some(), was_running)? {
             return Ok(false);
         }
         ensure_tables(&mut writer.session).await?;
-        let service = self.retention.service.as_str();
+        let service = self.of.service.as_str();
         let Some(day) = day else {
             self.before = None;
-            let limit = now.saturating_sub(nanoseconds(age_max));
             return expire_default(&mut writer.session, node, service, limit).await;
         };
         let is_more = expire_day(&mut writer.session, node, service, day).await?;

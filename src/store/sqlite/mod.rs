@@ -44,9 +44,8 @@ use self::index::Index;
 use self::insert::{Row, Rows};
 use self::origins::Origins;
 use self::owner::{ClaimError, Owner};
-use self::services::Rule;
 use super::claim::{Claimant, Kind};
-use super::clock::Clock;
+use super::clock::{AgeLimit, ServiceLimit};
 use super::{RecordsToDelete, Retention, Store, StoreError, UnusedNames, Written};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
@@ -58,10 +57,10 @@ use crate::spool::Chunk;
 pub struct SqliteStore {
     path: PathBuf,
     claimant: Claimant,
-    retention: Retention,
+    age_limit: Option<AgeLimit>,
+    bytes_max: Option<u64>,
     threads: Threads,
-    clock: Clock,
-    services: Vec<Rule>,
+    services: Vec<ServiceLimit>,
     database: Option<Database>,
     /// True if a write or a sync has failed. The system may have dropped what it could not write,
     /// and reports that only once, and only to a caller of sync. So the next sync forces a full
@@ -107,9 +106,9 @@ impl SqliteStore {
         SqliteStore {
             path,
             claimant: Claimant::detached("none").of_kind(Kind::Sqlite),
-            retention,
+            age_limit: retention.age.map(AgeLimit::new),
+            bytes_max: retention.bytes,
             threads: Threads::One,
-            clock: Clock::new(),
             services: Vec::new(),
             database: None,
             is_doubtful: false,
@@ -174,9 +173,9 @@ impl SqliteStore {
 
     /// Does one slice of retention. Returns true if there was one.
     fn clean_up(&mut self) -> Result<bool, StoreError> {
-        let (retention, mut clock) = (self.retention, self.clock);
-        let result = self.step(|database| database.delete_oldest(retention, &mut clock));
-        self.clock = clock;
+        let (mut age_limit, bytes_max) = (self.age_limit, self.bytes_max);
+        let result = self.step(|database| database.delete_oldest(age_limit.as_mut(), bytes_max));
+        self.age_limit = age_limit;
         if result? {
             return Ok(true);
         }

@@ -6,27 +6,24 @@
 //! A block that was received in the future, before the clock was set back, is treated as being as
 //! old as the block that follows it.
 
-use std::time::Duration;
-
 use rusqlite::params;
 
 use super::{Database, blocks, counts, delete, filter, origins};
 use crate::record::time;
-use crate::store::Retention;
-use crate::store::clock::{Clock, nanoseconds};
+use crate::store::clock::AgeLimit;
 
 impl Database {
     /// Deletes the oldest block if it is due. Returns true if it was due.
     pub(super) fn delete_oldest(
         &mut self,
-        retention: Retention,
-        clock: &mut Clock,
+        limit: Option<&mut AgeLimit>,
+        bytes_max: Option<u64>,
     ) -> rusqlite::Result<bool> {
-        let too_old = match retention.age {
-            Some(age) => self.is_too_old(age, clock)?,
+        let too_old = match limit {
+            Some(limit) => self.is_too_old(limit)?,
             None => false,
         };
-        let too_large = match retention.bytes {
+        let too_large = match bytes_max {
             Some(bytes_max) => self.used_bytes()? > bytes_max,
             None => false,
         };
@@ -63,15 +60,13 @@ impl Database {
         Ok(true)
     }
 
-    fn is_too_old(&self, age: Duration, clock: &mut Clock) -> rusqlite::Result<bool> {
+    fn is_too_old(&self, limit: &mut AgeLimit) -> rusqlite::Result<bool> {
         let now = time::now();
-        let is_credible =
-            clock.is_credible(age, now, |times| blocks::were_received(&self.connection, times))?;
-        let limit = now.saturating_sub(nanoseconds(age));
         let oldest = blocks::oldest(&self.connection, now)?;
-        let is_due =
-            oldest.is_some_and(|block| block.observed_max < limit && !self.blocks.is_growing(&block));
-        clock.tell(is_credible || !is_due, age);
+        let is_due = oldest
+            .is_some_and(|block| block.observed_max < limit.time(now) && !self.blocks.is_growing(&block));
+        let is_credible =
+            limit.is_credible(now, is_due, |times| blocks::were_received(&self.connection, times))?;
         Ok(is_due && is_credible)
     }
 

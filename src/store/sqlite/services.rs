@@ -9,51 +9,42 @@ use rusqlite::{OptionalExtension, params};
 use super::delete::{self, Reason};
 use super::{Database, SqliteStore, blocks};
 use crate::record::{RecordId, time};
-use crate::store::clock::{Clock, nanoseconds};
+use crate::store::clock::ServiceLimit;
 use crate::store::{ServiceRetention, StoreError};
-
-/// The retention of one service, and the state of the clock for it.
-pub(super) struct Rule {
-    retention: ServiceRetention,
-    clock: Clock,
-}
 
 impl SqliteStore {
     /// Sets the services whose records are kept for a shorter time.
     #[must_use]
     pub fn with_services(mut self, services: &[ServiceRetention]) -> SqliteStore {
-        let rule = |retention: &ServiceRetention| Rule { retention: retention.clone(), clock: Clock::new() };
-        self.services = services.iter().map(rule).collect();
+        self.services = services.iter().map(ServiceLimit::new).collect();
         self
     }
 
     /// Examines the next block of the first service that has a due block. Returns true if there was
     /// one.
     pub(super) fn expire(&mut self) -> Result<bool, StoreError> {
-        let mut rules = std::mem::take(&mut self.services);
+        let mut services = std::mem::take(&mut self.services);
         let mut result = Ok(false);
-        for rule in &mut rules {
-            result = self.step(|database| database.expire_block(rule));
+        for service in &mut services {
+            result = self.step(|database| database.expire_block(service));
             if !matches!(result, Ok(false)) {
                 break;
             }
         }
-        self.services = rules;
+        self.services = services;
         result
     }
 }
 
 impl Database {
-    fn expire_block(&mut self, rule: &mut Rule) -> rusqlite::Result<bool> {
-        let Rule { retention: ServiceRetention { service, age }, clock } = rule;
+    fn expire_block(&mut self, of: &mut ServiceLimit) -> rusqlite::Result<bool> {
+        let ServiceLimit { service, limit } = of;
         let now = time::now();
-        let is_credible =
-            clock.is_credible(*age, now, |times| blocks::were_received(&self.connection, times))?;
         let from = self.looked_at_until(service)?;
-        let limit = now.saturating_sub(nanoseconds(*age));
         let block = blocks::next(&self.connection, from, now)?
-            .filter(|block| block.observed_max < limit && !self.blocks.is_growing(block));
-        clock.tell(is_credible || block.is_none(), *age);
+            .filter(|block| block.observed_max < limit.time(now) && !self.blocks.is_growing(block));
+        let is_credible = limit
+            .is_credible(now, block.is_some(), |times| blocks::were_received(&self.connection, times))?;
         let Some(block) = block.filter(|_| is_credible) else { return Ok(false) };
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let ids = self.delete_service(service, from, block.end_id)?;
