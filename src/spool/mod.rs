@@ -101,6 +101,8 @@ mod writer;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

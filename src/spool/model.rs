@@ -12,18 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 
 use super::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use super::testing::{Commits, batch, observer};
 use super::*;
-use crate::blocking::Threads;
-use crate::disk::cruel::{
-    CHANGES, Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Random, Stop,
-    seeds::{self, Tally},
-};
+use crate::disk::cruel::life::{CRASHES, MOMENTS, Model, Operation, World, poll};
+use crate::disk::cruel::{CHANGES, Call, Crash, Fault, PAGE_BYTES, Random, Stop, seeds};
 use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::record::{Batch, RecordRef};
 
@@ -38,16 +34,6 @@ fn message((number, length): Content) -> String {
     text
 }
 
-/// The future outcome of a receipt.
-type Outcome = Future<Result<RecordId, AppendError>>;
-/// An operation and its weight in the random choice.
-type Operation = (u64, fn(&mut Model));
-type Future<T> = Pin<Box<dyn std::future::Future<Output = T>>>;
-
-fn poll<T>(future: &mut Future<T>) -> Poll<T> {
-    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// The kinds of trouble in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Weather {
@@ -58,9 +44,8 @@ struct Weather {
     others: bool,
 }
 
-struct Model {
-    random: Random,
-    disk: CruelDisk,
+struct SpoolModel {
+    world: World,
     weather: Weather,
     sizes: SpoolSizes,
     /// The records that were made durable, or found complete after a crash. The id is the index,
@@ -88,7 +73,6 @@ struct Model {
     made: u64,
     stores: Vec<Position>,
     life: Option<Life>,
-    tally: Tally,
 }
 
 /// The progress of one store.
@@ -101,24 +85,20 @@ struct Position {
 /// The state between a start and the next crash.
 struct Life {
     spool: Arc<Spool>,
-    writer: Future<()>,
     readers: Vec<Reader>,
-    appended: Vec<(Vec<Content>, Outcome)>,
+    commits: Commits<Vec<Content>>,
     /// Bytes in the open buffer.
     open_bytes: usize,
     poisoned: bool,
-    /// Trouble was injected: a fault, a stop, or a change by another process.
-    is_troubled: bool,
 }
 
-impl Model {
-    fn new(seed: u64, weather: Weather, sizes: SpoolSizes) -> Model {
+impl SpoolModel {
+    fn new(seed: u64, weather: Weather, sizes: SpoolSizes) -> SpoolModel {
         let start = Position { read: 1, synced: 1 };
-        let mut random = Random::new(seed);
-        let stores = vec![start; 1 + random.below(3) as usize];
-        Model {
-            random,
-            disk: CruelDisk::new(seed),
+        let mut world = World::new(seed);
+        let stores = vec![start; 1 + world.random.below(3) as usize];
+        SpoolModel {
+            world,
             weather,
             sizes,
             records: Vec::new(),
@@ -132,11 +112,10 @@ impl Model {
             made: 0,
             stores,
             life: None,
-            tally: Tally::default(),
         }
     }
 
-    fn of(seed: u64) -> Model {
+    fn of(seed: u64) -> SpoolModel {
         let mut random = Random::new(!seed);
         let segment_bytes = *random.pick(&[4 << 10, 12 << 10, 32 << 10]);
         let sizes = SpoolSizes { segment_bytes, bytes_max: segment_bytes * (3 + random.below(6)) };
@@ -145,7 +124,7 @@ impl Model {
             0 => Weather { others: true, crashes, ..CALM },
             _ => Weather { crashes, faults: random.one_in(2), damage: random.one_in(3), others: false },
         };
-        Model::new(seed, weather, sizes)
+        SpoolModel::new(seed, weather, sizes)
     }
 
     fn life(&mut self) -> &mut Life {
@@ -159,16 +138,16 @@ impl Model {
     // The operations.
 
     fn append(&mut self) {
-        let count = if self.random.one_in(5) { 1 + self.random.below(20) } else { 1 };
+        let count = if self.world.random.one_in(5) { 1 + self.world.random.below(20) } else { 1 };
         let largest = self.sizes.segment_bytes as usize - 2 * SEGMENT_HEADER_BYTES - FRAME_HEADER_BYTES - 64;
         let mut batch = Batch::new();
         let mut contents = Vec::new();
         for _ in 0..count {
-            let length = match self.random.below(20) {
-                0 => self.random.below(largest as u64),
+            let length = match self.world.random.below(20) {
+                0 => self.world.random.below(largest as u64),
                 1 => largest as u64,
-                2..5 => self.random.below(1000),
-                _ => self.random.below(40),
+                2..5 => self.world.random.below(1000),
+                _ => self.world.random.below(40),
             };
             let content = (self.made, length as usize);
             if batch.bytes().len() + length as usize + 64 > largest {
@@ -188,22 +167,19 @@ impl Model {
     }
 
     fn append_one(&mut self, content: Content) {
-        let mut batch = Batch::new();
-        batch.push(&RecordRef { message: &message(content), ..RecordRef::default() });
         self.made += 1;
-        self.submit(vec![content], &batch);
+        self.submit(vec![content], &batch(&[&message(content)]));
     }
 
     fn submit(&mut self, contents: Vec<Content>, batch: &Batch) {
-        if self.random.one_in(2) {
+        if self.world.random.one_in(2) {
             lock(&self.life().spool.open).admit_again(); // as if the retry interval had passed
         }
-        let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
         let life = self.life();
-        match life.spool.try_append(batch, &observer).expect("the open buffer is small") {
+        match life.spool.try_append(batch, &observer()).expect("the open buffer is small") {
             Ok(receipt) => {
                 life.open_bytes += batch.bytes().len();
-                life.appended.push((contents, Box::pin(receipt.durable())));
+                life.commits.push(contents, receipt);
             }
             Err(refusal) if refusal.may_pass() => {}
             Err(refusal) => assert!(life.poisoned, "{refusal}"),
@@ -212,18 +188,13 @@ impl Model {
 
     /// Makes the writer commit the appended batches as one commit.
     fn commit(&mut self) {
-        let disk_was_down = self.disk.is_down();
+        let disk_was_down = self.world.disk.is_down();
         let first_id = self.next_id();
-        let (at_ceiling, is_troubled) = (self.is_at_ceiling(), self.life().is_troubled);
+        let (at_ceiling, is_troubled) = (self.is_at_ceiling(), self.world.is_troubled);
         let life = self.life();
-        for _ in 0..3 {
-            // The writer wakes up, commits, and yields to the other tasks.
-            assert!(poll(&mut life.writer).is_pending());
-        }
         life.open_bytes = 0;
         let (mut committed, mut outcome) = (Vec::new(), None);
-        for (contents, mut receipt) in std::mem::take(&mut life.appended) {
-            let Poll::Ready(result) = poll(&mut receipt) else { panic!("a commit leaves no receipt open") };
+        for (contents, result) in life.commits.commit() {
             let expected = first_id + committed.len() as u64;
             if let Ok(id) = &result {
                 assert_eq!(*id, expected, "ids follow one another");
@@ -266,13 +237,13 @@ impl Model {
 
     /// A store reads a chunk.
     fn read(&mut self) {
-        let store = self.random.below(self.stores.len() as u64) as usize;
-        let (rows, bytes) = (1 + self.random.below(30), 1 + self.random.below(4000));
+        let store = self.world.random.below(self.stores.len() as u64) as usize;
+        let (rows, bytes) = (1 + self.world.random.below(30), 1 + self.world.random.below(4000));
         let mut chunk = Chunk::default();
         let life = self.life.as_mut().unwrap();
         match life.readers[store].read(&mut chunk, rows, bytes as usize) {
             Ok(()) => {}
-            Err(error) => return assert!(life.is_troubled || self.weather.damage, "{error}"),
+            Err(error) => return assert!(self.world.is_troubled || self.weather.damage, "{error}"),
         }
         let from = self.stores[store].read;
         self.check(from, &chunk);
@@ -306,7 +277,7 @@ impl Model {
 
     /// A store makes the records durable that it has read, and releases them.
     fn release(&mut self) {
-        let store = self.random.below(self.stores.len() as u64) as usize;
+        let store = self.world.random.below(self.stores.len() as u64) as usize;
         self.stores[store].synced = self.stores[store].read;
         let synced = self.stores[store].synced;
         self.life().readers[store].release(synced);
@@ -341,7 +312,7 @@ impl Model {
         reader.release(RecordId::MAX);
         let status = self.life().spool.status();
         assert!(status.lost_records >= missing, "{missing} are missing, {} are told", status.lost_records);
-        if missing > 0 && !self.life().is_troubled && !self.weather.others {
+        if missing > 0 && !self.world.is_troubled && !self.weather.others {
             assert!(status.quarantined_bytes > 0, "what is damaged was not set aside");
         }
         if self.suspects.is_empty() && !self.end_is_damaged {
@@ -359,7 +330,7 @@ impl Model {
     // Faults, damage, and changes by other processes.
 
     fn fail_some_calls(&mut self) {
-        let calls = *self.random.pick(&[
+        let calls = *self.world.random.pick(&[
             CHANGES,
             &[Call::Sync][..],
             &[Call::Write],
@@ -369,49 +340,47 @@ impl Model {
             &[Call::Read],
             &[Call::Stat],
         ]);
-        let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
+        let error = *self.world.random.pick(&[Errno::IO, Errno::NOSPC]);
         // A permanent read error is damage, which `damage` simulates.
-        let may_last = calls != [Call::Read] && self.random.one_in(3);
-        let times = if may_last { u64::MAX } else { 1 + self.random.below(3) };
-        let after = self.random.below(6);
-        self.disk.set_fault(Some(Fault { calls, error, after, times }));
-        self.life().is_troubled = true;
-        self.tally.faults += 1;
+        let may_last = calls != [Call::Read] && self.world.random.one_in(3);
+        let times = if may_last { u64::MAX } else { 1 + self.world.random.below(3) };
+        let after = self.world.random.below(6);
+        self.world.set_fault(Fault { calls, error, after, times });
     }
 
     /// Other processes change files that are open.
     fn meddle(&mut self) {
-        if self.disk.is_down() {
+        if self.world.disk.is_down() {
             return;
         }
-        self.life().is_troubled = true;
-        self.tally.damages += 1;
+        self.world.is_troubled = true;
+        self.world.tally.damages += 1;
         let segments: Vec<_> = lock(&self.life().spool.segments).iter().cloned().collect();
-        let is_folder = self.random.one_in(3);
-        let one = self.random.below(segments.len() as u64) as usize;
+        let is_folder = self.world.random.one_in(3);
+        let one = self.world.random.below(segments.len() as u64) as usize;
         for (place, segment) in segments.iter().enumerate() {
             let name = segment.name();
-            if !(is_folder || place == one) || !self.disk.names().contains(&name) {
+            if !(is_folder || place == one) || !self.world.disk.names().contains(&name) {
                 continue;
             }
-            match self.random.below(4) {
-                _ if is_folder => self.disk.others_remove(&name),
+            match self.world.random.below(4) {
+                _ if is_folder => self.world.disk.others_remove(&name),
                 0 => {
-                    let copy = self.disk.read(&name);
-                    self.disk.others_replace(&name, &copy);
+                    let copy = self.world.disk.read(&name);
+                    self.world.disk.others_replace(&name, &copy);
                 }
-                1 => self.disk.others_replace(&name, b"something else"),
-                2 if self.disk.holds(&name, segment.stat) => self.cut(segment, &name),
-                _ => self.disk.others_remove(&name),
+                1 => self.world.disk.others_replace(&name, b"something else"),
+                2 if self.world.disk.holds(&name, segment.stat) => self.cut(segment, &name),
+                _ => self.world.disk.others_remove(&name),
             }
         }
-        if self.random.one_in(2) {
+        if self.world.random.one_in(2) {
             self.look();
         }
     }
 
     fn cut(&mut self, segment: &Segment, name: &str) {
-        let length = self.random.below(segment.bytes());
+        let length = self.world.random.below(segment.bytes());
         let gone = frames_of(segment).into_iter().filter(|(at, _)| at.end > length);
         let gone: Vec<_> = gone.flat_map(|(_, header)| header.first_id..header.end_id()).collect();
         if let Some(first) = gone.first() {
@@ -419,7 +388,7 @@ impl Model {
             *from = (*from).min(*first);
         }
         self.suspects.extend(gone);
-        self.disk.others_cut(name, length);
+        self.world.disk.others_cut(name, length);
     }
 
     /// Makes the writer check its files. Afterwards all files are in place again, unless a fault
@@ -430,27 +399,28 @@ impl Model {
         life.spool.look_soon();
         let segments = lock(&life.spool.segments).count();
         for _ in 0..2 * segments + 4 {
-            assert!(poll(&mut life.writer).is_pending());
+            assert!(poll(&mut life.commits.writer).is_pending());
         }
-        if self.weather.others && !self.disk.is_down() && self.disk.handle().check_lock().is_ok() {
+        if self.weather.others && !self.world.disk.is_down() && self.world.disk.handle().check_lock().is_ok()
+        {
             assert_eq!(life.spool.status().displaced_segments, 0);
             let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
-            assert!(segments.iter().all(|segment| self.disk.holds(&segment.name(), segment.stat)));
+            assert!(segments.iter().all(|segment| self.world.disk.holds(&segment.name(), segment.stat)));
         }
     }
 
     /// While the lock is lost nothing is acknowledged.
     fn lose_lock(&mut self) {
         self.commit();
-        self.life().is_troubled = true;
-        self.disk.set_locked(false);
+        self.world.is_troubled = true;
+        self.world.disk.set_locked(false);
         self.look();
         let next_id = self.next_id();
         self.append_one((self.made, 10));
         self.commit();
         assert_eq!(self.next_id(), next_id, "acknowledged without the lock");
-        assert!(self.disk.is_down() || self.life().spool.state().is_err());
-        self.disk.set_locked(true);
+        assert!(self.world.disk.is_down() || self.life().spool.state().is_err());
+        self.world.disk.set_locked(true);
         self.look();
     }
 
@@ -460,7 +430,7 @@ impl Model {
         let (mut end_id, mut is_end) = (self.next_id(), true);
         for segment in segments.iter().rev() {
             let first_id = segment.header.first_id;
-            let is_gone = !self.disk.holds(&segment.name(), segment.stat);
+            let is_gone = !self.world.disk.holds(&segment.name(), segment.stat);
             if is_gone {
                 self.suspects.extend(first_id..end_id);
             }
@@ -473,28 +443,20 @@ impl Model {
         }
     }
 
-    fn arm_stop(&mut self) {
-        let moment = *self.random.pick(&[Moment::Before, Moment::Within, Moment::After]);
-        let after = self.random.below(12);
-        self.disk.stop_at(Some(Stop { calls: CHANGES, after, moment }));
-        if let Some(life) = &mut self.life {
-            life.is_troubled = true;
-        }
-    }
-
     /// Flips a bit of durable data, or makes a page unreadable.
     fn damage(&mut self) {
         let life = self.life.as_ref().unwrap();
-        if life.poisoned || !life.appended.is_empty() || !self.in_doubt.is_empty() || self.disk.is_down() {
+        if life.poisoned || !life.commits.is_done() || !self.in_doubt.is_empty() || self.world.disk.is_down()
+        {
             return;
         }
         let segments: Vec<_> = lock(&life.spool.segments).iter().cloned().collect();
-        self.disk.set_fault(None); // otherwise the segment's content could not be read
-        let segment = self.random.pick(&segments).clone();
+        self.world.disk.set_fault(None); // otherwise the segment's content could not be read
+        let segment = self.world.random.pick(&segments).clone();
         let is_last = segment.header.first_id == segments.last().unwrap().header.first_id;
         let frames = frames_of(&segment);
         let Some(place) = self.place_in(&segment, &frames) else { return };
-        let is_page = self.random.one_in(3);
+        let is_page = self.world.random.one_in(3);
         let range = if is_page {
             place / PAGE_BYTES * PAGE_BYTES..(place / PAGE_BYTES + 1) * PAGE_BYTES
         } else {
@@ -507,20 +469,20 @@ impl Model {
         }
         let name = format!("{:020}.segment", segment.header.first_id);
         if is_page {
-            self.disk.make_unreadable(&name, place);
+            self.world.disk.make_unreadable(&name, place);
             self.end_is_damaged |= is_last;
         } else {
-            self.disk.flip(&name, place, self.random.below(8) as u32);
+            self.world.disk.flip(&name, place, self.world.random.below(8) as u32);
         }
         self.suspects.extend(hit.iter().flat_map(|(_, header)| header.first_id..header.end_id()));
-        self.tally.damages += 1;
+        self.world.tally.damages += 1;
         self.note_heads(&segment, &frames, &range, is_last);
     }
 
     /// Returns a place in a segment: in the header, its copy, a frame's header, its payload, or
     /// anywhere.
     fn place_in(&mut self, segment: &Segment, frames: &Frames) -> Option<u64> {
-        let random = &mut self.random;
+        let random = &mut self.world.random;
         let (frame, _) = frames.get(random.below(frames.len().max(1) as u64) as usize)?;
         let header_end = frame.start + FRAME_HEADER_BYTES as u64;
         Some(match random.below(5) {
@@ -566,53 +528,28 @@ impl Model {
     // Ends and starts.
 
     fn end(&mut self, crash: Crash) {
-        self.tally.crashes += 1;
-        if self.random.one_in(3) && !self.life().poisoned && !self.life().appended.is_empty() {
+        if self.world.random.one_in(3) && !self.life().poisoned && !self.life().commits.is_done() {
             // Crash in the middle of a commit.
-            self.arm_stop();
+            self.world.arm_stop(STOP_CHANGES);
             self.commit();
         }
         if self.weather.others {
             self.note_lost_files();
         }
         self.life = None;
-        self.disk.restart(crash);
+        self.world.crash(crash);
     }
 
     fn close(&mut self) {
         self.commit();
         let life = self.life();
         life.spool.close();
-        while poll(&mut life.writer).is_pending() {}
+        while poll(&mut life.commits.writer).is_pending() {}
         if self.weather.others {
             self.note_lost_files();
         }
         self.life = None;
-        self.disk.restart(Crash::Kill);
-    }
-
-    fn start(&mut self) {
-        loop {
-            if self.weather.crashes && self.random.one_in(4) {
-                self.arm_stop();
-            }
-            let floor = if self.end_is_lost.is_some() || self.random.one_in(2) {
-                self.stores.iter().map(|store| store.read).max().unwrap()
-            } else {
-                1
-            };
-            let result = Spool::open(self.disk.handle(), self.sizes, floor);
-            if self.disk.is_down() {
-                drop(result);
-                let crash = self.any_crash();
-                self.tally.crashes += 1;
-                self.disk.restart(crash);
-                continue;
-            }
-            let (spool, writer) = result.expect("nothing was in the way of the start");
-            self.disk.stop_at(None);
-            return self.begin(spool, writer);
-        }
+        self.world.disk.restart(Crash::Kill);
     }
 
     fn begin(&mut self, spool: Arc<Spool>, writer: Writer) {
@@ -636,7 +573,7 @@ impl Model {
         }
         // A store has the records that it has synced, and perhaps the records that it has read.
         for store in &mut self.stores {
-            if self.random.one_in(2) {
+            if self.world.random.one_in(2) {
                 store.read = store.synced;
             }
         }
@@ -649,66 +586,83 @@ impl Model {
                 reader
             })
             .collect();
-        self.life = Some(Life {
-            spool,
-            writer: Box::pin(writer.run(Threads::One)),
-            readers,
-            appended: Vec::new(),
-            open_bytes: 0,
-            poisoned: false,
-            is_troubled: false,
-        });
+        let commits = Commits::new(writer);
+        self.life = Some(Life { spool, readers, commits, open_bytes: 0, poisoned: false });
+        self.world.is_troubled = false;
+    }
+}
+
+/// Changes of the disk before one of which a start or a commit is stopped.
+const STOP_CHANGES: u64 = 12;
+
+impl Model for SpoolModel {
+    fn world(&mut self) -> &mut World {
+        &mut self.world
     }
 
-    fn any_crash(&mut self) -> Crash {
-        *self.random.pick(&[Crash::Kill, Crash::Power, Crash::PowerAndCache])
-    }
-
-    fn crash_and_start(&mut self) {
-        let crash = self.any_crash();
-        self.end(crash);
-        if self.random.one_in(2) {
-            self.disk.evict();
-        }
-        self.start();
-        self.verify();
-    }
-
-    // Runs.
-
-    fn step(&mut self) {
-        self.tally.operations += 1;
+    fn operations(&self) -> Vec<Operation<SpoolModel>> {
         let Weather { crashes, faults, damage, others } = self.weather;
         let weight = |on: bool, weight: u64| if on { weight } else { 0 };
-        let operations: [Operation; 13] = [
-            (1, Model::look),
-            (weight(others, 2), Model::meddle),
-            (weight(others, 1), Model::lose_lock),
-            (40, Model::append),
-            (25, Model::commit),
-            (20, Model::read),
-            (10, Model::release),
-            (1, Model::forget),
-            (weight(crashes, 2), Model::crash_and_start),
+        vec![
+            (1, SpoolModel::look),
+            (weight(others, 2), SpoolModel::meddle),
+            (weight(others, 1), SpoolModel::lose_lock),
+            (40, SpoolModel::append),
+            (25, SpoolModel::commit),
+            (20, SpoolModel::read),
+            (10, SpoolModel::release),
+            (1, SpoolModel::forget),
+            (weight(crashes, 2), SpoolModel::crash_and_start),
             (1, |model| {
                 model.close();
                 model.start();
                 model.verify();
             }),
-            (weight(faults, 2), Model::fail_some_calls),
-            (weight(damage, 5), Model::damage),
-            (weight(faults, 2), |model| model.disk.evict()),
-        ];
-        let operation = self.random.weighted(&operations);
-        operation(self);
+            (weight(faults, 2), SpoolModel::fail_some_calls),
+            (weight(damage, 5), SpoolModel::damage),
+            (weight(faults, 2), |model| model.world.disk.evict()),
+        ]
+    }
 
-        if self.disk.is_down() || (self.life().poisoned && self.random.one_in(8)) {
-            self.crash_and_start();
+    fn is_poisoned(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.poisoned)
+    }
+
+    fn start(&mut self) {
+        loop {
+            if self.weather.crashes && self.world.random.one_in(4) {
+                self.world.arm_stop(STOP_CHANGES);
+            }
+            let floor = if self.end_is_lost.is_some() || self.world.random.one_in(2) {
+                self.stores.iter().map(|store| store.read).max().unwrap()
+            } else {
+                1
+            };
+            let result = Spool::open(self.world.disk.handle(), self.sizes, floor);
+            if self.world.disk.is_down() {
+                drop(result);
+                let crash = self.world.any_crash();
+                self.world.crash(crash);
+                continue;
+            }
+            let (spool, writer) = result.expect("nothing was in the way of the start");
+            self.world.disk.stop_at(None);
+            return self.begin(spool, writer);
         }
     }
 
+    fn crash_and_start(&mut self) {
+        let crash = self.world.any_crash();
+        self.end(crash);
+        if self.world.random.one_in(2) {
+            self.world.disk.evict();
+        }
+        self.start();
+        self.verify();
+    }
+
     /// Checks that the spool accepts records again after all faults.
-    fn finish(mut self) -> Tally {
+    fn finish(&mut self) {
         self.crash_and_start();
         let next = self.next_id();
         for store in 0..self.stores.len() {
@@ -723,16 +677,6 @@ impl Model {
         self.close();
         self.start();
         self.verify();
-        self.tally.calls = self.disk.calls();
-        self.tally
-    }
-
-    fn run(mut self, steps: u64) -> Tally {
-        self.start();
-        for _ in 0..steps {
-            self.step();
-        }
-        self.finish()
     }
 }
 
@@ -761,13 +705,13 @@ fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
 
 #[test]
 fn random_faults_keep_acknowledged_records_exactly_once() {
-    seeds::run("spool::model", 150, |seed| Model::of(seed).run(500));
+    seeds::run("spool::model", 150, |seed| SpoolModel::of(seed).run(500));
 }
 
 const CALM: Weather = Weather { crashes: false, faults: false, damage: false, others: false };
 
 /// A fixed run over several segments, which are released and reused, until the disk stops.
-fn fixed_run(model: &mut Model) {
+fn fixed_run(model: &mut SpoolModel) {
     for round in 0..16 {
         for length in [10, 400, 5 * round] {
             let content = (model.made, length as usize);
@@ -779,7 +723,7 @@ fn fixed_run(model: &mut Model) {
         if round % 3 == 2 {
             model.release();
         }
-        if model.disk.is_down() {
+        if model.world.disk.is_down() {
             return;
         }
     }
@@ -789,15 +733,15 @@ fn fixed_run(model: &mut Model) {
 /// compares. Returns true if the run reached the call.
 fn stopped_at(first: Stop, crash: Crash, second: Option<Stop>) -> bool {
     let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-    let mut model = Model::new(first.after, CALM, sizes);
-    model.disk.stop_at(Some(first));
+    let mut model = SpoolModel::new(first.after, CALM, sizes);
+    model.world.disk.stop_at(Some(first));
     model.start();
-    model.life().is_troubled = true;
-    model.disk.stop_at(Some(first));
+    model.world.is_troubled = true;
+    model.world.disk.stop_at(Some(first));
     fixed_run(&mut model);
-    let has_stopped = model.disk.is_down();
+    let has_stopped = model.world.disk.is_down();
     model.end(crash);
-    model.disk.stop_at(second);
+    model.world.disk.stop_at(second);
     model.start();
     model.verify();
     // A commit alone comes first: a new segment would make durable what the start failed to make
@@ -812,9 +756,6 @@ fn stopped_at(first: Stop, crash: Crash, second: Option<Stop>) -> bool {
     }
     has_stopped
 }
-
-const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
-const CRASHES: [Crash; 3] = [Crash::Kill, Crash::Power, Crash::PowerAndCache];
 
 #[test]
 fn crash_at_any_call_keeps_acknowledged_records() {

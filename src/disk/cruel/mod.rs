@@ -17,6 +17,7 @@
 //! An inode number is reused as soon as its file is gone.
 
 mod image;
+pub(crate) mod life;
 mod random;
 pub(crate) mod seeds;
 #[cfg(test)]

@@ -10,20 +10,17 @@
 use std::cell::Cell;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
-use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 
 use super::*;
-use crate::disk::cruel::{
-    CHANGES, Call, Crash, CruelDisk, Fault, Moment, Random, Stop,
-    seeds::{self, Tally},
-};
-use crate::record::{Batch, RecordRef, time};
+use crate::disk::cruel::life::{Model, Operation, World, done};
+use crate::disk::cruel::{CHANGES, Call, Crash, Fault, seeds};
+use crate::record::time;
 use crate::spool::inspect::extent;
-use crate::spool::{AppendError, CommitObserver, NoObserver, Place, Spool, SpoolSizes, Writer};
+use crate::spool::testing::{Commits, batch, observer};
+use crate::spool::{AppendError, Place, Spool, SpoolSizes, Writer};
 use crate::store::file::{FileOptions, FileStore, LineFormat, move_position};
 use crate::store::{Claimant, Claims};
 
@@ -38,22 +35,6 @@ fn noon() -> i64 {
     (DAY.get() * 24 + 12) * 3600 * time::SECOND
 }
 
-/// An operation, and how often it is chosen.
-type Operation = (u64, fn(&mut Model));
-type Task<T> = Pin<Box<dyn Future<Output = T>>>;
-
-fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Returns the value of a future. In a round nothing waits while records are pending.
-fn done<T>(future: impl Future<Output = T>) -> T {
-    match poll(&mut std::pin::pin!(future)) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
 fn line(number: u64) -> String {
     let mut text = String::new();
     let _ = write!(text, "{number} ");
@@ -62,9 +43,8 @@ fn line(number: u64) -> String {
     text
 }
 
-struct Model {
-    random: Random,
-    disk: CruelDisk,
+struct ShipperModel {
+    world: World,
     rotate_bytes: Option<u64>,
     rotate_daily: bool,
     has_faults: bool,
@@ -77,27 +57,23 @@ struct Model {
     /// The `.position` file as it was before the position was changed from outside.
     moved: Option<Vec<u8>>,
     life: Option<Life>,
-    tally: Tally,
 }
 
 /// One process, from a start to a crash.
 struct Life {
     spool: Arc<Spool>,
-    writer: Task<()>,
+    commits: Commits<u64>,
     shipper: Shipper<FileStore>,
     reopen: Arc<AtomicBool>,
-    appended: Vec<(u64, Task<Result<RecordId, AppendError>>)>,
     is_poisoned: bool,
-    /// True if a call was made to fail.
-    is_troubled: bool,
 }
 
-impl Model {
-    fn new(seed: u64) -> Model {
-        let mut random = Random::new(seed);
+impl ShipperModel {
+    fn new(seed: u64) -> ShipperModel {
+        let mut world = World::new(seed);
+        let random = &mut world.random;
         DAY.set(20_000);
-        Model {
-            disk: CruelDisk::new(seed),
+        ShipperModel {
             rotate_bytes: *random.pick(&[None, Some(1), Some(500), Some(3000)]),
             rotate_daily: random.one_in(3),
             has_faults: random.one_in(2),
@@ -106,8 +82,7 @@ impl Model {
             made: 0,
             moved: None,
             life: None,
-            tally: Tally::default(),
-            random,
+            world,
         }
     }
 
@@ -124,20 +99,18 @@ impl Model {
             rotate_keep: None,
         };
         let claimant = Claimant::new(claims, "log", "node");
-        FileStore::with_disk(options, self.disk.handle()).with_clock(noon).with_claimant(claimant)
+        FileStore::with_disk(options, self.world.disk.handle()).with_clock(noon).with_claimant(claimant)
     }
 
     // The operations.
 
     fn append(&mut self) {
-        for _ in 0..1 + self.random.below(4) {
+        for _ in 0..1 + self.world.random.below(4) {
             let number = self.made;
-            let mut batch = Batch::new();
-            batch.push(&RecordRef { message: &line(number), ..RecordRef::default() });
-            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
-            match self.life().spool.try_append(&batch, &observer).expect("the open buffer is small") {
+            let batch = batch(&[&line(number)]);
+            match self.life().spool.try_append(&batch, &observer()).expect("the open buffer is small") {
                 Ok(receipt) => {
-                    self.life().appended.push((number, Box::pin(receipt.durable())));
+                    self.life().commits.push(number, receipt);
                     self.made += 1;
                 }
                 Err(refusal) => assert!(refusal != AppendError::Closed),
@@ -147,13 +120,8 @@ impl Model {
 
     fn commit(&mut self) {
         let life = self.life.as_mut().unwrap();
-        for _ in 0..3 {
-            // The writer wakes up, commits, and yields to the other tasks.
-            assert!(poll(&mut life.writer).is_pending());
-        }
         let (mut committed, mut outcome) = (Vec::new(), None);
-        for (number, mut receipt) in std::mem::take(&mut life.appended) {
-            let Poll::Ready(result) = poll(&mut receipt) else { panic!("a commit leaves no receipt open") };
+        for (number, result) in life.commits.commit() {
             committed.push(number);
             outcome = Some(result);
         }
@@ -164,12 +132,12 @@ impl Model {
                 assert_eq!(last, self.records.len() as u64);
             }
             Some(Err(AppendError::Poisoned(_))) if !life.is_poisoned => {
-                assert!(life.is_troubled);
+                assert!(self.world.is_troubled);
                 life.is_poisoned = true;
                 self.in_doubt.push(committed);
             }
             Some(Err(AppendError::Failing(_))) => {
-                assert!(life.is_troubled);
+                assert!(self.world.is_troubled);
                 self.in_doubt.push(committed);
             }
             _ => {}
@@ -178,8 +146,8 @@ impl Model {
 
     /// Runs one round of the shipper.
     fn ship(&mut self) {
-        let with_housekeeping = self.random.one_in(4);
-        let (rows, bytes) = (1 + self.random.below(20), 1 + self.random.below(2000));
+        let with_housekeeping = self.world.random.one_in(4);
+        let (rows, bytes) = (1 + self.world.random.below(20), 1 + self.world.random.below(2000));
         let life = self.life.as_mut().unwrap();
         let shipper = &mut life.shipper;
         shipper.flush = Flush { rows, bytes, interval: Duration::ZERO };
@@ -195,21 +163,21 @@ impl Model {
             return;
         };
         if let Err(error) = result {
-            assert!(life.is_troubled || self.moved.is_some(), "{error}");
+            assert!(self.world.is_troubled || self.moved.is_some(), "{error}");
             shipper.connected = false; // the next round retries, as after `recover`
-        } else if is_connecting || self.random.one_in(4) {
+        } else if is_connecting || self.world.random.one_in(4) {
             assert!(self.moved.is_none(), "it writes from a position that somebody else has moved");
             self.verify();
         }
     }
 
     fn sync(&mut self) {
-        let life = self.life();
-        if life.shipper.connected
-            && let Err(error) = done(life.shipper.sync())
+        let shipper = &mut self.life().shipper;
+        if shipper.connected
+            && let Err(error) = done(shipper.sync())
         {
-            assert!(life.is_troubled, "{error}");
-            life.shipper.connected = false;
+            shipper.connected = false;
+            assert!(self.world.is_troubled, "{error}");
         }
     }
 
@@ -220,7 +188,7 @@ impl Model {
     }
 
     fn fail_some_calls(&mut self) {
-        let calls = *self.random.pick(&[
+        let calls = *self.world.random.pick(&[
             CHANGES,
             &[Call::Sync],
             &[Call::Write],
@@ -228,21 +196,19 @@ impl Model {
             &[Call::SetLength],
             &[Call::Open, Call::List],
         ]);
-        let error = *self.random.pick(&[Errno::IO, Errno::NOSPC]);
-        let (after, times) = (self.random.below(10), 1 + self.random.below(4));
-        self.disk.set_fault(Some(Fault { calls, error, after, times }));
-        self.life().is_troubled = true;
-        self.tally.faults += 1;
+        let error = *self.world.random.pick(&[Errno::IO, Errno::NOSPC]);
+        let (after, times) = (self.world.random.below(10), 1 + self.world.random.below(4));
+        self.world.set_fault(Fault { calls, error, after, times });
     }
 
     // Invariants.
 
     /// Returns the lines of all log files, the oldest first.
     fn lines(&self) -> Vec<String> {
-        let names = self.disk.names();
+        let names = self.world.disk.names();
         let mut files: Vec<_> = names.iter().filter_map(|name| Some((place_of(name)?, name))).collect();
         files.sort();
-        let text: Vec<u8> = files.iter().flat_map(|(_, name)| self.disk.read(name)).collect();
+        let text: Vec<u8> = files.iter().flat_map(|(_, name)| self.world.disk.read(name)).collect();
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
     }
 
@@ -260,69 +226,28 @@ impl Model {
 
     // Crashes and starts.
 
-    fn arm_stop(&mut self) {
-        let moment = *self.random.pick(&[Moment::Before, Moment::Within, Moment::After]);
-        let after = self.random.below(15);
-        self.disk.stop_at(Some(Stop { calls: CHANGES, after, moment }));
-        if let Some(life) = &mut self.life {
-            life.is_troubled = true;
-        }
-    }
-
-    fn crash(&mut self) {
-        self.tally.crashes += 1;
-        self.life = None;
-        let crash = *self.random.pick(&[Crash::Kill, Crash::Power, Crash::PowerAndCache]);
-        self.disk.restart(crash);
-        if self.random.one_in(2) {
-            self.disk.evict();
-        }
-        self.move_position();
-        self.start();
-    }
-
     /// Changes the position as another process that claims the log file would, or restores the log
     /// file's earlier position.
     fn move_position(&mut self) {
-        let disk = self.disk.handle();
-        self.disk.set_fault(None);
-        self.disk.stop_at(None);
+        let disk = self.world.disk.handle();
+        self.world.disk.set_fault(None);
+        self.world.disk.stop_at(None);
         if let Some(bytes) = self.moved.take() {
             let file = disk.open(&format!("{LOG}.position")).unwrap();
             file.write_at(&bytes, 0).and_then(|()| file.sync()).unwrap();
-        } else if self.has_faults && self.random.one_in(4) {
-            let by = *self.random.pick(&[-1000, -3, 0, 3, 1000]);
+        } else if self.has_faults && self.world.random.one_in(4) {
+            let by = *self.world.random.pick(&[-1000, -3, 0, 3, 1000]);
             self.moved = move_position(&*disk, LOG, by).unwrap();
-        }
-    }
-
-    fn start(&mut self) {
-        loop {
-            if self.random.one_in(4) {
-                self.arm_stop();
-            }
-            match self.open() {
-                Ok((store, spool, writer)) if !self.disk.is_down() => {
-                    self.disk.stop_at(None);
-                    return self.begin(store, spool, writer.run(crate::blocking::Threads::One));
-                }
-                result => {
-                    assert!(self.disk.is_down(), "{:?}", result.err());
-                    self.tally.crashes += 1;
-                    let crash = *self.random.pick(&[Crash::Kill, Crash::Power]);
-                    self.disk.restart(crash);
-                }
-            }
         }
     }
 
     /// Opens everything as the program does at its start.
     fn open(&mut self) -> std::io::Result<(FileStore, Arc<Spool>, Writer)> {
-        let disk = self.disk.handle();
+        let disk = self.world.disk.handle();
         let claims = Claims::open(disk.clone(), extent(&*disk)?, vec!["log".into()])?;
         let mut store = self.store(&claims);
         // A store may take too long to report its position.
-        let position = if self.random.one_in(2) { done(store.position()).ok() } else { None };
+        let position = if self.world.random.one_in(2) { done(store.position()).ok() } else { None };
         let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 24 << 10 };
         let (spool, writer) = Spool::open(disk, sizes, position.unwrap_or(1))?;
         claims.watch(&spool);
@@ -332,7 +257,7 @@ impl Model {
         Ok((store, spool, writer))
     }
 
-    fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: impl Future<Output = ()> + 'static) {
+    fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: Writer) {
         let in_doubt = std::mem::take(&mut self.in_doubt);
         if spool.durable_id() > self.records.len() as u64 + 1 {
             let found = lines_from(&spool, self.records.len() as u64 + 1);
@@ -346,41 +271,77 @@ impl Model {
             reopen: store.reopen_handle(),
             shipper: Shipper::new(store, spool.reader(1), flush, Progress::new("log", "file")),
             spool,
-            writer: Box::pin(writer),
-            appended: Vec::new(),
+            commits: Commits::new(writer),
             is_poisoned: false,
-            is_troubled: false,
         });
+        self.world.is_troubled = false;
     }
 
-    // Complete runs.
+    /// Stops the program at one of the next changes of the disk.
+    fn arm_stop(&mut self) {
+        self.world.arm_stop(15);
+    }
+}
 
-    fn step(&mut self) {
-        self.tally.operations += 1;
+impl Model for ShipperModel {
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn operations(&self) -> Vec<Operation<ShipperModel>> {
         let faults = if self.has_faults { 2 } else { 0 };
-        let operations: [Operation; 10] = [
-            (30, Model::append),
-            (20, Model::commit),
-            (30, Model::ship),
-            (8, Model::sync),
-            (1, Model::abort),
+        vec![
+            (30, ShipperModel::append),
+            (20, ShipperModel::commit),
+            (30, ShipperModel::ship),
+            (8, ShipperModel::sync),
+            (1, ShipperModel::abort),
             (1, |_| DAY.set(DAY.get() + 1)),
-            (2, Model::arm_stop),
-            (1, Model::crash),
-            (faults, Model::fail_some_calls),
-            (faults, |model| model.disk.evict()),
-        ];
-        let operation = self.random.weighted(&operations);
-        operation(self);
-        if self.disk.is_down() || (self.life().is_poisoned && self.random.one_in(8)) {
-            self.crash();
+            (2, ShipperModel::arm_stop),
+            (1, ShipperModel::crash_and_start),
+            (faults, ShipperModel::fail_some_calls),
+            (faults, |model| model.world.disk.evict()),
+        ]
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.is_poisoned)
+    }
+
+    fn start(&mut self) {
+        loop {
+            if self.world.random.one_in(4) {
+                self.arm_stop();
+            }
+            match self.open() {
+                Ok((store, spool, writer)) if !self.world.disk.is_down() => {
+                    self.world.disk.stop_at(None);
+                    return self.begin(store, spool, writer);
+                }
+                result => {
+                    assert!(self.world.disk.is_down(), "{:?}", result.err());
+                    let crash = *self.world.random.pick(&[Crash::Kill, Crash::Power]);
+                    self.world.crash(crash);
+                }
+            }
         }
     }
 
+    fn crash_and_start(&mut self) {
+        self.life = None;
+        let crash = self.world.any_crash();
+        self.world.crash(crash);
+        if self.world.random.one_in(2) {
+            self.world.disk.evict();
+        }
+        self.move_position();
+        self.start();
+    }
+
     /// Ends the run: after all faults every line is there.
-    fn finish(mut self) -> Tally {
+    fn finish(&mut self) {
         self.has_faults = false;
-        self.crash();
+        self.crash_and_start();
         for _ in 0..10_000 {
             let shipper = &self.life().shipper;
             if shipper.connected && shipper.reader.pending() == 0 {
@@ -389,20 +350,10 @@ impl Model {
             self.ship();
         }
         self.sync();
-        self.crash();
+        self.crash_and_start();
         self.ship();
         assert_eq!(self.life().shipper.reader.position(), self.records.len() as u64 + 1);
         self.verify();
-        self.tally.calls = self.disk.calls();
-        self.tally
-    }
-
-    fn run(mut self, steps: u64) -> Tally {
-        self.start();
-        for _ in 0..steps {
-            self.step();
-        }
-        self.finish()
     }
 }
 
@@ -426,5 +377,5 @@ fn place_of(name: &str) -> Option<(i64, &str, u32)> {
 
 #[test]
 fn acknowledged_records_become_one_line_each() {
-    seeds::run("store::shipper::model", 100, |seed| Model::new(seed).run(400));
+    seeds::run("store::shipper::model", 100, |seed| ShipperModel::new(seed).run(400));
 }
