@@ -186,20 +186,17 @@ mod tests {
         assert!(!stall.is_over(true));
     }
 
-    #[test]
-    fn slots_are_scarce_while_somebody_waits() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let slots = Slots::new(2);
-            let held = slots.acquire(2).await.unwrap();
-            assert!(!slots.is_scarce());
-            let mut waiting = Box::pin(slots.acquire(1));
-            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-            assert!(slots.is_scarce());
-            drop(waiting); // disconnected before it got a slot
-            assert!(!slots.is_scarce());
-            drop(held);
-            assert!(slots.acquire(1).await.is_some());
-        });
+    #[tokio::test]
+    async fn slots_are_scarce_while_somebody_waits() {
+        let slots = Slots::new(2);
+        let held = slots.acquire(2).await.unwrap();
+        assert!(!slots.is_scarce());
+        let mut waiting = Box::pin(slots.acquire(1));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert!(slots.is_scarce());
+        drop(waiting); // disconnected before it got a slot
+        assert!(!slots.is_scarce());
+        drop(held);
+        assert!(slots.acquire(1).await.is_some());
     }
 }

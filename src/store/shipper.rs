@@ -421,9 +421,10 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::disk::Folder;
+    use crate::blocking::Threads;
     use crate::record::{Batch, RecordRef};
-    use crate::spool::{CommitObserver, NoObserver, Spool, SpoolSizes};
+    use crate::spool::SpoolSizes;
+    use crate::spool::testing::{SIZES, batch, observer, spool};
     use crate::store::Written;
 
     /// A store that reports its position but refuses a few writes; checks that the progress keeps
@@ -507,47 +508,35 @@ mod tests {
 
     /// A client that receives an error repeats the request, and then finds nothing left that would
     /// be counted.
-    #[test]
-    fn deletion_is_counted_even_if_next_sync_fails() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-            let (spool, _writer) = Spool::open(disk, sizes, 1).unwrap();
-            let progress = Progress::new("deleting", "test");
-            let calls = Arc::new(Mutex::new(Vec::new()));
-            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1, slices: 0 };
-            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
-            tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
-            let to_delete = |ids: &[RecordId]| RecordsToDelete { ids: ids.to_vec(), times: Some((0, 0)) };
-            assert_eq!(progress.delete(to_delete(&[1, 2, 3])).await.unwrap().unwrap(), 3);
-            assert_eq!(progress.delete(to_delete(&[4])).await.unwrap().unwrap(), 1);
-            assert_eq!(calls.lock().unwrap()[..3], ["delete", "sync", "delete"]);
-        });
+    #[tokio::test]
+    async fn deletion_is_counted_even_if_next_sync_fails() {
+        let (_folder, spool, _writer) = spool(SIZES, 1);
+        let progress = Progress::new("deleting", "test");
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 1, slices: 0 };
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        tokio::spawn(Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run());
+        let to_delete = |ids: &[RecordId]| RecordsToDelete { ids: ids.to_vec(), times: Some((0, 0)) };
+        assert_eq!(progress.delete(to_delete(&[1, 2, 3])).await.unwrap().unwrap(), 3);
+        assert_eq!(progress.delete(to_delete(&[4])).await.unwrap().unwrap(), 1);
+        assert_eq!(calls.lock().unwrap()[..3], ["delete", "sync", "delete"]);
     }
 
-    #[test]
-    fn housekeeping_is_synced_without_new_records() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-            let (spool, _writer) = Spool::open(disk, sizes, 1).unwrap();
-            let progress = Progress::new("cleaning", "test");
-            let calls = Arc::new(Mutex::new(Vec::new()));
-            let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 0, slices: 3 };
-            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
-            tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
-            let is_synced = async {
-                while calls.lock().unwrap().is_empty() {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(60), is_synced).await.expect("it is never synced");
-            assert_eq!(calls.lock().unwrap()[..], ["sync"]);
-        });
+    #[tokio::test]
+    async fn housekeeping_is_synced_without_new_records() {
+        let (_folder, spool, _writer) = spool(SIZES, 1);
+        let progress = Progress::new("cleaning", "test");
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let store = Deleting { calls: Arc::clone(&calls), failing_syncs: 0, slices: 3 };
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
+        let is_synced = async {
+            while calls.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_synced).await.expect("it is never synced");
+        assert_eq!(calls.lock().unwrap()[..], ["sync"]);
     }
 
     /// A store that accepts any number of records and always has something to clean up; records the
@@ -578,128 +567,99 @@ mod tests {
         }
     }
 
-    #[test]
-    fn housekeeping_keeps_pace_with_shipping() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 20, bytes_max: 32 << 20 };
-            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
-            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
-            for _ in 0..8 {
-                let mut batch = Batch::new();
-                (0..STORE_MAINTAIN_SLICE_ROWS).for_each(|_| batch.push(&RecordRef::default()));
-                drop(spool.append(&batch, &observer).await.unwrap());
-            }
-            spool.close();
-            writer.run(crate::blocking::Threads::One).await;
-            let calls = Arc::new(Mutex::new(Vec::new()));
-            let store = Growing { calls: Arc::clone(&calls), position: 1 };
-            let flush =
-                Flush { rows: 4 * STORE_MAINTAIN_SLICE_ROWS, bytes: 1 << 30, interval: Duration::ZERO };
-            Shipper::new(store, spool.reader(1), flush, Progress::new("growing", "test")).run().await;
-            let calls = calls.lock().unwrap();
-            assert!(calls.iter().filter(|call| **call == "maintain").count() >= 16, "{calls:?}");
-        });
+    #[tokio::test]
+    async fn housekeeping_keeps_pace_with_shipping() {
+        let sizes = SpoolSizes { segment_bytes: 4 << 20, bytes_max: 32 << 20 };
+        let (_folder, spool, writer) = spool(sizes, 1);
+        for _ in 0..8 {
+            let mut batch = Batch::new();
+            (0..STORE_MAINTAIN_SLICE_ROWS).for_each(|_| batch.push(&RecordRef::default()));
+            drop(spool.append(&batch, &observer()).await.unwrap());
+        }
+        spool.close();
+        writer.run(Threads::One).await;
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let store = Growing { calls: Arc::clone(&calls), position: 1 };
+        let flush = Flush { rows: 4 * STORE_MAINTAIN_SLICE_ROWS, bytes: 1 << 30, interval: Duration::ZERO };
+        Shipper::new(store, spool.reader(1), flush, Progress::new("growing", "test")).run().await;
+        let calls = calls.lock().unwrap();
+        assert!(calls.iter().filter(|call| **call == "maintain").count() >= 16, "{calls:?}");
     }
 
-    #[test]
-    fn records_missing_after_restore_are_counted_once() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-            let (spool, _writer) = Spool::open(disk, sizes, 11).unwrap();
-            let progress = Progress::new("restored", "test");
-            let store = Locked {
-                progress: Arc::clone(&progress),
-                position: 3,
-                refusals: 0,
-                error_was_kept: Arc::default(),
-            };
-            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
-            let mut shipper = Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress));
+    #[tokio::test]
+    async fn records_missing_after_restore_are_counted_once() {
+        let (_folder, spool, _writer) = spool(SIZES, 11);
+        let progress = Progress::new("restored", "test");
+        let store = Locked {
+            progress: Arc::clone(&progress),
+            position: 3,
+            refusals: 0,
+            error_was_kept: Arc::default(),
+        };
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        let mut shipper = Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress));
+        shipper.connect().await.unwrap();
+        assert_eq!(progress.missing.load(Relaxed), 0, "a store that joins late has lost nothing");
+        shipper.store.position = 6;
+        for _ in 0..2 {
             shipper.connect().await.unwrap();
-            assert_eq!(progress.missing.load(Relaxed), 0, "a store that joins late has lost nothing");
-            shipper.store.position = 6;
-            for _ in 0..2 {
-                shipper.connect().await.unwrap();
-                assert_eq!(progress.missing.load(Relaxed), 5);
-            }
-            shipper.store.position = 4;
-            shipper.connect().await.unwrap();
-            assert_eq!(progress.missing.load(Relaxed), 7, "it went back once more, and lacks two more");
-            for (position, end, missing) in [(4, 15, 11), (20, 25, 16), (20, 25, 16)] {
-                shipper.count_missing(position, end);
-                assert_eq!(
-                    progress.missing.load(Relaxed),
-                    missing,
-                    "back to {position}, and the spool begins at {end}"
-                );
-            }
-        });
+            assert_eq!(progress.missing.load(Relaxed), 5);
+        }
+        shipper.store.position = 4;
+        shipper.connect().await.unwrap();
+        assert_eq!(progress.missing.load(Relaxed), 7, "it went back once more, and lacks two more");
+        for (position, end, missing) in [(4, 15, 11), (20, 25, 16), (20, 25, 16)] {
+            shipper.count_missing(position, end);
+            assert_eq!(
+                progress.missing.load(Relaxed),
+                missing,
+                "back to {position}, and the spool begins at {end}"
+            );
+        }
     }
 
     /// The state that a process leaves behind if it was killed between its last write and the sync
     /// of that write.
-    #[test]
-    fn spool_full_of_stored_records_accepts_records_again() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 12 << 10 };
-            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
-            tokio::spawn(writer.run(crate::blocking::Threads::One));
-            let mut batch = Batch::new();
-            batch.push(&RecordRef { message: &"x".repeat(1000), ..RecordRef::default() });
-            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
-            let append = async || spool.append(&batch, &observer).await?.durable().await;
-            while append().await.is_ok() {}
-            let progress = Progress::new("killed", "test");
-            let store = Locked {
-                progress: Arc::clone(&progress),
-                position: spool.durable_id(),
-                refusals: 0,
-                error_was_kept: Arc::default(),
-            };
-            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
-            tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
-            let room = async { while append().await.is_err() {} };
-            tokio::time::timeout(Duration::from_secs(60), room).await.expect("there is no room for ever");
-        });
+    #[tokio::test]
+    async fn spool_full_of_stored_records_accepts_records_again() {
+        let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 12 << 10 };
+        let (_folder, spool, writer) = spool(sizes, 1);
+        tokio::spawn(writer.run(Threads::One));
+        let batch = batch(&[&"x".repeat(1000)]);
+        let append = async || spool.append(&batch, &observer()).await?.durable().await;
+        while append().await.is_ok() {}
+        let progress = Progress::new("killed", "test");
+        let store = Locked {
+            progress: Arc::clone(&progress),
+            position: spool.durable_id(),
+            refusals: 0,
+            error_was_kept: Arc::default(),
+        };
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        tokio::spawn(Shipper::new(store, spool.reader(1), flush, progress).run());
+        let room = async { while append().await.is_err() {} };
+        tokio::time::timeout(Duration::from_secs(60), room).await.expect("there is no room for ever");
     }
 
-    #[test]
-    fn error_is_kept_until_write_succeeds() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let disk = Arc::new(Folder::open(folder.path()).unwrap());
-            let sizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-            let (spool, writer) = Spool::open(disk, sizes, 1).unwrap();
-            let mut batch = Batch::new();
-            batch.push(&RecordRef { message: "x", ..RecordRef::default() });
-            let observer: Arc<dyn CommitObserver> = Arc::new(NoObserver);
-            let _receipt = spool.append(&batch, &observer).await.unwrap();
-            spool.close();
-            writer.run(crate::blocking::Threads::One).await;
-            let progress = Progress::new("locked", "test");
-            let error_was_kept = Arc::new(AtomicBool::new(true));
-            let store = Locked {
-                progress: Arc::clone(&progress),
-                position: 1,
-                refusals: 3,
-                error_was_kept: Arc::clone(&error_was_kept),
-            };
-            let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
-            Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run().await;
-            assert_eq!(progress.failures.load(Relaxed), 3);
-            assert_eq!(progress.stored.load(Relaxed), 1);
-            assert!(error_was_kept.load(Relaxed), "it was forgotten between two tries");
-            assert_eq!(progress.last_error(), None);
-        });
+    #[tokio::test]
+    async fn error_is_kept_until_write_succeeds() {
+        let (_folder, spool, writer) = spool(SIZES, 1);
+        let _receipt = spool.append(&batch(&["x"]), &observer()).await.unwrap();
+        spool.close();
+        writer.run(Threads::One).await;
+        let progress = Progress::new("locked", "test");
+        let error_was_kept = Arc::new(AtomicBool::new(true));
+        let store = Locked {
+            progress: Arc::clone(&progress),
+            position: 1,
+            refusals: 3,
+            error_was_kept: Arc::clone(&error_was_kept),
+        };
+        let flush = Flush { rows: 1, bytes: 1, interval: Duration::ZERO };
+        Shipper::new(store, spool.reader(1), flush, Arc::clone(&progress)).run().await;
+        assert_eq!(progress.failures.load(Relaxed), 3);
+        assert_eq!(progress.stored.load(Relaxed), 1);
+        assert!(error_was_kept.load(Relaxed), "it was forgotten between two tries");
+        assert_eq!(progress.last_error(), None);
     }
 }

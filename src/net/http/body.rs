@@ -108,17 +108,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn body_without_end_is_aborted() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (sender, stream) = stream();
-            assert!(sender.send(Bytes::from_static(b"the first")).await);
-            drop(sender);
-            assert!(stream.collect().await.is_err());
-            let (sender, stream) = self::stream();
-            drop(stream);
-            assert!(!sender.send(Bytes::new()).await);
-        });
+    #[tokio::test]
+    async fn body_without_end_is_aborted() {
+        let (sender, stream) = stream();
+        assert!(sender.send(Bytes::from_static(b"the first")).await);
+        drop(sender);
+        assert!(stream.collect().await.is_err());
+        let (sender, stream) = self::stream();
+        drop(stream);
+        assert!(!sender.send(Bytes::new()).await);
     }
 }

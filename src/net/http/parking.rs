@@ -377,17 +377,14 @@ mod tests {
         (length, stream.is_over())
     }
 
-    #[test]
-    fn turn_ends_at_rest_while_others_wait() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let limits = Arc::<ConnectionLimits>::default();
-            let held = limits.short.acquire(HTTP_TURNS_SHORT_MAX as u32).await;
-            assert_eq!(read_at_rest(&limits).await, (3, false));
-            let mut waiting = Box::pin(limits.short.acquire(1));
-            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-            assert_eq!(read_at_rest(&limits).await, (0, true));
-            drop(held);
-        });
+    #[tokio::test]
+    async fn turn_ends_at_rest_while_others_wait() {
+        let limits = Arc::<ConnectionLimits>::default();
+        let held = limits.short.acquire(HTTP_TURNS_SHORT_MAX as u32).await;
+        assert_eq!(read_at_rest(&limits).await, (3, false));
+        let mut waiting = Box::pin(limits.short.acquire(1));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(read_at_rest(&limits).await, (0, true));
+        drop(held);
     }
 }

@@ -68,80 +68,68 @@ fn large_batch() -> Batch {
     batch
 }
 
-#[test]
-fn stalled_disk_refuses_batches_until_it_recovers() {
-    let folder = TempDir::new().unwrap();
+#[tokio::test]
+async fn stalled_disk_refuses_batches_until_it_recovers() {
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
-    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        let mut receipts = Vec::new();
-        // Nothing is written: the writer does not run.
-        let refusal = loop {
-            match spool.append(&large_batch(), &observer()).await {
-                Ok(receipt) => receipts.push(receipt),
-                Err(refusal) => break refusal,
-            }
-        };
-        assert_eq!(refusal, AppendError::Full("the disk does not keep up".into()));
-        assert_eq!(receipts.len(), 4);
-        assert!(!spool.room().await);
-        // Now the writer runs.
-        tokio::spawn(writer.run(Threads::One));
-        while !spool.room().await {
-            tokio::task::yield_now().await;
+    let (_folder, spool, writer) = testing::spool(sizes, 1);
+    let mut receipts = Vec::new();
+    // Nothing is written: the writer does not run.
+    let refusal = loop {
+        match spool.append(&large_batch(), &observer()).await {
+            Ok(receipt) => receipts.push(receipt),
+            Err(refusal) => break refusal,
         }
-        for (index, receipt) in receipts.into_iter().enumerate() {
-            assert_eq!(receipt.durable().await, Ok(1 + index as u64));
-        }
-    });
+    };
+    assert_eq!(refusal, AppendError::Full("the disk does not keep up".into()));
+    assert_eq!(receipts.len(), 4);
+    assert!(!spool.room().await);
+    // Now the writer runs.
+    tokio::spawn(writer.run(Threads::One));
+    while !spool.room().await {
+        tokio::task::yield_now().await;
+    }
+    for (index, receipt) in receipts.into_iter().enumerate() {
+        assert_eq!(receipt.durable().await, Ok(1 + index as u64));
+    }
 }
 
 /// The disk does not count as stalled when the only thread is busy elsewhere.
-#[test]
-fn disk_is_not_stalled_while_only_thread_is_busy() {
-    let folder = TempDir::new().unwrap();
+#[tokio::test]
+async fn disk_is_not_stalled_while_only_thread_is_busy() {
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 64 << 20 };
-    let (spool, writer) = Spool::open(Arc::new(Folder::open(folder.path()).unwrap()), sizes, 1).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        while spool.try_append(&large_batch(), &observer()).is_some() {}
-        let waiting = tokio::spawn({
-            let spool = Arc::clone(&spool);
-            async move { spool.append(&large_batch(), &observer()).await?.durable().await }
-        });
-        tokio::task::yield_now().await;
-        std::thread::sleep(Duration::from_millis(STALLED_DISK_MILLISECONDS + 100));
-        // Everything that is due by the clock happens.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        tokio::spawn(writer.run(Threads::One));
-        assert_eq!(waiting.await.unwrap(), Ok(5));
+    let (_folder, spool, writer) = testing::spool(sizes, 1);
+    while spool.try_append(&large_batch(), &observer()).is_some() {}
+    let waiting = tokio::spawn({
+        let spool = Arc::clone(&spool);
+        async move { spool.append(&large_batch(), &observer()).await?.durable().await }
     });
+    tokio::task::yield_now().await;
+    std::thread::sleep(Duration::from_millis(STALLED_DISK_MILLISECONDS + 100));
+    // Everything that is due by the clock happens.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::spawn(writer.run(Threads::One));
+    assert_eq!(waiting.await.unwrap(), Ok(5));
 }
 
-#[test]
-fn appenders_waiting_for_room_all_succeed() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appenders_waiting_for_room_all_succeed() {
     let disk = CruelDisk::new(1); // in memory: this test is not about the speed of a disk
     let sizes = SpoolSizes { segment_bytes: 8 << 20, bytes_max: 1 << 30 };
     let (spool, writer) = Spool::open(disk.handle(), sizes, 1).unwrap();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    runtime.block_on(async {
-        let writer = tokio::spawn(writer.run(Threads::One));
-        let appenders = (0..20).map(|_| {
-            let spool = Arc::clone(&spool);
-            tokio::spawn(async move {
-                for _ in 0..5 {
-                    assert!(spool.room().await);
-                    spool.append(&large_batch(), &observer()).await.unwrap().durable().await.unwrap();
-                }
-            })
-        });
-        for appender in appenders.collect::<Vec<_>>() {
-            appender.await.unwrap();
-        }
-        assert_eq!(spool.durable_id(), 101);
-        spool.close();
-        writer.await.unwrap();
+    let writer = tokio::spawn(writer.run(Threads::One));
+    let appenders = (0..20).map(|_| {
+        let spool = Arc::clone(&spool);
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                assert!(spool.room().await);
+                spool.append(&large_batch(), &observer()).await.unwrap().durable().await.unwrap();
+            }
+        })
     });
+    for appender in appenders.collect::<Vec<_>>() {
+        appender.await.unwrap();
+    }
+    assert_eq!(spool.durable_id(), 101);
+    spool.close();
+    writer.await.unwrap();
 }

@@ -13,26 +13,13 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::frame::FRAME_HEADER_BYTES;
+use super::testing::{SIZES, batch, observer};
 use super::*;
 use crate::blocking::Threads;
 use crate::disk::cruel::{Call, Crash, CruelDisk, Fault, Moment, PAGE_BYTES, Stop};
 use crate::disk::{DiskFile, Entry, FileStat, Folder};
 use crate::limits::SPOOL_READ_TRIES_MAX;
 use crate::record::{Batch, RecordRef};
-
-const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
-
-fn observer() -> Arc<dyn CommitObserver> {
-    Arc::new(NoObserver)
-}
-
-fn batch(messages: &[&str]) -> Batch {
-    let mut batch = Batch::new();
-    for message in messages {
-        batch.push(&RecordRef { message, ..RecordRef::default() });
-    }
-    batch
-}
 
 /// A spool whose writer runs on the test's own thread.
 struct Harness {

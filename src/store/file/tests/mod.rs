@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::cruel::life::done;
 use crate::store::contract::chunk;
 
 /// Returns options for a file that shows only messages and is never rotated.
@@ -40,17 +41,6 @@ fn test_clock() -> i64 {
 fn with_test_clock(mut store: FileStore) -> FileStore {
     store.lines = LineWriter::new(store.options.line_format.clone(), TimeZone::UTC);
     store.with_clock(test_clock)
-}
-
-/// Returns the result of a future that never waits, because everything that the store does is done
-/// at once.
-fn done<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("the file store waited"),
-    }
 }
 
 /// Writes records up to an id, from the store's position on.
