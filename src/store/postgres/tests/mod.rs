@@ -13,10 +13,10 @@ mod versions;
 
 use std::time::Duration;
 
+use test_support::postgres::{Database, Server};
 use tokio::runtime::{Builder, Runtime};
 
 use super::days::day_of;
-use super::server::{Database, Server};
 use super::*;
 use crate::record::{Batch, Origin, RecordRef, time};
 use crate::store::contract::{Expiring, Failing, Refusing, StoredRecord, Subject, chunk, select};

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use tokio_postgres::types::ToSql;
 
-use super::read::Parameter;
+use super::search::Parameter;
 use super::*;
 use crate::query::{self, Query};
 use crate::record::{Column, ColumnSet};
@@ -33,7 +33,7 @@ fn plan(statement: (String, Vec<Parameter>)) -> String {
     });
     let (sql, parameters) = statement;
     block_on(async {
-        let mut reader = database.open().database().reader().await.unwrap();
+        let mut reader = database.open().database().connect().await.unwrap();
         let Session { client, line } = reader.session();
         let parameters: Vec<_> =
             parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync)).collect();
@@ -49,7 +49,7 @@ fn search(query: &str) -> Search {
 }
 
 fn plan_of_search(query: &str) -> String {
-    plan(read::statement(&search(query), &(0..40_000), "test", 1000))
+    plan(search::statement(&search(query), &(0..40_000), "test", 1000))
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn indexed_searches_use_no_sequential_scan() {
     }
     let first = time::parse("2026-11-21T01:00:00Z").unwrap();
     let hour = query::Range { first, last: first + 3600 * time::SECOND - 1 };
-    let plan = plan(count::statement(&search("service:x"), Column::SeverityNumber, hour, "test"));
+    let plan = plan(histogram::statement(&search("service:x"), Column::SeverityNumber, hour, "test"));
     assert!(plan.contains("logs_default_time_idx"), "{plan}");
 }
 
@@ -77,7 +77,7 @@ fn earliest_time_is_found_at_any_position() {
     let mut store = database.open();
     let earliest = |store: &PostgresStore| {
         block_on(async {
-            let mut reader = store.database().reader().await.unwrap();
+            let mut reader = store.database().connect().await.unwrap();
             reader.earliest(Duration::from_secs(60)).await.unwrap()
         })
     };

@@ -28,7 +28,7 @@ fn invalid_utf8_hides_no_other_record() {
     assert!(!block_on(store.maintain()).unwrap());
     assert_eq!(searched(&subject, "8999").0, [8999], "the block goes without a filter");
     assert_eq!(searched(&subject, "9050").0, [9050]);
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let mut messages = Vec::new();
     let search = crate::store::Search {
         query: crate::query::Query::parse("", 0).unwrap(),
@@ -70,7 +70,7 @@ fn impossible_block_ids_are_an_error() {
         let subject = filled();
         let connection = Connection::open(subject.path()).unwrap();
         connection.execute_batch(&format!("UPDATE block SET {wrong} WHERE first_id = 4097")).unwrap();
-        let reader = read::SqliteReader::open(&subject.path()).unwrap();
+        let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
         for word in ["", "8000"] {
             let mut search = search_of(word);
             let error = loop {

@@ -113,7 +113,7 @@ fn deleted_names_are_in_no_file() {
     }
     let used = ids(&connection, "SELECT DISTINCT origin_id FROM record");
     let unused = before.into_iter().filter(|id| !used.contains(id)).collect();
-    assert_eq!(block_on(store.delete_names(&Names { ids: unused, end: 6001 })).unwrap(), 2000);
+    assert_eq!(block_on(store.delete_names(&UnusedNames { ids: unused, end: 6001 })).unwrap(), 2000);
     drop(connection);
     assert_eq!(block_on(store.position()).unwrap(), 6001);
     assert_eq!(block_on(store.scrub()).unwrap(), 1);

@@ -1,6 +1,7 @@
 //! The filters and the counts of blocks.
 
 use super::*;
+use crate::store::reader::CountedMatches;
 
 #[test]
 fn filter_has_rows_from_before_restart() {
@@ -141,11 +142,11 @@ fn counted(subject: &SqliteSubject) -> (std::collections::BTreeMap<String, u64>,
         (0..i64::MAX as u64, crate::record::ColumnSet::of_column(crate::record::Column::Service));
     let (time_min, time_max) = (i64::MIN, i64::MAX);
     let mut search = crate::store::Search { query, ids, time_min, time_max, descending: false, fields };
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let mut by_service = std::collections::BTreeMap::new();
     let mut add = |service: &str, records| *by_service.entry(service.to_owned()).or_insert(0) += records;
     while !search.ids.is_empty() {
-        let take = |counted: histogram::Counted<'_>| add(counted.service, counted.records);
+        let take = |counted: CountedMatches<'_>| add(counted.service, counted.records);
         let reached = reader.counts(&search, 3600 * time::SECOND, SQLITE_BLOCK_ROWS, take).unwrap();
         search.ids = reached.rest;
         let mut rows = crate::store::Search { ids: reached.rows.clone(), ..search.clone() };

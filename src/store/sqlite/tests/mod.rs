@@ -157,7 +157,7 @@ fn search_of(word: &str) -> crate::store::Search {
 /// Returns what a search for a word finds, and how many blocks it reads.
 fn searched(subject: &SqliteSubject, word: &str) -> (Vec<RecordId>, usize) {
     let mut search = search_of(word);
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
     let (mut found, mut slices) = (Vec::new(), 0);
     while !search.ids.is_empty() {
         let slice = reader.slice(&search, SQLITE_BLOCK_ROWS, |id, _| {

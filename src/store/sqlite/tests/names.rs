@@ -1,6 +1,8 @@
 //! The table `origin`: rows are deleted once no record refers to them.
 
 use super::*;
+use crate::store::reader::NameSearchStep;
+use crate::store::sqlite::unused_names::NameSearch;
 
 #[test]
 fn retention_deletes_unused_origins() {
@@ -115,19 +117,18 @@ fn origins_are_examined_in_parts() {
             "DELETE FROM record WHERE id % 3 = 0; DELETE FROM origin WHERE id BETWEEN 1000 AND 2500",
         )
         .unwrap();
-    let reader = read::SqliteReader::open(&subject.path()).unwrap();
-    let (mut first, mut parts, mut unused) = (i64::MIN, 0, Vec::new());
-    while let Some(mut origins) = reader.origins(first).unwrap() {
-        let mut ids = 0..3001;
-        while !ids.is_empty() {
-            ids = reader.remove_used(&ids, 500, &mut origins).unwrap();
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
+    let (mut search, mut unused) = (NameSearch::default(), Vec::new());
+    loop {
+        match search.step(&reader, 500).unwrap() {
+            NameSearchStep::Searching => {}
+            NameSearchStep::Found(found) => {
+                assert_eq!(found.end, 3001);
+                unused.extend(found.ids);
+            }
+            NameSearchStep::Done => break,
         }
-        assert_eq!(origins.is_empty(), origins.iter().next().is_none());
-        unused.extend(origins.iter());
-        first = origins.end();
-        parts += 1;
     }
-    assert_eq!(parts, 2);
     let expected: Vec<i64> = (1..=3000).filter(|id| id % 3 == 0 && !(1000..=2500).contains(id)).collect();
     assert_eq!(unused, expected);
 }
