@@ -19,11 +19,10 @@ use jiff::{SignedDuration, Span};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
-use super::fault::Fault;
+use super::connect::{Fault, Session};
 use super::rows::EPOCH_MICROSECONDS;
 use super::schema::LOCK;
 use super::search::Microseconds;
-use super::session::Session;
 use crate::limits::{
     POSTGRES_DEFINITION_LOCK_SECONDS_MAX, POSTGRES_DEFINITION_SECONDS_MAX,
     POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX, POSTGRES_MOVED_ROWS_MAX, POSTGRES_NEW_DAYS_MAX,

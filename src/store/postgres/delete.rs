@@ -7,10 +7,9 @@
 use tokio_postgres::types::ToSql;
 
 use super::PostgresStore;
+use super::connect::{Fault, Session};
 use super::days::{Day, name};
-use super::fault::Fault;
 use super::schema::LOCK;
-use super::session::Session;
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_DELETED_BLOCK_IDS};
 use crate::record::time::SECOND;
 use crate::store::RecordsToDelete;

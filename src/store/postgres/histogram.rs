@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::{TryStreamExt, join};
 
 use super::condition;
+use super::connect::Session;
 use super::search::{Parameter, PostgresReadConnection, ReadError, numbered};
-use super::session::Session;
 use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
 use crate::query;
 use crate::record::Column;

@@ -27,42 +27,32 @@
 //! `timestamptz` counts microseconds. The remaining nanoseconds of a record are stored in
 //! `time_ns`, which is NULL for most records.
 
-mod channel;
 pub mod condition;
+mod connect;
 mod days;
 mod delete;
-mod endpoint;
-mod fault;
 pub mod histogram;
 mod node;
-mod passfile;
 pub mod reader;
 mod retention;
 mod rows;
 mod schema;
 pub mod search;
-mod service;
 mod services;
-mod session;
-mod socket;
 mod statement;
-mod tls;
-mod url;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use connect::PostgresUrl;
 pub use schema::SCHEMA;
 pub use search::PostgresDatabase;
-pub use url::PostgresUrl;
 
+use self::connect::{Endpoint, Fault, Session};
 use self::days::Days;
-use self::endpoint::Endpoint;
-use self::fault::Fault;
 use self::rows::Rows;
 use self::services::ServiceDays;
-use self::session::Session;
 use self::write::Writer;
 use super::claim::{Claimant, Kind};
 use super::clock::AgeLimit;

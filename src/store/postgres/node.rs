@@ -3,8 +3,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use super::fault::{Fault, obstacles};
-use super::session::Line;
+use super::connect::{ConnectionDriver, Fault, obstacles};
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_ENDED_CLAIMS_MAX};
 use crate::record::RecordId;
 use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, checksum, position_of};
@@ -36,7 +35,7 @@ impl Claimed {
 /// earlier process of the node change nothing.
 pub(super) async fn claim(
     client: &Client,
-    line: &mut Line,
+    line: &mut ConnectionDriver,
     claimant: &mut Claimant,
 ) -> Result<Claimed, Fault> {
     let node = claimant.node().to_owned();

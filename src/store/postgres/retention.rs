@@ -11,10 +11,9 @@ use std::collections::BTreeSet;
 use tokio_postgres::error::SqlState;
 
 use super::PostgresStore;
+use super::connect::{Fault, Session};
 use super::days::{Day, age, day_of};
 use super::delete::{ensure_tables, forget, has_notes};
-use super::fault::Fault;
-use super::session::Session;
 use super::write::Writer;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;

@@ -7,8 +7,7 @@
 
 use tokio_postgres::Client;
 
-use super::fault::{Fault, obstacles};
-use super::session::Session;
+use super::connect::{Fault, Session, obstacles};
 use crate::limits::POSTGRES_DEFINITION_SECONDS_MAX;
 
 /// Raised with every change of the tables. A database of an older version is migrated, and one of a

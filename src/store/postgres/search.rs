@@ -15,11 +15,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Row};
 
 use super::condition;
-use super::endpoint::Endpoint;
-use super::fault::Fault;
+use super::connect::{Activity, Endpoint, Fault, Session};
 use super::rows::EPOCH_MICROSECONDS;
-use super::session::Session;
-use super::socket::Activity;
 use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::query;
 use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};

@@ -7,10 +7,9 @@
 
 use tokio_postgres::types::ToSql;
 
+use super::connect::{Fault, Session};
 use super::days::{Day, age, day_of, name};
 use super::delete::{DAY, ensure_tables, note};
-use super::fault::Fault;
-use super::session::Session;
 use super::write::Writer;
 use crate::limits::{POSTGRES_DELETED_ROWS_MAX, POSTGRES_EXPIRED_IDS};
 use crate::record::time;

@@ -13,9 +13,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Column, Error, SimpleQueryMessage, SimpleQueryRow};
 
-use super::fault::Fault;
+use super::connect::{Fault, Session};
 use super::search::PostgresReadConnection;
-use super::session::Session;
 use crate::limits::{POSTGRES_FETCH_ROWS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::record::json;
 use crate::store::statement::{StatementError, StatementRows, write_text};

@@ -26,11 +26,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Error, Statement};
 
+use super::connect::{Fault, Session, obstacles};
 use super::days::{Day, Days, day_of};
-use super::fault::{Fault, obstacles};
 use super::node::Claimed;
 use super::rows::{COPY, Rows};
-use super::session::Session;
 use crate::limits::POSTGRES_PIECE_BYTES;
 use crate::log;
 use crate::record::{RecordId, json, time};

@@ -69,7 +69,7 @@ fn error_reports_each_server() {
         assert!(error.what.contains(part), "{}", error.what);
     }
     assert!(error.hint.unwrap().contains("check that the server runs"));
-    let places = ["a", "b"].map(|name| endpoint::Place::Host { name: name.into(), address: None, port: 1 });
+    let places = ["a", "b"].map(|name| connect::ServerAddress::Host { name: name.into(), address: None, port: 1 });
     let standby = |refusal: Option<Fault>| {
         let faults = places.iter().cloned().zip([Fault::Standby, refusal.unwrap_or(Fault::Standby)]);
         Fault::Nowhere(faults.collect()).explain(&"x", "accept records")

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -18,32 +21,34 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::channel;
-use super::endpoint::{Endpoint, SYSTEM, SslMode};
+use super::channel_binding;
+use super::endpoint::Endpoint;
 use super::socket::Socket;
+use super::ssl_mode::{SYSTEM, SslMode};
 use crate::record::time;
 
 /// Wraps a socket in TLS.
-pub(super) struct Tls {
+pub(super) struct TlsConnector {
     config: Arc<ClientConfig>,
-    server: ServerName<'static>,
+    host: ServerName<'static>,
 }
 
 /// A socket with TLS.
-pub(super) struct Stream(tokio_rustls::client::TlsStream<Socket>);
+pub(super) struct TlsSocket(tokio_rustls::client::TlsStream<Socket>);
 
-impl Tls {
+impl TlsConnector {
     /// Reads the files that the endpoint names. They are read again for each connection, so that
     /// they can be renewed. The error is a complete sentence.
-    pub(super) fn new(endpoint: &Endpoint, server: &str) -> Result<Tls, String> {
+    pub(super) fn new(endpoint: &Endpoint, host: &str) -> Result<TlsConnector, String> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = verifier(endpoint, &provider)?;
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Arc::new(Verifier { policy: Policy::new(endpoint, &provider)?, algorithms });
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be used: {error}"))?
             .dangerous() // rustls's name for custom verifiers
             .with_custom_certificate_verifier(verifier);
-        let config = match &endpoint.own_certificate {
+        let config = match &endpoint.client_certificate {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate)?;
@@ -53,9 +58,9 @@ impl Tls {
                     .map_err(|error| format!("{} cannot be used: {error}", certificate.display()))?
             }
         };
-        let server = ServerName::try_from(server.to_owned())
-            .map_err(|_| format!("`{server}` is not a name that a certificate can have"))?;
-        Ok(Tls { config: Arc::new(config), server })
+        let host = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("`{host}` is not a name that a certificate can have"))?;
+        Ok(TlsConnector { config: Arc::new(config), host })
     }
 }
 
@@ -70,22 +75,6 @@ impl TimeProvider for Clock {
     }
 }
 
-fn verifier(
-    endpoint: &Endpoint,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    if endpoint.ssl_mode < SslMode::VerifyCa {
-        return Ok(Arc::new(Anyone(Arc::clone(provider))));
-    }
-    let path = endpoint.root_certificates.as_deref().ok_or(
-        "no file of certificate authorities was found: set one with `sslrootcert`, or put it into \
-         ~/.postgresql/root.crt, or \
-         say `sslrootcert=system`",
-    )?;
-    let verifier = Known::new(path, endpoint.ssl_mode == SslMode::VerifyFull, provider)?;
-    Ok(Arc::new(verifier))
-}
-
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     read().map_err(|error| unreadable(path, &error))
@@ -95,28 +84,26 @@ fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> String {
     format!("{} cannot be read: {error}", path.display())
 }
 
-impl TlsConnect<Socket> for Tls {
-    type Stream = Stream;
+impl TlsConnect<Socket> for TlsConnector {
+    type Stream = TlsSocket;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TlsSocket>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move {
-            let connector = tokio_rustls::TlsConnector::from(self.config);
-            connector.connect(self.server, socket).await.map(Stream)
-        })
+        let handshake = tokio_rustls::TlsConnector::from(self.config).connect(self.host, socket);
+        Box::pin(handshake.map_ok(TlsSocket))
     }
 }
 
-impl TlsStream for Stream {
+impl TlsStream for TlsSocket {
     fn channel_binding(&self) -> ChannelBinding {
         let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
-        let binding = certificates.first().and_then(|certificate| channel::end_point(certificate));
+        let binding = certificates.first().and_then(|certificate| channel_binding::end_point(certificate));
         binding.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for TlsSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -126,7 +113,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for TlsSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -144,21 +131,44 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Encrypts without verifying the server: `allow`, `prefer` and `require`.
+/// Verifies a server's certificate as strictly as the policy requires.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-/// Accepts certificates that an authority in a file has signed, and certificates in the file
-/// itself: `verify-ca` and `verify-full`.
-#[derive(Debug)]
-struct Known {
-    verifier: Arc<WebPkiServerVerifier>,
-    named: Vec<CertificateDer<'static>>,
-    asks_for_name: bool,
+struct Verifier {
+    policy: Policy,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Known {
-    fn new(path: &Path, asks_for_name: bool, provider: &Arc<CryptoProvider>) -> Result<Known, String> {
+#[derive(Debug)]
+enum Policy {
+    /// Encrypts without verifying the server: `allow`, `prefer` and `require`.
+    AnyServer,
+    /// Accepts certificates that an authority in a file has signed, and certificates in the file
+    /// itself: `verify-ca` and `verify-full`.
+    Authorities {
+        verifier: Arc<WebPkiServerVerifier>,
+        named: Vec<CertificateDer<'static>>,
+        /// The certificate must have been issued for the host.
+        requires_name: bool,
+    },
+}
+
+impl Policy {
+    fn new(endpoint: &Endpoint, provider: &Arc<CryptoProvider>) -> Result<Policy, String> {
+        if endpoint.ssl_mode < SslMode::VerifyCa {
+            return Ok(Policy::AnyServer);
+        }
+        let path = endpoint.root_certificates.as_deref().ok_or(
+            "no file of certificate authorities was found: set one with `sslrootcert`, or put it into \
+             ~/.postgresql/root.crt, or say `sslrootcert=system`",
+        )?;
+        Policy::authorities(path, endpoint.ssl_mode == SslMode::VerifyFull, provider)
+    }
+
+    fn authorities(
+        path: &Path,
+        requires_name: bool,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Policy, String> {
         let (named, all) = match path == Path::new(SYSTEM) {
             true => (Vec::new(), rustls_native_certs::load_native_certs().certs),
             false => (certificates(path)?, certificates(path)?),
@@ -171,65 +181,11 @@ impl Known {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
             .map_err(|error| format!("{} cannot be used: {error}", path.display()))?;
-        Ok(Known { verifier, named, asks_for_name })
-    }
-
-    /// Accepts a self-signed certificate that is in the file. Such a certificate, made as
-    /// PostgreSQL's manual describes, claims to be an authority, and rustls does not accept an
-    /// authority as a server. Only its name remains to be checked: the dates were checked before,
-    /// and there is no other signature.
-    fn take_named(
-        &self,
-        certificate: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-    ) -> Result<(), rustls::Error> {
-        if !self.named.iter().any(|named| named == certificate) {
-            return Err(CertificateError::UnknownIssuer.into());
-        }
-        if self.asks_for_name {
-            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
-        } else {
-            Ok(())
-        }
+        Ok(Policy::Authorities { verifier, named, requires_name })
     }
 }
 
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -239,15 +195,28 @@ impl ServerCertVerifier for Known {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext, Other};
-        match self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Policy::Authorities { verifier, named, requires_name } = &self.policy else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             // The name is checked last, after everything else was found to be valid.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
-                if !self.asks_for_name =>
+                if !requires_name =>
             {
                 Ok(ServerCertVerified::assertion())
             }
+            // A self-signed certificate that is in the file. Such a certificate, made as
+            // PostgreSQL's manual describes, claims to be an authority, and rustls does not accept
+            // an authority as a server. Only its name remains to be checked: the dates were checked
+            // before, and there is no other signature.
             Err(rustls::Error::InvalidCertificate(Other(error))) if is_of_an_authority(&error) => {
-                self.take_named(certificate, name).map(|()| ServerCertVerified::assertion())
+                if !named.contains(certificate) {
+                    return Err(CertificateError::UnknownIssuer.into());
+                }
+                if *requires_name {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
             }
             result => result,
         }
@@ -259,7 +228,7 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -268,11 +237,11 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -292,27 +261,28 @@ mod tests {
     const STRANGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/postgres/stranger.crt");
 
     /// Verifies `own.crt`, which is self-signed and issued for `localhost`, in a year.
-    fn verdict(file: &str, asks_for_name: bool, name: &str, year: u64) -> Result<(), rustls::Error> {
+    fn verdict(file: &str, requires_name: bool, name: &str, year: u64) -> Result<(), rustls::Error> {
         let provider = Arc::new(ring::default_provider());
-        let known = Known::new(Path::new(file), asks_for_name, &provider).unwrap();
+        let policy = Policy::authorities(Path::new(file), requires_name, &provider).unwrap();
+        let verifier = Verifier { policy, algorithms: provider.signature_verification_algorithms };
         let own = certificates(Path::new(OWN)).unwrap().remove(0);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
-        known.verify_server_cert(&own, &[], &name, &[], now).map(|_| ())
+        verifier.verify_server_cert(&own, &[], &name, &[], now).map(|_| ())
     }
 
     #[test]
     fn self_signed_certificate_is_accepted_if_named() {
         assert_eq!(verdict(OWN, true, "localhost", 2030), Ok(()));
         assert_eq!(verdict(OWN, false, "db.example", 2030), Ok(()));
-        for (file, asks_for_name, name, year, told) in [
+        for (file, requires_name, name, year, told) in [
             (OWN, true, "db.example", 2030, "not valid for name"),
             (OWN, true, "localhost", 2200, "expired"),
             (OWN, false, "localhost", 2020, "not valid yet"),
             (STRANGER, false, "localhost", 2030, "UnknownIssuer"),
             (SYSTEM, true, "localhost", 2030, "UnknownIssuer"),
         ] {
-            let error = verdict(file, asks_for_name, name, year).unwrap_err().to_string();
+            let error = verdict(file, requires_name, name, year).unwrap_err().to_string();
             assert!(error.contains(told), "{file} {name} {year}: {error}");
         }
     }

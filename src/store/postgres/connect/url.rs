@@ -3,7 +3,13 @@
 
 use std::fmt;
 
-use super::endpoint::PORT;
+use percent_encoding::percent_decode_str;
+
+use super::channel_binding;
+use super::ssl_mode::SslMode;
+
+/// The port of a server unless another one is specified.
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// A password, which is never displayed.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -17,6 +23,9 @@ impl fmt::Debug for Password {
 
 /// A parsed URL. What it leaves out is taken from the environment when the store is opened (see
 /// `endpoint.rs`).
+///
+/// `tokio_postgres::Config` parses URLs too, but without libpq's precedence of sources
+/// (`docs/decisions/0040-own-connector-for-postgresql.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
     /// The URL as it is displayed, without its password.
@@ -26,24 +35,24 @@ pub struct PostgresUrl {
     values: Vec<(&'static str, String)>,
 }
 
-/// The supported keywords.
-const KEYWORDS: [&str; 16] = [
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "passfile",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "channel_binding",
-    "connect_timeout",
-    "application_name",
-    "options",
-    "service",
+/// The supported keywords, each with its environment variable.
+pub(super) const KEYWORDS: [(&str, &str); 16] = [
+    ("host", "PGHOST"),
+    ("hostaddr", "PGHOSTADDR"),
+    ("port", "PGPORT"),
+    ("user", "PGUSER"),
+    ("password", "PGPASSWORD"),
+    ("dbname", "PGDATABASE"),
+    ("passfile", "PGPASSFILE"),
+    ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("application_name", "PGAPPNAME"),
+    ("options", "PGOPTIONS"),
+    ("service", "PGSERVICE"),
 ];
 
 impl PostgresUrl {
@@ -83,13 +92,13 @@ impl PostgresUrl {
     /// Returns true if both URLs name the same tables, as far as the URLs alone can show. The
     /// account and the way to connect do not matter.
     pub fn is_same_place(&self, other: &PostgresUrl) -> bool {
-        let place = |url: &PostgresUrl| {
+        let tables = |url: &PostgresUrl| {
             let value = |keyword| url.get(keyword).map(str::to_owned);
-            let port = value("port").or_else(|| Some(PORT.to_string()));
+            let port = value("port").or_else(|| Some(DEFAULT_PORT.to_string()));
             let database = value("dbname").or_else(|| value("user"));
             [value("host"), value("hostaddr"), port, database, value("options"), value("service")]
         };
-        place(self) == place(other)
+        tables(self) == tables(other)
     }
 
     pub(super) fn password(&self) -> Option<&Password> {
@@ -125,10 +134,10 @@ impl PostgresUrl {
 
     /// Sets a keyword. As in libpq, the last value counts. An empty value counts as none.
     pub(super) fn set(&mut self, keyword: &str, value: String) -> Result<(), String> {
-        if asks_for_nothing(keyword, &value) {
+        if is_without_effect(keyword, &value) {
             return Ok(());
         }
-        let keyword = KEYWORDS.into_iter().find(|known| *known == keyword).ok_or_else(|| {
+        let (keyword, _) = KEYWORDS.into_iter().find(|(known, _)| *known == keyword).ok_or_else(|| {
             format!("has the parameter `{keyword}`, or a value of it, which is not supported: remove it")
         })?;
         if value.is_empty() {
@@ -149,7 +158,7 @@ impl PostgresUrl {
         let hosts: Vec<_> = self.get("host").unwrap_or_default().split(',').collect();
         let mut ports = self.get("port").unwrap_or_default().split(',');
         let mut last_port = "";
-        let places: Vec<_> = hosts
+        let servers: Vec<_> = hosts
             .iter()
             .map(|host| {
                 last_port = ports.next().unwrap_or(last_port);
@@ -157,7 +166,7 @@ impl PostgresUrl {
                 if last_port.is_empty() { host } else { format!("{host}:{last_port}") }
             })
             .collect();
-        format!("postgres://{user}{}/{}", places.join(","), self.get("dbname").unwrap_or_default())
+        format!("postgres://{user}{}/{}", servers.join(","), self.get("dbname").unwrap_or_default())
     }
 }
 
@@ -182,7 +191,7 @@ fn split_account(rest: &str) -> (&str, &str) {
 
 /// Returns true for keywords of libpq that require what always holds: the server must be writable,
 /// and texts are UTF-8.
-fn asks_for_nothing(keyword: &str, value: &str) -> bool {
+fn is_without_effect(keyword: &str, value: &str) -> bool {
     match keyword {
         "target_session_attrs" => matches!(value, "" | "any" | "read-write" | "primary"),
         "gssencmode" => matches!(value, "" | "prefer" | "disable"),
@@ -198,8 +207,8 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
             value.split(',').all(|port| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0))
         }
         "connect_timeout" => value.parse::<u64>().is_ok(),
-        "sslmode" => super::endpoint::SslMode::parse(value).is_some(),
-        "channel_binding" => super::endpoint::channel_binding(value).is_some(),
+        "sslmode" => SslMode::parse(value).is_some(),
+        "channel_binding" => channel_binding::parse(value).is_some(),
         _ => !value.contains('\0'),
     };
     if is_fine { Ok(()) } else { Err(format!("has an invalid `{keyword}`")) }
@@ -207,22 +216,13 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
 
 /// Decodes percent-encoding.
 fn decode(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(
-            byte.ok_or("has a `%` that is not followed by two hexadecimal digits (write `%25` for `%`)")?,
-        );
-        rest = &rest[2..];
+    let begins_with_digits =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    if !text.split('%').skip(1).all(begins_with_digits) {
+        return Err("has a `%` that is not followed by two hexadecimal digits (write `%25` for `%`)".into());
     }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8 after decoding its `%`".into())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| "is not UTF-8 after decoding its `%`".into())
 }
 
 #[cfg(test)]
@@ -328,6 +328,8 @@ mod tests {
             ("postgres://h:0/db", "invalid `port`"),
             ("postgres://jo:12/secret@h/db", "a `/` before its `@`"),
             ("postgres://h/d%zz", "two hexadecimal digits"),
+            ("postgres://h/d%+1", "two hexadecimal digits"),
+            ("postgres://h/d%1", "two hexadecimal digits"),
             ("postgres://h/%ff", "not UTF-8"),
             ("postgres://h/a%00b", "invalid `dbname`"),
             ("postgres://h/db?connect_timeout=soon", "invalid `connect_timeout`"),

@@ -14,14 +14,14 @@ use crate::limits::PASSFILE_BYTES_MAX;
 #[derive(Debug)]
 pub(super) struct Passfile {
     path: PathBuf,
-    /// Whether the warning that the file is ignored was logged: once, and not at each attempt to
+    /// True if the warning that the file is ignored was logged: once, and not at each attempt to
     /// connect.
-    is_told: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl Passfile {
     pub(super) fn new(path: PathBuf) -> Passfile {
-        Passfile { path, is_told: AtomicBool::new(false) }
+        Passfile { path, has_warned: AtomicBool::new(false) }
     }
 
     /// Returns the password of the first line that matches host, port, database and user. As in
@@ -34,7 +34,7 @@ impl Passfile {
             return None;
         }
         let is_open = metadata.mode() & 0o077 != 0;
-        if !self.is_told.swap(is_open, Relaxed) && is_open {
+        if !self.has_warned.swap(is_open, Relaxed) && is_open {
             tracing::warn!(path = %path.display(), "the password file is ignored: other users can read it; its mode must be 0600");
         }
         if is_open {

@@ -1,4 +1,4 @@
-//! Faults of a server: what went wrong, in words, and what to do about it.
+//! The reasons why an operation on a server failed, in words, and what to do about them.
 
 use std::fmt::Display;
 use std::io;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
-use super::endpoint::Place;
-use super::rows;
+use super::endpoint::ServerAddress;
 use crate::record::RecordId;
 use crate::store::StoreError;
+use crate::store::postgres::rows;
 
 /// The reason why an operation on the server failed.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// There is no connection.
     Unreachable(String),
     /// None of several servers is usable.
-    Nowhere(Vec<(Place, Fault)>),
+    Nowhere(Vec<(ServerAddress, Fault)>),
     /// The files for TLS cannot be used.
     Certificates(String),
     /// The server is a standby, which only follows another server.
@@ -47,12 +47,25 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    pub(super) fn unreachable(place: &Place, error: &io::Error) -> Fault {
-        Fault::Unreachable(format!("no connection to {place}: {error}"))
+    pub(super) fn unreachable(server: &ServerAddress, error: &io::Error) -> Fault {
+        Fault::Unreachable(format!("no connection to {server}: {error}"))
+    }
+
+    /// Returns true if the other choice of encryption may succeed, because the server or its rules
+    /// require it.
+    pub(super) fn is_about_encryption(&self) -> bool {
+        match self {
+            Fault::Database(error) => match error.code() {
+                // no matching line in pg_hba.conf
+                Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                None => error.to_string().contains("TLS"),
+            },
+            _ => false,
+        }
     }
 
     /// Returns the SQLSTATE, if the server sent one.
-    pub(super) fn code(&self) -> Option<&SqlState> {
+    pub(crate) fn code(&self) -> Option<&SqlState> {
         match self {
             Fault::Database(error) => error.code(),
             _ => None,
@@ -65,7 +78,7 @@ impl Fault {
     /// These are the classes 22 (data), 23 (constraints) and 54 (too large or too deep for a type
     /// or an index), and the errors that a trigger raises: of class P0, or with a user-defined
     /// code.
-    pub(super) fn is_about_a_row(&self) -> bool {
+    pub(crate) fn is_about_a_row(&self) -> bool {
         self.code().is_some_and(|code| {
             let class = code.code().get(..2).unwrap_or_default();
             matches!(class, "22" | "23" | "54" | "P0") || is_own_class(class)
@@ -87,7 +100,7 @@ impl Fault {
     /// Returns true if the server refuses to create a partition, and would do so again, but may
     /// still accept rows. This excludes temporary causes (a deadlock, a lock) and causes that
     /// affect writing too.
-    pub(super) fn is_final_for_a_partition(&self) -> bool {
+    pub(crate) fn is_final_for_a_partition(&self) -> bool {
         let Some(code) = self.code() else { return false };
         let class = code.code().get(..2).unwrap_or_default();
         let is_passing = matches!(class, "25" | "3F" | "40")
@@ -97,7 +110,7 @@ impl Fault {
 
     /// Returns true if the server refuses the statement because of its content, and not because of
     /// the state of the server or of the connection.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         let class = self.code().map(|code| code.code().get(..2).unwrap_or_default());
         class.is_some_and(|class| !matches!(class, "08" | "53" | "57" | "58" | "XX"))
     }
@@ -127,7 +140,7 @@ impl Fault {
     }
 
     /// Returns the server's message, as the reason of a dead letter.
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         let Fault::Database(error) = self else { return self.what() };
         match error.as_db_error() {
             Some(refusal) => {
@@ -139,7 +152,7 @@ impl Fault {
     }
 
     /// Returns the error of a database that does not do what it should: the action `does_not`.
-    pub(super) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
+    pub(crate) fn explain(&self, database: &impl Display, does_not: &str) -> StoreError {
         if let Fault::Refused(refusal) = self {
             return refusal.clone().about(format!("the database {database}"));
         }
@@ -154,15 +167,15 @@ impl Fault {
         match self {
             Fault::Unreachable(what) | Fault::Certificates(what) | Fault::Schema(what) => what.clone(),
             Fault::Nowhere(faults) => {
-                let tell = |(place, fault): &(Place, Fault)| match fault {
+                let describe = |(server, fault): &(ServerAddress, Fault)| match fault {
                     Fault::Unreachable(what) => what.clone(),
-                    fault => format!("{place}: {}", fault.what()),
+                    fault => format!("{server}: {}", fault.what()),
                 };
-                faults.iter().map(tell).collect::<Vec<_>>().join("; ")
+                faults.iter().map(describe).collect::<Vec<_>>().join("; ")
             }
             Fault::Standby => "the server is a standby, which can only be read".into(),
             Fault::Silent(time) => format!("the server has been silent for {} s", time.as_secs()),
-            Fault::Database(error) => tell(error),
+            Fault::Database(error) => describe(error),
             Fault::Moved(position) => {
                 format!("its position of this node is no longer {position}: another client has changed it")
             }
@@ -176,7 +189,7 @@ impl Fault {
     }
 
     /// Returns what a person can do about the fault.
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::Unreachable(_) => {
                 "check that the server runs, and check host and port; logboom retries by itself"
@@ -209,21 +222,21 @@ impl Fault {
                  else ALTER ROLE .. BYPASSRLS; logboom retries by itself"
             }
             Fault::Database(error) => match error.code() {
-                Some(&SqlState::UNDEFINED_TABLE) if tell(error).contains("\"logs_node\"") => {
+                Some(&SqlState::UNDEFINED_TABLE) if describe(error).contains("\"logs_node\"") => {
                     "the positions are lost: docs/postgresql.md, \"logs_node is lost\", describes how to restore \
                      them from the records"
                 }
                 Some(code) => hint_for(code),
-                None if tell(error).contains("password missing") => {
+                None if describe(error).contains("password missing") => {
                     "the server requires a password: set it in PGPASSWORD, ~/.pgpass, or the URL"
                 }
-                None if tell(error).contains("does not support TLS") => {
+                None if describe(error).contains("does not support TLS") => {
                     "sslmode requires TLS: enable TLS on the server, or choose a lower sslmode"
                 }
-                None if tell(error).contains("did not use channel binding") => {
+                None if describe(error).contains("did not use channel binding") => {
                     "channel_binding=require needs TLS and a password that the server stores as scram-sha-256"
                 }
-                None if tell(error).contains("certificate") => "see sslmode and sslrootcert in the URL",
+                None if describe(error).contains("certificate") => "see sslmode and sslrootcert in the URL",
                 None => "the connection broke; logboom retries by itself",
             },
         })
@@ -320,7 +333,7 @@ fn hint_for_class(class: &str) -> &'static str {
 
 /// Returns what may keep rows out of a table without an error, in words, or an empty text if there
 /// is nothing of the kind. Called after statements that affect fewer rows than they must.
-pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Error> {
+pub(crate) async fn obstacles(client: &Client, table: &str) -> Result<String, Error> {
     let obstacles = "SELECT coalesce(string_agg(what, ', '), '') FROM (
         SELECT format('the trigger %I of %s', tgname, tgrelid::regclass) AS what FROM pg_trigger
             WHERE tgrelid IN (SELECT relid FROM pg_partition_tree($1::text::regclass) UNION SELECT $1::text::regclass)
@@ -335,7 +348,7 @@ pub(super) async fn obstacles(client: &Client, table: &str) -> Result<String, Er
 }
 
 /// Returns an error with its causes, or the server's own message if it sent one.
-fn tell(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     if let Some(refusal) = error.as_db_error() {
         return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
     }

@@ -15,24 +15,22 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, timeout};
 
-use super::endpoint::Place;
+use super::endpoint::ServerAddress;
 use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_ROW_BYTES_MAX, POSTGRES_SILENCE_SECONDS_MAX};
 
-/// A connected socket.
+/// A connected socket, TCP or Unix.
 pub(super) struct Socket {
-    stream: Either,
+    stream: Box<dyn Transport>,
     activity: Activity,
 }
 
-enum Either {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// The time of the last transfer in either direction, and the number of bytes that may still be
 /// received.
 #[derive(Clone, Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     since: Instant,
     milliseconds: Arc<AtomicU64>,
     allowance: Arc<AtomicU64>,
@@ -52,14 +50,14 @@ impl Activity {
     /// Limits the bytes that may be received to the maximum of a row, because what a server sends
     /// is held in memory until the row is complete. An exhausted limit stays exhausted: the
     /// connection has failed, although earlier rows may still be read.
-    pub(super) fn allow_row(&self) {
+    pub(crate) fn allow_row(&self) {
         if !self.is_exhausted() {
             self.allowance.store(POSTGRES_ROW_BYTES_MAX, Relaxed);
         }
     }
 
     /// Returns true if more bytes were received than allowed.
-    pub(super) fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.allowance.load(Relaxed) == 0
     }
 
@@ -81,15 +79,15 @@ impl Activity {
 impl Socket {
     /// Connects to the first address that responds. As in libpq, each address has the whole time
     /// limit.
-    pub(super) async fn connect(place: &Place, time_max: Duration) -> io::Result<Socket> {
-        let stream = match place {
-            Place::Socket(path) => Either::Unix(UnixStream::connect(path).await?),
-            Place::Host { name, address, port } => {
+    pub(super) async fn connect(server: &ServerAddress, time_max: Duration) -> io::Result<Socket> {
+        let stream: Box<dyn Transport> = match server {
+            ServerAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            ServerAddress::Tcp { host, address, port } => {
                 let addresses = match address {
                     Some(address) => vec![SocketAddr::new(*address, *port)],
-                    None => timeout(time_max, look_up(name, *port)).await??,
+                    None => timeout(time_max, look_up(host, *port)).await??,
                 };
-                Either::Tcp(connect_to_any(&addresses, time_max).await?)
+                Box::new(connect_to_any(&addresses, time_max).await?)
             }
         };
         Ok(Socket { stream, activity: Activity::new() })
@@ -111,18 +109,18 @@ impl Socket {
 /// has its own thread for that. A query, which runs on a network thread, leaves it to another
 /// thread. In a process with a single thread, everything waits; an address, a name in `/etc/hosts`
 /// or a Unix socket is better then. The documentation mentions this.
-async fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => (name, port).to_socket_addrs()?.collect(),
+        RuntimeFlavor::CurrentThread => (host, port).to_socket_addrs()?.collect(),
         _ => {
-            let name = name.to_owned();
-            let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
+            let host = host.to_owned();
+            let look_up = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
             let no_thread = || Err(io::Error::other("no thread is available to look up the host name"));
             crate::blocking::call(look_up).await.unwrap_or_else(no_thread)?
         }
     };
     if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{name}` has no address")));
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{host}` has no address")));
     }
     Ok(addresses)
 }
@@ -155,10 +153,7 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
-        let result = match &mut self.stream {
-            Either::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Either::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.activity.spend(buffer.filled().len() - filled)?;
         self.note(result)
     }
@@ -170,25 +165,16 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = match &mut self.stream {
-            Either::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Either::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        };
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Either::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Either::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Either::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Either::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -13,7 +13,7 @@ const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
 /// Returns the parameters of the service that the URL or `PGSERVICE` names, or no parameters if
 /// none is named. The user's own file comes first. The error is a complete sentence.
-pub(super) fn of(
+pub(super) fn parameters(
     url: &PostgresUrl,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<PostgresUrl, String> {

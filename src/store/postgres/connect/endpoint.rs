@@ -9,66 +9,25 @@ use std::time::Duration;
 use tokio_postgres::config::ChannelBinding;
 
 use super::passfile::Passfile;
-use super::service;
-use super::url::{Password, PostgresUrl};
+use super::ssl_mode::SslMode;
+use super::url::{DEFAULT_PORT, KEYWORDS, Password, PostgresUrl};
+use super::{channel_binding, service};
 use crate::limits::POSTGRES_CONNECT_SECONDS;
-
-/// Whether and how TLS is used. Unix sockets never use it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum SslMode {
-    /// Never.
-    Disable,
-    /// If the server refuses a connection without TLS.
-    Allow,
-    /// If the server supports it.
-    Prefer,
-    /// Always, without verifying the server.
-    Require,
-    /// Always, with a certificate that an authority in `sslrootcert` has signed.
-    VerifyCa,
-    /// Always, with a certificate that was also issued for the host.
-    VerifyFull,
-}
-
-impl SslMode {
-    pub(super) fn parse(text: &str) -> Option<SslMode> {
-        Some(match text {
-            "disable" => SslMode::Disable,
-            "allow" => SslMode::Allow,
-            "prefer" => SslMode::Prefer,
-            "require" => SslMode::Require,
-            "verify-ca" => SslMode::VerifyCa,
-            "verify-full" => SslMode::VerifyFull,
-            _ => return None,
-        })
-    }
-}
-
-/// Parses whether the password is bound to the channel: proven to the server at which the TLS
-/// connection ends, and to no other.
-pub(super) fn channel_binding(text: &str) -> Option<ChannelBinding> {
-    Some(match text {
-        "disable" => ChannelBinding::Disable,
-        "prefer" => ChannelBinding::Prefer,
-        "require" => ChannelBinding::Require,
-        _ => return None,
-    })
-}
 
 /// The address on which one server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum ServerAddress {
     /// A Unix socket.
-    Socket(PathBuf),
+    Unix(PathBuf),
     /// A name or address, and a port. The certificate must be issued for the name.
-    Host { name: String, address: Option<IpAddr>, port: u16 },
+    Tcp { host: String, address: Option<IpAddr>, port: u16 },
 }
 
 /// All parameters of a connection.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// Tried in this order.
-    pub(super) places: Vec<Place>,
+    pub(super) servers: Vec<ServerAddress>,
     pub(super) user: String,
     pub(super) database: String,
     password: Option<Password>,
@@ -77,80 +36,56 @@ pub(super) struct Endpoint {
     /// `system`, or a file of certificates.
     pub(super) root_certificates: Option<PathBuf>,
     /// The files of the client's certificate and its key.
-    pub(super) own_certificate: Option<(PathBuf, PathBuf)>,
+    pub(super) client_certificate: Option<(PathBuf, PathBuf)>,
     pub(super) channel_binding: ChannelBinding,
     pub(super) connect_timeout: Duration,
     pub(super) application_name: String,
     pub(super) options: Option<String>,
 }
 
-/// The value of `sslrootcert` that selects the certificate authorities of the system.
-pub(super) const SYSTEM: &str = "system";
-/// The port of a server unless another one is specified.
-pub(super) const PORT: u16 = 5432;
 /// The folders in which servers create their sockets: Debian's, and that of PostgreSQL's own
 /// builds.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// Returns the environment variable of a keyword.
-fn variable(keyword: &str) -> Option<&'static str> {
-    Some(match keyword {
-        "host" => "PGHOST",
-        "hostaddr" => "PGHOSTADDR",
-        "port" => "PGPORT",
-        "user" => "PGUSER",
-        "dbname" => "PGDATABASE",
-        "passfile" => "PGPASSFILE",
-        "sslmode" => "PGSSLMODE",
-        "sslrootcert" => "PGSSLROOTCERT",
-        "sslcert" => "PGSSLCERT",
-        "sslkey" => "PGSSLKEY",
-        "channel_binding" => "PGCHANNELBINDING",
-        "connect_timeout" => "PGCONNECT_TIMEOUT",
-        "application_name" => "PGAPPNAME",
-        "options" => "PGOPTIONS",
-        _ => return None,
-    })
-}
-
 impl Endpoint {
     /// Completes a URL. The error is a complete sentence.
-    pub(super) fn new(
+    pub(crate) fn new(
         url: &PostgresUrl,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Endpoint, String> {
-        let service = service::of(url, &environment)?;
+        let service = service::parameters(url, &environment)?;
+        let from_environment = |keyword: &str| {
+            let (_, variable) = KEYWORDS.into_iter().find(|(known, _)| *known == keyword)?;
+            environment(variable).filter(|value| !value.is_empty())
+        };
         let value = |keyword: &str| {
             let given = url.get(keyword).or_else(|| service.get(keyword)).map(str::to_owned);
-            given.or_else(|| variable(keyword).and_then(&environment).filter(|value| !value.is_empty()))
+            given.or_else(|| from_environment(keyword))
         };
         let home = environment("HOME").map(PathBuf::from);
-        let user = match value("user") {
-            Some(user) => user,
-            None => {
-                whoami::username().map_err(|error| format!("the user name cannot be determined: {error}"))?
-            }
-        };
+        let user = value("user").map_or_else(whoami::username, Ok);
+        let user = user.map_err(|error| format!("the user name cannot be determined: {error}"))?;
         let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
         let existing = |name: &str| in_home(name).filter(|path| path.exists());
         let root_certificates =
             value("sslrootcert").map(PathBuf::from).or_else(|| existing(".postgresql/root.crt"));
-        let ssl_mode = ssl_mode(value("sslmode"), root_certificates.as_deref())?;
+        let ssl_mode = SslMode::resolve(value("sslmode").as_deref(), root_certificates.as_deref())?;
         let certificate =
             value("sslcert").map(PathBuf::from).or_else(|| existing(".postgresql/postgresql.crt"));
         let key = value("sslkey").map(PathBuf::from).or_else(|| in_home(".postgresql/postgresql.key"));
-        let environment_password = environment("PGPASSWORD").filter(|password| !password.is_empty());
+        let password = url.password().or(service.password()).cloned();
+        let password = password.or_else(|| from_environment("password").map(Password));
         Ok(Endpoint {
-            places: places(value("host"), value("hostaddr"), value("port"))?,
+            servers: servers(value("host"), value("hostaddr"), value("port"))?,
             database: value("dbname").unwrap_or_else(|| user.clone()),
             user,
-            password: url.password().or(service.password()).cloned().or(environment_password.map(Password)),
+            password,
             passfile: value("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")).map(Passfile::new),
             ssl_mode,
             root_certificates,
-            own_certificate: certificate.zip(key),
+            client_certificate: certificate.zip(key),
             channel_binding: match value("channel_binding") {
-                Some(text) => channel_binding(&text)
+                Some(text) => channel_binding::parse(&text)
                     .ok_or_else(|| format!("PGCHANNELBINDING is `{text}`, which is not a valid value"))?,
                 None => ChannelBinding::Prefer,
             },
@@ -162,11 +97,11 @@ impl Endpoint {
 
     /// Returns the password for a server. The file is read again for each connection, so that it
     /// can be changed.
-    pub(super) fn password(&self, place: &Place) -> Option<Password> {
+    pub(super) fn password(&self, server: &ServerAddress) -> Option<Password> {
         let found = || {
-            let (host, port) = match place {
-                Place::Host { name, port, .. } => (name.as_str(), *port),
-                Place::Socket(path) => socket_in_passfile(path),
+            let (host, port) = match server {
+                ServerAddress::Tcp { host, port, .. } => (host.as_str(), *port),
+                ServerAddress::Unix(path) => socket_in_passfile(path),
             };
             let wanted = [host, &port.to_string(), &self.database, &self.user];
             self.passfile.as_ref()?.find(wanted)
@@ -179,20 +114,22 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} on ", self.database)?;
-        for (at, place) in self.places.iter().enumerate() {
+        for (at, server) in self.servers.iter().enumerate() {
             let separator = if at == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{place}")?;
+            write!(formatter, "{separator}{server}")?;
         }
         write!(formatter, " (as {})", self.user)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Socket(path) => write!(formatter, "{}", path.display()),
-            Place::Host { name, port, .. } if name.contains(':') => write!(formatter, "[{name}]:{port}"),
-            Place::Host { name, port, .. } => write!(formatter, "{name}:{port}"),
+            ServerAddress::Unix(path) => write!(formatter, "{}", path.display()),
+            ServerAddress::Tcp { host, port, .. } if host.contains(':') => {
+                write!(formatter, "[{host}]:{port}")
+            }
+            ServerAddress::Tcp { host, port, .. } => write!(formatter, "{host}:{port}"),
         }
     }
 }
@@ -200,54 +137,28 @@ impl fmt::Display for Place {
 /// Returns host and port as they are in a password file. As in libpq, the host is `localhost` if
 /// the socket is in its usual place, and the folder otherwise.
 fn socket_in_passfile(path: &Path) -> (&str, u16) {
-    let port = path.extension().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(PORT);
+    let port = path.extension().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(DEFAULT_PORT);
     let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
     (if SOCKET_FOLDERS.contains(&folder) { "localhost" } else { folder }, port)
-}
-
-/// Returns the mode that applies, as in libpq. If authorities are named, certificates are verified
-/// with them. A certificate of an authority that everyone trusts proves something only together
-/// with the name.
-fn ssl_mode(text: Option<String>, root_certificates: Option<&Path>) -> Result<SslMode, String> {
-    let mode = match text {
-        Some(text) => Some(
-            SslMode::parse(&text)
-                .ok_or_else(|| format!("PGSSLMODE is `{text}`, which is not a valid mode"))?,
-        ),
-        None => None,
-    };
-    match (mode, root_certificates) {
-        (None | Some(SslMode::VerifyFull), Some(path)) if path == Path::new(SYSTEM) => {
-            Ok(SslMode::VerifyFull)
-        }
-        (_, Some(path)) if path == Path::new(SYSTEM) => {
-            Err("with `sslrootcert=system`, `sslmode` can only be `verify-full`".into())
-        }
-        (Some(SslMode::Require), Some(_)) => Ok(SslMode::VerifyCa),
-        (mode, _) => Ok(mode.unwrap_or(SslMode::Prefer)),
-    }
 }
 
 /// Parses the time limit. 0 means no limit in libpq; here every wait has one. As in libpq, 2
 /// seconds is the minimum.
 fn connect_timeout(text: Option<String>) -> Result<Duration, String> {
-    let seconds = match text {
-        Some(text) => {
-            text.parse().map_err(|_| format!("PGCONNECT_TIMEOUT is `{text}`, which is not a number"))?
-        }
-        None => 0,
+    let parse = |text: String| {
+        text.parse().map_err(|_| format!("PGCONNECT_TIMEOUT is `{text}`, which is not a number"))
     };
-    Ok(Duration::from_secs(match seconds {
+    Ok(Duration::from_secs(match text.map_or(Ok(0), parse)? {
         0 => POSTGRES_CONNECT_SECONDS,
         seconds => seconds.clamp(2, 3600),
     }))
 }
 
-fn places(
+fn servers(
     hosts: Option<String>,
     addresses: Option<String>,
     ports: Option<String>,
-) -> Result<Vec<Place>, String> {
+) -> Result<Vec<ServerAddress>, String> {
     let list = |text: Option<String>| -> Vec<String> {
         text.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
     };
@@ -259,28 +170,28 @@ fn places(
     (0..count)
         .map(|at| {
             let port = match ports.get(at).or(ports.first()).map_or("", String::as_str) {
-                "" => PORT,
+                "" => DEFAULT_PORT,
                 text => text.parse().map_err(|_| format!("`{text}` is not a port"))?,
             };
             let address = match addresses.get(at).map_or("", String::as_str) {
                 "" => None,
                 text => Some(text.parse().map_err(|_| format!("`{text}` is not an address"))?),
             };
-            Ok(place(hosts.get(at).map_or("", String::as_str), address, port))
+            Ok(server(hosts.get(at).map_or("", String::as_str), address, port))
         })
         .collect()
 }
 
-fn place(host: &str, address: Option<IpAddr>, port: u16) -> Place {
+fn server(host: &str, address: Option<IpAddr>, port: u16) -> ServerAddress {
     match (host, address) {
-        ("", Some(address)) => Place::Host { name: address.to_string(), address: Some(address), port },
+        ("", Some(address)) => ServerAddress::Tcp { host: address.to_string(), address: Some(address), port },
         (host, None) if host.is_empty() || host.starts_with('/') => {
             let usual = || SOCKET_FOLDERS.into_iter().find(|folder| Path::new(folder).is_dir());
             let folder = if host.is_empty() { usual().unwrap_or(SOCKET_FOLDERS[0]) } else { host };
-            Place::Socket(Path::new(folder).join(format!(".s.PGSQL.{port}")))
+            ServerAddress::Unix(Path::new(folder).join(format!(".s.PGSQL.{port}")))
         }
         (host, address) => {
-            Place::Host { name: host.into(), address: address.or_else(|| host.parse().ok()), port }
+            ServerAddress::Tcp { host: host.into(), address: address.or_else(|| host.parse().ok()), port }
         }
     }
 }
@@ -297,8 +208,8 @@ mod tests {
         Endpoint::new(&PostgresUrl::parse(url).unwrap(), get)
     }
 
-    fn host(name: &str, port: u16) -> Place {
-        Place::Host { name: name.into(), address: name.parse().ok(), port }
+    fn host(name: &str, port: u16) -> ServerAddress {
+        ServerAddress::Tcp { host: name.into(), address: name.parse().ok(), port }
     }
 
     #[test]
@@ -315,7 +226,7 @@ mod tests {
             ("PGCONNECT_TIMEOUT", "3"),
         ];
         let from_environment = endpoint("postgres://", &variables).unwrap();
-        assert_eq!(from_environment.places, [host("elsewhere", 7)]);
+        assert_eq!(from_environment.servers, [host("elsewhere", 7)]);
         assert_eq!((from_environment.user.as_str(), from_environment.database.as_str()), ("ann", "theirs"));
         assert_eq!(from_environment.password, Some(Password("hers".into())));
         assert_eq!(from_environment.ssl_mode, SslMode::VerifyFull);
@@ -325,7 +236,7 @@ mod tests {
 
         let url = "postgres://jo:his@127.0.0.1:6/db?sslmode=disable&application_name=a&connect_timeout=1&options=-cx";
         let from_url = endpoint(url, &variables).unwrap();
-        assert_eq!(from_url.places, [host("127.0.0.1", 6)]);
+        assert_eq!(from_url.servers, [host("127.0.0.1", 6)]);
         assert_eq!((from_url.user.as_str(), from_url.database.as_str()), ("jo", "db"));
         assert_eq!(from_url.password, Some(Password("his".into())));
         assert_eq!(from_url.ssl_mode, SslMode::Disable);
@@ -344,14 +255,14 @@ mod tests {
         let all =
             [("PGSERVICEFILE", ours.as_str()), ("PGSYSCONFDIR", &system), ("PGUSER", "ann"), ("PGHOST", "e")];
         let mine = endpoint("postgres:///theirs?service=mine", &all).unwrap();
-        assert_eq!(mine.places, [host("h1", 7), host("h2", 7)]);
+        assert_eq!(mine.servers, [host("h1", 7), host("h2", 7)]);
         assert_eq!((mine.user.as_str(), mine.database.as_str()), ("jo", "theirs"));
         assert_eq!(mine.password, Some(Password("p=%40".into())));
         assert_eq!(mine.options.as_deref(), Some("-c search_path=own"));
 
         let with = |service: &'static str| [&all[..], &[("PGSERVICE", service)]].concat();
         let everybody = endpoint("postgres://", &with("everybody")).unwrap();
-        assert_eq!((&everybody.places[..], everybody.user.as_str()), (&[host("all", 5432)][..], "ann"));
+        assert_eq!((&everybody.servers[..], everybody.user.as_str()), (&[host("all", 5432)][..], "ann"));
         for (service, part) in [("nobody", "the service `nobody` is not defined"), ("broken", "`hots`")] {
             let error = endpoint("postgres://", &with(service)).unwrap_err();
             assert!(error.contains(part), "{error}");
@@ -361,7 +272,9 @@ mod tests {
     #[test]
     fn defaults_are_those_of_libpq() {
         let endpoint = endpoint("postgres://jo@", &[]).unwrap();
-        assert!(matches!(&endpoint.places[..], [Place::Socket(path)] if path.ends_with(".s.PGSQL.5432")));
+        assert!(
+            matches!(&endpoint.servers[..], [ServerAddress::Unix(path)] if path.ends_with(".s.PGSQL.5432"))
+        );
         assert_eq!(endpoint.database, "jo");
         assert_eq!(endpoint.ssl_mode, SslMode::Prefer);
         assert_eq!(endpoint.application_name, "logboom");
@@ -369,13 +282,13 @@ mod tests {
 
     #[test]
     fn hosts_share_one_port_or_have_one_each() {
-        let places = |url| endpoint(url, &[]).map(|endpoint| endpoint.places);
-        assert_eq!(places("postgres://a:1,b:2/"), Ok(vec![host("a", 1), host("b", 2)]));
-        assert_eq!(places("postgres://a,b/?port=3"), Ok(vec![host("a", 3), host("b", 3)]));
-        let named = Place::Host { name: "a".into(), address: "10.0.0.1".parse().ok(), port: 5432 };
-        assert_eq!(places("postgres://a/?hostaddr=10.0.0.1"), Ok(vec![named]));
-        assert!(places("postgres://a,b/?port=1,2,3").is_err());
-        assert!(places("postgres://a/?hostaddr=b").is_err());
+        let servers = |url| endpoint(url, &[]).map(|endpoint| endpoint.servers);
+        assert_eq!(servers("postgres://a:1,b:2/"), Ok(vec![host("a", 1), host("b", 2)]));
+        assert_eq!(servers("postgres://a,b/?port=3"), Ok(vec![host("a", 3), host("b", 3)]));
+        let named = ServerAddress::Tcp { host: "a".into(), address: "10.0.0.1".parse().ok(), port: 5432 };
+        assert_eq!(servers("postgres://a/?hostaddr=10.0.0.1"), Ok(vec![named]));
+        assert!(servers("postgres://a,b/?port=1,2,3").is_err());
+        assert!(servers("postgres://a/?hostaddr=b").is_err());
     }
 
     #[test]
@@ -395,7 +308,7 @@ mod tests {
             ("postgres://jo:url@h:1/db", Some("url")),
         ] {
             let endpoint = endpoint(url, &[("HOME", home)]).unwrap();
-            let found = endpoint.password(&endpoint.places[0]);
+            let found = endpoint.password(&endpoint.servers[0]);
             assert_eq!(found, password.map(|password| Password(password.into())), "{url}");
         }
     }

@@ -3,6 +3,7 @@
 //! certificate learns nothing and cannot log in.
 
 use ring::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
+use tokio_postgres::config::ChannelBinding;
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -20,6 +21,17 @@ const ALGORITHMS: [(&[u8], &Algorithm); 9] = [
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], &SHA384),
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], &SHA512),
 ];
+
+/// Parses the parameter `channel_binding`: whether the password is proven only to the server at
+/// which the TLS connection ends.
+pub(super) fn parse(text: &str) -> Option<ChannelBinding> {
+    Some(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return None,
+    })
+}
 
 /// Returns the hash of a certificate. Returns `None` if its signature has no separate hash
 /// (Ed25519), because no channel binding is defined for such certificates.
