@@ -1,6 +1,7 @@
 //! Connections that fail, and connections with TLS.
 
 use super::*;
+use crate::store::postgres::connect::ServerAddress;
 
 #[test]
 fn errors_have_hints() {
@@ -69,9 +70,9 @@ fn error_reports_each_server() {
         assert!(error.what.contains(part), "{}", error.what);
     }
     assert!(error.hint.unwrap().contains("check that the server runs"));
-    let places = ["a", "b"].map(|name| connect::ServerAddress::Host { name: name.into(), address: None, port: 1 });
+    let servers = ["a", "b"].map(|name| ServerAddress::Tcp { host: name.into(), address: None, port: 1 });
     let standby = |refusal: Option<Fault>| {
-        let faults = places.iter().cloned().zip([Fault::Standby, refusal.unwrap_or(Fault::Standby)]);
+        let faults = servers.iter().cloned().zip([Fault::Standby, refusal.unwrap_or(Fault::Standby)]);
         Fault::Nowhere(faults.collect()).explain(&"x", "accept records")
     };
     assert!(standby(None).hint.unwrap().contains("one of them must become the primary"));
