@@ -72,8 +72,7 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::client::http::ApiClient;
-    use crate::cli::client::stub_server::StubServer;
+    use crate::cli::client::{ApiClient, stub_server::StubServer};
 
     #[test]
     fn events_are_parsed_and_last_id_is_kept() {

@@ -1,7 +1,7 @@
 //! Requests to a running server, and the reading of its responses. Nothing here depends on how
 //! they are shown.
 
-pub(crate) mod events;
+mod events;
 pub(crate) mod fields;
 pub(crate) mod http;
 pub(crate) mod lines;
@@ -10,3 +10,8 @@ pub(crate) mod record;
 
 #[cfg(test)]
 pub(crate) mod stub_server;
+
+pub(crate) use events::{EventStream, StreamEvent};
+pub(crate) use fields::FieldSelection;
+pub(crate) use http::{ApiClient, Reply, ServerResponse};
+pub(crate) use record::{FieldValue, JsonRecord};

@@ -15,9 +15,7 @@ use clap::ArgMatches;
 
 use super::data_dir;
 use crate::cli::partial_file::PartialFile;
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::progress;
+use crate::cli::terminal::{Output, numbers::counted, output, progress};
 use crate::data_dir::DataDir;
 use crate::disk::beside;
 use crate::failure::Failure;

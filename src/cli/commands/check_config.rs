@@ -5,9 +5,7 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::text;
+use crate::cli::terminal::{Output, TextTable, output, text};
 use crate::config::{self, Loaded};
 use crate::failure::Failure;
 
@@ -54,8 +52,7 @@ fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::terminal::{output::printed, paint::Paint};
     use crate::config::Values;
 
     #[test]

@@ -8,8 +8,8 @@ use clap::{ArgMatches, Command};
 use clap_complete::aot::{Shell, generate};
 
 use crate::cli::arguments;
-use crate::cli::client::fields::FieldSelection;
-use crate::cli::terminal::output::{self, Output};
+use crate::cli::client::FieldSelection;
+use crate::cli::terminal::{Output, output};
 use crate::failure::Failure;
 
 /// Prints the completions of a shell.

@@ -6,12 +6,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use clap::ArgMatches;
 use serde::Deserialize;
 
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::client::parameters;
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::text;
+use crate::cli::client::{ApiClient, http, parameters};
+use crate::cli::terminal::{Output, TextTable, numbers::counted, output, text};
 use crate::failure::Failure;
 use crate::limits::DELETE_SERVICES_MAX;
 use crate::record::time;
@@ -209,9 +205,7 @@ fn is_confirmed() -> Result<bool, Failure> {
 mod tests {
     use super::*;
     use crate::cli::arguments;
-    use crate::cli::client::stub_server::StubServer;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::commands::testing::run_against;
 
     const FOUND: &str = r#"{"matched":1203,"deleted":0,"by_service":[{"service":"billing","count":1200},
         {"service":"","count":3}],"stores":[{"name":"sqlite","matched":1203,"deleted":0},
@@ -219,13 +213,8 @@ mod tests {
         "cursor":"0-0-9-0-5","next_cursor":null}"#;
 
     fn ask(arguments: &[&str]) -> (String, Result<(), Failure>, String) {
-        let server = StubServer::start("200 OK", FOUND);
-        let words = ["logboom", "delete", "--url", &server.url];
-        let matches = arguments::command().get_matches_from(words.iter().chain(arguments));
-        let mut result = Ok(());
-        let text =
-            printed(false, Paint::Plain, |output| result = run(matches.subcommand().unwrap().1, output));
-        (text, result, server.request())
+        let words = [&["delete"][..], arguments].concat();
+        run_against(&[("200 OK", FOUND.into())], &words, None)
     }
 
     #[test]
@@ -255,13 +244,7 @@ the store file is a log file: its records are not deleted
     /// Runs a deletion whose requests get these answers. Returns its output, its result and the
     /// requests.
     fn done(answers: &[(&str, String)]) -> (String, Result<(), Failure>, String) {
-        let server = StubServer::start_each(answers);
-        let words = ["logboom", "delete", "--url", &server.url, "secret", "--before", "2026-11-21", "--yes"];
-        let matches = arguments::command().get_matches_from(words);
-        let mut result = Ok(());
-        let text =
-            printed(false, Paint::Plain, |output| result = run(matches.subcommand().unwrap().1, output));
-        (text, result, server.request())
+        run_against(answers, &["delete", "secret", "--before", "2026-11-21", "--yes"], None)
     }
 
     /// Otherwise what an interrupted deletion has left in the files would stay there for good.

@@ -11,12 +11,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::file_failure;
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::client::parameters;
+use crate::cli::client::{ApiClient, http, parameters};
 use crate::cli::partial_file::PartialFile;
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::progress;
+use crate::cli::terminal::{Output, numbers::counted, output, progress};
 use crate::disk::beside;
 use crate::failure::Failure;
 use crate::limits::QUERY_PAGE_RECORDS_MAX;

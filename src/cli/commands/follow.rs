@@ -9,11 +9,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 
-use crate::cli::client::events::{EventStream, StreamEvent};
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::terminal::interrupts::Interrupts;
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{self, Output};
+use crate::cli::client::{ApiClient, EventStream, StreamEvent, http};
+use crate::cli::terminal::{Interrupts, Output, numbers::counted, output};
 use crate::failure::Failure;
 use crate::limits::{TAIL_RETRY_MILLISECONDS_MAX, TAIL_RETRY_MILLISECONDS_MIN};
 

@@ -22,19 +22,25 @@ mod status;
 mod store;
 mod tail;
 
+#[cfg(test)]
+mod testing;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::terminal::output::Output;
+use super::terminal::Output;
 use crate::config;
 use crate::failure::Failure;
 
 /// Runs the command that the arguments select.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (command, matches) = subcommand(matches, "logboom")?;
-    let output = &mut Output::stdout(matches);
+    run_command(command, matches, &mut Output::stdout(matches))
+}
+
+fn run_command(command: &str, matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     match command {
         "serve" => serve::run(matches),
         "query" => query::run(matches, output),

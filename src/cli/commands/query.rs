@@ -6,10 +6,8 @@ use serde_json::value::RawValue;
 
 use super::follow::Follow;
 use crate::cli::arguments;
-use crate::cli::client::http::{self, ApiClient, ServerResponse};
-use crate::cli::client::parameters;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::record_writer::RecordWriter;
+use crate::cli::client::{ApiClient, ServerResponse, http, parameters};
+use crate::cli::terminal::{Output, RecordWriter, output};
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::query::Query;
@@ -198,21 +196,19 @@ fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Fail
 mod tests {
     use super::*;
     use crate::cli::arguments;
-    use crate::cli::client::stub_server::StubServer;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::commands::testing::run_against;
+    use crate::cli::terminal::Screen;
 
     const TWO: &str = "{\"id\":2,\"timestamp\":\"2026-11-21T10:00:02.000000000Z\",\"message\":\"new\\u001b\"}\n\
                        {\"id\":1,\"timestamp\":\"2026-11-21T10:00:01.000000000Z\",\"message\":\"old\\u009b\"}\n";
 
     /// Runs the command against a canned answer. Returns what the command printed, and its request.
     fn ask_for(body: &str, arguments: &[&str], is_terminal: bool) -> (String, String) {
-        let server = StubServer::start("200 OK", body);
-        let words = ["logboom", "query", "--url", &server.url];
-        let matches = arguments::command().get_matches_from(words.iter().chain(arguments));
-        let matches = matches.subcommand().unwrap().1;
-        let text = printed(is_terminal, Paint::Plain, |output| run(matches, output).unwrap());
-        (text, server.request())
+        let words = [&["query"][..], arguments].concat();
+        let screen = is_terminal.then_some(Screen { columns: 80, rows: 24, is_unicode: true });
+        let (text, result, request) = run_against(&[("200 OK", body.into())], &words, screen);
+        result.unwrap();
+        (text, request)
     }
 
     fn ask(arguments: &[&str], is_terminal: bool) -> (String, String) {
@@ -291,20 +287,16 @@ mod tests {
     fn follow_shows_new_records_after_found_ones_once() {
         let record = |id| format!("{{\"id\":{id},\"message\":\"m{id}\"}}");
         let event = |id| format!("id: {id}\nevent: record\ndata: {}\n\n", record(id));
-        let server = StubServer::start_each(&[
+        let responses = [
             ("200 OK", r#"{"stores":[{"kind":"file","position":1},{"kind":"sqlite","position":4}]}"#.into()),
             ("200 OK", format!("{}\n{}\n", record(5), record(2))),
             ("200 OK", [4, 5, 6].map(event).concat()),
             ("400 Bad Request", r#"{"title":"enough"}"#.into()),
-        ]);
-        let words = ["logboom", "query", "-f", "m*", "--fields=message", "--url", &server.url];
-        let matches = arguments::command().get_matches_from(words);
-        let text = printed(false, Paint::Plain, |output| {
-            let failure = run(matches.subcommand().unwrap().1, output).unwrap_err();
-            assert_eq!(failure.to_string(), "error: enough");
-        });
+        ];
+        let (text, result, requests) =
+            run_against(&responses, &["query", "-f", "m*", "--fields=message"], None);
+        assert_eq!(result.unwrap_err().to_string(), "error: enough");
         assert_eq!(text, "m2\nm5\nm6\n");
-        let requests = server.request();
         let paths: Vec<_> =
             requests.lines().filter_map(|line| line.strip_prefix("GET ")?.split(' ').next()).collect();
         assert_eq!(

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::ArgMatches;
 
 use crate::cli::arguments;
-use crate::cli::terminal::output::{self, Output};
+use crate::cli::terminal::{Output, output};
 use crate::failure::Failure;
 use crate::store::postgres::SCHEMA;
 

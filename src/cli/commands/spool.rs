@@ -6,10 +6,7 @@ use clap::ArgMatches;
 use indicatif::ProgressBar;
 
 use super::{data_dir, subcommand};
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{Output, failed};
-use crate::cli::terminal::progress;
-use crate::cli::terminal::table::TextTable;
+use crate::cli::terminal::{Output, TextTable, numbers::counted, output::failed, progress};
 use crate::failure::Failure;
 use crate::spool::inspect::{Content, SegmentReport, inspect};
 

@@ -7,10 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::arguments;
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::client::record::json_object;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::table::TextTable;
+use crate::cli::client::{ApiClient, http, record::json_object};
+use crate::cli::terminal::{Output, TextTable, output};
 use crate::failure::Failure;
 use crate::record::csv;
 
@@ -97,21 +95,17 @@ fn write_csv_row(out: &mut Vec<u8>, cells: impl Iterator<Item = (String, bool)>)
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::arguments;
-    use crate::cli::client::stub_server::StubServer;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::commands::testing::run_against;
+    use crate::cli::terminal::Screen;
 
     const ANSWER: &str = r#"{"columns":["service","n"],"rows":[["billing",12],[null,-3.50],["=a\n\u001b",null]],"truncated":false}"#;
 
     fn ask(format: &str, is_terminal: bool) -> (String, String) {
-        let server = StubServer::start("200 OK", ANSWER);
-        let words = ["logboom", "sql", "--url", &server.url, "--format", format, "SELECT \"x\""];
-        let matches = arguments::command().get_matches_from(words);
-        let matches = matches.subcommand().unwrap().1;
-        let text = printed(is_terminal, Paint::Plain, |output| run(matches, output).unwrap());
-        (text, server.request())
+        let words = ["sql", "--format", format, "SELECT \"x\""];
+        let screen = is_terminal.then_some(Screen { columns: 80, rows: 24, is_unicode: true });
+        let (text, result, request) = run_against(&[("200 OK", ANSWER.into())], &words, screen);
+        result.unwrap();
+        (text, request)
     }
 
     #[test]

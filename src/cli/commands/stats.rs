@@ -7,15 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::arguments;
-use crate::cli::client::fields::invalid_names;
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::client::parameters;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::paint::{self, Style};
-use crate::cli::terminal::plot::{self, PlotSeries};
-use crate::cli::terminal::screen::{self, Screen};
-use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::{numbers, text};
+use crate::cli::client::{ApiClient, fields::invalid_names, http, parameters};
+use crate::cli::terminal::{
+    Output, PlotSeries, Screen, Style, TextTable, numbers, output, paint, plot, screen, text,
+};
 use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::Column;
@@ -322,10 +317,7 @@ fn label(timestamp: &str, step_seconds: f64, range_seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::arguments;
-    use crate::cli::client::stub_server::StubServer;
-    use crate::cli::terminal::output::printed_on;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::commands::testing::run_against;
 
     const ANSWER: &str = r#"{"since":"2026-11-21T10:00:30.000000000Z","until":"2026-11-21T10:08:00.000000000Z","step_seconds":60,
         "by":"severity","series":[{"value":"INFO","total":1200,"counts":[0,100,200,300,300,200,50,50]},
@@ -333,13 +325,11 @@ mod tests {
         {"value":"WARN","total":0,"counts":[0,0,0,0,0,0,0,0]}],"other":null,"total":1204,"partial":false}"#;
 
     fn ask(arguments: &[&str], body: &str) -> (String, String) {
-        let server = StubServer::start("200 OK", body);
-        let words = ["logboom", "stats", "--url", &server.url];
-        let matches = arguments::command().get_matches_from(words.iter().chain(arguments));
-        let matches = matches.subcommand().unwrap().1;
+        let words = [&["stats"][..], arguments].concat();
         let screen = Screen { columns: 60, rows: 24, is_unicode: true };
-        let text = printed_on(Some(screen), Paint::Plain, |output| run(matches, output).unwrap());
-        (text, server.request())
+        let (text, result, request) = run_against(&[("200 OK", body.into())], &words, Some(screen));
+        result.unwrap();
+        (text, request)
     }
 
     #[test]

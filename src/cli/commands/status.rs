@@ -9,12 +9,8 @@ use clap::ArgMatches;
 use serde_json::Value;
 
 use crate::cli::arguments;
-use crate::cli::client::http::{self, ApiClient};
-use crate::cli::terminal::numbers;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::paint::Style;
-use crate::cli::terminal::table::TextTable;
-use crate::cli::terminal::text;
+use crate::cli::client::{ApiClient, http};
+use crate::cli::terminal::{Output, Style, TextTable, numbers, output, text};
 use crate::failure::Failure;
 
 /// Requests the status and shows the answer.
@@ -189,10 +185,8 @@ fn bytes(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::arguments;
-    use crate::cli::client::stub_server::StubServer;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::commands::testing::run_against;
+    use crate::cli::terminal::{output::printed, paint::Paint};
 
     const STATUS: &str = r#"{"version":"0.1.0","uptime_seconds":93784,"log_lines_dropped":7,"ready":false,"problems":["disk full \u001b"],
         "memory_bytes":15000000,"spool":{"durable_id":1234568,"oldest_id":1,"bytes":1610612736,
@@ -203,10 +197,10 @@ mod tests {
         "lag_records":9,"stored":5,"dead_letters":1,"last_error":"no space\nleft"}]}"#;
 
     fn ask(format: &str) -> String {
-        let server = StubServer::start("200 OK", STATUS);
-        let words = ["logboom", "status", "--url", &server.url, "--format", format];
-        let matches = arguments::command().get_matches_from(words);
-        printed(false, Paint::Plain, |output| run(matches.subcommand().unwrap().1, output).unwrap())
+        let words = ["status", "--format", format];
+        let (text, result, _) = run_against(&[("200 OK", STATUS.into())], &words, None);
+        result.unwrap();
+        text
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::{data_dir, subcommand};
 use crate::cli::arguments;
-use crate::cli::terminal::output::{Output, failed};
+use crate::cli::terminal::{Output, output::failed};
 use crate::config;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;

@@ -3,10 +3,8 @@
 use clap::ArgMatches;
 
 use super::follow::Follow;
-use crate::cli::client::http::ApiClient;
-use crate::cli::client::parameters::query_text;
-use crate::cli::terminal::output::Output;
-use crate::cli::terminal::record_writer::RecordWriter;
+use crate::cli::client::{ApiClient, parameters::query_text};
+use crate::cli::terminal::{Output, RecordWriter};
 use crate::failure::Failure;
 
 /// Follows the records until it is interrupted.

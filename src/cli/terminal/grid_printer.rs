@@ -9,8 +9,7 @@ use super::record_text::short_time;
 use super::screen::Screen;
 use super::text;
 use super::wrap::LineWrapper;
-use crate::cli::client::fields::FieldSelection;
-use crate::cli::client::record::{FieldValue, JsonRecord};
+use crate::cli::client::{FieldSelection, FieldValue, JsonRecord};
 use crate::query::Field;
 use crate::record::Column;
 
@@ -135,9 +134,7 @@ impl GridPrinter {
 mod tests {
     use super::*;
     use crate::cli::client::record::FULL;
-    use crate::cli::terminal::output::printed_on;
-    use crate::cli::terminal::paint::Paint;
-    use crate::cli::terminal::record_text::EVIL;
+    use crate::cli::terminal::{output::printed_on, paint::Paint, record_text::EVIL};
 
     fn show(fields: &str, screen: Option<Screen>, lines: &[&str]) -> String {
         printed_on(screen, Paint::Plain, |output| {

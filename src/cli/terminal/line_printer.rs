@@ -6,7 +6,7 @@ use super::output::Output;
 use super::paint::{self, Style};
 use super::record_text::{RecordText, short_time};
 use super::text;
-use crate::cli::client::record::JsonRecord;
+use crate::cli::client::JsonRecord;
 
 /// Columns grow with their content, up to this many characters.
 const COLUMN_CHARACTERS_MAX: usize = 24;
@@ -68,9 +68,7 @@ fn indented(output: &mut Output, style: Style, lines: &str) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::cli::client::record::FULL;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
-    use crate::cli::terminal::record_text::EVIL;
+    use crate::cli::terminal::{output::printed, paint::Paint, record_text::EVIL};
 
     fn show(lines: &[&str], paint: Paint) -> String {
         printed(false, paint, |output| {

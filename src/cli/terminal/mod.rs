@@ -3,7 +3,7 @@
 
 mod grid_printer;
 mod highlight;
-pub(crate) mod interrupts;
+mod interrupts;
 mod line_printer;
 pub(crate) mod numbers;
 pub(crate) mod output;
@@ -12,9 +12,17 @@ pub(crate) mod paint;
 pub(crate) mod plot;
 pub(crate) mod progress;
 mod record_text;
-pub(crate) mod record_writer;
+mod record_writer;
 pub(crate) mod screen;
 mod screen_printer;
-pub(crate) mod table;
+mod table;
 pub(crate) mod text;
 mod wrap;
+
+pub(crate) use interrupts::Interrupts;
+pub(crate) use output::Output;
+pub(crate) use paint::Style;
+pub(crate) use plot::PlotSeries;
+pub(crate) use record_writer::RecordWriter;
+pub(crate) use screen::Screen;
+pub(crate) use table::TextTable;

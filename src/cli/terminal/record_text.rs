@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::text;
-use crate::cli::client::record::JsonRecord;
+use crate::cli::client::JsonRecord;
 
 /// The part of a record that is shown after its columns. No text in it can control a terminal.
 pub(crate) struct RecordText<'a> {

@@ -11,9 +11,7 @@ use super::output::{self, Output};
 use super::screen::Screen;
 use super::screen_printer::ScreenPrinter;
 use crate::cli::arguments::{is_set, text};
-use crate::cli::client::fields::FieldSelection;
-use crate::cli::client::http;
-use crate::cli::client::record::JsonRecord;
+use crate::cli::client::{FieldSelection, JsonRecord, http};
 use crate::failure::Failure;
 
 /// This many bytes of records are more than a screen shows.
@@ -144,8 +142,7 @@ impl RecordFormat {
 mod tests {
     use super::*;
     use crate::cli::arguments;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::terminal::{output::printed, paint::Paint};
 
     fn show(arguments: &[&str], is_terminal: bool, lines: &[&str]) -> String {
         let matches = arguments::command().get_matches_from(["logboom", "query"].iter().chain(arguments));

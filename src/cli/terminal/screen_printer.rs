@@ -10,7 +10,7 @@ use super::record_text::RecordText;
 use super::screen::Screen;
 use super::text;
 use super::wrap::LineWrapper;
-use crate::cli::client::record::JsonRecord;
+use crate::cli::client::JsonRecord;
 
 /// The column of the severity grows up to this many cells.
 const SEVERITY_CELLS_MAX: usize = 8;
@@ -173,8 +173,7 @@ fn untabbed(line: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::cli::client::record::FULL;
-    use crate::cli::terminal::output::printed_on;
-    use crate::cli::terminal::record_text::EVIL;
+    use crate::cli::terminal::{output::printed_on, record_text::EVIL};
 
     fn show(columns: usize, rows: usize, full: bool, lines: &[&str]) -> String {
         let screen = Screen { columns, rows, is_unicode: true };

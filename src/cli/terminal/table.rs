@@ -101,8 +101,7 @@ fn line<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::terminal::output::printed;
-    use crate::cli::terminal::paint::Paint;
+    use crate::cli::terminal::{output::printed, paint::Paint};
 
     #[test]
     fn wide_character_takes_two_cells() {

@@ -17,11 +17,8 @@ use serde::Deserialize;
 
 use self::journal::{ImportJournal, how_to_continue};
 use super::file_failure;
-use crate::cli::client::http::{self, ApiClient, Reply};
-use crate::cli::client::lines::read_line;
-use crate::cli::terminal::numbers::counted;
-use crate::cli::terminal::output::{self, Output};
-use crate::cli::terminal::{progress, text};
+use crate::cli::client::{ApiClient, Reply, http, lines::read_line};
+use crate::cli::terminal::{Output, numbers::counted, output, progress, text};
 use crate::failure::Failure;
 use crate::ingest::http::EXPORTED;
 use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX};
