@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use logboom::ingest::Rejection;
-use logboom::ingest::json::{Framing, Scratch, Splitter, decode};
+use logboom::ingest::json::{Framing, JsonScratch, Splitter, decode};
 use logboom::limits::JSON_DEPTH_MAX;
 use logboom::record::Batch;
 use serde::de::IgnoredAny;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::records::{self, ARRIVAL};
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<JsonScratch> = RefCell::default();
 }
 
 /// The outcome of a body: the line of each value, with the reason if the value was refused, and the

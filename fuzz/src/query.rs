@@ -8,9 +8,9 @@ mod tables;
 
 use std::cell::OnceCell;
 
-use logboom::ingest::json::{Scratch, decode};
+use logboom::ingest::json::{JsonScratch, decode};
 use logboom::limits::QUERY_DEPTH_MAX;
-use logboom::query::{Expression, Problem, Query, QueryError};
+use logboom::query::{Expression, Query, QueryError, QueryProblem};
 use logboom::record::{Batch, Origin, RecordRef};
 use logboom::store::sql::Condition;
 use logboom::store::sqlite::{condition, functions};
@@ -49,12 +49,13 @@ fn check_query(query: &Query, object: &str) {
         Ok(again) => again,
         // The displayed form may exceed the bounds.
         Err(QueryError {
-            problem: Problem::TooLong(_) | Problem::TooManyTerms | Problem::TooDeep, ..
+            problem: QueryProblem::TooLong(_) | QueryProblem::TooManyTerms | QueryProblem::TooDeep,
+            ..
         }) => query.clone(),
         Err(error) => panic!("{}\n{error}", error.render(&displayed)),
     };
     let mut batch = Batch::new();
-    if decode(object.as_bytes(), &ARRIVAL, &mut Scratch::default(), &mut batch).is_err() {
+    if decode(object.as_bytes(), &ARRIVAL, &mut JsonScratch::default(), &mut batch).is_err() {
         some_records(&mut batch);
     }
     let records = records::read(&batch);

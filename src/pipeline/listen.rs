@@ -18,7 +18,7 @@ use crate::config::{Config, ListenAddress, Listener, Protocol, WhenFull};
 use crate::failure::Failure;
 use crate::ingest::http;
 use crate::ingest::python::datagram::{self, Datagrams};
-use crate::ingest::python::stream::{self, Bounds};
+use crate::ingest::python::stream::{self, StreamBounds};
 use crate::ingest::source::Source;
 use crate::limits::{ACCEPT_RETRY_MILLISECONDS, DATAGRAM_SOCKET_BYTES, KEEPALIVE_SECONDS, LISTEN_BACKLOG};
 use crate::log;
@@ -180,8 +180,8 @@ pub(super) struct Listeners {
 
 /// What serving a connection of any listener needs.
 struct Shared {
-    bounds: Arc<Bounds>,
-    http_bounds: Arc<http::Bounds>,
+    bounds: Arc<StreamBounds>,
+    http_bounds: Arc<http::UploadBounds>,
     limits: Arc<ConnectionLimits>,
     view: Arc<View>,
     /// One permit for each connection that may be open.
@@ -200,8 +200,8 @@ impl Listeners {
     ) -> Listeners {
         let duration_max = Duration::from_secs(config.frame_seconds_max);
         let shared = Arc::new(Shared {
-            bounds: Arc::new(Bounds::new(config.frame_bytes_max, duration_max)),
-            http_bounds: Arc::new(http::Bounds::new(
+            bounds: Arc::new(StreamBounds::new(config.frame_bytes_max, duration_max)),
+            http_bounds: Arc::new(http::UploadBounds::new(
                 config.body_compressed_bytes_max,
                 config.body_bytes_max,
                 duration_max,

@@ -19,7 +19,7 @@ pub(super) struct Routes {
     /// Receives the records of this listener.
     pub source: Arc<Source>,
     /// The limits of request bodies, shared by all listeners.
-    pub bounds: Arc<http::Bounds>,
+    pub bounds: Arc<http::UploadBounds>,
     /// Answers queries and reports the status.
     pub view: Arc<View>,
     /// The host name that the records of this connection receive.
@@ -207,10 +207,10 @@ async fn read_body(
         Err(failure) => failure,
     };
     let hint = match failure {
-        http::Failure::TooLarge(..) => {
+        http::UploadFailure::TooLarge(..) => {
             "the body of this request must contain little more than a statement or a query"
         }
-        http::Failure::Slow => "send the body without pauses",
+        http::UploadFailure::Slow => "send the body without pauses",
         _ => "try again",
     };
     let mut answer =

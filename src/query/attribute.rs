@@ -75,7 +75,7 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
 
 /// The value of a member.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(super) enum MemberValue<'a> {
     /// The content of a string without escapes.
     String(&'a str),
     /// A string as written.
@@ -89,7 +89,7 @@ pub(super) enum Value<'a> {
 
 /// Passes the name and the value of each member to `found`, including members of nested values at
 /// any depth.
-pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) {
+pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, MemberValue<'_>)) {
     if memchr(b'\\', attributes.as_bytes()).is_none() {
         let _ = each_without_escapes(attributes, found); // returns `None` after the last quote
         return;
@@ -97,15 +97,15 @@ pub(super) fn each(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) {
     let mut rest = attributes;
     while let Some((name, value)) = next_member(&mut rest) {
         match name {
-            Value::String(name) => found(name, value),
-            Value::Escaped(name) => found(&unquoted(name), value),
+            MemberValue::String(name) => found(name, value),
+            MemberValue::Escaped(name) => found(&unquoted(name), value),
             _ => {}
         }
     }
 }
 
 /// If no quote is escaped, every second quote ends a string: all quotes are found in one pass.
-fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, Value<'_>)) -> Option<()> {
+fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, MemberValue<'_>)) -> Option<()> {
     let mut quotes = words::places(attributes.as_bytes(), |byte| byte == b'"');
     loop {
         let (start, end) = (quotes.next()?, quotes.next()?);
@@ -113,25 +113,25 @@ fn each_without_escapes(attributes: &str, mut found: impl FnMut(&str, Value<'_>)
         let Some(value) = after.trim_ascii_start().strip_prefix(':') else { continue };
         let value = value.trim_ascii_start();
         match value.as_bytes().first()? {
-            b'"' => found(name, Value::String(attributes.get(quotes.next()? + 1..quotes.next()?)?)),
-            b'{' | b'[' => found(name, Value::Nested),
+            b'"' => found(name, MemberValue::String(attributes.get(quotes.next()? + 1..quotes.next()?)?)),
+            b'{' | b'[' => found(name, MemberValue::Nested),
             _ => found(name, scalar(value)?),
         }
     }
 }
 
 /// Returns the number or word that a text begins with.
-fn scalar(text: &str) -> Option<Value<'_>> {
+fn scalar(text: &str) -> Option<MemberValue<'_>> {
     // A blank, a comma, or one of the closing brackets, which differ in one bit.
     let is_end = |byte: u8| byte <= b' ' || byte == b',' || byte | 0x20 == b'}';
     let value = text.get(..text.bytes().position(is_end)?)?;
     let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    Some(if is_number { Value::Number(value) } else { Value::Word(value) })
+    Some(if is_number { MemberValue::Number(value) } else { MemberValue::Word(value) })
 }
 
 /// Returns the next string that is a name, and its value. `rest` then begins after the value, or
 /// inside it if the value is nested.
-fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
+fn next_member<'a>(rest: &mut &'a str) -> Option<(MemberValue<'a>, MemberValue<'a>)> {
     loop {
         let name = next_string(rest)?;
         let Some(value) = rest.trim_ascii_start().strip_prefix(':') else { continue };
@@ -142,10 +142,10 @@ fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
         }
         if matches!(first, b'{' | b'[') {
             *rest = rest.get(1..)?;
-            return Some((name, Value::Nested));
+            return Some((name, MemberValue::Nested));
         }
         let value = scalar(rest)?;
-        if let Value::Number(text) | Value::Word(text) = value {
+        if let MemberValue::Number(text) | MemberValue::Word(text) = value {
             *rest = rest.get(text.len()..)?;
         }
         return Some((name, value));
@@ -153,17 +153,17 @@ fn next_member<'a>(rest: &mut &'a str) -> Option<(Value<'a>, Value<'a>)> {
 }
 
 /// Returns the next string; `rest` then begins after it.
-fn next_string<'a>(rest: &mut &'a str) -> Option<Value<'a>> {
+fn next_string<'a>(rest: &mut &'a str) -> Option<MemberValue<'a>> {
     let start = memchr(b'"', rest.as_bytes())?;
     let content = rest.get(start + 1..)?;
     let end = memchr2(b'"', b'\\', content.as_bytes())?;
     if content.as_bytes()[end] == b'"' {
         *rest = content.get(end + 1..)?;
-        return content.get(..end).map(Value::String);
+        return content.get(..end).map(MemberValue::String);
     }
     let (string, after) = rest.get(start..)?.split_at_checked(end_of_string(rest.get(start..)?)?)?;
     *rest = after;
-    Some(Value::Escaped(string))
+    Some(MemberValue::Escaped(string))
 }
 
 /// Iterates over the members of an object: each name with its quotes, and each value as written.

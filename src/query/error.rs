@@ -13,13 +13,13 @@ pub struct QueryError {
     /// The bytes of the query that the error is about; always whole characters.
     pub range: ops::Range<usize>,
     /// What is wrong with these bytes.
-    pub problem: Problem,
+    pub problem: QueryProblem,
 }
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
-pub enum Problem {
+pub enum QueryProblem {
     #[error("the query is {0} bytes long, {QUERY_BYTES_MAX} are allowed")]
     TooLong(usize),
     #[error("the query has more than {QUERY_TERMS_MAX} terms")]
@@ -70,55 +70,59 @@ pub enum Problem {
     FieldInGroup,
 }
 
-impl Problem {
+impl QueryProblem {
     /// Returns what to do about the problem.
     pub fn hint(&self) -> String {
         match self {
-            Problem::TooLong(_) | Problem::TooManyTerms => "ask for less at once, in several queries".into(),
-            Problem::TooDeep => "leave out parentheses that change nothing".into(),
-            Problem::UnclosedQuote => "add a `\"`; inside quotes, `\\\"` stands for a quote".into(),
-            Problem::UnclosedParenthesis => "add a `)`, or quote the text that it belongs to".into(),
-            Problem::UnopenedParenthesis => "leave it out, or quote the text that it belongs to".into(),
-            Problem::EmptyParentheses => "leave them out, or quote the text, as in \"main()\"".into(),
-            Problem::MissingLeft(word) | Problem::MissingRight(word) => {
+            QueryProblem::TooLong(_) | QueryProblem::TooManyTerms => {
+                "ask for less at once, in several queries".into()
+            }
+            QueryProblem::TooDeep => "leave out parentheses that change nothing".into(),
+            QueryProblem::UnclosedQuote => "add a `\"`; inside quotes, `\\\"` stands for a quote".into(),
+            QueryProblem::UnclosedParenthesis => "add a `)`, or quote the text that it belongs to".into(),
+            QueryProblem::UnopenedParenthesis => "leave it out, or quote the text that it belongs to".into(),
+            QueryProblem::EmptyParentheses => "leave them out, or quote the text, as in \"main()\"".into(),
+            QueryProblem::MissingLeft(word) | QueryProblem::MissingRight(word) => {
                 format!("to search for the text itself, quote it: \"{word}\"")
             }
-            Problem::MissingName => "write `field>value`, or quote the text to search for it".into(),
-            Problem::MissingValue => {
+            QueryProblem::MissingName => "write `field>value`, or quote the text to search for it".into(),
+            QueryProblem::MissingValue => {
                 "put the value right after it, without a space; `field:*` finds every value, \
                  and quotes around the whole search for it as a text"
                     .into()
             }
-            Problem::OperatorInValue => {
+            QueryProblem::OperatorInValue => {
                 "write `field>value` to compare, or quote the value: `function:\"<module>\"`".into()
             }
-            Problem::EmptyText => "write the word between the quotes, or leave it out".into(),
-            Problem::EmptyColumn(name) | Problem::ZeroColumn(name) => {
+            QueryProblem::EmptyText => "write the word between the quotes, or leave it out".into(),
+            QueryProblem::EmptyColumn(name) | QueryProblem::ZeroColumn(name) => {
                 format!("`-{name}:*` finds records without one")
             }
-            Problem::InnerStar => "quote the value to look for the star itself".into(),
-            Problem::StarInExactColumn("severity") => "write a word or a number, as in `level>=warn`".into(),
-            Problem::StarInExactColumn("time") => {
+            QueryProblem::InnerStar => "quote the value to look for the star itself".into(),
+            QueryProblem::StarInExactColumn("severity") => {
+                "write a word or a number, as in `level>=warn`".into()
+            }
+            QueryProblem::StarInExactColumn("time") => {
                 "write a range, as in `time>=2026-11-21 time<2026-11-22`".into()
             }
-            Problem::StarInExactColumn(name) => format!("write a range, as in `{name}>=10 {name}<20`"),
-            Problem::NotANumber(name) => format!("write it like `{name}:17` or `{name}>=17`"),
-            Problem::NotATime => super::time::FORMS.into(),
-            Problem::UnknownSeverity => {
+            QueryProblem::StarInExactColumn(name) => format!("write a range, as in `{name}>=10 {name}<20`"),
+            QueryProblem::NotANumber(name) => format!("write it like `{name}:17` or `{name}>=17`"),
+            QueryProblem::NotATime => super::time::FORMS.into(),
+            QueryProblem::UnknownSeverity => {
                 "known are trace, debug, info, notice, warn, error, alert, fatal and their other spellings, \
                  and the numbers 1 to 24"
                     .into()
             }
-            Problem::StarHasNoOrder => "leave out the `*`, or quote the value".into(),
-            Problem::MessageHasNoOrder => "search it for words: `message:word` or just `word`".into(),
-            Problem::GroupHasNoOrder => "repeat the field: `(line>10 OR line>20)`".into(),
-            Problem::FieldInGroup => "quote the value, or write the fields one by one".into(),
+            QueryProblem::StarHasNoOrder => "leave out the `*`, or quote the value".into(),
+            QueryProblem::MessageHasNoOrder => "search it for words: `message:word` or just `word`".into(),
+            QueryProblem::GroupHasNoOrder => "repeat the field: `(line>10 OR line>20)`".into(),
+            QueryProblem::FieldInGroup => "quote the value, or write the fields one by one".into(),
         }
     }
 }
 
 impl QueryError {
-    pub(super) fn new(range: ops::Range<usize>, problem: Problem) -> QueryError {
+    pub(super) fn new(range: ops::Range<usize>, problem: QueryProblem) -> QueryError {
         QueryError { range, problem }
     }
 

@@ -3,25 +3,25 @@
 use std::ops;
 
 use super::ast::Order;
-use super::error::{Problem, QueryError};
+use super::error::{QueryError, QueryProblem};
 
 /// A token of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum QueryToken {
     Open,
     Close,
     Or,
     And,
     /// `NOT` or `-`.
     Not(&'static str),
-    Text(Text),
+    Text(QueryText),
     /// The name and the operator of a field; [`Lexer::value`] reads what follows.
     Field(String, Operator),
 }
 
 /// A word, or the content of quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Text {
+pub(super) struct QueryText {
     pub(super) text: String,
     pub(super) quoted: bool,
 }
@@ -63,19 +63,19 @@ impl<'a> Lexer<'a> {
     }
 
     /// Returns the next token; `None` at the end.
-    pub(super) fn token(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
+    pub(super) fn token(&mut self) -> Result<Option<Spanned<QueryToken>>, QueryError> {
         self.position = self.query.len() - self.rest().trim_start().len();
         let start = self.position;
         let token = match self.rest().chars().next() {
             None => return Ok(None),
-            Some('(') => self.advance(1, Token::Open),
-            Some(')') => self.advance(1, Token::Close),
-            Some('-') => self.advance(1, Token::Not("-")),
+            Some('(') => self.advance(1, QueryToken::Open),
+            Some(')') => self.advance(1, QueryToken::Close),
+            Some('-') => self.advance(1, QueryToken::Not("-")),
             Some('"') => {
                 let text = self.quoted()?;
                 match self.operator() {
-                    Some(operator) => Token::Field(text, operator),
-                    None => Token::Text(Text { text, quoted: true }),
+                    Some(operator) => QueryToken::Field(text, operator),
+                    None => QueryToken::Text(QueryText { text, quoted: true }),
                 }
             }
             Some(_) => self.word_or_field()?,
@@ -84,19 +84,19 @@ impl<'a> Lexer<'a> {
     }
 
     /// Returns the value that follows a field's operator; `None` if there is none. The value is a
-    /// text, or [`Token::Open`].
-    pub(super) fn value(&mut self) -> Result<Option<Spanned<Token>>, QueryError> {
+    /// text, or [`QueryToken::Open`].
+    pub(super) fn value(&mut self) -> Result<Option<Spanned<QueryToken>>, QueryError> {
         let start = self.position;
         let token = match self.rest().chars().next() {
-            Some('(') => self.advance(1, Token::Open),
-            Some('"') => Token::Text(Text { text: self.quoted()?, quoted: true }),
+            Some('(') => self.advance(1, QueryToken::Open),
+            Some('"') => QueryToken::Text(QueryText { text: self.quoted()?, quoted: true }),
             Some('<' | '>' | '=') => {
                 self.word();
-                return Err(QueryError::new(start..self.position, Problem::OperatorInValue));
+                return Err(QueryError::new(start..self.position, QueryProblem::OperatorInValue));
             }
             _ => match self.word() {
                 "" => return Ok(None),
-                word => Token::Text(Text { text: word.to_owned(), quoted: false }),
+                word => QueryToken::Text(QueryText { text: word.to_owned(), quoted: false }),
             },
         };
         Ok(Some((token, start..self.position)))
@@ -106,25 +106,27 @@ impl<'a> Lexer<'a> {
         &self.query[self.position..]
     }
 
-    fn advance(&mut self, bytes: usize, token: Token) -> Token {
+    fn advance(&mut self, bytes: usize, token: QueryToken) -> QueryToken {
         self.position += bytes;
         token
     }
 
-    fn word_or_field(&mut self) -> Result<Token, QueryError> {
+    fn word_or_field(&mut self) -> Result<QueryToken, QueryError> {
         let start = self.position;
         let name = self.take_until(|character| !is_of_name(character));
         let operator = self.operator();
         match operator {
-            Some(_) if name.is_empty() => Err(QueryError::new(start..self.position, Problem::MissingName)),
-            Some(operator) if is_name(name) => Ok(Token::Field(name.to_owned(), operator)),
+            Some(_) if name.is_empty() => {
+                Err(QueryError::new(start..self.position, QueryProblem::MissingName))
+            }
+            Some(operator) if is_name(name) => Ok(QueryToken::Field(name.to_owned(), operator)),
             _ => {
                 self.position = start;
                 Ok(match self.word() {
-                    "OR" => Token::Or,
-                    "AND" => Token::And,
-                    "NOT" => Token::Not("NOT"),
-                    word => Token::Text(Text { text: word.to_owned(), quoted: false }),
+                    "OR" => QueryToken::Or,
+                    "AND" => QueryToken::And,
+                    "NOT" => QueryToken::Not("NOT"),
+                    word => QueryToken::Text(QueryText { text: word.to_owned(), quoted: false }),
                 })
             }
         }
@@ -169,7 +171,7 @@ impl<'a> Lexer<'a> {
                 _ => text.push(character),
             }
         }
-        Err(QueryError::new(start..self.query.len(), Problem::UnclosedQuote))
+        Err(QueryError::new(start..self.query.len(), QueryProblem::UnclosedQuote))
     }
 }
 

@@ -79,10 +79,10 @@ pub(crate) mod tests;
 use std::fmt;
 
 pub use ast::{Expression, Order, Term, Test};
-pub use error::{Problem, QueryError};
+pub use error::{QueryError, QueryProblem};
 pub use field::Field;
 pub use range::Range;
-pub use value::{Kind, Value, attributes};
+pub use value::{FieldValue, JsonKind, attributes};
 pub(crate) use words::EncodedPattern;
 pub use words::Pattern;
 

@@ -5,9 +5,9 @@ use std::mem;
 use std::ops;
 
 use super::ast::Expression;
-use super::error::{Problem, QueryError};
+use super::error::{QueryError, QueryProblem};
 use super::field::Field;
-use super::lexer::{Lexer, Operator, Text, Token};
+use super::lexer::{Lexer, Operator, QueryText, QueryToken};
 use super::term;
 use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 
@@ -15,7 +15,7 @@ use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 pub(super) fn parse(query: &str, now: i64) -> Result<Expression, QueryError> {
     if query.len() > QUERY_BYTES_MAX {
         let start = query.floor_char_boundary(QUERY_BYTES_MAX);
-        return Err(QueryError::new(start..query.len(), Problem::TooLong(query.len())));
+        return Err(QueryError::new(start..query.len(), QueryProblem::TooLong(query.len())));
     }
     let mut parser =
         Parser { lexer: Lexer::new(query), now, terms: 0, group: Group::default(), outer: Vec::new() };
@@ -67,7 +67,7 @@ impl Group {
     fn join(&mut self, operator: &'static str, range: ops::Range<usize>) -> Result<(), QueryError> {
         self.check_not_waiting()?;
         if self.terms.is_empty() {
-            return Err(QueryError::new(range, Problem::MissingLeft(operator)));
+            return Err(QueryError::new(range, QueryProblem::MissingLeft(operator)));
         }
         if operator == "OR" {
             self.alternatives.push(Expression::all(mem::take(&mut self.terms)));
@@ -78,7 +78,9 @@ impl Group {
 
     fn check_not_waiting(&self) -> Result<(), QueryError> {
         match &self.waiting {
-            Some((operator, range)) => Err(QueryError::new(range.clone(), Problem::MissingRight(operator))),
+            Some((operator, range)) => {
+                Err(QueryError::new(range.clone(), QueryProblem::MissingRight(operator)))
+            }
             None => Ok(()),
         }
     }
@@ -99,21 +101,21 @@ impl Group {
 }
 
 impl Parser<'_> {
-    fn take(&mut self, token: Token, range: ops::Range<usize>) -> Result<(), QueryError> {
+    fn take(&mut self, token: QueryToken, range: ops::Range<usize>) -> Result<(), QueryError> {
         match token {
-            Token::Open => self.open(self.group.field.clone(), range),
-            Token::Close => self.close(range),
-            Token::Or => self.group.join("OR", range),
-            Token::And => self.group.join("AND", range),
-            Token::Not(symbol) => {
+            QueryToken::Open => self.open(self.group.field.clone(), range),
+            QueryToken::Close => self.close(range),
+            QueryToken::Or => self.group.join("OR", range),
+            QueryToken::And => self.group.join("AND", range),
+            QueryToken::Not(symbol) => {
                 self.negate(symbol, range);
                 Ok(())
             }
-            Token::Text(text) => {
+            QueryToken::Text(text) => {
                 let field = self.group.field.clone();
                 self.term(field, Operator::Is, &text, range)
             }
-            Token::Field(name, operator) => self.field(&name, operator, range),
+            QueryToken::Field(name, operator) => self.field(&name, operator, range),
         }
     }
 
@@ -124,16 +126,16 @@ impl Parser<'_> {
 
     fn field(&mut self, name: &str, operator: Operator, range: ops::Range<usize>) -> Result<(), QueryError> {
         if self.group.field.is_some() {
-            return Err(QueryError::new(range, Problem::FieldInGroup));
+            return Err(QueryError::new(range, QueryProblem::FieldInGroup));
         }
         let Some(field) = Field::of_name(name) else {
-            return Err(QueryError::new(range, Problem::MissingName));
+            return Err(QueryError::new(range, QueryProblem::MissingName));
         };
         match (self.lexer.value()?, operator) {
-            (None, _) => Err(QueryError::new(range, Problem::MissingValue)),
-            (Some((Token::Text(text), value)), _) => self.term(Some(field), operator, &text, value),
+            (None, _) => Err(QueryError::new(range, QueryProblem::MissingValue)),
+            (Some((QueryToken::Text(text), value)), _) => self.term(Some(field), operator, &text, value),
             (Some((_, parenthesis)), Operator::Order(_)) => {
-                Err(QueryError::new(range.start..parenthesis.end, Problem::GroupHasNoOrder))
+                Err(QueryError::new(range.start..parenthesis.end, QueryProblem::GroupHasNoOrder))
             }
             (Some((_, parenthesis)), _) => {
                 self.group.negated ^= operator == Operator::IsNot;
@@ -147,12 +149,12 @@ impl Parser<'_> {
         &mut self,
         field: Option<Field>,
         operator: Operator,
-        text: &Text,
+        text: &QueryText,
         range: ops::Range<usize>,
     ) -> Result<(), QueryError> {
         self.terms += 1;
         if self.terms > QUERY_TERMS_MAX {
-            return Err(QueryError::new(range, Problem::TooManyTerms));
+            return Err(QueryError::new(range, QueryProblem::TooManyTerms));
         }
         let order = match operator {
             Operator::Order(order) => Some(order),
@@ -166,7 +168,7 @@ impl Parser<'_> {
 
     fn open(&mut self, field: Option<Field>, range: ops::Range<usize>) -> Result<(), QueryError> {
         if self.outer.len() >= QUERY_DEPTH_MAX {
-            return Err(QueryError::new(range, Problem::TooDeep));
+            return Err(QueryError::new(range, QueryProblem::TooDeep));
         }
         let group = Group { field, range, ..Group::default() };
         self.outer.push(mem::replace(&mut self.group, group));
@@ -175,11 +177,11 @@ impl Parser<'_> {
 
     fn close(&mut self, range: ops::Range<usize>) -> Result<(), QueryError> {
         let Some(outer) = self.outer.pop() else {
-            return Err(QueryError::new(range, Problem::UnopenedParenthesis));
+            return Err(QueryError::new(range, QueryProblem::UnopenedParenthesis));
         };
         let inner = mem::replace(&mut self.group, outer);
         if inner.is_empty() && inner.waiting.is_none() {
-            return Err(QueryError::new(inner.range.start..range.end, Problem::EmptyParentheses));
+            return Err(QueryError::new(inner.range.start..range.end, QueryProblem::EmptyParentheses));
         }
         self.group.push(inner.finish()?);
         Ok(())
@@ -189,6 +191,6 @@ impl Parser<'_> {
         if self.outer.is_empty() {
             return self.group.finish();
         }
-        Err(QueryError::new(self.group.range, Problem::UnclosedParenthesis))
+        Err(QueryError::new(self.group.range, QueryProblem::UnclosedParenthesis))
     }
 }

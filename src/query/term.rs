@@ -1,9 +1,9 @@
 //! Builds a term from a field, an operator and a value, according to the kind of the field.
 
 use super::ast::{Expression, Order, Term, Test};
-use super::error::Problem;
+use super::error::QueryProblem;
 use super::field::Field;
-use super::lexer::Text;
+use super::lexer::QueryText;
 use super::range::Range;
 use super::time;
 use super::words::Pattern;
@@ -14,9 +14,9 @@ use crate::record::{Column, severity};
 pub(super) fn build(
     field: Option<Field>,
     order: Option<Order>,
-    value: &Text,
+    value: &QueryText,
     now: i64,
-) -> Result<Expression, Problem> {
+) -> Result<Expression, QueryProblem> {
     let star = !value.quoted && value.text == "*";
     let Some(field) = field else {
         if star {
@@ -26,7 +26,7 @@ pub(super) fn build(
     };
     let test = match (order, star) {
         (None, true) => Test::Present,
-        (Some(_), true) => return Err(Problem::StarHasNoOrder),
+        (Some(_), true) => return Err(QueryProblem::StarHasNoOrder),
         _ => test(&field, order, value, now)?,
     };
     Ok(term(field, test))
@@ -41,16 +41,16 @@ fn term(field: Field, test: Test) -> Expression {
     Expression::Term(Term { field, test })
 }
 
-fn test(field: &Field, order: Option<Order>, value: &Text, now: i64) -> Result<Test, Problem> {
+fn test(field: &Field, order: Option<Order>, value: &QueryText, now: i64) -> Result<Test, QueryProblem> {
     let Field::Column(column) = field else {
         return text(order, value);
     };
     match column {
-        Column::Message if order.is_some() => Err(Problem::MessageHasNoOrder),
+        Column::Message if order.is_some() => Err(QueryProblem::MessageHasNoOrder),
         Column::Message => words(value),
         Column::Time => {
             check_exact("time", value)?;
-            let (first, last) = time::span(&value.text, now).ok_or(Problem::NotATime)?;
+            let (first, last) = time::span(&value.text, now).ok_or(QueryProblem::NotATime)?;
             Ok(Test::Range(within(Range { first, last }, order)))
         }
         Column::Id | Column::SeverityNumber | Column::Line | Column::ProcessId => {
@@ -58,33 +58,33 @@ fn test(field: &Field, order: Option<Order>, value: &Text, now: i64) -> Result<T
             number(column.name(), order, &value.text)
         }
         Column::Severity => severity(order, value),
-        _ if value.text.is_empty() => Err(Problem::EmptyColumn(column.name())),
+        _ if value.text.is_empty() => Err(QueryProblem::EmptyColumn(column.name())),
         _ => text(order, value),
     }
 }
 
-fn words(value: &Text) -> Result<Test, Problem> {
+fn words(value: &QueryText) -> Result<Test, QueryProblem> {
     match pattern(value)? {
-        pattern if pattern.text.is_empty() => Err(Problem::EmptyText),
+        pattern if pattern.text.is_empty() => Err(QueryProblem::EmptyText),
         pattern => Ok(Test::Words(pattern)),
     }
 }
 
-fn text(order: Option<Order>, value: &Text) -> Result<Test, Problem> {
+fn text(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProblem> {
     let pattern = pattern(value)?;
     match (order, pattern.is_open()) {
-        (Some(_), true) => Err(Problem::StarHasNoOrder),
+        (Some(_), true) => Err(QueryProblem::StarHasNoOrder),
         (Some(order), false) => Ok(Test::Order(order, pattern.text)),
         (None, true) => Ok(Test::Fits(pattern)),
         (None, false) => Ok(Test::Equal(pattern.text)),
     }
 }
 
-fn severity(order: Option<Order>, value: &Text) -> Result<Test, Problem> {
+fn severity(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProblem> {
     check_exact("severity", value)?;
     let text = value.text.as_str();
     if text.is_empty() {
-        return Err(Problem::EmptyColumn("severity"));
+        return Err(QueryProblem::EmptyColumn("severity"));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return number("severity", order, text);
@@ -95,17 +95,17 @@ fn severity(order: Option<Order>, value: &Text) -> Result<Test, Problem> {
             Ok(Test::Range(from_one(within(range, order))))
         }
         (None, None) => Ok(Test::Equal(text.to_owned())),
-        (None, Some(_)) => Err(Problem::UnknownSeverity),
+        (None, Some(_)) => Err(QueryProblem::UnknownSeverity),
     }
 }
 
-fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, Problem> {
+fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, QueryProblem> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::NotANumber(name));
+        return Err(QueryProblem::NotANumber(name));
     }
     let number = text.parse().unwrap_or(i64::MAX); // digits alone fail only if there are too many
     if number == 0 && order.is_none() {
-        return Err(Problem::ZeroColumn(name));
+        return Err(QueryProblem::ZeroColumn(name));
     }
     Ok(Test::Range(from_one(within(Range { first: number, last: number }, order))))
 }
@@ -122,14 +122,14 @@ fn from_one(range: Range) -> Range {
     }
 }
 
-fn check_exact(name: &'static str, value: &Text) -> Result<(), Problem> {
+fn check_exact(name: &'static str, value: &QueryText) -> Result<(), QueryProblem> {
     match !value.quoted && value.text.contains('*') {
-        true => Err(Problem::StarInExactColumn(name)),
+        true => Err(QueryProblem::StarInExactColumn(name)),
         false => Ok(()),
     }
 }
 
-fn pattern(value: &Text) -> Result<Pattern, Problem> {
+fn pattern(value: &QueryText) -> Result<Pattern, QueryProblem> {
     if value.quoted {
         return Ok(Pattern { text: value.text.clone(), open_start: false, open_end: false });
     }
@@ -137,8 +137,8 @@ fn pattern(value: &Text) -> Result<Pattern, Problem> {
     let (open_start, text) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
     let (open_end, text) = text.strip_suffix('*').map_or((false, text), |rest| (true, rest));
     match text {
-        "" if open_start => Err(Problem::EmptyText),
-        text if text.contains('*') => Err(Problem::InnerStar),
+        "" if open_start => Err(QueryProblem::EmptyText),
+        text if text.contains('*') => Err(QueryProblem::InnerStar),
         text => Ok(Pattern { text: text.to_owned(), open_start, open_end }),
     }
 }

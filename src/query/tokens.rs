@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 use super::Query;
 use super::ast::{Expression, Term, Test};
-use super::attribute::{self, Value};
+use super::attribute::{self, MemberValue};
 use super::field::Field;
 use super::range::Range;
 use super::words::{self, Pattern};
@@ -48,7 +48,7 @@ pub enum Requirement {
 
 /// What a token represents.
 #[derive(Clone, Copy)]
-enum Kind {
+enum TokenKind {
     Word = 1,
     TraceId = 2,
     SpanId = 3,
@@ -68,7 +68,7 @@ enum Kind {
     Number = 17,
 }
 
-impl Kind {
+impl TokenKind {
     fn token(self, bytes: &[u8]) -> Token {
         Token(hash(self as u64, bytes))
     }
@@ -126,11 +126,11 @@ fn last_word(bytes: &[u8]) -> u64 {
 /// The attribute names of the previous record, most of which the next record has too. Their tokens
 /// are known and have already been passed on.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct NameTokens {
     known: Vec<(String, Token)>,
 }
 
-impl Names {
+impl NameTokens {
     fn token(&mut self, place: usize, name: &str, add: &mut impl FnMut(Token)) -> Token {
         if let Some((known, token)) = self.known.get(place)
             && known == name
@@ -156,13 +156,13 @@ impl Names {
 
 /// Passes on the tokens of a record except those of the origin; of names only those that are not
 /// known.
-pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(Token)) {
+pub fn of_record(record: &RecordRef<'_>, names: &mut NameTokens, mut add: impl FnMut(Token)) {
     let message = record.message.as_bytes();
-    words::words(record.message, |word| add(Token(hash_within(Kind::Word as u64, message, word))));
+    words::words(record.message, |word| add(Token(hash_within(TokenKind::Word as u64, message, word))));
     let texts = [
-        (Kind::TraceId, record.trace_id),
-        (Kind::SpanId, record.span_id),
-        (Kind::EventName, record.event_name),
+        (TokenKind::TraceId, record.trace_id),
+        (TokenKind::SpanId, record.span_id),
+        (TokenKind::EventName, record.event_name),
     ];
     for (kind, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         add(kind.token(text.as_bytes()));
@@ -175,15 +175,17 @@ pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(
         let name = names.token(place, name, &mut add);
         place += 1;
         match value {
-            Value::Nested => {}
-            Value::Number(text) if !attribute::is_whole(text) => {
+            MemberValue::Nested => {}
+            MemberValue::Number(text) if !attribute::is_whole(text) => {
                 if let Ok(number) = text.parse() {
                     add(number_token(name, number));
                 }
             }
-            Value::Escaped(text) | Value::String(text) if text.len() > TOKEN_VALUE_BYTES_MAX => {}
-            Value::Escaped(text) => add(text_token(name, &attribute::unquoted(text))),
-            Value::String(text) | Value::Number(text) | Value::Word(text) => add(text_token(name, text)),
+            MemberValue::Escaped(text) | MemberValue::String(text) if text.len() > TOKEN_VALUE_BYTES_MAX => {}
+            MemberValue::Escaped(text) => add(text_token(name, &attribute::unquoted(text))),
+            MemberValue::String(text) | MemberValue::Number(text) | MemberValue::Word(text) => {
+                add(text_token(name, text));
+            }
         }
     });
 }
@@ -191,39 +193,39 @@ pub fn of_record(record: &RecordRef<'_>, names: &mut Names, mut add: impl FnMut(
 /// Passes on the tokens of an origin.
 pub fn of_origin(origin: &Origin<'_>, mut add: impl FnMut(Token)) {
     let texts = [
-        (Kind::SeverityText, origin.severity_text),
-        (Kind::Service, origin.service),
-        (Kind::Logger, origin.logger),
-        (Kind::Host, origin.host),
-        (Kind::File, origin.file),
-        (Kind::Function, origin.function),
-        (Kind::Thread, origin.thread),
+        (TokenKind::SeverityText, origin.severity_text),
+        (TokenKind::Service, origin.service),
+        (TokenKind::Logger, origin.logger),
+        (TokenKind::Host, origin.host),
+        (TokenKind::File, origin.file),
+        (TokenKind::Function, origin.function),
+        (TokenKind::Thread, origin.thread),
     ];
     for (kind, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         add(kind.token(text.as_bytes()));
     }
-    add(Kind::Line.number(origin.line.into()));
-    add(Kind::ProcessId.number(origin.process_id.into()));
+    add(TokenKind::Line.number(origin.line.into()));
+    add(TokenKind::ProcessId.number(origin.process_id.into()));
 }
 
 /// Returns the token of a severity. Numbers above OpenTelemetry's range share one class.
 fn severity(number: u64) -> Token {
-    Kind::Severity.number(number.div_ceil(4).min(7))
+    TokenKind::Severity.number(number.div_ceil(4).min(7))
 }
 
 fn name_token(name: &str) -> Token {
     let name = name.as_bytes();
     let last_step = name.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
-    Kind::Attribute.token(&name[last_step..])
+    TokenKind::Attribute.token(&name[last_step..])
 }
 
 fn text_token(name: Token, text: &str) -> Token {
-    Token(hash(name.0 ^ Kind::Text as u64, text.as_bytes()))
+    Token(hash(name.0 ^ TokenKind::Text as u64, text.as_bytes()))
 }
 
 fn number_token(name: Token, number: f64) -> Token {
     let number = number + 0.0; // the two zeros are equal
-    Token(mix(name.0 ^ mix(number.to_bits() ^ Kind::Number as u64)))
+    Token(mix(name.0 ^ mix(number.to_bits() ^ TokenKind::Number as u64)))
 }
 
 /// Returns the tokens that every match of a query has.
@@ -275,21 +277,21 @@ fn of_column(column: Column, test: &Test) -> Requirement {
 }
 
 /// Returns the kind of token of a column whose values have tokens as they are.
-fn kind(column: Column) -> Option<Kind> {
+fn kind(column: Column) -> Option<TokenKind> {
     match column {
         Column::Id | Column::Time | Column::SeverityNumber | Column::Message => None,
-        Column::TraceId => Some(Kind::TraceId),
-        Column::SpanId => Some(Kind::SpanId),
-        Column::EventName => Some(Kind::EventName),
-        Column::Severity => Some(Kind::SeverityText),
-        Column::Service => Some(Kind::Service),
-        Column::Logger => Some(Kind::Logger),
-        Column::Host => Some(Kind::Host),
-        Column::File => Some(Kind::File),
-        Column::Line => Some(Kind::Line),
-        Column::Function => Some(Kind::Function),
-        Column::ProcessId => Some(Kind::ProcessId),
-        Column::Thread => Some(Kind::Thread),
+        Column::TraceId => Some(TokenKind::TraceId),
+        Column::SpanId => Some(TokenKind::SpanId),
+        Column::EventName => Some(TokenKind::EventName),
+        Column::Severity => Some(TokenKind::SeverityText),
+        Column::Service => Some(TokenKind::Service),
+        Column::Logger => Some(TokenKind::Logger),
+        Column::Host => Some(TokenKind::Host),
+        Column::File => Some(TokenKind::File),
+        Column::Line => Some(TokenKind::Line),
+        Column::Function => Some(TokenKind::Function),
+        Column::ProcessId => Some(TokenKind::ProcessId),
+        Column::Thread => Some(TokenKind::Thread),
     }
 }
 
@@ -301,7 +303,7 @@ pub(super) fn of_pattern(pattern: &Pattern) -> Requirement {
     words::words(text, |word| {
         let goes_on = pattern.open_start && word.start == 0 || pattern.open_end && word.end == text.len();
         if !goes_on && known.len() < TOKENS_OF_PATTERN_MAX {
-            known.push(Requirement::Token(Kind::Word.token(&text.as_bytes()[word])));
+            known.push(Requirement::Token(TokenKind::Word.token(&text.as_bytes()[word])));
         }
     });
     all(known.into_iter())

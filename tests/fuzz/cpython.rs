@@ -5,7 +5,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use logboom::ingest::python::{Scratch, decode};
+use logboom::ingest::python::{PickleScratch, decode};
 use logboom::record::{Batch, json};
 
 use crate::targets::records::{self, ARRIVAL};
@@ -32,7 +32,7 @@ fn cpython_reads_plain_pickles_as_the_decoder_does() {
 
 /// Answers each pickle with its record as a line of JSON, whenever an empty frame asks for it.
 fn answer(mut questions: impl Read, mut answers: impl Write) {
-    let (mut length, mut pickle, mut scratch) = ([0; 4], Vec::new(), Scratch::default());
+    let (mut length, mut pickle, mut scratch) = ([0; 4], Vec::new(), PickleScratch::default());
     let mut lines = Vec::new();
     while questions.read_exact(&mut length).is_ok() {
         pickle.resize(u32::from_be_bytes(length) as usize, 0);
@@ -46,7 +46,7 @@ fn answer(mut questions: impl Read, mut answers: impl Write) {
     }
 }
 
-fn show(pickle: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
+fn show(pickle: &[u8], scratch: &mut PickleScratch, out: &mut Vec<u8>) {
     let mut batch = Batch::new();
     match decode(pickle, &ARRIVAL, scratch, &mut batch) {
         Ok(()) => json::write(1, &records::read(&batch)[0], out),

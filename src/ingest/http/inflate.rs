@@ -11,7 +11,7 @@ use hyper::body::{Buf, Bytes};
 use hyper::header::CONTENT_ENCODING;
 use hyper::http::request::Parts;
 
-use super::Failure;
+use super::UploadFailure;
 use crate::limits::ZSTD_WINDOW_LOG_MAX;
 
 /// Inflates a body that is fed to it piece by piece.
@@ -53,7 +53,7 @@ impl BufRead for Feed {
 
 impl Inflater {
     /// Returns the inflater that the header names.
-    pub(super) fn of(parts: &Parts) -> Result<Inflater, Failure> {
+    pub(super) fn of(parts: &Parts) -> Result<Inflater, UploadFailure> {
         let Some(header) = parts.headers.get(CONTENT_ENCODING) else { return Ok(Inflater::plain()) };
         let name = String::from_utf8_lossy(header.as_bytes()).trim().to_ascii_lowercase();
         match name.as_str() {
@@ -61,7 +61,7 @@ impl Inflater {
             "gzip" | "x-gzip" => Ok(Inflater::gzip()),
             "deflate" => Ok(Inflater::deflate()),
             "zstd" => Inflater::zstd(),
-            _ => Err(Failure::Encoding(name)),
+            _ => Err(UploadFailure::Encoding(name)),
         }
     }
 
@@ -77,15 +77,15 @@ impl Inflater {
         Inflater::Deflate(Box::new(ZlibDecoder::new(Feed::default())))
     }
 
-    fn zstd() -> Result<Inflater, Failure> {
+    fn zstd() -> Result<Inflater, UploadFailure> {
         let mut decoder =
-            zstd::stream::read::Decoder::with_buffer(Feed::default()).map_err(Failure::broken)?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::broken)?;
+            zstd::stream::read::Decoder::with_buffer(Feed::default()).map_err(UploadFailure::broken)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(UploadFailure::broken)?;
         Ok(Inflater::Zstd(Box::new(decoder)))
     }
 
     /// Corrects the encoding of the header by the first bytes of the body.
-    pub(super) fn sniff(&mut self, start: &[u8]) -> Result<(), Failure> {
+    pub(super) fn sniff(&mut self, start: &[u8]) -> Result<(), UploadFailure> {
         let is_json = matches!(start.trim_ascii_start().first(), Some(b'{' | b'['));
         *self = match (&self, start) {
             (Inflater::Plain(_), [0x1f, 0x8b, ..]) => Inflater::gzip(),

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use self::inflate::Inflater;
 use super::Rejection;
-use super::json::{self, Framing, Splitter};
+use super::json::{self, Framing, JsonScratch, Splitter};
 use super::source::Source;
 use crate::limits::{
     BODY_BATCH_KEPT_BYTES_MAX, BODY_BATCH_KIB_MAX, BODY_BATCHES_KEPT_MAX, BODY_ERRORS_MAX, BODY_KIB_MAX,
@@ -40,7 +40,7 @@ use crate::slots::{Slots, Stall};
 use crate::spool::{AppendError, Receipt};
 
 /// Bounds that all requests of a listener share.
-pub struct Bounds {
+pub struct UploadBounds {
     /// The largest body, before inflation.
     pub compressed_bytes_max: usize,
     /// The largest body, after inflation.
@@ -54,15 +54,15 @@ pub struct Bounds {
 }
 
 /// The memory that one body holds, in KiB.
-struct Share<'a> {
-    memory: &'a Slots,
+struct BodyMemory<'a> {
+    slots: &'a Slots,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Bounds {
+impl UploadBounds {
     /// Returns bounds without any body in progress.
-    pub fn new(compressed_bytes_max: usize, bytes_max: usize, duration_max: Duration) -> Bounds {
-        Bounds {
+    pub fn new(compressed_bytes_max: usize, bytes_max: usize, duration_max: Duration) -> UploadBounds {
+        UploadBounds {
             compressed_bytes_max,
             bytes_max,
             duration_max,
@@ -72,7 +72,7 @@ impl Bounds {
     }
 
     /// Waits a short time until there is memory for a body.
-    async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<Share<'_>, Failure> {
+    async fn admit(&self, length: Option<u64>, inflater: &Inflater) -> Result<BodyMemory<'_>, UploadFailure> {
         let (memory, kib) = match length {
             Some(length) if length <= BODY_SMALL_BYTES_MAX && inflater.is_plain() => {
                 (&self.memory_small, (length >> 10) as u32 + 1)
@@ -82,22 +82,22 @@ impl Bounds {
             }
             _ => (&self.memory, BODY_KIB_MAX + inflater.memory_kib()),
         };
-        Share::wait(memory, kib).await
+        BodyMemory::wait(memory, kib).await
     }
 }
 
-impl Share<'_> {
-    async fn wait(memory: &Slots, kib: u32) -> Result<Share<'_>, Failure> {
+impl BodyMemory<'_> {
+    async fn wait(memory: &Slots, kib: u32) -> Result<BodyMemory<'_>, UploadFailure> {
         let wait = within(Duration::from_secs(BODY_WAIT_SECONDS_MAX), memory.acquire(kib));
-        let permit = wait.await.flatten().ok_or(Failure::Busy)?;
-        Ok(Share { memory, _permit: permit })
+        let permit = wait.await.flatten().ok_or(UploadFailure::Busy)?;
+        Ok(BodyMemory { slots: memory, _permit: permit })
     }
 }
 
 /// Memory that the requests of one thread reuse one after another.
 #[derive(Default)]
 struct Memory {
-    scratch: json::Scratch,
+    scratch: JsonScratch,
     /// Small batches. A request has one until its records are appended.
     batches: Vec<Batch>,
 }
@@ -123,7 +123,7 @@ impl Memory {
 
 /// The outcome of a request's records.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct UploadOutcome {
     /// Number of records that were made durable.
     pub accepted: u64,
     /// Number of records that were not accepted.
@@ -131,12 +131,12 @@ pub struct Outcome {
     /// The first few rejections: the line in the body, and what is wrong with it.
     pub errors: Vec<(u64, String)>,
     /// Why the rest of the body was not accepted.
-    pub failure: Option<Failure>,
+    pub failure: Option<UploadFailure>,
 }
 
 /// Why a body was not accepted to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum UploadFailure {
     /// The body is larger than allowed.
     #[error("the body is larger than {0} bytes{1}")]
     TooLarge(usize, &'static str),
@@ -157,30 +157,30 @@ pub enum Failure {
     Spool(#[from] AppendError),
 }
 
-impl Failure {
-    fn broken(error: impl std::fmt::Display) -> Failure {
-        Failure::Broken(error.to_string())
+impl UploadFailure {
+    fn broken(error: impl std::fmt::Display) -> UploadFailure {
+        UploadFailure::Broken(error.to_string())
     }
 
     /// Returns the HTTP status for this failure.
     pub fn status(&self) -> StatusCode {
         match self {
-            Failure::TooLarge(..) => StatusCode::PAYLOAD_TOO_LARGE,
-            Failure::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Failure::Broken(_) => StatusCode::BAD_REQUEST,
-            Failure::Slow => StatusCode::REQUEST_TIMEOUT,
-            Failure::Spool(AppendError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Failure::Busy | Failure::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            UploadFailure::TooLarge(..) => StatusCode::PAYLOAD_TOO_LARGE,
+            UploadFailure::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            UploadFailure::Broken(_) => StatusCode::BAD_REQUEST,
+            UploadFailure::Slow => StatusCode::REQUEST_TIMEOUT,
+            UploadFailure::Spool(AppendError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
+            UploadFailure::Busy | UploadFailure::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
-impl Outcome {
+impl UploadOutcome {
     /// Returns the HTTP status for this outcome.
     pub fn status(&self) -> StatusCode {
         match &self.failure {
             None if self.accepted > 0 || self.rejected == 0 => StatusCode::OK,
-            Some(Failure::Broken(_)) if self.accepted > 0 => StatusCode::OK,
+            Some(UploadFailure::Broken(_)) if self.accepted > 0 => StatusCode::OK,
             None => StatusCode::BAD_REQUEST,
             Some(failure) => failure.status(),
         }
@@ -219,10 +219,10 @@ pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
 pub async fn post(
     request: Request<Incoming>,
     source: &Arc<Source>,
-    bounds: &Bounds,
+    bounds: &UploadBounds,
     slots: Option<&Slots>,
     host: &str,
-) -> Outcome {
+) -> UploadOutcome {
     let (parts, body) = request.into_parts();
     let mut upload = Upload {
         source: Arc::clone(source),
@@ -232,11 +232,11 @@ pub async fn post(
         is_exported: is_exported(&parts),
         batch: Memory::batch(),
         receipts: Vec::new(),
-        outcome: Outcome::default(),
+        outcome: UploadOutcome::default(),
         bytes_left: bounds.bytes_max,
         memory: None,
     };
-    let body = Body::new(body, slots);
+    let body = IncomingBody::new(body, slots);
     if let Err(failure) = upload.run(&parts, body).await {
         upload.outcome.failure = Some(failure);
     }
@@ -247,24 +247,24 @@ pub async fn post(
 pub async fn read_whole(
     body: Incoming,
     bytes_max: usize,
-    bounds: &Bounds,
+    bounds: &UploadBounds,
     slots: Option<&Slots>,
-) -> Result<Vec<u8>, Failure> {
-    let mut body = Body::new(body, slots);
+) -> Result<Vec<u8>, UploadFailure> {
+    let mut body = IncomingBody::new(body, slots);
     let read = async {
         let (mut bytes, mut share) = (Vec::new(), None);
         while let Some(piece) = body.next(share.as_ref()).await? {
             if share.is_none() {
-                share = Some(Share::wait(&bounds.memory_small, (bytes_max >> 10) as u32).await?);
+                share = Some(BodyMemory::wait(&bounds.memory_small, (bytes_max >> 10) as u32).await?);
             }
             if bytes.len() + piece.len() > bytes_max {
-                return Err(Failure::TooLarge(bytes_max, ""));
+                return Err(UploadFailure::TooLarge(bytes_max, ""));
             }
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes)
     };
-    within(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
+    within(bounds.duration_max, read).await.unwrap_or(Err(UploadFailure::Slow))
 }
 
 fn is_exported(parts: &Parts) -> bool {
@@ -300,24 +300,24 @@ async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
 
 /// A body that arrives at the pace of its client. It ends early if the client stalls while others
 /// wait for memory or slots.
-struct Body<'a> {
+struct IncomingBody<'a> {
     incoming: Incoming,
     stall: Stall,
     /// The slots of which the connection holds one.
     slots: Option<&'a Slots>,
 }
 
-impl<'a> Body<'a> {
-    fn new(incoming: Incoming, slots: Option<&'a Slots>) -> Body<'a> {
-        Body { incoming, stall: Stall::new(Duration::from_secs(BODY_PAUSE_SECONDS_MAX)), slots }
+impl<'a> IncomingBody<'a> {
+    fn new(incoming: Incoming, slots: Option<&'a Slots>) -> IncomingBody<'a> {
+        IncomingBody { incoming, stall: Stall::new(Duration::from_secs(BODY_PAUSE_SECONDS_MAX)), slots }
     }
 
     /// Returns the next bytes, or `None` at the end.
-    async fn next(&mut self, share: Option<&Share<'_>>) -> Result<Option<Bytes>, Failure> {
+    async fn next(&mut self, memory: Option<&BodyMemory<'_>>) -> Result<Option<Bytes>, UploadFailure> {
         loop {
-            let frame = self.frame(share).await.ok_or(Failure::Slow)?;
+            let frame = self.frame(memory).await.ok_or(UploadFailure::Slow)?;
             let Some(frame) = frame else { return Ok(None) };
-            match frame.map_err(Failure::broken)?.into_data() {
+            match frame.map_err(UploadFailure::broken)?.into_data() {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
                     self.stall.moved(bytes.len());
@@ -330,8 +330,11 @@ impl<'a> Body<'a> {
 
     /// Returns the next frame, or `None` if the client takes too long. A frame that arrives as soon
     /// as other tasks have run needs no timer.
-    async fn frame(&mut self, share: Option<&Share<'_>>) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
-        let Body { incoming, stall, slots } = self;
+    async fn frame(
+        &mut self,
+        memory: Option<&BodyMemory<'_>>,
+    ) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
+        let IncomingBody { incoming, stall, slots } = self;
         let mut frame = pin!(incoming.frame());
         let mut is_first = true;
         poll_fn(|context| {
@@ -343,7 +346,7 @@ impl<'a> Body<'a> {
                 return Poll::Pending;
             }
             let is_scarce =
-                slots.is_some_and(Slots::is_scarce) || share.is_some_and(|share| share.memory.is_scarce());
+                slots.is_some_and(Slots::is_scarce) || memory.is_some_and(|memory| memory.slots.is_scarce());
             stall.poll_over(context, is_scarce).map(|()| None)
         })
         .await
@@ -353,7 +356,7 @@ impl<'a> Body<'a> {
 /// One body that is being received.
 struct Upload<'a> {
     source: Arc<Source>,
-    bounds: &'a Bounds,
+    bounds: &'a UploadBounds,
     host: &'a str,
     splitter: Splitter,
     /// Whether the records are in the format that `logboom export` writes, so that they are not
@@ -362,30 +365,30 @@ struct Upload<'a> {
     batch: Batch,
     /// The receipts of the batches that are not yet durable, with their numbers of records.
     receipts: Vec<(Receipt, u64)>,
-    outcome: Outcome,
+    outcome: UploadOutcome,
     bytes_left: usize,
     /// The memory that the body holds; `None` before its first bytes have arrived.
-    memory: Option<Share<'a>>,
+    memory: Option<BodyMemory<'a>>,
 }
 
 impl Upload<'_> {
-    async fn run(&mut self, parts: &Parts, body: Body<'_>) -> Result<(), Failure> {
+    async fn run(&mut self, parts: &Parts, body: IncomingBody<'_>) -> Result<(), UploadFailure> {
         let bounds = self.bounds;
         let length =
             parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > bounds.compressed_bytes_max.max(bounds.bytes_max) as u64) {
-            return Err(Failure::TooLarge(bounds.bytes_max, ""));
+            return Err(UploadFailure::TooLarge(bounds.bytes_max, ""));
         }
         let read = self.read(body, Inflater::of(parts)?, length);
-        within(bounds.duration_max, read).await.unwrap_or(Err(Failure::Slow))
+        within(bounds.duration_max, read).await.unwrap_or(Err(UploadFailure::Slow))
     }
 
     async fn read(
         &mut self,
-        mut body: Body<'_>,
+        mut body: IncomingBody<'_>,
         mut inflater: Inflater,
         length: Option<u64>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), UploadFailure> {
         let compressed_bytes_max = self.bounds.compressed_bytes_max;
         let mut compressed_left = compressed_bytes_max;
         while let Some(bytes) = body.next(self.memory.as_ref()).await? {
@@ -396,7 +399,7 @@ impl Upload<'_> {
             if !inflater.is_plain() {
                 compressed_left = compressed_left
                     .checked_sub(bytes.len())
-                    .ok_or(Failure::TooLarge(compressed_bytes_max, " before inflation"))?;
+                    .ok_or(UploadFailure::TooLarge(compressed_bytes_max, " before inflation"))?;
             }
             inflater.feed(bytes);
             self.inflate(&mut inflater).await?;
@@ -409,9 +412,9 @@ impl Upload<'_> {
     }
 
     /// Processes what can be inflated of the bytes that have arrived.
-    async fn inflate(&mut self, inflater: &mut Inflater) -> Result<(), Failure> {
+    async fn inflate(&mut self, inflater: &mut Inflater) -> Result<(), UploadFailure> {
         loop {
-            let portion = inflater.next(BODY_PIECE_BYTES).map_err(Failure::broken)?;
+            let portion = inflater.next(BODY_PIECE_BYTES).map_err(UploadFailure::broken)?;
             if portion.is_empty() {
                 return Ok(());
             }
@@ -424,11 +427,11 @@ impl Upload<'_> {
     }
 
     /// Processes a small part of the body, in the form before compression.
-    async fn take(&mut self, piece: &[u8]) -> Result<(), Failure> {
+    async fn take(&mut self, piece: &[u8]) -> Result<(), UploadFailure> {
         self.bytes_left = self
             .bytes_left
             .checked_sub(piece.len())
-            .ok_or(Failure::TooLarge(self.bounds.bytes_max, " after inflation"))?;
+            .ok_or(UploadFailure::TooLarge(self.bounds.bytes_max, " after inflation"))?;
         if self.batch.is_full() {
             self.append().await?;
         }
@@ -457,17 +460,18 @@ impl Upload<'_> {
         source.counters.received.inc_by(received);
     }
 
-    async fn append(&mut self) -> Result<(), Failure> {
+    async fn append(&mut self) -> Result<(), UploadFailure> {
         let receipt = self.source.append(&self.batch).await?;
         self.receipts.push((receipt, u64::from(self.batch.count())));
         self.batch.clear();
         Ok(())
     }
 
-    /// Appends the rest, unless the body failed for another reason than [`Failure::Broken`], and
-    /// waits for all receipts.
-    async fn finish(mut self) -> Outcome {
-        let keep = self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(Failure::Broken(_)));
+    /// Appends the rest, unless the body failed for another reason than [`UploadFailure::Broken`],
+    /// and waits for all receipts.
+    async fn finish(mut self) -> UploadOutcome {
+        let keep =
+            self.outcome.failure.is_none() || matches!(self.outcome.failure, Some(UploadFailure::Broken(_)));
         if keep {
             self.decode(|splitter, take| {
                 std::mem::replace(splitter, Splitter::new(Framing::Lines)).finish(take);
@@ -487,7 +491,7 @@ impl Upload<'_> {
                 Ok(_) => self.outcome.accepted += records,
                 Err(refusal) => {
                     self.outcome.rejected += records;
-                    self.outcome.failure.get_or_insert(Failure::Spool(refusal));
+                    self.outcome.failure.get_or_insert(UploadFailure::Spool(refusal));
                 }
             }
         }

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use super::exception;
 use super::fields::{Fields, integer};
-use super::members::{self, Member};
-use super::names::Field;
-use super::object::{Object, Refusal};
-use super::sender::Sender;
-use super::shape::Shapes;
-use super::text::{self, Text};
+use super::members::{self, JsonMember};
+use super::names::JsonField;
+use super::object::{JsonObject, ObjectError};
+use super::sender::JsonSender;
+use super::shape::JsonShapes;
+use super::text::{self, JsonText};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
 use crate::limits::DECODER_SCRATCH_MAX;
@@ -20,9 +20,9 @@ use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// Memory that is reused for one record after another.
 #[derive(Debug, Default)]
-pub struct Scratch {
-    pub(super) shapes: Shapes,
-    members: Vec<Member<'static>>,
+pub struct JsonScratch {
+    pub(super) shapes: JsonShapes,
+    members: Vec<JsonMember<'static>>,
     /// Numbers of the members that are attributes.
     left: Vec<u16>,
     attributes: Attributes,
@@ -38,7 +38,7 @@ pub struct Scratch {
 pub fn decode(
     object: &[u8],
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut JsonScratch,
     batch: &mut Batch,
 ) -> Result<(), Rejection> {
     let json = match std::str::from_utf8(object) {
@@ -76,11 +76,11 @@ fn check_is_object(json: &str) -> Result<(), Rejection> {
 fn decode_text(
     json: &str,
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut JsonScratch,
     batch: &mut Batch,
-) -> Result<(), Refusal> {
-    let Scratch { shapes, members, left, attributes, decoded } = scratch;
-    let mut object = Object::new(recycle(std::mem::take(members)));
+) -> Result<(), ObjectError> {
+    let JsonScratch { shapes, members, left, attributes, decoded } = scratch;
+    let mut object = JsonObject::new(recycle(std::mem::take(members)));
     let result = object.read(json);
     if result.is_ok() {
         decoded.clear();
@@ -98,14 +98,14 @@ fn decode_text(
 
 /// Empties the vector and keeps its memory, for members that borrow from another text. (`collect`
 /// from a vector into one of the same layout works in place.)
-fn recycle<'a>(mut members: Vec<Member<'_>>) -> Vec<Member<'a>> {
+fn recycle<'a>(mut members: Vec<JsonMember<'_>>) -> Vec<JsonMember<'a>> {
     members.clear();
     members.into_iter().map(|_| unreachable!("it was cleared")).collect()
 }
 
 /// Builds the record from the members.
 struct Builder<'s> {
-    sender: Sender,
+    sender: JsonSender,
     left: &'s mut Vec<u16>,
     attributes: &'s mut Attributes,
     decoded: &'s mut String,
@@ -115,7 +115,7 @@ impl Builder<'_> {
     /// Appends the record, and returns which members went into which fields.
     fn push<'m, 'a>(
         &mut self,
-        object: &'m mut Object<'a>,
+        object: &'m mut JsonObject<'a>,
         arrival: &Arrival<'_>,
         batch: &mut Batch,
     ) -> Fields<'m, 'a> {
@@ -130,16 +130,16 @@ impl Builder<'_> {
         let (severity_number, severity_text) = self.severity(&fields);
         self.exception(&fields, object.loguru_text);
         let texts = [
-            Field::Service,
-            Field::Logger,
-            Field::Host,
-            Field::File,
-            Field::Function,
-            Field::Thread,
-            Field::Message,
-            Field::TraceId,
-            Field::SpanId,
-            Field::EventName,
+            JsonField::Service,
+            JsonField::Logger,
+            JsonField::Host,
+            JsonField::File,
+            JsonField::Function,
+            JsonField::Thread,
+            JsonField::Message,
+            JsonField::TraceId,
+            JsonField::SpanId,
+            JsonField::EventName,
         ]
         .map(|field| self.text(&fields, field));
         let attributes = self.attributes.finish();
@@ -155,9 +155,9 @@ impl Builder<'_> {
                 host: or(host, arrival.host),
                 severity_text: severity_text.get(self.decoded),
                 file,
-                line: small(&fields, Field::Line).unwrap_or(0),
+                line: small(&fields, JsonField::Line).unwrap_or(0),
                 function,
-                process_id: small(&fields, Field::ProcessId).unwrap_or(arrival.process_id),
+                process_id: small(&fields, JsonField::ProcessId).unwrap_or(arrival.process_id),
                 thread,
             },
             message,
@@ -169,17 +169,17 @@ impl Builder<'_> {
         fields
     }
 
-    fn text<'a>(&mut self, fields: &Fields<'_, 'a>, field: Field) -> Text<'a> {
-        fields.get(field).map_or(Text::None, |member| Text::of(member, self.decoded))
+    fn text<'a>(&mut self, fields: &Fields<'_, 'a>, field: JsonField) -> JsonText<'a> {
+        fields.get(field).map_or(JsonText::None, |member| JsonText::of(member, self.decoded))
     }
 
-    fn attribute(&mut self, member: &Member<'_>) {
+    fn attribute(&mut self, member: &JsonMember<'_>) {
         self.attributes.member(&member.full_name(), |out| text::write_value(member, out));
     }
 
     /// Returns the time of the record. A time that cannot be parsed stays as an attribute.
     fn timestamp(&mut self, fields: &Fields<'_, '_>) -> Option<i64> {
-        let member = fields.get(Field::Timestamp)?;
+        let member = fields.get(JsonField::Timestamp)?;
         let timestamp = time::parse(&text::decode(member.value));
         if timestamp.is_none() {
             self.attribute(member);
@@ -189,26 +189,29 @@ impl Builder<'_> {
 
     /// Returns the severity's number and text. A word is sufficient by itself, a number needs the
     /// scale of its sender.
-    fn severity<'a>(&mut self, fields: &Fields<'_, 'a>) -> (u8, Text<'a>) {
-        let python_level = fields.number(Field::PythonLevel);
+    fn severity<'a>(&mut self, fields: &Fields<'_, 'a>) -> (u8, JsonText<'a>) {
+        let python_level = fields.number(JsonField::PythonLevel);
         if let Some(level) = python_level
-            && !Sender::Python.is_standard_level(level)
+            && !JsonSender::Python.is_standard_level(level)
         {
             self.attributes.integer("python.levelno", level);
         }
-        let given =
-            fields.number(Field::SeverityNumber).or(python_level.map(severity::from_python).map(i64::from));
+        let given = fields
+            .number(JsonField::SeverityNumber)
+            .or(python_level.map(severity::from_python).map(i64::from));
         let given = given.and_then(|number| u8::try_from(number).ok());
-        let Some(member) = fields.get(Field::Severity) else { return (given.unwrap_or(0), Text::None) };
+        let Some(member) = fields.get(JsonField::Severity) else {
+            return (given.unwrap_or(0), JsonText::None);
+        };
         if let Some(level) = integer(member.value)
             && let Some(number) = self.sender.severity_of_level(level)
         {
             if !self.sender.is_standard_level(level) {
                 self.attribute(member);
             }
-            return (given.unwrap_or(number), Text::None);
+            return (given.unwrap_or(number), JsonText::None);
         }
-        let text = Text::of(member, self.decoded);
+        let text = JsonText::of(member, self.decoded);
         let number = given.or_else(|| severity::from_text(text.get(self.decoded)));
         (number.unwrap_or(0), text)
     }
@@ -216,16 +219,16 @@ impl Builder<'_> {
     /// Writes the exception's attributes, with its type and message from the stack trace if no
     /// members contain them.
     fn exception(&mut self, fields: &Fields<'_, '_>, loguru_text: &str) {
-        let stack = match fields.get(Field::Stacktrace) {
+        let stack = match fields.get(JsonField::Stacktrace) {
             Some(member) => text::decode(member.value),
-            None if fields.get(Field::ExceptionType).is_some() => traceback_of(loguru_text),
+            None if fields.get(JsonField::ExceptionType).is_some() => traceback_of(loguru_text),
             None => Cow::Borrowed(""),
         };
         let stack = stack.trim_end();
         let told = exception::type_and_message(stack);
         for (field, name, told) in [
-            (Field::ExceptionType, "exception.type", told.map(|(kind, _)| kind)),
-            (Field::ExceptionMessage, "exception.message", told.map(|(_, message)| message)),
+            (JsonField::ExceptionType, "exception.type", told.map(|(kind, _)| kind)),
+            (JsonField::ExceptionMessage, "exception.message", told.map(|(_, message)| message)),
         ] {
             match (fields.get(field), told) {
                 (Some(member), _) => self.attributes.member(name, |out| text::write_value(member, out)),
@@ -254,7 +257,7 @@ pub(super) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }
 
-fn small(fields: &Fields<'_, '_>, field: Field) -> Option<u32> {
+fn small(fields: &Fields<'_, '_>, field: JsonField) -> Option<u32> {
     fields.number(field).and_then(|number| u32::try_from(number).ok())
 }
 

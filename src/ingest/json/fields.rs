@@ -4,16 +4,16 @@
 use std::borrow::Cow;
 
 use super::exception;
-use super::members::Member;
-use super::names::{self, FIELDS, Field, Meaning};
-use super::sender::Sender;
+use super::members::JsonMember;
+use super::names::{self, FIELDS, JsonField, Meaning};
+use super::sender::JsonSender;
 use super::text;
 use crate::limits::JSON_MEMBERS_MAX;
 
 /// The members, and which of them each field is taken from.
 #[derive(Debug)]
 pub(super) struct Fields<'m, 'a> {
-    pub(super) members: &'m mut [Member<'a>],
+    pub(super) members: &'m mut [JsonMember<'a>],
     /// Numbers of members.
     slots: [Option<u16>; FIELDS],
 }
@@ -22,19 +22,19 @@ const _: () = assert!(JSON_MEMBERS_MAX < u16::MAX as usize);
 
 impl<'m, 'a> Fields<'m, 'a> {
     /// Returns the fields of an object before any member has been placed.
-    pub(super) fn new(members: &'m mut [Member<'a>]) -> Fields<'m, 'a> {
+    pub(super) fn new(members: &'m mut [JsonMember<'a>]) -> Fields<'m, 'a> {
         Fields { members, slots: [None; FIELDS] }
     }
 
     /// Places a member in its field. Returns the member that becomes an attribute: the member
     /// itself, or the one with a lower-ranked name that was in the field. Returns `None` if there
     /// is none.
-    pub(super) fn place(&mut self, number: usize, sender: Sender) -> Option<usize> {
+    pub(super) fn place(&mut self, number: usize, sender: JsonSender) -> Option<usize> {
         let member = &mut self.members[number];
         if member.value.is_empty() || sender.is_redundant(member) {
             return None;
         }
-        if sender == Sender::Gelf {
+        if sender == JsonSender::Gelf {
             strip_underscore(member);
         }
         let Some(line) = member.line else { return Some(number) };
@@ -54,13 +54,13 @@ impl<'m, 'a> Fields<'m, 'a> {
         }
     }
 
-    fn put(&mut self, field: Field, number: usize) -> Option<usize> {
+    fn put(&mut self, field: JsonField, number: usize) -> Option<usize> {
         let member = &mut self.members[number];
         if is_absent(field, member.value) {
             return None;
         }
         if !suits(field, member.value) {
-            if field == Field::Thread && integer(member.value).is_some() {
+            if field == JsonField::Thread && integer(member.value).is_some() {
                 rename(member, "thread.id");
             }
             return Some(number);
@@ -77,24 +77,24 @@ impl<'m, 'a> Fields<'m, 'a> {
     }
 
     /// Places a member in a field, and returns the one that was there.
-    fn take(&mut self, field: Field, number: usize) -> Option<usize> {
+    fn take(&mut self, field: JsonField, number: usize) -> Option<usize> {
         self.slots[field as usize].replace(number as u16).map(usize::from)
     }
 
     /// Handles a longer message, as GELF has it: it is the traceback if it contains one.
     fn message_again(&mut self, number: usize) -> Option<usize> {
         let value = self.members[number].value;
-        if self.get(Field::Message).is_some_and(|message| message.value == value) {
+        if self.get(JsonField::Message).is_some_and(|message| message.value == value) {
             return None;
         }
-        if self.get(Field::Stacktrace).is_none() && exception::is_python(value) {
-            return self.take(Field::Stacktrace, number);
+        if self.get(JsonField::Stacktrace).is_none() && exception::is_python(value) {
+            return self.take(JsonField::Stacktrace, number);
         }
         Some(number)
     }
 
     /// Returns the field of its own name in which a member is placed.
-    pub(super) fn field_of(&self, number: u16) -> Option<Field> {
+    pub(super) fn field_of(&self, number: u16) -> Option<JsonField> {
         match names::known(self.members[usize::from(number)].line?).meaning {
             Meaning::Field(field) if self.slots[field as usize] == Some(number) => Some(field),
             _ => None,
@@ -102,17 +102,17 @@ impl<'m, 'a> Fields<'m, 'a> {
     }
 
     /// Returns the member of a field.
-    pub(super) fn get(&self, field: Field) -> Option<&Member<'a>> {
+    pub(super) fn get(&self, field: JsonField) -> Option<&JsonMember<'a>> {
         self.slots[field as usize].map(|number| &self.members[usize::from(number)])
     }
 
     /// Returns the integer of a field.
-    pub(super) fn number(&self, field: Field) -> Option<i64> {
+    pub(super) fn number(&self, field: JsonField) -> Option<i64> {
         self.get(field).and_then(|member| integer(member.value))
     }
 }
 
-fn rename(member: &mut Member<'_>, name: &'static str) {
+fn rename(member: &mut JsonMember<'_>, name: &'static str) {
     member.prefix = "";
     member.name = Cow::Borrowed(name);
 }
@@ -120,7 +120,7 @@ fn rename(member: &mut Member<'_>, name: &'static str) {
 /// Removes the underscore that starts the names of GELF's additional fields. Names of the code's
 /// location, of processes and of traces become fields; the message, the time and the severity have
 /// their own names in the standard.
-fn strip_underscore(member: &mut Member<'_>) {
+fn strip_underscore(member: &mut JsonMember<'_>) {
     if !member.prefix.is_empty() || !member.name.starts_with('_') {
         return;
     }
@@ -129,7 +129,7 @@ fn strip_underscore(member: &mut Member<'_>) {
         Cow::Owned(name) => drop(name.remove(0)),
     }
     member.line = names::find(member.name.as_bytes()).filter(|line| {
-        use Field::{Host, Message, Severity, SeverityNumber, Timestamp};
+        use JsonField::{Host, Message, Severity, SeverityNumber, Timestamp};
         match names::known(*line).meaning {
             Meaning::Field(Host | Message | Severity | SeverityNumber | Timestamp) => false,
             Meaning::Field(_) | Meaning::Attribute(_) => true,
@@ -139,21 +139,26 @@ fn strip_underscore(member: &mut Member<'_>) {
 }
 
 /// Returns true if the value means that there is none.
-fn is_absent(field: Field, value: &str) -> bool {
-    let is_trace = matches!(field, Field::TraceId | Field::SpanId);
+fn is_absent(field: JsonField, value: &str) -> bool {
+    let is_trace = matches!(field, JsonField::TraceId | JsonField::SpanId);
     matches!(value, "null" | "\"\"") || is_trace && matches!(value, "\"0\"" | "0")
 }
 
 /// Returns true if a field can hold the value.
-fn suits(field: Field, value: &str) -> bool {
+fn suits(field: JsonField, value: &str) -> bool {
     let is_string = value.starts_with('"');
     let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     match field {
-        Field::Message => true,
-        Field::Line | Field::ProcessId => integer(value).is_some_and(|number| u32::try_from(number).is_ok()),
-        Field::SeverityNumber => integer(value).is_some_and(|number| (0..=24).contains(&number)),
-        Field::PythonLevel => integer(value).is_some(),
-        Field::Thread | Field::Stacktrace | Field::ExceptionType | Field::ExceptionMessage => is_string,
+        JsonField::Message => true,
+        JsonField::Line | JsonField::ProcessId => {
+            integer(value).is_some_and(|number| u32::try_from(number).is_ok())
+        }
+        JsonField::SeverityNumber => integer(value).is_some_and(|number| (0..=24).contains(&number)),
+        JsonField::PythonLevel => integer(value).is_some(),
+        JsonField::Thread
+        | JsonField::Stacktrace
+        | JsonField::ExceptionType
+        | JsonField::ExceptionMessage => is_string,
         _ => is_string || is_number,
     }
 }

@@ -12,7 +12,7 @@ use crate::ingest::Rejection;
 
 /// One member of an object.
 #[derive(Clone, Debug)]
-pub(super) struct Member<'a> {
+pub(super) struct JsonMember<'a> {
     /// The prefix of the name: the names of the enclosing objects, each with a dot. Mostly empty.
     pub(super) prefix: &'static str,
     /// The name, decoded.
@@ -27,7 +27,7 @@ pub(super) struct Member<'a> {
     pub(super) line: Option<u8>,
 }
 
-impl Member<'_> {
+impl JsonMember<'_> {
     /// The name with the prefix.
     pub(super) fn full_name(&self) -> Cow<'_, str> {
         match self.prefix {
@@ -38,9 +38,9 @@ impl Member<'_> {
 }
 
 /// Passes each member of the object `json` to `take`.
-pub(super) fn read<'a>(json: &'a str, take: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
+pub(super) fn read<'a>(json: &'a str, take: impl FnMut(JsonMember<'a>)) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    Reader(take).deserialize(&mut deserializer)?;
+    MemberReader(take).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
@@ -55,9 +55,9 @@ pub(super) fn malformed(error: &serde_json::Error) -> Rejection {
     Rejection::new("malformed", detail)
 }
 
-struct Reader<T>(T);
+struct MemberReader<T>(T);
 
-impl<'a, T: FnMut(Member<'a>)> DeserializeSeed<'a> for Reader<T> {
+impl<'a, T: FnMut(JsonMember<'a>)> DeserializeSeed<'a> for MemberReader<T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -65,7 +65,7 @@ impl<'a, T: FnMut(Member<'a>)> DeserializeSeed<'a> for Reader<T> {
     }
 }
 
-impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
+impl<'a, T: FnMut(JsonMember<'a>)> Visitor<'a> for MemberReader<T> {
     type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl<'a, T: FnMut(Member<'a>)> Visitor<'a> for Reader<T> {
         // Names are read raw as well, because serde_json would reject a name with half a surrogate
         // pair.
         while let Some((name, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
-            (self.0)(Member {
+            (self.0)(JsonMember {
                 prefix: "",
                 name: text::decode(name.get()),
                 value: value.get(),

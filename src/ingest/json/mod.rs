@@ -23,7 +23,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Scratch, decode};
+pub use decode::{JsonScratch, decode};
 pub use exported::decode_exported;
 pub use framing::Framing;
 pub use splitter::Splitter;

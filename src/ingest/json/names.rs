@@ -4,12 +4,12 @@
 //! program's own JSON, and of what python-json-logger, structlog, loguru, ecs-logging, logstash,
 //! Google Cloud, pino, bunyan, winston and GELF senders write.
 
-use Field::*;
+use JsonField::*;
 use Meaning::{Attribute, Field as Of, Members, MessageAgain, Own};
 
 /// A field of the record, or a part of an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum JsonField {
     Timestamp,
     Severity,
     SeverityNumber,
@@ -33,13 +33,13 @@ pub(super) enum Field {
 }
 
 /// The number of fields.
-pub(super) const FIELDS: usize = Field::ExceptionMessage as usize + 1;
+pub(super) const FIELDS: usize = JsonField::ExceptionMessage as usize + 1;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Meaning {
     /// A field. Of several names for one field, the name that is first in the table wins.
-    Field(Field),
+    Field(JsonField),
     /// An attribute, under its name in the semantic conventions.
     Attribute(&'static str),
     /// An object whose members are attributes.
@@ -52,25 +52,25 @@ pub(super) enum Meaning {
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownName {
     pub(super) name: &'static str,
     pub(super) meaning: Meaning,
     /// If not empty, an object as the value stands for members whose names have this prefix.
     pub(super) prefix: &'static str,
 }
 
-const fn name(name: &'static str, meaning: Meaning) -> Known {
-    Known { name, meaning, prefix: "" }
+const fn name(name: &'static str, meaning: Meaning) -> KnownName {
+    KnownName { name, meaning, prefix: "" }
 }
 
 /// Returns a line for a parent object. `prefix` ends with the dot, and the name is the text before
 /// the dot.
-const fn parent(prefix: &'static str, meaning: Meaning) -> Known {
-    Known { name: prefix.split_at(prefix.len() - 1).0, meaning, prefix }
+const fn parent(prefix: &'static str, meaning: Meaning) -> KnownName {
+    KnownName { name: prefix.split_at(prefix.len() - 1).0, meaning, prefix }
 }
 
 #[rustfmt::skip]
-const TABLE: &[Known] = &[
+const TABLE: &[KnownName] = &[
     name("timestamp", Of(Timestamp)), name("@timestamp", Of(Timestamp)), name("time", Of(Timestamp)),
     name("ts", Of(Timestamp)), name("_time", Of(Timestamp)), name("created", Of(Timestamp)),
     name("asctime", Of(Timestamp)), name("datetime", Of(Timestamp)), name("date", Of(Timestamp)),
@@ -176,7 +176,7 @@ pub(super) fn find(name: &[u8]) -> Option<u8> {
 }
 
 /// Returns a line of the table, by the number that [`find`] returned.
-pub(super) fn known(line: u8) -> &'static Known {
+pub(super) fn known(line: u8) -> &'static KnownName {
     &TABLE[usize::from(line)]
 }
 
@@ -198,7 +198,7 @@ const fn equal(one: &[u8], other: &[u8]) -> bool {
     at == one.len() && at == other.len()
 }
 
-impl Known {
+impl KnownName {
     /// Returns true if the name means its field also among a record's `attributes`.
     pub(super) fn is_semantic_convention(&self) -> bool {
         const NAMES: [&str; 11] = [
@@ -220,9 +220,9 @@ impl Known {
 
 /// The lines of the table that occur among an object's members.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen([u64; 4]);
+pub(super) struct SeenNames([u64; 4]);
 
-impl Seen {
+impl SeenNames {
     pub(super) fn insert(&mut self, line: u8) {
         self.0[usize::from(line / 64)] |= 1 << (line % 64);
     }

@@ -1,44 +1,44 @@
 //! Collects the members of an object, with those of known inner objects (`log`, `error`,
 //! `process`...) under their dotted names beside the others, and identifies the sender by them.
 
-use super::members::{self, Member};
-use super::names::{self, Meaning, Seen};
+use super::members::{self, JsonMember};
+use super::names::{self, Meaning, SeenNames};
 use super::quick;
-use super::sender::Sender;
+use super::sender::JsonSender;
 use crate::ingest::Rejection;
 use crate::limits::JSON_MEMBERS_MAX;
 
 /// The content of an object.
-pub(super) struct Object<'a> {
-    pub(super) members: Vec<Member<'a>>,
-    pub(super) sender: Sender,
+pub(super) struct JsonObject<'a> {
+    pub(super) members: Vec<JsonMember<'a>>,
+    pub(super) sender: JsonSender,
     /// loguru's rendered text, the only place that contains the traceback.
     pub(super) loguru_text: &'a str,
     /// Members beyond the limit.
     pub(super) dropped: u64,
 }
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Returns an object that has not been read yet, with memory for its members.
-    pub(super) fn new(members: Vec<Member<'a>>) -> Object<'a> {
-        Object { members, sender: Sender::Other, loguru_text: "", dropped: 0 }
+    pub(super) fn new(members: Vec<JsonMember<'a>>) -> JsonObject<'a> {
+        JsonObject { members, sender: JsonSender::Other, loguru_text: "", dropped: 0 }
     }
 
     /// Collects the members, and those of known inner objects.
-    pub(super) fn read(&mut self, json: &'a str) -> Result<(), Refusal> {
-        self.members_of(json, "", false).map_err(Refusal::Malformed)?;
+    pub(super) fn read(&mut self, json: &'a str) -> Result<(), ObjectError> {
+        self.members_of(json, "", false).map_err(ObjectError::Malformed)?;
         if self.members.is_empty() {
-            return Err(Refusal::Empty);
+            return Err(ObjectError::Empty);
         }
-        let mut seen = Seen::default();
+        let mut seen = SeenNames::default();
         self.members.iter().filter_map(|member| member.line).for_each(|line| seen.insert(line));
-        self.sender = Sender::of(&self.members, seen);
-        if self.sender == Sender::Loguru {
-            self.enter_loguru_record().map_err(Refusal::Malformed)?;
+        self.sender = JsonSender::of(&self.members, seen);
+        if self.sender == JsonSender::Loguru {
+            self.enter_loguru_record().map_err(ObjectError::Malformed)?;
         }
         let mut at = 0;
         while at < self.members.len() {
-            self.expand(at).map_err(Refusal::Malformed)?;
+            self.expand(at).map_err(ObjectError::Malformed)?;
             at += 1;
         }
         Ok(())
@@ -60,7 +60,7 @@ impl<'a> Object<'a> {
         members::read(json, |member| self.add(member, prefix, in_attributes))
     }
 
-    fn add(&mut self, mut member: Member<'a>, prefix: &'static str, in_attributes: bool) {
+    fn add(&mut self, mut member: JsonMember<'a>, prefix: &'static str, in_attributes: bool) {
         if self.members.len() >= JSON_MEMBERS_MAX {
             self.dropped += 1;
             return;
@@ -95,9 +95,9 @@ impl<'a> Object<'a> {
             return Ok(());
         }
         let (prefix, in_attributes) = match (self.sender, &*member.name, member.line.map(names::known)) {
-            (Sender::Loguru, "extra", _) if member.prefix.is_empty() => ("", true),
-            (Sender::Loguru, "file", _) if member.prefix.is_empty() => ("code.file.", false),
-            (Sender::Loguru, "time", _) if member.prefix.is_empty() => ("", false),
+            (JsonSender::Loguru, "extra", _) if member.prefix.is_empty() => ("", true),
+            (JsonSender::Loguru, "file", _) if member.prefix.is_empty() => ("code.file.", false),
+            (JsonSender::Loguru, "time", _) if member.prefix.is_empty() => ("", false),
             (_, _, Some(known)) if matches!(known.meaning, Meaning::Members) => ("", true),
             (_, _, Some(known)) if !known.prefix.is_empty() => (known.prefix, false),
             _ => return Ok(()),
@@ -108,16 +108,16 @@ impl<'a> Object<'a> {
 }
 
 /// Why an object is not a record.
-pub(super) enum Refusal {
+pub(super) enum ObjectError {
     Malformed(serde_json::Error),
     Empty,
 }
 
-impl From<Refusal> for Rejection {
-    fn from(refusal: Refusal) -> Rejection {
+impl From<ObjectError> for Rejection {
+    fn from(refusal: ObjectError) -> Rejection {
         match refusal {
-            Refusal::Malformed(error) => members::malformed(&error),
-            Refusal::Empty => Rejection::new("empty", "the object has no members"),
+            ObjectError::Malformed(error) => members::malformed(&error),
+            ObjectError::Empty => Rejection::new("empty", "the object has no members"),
         }
     }
 }

@@ -8,19 +8,19 @@ use std::borrow::Cow;
 use memchr::memchr2;
 use serde_json::value::RawValue;
 
-use super::members::Member;
+use super::members::JsonMember;
 use super::text;
 
 /// Passes each member of the object `json` to `take`. Returns `None` if the object is not usual;
 /// some members may have been passed by then.
-pub(super) fn read<'a>(json: &'a str, mut take: impl FnMut(Member<'a>)) -> Option<()> {
+pub(super) fn read<'a>(json: &'a str, mut take: impl FnMut(JsonMember<'a>)) -> Option<()> {
     let has_control = json.bytes().fold(false, |found, byte| found | (byte < b' '));
     if has_control {
         // No string may contain control characters, so the search for a string's end need not check
         // for them.
         return None;
     }
-    let mut cursor = Cursor { json, at: 0 };
+    let mut cursor = QuickReader { json, at: 0 };
     cursor.expect(b'{')?;
     if cursor.peek()? == b'}' {
         cursor.at += 1;
@@ -31,7 +31,7 @@ pub(super) fn read<'a>(json: &'a str, mut take: impl FnMut(Member<'a>)) -> Optio
         let name = if has_escape { text::decode(name) } else { Cow::Borrowed(text::content(name)?) };
         cursor.expect(b':')?;
         let (value, has_escape) = cursor.value()?;
-        take(Member { prefix: "", name, value, has_escape, in_attributes: false, line: None });
+        take(JsonMember { prefix: "", name, value, has_escape, in_attributes: false, line: None });
         match cursor.peek()? {
             b',' => cursor.at += 1,
             b'}' => {
@@ -43,12 +43,12 @@ pub(super) fn read<'a>(json: &'a str, mut take: impl FnMut(Member<'a>)) -> Optio
     }
 }
 
-struct Cursor<'a> {
+struct QuickReader<'a> {
     json: &'a str,
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> QuickReader<'a> {
     /// Returns the next byte that is not blank.
     fn peek(&mut self) -> Option<u8> {
         while *self.json.as_bytes().get(self.at)? == b' ' {
@@ -155,7 +155,7 @@ mod tests {
 
     fn general(json: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
-        let take = |member: Member<'_>| found.push((member.name.into_owned(), member.value.to_owned()));
+        let take = |member: JsonMember<'_>| found.push((member.name.into_owned(), member.value.to_owned()));
         members::read(json, take).ok()?;
         Some(found)
     }

@@ -6,9 +6,9 @@
 
 use memchr::memchr3;
 
-/// What [`Scan::feed`] found.
+/// What [`ValueScan::feed`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ScanResult {
     /// The value ends before this index.
     End(usize),
     /// The value continues after the last byte.
@@ -21,7 +21,7 @@ pub(super) enum Found {
 
 /// The state of reading one value.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scan {
+pub(super) struct ValueScan {
     /// Number of line feeds read.
     pub(super) lines: u64,
     depth: usize,
@@ -34,9 +34,9 @@ pub(super) struct Scan {
     line_start: bool,
 }
 
-impl Scan {
-    /// Reads the next bytes. After any result but [`Found::Open`] the scan is over.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Found {
+impl ValueScan {
+    /// Reads the next bytes. After any result but [`ScanResult::Open`] the scan is over.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> ScanResult {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             if self.in_string {
@@ -50,12 +50,12 @@ impl Scan {
                 at += 1;
             }
         }
-        Found::Open
+        ScanResult::Open
     }
 
     /// Reads inside a string from `at` on. Returns the index after the string's end or after an
     /// escape, or the result that ends the scan.
-    fn string(&mut self, bytes: &[u8], at: usize) -> Result<usize, Found> {
+    fn string(&mut self, bytes: &[u8], at: usize) -> Result<usize, ScanResult> {
         if std::mem::take(&mut self.escaped) && bytes[at] != b'\n' {
             return Ok(at + 1);
         }
@@ -64,13 +64,13 @@ impl Scan {
         match bytes[at] {
             b'"' => self.in_string = false,
             b'\\' => self.escaped = true,
-            _ => return Err(Found::Broken(at, "a string does not end in its line")),
+            _ => return Err(ScanResult::Broken(at, "a string does not end in its line")),
         }
-        if self.depth == 0 && !self.in_string { Err(Found::End(at + 1)) } else { Ok(at + 1) }
+        if self.depth == 0 && !self.in_string { Err(ScanResult::End(at + 1)) } else { Ok(at + 1) }
     }
 
     /// Reads one byte outside of strings.
-    fn token(&mut self, byte: u8, at: usize) -> Option<Found> {
+    fn token(&mut self, byte: u8, at: usize) -> Option<ScanResult> {
         if byte.is_ascii_whitespace() {
             return self.blank(byte, at);
         }
@@ -78,16 +78,16 @@ impl Scan {
         match byte {
             b'"' => self.in_string = true,
             b'{' | b'[' if self.may_begin() => self.open(byte),
-            b'{' if first_in_line => return Some(Found::Restart(at)),
-            b'{' | b'[' => return Some(Found::Broken(at, "a bracket opens where no value may begin")),
-            b'}' | b']' | b',' if self.depth == 0 => return Some(Found::End(at)),
+            b'{' if first_in_line => return Some(ScanResult::Restart(at)),
+            b'{' | b'[' => return Some(ScanResult::Broken(at, "a bracket opens where no value may begin")),
+            b'}' | b']' | b',' if self.depth == 0 => return Some(ScanResult::End(at)),
             b'}' | b']' if !self.closes(byte) => {
-                return Some(Found::Broken(at, "a closing bracket does not match an opening bracket"));
+                return Some(ScanResult::Broken(at, "a closing bracket does not match an opening bracket"));
             }
             b'}' | b']' => {
                 self.depth -= 1;
                 if self.depth == 0 {
-                    return Some(Found::End(at + 1));
+                    return Some(ScanResult::End(at + 1));
                 }
             }
             _ => {}
@@ -96,10 +96,10 @@ impl Scan {
         None
     }
 
-    fn blank(&mut self, byte: u8, at: usize) -> Option<Found> {
+    fn blank(&mut self, byte: u8, at: usize) -> Option<ScanResult> {
         if self.depth == 0 && self.last != 0 {
             // A number or a word ends here, outside of any bracket.
-            return Some(Found::End(at));
+            return Some(ScanResult::End(at));
         }
         if byte == b'\n' {
             self.lines += 1;

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::decode::{last_segment, or};
 use super::fields::Fields;
-use super::members::Member;
-use super::names::{self, FIELDS, Field, Meaning};
-use super::sender::Sender;
+use super::members::JsonMember;
+use super::names::{self, FIELDS, JsonField, Meaning};
+use super::sender::JsonSender;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
 use crate::ingest::shapes;
@@ -18,8 +18,8 @@ const NUMBER_BYTES_MAX: usize = 64;
 
 /// The shapes of the most recent objects.
 #[derive(Debug, Default)]
-pub(super) struct Shapes {
-    known: shapes::Shapes<Shape>,
+pub(super) struct JsonShapes {
+    known: shapes::Shapes<JsonShape>,
     memory: Memory,
 }
 
@@ -33,7 +33,7 @@ struct Memory {
 
 /// The text of an object without its values, and the destination of each value.
 #[derive(Debug, Default)]
-struct Shape {
+struct JsonShape {
     /// The listener's labels, with which the attributes begin.
     labels: String,
     /// The text before, between and after the values, joined.
@@ -48,9 +48,9 @@ struct Shape {
 struct Slot {
     /// Where the text before the value ends.
     text_end: usize,
-    kind: Kind,
+    kind: SlotKind,
     /// The field that holds the value. If `None`, the value is an attribute.
-    field: Option<Field>,
+    field: Option<JsonField>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ struct Attribute {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum SlotKind {
     /// A string, without its quotes.
     String,
     Number,
@@ -69,10 +69,10 @@ enum Kind {
     Word,
 }
 
-impl Shapes {
+impl JsonShapes {
     /// Appends the record of an object if its shape is known and its values are ordinary.
     pub(super) fn decode(&mut self, json: &str, arrival: &Arrival<'_>, batch: &mut Batch) -> Option<()> {
-        let Shapes { known, memory } = self;
+        let JsonShapes { known, memory } = self;
         known.read(|shape| shape.decode(json, arrival, memory, batch))
     }
 
@@ -82,25 +82,25 @@ impl Shapes {
         &mut self,
         json: &str,
         arrival: &Arrival<'_>,
-        sender: Sender,
+        sender: JsonSender,
         fields: &Fields<'_, '_>,
         left: &[u16],
         attributes: &Attributes,
     ) {
-        self.known.learn(|| Shape::of(json, arrival.labels, sender, fields, left, attributes));
+        self.known.learn(|| JsonShape::of(json, arrival.labels, sender, fields, left, attributes));
     }
 }
 
-impl Shape {
+impl JsonShape {
     fn of(
         json: &str,
         labels: &str,
-        sender: Sender,
+        sender: JsonSender,
         fields: &Fields<'_, '_>,
         left: &[u16],
         attributes: &Attributes,
-    ) -> Option<Shape> {
-        if !matches!(sender, Sender::Other | Sender::Python) {
+    ) -> Option<JsonShape> {
+        if !matches!(sender, JsonSender::Other | JsonSender::Python) {
             // The other senders are identified by their values too.
             return None;
         }
@@ -110,7 +110,7 @@ impl Shape {
                 // The member's own members represent it.
                 continue;
             }
-            let (kind, field) = (Kind::of(member.value)?, fields.field_of(number));
+            let (kind, field) = (SlotKind::of(member.value)?, fields.field_of(number));
             let is_simple = match field {
                 Some(field) => can_be(field, kind),
                 None => left.contains(&number) && is_attribute(member),
@@ -121,7 +121,7 @@ impl Shape {
             values.push((range_in(json, member.value, kind)?, number, kind, field));
         }
         values.sort_by_key(|(range, ..)| range.start);
-        let mut shape = Shape { labels: labels.to_owned(), ..Shape::default() };
+        let mut shape = JsonShape { labels: labels.to_owned(), ..JsonShape::default() };
         let (written, ranges) = attributes.parts(left.len())?;
         let mut at = 0;
         for (&number, range) in left.iter().zip(ranges) {
@@ -158,44 +158,44 @@ impl Shape {
         if self.labels != arrival.labels {
             return None;
         }
-        let text = |field: Field| texts[field as usize];
-        let given = |field: Field| Some(text(field)).filter(|text| !text.is_empty());
-        let number = |field: Field| given(field).map(|text| text.parse::<u32>().ok());
-        if [Field::TraceId, Field::SpanId].map(text).contains(&"0") {
+        let text = |field: JsonField| texts[field as usize];
+        let given = |field: JsonField| Some(text(field)).filter(|text| !text.is_empty());
+        let number = |field: JsonField| given(field).map(|text| text.parse::<u32>().ok());
+        if [JsonField::TraceId, JsonField::SpanId].map(text).contains(&"0") {
             // The record has no such id.
             return None;
         }
-        let severity_text = text(Field::Severity);
+        let severity_text = text(JsonField::Severity);
         if severity_text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-')) {
             // A number on the sender's scale.
             return None;
         }
-        let timestamp = match given(Field::Timestamp) {
+        let timestamp = match given(JsonField::Timestamp) {
             Some(text) => time::parse(text)?,
             None => arrival.observed_timestamp,
         };
-        let line = number(Field::Line).unwrap_or(Some(0))?;
-        let process_id = number(Field::ProcessId).unwrap_or(Some(arrival.process_id))?;
+        let line = number(JsonField::Line).unwrap_or(Some(0))?;
+        let process_id = number(JsonField::ProcessId).unwrap_or(Some(arrival.process_id))?;
         self.write_attributes(json, memory)?;
         batch.push(&RecordRef {
             timestamp,
             observed_timestamp: arrival.observed_timestamp,
             severity_number: severity::from_text(severity_text).unwrap_or(0),
             origin: Origin {
-                service: or(text(Field::Service), arrival.service),
-                logger: text(Field::Logger),
-                host: or(text(Field::Host), arrival.host),
+                service: or(text(JsonField::Service), arrival.service),
+                logger: text(JsonField::Logger),
+                host: or(text(JsonField::Host), arrival.host),
                 severity_text,
-                file: text(Field::File),
+                file: text(JsonField::File),
                 line,
-                function: text(Field::Function),
+                function: text(JsonField::Function),
                 process_id,
-                thread: text(Field::Thread),
+                thread: text(JsonField::Thread),
             },
-            message: text(Field::Message),
-            trace_id: last_segment(text(Field::TraceId)),
-            span_id: text(Field::SpanId),
-            event_name: text(Field::EventName),
+            message: text(JsonField::Message),
+            trace_id: last_segment(text(JsonField::TraceId)),
+            span_id: text(JsonField::SpanId),
+            event_name: text(JsonField::EventName),
             attributes: &memory.attributes,
         });
         Some(())
@@ -239,27 +239,27 @@ impl Shape {
     }
 }
 
-impl Kind {
-    fn of(value: &str) -> Option<Kind> {
+impl SlotKind {
+    fn of(value: &str) -> Option<SlotKind> {
         match value.as_bytes().first()? {
-            b'"' => Some(Kind::String),
-            b'-' | b'0'..=b'9' => Some(Kind::Number),
-            b't' | b'f' | b'n' => Some(Kind::Word),
+            b'"' => Some(SlotKind::String),
+            b'-' | b'0'..=b'9' => Some(SlotKind::Number),
+            b't' | b'f' | b'n' => Some(SlotKind::Word),
             _ => None,
         }
     }
 
     /// Returns the number of quotes on each side.
     fn quotes(self) -> usize {
-        usize::from(self == Kind::String)
+        usize::from(self == SlotKind::String)
     }
 
     /// Returns the length of the ordinary value at the start of some JSON.
     fn length(self, json: &[u8]) -> Option<usize> {
         match self {
-            Kind::String => string_length(json),
-            Kind::Number => number_length(json),
-            Kind::Word => ["true", "false", "null"]
+            SlotKind::String => string_length(json),
+            SlotKind::Number => number_length(json),
+            SlotKind::Word => ["true", "false", "null"]
                 .iter()
                 .find(|word| json.starts_with(word.as_bytes()))
                 .map(|word| word.len()),
@@ -326,31 +326,31 @@ fn number_length(json: &[u8]) -> Option<usize> {
 }
 
 /// Returns true if an ordinary value of this kind always goes into the field.
-fn can_be(field: Field, kind: Kind) -> bool {
-    use Field::*;
+fn can_be(field: JsonField, kind: SlotKind) -> bool {
+    use JsonField::*;
     match field {
-        Timestamp | TraceId | SpanId => kind != Kind::Word,
-        Line | ProcessId => kind == Kind::Number,
+        Timestamp | TraceId | SpanId => kind != SlotKind::Word,
+        Line | ProcessId => kind == SlotKind::Number,
         Severity | Service | Logger | Host | Message | EventName | File | Function | Thread => {
-            kind == Kind::String
+            kind == SlotKind::String
         }
         SeverityNumber | PythonLevel | Stacktrace | ExceptionType | ExceptionMessage => false,
     }
 }
 
 /// Returns true if the member is an attribute whatever its value.
-fn is_attribute(member: &Member<'_>) -> bool {
+fn is_attribute(member: &JsonMember<'_>) -> bool {
     let Some(known) = member.line.map(names::known) else { return true };
     if member.in_attributes { !known.is_semantic_convention() } else { matches!(known.meaning, Meaning::Own) }
 }
 
 /// Returns true if the value may change which sender is identified.
-fn may_tell_the_sender(member: &Member<'_>, kind: Kind) -> bool {
-    member.name == "id" || member.name == "time" && kind == Kind::Number
+fn may_tell_the_sender(member: &JsonMember<'_>, kind: SlotKind) -> bool {
+    member.name == "id" || member.name == "time" && kind == SlotKind::Number
 }
 
 /// Returns the position of a value in the object that it was borrowed from, without its quotes.
-fn range_in(json: &str, value: &str, kind: Kind) -> Option<Range<usize>> {
+fn range_in(json: &str, value: &str, kind: SlotKind) -> Option<Range<usize>> {
     let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
     let end = start + value.len();
     let quote = kind.quotes();

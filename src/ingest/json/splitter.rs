@@ -22,7 +22,7 @@
 use memchr::{memchr, memchr2_iter, memchr3_iter};
 
 use super::framing::Framing;
-use super::scan::{Found, Scan};
+use super::scan::{ScanResult, ValueScan};
 use crate::ingest::Rejection;
 use crate::limits::JSON_RECORD_BYTES_MAX;
 
@@ -32,12 +32,12 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 #[derive(Debug)]
 pub struct Splitter {
     framing: Framing,
-    place: Place,
+    place: BodyPosition,
     /// The line of the next byte, from 1.
     line: u64,
     /// The line in which the value being read starts.
     value_line: u64,
-    scan: Scan,
+    scan: ValueScan,
     /// The start of the value being read, from earlier chunks.
     carry: Vec<u8>,
     /// Whether the value being read was rejected for its size.
@@ -49,7 +49,7 @@ pub struct Splitter {
 
 /// The position of the next byte in the structure of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum BodyPosition {
     /// Before the first value.
     Start,
     /// Before a value or the end.
@@ -81,10 +81,10 @@ impl Splitter {
     pub fn new(framing: Framing) -> Splitter {
         Splitter {
             framing,
-            place: Place::Start,
+            place: BodyPosition::Start,
             line: 1,
             value_line: 1,
-            scan: Scan::default(),
+            scan: ValueScan::default(),
             carry: Vec::new(),
             too_large: false,
             is_line_start: true,
@@ -101,15 +101,15 @@ impl Splitter {
         let mut rest = chunk;
         while !rest.is_empty() {
             rest = match self.place {
-                Place::Start => self.start(rest),
-                Place::Between => self.between(rest, take),
-                Place::Line => self.value_line(rest, take),
-                Place::Object | Place::Element => self.value(rest, take),
-                Place::RestOfLine => self.rest_of_line(rest, take),
-                Place::BeforeElement => self.before_element(rest),
-                Place::AfterElement => self.after_element(rest, take),
-                Place::AfterArray => self.after_array(rest, take),
-                Place::Lost => return,
+                BodyPosition::Start => self.start(rest),
+                BodyPosition::Between => self.between(rest, take),
+                BodyPosition::Line => self.value_line(rest, take),
+                BodyPosition::Object | BodyPosition::Element => self.value(rest, take),
+                BodyPosition::RestOfLine => self.rest_of_line(rest, take),
+                BodyPosition::BeforeElement => self.before_element(rest),
+                BodyPosition::AfterElement => self.after_element(rest, take),
+                BodyPosition::AfterArray => self.after_array(rest, take),
+                BodyPosition::Lost => return,
             };
         }
     }
@@ -118,9 +118,11 @@ impl Splitter {
     /// end.
     pub fn finish(mut self, mut take: impl FnMut(u64, Result<&[u8], Rejection>)) {
         match self.place {
-            Place::RestOfLine | Place::Object => self.emit(b"", &mut take),
-            Place::BeforeElement | Place::Element | Place::AfterElement if !self.too_large => {
-                let line = if self.place == Place::Element { self.value_line } else { self.line };
+            BodyPosition::RestOfLine | BodyPosition::Object => self.emit(b"", &mut take),
+            BodyPosition::BeforeElement | BodyPosition::Element | BodyPosition::AfterElement
+                if !self.too_large =>
+            {
+                let line = if self.place == BodyPosition::Element { self.value_line } else { self.line };
                 take(line, Err(Rejection::new("malformed", "the body ends before the array does")));
             }
             _ => {}
@@ -134,7 +136,7 @@ impl Splitter {
         match rest.first() {
             None => return rest,
             Some(b'[') => {
-                self.place = Place::BeforeElement;
+                self.place = BodyPosition::BeforeElement;
                 return &rest[1..];
             }
             Some(_) => self.place = self.next_value(),
@@ -142,10 +144,10 @@ impl Splitter {
         rest
     }
 
-    fn next_value(&self) -> Place {
+    fn next_value(&self) -> BodyPosition {
         match self.framing {
-            Framing::Sniff => Place::Between,
-            Framing::Lines => Place::Line,
+            Framing::Sniff => BodyPosition::Between,
+            Framing::Lines => BodyPosition::Line,
         }
     }
 
@@ -164,7 +166,7 @@ impl Splitter {
     fn between<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         let rest = self.skip(rest, |byte| byte.is_ascii_whitespace() || *byte == b',');
         if rest.first() != Some(&b'{') {
-            self.place = if rest.is_empty() { Place::Between } else { Place::Line };
+            self.place = if rest.is_empty() { BodyPosition::Between } else { BodyPosition::Line };
             return rest;
         }
         if std::mem::take(&mut self.is_line_start)
@@ -173,20 +175,20 @@ impl Splitter {
         {
             return self.value_line(rest, take);
         }
-        self.begin(Place::Object);
+        self.begin(BodyPosition::Object);
         rest
     }
 
-    fn begin(&mut self, place: Place) {
+    fn begin(&mut self, place: BodyPosition) {
         self.place = place;
-        self.scan = Scan::default();
+        self.scan = ValueScan::default();
         self.value_line = self.line;
     }
 
     /// Reads a value that ends with its line.
     fn value_line<'c>(&mut self, rest: &'c [u8], take: &mut impl Take) -> &'c [u8] {
         self.value_line = self.line;
-        self.place = Place::RestOfLine;
+        self.place = BodyPosition::RestOfLine;
         self.rest_of_line(rest, take)
     }
 
@@ -205,25 +207,29 @@ impl Splitter {
         let found = self.scan.feed(rest);
         self.line += self.scan.lines - lines_before;
         match (found, self.place) {
-            (Found::Open, _) => self.keep(rest, take),
-            (Found::End(end), place) => {
+            (ScanResult::Open, _) => self.keep(rest, take),
+            (ScanResult::End(end), place) => {
                 self.emit(&rest[..end], take);
-                self.place = if place == Place::Element { Place::AfterElement } else { Place::Between };
+                self.place = if place == BodyPosition::Element {
+                    BodyPosition::AfterElement
+                } else {
+                    BodyPosition::Between
+                };
                 &rest[end..]
             }
-            (Found::Broken(_, why), Place::Element) => self.lose(self.value_line, why, take),
-            (Found::Restart(_), Place::Element) => {
+            (ScanResult::Broken(_, why), BodyPosition::Element) => self.lose(self.value_line, why, take),
+            (ScanResult::Restart(_), BodyPosition::Element) => {
                 self.lose(self.value_line, "an object opens where no value may begin", take)
             }
-            (Found::Broken(end, _), _) => {
+            (ScanResult::Broken(end, _), _) => {
                 self.keep(&rest[..end], take);
-                self.place = Place::RestOfLine;
+                self.place = BodyPosition::RestOfLine;
                 &rest[end..]
             }
-            (Found::Restart(end), _) => {
+            (ScanResult::Restart(end), _) => {
                 self.emit(&rest[..end], take);
                 self.is_line_start = true;
-                self.place = Place::Between;
+                self.place = BodyPosition::Between;
                 &rest[end..]
             }
         }
@@ -234,10 +240,10 @@ impl Splitter {
         match rest.first() {
             None => return rest,
             Some(b']') => {
-                self.place = Place::AfterArray;
+                self.place = BodyPosition::AfterArray;
                 return &rest[1..];
             }
-            Some(_) => self.begin(Place::Element),
+            Some(_) => self.begin(BodyPosition::Element),
         }
         rest
     }
@@ -246,8 +252,8 @@ impl Splitter {
         let rest = self.skip(rest, u8::is_ascii_whitespace);
         self.place = match rest.first() {
             None => return rest,
-            Some(b',') => Place::BeforeElement,
-            Some(b']') => Place::AfterArray,
+            Some(b',') => BodyPosition::BeforeElement,
+            Some(b']') => BodyPosition::AfterArray,
             Some(_) => return self.lose(self.line, "expected `,` or `]` after an element", take),
         };
         &rest[1..]
@@ -260,7 +266,7 @@ impl Splitter {
 
     /// Abandons the rest of an array.
     fn lose<'c>(&mut self, line: u64, why: &str, take: &mut impl Take) -> &'c [u8] {
-        self.place = Place::Lost;
+        self.place = BodyPosition::Lost;
         take(line, Err(Rejection::new("malformed", format!("{why}: the rest was not read"))));
         b""
     }

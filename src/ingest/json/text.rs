@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::members::Member;
+use super::members::JsonMember;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::record::json;
 
 /// A text that is either part of the input or was decoded into a buffer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Text<'a> {
+pub(super) enum JsonText<'a> {
     #[default]
     None,
     /// As written in the input.
@@ -19,17 +19,17 @@ pub(super) enum Text<'a> {
     Decoded(usize, usize),
 }
 
-impl<'a> Text<'a> {
+impl<'a> JsonText<'a> {
     /// Returns the text of a member's value: the content of a string, or the JSON of any other
     /// value.
-    pub(super) fn of(member: &Member<'a>, buffer: &mut String) -> Text<'a> {
+    pub(super) fn of(member: &JsonMember<'a>, buffer: &mut String) -> JsonText<'a> {
         match content(member.value) {
-            None => Text::Given(member.value),
-            Some(content) if !member.has_escape || !has_escape(content) => Text::Given(content),
+            None => JsonText::Given(member.value),
+            Some(content) if !member.has_escape || !has_escape(content) => JsonText::Given(content),
             Some(content) => {
                 let start = buffer.len();
                 unescape(content, buffer);
-                Text::Decoded(start, buffer.len())
+                JsonText::Decoded(start, buffer.len())
             }
         }
     }
@@ -40,9 +40,9 @@ impl<'a> Text<'a> {
         'a: 'b,
     {
         match self {
-            Text::None => "",
-            Text::Given(text) => text,
-            Text::Decoded(start, end) => &buffer[start..end],
+            JsonText::None => "",
+            JsonText::Given(text) => text,
+            JsonText::Decoded(start, end) => &buffer[start..end],
         }
     }
 }
@@ -113,7 +113,7 @@ fn unicode(escape: &str) -> (char, usize) {
 ///
 /// Half surrogate pairs become U+FFFD, numbers beyond a double become strings, and a value that
 /// nests deeper than [`JSON_DEPTH_MAX`] becomes a string of its JSON.
-pub(super) fn write_value(member: &Member<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_value(member: &JsonMember<'_>, out: &mut Vec<u8>) {
     let value = member.value;
     match value.as_bytes().first() {
         Some(b'"') if !member.has_escape => out.extend_from_slice(value.as_bytes()),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::sync::watch;
 
-use super::stream::Bounds;
-use super::{Scratch, decode, frames};
+use super::stream::StreamBounds;
+use super::{PickleScratch, decode, frames};
 use crate::ingest::dead_letter::Allowance;
 use crate::ingest::source::Source;
 use crate::ingest::{Arrival, Rejection};
@@ -54,14 +54,14 @@ impl Datagrams {
 pub async fn serve(
     socket: Datagrams,
     source: Arc<Source>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StreamBounds>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut receiver = Receiver {
         source,
         bounds,
         buffer: vec![0; DATAGRAM_BYTES_MAX],
-        scratch: Scratch::default(),
+        scratch: PickleScratch::default(),
         peer: None,
         host: String::new(),
         inode: socket.inode(),
@@ -94,9 +94,9 @@ pub async fn serve(
 
 struct Receiver {
     source: Arc<Source>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StreamBounds>,
     buffer: Vec<u8>,
-    scratch: Scratch,
+    scratch: PickleScratch,
     /// The peer of the last datagram.
     peer: Option<SocketAddr>,
     /// The host name of `peer`.

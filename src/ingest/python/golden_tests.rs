@@ -66,7 +66,7 @@ fn read_frames(python: &str, mut rest: &[u8], goldens: &mut Vec<Golden>) {
 /// Decodes a pickle and returns the record as JSON of the HTTP API, or `{"rejected": reason}`.
 pub(super) fn outcome(pickle: &[u8]) -> Value {
     let mut batch = Batch::new();
-    match decode(pickle, &ARRIVAL, &mut Scratch::default(), &mut batch) {
+    match decode(pickle, &ARRIVAL, &mut PickleScratch::default(), &mut batch) {
         Ok(()) => as_json(&batch),
         Err(rejection) => serde_json::json!({"rejected": rejection.reason}),
     }
@@ -130,7 +130,7 @@ fn fast_path_agrees_with_general_path() {
     let mut fast = 0;
     for golden in goldens() {
         let (mut one, mut two) = (Batch::new(), Batch::new());
-        let mut scratch = Scratch::default();
+        let mut scratch = PickleScratch::default();
         if plain::decode(&golden.pickle, &ARRIVAL, &mut scratch, &mut one).is_some() {
             fast += 1;
             decode_any(&golden.pickle, &ARRIVAL, &mut scratch, &mut two).unwrap();

@@ -229,7 +229,7 @@ fn too_many_opcodes_are_rejected() {
 
 #[test]
 fn memory_is_released_after_huge_frame() {
-    let mut scratch = Scratch::default();
+    let mut scratch = PickleScratch::default();
     let huge = [&b"](q\x01"[..], &b"]".repeat(200_000), b"e."].concat();
     let plain = with(b"]");
     let mut batch = Batch::new();
@@ -242,7 +242,7 @@ fn memory_is_released_after_huge_frame() {
 
 #[test]
 fn truncated_golden_is_rejected() {
-    let mut scratch = Scratch::default();
+    let mut scratch = PickleScratch::default();
     let goldens = goldens();
     let small =
         goldens.iter().filter(|golden| golden.pickle.len() < 3000 && golden.name != "reject_not_a_record");
@@ -277,7 +277,7 @@ proptest! {
             pickle[at] = byte;
         }
         let mut batch = Batch::new();
-        if decode(&pickle, &ARRIVAL, &mut Scratch::default(), &mut batch).is_ok() {
+        if decode(&pickle, &ARRIVAL, &mut PickleScratch::default(), &mut batch).is_ok() {
             let record = Records::new(batch.bytes()).next().unwrap().unwrap().record().unwrap();
             prop_assert!(is_whole(&record), "{}", record.attributes);
         } else {
@@ -298,7 +298,7 @@ proptest! {
         for end in [&b"."[..], b"U\x01ah\x01s.", b"0}U\x01ah\x01s."] {
             let mut batch = Batch::new();
             let pickle = [&pickle, end].concat();
-            if decode(&pickle, &ARRIVAL, &mut Scratch::default(), &mut batch).is_ok() {
+            if decode(&pickle, &ARRIVAL, &mut PickleScratch::default(), &mut batch).is_ok() {
                 prop_assert!(as_json(&batch).is_object());
             }
         }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::message::{Merged, Message};
-use super::pickle::{Budget, CUT, Form, NodeId, View, json_float, write};
+use super::pickle::{Budget, CUT, NodeId, Notation, PickleView, json_float, write};
 use super::traceback;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
@@ -16,7 +16,7 @@ use crate::record::{Batch, Origin, RecordRef, severity, time};
 
 /// A value of a record's dict.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Value<'a> {
+pub(super) enum DictValue<'a> {
     #[default]
     None,
     Bool(bool),
@@ -59,7 +59,7 @@ pub(super) fn is_standard(key: &str) -> bool {
 
 /// A record that is being mapped key by key.
 pub(super) struct LogRecord<'a, 's> {
-    view: View<'a>,
+    view: PickleView<'a>,
     arrival: &'s Arrival<'s>,
     attributes: &'s mut Attributes,
     budget: Budget,
@@ -85,12 +85,12 @@ pub(super) struct LogRecord<'a, 's> {
 struct Claim<'a> {
     rank: u8,
     key: &'a str,
-    value: Value<'a>,
+    value: DictValue<'a>,
 }
 
 impl<'a, 's> LogRecord<'a, 's> {
     pub(super) fn new(
-        view: View<'a>,
+        view: PickleView<'a>,
         arrival: &'s Arrival<'s>,
         attributes: &'s mut Attributes,
     ) -> LogRecord<'a, 's> {
@@ -115,8 +115,8 @@ impl<'a, 's> LogRecord<'a, 's> {
     }
 
     /// Sets a member of the record's dict.
-    pub(super) fn set(&mut self, key: &'a str, value: Value<'a>) {
-        use Value::{Float, Integer, None, Text};
+    pub(super) fn set(&mut self, key: &'a str, value: DictValue<'a>) {
+        use DictValue::{Float, Integer, None, Text};
         match (key, value) {
             ("name", Text(text)) => self.origin.logger = text,
             ("msg", value) => self.message.text = Some(value),
@@ -150,7 +150,7 @@ impl<'a, 's> LogRecord<'a, 's> {
     }
 
     /// Sets an extra, or a standard member whose value has an unexpected type.
-    pub(super) fn set_extra(&mut self, key: &'a str, value: Value<'a>) {
+    pub(super) fn set_extra(&mut self, key: &'a str, value: DictValue<'a>) {
         match key {
             "trace_id" => self.claim(|record| &mut record.trace_id, 4, key, value),
             "otelTraceID" => self.claim(|record| &mut record.trace_id, 3, key, or_none(value)),
@@ -186,30 +186,32 @@ impl<'a, 's> LogRecord<'a, 's> {
         self.budget.lossy = true;
     }
 
-    fn attribute(&mut self, key: &str, value: Value<'_>) {
+    fn attribute(&mut self, key: &str, value: DictValue<'_>) {
         let LogRecord { view, attributes, budget, .. } = self;
         match value {
-            Value::None => attributes.raw(key, "null"),
-            Value::Bool(value) => attributes.raw(key, if value { "true" } else { "false" }),
-            Value::Integer(value) => attributes.integer(key, value),
-            Value::Float(value) => attributes.member(key, |out| json_float(value, out)),
-            Value::Text(text) if text.len() <= budget.bytes() => {
+            DictValue::None => attributes.raw(key, "null"),
+            DictValue::Bool(value) => attributes.raw(key, if value { "true" } else { "false" }),
+            DictValue::Integer(value) => attributes.integer(key, value),
+            DictValue::Float(value) => attributes.member(key, |out| json_float(value, out)),
+            DictValue::Text(text) if text.len() <= budget.bytes() => {
                 budget.take_bytes(text.len());
                 attributes.text(key, text);
             }
-            Value::Text(text) => {
+            DictValue::Text(text) => {
                 let text = format!("{}{CUT}", &text[..text.floor_char_boundary(budget.bytes())]);
                 budget.take_bytes(text.len());
                 attributes.text(key, &text);
             }
-            Value::Node(id) => attributes.member(key, |out| write(*view, id, Form::Json, budget, out)),
+            DictValue::Node(id) => {
+                attributes.member(key, |out| write(*view, id, Notation::Json, budget, out));
+            }
         }
     }
 
-    fn trace_flags(&mut self, value: Value<'a>) {
+    fn trace_flags(&mut self, value: DictValue<'a>) {
         match value {
-            Value::Bool(true) => self.attributes.integer("trace_flags", 1),
-            Value::Bool(false) | Value::None => {}
+            DictValue::Bool(true) => self.attributes.integer("trace_flags", 1),
+            DictValue::Bool(false) | DictValue::None => {}
             other => self.attribute("otelTraceSampled", other),
         }
     }
@@ -220,11 +222,11 @@ impl<'a, 's> LogRecord<'a, 's> {
         field: impl Fn(&mut Self) -> &mut Claim<'a>,
         rank: u8,
         key: &'a str,
-        value: Value<'a>,
+        value: DictValue<'a>,
     ) {
         match value {
-            Value::None | Value::Text("") => {}
-            Value::Text(_) | Value::Integer(_) => {
+            DictValue::None | DictValue::Text("") => {}
+            DictValue::Text(_) | DictValue::Integer(_) => {
                 let (new, earlier) = (Claim { rank, key, value }, *field(self));
                 let (winner, loser) = if rank >= earlier.rank { (new, earlier) } else { (earlier, new) };
                 *field(self) = winner;
@@ -276,7 +278,7 @@ impl<'a, 's> LogRecord<'a, 's> {
             self.attribute("python.args", arguments);
         }
         if let Some(template) = template {
-            self.attribute("python.msg", Value::Text(&template));
+            self.attribute("python.msg", DictValue::Text(&template));
         }
         text
     }
@@ -303,12 +305,12 @@ impl<'a, 's> LogRecord<'a, 's> {
         }
         let text = self.exception;
         if let Some(exception) = traceback::exception(text) {
-            self.attribute("exception.type", Value::Text(exception.kind));
+            self.attribute("exception.type", DictValue::Text(exception.kind));
             if !exception.message.is_empty() {
-                self.attribute("exception.message", Value::Text(&exception.message));
+                self.attribute("exception.message", DictValue::Text(&exception.message));
             }
         }
-        self.attribute("exception.stacktrace", Value::Text(text));
+        self.attribute("exception.stacktrace", DictValue::Text(text));
     }
 }
 
@@ -319,8 +321,8 @@ impl<'a> Claim<'a> {
         'a: 'b,
     {
         match self.value {
-            Value::Text(text) => text,
-            Value::Integer(value) => {
+            DictValue::Text(text) => text,
+            DictValue::Integer(value) => {
                 *number = value.to_string();
                 number
             }
@@ -330,9 +332,9 @@ impl<'a> Claim<'a> {
 }
 
 /// Replaces the values that tracing libraries set outside of a trace with `None`.
-fn or_none(value: Value<'_>) -> Value<'_> {
+fn or_none(value: DictValue<'_>) -> DictValue<'_> {
     match value {
-        Value::Text("" | "0" | "None") | Value::Integer(0) => Value::None,
+        DictValue::Text("" | "0" | "None") | DictValue::Integer(0) => DictValue::None,
         other => other,
     }
 }

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::log_record::{self, Value};
-use super::pickle::{Arena, Chain, Node, NodeId, Shape, View, class_name, key_text, latin1, shape, text};
+use super::log_record::{self, DictValue};
+use super::pickle::{
+    Arena, Chain, Node, NodeId, ObjectValue, PickleView, class_name, key_text, latin1, object_value, text,
+};
 use crate::ingest::{Rejection, empty};
 use crate::limits::{
     ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_NAME_BYTES_MAX, PICKLE_VALUES_BYTES_MAX,
@@ -12,7 +14,7 @@ use crate::limits::{
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Member {
+pub(super) struct PickleMember {
     /// The key, as a text node.
     key: NodeId,
     value: NodeId,
@@ -27,38 +29,38 @@ pub(super) fn collect(
     arena: &mut Arena,
     frame: &[u8],
     top: NodeId,
-    members: &mut Vec<Member>,
+    members: &mut Vec<PickleMember>,
 ) -> Result<u64, Rejection> {
     empty(members);
-    let view = View::new(arena, frame);
+    let view = PickleView::new(arena, frame);
     let chain = record_members(view, top)?;
     for (key, value) in view.pairs(chain) {
         match loguru_extra(view, key, value) {
             Some(extra) => push(view, extra, true, members),
-            None => members.push(Member { key, value, is_nested: false }),
+            None => members.push(PickleMember { key, value, is_nested: false }),
         }
     }
     let dropped = drop_long_keys(view, members)
         + name_other_keys(arena, frame, members)
-        + keep_last_of_each(View::new(arena, frame), members);
+        + keep_last_of_each(PickleView::new(arena, frame), members);
     show_objects(arena, frame, members);
     Ok(dropped)
 }
 
-fn push(view: View<'_>, chain: Chain, is_nested: bool, members: &mut Vec<Member>) {
-    members.extend(view.pairs(chain).map(|(key, value)| Member { key, value, is_nested }));
+fn push(view: PickleView<'_>, chain: Chain, is_nested: bool, members: &mut Vec<PickleMember>) {
+    members.extend(view.pairs(chain).map(|(key, value)| PickleMember { key, value, is_nested }));
 }
 
 /// Returns the members of a record: a dict, an object like a dict, or a whole `LogRecord`, whose
 /// state is a dict.
-fn record_members(view: View<'_>, top: NodeId) -> Result<Chain, Rejection> {
+fn record_members(view: PickleView<'_>, top: NodeId) -> Result<Chain, Rejection> {
     let chain = match view.node(top) {
         Node::Dict(chain) => Some(chain),
-        Node::Object(number) => match shape(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
-            Shape::Map { class: None, pairs } => Some(pairs),
-            Shape::Map { class: Some(class), pairs } if class == "logging.LogRecord" => Some(pairs),
-            Shape::Map { pairs, .. } if is_record(view, pairs) => Some(pairs),
-            Shape::Value(value) => match view.node(value) {
+        Node::Object(number) => match object_value(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
+            ObjectValue::Map { class: None, pairs } => Some(pairs),
+            ObjectValue::Map { class: Some(class), pairs } if class == "logging.LogRecord" => Some(pairs),
+            ObjectValue::Map { pairs, .. } if is_record(view, pairs) => Some(pairs),
+            ObjectValue::Value(value) => match view.node(value) {
                 Node::Dict(pairs) => Some(pairs),
                 _ => None,
             },
@@ -78,11 +80,11 @@ fn record_members(view: View<'_>, top: NodeId) -> Result<Chain, Rejection> {
 
 /// Returns true if the members are those of a log record. Recognizes subclasses of `LogRecord`,
 /// which have class names of their own.
-fn is_record(view: View<'_>, pairs: Chain) -> bool {
+fn is_record(view: PickleView<'_>, pairs: Chain) -> bool {
     view.pairs(pairs).take(64).any(|(key, _)| view.name(key) == Some("levelno"))
 }
 
-fn kind(view: View<'_>, id: NodeId) -> String {
+fn kind(view: PickleView<'_>, id: NodeId) -> String {
     let word = match view.node(id) {
         Node::None => "None",
         Node::Bool(_) => "a bool",
@@ -102,7 +104,7 @@ fn kind(view: View<'_>, id: NodeId) -> String {
     word.to_owned()
 }
 
-fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
+fn loguru_extra(view: PickleView<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
     match view.node(value) {
         Node::Dict(chain) if view.name(key) == Some("extra") => Some(chain),
         _ => None,
@@ -112,7 +114,7 @@ fn loguru_extra(view: View<'_>, key: NodeId, value: NodeId) -> Option<Chain> {
 /// Drops members with long keys beyond the total size of keys that could be stored, and returns the
 /// number of dropped members. A few bytes of a frame can make one long text the key of all members,
 /// and each key is read whole.
-fn drop_long_keys(view: View<'_>, members: &mut Vec<Member>) -> u64 {
+fn drop_long_keys(view: PickleView<'_>, members: &mut Vec<PickleMember>) -> u64 {
     let (mut room, count) = (ATTRIBUTES_BYTES_MAX, members.len());
     members.retain(|member| match view.node(member.key) {
         Node::Text(span) if span.len() > PICKLE_NAME_BYTES_MAX => {
@@ -127,7 +129,7 @@ fn drop_long_keys(view: View<'_>, members: &mut Vec<Member>) -> u64 {
 
 /// Replaces keys that are not texts with the text that Python shows for them. Drops members beyond
 /// the limit and returns their number.
-fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<Member>) -> u64 {
+fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<PickleMember>) -> u64 {
     let (mut others, mut dropped) = (0, 0);
     members.retain_mut(|member| {
         if matches!(arena.node(member.key), Node::Text(_)) {
@@ -138,7 +140,7 @@ fn name_other_keys(arena: &mut Arena, frame: &[u8], members: &mut Vec<Member>) -
             dropped += 1;
             return false;
         }
-        let name = key_text(View::new(arena, frame), member.key);
+        let name = key_text(PickleView::new(arena, frame), member.key);
         member.key = push_text(arena, &name);
         true
     });
@@ -152,7 +154,7 @@ fn push_text(arena: &mut Arena, text: &str) -> NodeId {
 
 /// Keeps the last value of each name, at the position of the first member with that name. Drops
 /// members with names beyond the limit and returns their number.
-fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
+fn keep_last_of_each(view: PickleView<'_>, members: &mut Vec<PickleMember>) -> u64 {
     let mut places: HashMap<(bool, &str), usize> = HashMap::with_capacity(members.len().min(ATTRIBUTES_MAX));
     let (mut kept, mut extras, mut dropped) = (0, 0, 0);
     for index in 0..members.len() {
@@ -176,10 +178,10 @@ fn keep_last_of_each(view: View<'_>, members: &mut Vec<Member>) -> u64 {
 
 /// Replaces objects that represent a text, such as a date or a value of a `str` subclass, with that
 /// text.
-fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
+fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [PickleMember]) {
     for member in members {
         for _ in 0..PICKLE_DEPTH_MAX {
-            let view = View::new(arena, frame);
+            let view = PickleView::new(arena, frame);
             member.value = match view.node(member.value) {
                 Node::Latin1(span) => {
                     let bytes = view.bytes(span);
@@ -190,19 +192,21 @@ fn show_objects(arena: &mut Arena, frame: &[u8], members: &mut [Member]) {
                     });
                     arena.push(Node::Text(span))
                 }
-                Node::Object(number) => match shape(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
-                    Shape::Value(value) => value,
-                    Shape::Text(text) => push_text(arena, &text),
-                    _ => break,
-                },
+                Node::Object(number) => {
+                    match object_value(view, view.object(number), PICKLE_VALUES_BYTES_MAX) {
+                        ObjectValue::Value(value) => value,
+                        ObjectValue::Text(text) => push_text(arena, &text),
+                        _ => break,
+                    }
+                }
                 _ => break,
             };
         }
     }
 }
 
-impl Member {
-    fn key<'a>(&self, view: View<'a>) -> &'a str {
+impl PickleMember {
+    fn key<'a>(&self, view: PickleView<'a>) -> &'a str {
         match view.node(self.key) {
             Node::Text(span) => view.text(span),
             _ => "",
@@ -214,18 +218,22 @@ impl Member {
     /// A long text may be the value of all members. So at most `whole_bytes` of text, which is as
     /// much as the frame could hold once, is read whole. Further texts stay nodes, which are
     /// written within a budget.
-    pub(super) fn resolve<'a>(&self, view: View<'a>, whole_bytes: &mut usize) -> (&'a str, Value<'a>) {
+    pub(super) fn resolve<'a>(
+        &self,
+        view: PickleView<'a>,
+        whole_bytes: &mut usize,
+    ) -> (&'a str, DictValue<'a>) {
         let key = self.key(view);
         let value = match view.node(self.value) {
-            Node::None => Value::None,
-            Node::Bool(value) => Value::Bool(value),
-            Node::Integer(value) => Value::Integer(value),
-            Node::Float(value) => Value::Float(value),
+            Node::None => DictValue::None,
+            Node::Bool(value) => DictValue::Bool(value),
+            Node::Integer(value) => DictValue::Integer(value),
+            Node::Float(value) => DictValue::Float(value),
             Node::Text(span) if span.len() <= *whole_bytes => {
                 *whole_bytes -= span.len();
-                Value::Text(view.text(span))
+                DictValue::Text(view.text(span))
             }
-            _ => Value::Node(self.value),
+            _ => DictValue::Node(self.value),
         };
         (key, value)
     }

@@ -42,17 +42,17 @@ use super::shapes::Shapes;
 use super::{Arrival, Rejection};
 use crate::record::Batch;
 use log_record::LogRecord;
-use members::Member;
+use members::PickleMember;
 use pickle::{LoadError, Machine};
-use shape::Shape;
+use shape::PickleShape;
 
 /// Memory that decoding reuses from frame to frame.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct PickleScratch {
     machine: Machine,
-    members: Vec<Member>,
+    members: Vec<PickleMember>,
     attributes: Attributes,
-    shapes: Shapes<Shape>,
+    shapes: Shapes<PickleShape>,
 }
 
 /// Decodes the pickle of one frame (without its length prefix) and pushes the record into `batch`.
@@ -63,7 +63,7 @@ pub struct Scratch {
 pub fn decode(
     pickle: &[u8],
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut PickleScratch,
     batch: &mut Batch,
 ) -> Result<(), Rejection> {
     if plain::decode(pickle, arrival, scratch, batch).is_some() {
@@ -76,10 +76,10 @@ pub fn decode(
 fn decode_any(
     pickle: &[u8],
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut PickleScratch,
     batch: &mut Batch,
 ) -> Result<(), Rejection> {
-    let Scratch { machine, members, attributes, .. } = scratch;
+    let PickleScratch { machine, members, attributes, .. } = scratch;
     let top = machine.load(pickle).map_err(rejection)?;
     let dropped = members::collect(&mut machine.arena, pickle, top, members)?;
 

@@ -8,10 +8,10 @@
 //! entries. For any other pickle the fast path returns `None`, and the general machine starts from
 //! the beginning.
 
-use super::Scratch;
-use super::log_record::{LogRecord, Value};
-use super::pickle::{Reader, opcode as op};
-use super::shape::Shape;
+use super::PickleScratch;
+use super::log_record::{DictValue, LogRecord};
+use super::pickle::{PickleReader, opcode as op};
+use super::shape::PickleShape;
 use crate::ingest::Arrival;
 use crate::limits::{PICKLE_MEMBERS_PLAIN_MAX, PICKLE_MEMO_PLAIN_MAX};
 use crate::record::Batch;
@@ -21,10 +21,10 @@ use crate::record::Batch;
 pub(super) fn decode(
     frame: &[u8],
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut PickleScratch,
     batch: &mut Batch,
 ) -> Option<()> {
-    let Scratch { machine, attributes, shapes, .. } = scratch;
+    let PickleScratch { machine, attributes, shapes, .. } = scratch;
     let view = machine.view(&[]); // a plain record has no nodes
     let known = shapes.read(|shape| {
         let mut record = LogRecord::new(view, arrival, attributes);
@@ -34,7 +34,7 @@ pub(super) fn decode(
     });
     if known.is_none() {
         decode_member_by_member(frame, arrival, scratch, batch)?;
-        scratch.shapes.learn(|| Shape::of(frame));
+        scratch.shapes.learn(|| PickleShape::of(frame));
     }
     Some(())
 }
@@ -42,7 +42,7 @@ pub(super) fn decode(
 fn decode_member_by_member(
     frame: &[u8],
     arrival: &Arrival<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut PickleScratch,
     batch: &mut Batch,
 ) -> Option<()> {
     let mut plain = Plain::new(frame);
@@ -59,7 +59,7 @@ fn decode_member_by_member(
             _ => return None,
         }
         while plain.reader.peek()? != op::SETITEMS {
-            let Value::Text(key) = plain.value()? else { return None };
+            let DictValue::Text(key) = plain.value()? else { return None };
             if keys[..members].contains(&key) {
                 return None; // duplicate: the last value counts, as in a dict
             }
@@ -75,7 +75,7 @@ fn decode_member_by_member(
 
 /// A plain pickle that is being read.
 pub(super) struct Plain<'a> {
-    pub(super) reader: Reader<'a>,
+    pub(super) reader: PickleReader<'a>,
     /// The texts of the first memo numbers. An empty text means that the number has no text.
     memo: [&'a str; PICKLE_MEMO_PLAIN_MAX],
     /// The number that `MEMOIZE` assigns next.
@@ -84,7 +84,7 @@ pub(super) struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     pub(super) fn new(frame: &'a [u8]) -> Plain<'a> {
-        Plain { reader: Reader::new(frame), memo: [""; PICKLE_MEMO_PLAIN_MAX], memo_next: 0 }
+        Plain { reader: PickleReader::new(frame), memo: [""; PICKLE_MEMO_PLAIN_MAX], memo_next: 0 }
     }
 
     /// Reads everything before the first `MARK`.
@@ -106,7 +106,7 @@ impl<'a> Plain<'a> {
 
     /// Reads a key or a value, and its memo number.
     #[inline]
-    pub(super) fn value(&mut self) -> Option<Value<'a>> {
+    pub(super) fn value(&mut self) -> Option<DictValue<'a>> {
         let reader = &mut self.reader;
         let start = reader.clone();
         let length = match reader.byte().ok()? {
@@ -124,16 +124,16 @@ impl<'a> Plain<'a> {
         };
         let text = std::str::from_utf8(reader.take(length.ok()?).ok()?).ok()?;
         self.memorize(text);
-        Some(Value::Text(text))
+        Some(DictValue::Text(text))
     }
 
     /// Reads the value of `key`. The arguments of a record that was not prepared for sending are an
     /// empty tuple, which is read as `None`.
     #[inline]
-    pub(super) fn value_of(&mut self, key: &str) -> Option<Value<'a>> {
+    pub(super) fn value_of(&mut self, key: &str) -> Option<DictValue<'a>> {
         if key == "args" && self.reader.peek()? == op::EMPTY_TUPLE {
             self.reader.byte().ok()?;
-            return Some(Value::None);
+            return Some(DictValue::None);
         }
         self.value()
     }
@@ -157,31 +157,31 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn recall(&self, number: usize) -> Option<Value<'a>> {
+    fn recall(&self, number: usize) -> Option<DictValue<'a>> {
         match *self.memo.get(number)? {
             "" => None,
-            text => Some(Value::Text(text)),
+            text => Some(DictValue::Text(text)),
         }
     }
 }
 
 /// Reads a number, boolean or `None`.
-pub(super) fn number<'a>(reader: &mut Reader<'_>) -> Option<Value<'a>> {
+pub(super) fn number<'a>(reader: &mut PickleReader<'_>) -> Option<DictValue<'a>> {
     Some(match reader.byte().ok()? {
-        op::NONE => Value::None,
-        op::NEWTRUE => Value::Bool(true),
-        op::NEWFALSE => Value::Bool(false),
-        op::BININT1 => Value::Integer(i64::from(reader.byte().ok()?)),
-        op::BININT2 => Value::Integer(i64::from(u16::from_le_bytes(reader.array().ok()?))),
-        op::BININT => Value::Integer(i64::from(i32::from_le_bytes(reader.array().ok()?))),
-        op::BINFLOAT => Value::Float(f64::from_be_bytes(reader.array().ok()?)),
+        op::NONE => DictValue::None,
+        op::NEWTRUE => DictValue::Bool(true),
+        op::NEWFALSE => DictValue::Bool(false),
+        op::BININT1 => DictValue::Integer(i64::from(reader.byte().ok()?)),
+        op::BININT2 => DictValue::Integer(i64::from(u16::from_le_bytes(reader.array().ok()?))),
+        op::BININT => DictValue::Integer(i64::from(i32::from_le_bytes(reader.array().ok()?))),
+        op::BINFLOAT => DictValue::Float(f64::from_be_bytes(reader.array().ok()?)),
         op::INT => match reader.line().ok()? {
-            b"00" => Value::Bool(false),
-            b"01" => Value::Bool(true),
-            line => Value::Integer(decimal(line)?),
+            b"00" => DictValue::Bool(false),
+            b"01" => DictValue::Bool(true),
+            line => DictValue::Integer(decimal(line)?),
         },
-        op::LONG => Value::Integer(decimal(reader.line().ok()?.strip_suffix(b"L")?)?),
-        op::LONG1 => Value::Integer(little_endian(reader)?),
+        op::LONG => DictValue::Integer(decimal(reader.line().ok()?.strip_suffix(b"L")?)?),
+        op::LONG1 => DictValue::Integer(little_endian(reader)?),
         _ => return None,
     })
 }
@@ -190,7 +190,7 @@ fn decimal(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(line).ok()?.parse().ok()
 }
 
-fn little_endian(reader: &mut Reader<'_>) -> Option<i64> {
+fn little_endian(reader: &mut PickleReader<'_>) -> Option<i64> {
     let length = reader.length1().ok()?;
     let bytes = reader.take(length).ok()?;
     let fill = if bytes.last().is_some_and(|last| *last >= 0x80) { 0xff } else { 0 };

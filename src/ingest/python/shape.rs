@@ -2,14 +2,14 @@
 //!
 //! The bytes between the values are the keys, and the memo numbers of keys and values.
 
-use super::log_record::{LogRecord, Value, is_standard};
-use super::pickle::{Reader, opcode as op};
+use super::log_record::{DictValue, LogRecord, is_standard};
+use super::pickle::{PickleReader, opcode as op};
 use super::plain::{self, Plain};
 use crate::limits::SHAPE_BYTES_MAX;
 
 /// The constant bytes of a pickle, and one slot for each value.
 #[derive(Debug, Default)]
-pub(super) struct Shape {
+pub(super) struct PickleShape {
     /// The bytes before, between and after the values, concatenated.
     bytes: Vec<u8>,
     slots: Vec<Slot>,
@@ -19,12 +19,12 @@ pub(super) struct Shape {
 struct Slot {
     /// End of the bytes before the value, as an index into the bytes of the shape.
     bytes_end: usize,
-    kind: Kind,
+    kind: SlotKind,
     key: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum SlotKind {
     /// A text with its length in four bytes.
     Text,
     /// A text that repeats what other members contain; it is not used.
@@ -35,10 +35,10 @@ enum Kind {
     Again(usize),
 }
 
-impl Shape {
+impl PickleShape {
     /// Returns the shape of a pickle that [`plain::decode`] has read.
-    pub(super) fn of(frame: &[u8]) -> Option<Shape> {
-        let mut shape = Shape::default();
+    pub(super) fn of(frame: &[u8]) -> Option<PickleShape> {
+        let mut shape = PickleShape::default();
         let mut plain = Plain::new(frame);
         let mut copied = 0;
         let mut memo = [None; 256];
@@ -49,7 +49,7 @@ impl Shape {
         while plain.reader.byte().ok()? == op::MARK {
             while plain.reader.peek()? != op::SETITEMS {
                 let start = plain.reader.position();
-                let Value::Text(key) = plain.value()? else { return None };
+                let DictValue::Text(key) = plain.value()? else { return None };
                 if frame[start] != op::BINUNICODE {
                     return None; // a key read from the memo may be the text of a value
                 }
@@ -57,19 +57,22 @@ impl Shape {
                 let start = plain.reader.position();
                 let value = plain.value_of(key)?;
                 let (kind, before, end) = match (value, frame[start]) {
-                    (Value::None, _) if is_standard(key) && !matches!(key, "msg" | "args") => continue,
-                    (Value::Text(text), op::BINUNICODE) => {
-                        let kind =
-                            if matches!(key, "module" | "asctime") { Kind::Skipped } else { Kind::Text };
+                    (DictValue::None, _) if is_standard(key) && !matches!(key, "msg" | "args") => continue,
+                    (DictValue::Text(text), op::BINUNICODE) => {
+                        let kind = if matches!(key, "module" | "asctime") {
+                            SlotKind::Skipped
+                        } else {
+                            SlotKind::Text
+                        };
                         let end = start + 5 + text.len();
                         memorize(&mut memo, frame, end, Some(shape.slots.len()))?;
                         (kind, start + 1, end)
                     }
-                    (Value::Text(_), op::BINGET) => {
-                        (Kind::Again(memo[usize::from(frame[start + 1])]?), start + 2, start + 2)
+                    (DictValue::Text(_), op::BINGET) => {
+                        (SlotKind::Again(memo[usize::from(frame[start + 1])]?), start + 2, start + 2)
                     }
-                    (Value::Text(_), _) => return None,
-                    _ => (Kind::Scalar, start, plain.reader.position()),
+                    (DictValue::Text(_), _) => return None,
+                    _ => (SlotKind::Scalar, start, plain.reader.position()),
                 };
                 shape.bytes.extend_from_slice(&frame[copied..before]);
                 shape.slots.push(Slot { bytes_end: shape.bytes.len(), kind, key: key.to_owned() });
@@ -84,23 +87,23 @@ impl Shape {
     /// Sets the members of a record from a pickle of this shape. Returns `None` if the pickle does
     /// not have this shape.
     pub(super) fn read<'a>(&'a self, frame: &'a [u8], record: &mut LogRecord<'a, '_>) -> Option<()> {
-        let mut reader = Reader::new(frame);
+        let mut reader = PickleReader::new(frame);
         let mut texts = [""; crate::limits::PICKLE_MEMBERS_PLAIN_MAX];
         let mut at = 0;
         for (slot, given) in self.slots.iter().zip(0..) {
             reader.expect(&self.bytes[at..slot.bytes_end])?;
             at = slot.bytes_end;
             let value = match slot.kind {
-                Kind::Text => {
+                SlotKind::Text => {
                     texts[given] = text(&mut reader)?;
-                    Value::Text(texts[given])
+                    DictValue::Text(texts[given])
                 }
-                Kind::Skipped => {
+                SlotKind::Skipped => {
                     texts[given] = text(&mut reader)?;
                     continue;
                 }
-                Kind::Again(slot) => Value::Text(Some(texts[slot]).filter(|text| !text.is_empty())?),
-                Kind::Scalar => plain::number(&mut reader)?,
+                SlotKind::Again(slot) => DictValue::Text(Some(texts[slot]).filter(|text| !text.is_empty())?),
+                SlotKind::Scalar => plain::number(&mut reader)?,
             };
             record.set(&slot.key, value);
         }
@@ -119,7 +122,7 @@ fn memorize(memo: &mut [Option<usize>; 256], frame: &[u8], at: usize, slot: Opti
     Some(())
 }
 
-fn text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+fn text<'a>(reader: &mut PickleReader<'a>) -> Option<&'a str> {
     let length = reader.length4().ok()?;
     std::str::from_utf8(reader.take(length).ok()?).ok()
 }

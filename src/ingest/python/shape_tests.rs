@@ -7,27 +7,27 @@ use super::*;
 use crate::record::Batch;
 
 /// Decodes a frame and returns the bytes of its record.
-fn encoded(frame: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>, Rejection> {
+fn encoded(frame: &[u8], scratch: &mut PickleScratch) -> Result<Vec<u8>, Rejection> {
     let mut batch = Batch::new();
     decode(frame, &ARRIVAL, scratch, &mut batch).map(|()| batch.bytes().to_vec())
 }
 
 fn encoded_in_general(frame: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut batch = Batch::new();
-    decode_any(frame, &ARRIVAL, &mut Scratch::default(), &mut batch).map(|()| batch.bytes().to_vec())
+    decode_any(frame, &ARRIVAL, &mut PickleScratch::default(), &mut batch).map(|()| batch.bytes().to_vec())
 }
 
-fn is_known(frame: &[u8], scratch: &mut Scratch) -> bool {
-    let Scratch { machine, attributes, shapes, .. } = scratch;
+fn is_known(frame: &[u8], scratch: &mut PickleScratch) -> bool {
+    let PickleScratch { machine, attributes, shapes, .. } = scratch;
     let read =
-        |shape: &Shape| shape.read(frame, &mut LogRecord::new(machine.view(&[]), &ARRIVAL, attributes));
+        |shape: &PickleShape| shape.read(frame, &mut LogRecord::new(machine.view(&[]), &ARRIVAL, attributes));
     shapes.read(read).is_some()
 }
 
 #[test]
 fn shapes_read_goldens_as_machine_does() {
     let mut by_shape = 0;
-    let mut scratch = Scratch::default();
+    let mut scratch = PickleScratch::default();
     for golden in goldens() {
         let expected = encoded_in_general(&golden.pickle);
         for _ in 0..3 {
@@ -47,14 +47,14 @@ struct Pickler {
 }
 
 impl Pickler {
-    fn dict(members: &[(String, Given)]) -> Vec<u8> {
+    fn dict(members: &[(String, AnyValue)]) -> Vec<u8> {
         let mut pickler = Pickler { out: b"}q\0(".to_vec(), memo: vec![String::new()] };
         for (key, value) in members {
             pickler.text(key, false);
             match value {
-                Given::Text(text) => pickler.text(text, false),
-                Given::Again(text) => pickler.text(text, true),
-                Given::Bytes(bytes) => pickler.out.extend_from_slice(bytes),
+                AnyValue::Text(text) => pickler.text(text, false),
+                AnyValue::Again(text) => pickler.text(text, true),
+                AnyValue::Bytes(bytes) => pickler.out.extend_from_slice(bytes),
             }
         }
         pickler.out.extend_from_slice(b"u.");
@@ -75,30 +75,30 @@ impl Pickler {
 }
 
 #[derive(Clone, Debug)]
-enum Given {
+enum AnyValue {
     Text(String),
     /// A text that is written as a memo number if it was written before.
     Again(String),
     Bytes(Vec<u8>),
 }
 
-fn any_value() -> impl Strategy<Value = Given> {
+fn any_value() -> impl Strategy<Value = AnyValue> {
     let text = || prop_oneof!["[a-z%]{0,3}", ".{0,12}", Just("MainProcess".to_owned()), Just("0".to_owned())];
     prop_oneof![
-        text().prop_map(Given::Text),
-        text().prop_map(Given::Text),
-        text().prop_map(Given::Again),
-        any::<u8>().prop_map(|number| Given::Bytes(vec![b'K', number])),
-        any::<u16>().prop_map(|number| Given::Bytes([b"M", &number.to_le_bytes()[..]].concat())),
-        any::<i32>().prop_map(|number| Given::Bytes([b"J", &number.to_le_bytes()[..]].concat())),
-        any::<i64>().prop_map(|number| Given::Bytes(format!("L{number}L\n").into_bytes())),
-        any::<f64>().prop_map(|number| Given::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
-        (1.6e9..2e9).prop_map(|number: f64| Given::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
-        Just(Given::Bytes(b"N".to_vec())),
-        Just(Given::Bytes(b"I01\n".to_vec())),
-        Just(Given::Bytes(b")".to_vec())),
-        Just(Given::Bytes(b"U\x02ab".to_vec())),
-        Just(Given::Bytes(b"X\x01\0\0\0\xff".to_vec())),
+        text().prop_map(AnyValue::Text),
+        text().prop_map(AnyValue::Text),
+        text().prop_map(AnyValue::Again),
+        any::<u8>().prop_map(|number| AnyValue::Bytes(vec![b'K', number])),
+        any::<u16>().prop_map(|number| AnyValue::Bytes([b"M", &number.to_le_bytes()[..]].concat())),
+        any::<i32>().prop_map(|number| AnyValue::Bytes([b"J", &number.to_le_bytes()[..]].concat())),
+        any::<i64>().prop_map(|number| AnyValue::Bytes(format!("L{number}L\n").into_bytes())),
+        any::<f64>().prop_map(|number| AnyValue::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
+        (1.6e9..2e9).prop_map(|number: f64| AnyValue::Bytes([b"G", &number.to_be_bytes()[..]].concat())),
+        Just(AnyValue::Bytes(b"N".to_vec())),
+        Just(AnyValue::Bytes(b"I01\n".to_vec())),
+        Just(AnyValue::Bytes(b")".to_vec())),
+        Just(AnyValue::Bytes(b"U\x02ab".to_vec())),
+        Just(AnyValue::Bytes(b"X\x01\0\0\0\xff".to_vec())),
     ]
 }
 
@@ -147,12 +147,12 @@ proptest! {
         keys in proptest::collection::vec(any_key(), 1..9),
         values in proptest::collection::vec(proptest::collection::vec(any_value(), 9), 2..5),
     ) {
-        let mut scratch = Scratch::default();
+        let mut scratch = PickleScratch::default();
         for values in &values {
             // A frame that differs in only one value is more likely to fit the shape of another
             // frame.
             for (number, value) in values.iter().enumerate() {
-                let mut mixed = vec![Given::Text("abc".to_owned()); 9];
+                let mut mixed = vec![AnyValue::Text("abc".to_owned()); 9];
                 mixed[number] = value.clone();
                 for values in [values, &mixed] {
                     let members: Vec<_> = keys.iter().cloned().zip(values.iter().cloned()).collect();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Scratch, decode, frames};
+use super::{PickleScratch, decode, frames};
 use crate::ingest::dead_letter::Allowance;
 use crate::ingest::source::Source;
 use crate::ingest::{Arrival, Rejection};
@@ -28,7 +28,7 @@ use crate::record::Batch;
 
 /// The limits and the memory accounting that all connections of the Python listeners share.
 #[derive(Debug)]
-pub struct Bounds {
+pub struct StreamBounds {
     /// The largest frame accepted.
     pub frame_bytes_max: usize,
     /// The longest time that a frame may take once it has begun.
@@ -37,10 +37,10 @@ pub struct Bounds {
     partial_bytes: AtomicUsize,
 }
 
-impl Bounds {
+impl StreamBounds {
     /// Creates bounds without unfinished frames.
-    pub fn new(frame_bytes_max: usize, frame_duration_max: Duration) -> Bounds {
-        Bounds { frame_bytes_max, frame_duration_max, partial_bytes: AtomicUsize::new(0) }
+    pub fn new(frame_bytes_max: usize, frame_duration_max: Duration) -> StreamBounds {
+        StreamBounds { frame_bytes_max, frame_duration_max, partial_bytes: AtomicUsize::new(0) }
     }
 }
 
@@ -49,7 +49,7 @@ impl Bounds {
 struct Workbench {
     bytes: Vec<u8>,
     batch: Batch,
-    scratch: Scratch,
+    scratch: PickleScratch,
 }
 
 thread_local! {
@@ -58,7 +58,7 @@ thread_local! {
 
 struct Connection {
     source: Arc<Source>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StreamBounds>,
     host: String,
     process_id: u32,
     /// The beginning of an unfinished frame, or whole frames that the last batch had no room for.
@@ -101,7 +101,7 @@ enum End {
 pub async fn serve(
     stream: StreamSocket,
     source: Arc<Source>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StreamBounds>,
     host: String,
     process_id: u32,
     mut stop: watch::Receiver<bool>,
@@ -249,7 +249,7 @@ impl Connection {
         &mut self,
         mut bytes: &'a [u8],
         arrival: &Arrival<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut PickleScratch,
         batch: &mut Batch,
     ) -> (&'a [u8], Option<End>) {
         self.has_frames = false;
@@ -285,7 +285,7 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut Scratch, batch: &mut Batch) {
+    fn take(&mut self, pickle: &[u8], arrival: &Arrival<'_>, scratch: &mut PickleScratch, batch: &mut Batch) {
         self.received += 1;
         if let Err(rejection) = decode(pickle, arrival, scratch, batch) {
             self.source.reject(batch, arrival, &rejection, pickle, &mut self.letters);

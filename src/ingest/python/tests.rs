@@ -22,7 +22,7 @@ fn text(value: &str) -> Vec<u8> {
 /// Decodes a record with these members. The fast path and the general path must agree on it.
 fn record(members: &[(&str, &str)], arrival: &Arrival<'_>) -> serde_json::Value {
     let pickle = dict(members);
-    let mut scratch = Scratch::default();
+    let mut scratch = PickleScratch::default();
     let (mut one, mut two) = (Batch::new(), Batch::new());
     decode(&pickle, arrival, &mut scratch, &mut one).unwrap();
     decode_any(&pickle, arrival, &mut scratch, &mut two).unwrap();
@@ -72,7 +72,7 @@ fn message_of_any_type_becomes_text() {
     for (value, expected) in [("I01\n", "True"), ("K\x05", "5"), ("F1.50\n", "1.5"), ("N", "None")] {
         let pickle = dict(&[("msg", value), ("levelno", "K\x14")]);
         let mut batch = Batch::new();
-        decode(&pickle, &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
+        decode(&pickle, &ARRIVAL, &mut PickleScratch::default(), &mut batch).unwrap();
         assert_eq!(as_json(&batch)["message"], expected);
     }
     assert_eq!(record(&[("message", "U\x01m"), ("msg", "N")], &ARRIVAL)["message"], "m");
@@ -102,7 +102,7 @@ fn duplicate_key_keeps_last_value() {
 
 #[test]
 fn scratch_is_reusable_after_any_frame() {
-    let mut scratch = Scratch::default();
+    let mut scratch = PickleScratch::default();
     let mut batch = Batch::new();
     let frames =
         [dict(&[("msg", "U\x01a")]), dict(&[("msg", "]")]), b"}(U\x01k".to_vec(), dict(&[("x", ")")])];

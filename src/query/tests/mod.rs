@@ -207,40 +207,40 @@ fn attributes() {
 
 #[test]
 fn errors_report_range_and_problem() {
-    let expected: [(&str, std::ops::Range<usize>, Problem); 33] = [
-        ("a \"b", 2..4, Problem::UnclosedQuote),
-        ("\"a\\\"", 0..4, Problem::UnclosedQuote),
-        ("a (b", 2..3, Problem::UnclosedParenthesis),
-        ("a) b", 1..2, Problem::UnopenedParenthesis),
-        ("main()", 4..6, Problem::EmptyParentheses),
-        ("service:()", 8..10, Problem::EmptyParentheses),
-        ("OR a", 0..2, Problem::MissingLeft("OR")),
-        ("a OR", 2..4, Problem::MissingRight("OR")),
-        ("a OR OR b", 2..4, Problem::MissingRight("OR")),
-        ("(a AND) b", 3..6, Problem::MissingRight("AND")),
-        ("a NOT", 2..5, Problem::MissingRight("NOT")),
-        ("a -", 2..3, Problem::MissingRight("-")),
-        ("a - OR b", 2..3, Problem::MissingRight("-")),
-        (">5", 0..1, Problem::MissingName),
-        ("=x", 0..1, Problem::MissingName),
-        ("\"\":x", 0..3, Problem::MissingName),
-        ("attributes.x: y", 0..13, Problem::MissingValue),
-        ("a service:", 2..10, Problem::MissingValue),
-        ("status:>500", 7..11, Problem::OperatorInValue),
-        ("\"\"", 0..2, Problem::EmptyText),
-        ("a **", 2..4, Problem::EmptyText),
-        ("service:\"\"", 8..10, Problem::EmptyColumn("service")),
-        ("line:0", 5..6, Problem::ZeroColumn("line")),
-        ("a*b", 0..3, Problem::InnerStar),
-        ("line:1*", 5..7, Problem::StarInExactColumn("line")),
-        ("line:x", 5..6, Problem::NotANumber("line")),
-        ("line>-1", 5..7, Problem::NotANumber("line")),
-        ("time>soon", 5..9, Problem::NotATime),
-        ("level>audit", 6..11, Problem::UnknownSeverity),
-        ("k>x*", 2..4, Problem::StarHasNoOrder),
-        ("message>x", 8..9, Problem::MessageHasNoOrder),
-        ("line>(1 OR 2)", 0..6, Problem::GroupHasNoOrder),
-        ("service:(a b:c)", 11..13, Problem::FieldInGroup),
+    let expected: [(&str, std::ops::Range<usize>, QueryProblem); 33] = [
+        ("a \"b", 2..4, QueryProblem::UnclosedQuote),
+        ("\"a\\\"", 0..4, QueryProblem::UnclosedQuote),
+        ("a (b", 2..3, QueryProblem::UnclosedParenthesis),
+        ("a) b", 1..2, QueryProblem::UnopenedParenthesis),
+        ("main()", 4..6, QueryProblem::EmptyParentheses),
+        ("service:()", 8..10, QueryProblem::EmptyParentheses),
+        ("OR a", 0..2, QueryProblem::MissingLeft("OR")),
+        ("a OR", 2..4, QueryProblem::MissingRight("OR")),
+        ("a OR OR b", 2..4, QueryProblem::MissingRight("OR")),
+        ("(a AND) b", 3..6, QueryProblem::MissingRight("AND")),
+        ("a NOT", 2..5, QueryProblem::MissingRight("NOT")),
+        ("a -", 2..3, QueryProblem::MissingRight("-")),
+        ("a - OR b", 2..3, QueryProblem::MissingRight("-")),
+        (">5", 0..1, QueryProblem::MissingName),
+        ("=x", 0..1, QueryProblem::MissingName),
+        ("\"\":x", 0..3, QueryProblem::MissingName),
+        ("attributes.x: y", 0..13, QueryProblem::MissingValue),
+        ("a service:", 2..10, QueryProblem::MissingValue),
+        ("status:>500", 7..11, QueryProblem::OperatorInValue),
+        ("\"\"", 0..2, QueryProblem::EmptyText),
+        ("a **", 2..4, QueryProblem::EmptyText),
+        ("service:\"\"", 8..10, QueryProblem::EmptyColumn("service")),
+        ("line:0", 5..6, QueryProblem::ZeroColumn("line")),
+        ("a*b", 0..3, QueryProblem::InnerStar),
+        ("line:1*", 5..7, QueryProblem::StarInExactColumn("line")),
+        ("line:x", 5..6, QueryProblem::NotANumber("line")),
+        ("line>-1", 5..7, QueryProblem::NotANumber("line")),
+        ("time>soon", 5..9, QueryProblem::NotATime),
+        ("level>audit", 6..11, QueryProblem::UnknownSeverity),
+        ("k>x*", 2..4, QueryProblem::StarHasNoOrder),
+        ("message>x", 8..9, QueryProblem::MessageHasNoOrder),
+        ("line>(1 OR 2)", 0..6, QueryProblem::GroupHasNoOrder),
+        ("service:(a b:c)", 11..13, QueryProblem::FieldInGroup),
     ];
     for (query, range, problem) in expected {
         let error = Query::parse(query, NOW).expect_err(query);
@@ -296,13 +296,13 @@ fn queries_beyond_limits_are_rejected() {
     let problem = |query: &str| Query::parse(query, NOW).map_err(|error| error.problem).err();
     let nested = |depth| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
     assert_eq!(problem(&nested(QUERY_DEPTH_MAX)), None);
-    assert_eq!(problem(&nested(QUERY_DEPTH_MAX + 1)), Some(Problem::TooDeep));
+    assert_eq!(problem(&nested(QUERY_DEPTH_MAX + 1)), Some(QueryProblem::TooDeep));
     assert_eq!(problem(&"a ".repeat(QUERY_TERMS_MAX)), None);
-    assert_eq!(problem(&"a ".repeat(QUERY_TERMS_MAX + 1)), Some(Problem::TooManyTerms));
+    assert_eq!(problem(&"a ".repeat(QUERY_TERMS_MAX + 1)), Some(QueryProblem::TooManyTerms));
     assert_eq!(problem(&"\u{fc}".repeat(QUERY_BYTES_MAX / 2)), None);
     let long = format!("a{}", "\u{fc}".repeat(QUERY_BYTES_MAX / 2));
     let error = Query::parse(&long, NOW).unwrap_err();
-    assert_eq!(error.problem, Problem::TooLong(QUERY_BYTES_MAX + 1));
+    assert_eq!(error.problem, QueryProblem::TooLong(QUERY_BYTES_MAX + 1));
     assert!(error.render(&long).ends_with('^'));
 }
 

@@ -17,39 +17,39 @@ pub(crate) fn matches(expression: &Expression, id: RecordId, record: &RecordRef<
         Expression::Not(inner) => !matches(inner, id, record),
         Expression::Term(Term { field: Field::Attribute(name), test }) => attribute(record, name, test),
         Expression::Term(Term { field: Field::Column(column), test }) => match value(*column, id, record) {
-            Value::Number(number) => number_passes(number, test),
-            Value::Text("") if *column == Column::Severity => {
+            OracleValue::Number(number) => number_passes(number, test),
+            OracleValue::Text("") if *column == Column::Severity => {
                 *test == Test::Present && record.severity_number > 0
             }
-            Value::Text(text) => !text.is_empty() && text_passes(*column, text, test),
+            OracleValue::Text(text) => !text.is_empty() && text_passes(*column, text, test),
         },
     }
 }
 
-enum Value<'a> {
+enum OracleValue<'a> {
     Number(i64),
     Text(&'a str),
 }
 
-fn value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> Value<'a> {
+fn value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> OracleValue<'a> {
     let origin = record.origin;
     match column {
-        Column::Id => Value::Number(id as i64),
-        Column::Time => Value::Number(record.timestamp),
-        Column::SeverityNumber => Value::Number(record.severity_number.into()),
-        Column::Line => Value::Number(origin.line.into()),
-        Column::ProcessId => Value::Number(origin.process_id.into()),
-        Column::Severity => Value::Text(origin.severity_text),
-        Column::Service => Value::Text(origin.service),
-        Column::Logger => Value::Text(origin.logger),
-        Column::Host => Value::Text(origin.host),
-        Column::Message => Value::Text(record.message),
-        Column::TraceId => Value::Text(record.trace_id),
-        Column::SpanId => Value::Text(record.span_id),
-        Column::EventName => Value::Text(record.event_name),
-        Column::File => Value::Text(origin.file),
-        Column::Function => Value::Text(origin.function),
-        Column::Thread => Value::Text(origin.thread),
+        Column::Id => OracleValue::Number(id as i64),
+        Column::Time => OracleValue::Number(record.timestamp),
+        Column::SeverityNumber => OracleValue::Number(record.severity_number.into()),
+        Column::Line => OracleValue::Number(origin.line.into()),
+        Column::ProcessId => OracleValue::Number(origin.process_id.into()),
+        Column::Severity => OracleValue::Text(origin.severity_text),
+        Column::Service => OracleValue::Text(origin.service),
+        Column::Logger => OracleValue::Text(origin.logger),
+        Column::Host => OracleValue::Text(origin.host),
+        Column::Message => OracleValue::Text(record.message),
+        Column::TraceId => OracleValue::Text(record.trace_id),
+        Column::SpanId => OracleValue::Text(record.span_id),
+        Column::EventName => OracleValue::Text(record.event_name),
+        Column::File => OracleValue::Text(origin.file),
+        Column::Function => OracleValue::Text(origin.function),
+        Column::Thread => OracleValue::Text(origin.thread),
     }
 }
 

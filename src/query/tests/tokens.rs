@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use super::corpus::records;
 use super::generators::{TERMS, queries, values};
 use super::{NOW, oracle};
-use crate::query::tokens::{self, Names, Requirement, Token};
+use crate::query::tokens::{self, NameTokens, Requirement, Token};
 use crate::query::{Pattern, Query};
 use crate::record::RecordRef;
 
 fn tokens_of(record: &RecordRef<'_>) -> Vec<Token> {
     let mut found = Vec::new();
-    tokens::of_record(record, &mut Names::default(), |token| found.push(token));
+    tokens::of_record(record, &mut NameTokens::default(), |token| found.push(token));
     tokens::of_origin(&record.origin, |token| found.push(token));
     found
 }

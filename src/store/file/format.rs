@@ -14,16 +14,16 @@ pub const DEFAULT_LINE_FORMAT: &str = "%(levelname)1.1s %(asctime)s %(name)s:%(l
 /// The format in which a record becomes a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineFormat {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<LinePiece>,
 }
 
 /// A part of a line.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Piece {
+pub(super) enum LinePiece {
     /// A text that is the same in every line.
     Literal(String),
     /// A value of the record.
-    Value(Field, Layout),
+    Value(LineField, Layout),
 }
 
 /// The layout of one value.
@@ -58,7 +58,7 @@ pub(super) enum Conversion {
 
 /// A value that a line can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum LineField {
     Name,
     LevelName,
     LevelNumber,
@@ -86,36 +86,36 @@ pub(super) enum Field {
     Timestamp,
 }
 
-const NAMES: [(&str, Field); 25] = [
-    ("name", Field::Name),
-    ("levelname", Field::LevelName),
-    ("levelno", Field::LevelNumber),
-    ("pathname", Field::PathName),
-    ("filename", Field::FileName),
-    ("module", Field::Module),
-    ("lineno", Field::Line),
-    ("funcName", Field::Function),
-    ("created", Field::Created),
-    ("asctime", Field::Asctime),
-    ("msecs", Field::Milliseconds),
-    ("process", Field::Process),
-    ("processName", Field::ProcessName),
-    ("thread", Field::Thread),
-    ("threadName", Field::ThreadName),
-    ("taskName", Field::TaskName),
-    ("message", Field::Message),
-    ("id", Field::Id),
-    ("service", Field::Service),
-    ("host", Field::Host),
-    ("trace_id", Field::TraceId),
-    ("span_id", Field::SpanId),
-    ("event_name", Field::EventName),
-    ("attributes", Field::Attributes),
-    ("timestamp", Field::Timestamp),
+const NAMES: [(&str, LineField); 25] = [
+    ("name", LineField::Name),
+    ("levelname", LineField::LevelName),
+    ("levelno", LineField::LevelNumber),
+    ("pathname", LineField::PathName),
+    ("filename", LineField::FileName),
+    ("module", LineField::Module),
+    ("lineno", LineField::Line),
+    ("funcName", LineField::Function),
+    ("created", LineField::Created),
+    ("asctime", LineField::Asctime),
+    ("msecs", LineField::Milliseconds),
+    ("process", LineField::Process),
+    ("processName", LineField::ProcessName),
+    ("thread", LineField::Thread),
+    ("threadName", LineField::ThreadName),
+    ("taskName", LineField::TaskName),
+    ("message", LineField::Message),
+    ("id", LineField::Id),
+    ("service", LineField::Service),
+    ("host", LineField::Host),
+    ("trace_id", LineField::TraceId),
+    ("span_id", LineField::SpanId),
+    ("event_name", LineField::EventName),
+    ("attributes", LineField::Attributes),
+    ("timestamp", LineField::Timestamp),
 ];
 
-impl Field {
-    fn named(name: &str) -> Result<Field, String> {
+impl LineField {
+    fn named(name: &str) -> Result<LineField, String> {
         if let Some((_, field)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(*field);
         }
@@ -136,7 +136,7 @@ impl Field {
 
     /// Returns true if the value is a number, which all conversions accept.
     pub(super) fn is_number(self) -> bool {
-        use Field::{Created, Id, LevelNumber, Line, Milliseconds, Process, Thread};
+        use LineField::{Created, Id, LevelNumber, Line, Milliseconds, Process, Thread};
         matches!(self, LevelNumber | Line | Created | Milliseconds | Process | Thread | Id)
     }
 }
@@ -156,7 +156,7 @@ impl LineFormat {
                 continue;
             }
             if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                pieces.push(LinePiece::Literal(std::mem::take(&mut literal)));
             }
             let (piece, after) = parse_placeholder(after).map_err(|error| {
                 format!("the line format is wrong at character {}: {error}", position(format, after))
@@ -166,9 +166,9 @@ impl LineFormat {
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal));
+            pieces.push(LinePiece::Literal(literal));
         }
-        if !pieces.iter().any(|piece| matches!(piece, Piece::Value(..))) {
+        if !pieces.iter().any(|piece| matches!(piece, LinePiece::Value(..))) {
             return Err("the line format shows no field of a record, such as %(message)s".to_owned());
         }
         Ok(LineFormat { pieces })
@@ -188,10 +188,10 @@ fn position(format: &str, after: &str) -> usize {
 }
 
 /// Parses what follows a percent sign. Returns the piece and the text after the placeholder.
-fn parse_placeholder(text: &str) -> Result<(Piece, &str), String> {
+fn parse_placeholder(text: &str) -> Result<(LinePiece, &str), String> {
     let text = text.strip_prefix('(').ok_or("a % must be followed by (name) or by another %")?;
     let (name, mut rest) = text.split_once(')').ok_or("a ) is missing")?;
-    let field = Field::named(name)?;
+    let field = LineField::named(name)?;
     let mut layout = parse_flags(&mut rest);
     layout.width = parse_number(&mut rest, name)?.unwrap_or(0);
     if let Some(after) = rest.strip_prefix('.') {
@@ -208,7 +208,7 @@ fn parse_placeholder(text: &str) -> Result<(Piece, &str), String> {
         Some('f') => Conversion::Fixed,
         _ => return Err(format!("%({name}) must end with s (text), d (whole number) or f (decimal number)")),
     };
-    Ok((Piece::Value(field, layout), letters.as_str()))
+    Ok((LinePiece::Value(field, layout), letters.as_str()))
 }
 
 fn parse_flags(rest: &mut &str) -> Layout {

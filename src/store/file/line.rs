@@ -7,7 +7,7 @@ use std::io::Write as _;
 use jiff::{Timestamp, tz::TimeZone};
 use memchr::memmem::Finder;
 
-use super::format::{Conversion, Field, Layout, LineFormat, Piece};
+use super::format::{Conversion, Layout, LineField, LineFormat, LinePiece};
 use super::local::LocalTime;
 use super::members;
 use crate::record::{RecordId, RecordRef, severity, time};
@@ -23,7 +23,7 @@ pub(super) struct LineWriter {
 }
 
 /// A value of a record before its layout.
-enum Value<'a> {
+enum LineValue<'a> {
     Text(&'a str),
     Whole(i64),
     Decimal(f64),
@@ -49,12 +49,12 @@ impl LineWriter {
         let start = out.len();
         for piece in &self.format.pieces {
             match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Value(field, layout) => {
+                LinePiece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                LinePiece::Value(field, layout) => {
                     match value(*field, id, record, &mut self.local, &mut self.made) {
-                        Value::Text(text) => put_text(out, text, *layout),
-                        Value::Whole(number) => put_whole(out, number, *layout),
-                        Value::Decimal(number) => put_decimal(out, number, *layout),
+                        LineValue::Text(text) => put_text(out, text, *layout),
+                        LineValue::Whole(number) => put_whole(out, number, *layout),
+                        LineValue::Decimal(number) => put_decimal(out, number, *layout),
                     }
                 }
             }
@@ -85,48 +85,48 @@ fn put_traces(out: &mut Vec<u8>, start: usize, attributes: &str) {
 }
 
 fn value<'a>(
-    field: Field,
+    field: LineField,
     id: RecordId,
     record: &RecordRef<'a>,
     local: &'a mut LocalTime,
     made: &'a mut String,
-) -> Value<'a> {
+) -> LineValue<'a> {
     let origin = &record.origin;
-    Value::Text(match field {
-        Field::Message => record.message,
-        Field::Asctime => local.asctime(record.timestamp),
-        Field::Name => or(origin.logger, "root"),
-        Field::LevelName => or(record.severity(), "NOTSET"),
-        Field::PathName => origin.file,
-        Field::FileName => file_name(origin.file),
-        Field::Module => module(origin.file),
-        Field::Function => origin.function,
-        Field::ThreadName => origin.thread,
-        Field::Service => origin.service,
-        Field::Host => origin.host,
-        Field::TraceId => record.trace_id,
-        Field::SpanId => record.span_id,
-        Field::EventName => record.event_name,
-        Field::Attributes => record.attributes,
-        Field::ProcessName => attribute(record, "python.process_name", "MainProcess", made),
-        Field::TaskName => attribute(record, "python.task_name", "None", made),
-        Field::Timestamp => {
+    LineValue::Text(match field {
+        LineField::Message => record.message,
+        LineField::Asctime => local.asctime(record.timestamp),
+        LineField::Name => or(origin.logger, "root"),
+        LineField::LevelName => or(record.severity(), "NOTSET"),
+        LineField::PathName => origin.file,
+        LineField::FileName => file_name(origin.file),
+        LineField::Module => module(origin.file),
+        LineField::Function => origin.function,
+        LineField::ThreadName => origin.thread,
+        LineField::Service => origin.service,
+        LineField::Host => origin.host,
+        LineField::TraceId => record.trace_id,
+        LineField::SpanId => record.span_id,
+        LineField::EventName => record.event_name,
+        LineField::Attributes => record.attributes,
+        LineField::ProcessName => attribute(record, "python.process_name", "MainProcess", made),
+        LineField::TaskName => attribute(record, "python.task_name", "None", made),
+        LineField::Timestamp => {
             made.clear();
             let timestamp = Timestamp::from_nanosecond(i128::from(record.timestamp)).unwrap_or_default();
             let _ = write!(made, "{timestamp:.9}"); // a String accepts any text
             made
         }
-        Field::Line => return Value::Whole(i64::from(origin.line)),
-        Field::Process => return Value::Whole(i64::from(origin.process_id)),
-        Field::Id => return Value::Whole(i64::try_from(id).unwrap_or(i64::MAX)),
-        Field::LevelNumber => {
+        LineField::Line => return LineValue::Whole(i64::from(origin.line)),
+        LineField::Process => return LineValue::Whole(i64::from(origin.process_id)),
+        LineField::Id => return LineValue::Whole(i64::try_from(id).unwrap_or(i64::MAX)),
+        LineField::LevelNumber => {
             let usual = severity::to_python(record.severity_number);
-            return Value::Whole(whole_attribute(record, "python.levelno", usual));
+            return LineValue::Whole(whole_attribute(record, "python.levelno", usual));
         }
-        Field::Thread => return Value::Whole(whole_attribute(record, "thread.id", 0)),
-        Field::Created => return Value::Decimal(record.timestamp as f64 / time::SECOND as f64),
-        Field::Milliseconds => {
-            return Value::Decimal((record.timestamp.rem_euclid(time::SECOND) / 1_000_000) as f64);
+        LineField::Thread => return LineValue::Whole(whole_attribute(record, "thread.id", 0)),
+        LineField::Created => return LineValue::Decimal(record.timestamp as f64 / time::SECOND as f64),
+        LineField::Milliseconds => {
+            return LineValue::Decimal((record.timestamp.rem_euclid(time::SECOND) / 1_000_000) as f64);
         }
     })
 }

@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::beginning::Beginning;
-use super::place::Place;
+use super::place::LogPlace;
 use super::rotation;
-use super::sidecar::{Extent, LogOwner, Sidecar, State};
+use super::sidecar::{LogExtent, LogOwner, Sidecar, SidecarState};
 use crate::disk::{DiskFile, Entry};
 use crate::record::RecordId;
 use crate::store::StoreError;
@@ -15,21 +15,21 @@ use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, random_number};
 
 /// A log file that lines are appended to.
 pub(super) struct Log {
-    place: Place,
+    place: LogPlace,
     sidecar: Sidecar,
     file: Arc<dyn DiskFile>,
     /// The content of the file in whole chunks.
-    state: State,
+    state: SidecarState,
     /// The extent of the file with the part of a chunk that has been appended so far.
-    written: Extent,
+    written: LogExtent,
     /// The state that the sidecar is known to hold durably.
-    durable: Option<State>,
+    durable: Option<SidecarState>,
 }
 
 impl Log {
     /// Opens the log file of a place in the state that the sidecar records, and cuts off what a
     /// crash left after the recorded end.
-    pub(super) fn open(place: Place, today: i32, claimant: &mut Claimant) -> io::Result<Log> {
+    pub(super) fn open(place: LogPlace, today: i32, claimant: &mut Claimant) -> io::Result<Log> {
         let (mut sidecar, recorded) = Sidecar::open(&*place.disk, &place.name)?;
         let is_taken = claim(&mut sidecar, recorded, claimant)?;
         let recovered = match recorded {
@@ -200,14 +200,14 @@ impl Log {
 /// Claims the log file for the claimant's data folder before anything is changed. The next record
 /// of the sidecar contains the claim. Returns false if this process has claimed the log file
 /// before.
-fn claim(sidecar: &mut Sidecar, recorded: Option<State>, claimant: &mut Claimant) -> io::Result<bool> {
+fn claim(sidecar: &mut Sidecar, recorded: Option<SidecarState>, claimant: &mut Claimant) -> io::Result<bool> {
     let LogOwner { identity, claim: number, node } = sidecar.owner.clone();
     // A log file that was never claimed gets its identity now.
     let identity = if identity == 0 { random_number() as u64 } else { identity };
     let owner = match recorded {
         None => OwnerRow::Free { position: 1 },
-        Some(State { position, .. }) if number == 0 => OwnerRow::Free { position },
-        Some(State { position, .. }) => OwnerRow::Claimed { node, number, position },
+        Some(SidecarState { position, .. }) if number == 0 => OwnerRow::Free { position },
+        Some(SidecarState { position, .. }) => OwnerRow::Claimed { node, number, position },
     };
     let found = Found { database: format!("{identity:016x}"), owner, ..Found::default() };
     let verdict = claimant.judge(&found).map_err(refused)?;
@@ -224,7 +224,10 @@ fn refused(refusal: StoreError) -> io::Error {
 
 /// Finds the recorded file and cuts it to its recorded length. Returns `None` if the file is no
 /// longer at its path.
-fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFile>, State)>> {
+fn recover(
+    place: &LogPlace,
+    recorded: SidecarState,
+) -> io::Result<Option<(Arc<dyn DiskFile>, SidecarState)>> {
     let Some((entry, file)) = find(place, &recorded)? else {
         tracing::warn!(
             file = place.name,
@@ -243,7 +246,7 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
         file.set_length(length)?;
     }
     if entry.name == place.name {
-        return Ok(Some((file, State { identity: entry.identity, ..recorded })));
+        return Ok(Some((file, SidecarState { identity: entry.identity, ..recorded })));
     }
     file.sync()?;
     tracing::info!(file = place.name, now = entry.name, "the log file was renamed: starting a new file");
@@ -252,7 +255,7 @@ fn recover(place: &Place, recorded: State) -> io::Result<Option<(Arc<dyn DiskFil
 
 /// Returns the recorded file, whatever its name is now, or else a copy of it under its old name,
 /// such as a restored backup.
-fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn DiskFile>)>> {
+fn find(place: &LogPlace, recorded: &SidecarState) -> io::Result<Option<(Entry, Arc<dyn DiskFile>)>> {
     let mut entries = place.disk.list()?;
     let is_candidate = |entry: &Entry| {
         let is_copy = entry.name == place.name && recorded.extent.length > 0;
@@ -271,7 +274,12 @@ fn find(place: &Place, recorded: &State) -> io::Result<Option<(Entry, Arc<dyn Di
 
 /// Returns true if a file with the recorded inode number, or with the name, is identified by its
 /// bytes, so that it may be cut.
-fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) -> io::Result<bool> {
+fn is_ours(
+    place: &LogPlace,
+    recorded: &SidecarState,
+    entry: &Entry,
+    file: &dyn DiskFile,
+) -> io::Result<bool> {
     if recorded.extent.length > 0 {
         return recorded.extent.is_in(file);
     }
@@ -283,11 +291,11 @@ fn is_ours(place: &Place, recorded: &State, entry: &Entry, file: &dyn DiskFile) 
 
 /// Continues at the end of the file at the path, which is created if there is none.
 fn take_up(
-    place: &Place,
+    place: &LogPlace,
     position: RecordId,
     today: i32,
     is_new_store: bool,
-) -> io::Result<(Arc<dyn DiskFile>, State)> {
+) -> io::Result<(Arc<dyn DiskFile>, SidecarState)> {
     let entry = match place.entry()? {
         Some(entry) => {
             place.keep_name()?;
@@ -306,13 +314,13 @@ fn take_up(
     let file = place.disk.open(&place.name)?;
     let extent = end_last_line(&*file, entry.bytes)?;
     let beginning = Beginning::default();
-    Ok((file, State { position, identity: entry.identity, extent, beginning, day: today }))
+    Ok((file, SidecarState { position, identity: entry.identity, extent, beginning, day: today }))
 }
 
 /// Returns the extent of a file to which others wrote, after adding a newline to the last line if
 /// it has none.
-fn end_last_line(file: &dyn DiskFile, length: u64) -> io::Result<Extent> {
-    let (extent, is_whole) = Extent::of(file, length)?;
+fn end_last_line(file: &dyn DiskFile, length: u64) -> io::Result<LogExtent> {
+    let (extent, is_whole) = LogExtent::of(file, length)?;
     if is_whole {
         return Ok(extent);
     }

@@ -70,7 +70,7 @@ use crate::record::{Origin, RecordId, RecordRef, origin_of, time};
 use crate::spool::Chunk;
 use line::LineWriter;
 use log::Log;
-use place::Place;
+use place::LogPlace;
 
 /// How a log file is written.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ pub struct FileStore {
     reopen: Arc<AtomicBool>,
     /// A disk that replaces the folder of the path.
     disk: Option<Arc<dyn Disk>>,
-    place: Option<Place>,
+    place: Option<LogPlace>,
     /// `None` before the first call, and after a failure that may have left the file in an unknown
     /// state.
     log: Option<Log>,
@@ -164,8 +164,8 @@ impl FileStore {
     fn open(&mut self) -> io::Result<Log> {
         let place = match (self.place.take(), &self.disk) {
             (Some(place), _) => place,
-            (None, Some(disk)) => Place::on(Arc::clone(disk), &self.options.path)?,
-            (None, None) => Place::open(&self.options.path)?,
+            (None, Some(disk)) => LogPlace::on(Arc::clone(disk), &self.options.path)?,
+            (None, None) => LogPlace::open(&self.options.path)?,
         };
         let log = Log::open(place.clone(), self.today(), &mut self.claimant)?;
         if self.options.rotate_bytes.is_some() && !self.options.rotate_daily {
@@ -217,7 +217,7 @@ impl FileStore {
 
     fn append(&mut self, log: &mut Log, chunk: &Chunk) -> io::Result<Written> {
         let position = log.position();
-        let mut origins = Origins::default();
+        let mut origins = LastOrigin::default();
         let mut stored = 0;
         self.buffer.clear();
         for (id, record) in chunk.records().skip_while(|(id, _)| *id < position) {
@@ -280,12 +280,12 @@ impl Store for FileStore {
 
 /// The origin of the previous record, which is usually that of the next record, too.
 #[derive(Default)]
-struct Origins<'a> {
+struct LastOrigin<'a> {
     encoded: &'a [u8],
     decoded: Origin<'a>,
 }
 
-impl<'a> Origins<'a> {
+impl<'a> LastOrigin<'a> {
     /// Decodes an origin. If an origin cannot be decoded (a defect of the program, because the
     /// origin has passed its checksum), only this origin is lost.
     fn decode(&mut self, encoded: &'a [u8]) -> Origin<'a> {

@@ -12,34 +12,34 @@ use crate::disk::{Disk, Entry, Folder, open_regular};
 
 /// The folder and the name of a log file.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct LogPlace {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) name: String,
     /// Locked while the store exists. `None` for a disk that is not the operating system's.
     _lock: Option<Arc<File>>,
 }
 
-impl Place {
+impl LogPlace {
     /// Opens the folder of a path, and locks the log file's `.position` file. Both are created if
     /// they are missing.
-    pub(super) fn open(path: &Path) -> io::Result<Place> {
+    pub(super) fn open(path: &Path) -> io::Result<LogPlace> {
         let path = resolve(path)?;
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let mut place = Place::on(Arc::new(Folder::open(folder)?), &path)?;
+        let mut place = LogPlace::on(Arc::new(Folder::open(folder)?), &path)?;
         place._lock = lock(&folder.join(sidecar::name_of(&place.name)))?.map(Arc::new);
         Ok(place)
     }
 
     /// Returns the place on a disk that replaces the folder of a path.
-    pub(super) fn on(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Place> {
+    pub(super) fn on(disk: Arc<dyn Disk>, path: &Path) -> io::Result<LogPlace> {
         let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidFilename, "the path does not end with a file name in UTF-8")
         })?;
         Sidecar::ensure(&*disk, name)?;
-        Ok(Place { disk, name: name.to_owned(), _lock: None })
+        Ok(LogPlace { disk, name: name.to_owned(), _lock: None })
     }
 
     /// Returns the file that has the name now.

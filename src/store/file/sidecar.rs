@@ -53,12 +53,12 @@ pub(super) fn name_of(log: &str) -> String {
 
 /// What is recorded about a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct SidecarState {
     /// The first record that is not in the log file.
     pub(super) position: RecordId,
     /// The inode number; see [`crate::disk::Entry::identity`].
     pub(super) identity: u64,
-    pub(super) extent: Extent,
+    pub(super) extent: LogExtent,
     /// While the extent is empty: the bytes that will be written first. No other bytes are ever
     /// written to a file recorded as empty.
     pub(super) beginning: Beginning,
@@ -80,20 +80,20 @@ pub(super) struct LogOwner {
 /// The length of a log file, and how it ends. The file is identified by this before anything is cut
 /// off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct LogExtent {
     pub(super) length: u64,
     tail_bytes: u32,
     tail_checksum: u32,
 }
 
-impl Extent {
+impl LogExtent {
     /// Returns the extent after `bytes` were appended.
-    pub(super) fn plus(self, bytes: &[u8]) -> Extent {
+    pub(super) fn plus(self, bytes: &[u8]) -> LogExtent {
         if bytes.is_empty() {
             return self;
         }
         let tail = &bytes[bytes.len().saturating_sub(LOG_FILE_TAIL_BYTES)..];
-        Extent {
+        LogExtent {
             length: self.length + bytes.len() as u64,
             tail_bytes: tail.len() as u32, // at most LOG_FILE_TAIL_BYTES
             tail_checksum: crc32c::crc32c(tail),
@@ -101,19 +101,19 @@ impl Extent {
     }
 
     /// Returns the extent of a file of this length, and whether its last line is complete.
-    pub(super) fn of(file: &dyn DiskFile, length: u64) -> io::Result<(Extent, bool)> {
+    pub(super) fn of(file: &dyn DiskFile, length: u64) -> io::Result<(LogExtent, bool)> {
         let tail_bytes = length.min(LOG_FILE_TAIL_BYTES as u64);
         let start = length - tail_bytes;
         let tail = read_exactly(file, start, tail_bytes as usize)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let whole = tail.last().is_none_or(|last| *last == b'\n');
-        Ok((Extent { length: start, ..Extent::default() }.plus(&tail), whole))
+        Ok((LogExtent { length: start, ..LogExtent::default() }.plus(&tail), whole))
     }
 
     /// Returns the extent with the longest tail that is checked. A single short line, which may be
-    /// all that [`Extent::plus`] received last, is too little to identify a file. If others have
+    /// all that [`LogExtent::plus`] received last, is too little to identify a file. If others have
     /// cut the file, the extent is left as it is.
-    pub(super) fn with_full_tail(self, file: &dyn DiskFile) -> io::Result<Extent> {
-        match Extent::of(file, self.length) {
+    pub(super) fn with_full_tail(self, file: &dyn DiskFile) -> io::Result<LogExtent> {
+        match LogExtent::of(file, self.length) {
             Ok((extent, _)) => Ok(extent),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(self),
             Err(error) => Err(error),
@@ -157,7 +157,7 @@ impl Sidecar {
 
     /// Opens the file that [`Sidecar::ensure`] created, and returns its state, or `None` if no
     /// state is readable.
-    pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<State>)> {
+    pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<SidecarState>)> {
         let file = disk.open(&name_of(log))?;
         let slots = [read_slot(&*file, SLOT_OFFSETS[0])?, read_slot(&*file, SLOT_OFFSETS[1])?];
         let newest = slots.into_iter().flatten().max_by_key(|slot| slot.sequence);
@@ -170,7 +170,7 @@ impl Sidecar {
 
     /// Records a state durably, unless another process has recorded one. If the file system has
     /// locks, no other process can.
-    pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
+    pub(super) fn write(&mut self, state: &SidecarState) -> io::Result<()> {
         self.check_last()?;
         self.is_next_in_doubt = true;
         let sequence = self.sequence.wrapping_add(1); // a damaged file may hold any number
@@ -212,7 +212,7 @@ pub(crate) fn move_position(disk: &dyn Disk, log: &str, by: i64) -> io::Result<O
         let Some(Slot { sequence, state, mut owner }) = read_slot(&*file, offset)? else { continue };
         let position = state.position.saturating_add_signed(by).max(1);
         owner.claim ^= 1;
-        file.write_at(&encode(sequence, &State { position, ..state }, &owner), offset)?;
+        file.write_at(&encode(sequence, &SidecarState { position, ..state }, &owner), offset)?;
         is_moved = true;
     }
     file.sync()?;
@@ -222,11 +222,11 @@ pub(crate) fn move_position(disk: &dyn Disk, log: &str, by: i64) -> io::Result<O
 /// The content of a slot.
 struct Slot {
     sequence: u64,
-    state: State,
+    state: SidecarState,
     owner: LogOwner,
 }
 
-fn encode(sequence: u64, state: &State, owner: &LogOwner) -> [u8; SLOT_BYTES] {
+fn encode(sequence: u64, state: &SidecarState, owner: &LogOwner) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(MAGIC);
     let words = [sequence, state.position, state.identity, state.extent.length];
@@ -275,7 +275,7 @@ fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<Slot>> {
             node: node_of(&slot[NODE_OFFSET..][..STORE_NAME_BYTES_MAX]),
         },
     };
-    let state = ends_of(&slot).map(|(extent, beginning)| State {
+    let state = ends_of(&slot).map(|(extent, beginning)| SidecarState {
         position,
         identity: u64_at(&slot, 24),
         extent,
@@ -292,15 +292,15 @@ fn node_of(bytes: &[u8]) -> String {
 
 /// Returns how the log file ends, or how it will begin. Returns `None` if the values are
 /// impossible.
-fn ends_of(slot: &[u8; SLOT_BYTES]) -> Option<(Extent, Beginning)> {
+fn ends_of(slot: &[u8; SLOT_BYTES]) -> Option<(LogExtent, Beginning)> {
     let (length, checked, checksum) = (u64_at(slot, 32), u32_at(slot, 40), u32_at(slot, 44));
     if length == 0 {
         let beginning = slot[BEGINNING_OFFSET..].get(..checked as usize)?;
         return (crc32c::crc32c(beginning) == checksum)
-            .then(|| (Extent::default(), Beginning::of(beginning)));
+            .then(|| (LogExtent::default(), Beginning::of(beginning)));
     }
     let is_plausible = checked as usize <= LOG_FILE_TAIL_BYTES && u64::from(checked) <= length;
-    let extent = Extent { length, tail_bytes: checked, tail_checksum: checksum };
+    let extent = LogExtent { length, tail_bytes: checked, tail_checksum: checksum };
     is_plausible.then_some((extent, Beginning::default()))
 }
 

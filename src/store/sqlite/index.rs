@@ -12,7 +12,7 @@ use super::counts::{self, Counts};
 use super::filter::{self, Filter};
 use super::search;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
-use crate::query::tokens::{self, Names, Token};
+use crate::query::tokens::{self, NameTokens, Token};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
 use crate::store::Written;
 
@@ -42,7 +42,7 @@ struct Growing {
     counts: Counts,
     /// The encoded origins that occurred, each with the index of its service in the counts.
     origins: HashMap<Box<[u8]>, u16, RandomState>,
-    names: Names,
+    names: NameTokens,
     /// The tokens of one record. Collecting all of them first allows the memory of the filter to be
     /// fetched for several tokens at once.
     tokens: Vec<Token>,
@@ -137,7 +137,7 @@ impl Growing {
             filter: Filter::new(number, lines),
             counts: Counts::new(number),
             origins: HashMap::default(),
-            names: Names::default(),
+            names: NameTokens::default(),
             tokens: Vec::new(),
         }
     }

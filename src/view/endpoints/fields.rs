@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
 use crate::net::http::Body;
-use crate::query::{self, Field, Kind};
+use crate::query::{self, Field, FieldValue, JsonKind};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::scan::Fold;
 use crate::view::search::count::{ByText, Room, Tally, document};
@@ -122,7 +122,7 @@ impl Survey {
     }
 
     /// Counts a value of the current record. Returns false if the value was not counted.
-    fn add(&mut self, name: &str, is_attribute: bool, value: &query::Value<'_>) -> bool {
+    fn add(&mut self, name: &str, is_attribute: bool, value: &FieldValue<'_>) -> bool {
         if !self.found.contains_key(name) {
             if self.found.len() >= COUNTED_FIELDS_MAX || !self.room.take(name.len()) {
                 self.is_capped = true;
@@ -140,7 +140,7 @@ impl Survey {
         if seen.kind != value.kind.name() {
             seen.kind = match (seen.kind, value.kind) {
                 ("null", kind) => kind.name(),
-                (kind, Kind::Null) => kind,
+                (kind, JsonKind::Null) => kind,
                 _ => "mixed",
             };
         }
@@ -164,7 +164,7 @@ impl Survey {
                     let whole = if path.is_empty() { name } else { format!("{path}.{name}").into() };
                     let is_counted =
                         (path.is_empty() || leads_on) && self.add(&name_in_queries(&whole), true, &value);
-                    if let (true, true, Kind::Object, Cow::Borrowed(object)) =
+                    if let (true, true, JsonKind::Object, Cow::Borrowed(object)) =
                         (is_counted, leads_on, value.kind, value.text)
                     {
                         below.push((whole.into_owned(), object));
@@ -235,7 +235,7 @@ fn name_in_queries(name: &str) -> Cow<'_, str> {
 
 /// Returns the value that a query for it must contain. Senders spell a severity in many ways, and
 /// each spelling finds the whole range, so a severity is counted by its range.
-fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<query::Value<'a>> {
+fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<FieldValue<'a>> {
     let mut value = field.value(id, record)?;
     let range = severity::name_of_range(record.severity_number);
     if matches!(field, Field::Column(Column::Severity)) && !range.is_empty() {

@@ -1,6 +1,6 @@
 //! Records as CSV: RFC 4180, with a header row, and safe to open in a spreadsheet.
 
-use crate::query::{Field, Kind, Value};
+use crate::query::{Field, FieldValue, JsonKind};
 
 use crate::limits::CSV_FIELDS_MAX;
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, csv};
@@ -87,8 +87,8 @@ impl CsvTable {
                 Shown::Attributes => row.raw(record.attributes),
                 Shown::Field(field) => match field.value(id, record) {
                     None => row.raw(""),
-                    Some(Value { kind: Kind::String, text }) => row.text(&text),
-                    Some(Value { text, .. }) => row.raw(&text), // numbers, and JSON
+                    Some(FieldValue { kind: JsonKind::String, text }) => row.text(&text),
+                    Some(FieldValue { text, .. }) => row.raw(&text), // numbers, and JSON
                 },
             };
         }

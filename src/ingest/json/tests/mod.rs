@@ -21,7 +21,7 @@ const ARRIVAL: Arrival<'_> = Arrival {
 
 /// Returns the records of a body and its rejections.
 fn take(body: &[u8], framing: Framing) -> (Batch, Vec<(u64, Rejection)>) {
-    let (mut batch, mut scratch, mut rejections) = (Batch::new(), Scratch::default(), Vec::new());
+    let (mut batch, mut scratch, mut rejections) = (Batch::new(), JsonScratch::default(), Vec::new());
     let mut record = |line, value: Result<&[u8], Rejection>| {
         if let Err(rejection) = value.and_then(|value| decode(value, &ARRIVAL, &mut scratch, &mut batch)) {
             rejections.push((line, rejection));
@@ -49,14 +49,14 @@ fn decoded(object: &str) -> serde_json::Value {
 
 fn decoded_from(object: &[u8], arrival: &Arrival<'_>) -> serde_json::Value {
     let mut batch = Batch::new();
-    decode(object, arrival, &mut Scratch::default(), &mut batch).unwrap();
+    decode(object, arrival, &mut JsonScratch::default(), &mut batch).unwrap();
     let mut value: serde_json::Value = serde_json::from_str(&as_json(&batch)).unwrap();
     value.as_object_mut().unwrap().remove("id");
     value
 }
 
 fn rejected(object: &[u8]) -> (&'static str, String) {
-    let rejection = decode(object, &ARRIVAL, &mut Scratch::default(), &mut Batch::new()).unwrap_err();
+    let rejection = decode(object, &ARRIVAL, &mut JsonScratch::default(), &mut Batch::new()).unwrap_err();
     (rejection.reason, rejection.detail)
 }
 

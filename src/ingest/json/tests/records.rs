@@ -136,7 +136,7 @@ fn arrival_fills_missing_fields() {
 
     let own = br#"{"msg":"x","service":"shop","host":"web-1","pid":8,"env":"test"}"#;
     let mut batch = Batch::new();
-    decode(own, &arrival, &mut Scratch::default(), &mut batch).unwrap();
+    decode(own, &arrival, &mut JsonScratch::default(), &mut batch).unwrap();
     assert!(as_json(&batch).ends_with(
         r#""service":"shop","host":"web-1","message":"x","process_id":8,"attributes":{"zone":"a","env":"test"}}
 "#
@@ -171,7 +171,7 @@ fn almost_valid_json_is_accepted() {
 fn nested_value_loses_blanks() {
     let mut batch = Batch::new();
     let object = b"{\n  \"a\": {\n    \"b c\": [ 1, -2.5e3 ,true,\n null ],\n \"d\\\" \" : \" e \"\n  }\n}";
-    decode(object, &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
+    decode(object, &ARRIVAL, &mut JsonScratch::default(), &mut batch).unwrap();
     assert!(as_json(&batch).contains(r#""attributes":{"a":{"b c":[1,-2.5e3,true,null],"d\" ":" e "}}"#));
 }
 
@@ -237,7 +237,7 @@ proptest! {
         let object: Value = members.into_iter().collect();
         for text in [object.to_string(), serde_json::to_string_pretty(&object).unwrap()] {
             let mut batch = Batch::new();
-            decode(text.as_bytes(), &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
+            decode(text.as_bytes(), &ARRIVAL, &mut JsonScratch::default(), &mut batch).unwrap();
             let end = format!("\"message\":\"\",\"attributes\":{object}}}\n");
             prop_assert!(as_json(&batch).ends_with(&end), "{} {}", as_json(&batch), end);
         }
@@ -254,12 +254,12 @@ proptest! {
         prop_assert!(record["message"].is_string());
         let mut batch = Batch::new();
         let again = record.to_string();
-        decode(again.as_bytes(), &ARRIVAL, &mut Scratch::default(), &mut batch).unwrap();
+        decode(again.as_bytes(), &ARRIVAL, &mut JsonScratch::default(), &mut batch).unwrap();
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         let object = [b"{\"a\":\"", &bytes[..], b"\"}"].concat();
-        let _ = decode(&object, &ARRIVAL, &mut Scratch::default(), &mut Batch::new());
+        let _ = decode(&object, &ARRIVAL, &mut JsonScratch::default(), &mut Batch::new());
     }
 }

@@ -9,19 +9,19 @@ use crate::limits::SHAPES_MAX;
 const EVENT: &str = r#"{"timestamp":"2026-11-21T10:00:00.000001Z","level":"INFO","service":"billing","logger":"app","message":"hello","trace_id":"0af7651916cd43dd8448eb211c80319c","ratio":-0.5,"ok":true,"attributes":{"code.file.path":"/a.py","code.line.number":3,"process.pid":7,"thread.name":"MainThread","user_id":5}}"#;
 
 /// Returns the bytes of one record, decoded with or without a shape.
-fn encoded(object: &str, arrival: &Arrival<'_>, scratch: &mut Scratch) -> Result<Vec<u8>, Rejection> {
+fn encoded(object: &str, arrival: &Arrival<'_>, scratch: &mut JsonScratch) -> Result<Vec<u8>, Rejection> {
     let mut batch = Batch::new();
     decode(object.as_bytes(), arrival, scratch, &mut batch).map(|()| batch.bytes().to_vec())
 }
 
 /// Returns true if a shape decodes the object.
-fn is_known(object: &str, arrival: &Arrival<'_>, scratch: &mut Scratch) -> bool {
+fn is_known(object: &str, arrival: &Arrival<'_>, scratch: &mut JsonScratch) -> bool {
     scratch.shapes.decode(object, arrival, &mut Batch::new()).is_some()
 }
 
 #[test]
 fn object_like_previous_is_read_by_shape() {
-    let mut scratch = Scratch::default();
+    let mut scratch = JsonScratch::default();
     assert!(!is_known(EVENT, &ARRIVAL, &mut scratch));
     encoded(EVENT, &ARRIVAL, &mut scratch).unwrap();
     assert!(is_known(EVENT, &ARRIVAL, &mut scratch));
@@ -36,14 +36,14 @@ fn object_like_previous_is_read_by_shape() {
     ] {
         let object = EVENT.replace(old, new);
         assert!(is_known(&object, &ARRIVAL, &mut scratch), "{object}");
-        let expected = encoded(&object, &ARRIVAL, &mut Scratch::default());
+        let expected = encoded(&object, &ARRIVAL, &mut JsonScratch::default());
         assert_eq!(encoded(&object, &ARRIVAL, &mut scratch), expected, "{object}");
     }
 }
 
 #[test]
 fn unusual_object_is_left_to_general_decoder() {
-    let mut scratch = Scratch::default();
+    let mut scratch = JsonScratch::default();
     encoded(EVENT, &ARRIVAL, &mut scratch).unwrap();
     for (old, new) in [
         ("hello", "a\\nb"),
@@ -71,7 +71,7 @@ fn unusual_object_is_left_to_general_decoder() {
         let object = EVENT.replace(old, new);
         assert_ne!(object, EVENT);
         assert!(!is_known(&object, &ARRIVAL, &mut scratch), "{object}");
-        let expected = encoded(&object, &ARRIVAL, &mut Scratch::default());
+        let expected = encoded(&object, &ARRIVAL, &mut JsonScratch::default());
         assert_eq!(encoded(&object, &ARRIVAL, &mut scratch), expected, "{object}");
     }
 }
@@ -80,9 +80,9 @@ fn unusual_object_is_left_to_general_decoder() {
 fn shape_is_bound_to_its_labels() {
     let labelled = Arrival { labels: r#""zone":"a","user_id":1"#, ..ARRIVAL };
     let other = Arrival { labels: r#""zone":"b""#, ..ARRIVAL };
-    let mut scratch = Scratch::default();
+    let mut scratch = JsonScratch::default();
     for arrival in [&ARRIVAL, &labelled, &other, &ARRIVAL, &other] {
-        let expected = encoded(EVENT, arrival, &mut Scratch::default());
+        let expected = encoded(EVENT, arrival, &mut JsonScratch::default());
         assert_eq!(encoded(EVENT, arrival, &mut scratch), expected);
     }
     assert!(!is_known(EVENT, &labelled, &mut scratch), "a label that the object replaces");
@@ -91,9 +91,9 @@ fn shape_is_bound_to_its_labels() {
 
 #[test]
 fn shapes_are_bounded_and_useless_learning_is_rare() {
-    let mut scratch = Scratch::default();
+    let mut scratch = JsonScratch::default();
     let object = |number: usize| format!(r#"{{"message":"a","x{number}":1}}"#);
-    let known = |scratch: &mut Scratch| {
+    let known = |scratch: &mut JsonScratch| {
         (0..1000).filter(|number| is_known(&object(*number), &ARRIVAL, scratch)).count()
     };
     let mut learnt = 0;
@@ -110,11 +110,11 @@ fn shapes_are_bounded_and_useless_learning_is_rare() {
 fn golden_input_is_read_the_same_by_shapes() {
     let mut by_shape = 0;
     for path in goldens() {
-        let mut scratch = Scratch::default();
+        let mut scratch = JsonScratch::default();
         let mut splitter = Splitter::new(Framing::Sniff);
         splitter.push(&fs::read(&path).unwrap(), |_, object| {
             let object = std::str::from_utf8(object.unwrap()).unwrap();
-            let first = encoded(object, &ARRIVAL, &mut Scratch::default());
+            let first = encoded(object, &ARRIVAL, &mut JsonScratch::default());
             for _ in 0..2 {
                 assert_eq!(encoded(object, &ARRIVAL, &mut scratch), first, "{object}");
             }
@@ -170,7 +170,7 @@ proptest! {
         labels in proptest::sample::select(vec!["", r#""zone":"a""#, r#""message":"l","a":1"#]),
     ) {
         let arrival = Arrival { labels, service: "svc", host: "h", process_id: 3, ..ARRIVAL };
-        let mut scratch = Scratch::default();
+        let mut scratch = JsonScratch::default();
         for values in &values {
             // An object with only one different value is more likely to fit a shape of the others.
             for (number, value) in values.iter().enumerate() {
@@ -178,7 +178,7 @@ proptest! {
                 mixed[number] = value.clone();
                 for values in [values, &mixed] {
                     let object = object(&names, values, nested, &blank);
-                    let expected = encoded(&object, &arrival, &mut Scratch::default());
+                    let expected = encoded(&object, &arrival, &mut JsonScratch::default());
                     prop_assert_eq!(encoded(&object, &arrival, &mut scratch), expected, "{}", object);
                 }
             }

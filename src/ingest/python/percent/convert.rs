@@ -4,11 +4,16 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::super::repr;
-use super::{Directive, Value};
+use super::{Directive, PercentValue};
 
 /// Appends a value as converted by a directive of type `kind`. Returns `None` if the value cannot
 /// be converted.
-pub(super) fn convert(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
+pub(super) fn convert(
+    kind: char,
+    directive: Directive,
+    value: &PercentValue<'_>,
+    out: &mut String,
+) -> Option<()> {
     match kind {
         's' => pad_text(&str_of(value), directive, out),
         'r' => pad_text(&repr_of(value), directive, out),
@@ -26,23 +31,23 @@ pub(super) fn convert(kind: char, directive: Directive, value: &Value<'_>, out: 
     Some(())
 }
 
-fn str_of<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
+fn str_of<'a>(value: &'a PercentValue<'_>) -> Cow<'a, str> {
     match value {
-        Value::Bool(value) => Cow::Borrowed(if *value { "True" } else { "False" }),
-        Value::Integer(value) => Cow::Owned(value.to_string()),
-        Value::Float(value) => {
+        PercentValue::Bool(value) => Cow::Borrowed(if *value { "True" } else { "False" }),
+        PercentValue::Integer(value) => Cow::Owned(value.to_string()),
+        PercentValue::Float(value) => {
             let mut text = String::new();
             repr::float(*value, &mut text);
             Cow::Owned(text)
         }
-        Value::Text(text) => Cow::Borrowed(text),
-        Value::Long(text) | Value::Other(text) => Cow::Borrowed(text),
+        PercentValue::Text(text) => Cow::Borrowed(text),
+        PercentValue::Long(text) | PercentValue::Other(text) => Cow::Borrowed(text),
     }
 }
 
-fn repr_of<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
+fn repr_of<'a>(value: &'a PercentValue<'_>) -> Cow<'a, str> {
     match value {
-        Value::Text(text) => {
+        PercentValue::Text(text) => {
             let mut quoted = String::with_capacity(text.len() + 2);
             repr::text(text, &mut quoted);
             Cow::Owned(quoted)
@@ -52,31 +57,31 @@ fn repr_of<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
 }
 
 /// Converts a value for `%c`: a character, or the code point of a character.
-fn character(value: &Value<'_>) -> Option<String> {
+fn character(value: &PercentValue<'_>) -> Option<String> {
     match value {
-        Value::Text(text) if text.chars().count() == 1 => Some((*text).to_owned()),
-        Value::Integer(code) => Some(char::from_u32(u32::try_from(*code).ok()?)?.to_string()),
-        Value::Bool(code) => Some(char::from(u8::from(*code)).to_string()),
+        PercentValue::Text(text) if text.chars().count() == 1 => Some((*text).to_owned()),
+        PercentValue::Integer(code) => Some(char::from_u32(u32::try_from(*code).ok()?)?.to_string()),
+        PercentValue::Bool(code) => Some(char::from(u8::from(*code)).to_string()),
         _ => None,
     }
 }
 
 /// Converts a value for `%d`: the digits of an integer, or of a float without its fraction.
-fn decimal(value: &Value<'_>) -> Option<String> {
+fn decimal(value: &PercentValue<'_>) -> Option<String> {
     match value {
-        Value::Bool(value) => Some(u8::from(*value).to_string()),
-        Value::Integer(value) => Some(value.to_string()),
-        Value::Long(digits) => Some(digits.clone()),
-        Value::Float(value) if value.is_finite() => Some(format!("{:.0}", value.trunc() + 0.0)),
+        PercentValue::Bool(value) => Some(u8::from(*value).to_string()),
+        PercentValue::Integer(value) => Some(value.to_string()),
+        PercentValue::Long(digits) => Some(digits.clone()),
+        PercentValue::Float(value) if value.is_finite() => Some(format!("{:.0}", value.trunc() + 0.0)),
         _ => None,
     }
 }
 
 /// Appends a value for `%x`, `%X` or `%o`.
-fn radix(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
+fn radix(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut String) -> Option<()> {
     let value = match value {
-        Value::Bool(value) => i64::from(*value),
-        Value::Integer(value) => *value,
+        PercentValue::Bool(value) => i64::from(*value),
+        PercentValue::Integer(value) => *value,
         _ => return None,
     };
     let size = value.unsigned_abs();
@@ -98,12 +103,12 @@ fn whole_number(text: &str, prefix: &str, directive: Directive, out: &mut String
 }
 
 /// Appends a value for `%e`, `%f`, `%g` or their capitals, as C's `printf` does.
-fn float(kind: char, directive: Directive, value: &Value<'_>, out: &mut String) -> Option<()> {
+fn float(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut String) -> Option<()> {
     let value = match value {
-        Value::Bool(value) => f64::from(u8::from(*value)),
-        Value::Integer(value) => *value as f64,
-        Value::Long(digits) => digits.parse().ok()?,
-        Value::Float(value) => *value,
+        PercentValue::Bool(value) => f64::from(u8::from(*value)),
+        PercentValue::Integer(value) => *value as f64,
+        PercentValue::Long(digits) => digits.parse().ok()?,
+        PercentValue::Float(value) => *value,
         _ => return None,
     };
     let (size, precision) = (value.abs(), directive.precision.unwrap_or(6));

@@ -13,7 +13,7 @@ use crate::limits::{PERCENT_DIRECTIVES_MAX, PERCENT_WIDTH_MAX, RECORD_BYTES_MAX}
 
 /// An argument of the `%` operator.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
+pub enum PercentValue<'a> {
     /// A `bool`, which counts as 0 or 1 where a number is required.
     Bool(bool),
     /// An `int` that fits into `i64`.
@@ -28,29 +28,29 @@ pub enum Value<'a> {
     Other(String),
 }
 
-impl Value<'_> {
+impl PercentValue<'_> {
     fn text_bytes(&self) -> usize {
         match self {
-            Value::Text(text) => text.len(),
-            Value::Long(text) | Value::Other(text) => text.len(),
-            Value::Bool(_) | Value::Integer(_) | Value::Float(_) => 0,
+            PercentValue::Text(text) => text.len(),
+            PercentValue::Long(text) | PercentValue::Other(text) => text.len(),
+            PercentValue::Bool(_) | PercentValue::Integer(_) | PercentValue::Float(_) => 0,
         }
     }
 }
 
 /// The right operand of `%`.
 #[derive(Clone, Copy, Debug)]
-pub enum Arguments<'a> {
+pub enum PercentArguments<'a> {
     /// The elements of a tuple, or one value that is not a dict.
-    Positional(&'a [Value<'a>]),
+    Positional(&'a [PercentValue<'a>]),
     /// The items of a dict, and the dict as one value for templates that name none of its keys.
-    Named(&'a [(&'a str, Value<'a>)], &'a Value<'a>),
+    Named(&'a [(&'a str, PercentValue<'a>)], &'a PercentValue<'a>),
 }
 
 /// Merges a template with its arguments. Returns `None` where Python would raise an error, and for
 /// templates and results that exceed the limits ([`PERCENT_DIRECTIVES_MAX`], [`PERCENT_WIDTH_MAX`],
 /// [`RECORD_BYTES_MAX`]).
-pub fn format(template: &str, arguments: &Arguments<'_>) -> Option<String> {
+pub fn format(template: &str, arguments: &PercentArguments<'_>) -> Option<String> {
     let mut merge = Merge { rest: template, arguments: *arguments, used: 0, bytes: 0, is_named: false };
     let mut out = String::with_capacity(template.len() + 64);
     for _ in 0..PERCENT_DIRECTIVES_MAX {
@@ -75,7 +75,7 @@ pub fn format(template: &str, arguments: &Arguments<'_>) -> Option<String> {
 /// A template that is being merged.
 struct Merge<'a> {
     rest: &'a str,
-    arguments: Arguments<'a>,
+    arguments: PercentArguments<'a>,
     /// Number of positional arguments used so far.
     used: usize,
     /// Bytes of text in the arguments used so far.
@@ -168,8 +168,8 @@ impl<'a> Merge<'a> {
     fn number(&mut self) -> Option<Option<i64>> {
         if self.take('*') {
             return match self.positional()? {
-                Value::Integer(value) => Some(Some(*value)),
-                Value::Bool(value) => Some(Some(i64::from(*value))),
+                PercentValue::Integer(value) => Some(Some(*value)),
+                PercentValue::Bool(value) => Some(Some(i64::from(*value))),
                 _ => None,
             };
         }
@@ -192,24 +192,24 @@ impl<'a> Merge<'a> {
         Some(character)
     }
 
-    fn named(&mut self, name: &str) -> Option<&'a Value<'a>> {
-        let Arguments::Named(values, _) = self.arguments else { return None };
+    fn named(&mut self, name: &str) -> Option<&'a PercentValue<'a>> {
+        let PercentArguments::Named(values, _) = self.arguments else { return None };
         self.is_named = true;
         values.iter().rev().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    fn positional(&mut self) -> Option<&'a Value<'a>> {
+    fn positional(&mut self) -> Option<&'a PercentValue<'a>> {
         self.used += 1;
         match self.arguments {
-            Arguments::Positional(values) => values.get(self.used - 1),
-            Arguments::Named(_, whole) => (self.used == 1 && !self.is_named).then_some(whole),
+            PercentArguments::Positional(values) => values.get(self.used - 1),
+            PercentArguments::Named(_, whole) => (self.used == 1 && !self.is_named).then_some(whole),
         }
     }
 
     fn are_all_used(&self) -> bool {
         match self.arguments {
-            Arguments::Positional(values) => values.len() == self.used,
-            Arguments::Named(..) => true,
+            PercentArguments::Positional(values) => values.len() == self.used,
+            PercentArguments::Named(..) => true,
         }
     }
 }

@@ -3,16 +3,16 @@
 use super::super::repr;
 use super::*;
 
-fn value(json: &serde_json::Value) -> Value<'_> {
+fn value(json: &serde_json::Value) -> PercentValue<'_> {
     match json {
-        serde_json::Value::Bool(value) => Value::Bool(*value),
-        serde_json::Value::String(text) => Value::Text(text),
+        serde_json::Value::Bool(value) => PercentValue::Bool(*value),
+        serde_json::Value::String(text) => PercentValue::Text(text),
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(value), _) => Value::Integer(value),
-            (None, Some(1e30)) => Value::Long(format!("1{}", "0".repeat(30))),
-            (None, value) => Value::Float(value.unwrap()),
+            (Some(value), _) => PercentValue::Integer(value),
+            (None, Some(1e30)) => PercentValue::Long(format!("1{}", "0".repeat(30))),
+            (None, value) => PercentValue::Float(value.unwrap()),
         },
-        _ => Value::Other("None".to_owned()),
+        _ => PercentValue::Other("None".to_owned()),
     }
 }
 
@@ -20,7 +20,7 @@ fn merged(template: &str, arguments: &serde_json::Value) -> Option<String> {
     match arguments {
         serde_json::Value::Array(values) => {
             let values: Vec<_> = values.iter().map(value).collect();
-            format(template, &Arguments::Positional(&values))
+            format(template, &PercentArguments::Positional(&values))
         }
         serde_json::Value::Object(pairs) => {
             let mut whole = String::new();
@@ -29,7 +29,7 @@ fn merged(template: &str, arguments: &serde_json::Value) -> Option<String> {
                 whole = format!("{{{whole}: {value}}}");
             }
             let pairs: Vec<_> = pairs.iter().map(|(name, json)| (name.as_str(), value(json))).collect();
-            format(template, &Arguments::Named(&pairs, &Value::Other(whole)))
+            format(template, &PercentArguments::Named(&pairs, &PercentValue::Other(whole)))
         }
         _ => None,
     }
@@ -55,15 +55,15 @@ fn format_matches_python() {
 
 #[test]
 fn format_beyond_limits_returns_none() {
-    let one = [Value::Integer(1)];
+    let one = [PercentValue::Integer(1)];
     let text = "x".repeat(crate::limits::RECORD_BYTES_MAX / 2);
-    let named = [("a", Value::Text(&text))];
-    let whole = Value::Other(String::new());
-    assert!(format("%1000d", &Arguments::Positional(&one)).is_some());
-    assert_eq!(format("%1001d", &Arguments::Positional(&one)), None);
-    assert_eq!(format("%99999999999999999999d", &Arguments::Positional(&one)), None);
-    assert_eq!(format("%.1001f", &Arguments::Positional(&one)), None);
-    assert_eq!(format(&"%%".repeat(PERCENT_DIRECTIVES_MAX), &Arguments::Positional(&[])), None);
-    assert!(format("%(a)s%(a)s", &Arguments::Named(&named, &whole)).is_some());
-    assert_eq!(format("%(a).0s%(a).0s%(a).0s", &Arguments::Named(&named, &whole)), None);
+    let named = [("a", PercentValue::Text(&text))];
+    let whole = PercentValue::Other(String::new());
+    assert!(format("%1000d", &PercentArguments::Positional(&one)).is_some());
+    assert_eq!(format("%1001d", &PercentArguments::Positional(&one)), None);
+    assert_eq!(format("%99999999999999999999d", &PercentArguments::Positional(&one)), None);
+    assert_eq!(format("%.1001f", &PercentArguments::Positional(&one)), None);
+    assert_eq!(format(&"%%".repeat(PERCENT_DIRECTIVES_MAX), &PercentArguments::Positional(&[])), None);
+    assert!(format("%(a)s%(a)s", &PercentArguments::Named(&named, &whole)).is_some());
+    assert_eq!(format("%(a).0s%(a).0s%(a).0s", &PercentArguments::Named(&named, &whole)), None);
 }

@@ -2,8 +2,8 @@
 //! contain themselves are therefore as harmless as any other, and all values are dropped by setting
 //! a length to zero.
 //!
-//! Texts are not copied. A [`Span`] points into the frame or, if a text had to be converted, into
-//! the arena's own buffer. Positions in that buffer continue where those of the frame end.
+//! Texts are not copied. A [`ByteSpan`] points into the frame or, if a text had to be converted,
+//! into the arena's own buffer. Positions in that buffer continue where those of the frame end.
 
 use std::ops::Range;
 
@@ -16,12 +16,12 @@ pub(crate) struct NodeId(u32);
 
 /// A range of bytes of the frame or of the arena's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct ByteSpan {
     pub(super) start: u32,
     pub(super) length: u32,
 }
 
-impl Span {
+impl ByteSpan {
     /// Returns the length in bytes.
     pub(crate) fn len(self) -> usize {
         self.length as usize
@@ -53,7 +53,7 @@ impl Chain {
 
 /// One element of a [`Chain`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cell {
+pub(super) struct ChainCell {
     pub(super) value: NodeId,
     pub(super) next: u32,
 }
@@ -65,22 +65,22 @@ pub(crate) enum Node {
     Bool(bool),
     Integer(i64),
     /// An integer outside of `i64`, as decimal text.
-    LongDigits(Span),
+    LongDigits(ByteSpan),
     /// An integer outside of `i64`, as little-endian two's complement.
-    LongBytes(Span),
+    LongBytes(ByteSpan),
     Float(f64),
     /// A text, which is valid UTF-8.
-    Text(Span),
+    Text(ByteSpan),
     /// A byte string of Python 2 that is not UTF-8. It is read as Latin-1 where a text is expected.
-    Latin1(Span),
-    Bytes(Span),
+    Latin1(ByteSpan),
+    Bytes(ByteSpan),
     Tuple(Chain),
     List(Chain),
     Set(Chain),
     Dict(Chain),
     /// The name of a class or function: two text nodes, the module and the name in the module.
     Global(NodeId, NodeId),
-    /// The number of an [`Object`].
+    /// The number of a [`PickleObject`].
     Object(u32),
 }
 
@@ -96,7 +96,7 @@ pub(crate) enum Maker {
 
 /// An object that Python would create by a call. Here the call is only described.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Object {
+pub(crate) struct PickleObject {
     pub(crate) maker: Maker,
     /// The class or function that would be called.
     pub(crate) class: NodeId,
@@ -115,8 +115,8 @@ pub(crate) struct Object {
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     nodes: Vec<Node>,
-    pub(super) cells: Vec<Cell>,
-    objects: Vec<Object>,
+    pub(super) cells: Vec<ChainCell>,
+    objects: Vec<PickleObject>,
     pub(super) converted: Vec<u8>,
     /// The length of the frame, at which the positions in `converted` begin.
     pub(super) frame_length: usize,
@@ -139,8 +139,8 @@ impl Arena {
     #[cfg(test)]
     pub(crate) fn capacity_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
-            + self.cells.capacity() * size_of::<Cell>()
-            + self.objects.capacity() * size_of::<Object>()
+            + self.cells.capacity() * size_of::<ChainCell>()
+            + self.objects.capacity() * size_of::<PickleObject>()
             + self.converted.capacity()
     }
 
@@ -149,7 +149,7 @@ impl Arena {
         NodeId((self.nodes.len() - 1) as u32) // bounded by the number of opcodes
     }
 
-    pub(crate) fn push_object(&mut self, object: Object) -> NodeId {
+    pub(crate) fn push_object(&mut self, object: PickleObject) -> NodeId {
         self.objects.push(object);
         self.push(Node::Object((self.objects.len() - 1) as u32))
     }
@@ -163,11 +163,11 @@ impl Arena {
         &mut self.nodes[id.0 as usize]
     }
 
-    pub(crate) fn object(&self, number: u32) -> &Object {
+    pub(crate) fn object(&self, number: u32) -> &PickleObject {
         &self.objects[number as usize]
     }
 
-    pub(crate) fn object_mut(&mut self, number: u32) -> &mut Object {
+    pub(crate) fn object_mut(&mut self, number: u32) -> &mut PickleObject {
         &mut self.objects[number as usize]
     }
 
@@ -179,7 +179,7 @@ impl Arena {
     pub(crate) fn extended(&mut self, mut chain: Chain, values: &[NodeId]) -> Chain {
         for &value in values {
             let cell = self.cells.len() as u32; // bounded by the number of opcodes
-            self.cells.push(Cell { value, next: END });
+            self.cells.push(ChainCell { value, next: END });
             match chain.last {
                 END => chain.first = cell,
                 last => self.cells[last as usize].next = cell,
@@ -191,12 +191,12 @@ impl Arena {
     }
 
     /// Returns the span of a range of the frame.
-    pub(crate) fn span(range: Range<usize>) -> Span {
-        Span { start: range.start as u32, length: range.len() as u32 } // frames are far below 4 GiB
+    pub(crate) fn span(range: Range<usize>) -> ByteSpan {
+        ByteSpan { start: range.start as u32, length: range.len() as u32 } // frames are far below 4 GiB
     }
 
     /// Adds bytes, often a text, that are not in the frame in this form.
-    pub(crate) fn add(&mut self, bytes: &[u8]) -> Span {
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> ByteSpan {
         self.add_converted(|out| {
             out.extend_from_slice(bytes);
             text::Fidelity::Exact
@@ -204,7 +204,7 @@ impl Arena {
     }
 
     /// Adds a text that `convert` appends as UTF-8.
-    pub(crate) fn add_converted(&mut self, convert: impl FnOnce(&mut Vec<u8>) -> text::Fidelity) -> Span {
+    pub(crate) fn add_converted(&mut self, convert: impl FnOnce(&mut Vec<u8>) -> text::Fidelity) -> ByteSpan {
         let start = self.converted.len();
         self.lossy |= convert(&mut self.converted) == text::Fidelity::Lossy;
         let start_in_all = self.frame_length + start;

@@ -1,14 +1,14 @@
 //! Interprets objects of well-known classes. Only names are compared and data is read; nothing is
 //! created or called.
 
-use super::arena::{Chain, Maker, Node, NodeId, Object};
+use super::arena::{Chain, Maker, Node, NodeId, PickleObject};
 use super::datetime::date_and_time;
-use super::view::View;
+use super::view::PickleView;
 use crate::limits::PICKLE_DEPTH_MAX;
 
 /// The value that an object represents.
 #[derive(Debug)]
-pub(crate) enum Shape {
+pub(crate) enum ObjectValue {
     /// A text, such as a date.
     Text(String),
     /// Bytes.
@@ -31,15 +31,15 @@ pub(super) const PARTS_MAX: usize = 256;
 
 /// Returns the value that an object represents. Texts and bytes taken from the pickle are cut to
 /// `bytes_max`.
-pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape {
+pub(crate) fn object_value(view: PickleView<'_>, object: &PickleObject, bytes_max: usize) -> ObjectValue {
     if !object.pairs.is_empty() {
-        return Shape::Map { class: None, pairs: object.pairs };
+        return ObjectValue::Map { class: None, pairs: object.pairs };
     }
     if !object.items.is_empty() {
-        return Shape::Sequence(object.items);
+        return ObjectValue::Sequence(object.items);
     }
     let known = class_of(view, object.class).and_then(|class| {
-        let arguments = Arguments::new(view, object);
+        let arguments = CallArguments::new(view, object);
         well_known(view, class, object, arguments, bytes_max)
     });
     known.or_else(|| with_keywords(view, object)).unwrap_or_else(|| unknown(view, object.class, object))
@@ -48,7 +48,7 @@ pub(crate) fn shape(view: View<'_>, object: &Object, bytes_max: usize) -> Shape 
 /// The module and the name of a class or function, as Python 3 names them.
 pub(super) type Class<'a> = (&'a str, &'a str);
 
-pub(super) fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
+pub(super) fn class_of(view: PickleView<'_>, id: NodeId) -> Option<Class<'_>> {
     let Node::Global(module, name) = view.node(id) else { return None };
     let module = match view.name(module)? {
         "__builtin__" | "exceptions" => "builtins",
@@ -66,7 +66,7 @@ pub(super) fn class_of(view: View<'_>, id: NodeId) -> Option<Class<'_>> {
 }
 
 /// Returns the dotted name of a class or function, without the module if it is built in.
-pub(crate) fn class_name(view: View<'_>, mut id: NodeId) -> String {
+pub(crate) fn class_name(view: PickleView<'_>, mut id: NodeId) -> String {
     let mut members = Vec::new();
     for _ in 0..PICKLE_DEPTH_MAX {
         if let Some((module, name)) = class_of(view, id) {
@@ -82,79 +82,81 @@ pub(crate) fn class_name(view: View<'_>, mut id: NodeId) -> String {
 }
 
 /// Returns the owner and the name of an object that is described as `getattr(owner, name)`.
-fn member_of(view: View<'_>, id: NodeId) -> Option<(NodeId, &str)> {
+fn member_of(view: PickleView<'_>, id: NodeId) -> Option<(NodeId, &str)> {
     let Node::Object(number) = view.node(id) else { return None };
     let object = view.object(number);
-    let [Some(owner), Some(member), ..] = Arguments::new(view, object).first else { return None };
+    let [Some(owner), Some(member), ..] = CallArguments::new(view, object).first else { return None };
     (class_of(view, object.class)? == ("builtins", "getattr")).then_some((owner, view.name(member)?))
 }
 
 /// The arguments of an object as a chain, and the first four of them.
 #[derive(Clone, Copy)]
-pub(super) struct Arguments {
+pub(super) struct CallArguments {
     chain: Chain,
     pub(super) first: [Option<NodeId>; 4],
 }
 
-impl Arguments {
-    pub(super) fn new(view: View<'_>, object: &Object) -> Arguments {
+impl CallArguments {
+    pub(super) fn new(view: PickleView<'_>, object: &PickleObject) -> CallArguments {
         let chain = view.sequence(object.arguments);
         let mut elements = view.elements(chain);
-        Arguments { chain, first: std::array::from_fn(|_| elements.next()) }
+        CallArguments { chain, first: std::array::from_fn(|_| elements.next()) }
     }
 }
 
 fn well_known(
-    view: View<'_>,
+    view: PickleView<'_>,
     class: Class<'_>,
-    object: &Object,
-    arguments: Arguments,
+    object: &PickleObject,
+    arguments: CallArguments,
     bytes_max: usize,
-) -> Option<Shape> {
+) -> Option<ObjectValue> {
     let [first, second, third, _] = arguments.first;
     match class {
         ("_codecs", "encode") | ("builtins", "bytes" | "bytearray") => {
-            bytes(view, first, bytes_max).map(Shape::Bytes)
+            bytes(view, first, bytes_max).map(ObjectValue::Bytes)
         }
         ("builtins", "set" | "frozenset" | "list" | "tuple" | "dict") | ("collections", "Counter") => {
-            Some(first.map_or(Shape::Sequence(Chain::EMPTY), Shape::Value))
+            Some(first.map_or(ObjectValue::Sequence(Chain::EMPTY), ObjectValue::Value))
         }
         ("collections", "OrderedDict" | "defaultdict") => Some(ordered_dict(view, first)),
-        ("collections", "deque") => Some(first.map_or(Shape::Sequence(Chain::EMPTY), Shape::Value)),
+        ("collections", "deque") => {
+            Some(first.map_or(ObjectValue::Sequence(Chain::EMPTY), ObjectValue::Value))
+        }
         ("builtins", "getattr") => {
             let name = format!("{}.{}", class_name(view, first?), view.name(second?)?);
-            Some(Shape::Text(name))
+            Some(ObjectValue::Text(name))
         }
         ("copyreg", "_reconstructor") => Some(reconstructed(view, first?, second?, third?, object)),
-        ("datetime", name) => date_and_time(view, name, arguments.first).map(Shape::Text),
+        ("datetime", name) => date_and_time(view, name, arguments.first).map(ObjectValue::Text),
         ("fractions", "Fraction") if second.is_some() => {
-            Some(Shape::Text(format!("{}/{}", integer(view, first?)?, integer(view, second?)?)))
+            Some(ObjectValue::Text(format!("{}/{}", integer(view, first?)?, integer(view, second?)?)))
         }
         ("decimal", "Decimal") | ("fractions", "Fraction") => {
-            view.name(first?).map(|digits| Shape::Text(digits.to_owned()))
+            view.name(first?).map(|digits| ObjectValue::Text(digits.to_owned()))
         }
-        ("uuid", "UUID") => uuid(view, object.state?).map(Shape::Text),
-        ("pathlib", name) => Some(Shape::Text(path(view, name, arguments.chain, bytes_max))),
+        ("uuid", "UUID") => uuid(view, object.state?).map(ObjectValue::Text),
+        ("pathlib", name) => Some(ObjectValue::Text(path(view, name, arguments.chain, bytes_max))),
         ("logging", "getLogger" | "RootLogger") => {
             let name = first.map_or(Some("root"), |name| view.name(name))?;
-            Some(Shape::Text(name.to_owned()))
+            Some(ObjectValue::Text(name.to_owned()))
         }
         _ => None,
     }
 }
 
 /// Interprets an object of a class that the sender defines.
-fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
-    let arguments = Arguments::new(view, object);
+fn unknown(view: PickleView<'_>, class: NodeId, object: &PickleObject) -> ObjectValue {
+    let arguments = CallArguments::new(view, object);
     let state = object.state.and_then(|state| members(view, state));
     match (object.maker, arguments.chain.len(), arguments.first[0]) {
         (_, 0, _) if state.is_some() => {
-            Shape::Map { class: Some(class_name(view, class)), pairs: state.unwrap_or(Chain::EMPTY) }
+            ObjectValue::Map { class: Some(class_name(view, class)), pairs: state.unwrap_or(Chain::EMPTY) }
         }
         // Subclasses of `int`, `str` and similar classes; named tuples have more than one argument.
-        (Maker::New, 1, Some(value)) if object.keywords.is_none() => Shape::Value(value),
-        (Maker::New, 2.., _) if object.keywords.is_none() => Shape::Sequence(arguments.chain),
-        _ => Shape::Call {
+        (Maker::New, 1, Some(value)) if object.keywords.is_none() => ObjectValue::Value(value),
+        (Maker::New, 2.., _) if object.keywords.is_none() => ObjectValue::Sequence(arguments.chain),
+        _ => ObjectValue::Call {
             class: class_name(view, class),
             arguments: arguments.chain,
             more: [object.keywords, object.state],
@@ -165,7 +167,7 @@ fn unknown(view: View<'_>, class: NodeId, object: &Object) -> Shape {
 /// Interprets `partial(class.__new__, class, .., name=..)()`, which protocols 2 and 3 write if a
 /// class requires named arguments. A partial has the state `(function, arguments, keywords,
 /// attributes)`.
-fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
+fn with_keywords(view: PickleView<'_>, object: &PickleObject) -> Option<ObjectValue> {
     let Node::Object(number) = view.node(object.class) else { return None };
     let partial = view.object(number);
     if class_of(view, partial.class)? != ("functools", "partial") {
@@ -175,7 +177,7 @@ fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
     let (function, arguments, keywords) = (state.next()?, view.sequence(state.next()?), state.next()?);
     let (_, method) = member_of(view, function)?;
     let class = view.elements(arguments).next()?;
-    (method == "__new__").then(|| Shape::Call {
+    (method == "__new__").then(|| ObjectValue::Call {
         class: class_name(view, class),
         arguments: view.without_first(arguments),
         more: [Some(keywords), object.state],
@@ -183,7 +185,7 @@ fn with_keywords(view: View<'_>, object: &Object) -> Option<Shape> {
 }
 
 /// Returns the attributes in a state: a dict, or `(None, dict)` if the class has slots.
-fn members(view: View<'_>, state: NodeId) -> Option<Chain> {
+fn members(view: PickleView<'_>, state: NodeId) -> Option<Chain> {
     match view.node(state) {
         Node::Dict(pairs) => Some(pairs),
         Node::Tuple(chain) if chain.len() == 2 => {
@@ -199,18 +201,24 @@ fn members(view: View<'_>, state: NodeId) -> Option<Chain> {
 
 /// Interprets `_reconstructor(class, base, value of the base)`, which protocols 0 and 1 write. The
 /// base of plain classes is `object`.
-fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, object: &Object) -> Shape {
+fn reconstructed(
+    view: PickleView<'_>,
+    class: NodeId,
+    base: NodeId,
+    value: NodeId,
+    object: &PickleObject,
+) -> ObjectValue {
     if class_of(view, base) != Some(("builtins", "object")) {
-        return Shape::Value(value);
+        return ObjectValue::Value(value);
     }
     if let (Some(("uuid", "UUID")), Some(state)) = (class_of(view, class), object.state)
         && let Some(text) = uuid(view, state)
     {
-        return Shape::Text(text);
+        return ObjectValue::Text(text);
     }
     match object.state.and_then(|state| members(view, state)) {
-        Some(pairs) => Shape::Map { class: Some(class_name(view, class)), pairs },
-        None => Shape::Call {
+        Some(pairs) => ObjectValue::Map { class: Some(class_name(view, class)), pairs },
+        None => ObjectValue::Call {
             class: class_name(view, class),
             arguments: Chain::EMPTY,
             more: [object.keywords, object.state],
@@ -219,17 +227,17 @@ fn reconstructed(view: View<'_>, class: NodeId, base: NodeId, value: NodeId, obj
 }
 
 /// Interprets an `OrderedDict`, to which Python 2 passes its pairs as a list.
-fn ordered_dict(view: View<'_>, first: Option<NodeId>) -> Shape {
+fn ordered_dict(view: PickleView<'_>, first: Option<NodeId>) -> ObjectValue {
     match first.map(|first| view.node(first)) {
-        Some(Node::List(pairs) | Node::Tuple(pairs)) => Shape::PairList(pairs),
-        Some(Node::Dict(pairs)) => Shape::Map { class: None, pairs },
-        _ => Shape::Map { class: None, pairs: Chain::EMPTY },
+        Some(Node::List(pairs) | Node::Tuple(pairs)) => ObjectValue::PairList(pairs),
+        Some(Node::Dict(pairs)) => ObjectValue::Map { class: None, pairs },
+        _ => ObjectValue::Map { class: None, pairs: Chain::EMPTY },
     }
 }
 
 /// Returns the bytes that `bytes(..)`, `bytearray(..)` or `_codecs.encode(.., 'latin1')` would
 /// return.
-pub(super) fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
+pub(super) fn bytes(view: PickleView<'_>, first: Option<NodeId>, bytes_max: usize) -> Option<Vec<u8>> {
     let Some(mut id) = first else { return Some(Vec::new()) };
     for _ in 0..2 {
         match view.node(id) {
@@ -245,7 +253,7 @@ pub(super) fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> 
             Node::Object(number)
                 if class_of(view, view.object(number).class) == Some(("_codecs", "encode")) =>
             {
-                id = Arguments::new(view, view.object(number)).first[0]?;
+                id = CallArguments::new(view, view.object(number)).first[0]?;
             }
             _ => return None,
         }
@@ -253,14 +261,14 @@ pub(super) fn bytes(view: View<'_>, first: Option<NodeId>, bytes_max: usize) -> 
     None
 }
 
-pub(super) fn integer(view: View<'_>, id: NodeId) -> Option<i64> {
+pub(super) fn integer(view: PickleView<'_>, id: NodeId) -> Option<i64> {
     match view.node(id) {
         Node::Integer(value) => Some(value),
         _ => None,
     }
 }
 
-fn uuid(view: View<'_>, state: NodeId) -> Option<String> {
+fn uuid(view: PickleView<'_>, state: NodeId) -> Option<String> {
     let Node::Dict(pairs) = view.node(state) else { return None };
     let mut pairs = view.pairs(pairs).take(4); // `int` and `is_safe`
     let (_, number) = pairs.find(|(key, _)| view.name(*key) == Some("int"))?;
@@ -283,7 +291,7 @@ fn unsigned(bytes: &[u8]) -> Option<u128> {
 
 /// Returns the text of a path. Its arguments are its parts; from Python 3.12 on, the whole path may
 /// be one argument.
-fn path(view: View<'_>, class: &str, parts: Chain, bytes_max: usize) -> String {
+fn path(view: PickleView<'_>, class: &str, parts: Chain, bytes_max: usize) -> String {
     let separator = if class.contains("Windows") { '\\' } else { '/' };
     let mut path = String::new();
     for part in view.elements(parts).take(PARTS_MAX).filter_map(|part| view.name(part)) {

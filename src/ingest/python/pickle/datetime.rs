@@ -3,12 +3,16 @@
 use std::fmt::Write;
 
 use super::arena::{Node, NodeId};
-use super::classes::{Arguments, bytes, class_of, integer};
-use super::view::View;
+use super::classes::{CallArguments, bytes, class_of, integer};
+use super::view::PickleView;
 
 /// Returns dates and times in ISO 8601, from the packed bytes that the `datetime` module writes,
 /// and time spans as `str` shows them.
-pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<NodeId>; 4]) -> Option<String> {
+pub(super) fn date_and_time(
+    view: PickleView<'_>,
+    class: &str,
+    arguments: [Option<NodeId>; 4],
+) -> Option<String> {
     let [first, second, ..] = arguments;
     if class == "timedelta" {
         return time_span(view, arguments);
@@ -36,7 +40,7 @@ pub(super) fn date_and_time(view: View<'_>, class: &str, arguments: [Option<Node
 }
 
 /// Returns the packed bytes of a date or time. Python 2 writes them as a byte string.
-fn packed_bytes(view: View<'_>, id: NodeId) -> Option<Vec<u8>> {
+fn packed_bytes(view: PickleView<'_>, id: NodeId) -> Option<Vec<u8>> {
     match view.node(id) {
         Node::Text(span) => Some(view.prefix(span, 16).as_bytes().to_vec()),
         Node::Object(_) | Node::Bytes(_) | Node::Latin1(_) => bytes(view, Some(id), 32),
@@ -60,10 +64,10 @@ fn clock_time(packed: &[u8]) -> String {
 
 /// Returns an offset such as `+02:00`, or a name in brackets for a zone whose offset is only in its
 /// database.
-fn zone_suffix(view: View<'_>, id: NodeId) -> Option<String> {
+fn zone_suffix(view: PickleView<'_>, id: NodeId) -> Option<String> {
     let Node::Object(number) = view.node(id) else { return None };
     let object = view.object(number);
-    let [first, second, ..] = Arguments::new(view, object).first;
+    let [first, second, ..] = CallArguments::new(view, object).first;
     match class_of(view, object.class) {
         Some(("datetime", "timezone")) => offset(view, first?),
         Some(("pytz", "_UTC") | ("dateutil.tz.tz", "tzutc")) => Some(offset_text(0)),
@@ -72,9 +76,9 @@ fn zone_suffix(view: View<'_>, id: NodeId) -> Option<String> {
     }
 }
 
-fn offset(view: View<'_>, span: NodeId) -> Option<String> {
+fn offset(view: PickleView<'_>, span: NodeId) -> Option<String> {
     let Node::Object(number) = view.node(span) else { return None };
-    let [days, seconds, ..] = Arguments::new(view, view.object(number)).first;
+    let [days, seconds, ..] = CallArguments::new(view, view.object(number)).first;
     let seconds = integer(view, seconds?)?.checked_add(integer(view, days?)?.checked_mul(86_400)?)?;
     Some(offset_text(seconds))
 }
@@ -88,7 +92,7 @@ fn offset_text(seconds: i64) -> String {
     text
 }
 
-fn time_span(view: View<'_>, arguments: [Option<NodeId>; 4]) -> Option<String> {
+fn time_span(view: PickleView<'_>, arguments: [Option<NodeId>; 4]) -> Option<String> {
     let number = |argument: Option<NodeId>| argument.map_or(Some(0), |argument| integer(view, argument));
     let [days, seconds, microseconds, _] = arguments;
     let (days, seconds, microseconds) = (number(days)?, number(seconds)?, number(microseconds)?);

@@ -2,9 +2,9 @@
 
 use super::super::repr;
 use super::arena::{Node, NodeId};
-use super::classes::{Shape, class_name, shape};
+use super::classes::{ObjectValue, class_name, object_value};
 use super::integer;
-use super::view::View;
+use super::view::PickleView;
 use super::write::leaf::latin1;
 use crate::limits::PICKLE_NAME_BYTES_MAX;
 
@@ -12,7 +12,7 @@ use crate::limits::PICKLE_NAME_BYTES_MAX;
 const PARTS_MAX: usize = 8;
 
 /// Returns the text of a key that is not a text.
-pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
+pub(crate) fn key_text(view: PickleView<'_>, id: NodeId) -> String {
     let mut text = String::new();
     match view.node(id) {
         Node::Tuple(chain) => {
@@ -32,7 +32,7 @@ pub(crate) fn key_text(view: View<'_>, id: NodeId) -> String {
     text
 }
 
-fn scalar_text(view: View<'_>, id: NodeId) -> String {
+fn scalar_text(view: PickleView<'_>, id: NodeId) -> String {
     let mut text = String::new();
     match view.node(id) {
         Node::None => text.push_str("None"),
@@ -48,9 +48,9 @@ fn scalar_text(view: View<'_>, id: NodeId) -> String {
             text = integer::decimal(view.bytes(span));
         }
         Node::Global(..) => text = class_name(view, id),
-        Node::Object(number) => match shape(view, view.object(number), PICKLE_NAME_BYTES_MAX) {
-            Shape::Text(shown) => text = shown,
-            Shape::Bytes(bytes) => text = bytes_text(&bytes),
+        Node::Object(number) => match object_value(view, view.object(number), PICKLE_NAME_BYTES_MAX) {
+            ObjectValue::Text(shown) => text = shown,
+            ObjectValue::Bytes(bytes) => text = bytes_text(&bytes),
             _ => text.push_str("<object>"),
         },
         _ => text.push_str("..."),

@@ -6,12 +6,12 @@
 //!
 //! - an opcode that holds a value creates a [`Node`] in the [`Arena`] and pushes its number;
 //! - `GLOBAL` and related opcodes push the *name* of a class or function;
-//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::Object) that describes the call: the
-//!   class or function and its arguments;
+//! - `REDUCE`, `NEWOBJ`, `INST`, `OBJ` push an [object](arena::PickleObject) that describes the
+//!   call: the class or function and its arguments;
 //! - `BUILD`, `APPEND`, `SETITEM` add to that description.
 //!
-//! [`shape`] then returns the text or value that an object of a well-known class represents (a
-//! date, a `Path`, a subclass of `int`), and [`write()`] writes values as JSON or as Python's
+//! [`object_value`] then returns the text or value that an object of a well-known class represents
+//! (a date, a `Path`, a subclass of `int`), and [`write()`] writes values as JSON or as Python's
 //! `repr`.
 //!
 //! Loading takes time and memory in proportion to the frame, whatever the frame contains: each
@@ -37,13 +37,13 @@ mod write;
 mod tests;
 
 pub(crate) use arena::{Arena, Chain, Node, NodeId};
-pub(crate) use classes::{Shape, class_name, shape};
+pub(crate) use classes::{ObjectValue, class_name, object_value};
 pub(crate) use key::key_text;
 pub(crate) use machine::Machine;
-pub(crate) use reader::Reader;
-pub(crate) use view::View;
+pub(crate) use reader::PickleReader;
+pub(crate) use view::PickleView;
 pub(crate) use write::leaf::{json_float, latin1};
-pub(crate) use write::{Budget, CUT, Form, python, write};
+pub(crate) use write::{Budget, CUT, Notation, python, write};
 
 /// The reason why bytes cannot be read as a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,14 +5,14 @@ use super::LoadError;
 
 /// A position in a pickle.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct PickleReader<'a> {
     frame: &'a [u8],
     position: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(frame: &'a [u8]) -> Reader<'a> {
-        Reader { frame, position: 0 }
+impl<'a> PickleReader<'a> {
+    pub(crate) fn new(frame: &'a [u8]) -> PickleReader<'a> {
+        PickleReader { frame, position: 0 }
     }
 
     /// Returns the position of the next byte.

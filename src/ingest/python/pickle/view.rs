@@ -1,18 +1,18 @@
 //! Reads an arena: texts, elements, names.
 
-use super::arena::{Arena, Chain, Node, NodeId, Object, Span};
+use super::arena::{Arena, ByteSpan, Chain, Node, NodeId, PickleObject};
 use crate::limits::PICKLE_NAME_BYTES_MAX;
 
 /// An arena together with the frame that its spans point into.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
+pub(crate) struct PickleView<'a> {
     arena: &'a Arena,
     frame: &'a [u8],
 }
 
-impl<'a> View<'a> {
-    pub(crate) fn new(arena: &'a Arena, frame: &'a [u8]) -> View<'a> {
-        View { arena, frame }
+impl<'a> PickleView<'a> {
+    pub(crate) fn new(arena: &'a Arena, frame: &'a [u8]) -> PickleView<'a> {
+        PickleView { arena, frame }
     }
 
     #[inline]
@@ -20,11 +20,11 @@ impl<'a> View<'a> {
         self.arena.node(id)
     }
 
-    pub(crate) fn object(self, number: u32) -> &'a Object {
+    pub(crate) fn object(self, number: u32) -> &'a PickleObject {
         self.arena.object(number)
     }
 
-    pub(crate) fn bytes(self, span: Span) -> &'a [u8] {
+    pub(crate) fn bytes(self, span: ByteSpan) -> &'a [u8] {
         let (start, length) = (span.start as usize, span.length as usize);
         let (buffer, start) = match start.checked_sub(self.arena.frame_length) {
             Some(start) if length > 0 => (&self.arena.converted[..], start),
@@ -33,14 +33,14 @@ impl<'a> View<'a> {
         buffer.get(start..start + length).unwrap_or_default()
     }
 
-    /// Returns the whole text. Each call validates it again, so use [`View::prefix`] where the same
-    /// text may be requested often.
-    pub(crate) fn text(self, span: Span) -> &'a str {
+    /// Returns the whole text. Each call validates it again, so use [`PickleView::prefix`] where
+    /// the same text may be requested often.
+    pub(crate) fn text(self, span: ByteSpan) -> &'a str {
         self.prefix(span, usize::MAX)
     }
 
     /// Returns as much of a text as fits into `bytes_max`.
-    pub(crate) fn prefix(self, span: Span, bytes_max: usize) -> &'a str {
+    pub(crate) fn prefix(self, span: ByteSpan, bytes_max: usize) -> &'a str {
         let bytes = self.bytes(span);
         let bytes = &bytes[..bytes.len().min(bytes_max)];
         match std::str::from_utf8(bytes) {

@@ -19,10 +19,10 @@ pub(super) enum Loss {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct MemoryDisk(Arc<Mutex<Content>>);
+pub(super) struct MemoryDisk(Arc<Mutex<DiskContent>>);
 
 #[derive(Default)]
-pub(super) struct Content {
+pub(super) struct DiskContent {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     files: BTreeMap<u64, Bytes>,
@@ -46,7 +46,7 @@ struct MemoryFile {
 }
 
 impl MemoryDisk {
-    pub(super) fn content(&self) -> MutexGuard<'_, Content> {
+    pub(super) fn content(&self) -> MutexGuard<'_, DiskContent> {
         self.0.lock().unwrap()
     }
 
@@ -104,7 +104,7 @@ impl MemoryDisk {
     }
 }
 
-impl Content {
+impl DiskContent {
     fn change(&mut self) -> io::Result<()> {
         match &mut self.changes_left {
             None => Ok(()),

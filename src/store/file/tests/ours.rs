@@ -112,7 +112,7 @@ fn one_equal_line_is_not_enough_to_cut() {
 #[test]
 fn undo_on_emptied_file_leaves_no_zeros() {
     let disk = MemoryDisk::default();
-    let place = Place::on(Arc::new(disk.clone()), Path::new("app.log")).unwrap();
+    let place = LogPlace::on(Arc::new(disk.clone()), Path::new("app.log")).unwrap();
     let mut log = Log::open(place, 0, &mut crate::store::Claimant::detached("test")).unwrap();
     log.append(b"one\n").unwrap();
     log.commit(2);

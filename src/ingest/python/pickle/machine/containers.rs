@@ -1,6 +1,6 @@
 //! Opcodes that create tuples, lists, sets and dicts, and that add to them.
 
-use super::{Loaded, Machine, Run};
+use super::{LoadResult, Machine, Run};
 use crate::ingest::python::pickle::LoadError;
 use crate::ingest::python::pickle::arena::{Chain, Node, NodeId};
 
@@ -14,21 +14,21 @@ impl Run<'_, '_> {
         chain
     }
 
-    pub(super) fn tuple(&mut self, count: usize) -> Loaded {
+    pub(super) fn tuple(&mut self, count: usize) -> LoadResult {
         let height = self.height_below(count)?;
         let chain = self.take_from(height, Chain::EMPTY);
         self.push(Node::Tuple(chain));
         Ok(())
     }
 
-    pub(super) fn collect(&mut self, container: impl FnOnce(Chain) -> Node) -> Loaded {
+    pub(super) fn collect(&mut self, container: impl FnOnce(Chain) -> Node) -> LoadResult {
         let height = self.pop_mark()?;
         let chain = self.take_from(height, Chain::EMPTY);
         self.push(container(chain));
         Ok(())
     }
 
-    pub(super) fn collect_dict(&mut self) -> Loaded {
+    pub(super) fn collect_dict(&mut self) -> LoadResult {
         let height = self.pop_mark()?;
         even(self.machine.stack.len() - height)?;
         let chain = self.take_from(height, Chain::EMPTY);
@@ -36,13 +36,13 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn append_marked(&mut self) -> Loaded {
+    pub(super) fn append_marked(&mut self) -> LoadResult {
         let height = self.pop_mark()?;
         self.append(self.machine.stack.len() - height)
     }
 
     /// Adds the last `count` values to the list, set or object below them on the stack.
-    pub(super) fn append(&mut self, count: usize) -> Loaded {
+    pub(super) fn append(&mut self, count: usize) -> LoadResult {
         let height = self.height_below(count)?;
         let container = self.container_below(height)?;
         match self.machine.arena.node(container) {
@@ -63,14 +63,14 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn set_marked(&mut self) -> Loaded {
+    pub(super) fn set_marked(&mut self) -> LoadResult {
         let height = self.pop_mark()?;
         self.set(self.machine.stack.len() - height)
     }
 
     /// Sets the last `count` values, each a key or its value, in the dict or object below them on
     /// the stack.
-    pub(super) fn set(&mut self, count: usize) -> Loaded {
+    pub(super) fn set(&mut self, count: usize) -> LoadResult {
         even(count)?;
         let height = self.height_below(count)?;
         let container = self.container_below(height)?;
@@ -88,12 +88,12 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn container_below(&self, height: usize) -> Loaded<NodeId> {
+    pub(super) fn container_below(&self, height: usize) -> LoadResult<NodeId> {
         let below = &self.machine.stack[self.fence()..height];
         below.last().copied().ok_or(LoadError::Malformed("it adds to an empty stack"))
     }
 }
 
-fn even(count: usize) -> Loaded {
+fn even(count: usize) -> LoadResult {
     if count.is_multiple_of(2) { Ok(()) } else { Err(LoadError::Malformed("a key has no value")) }
 }

@@ -6,16 +6,16 @@ mod values;
 
 use super::arena::{Arena, Chain, Maker, Node, NodeId};
 use super::memo::Memo;
-use super::reader::Reader;
-use super::view::View;
+use super::reader::PickleReader;
+use super::view::PickleView;
 use super::{LoadError, opcode as op};
 use crate::ingest::empty;
 use crate::limits::PICKLE_OPCODES_MAX;
 
-type Loaded<T = ()> = Result<T, LoadError>;
+type LoadResult<T = ()> = Result<T, LoadError>;
 
 /// Reads a length in one of the format's sizes.
-type Length<'a> = fn(&mut Reader<'a>) -> Loaded<usize>;
+type Length<'a> = fn(&mut PickleReader<'a>) -> LoadResult<usize>;
 
 /// Memory of the machine, reused from pickle to pickle.
 #[derive(Debug, Default)]
@@ -30,9 +30,9 @@ pub(crate) struct Machine {
 impl Machine {
     /// Runs a pickle up to its `STOP` and returns the value that is then on top of the stack. Bytes
     /// after the `STOP` are ignored, as in Python.
-    pub(crate) fn load(&mut self, frame: &[u8]) -> Loaded<NodeId> {
+    pub(crate) fn load(&mut self, frame: &[u8]) -> LoadResult<NodeId> {
         self.start(frame.len());
-        let mut run = Run { machine: self, reader: Reader::new(frame) };
+        let mut run = Run { machine: self, reader: PickleReader::new(frame) };
         for _ in 0..PICKLE_OPCODES_MAX {
             match run.reader.byte()? {
                 op::STOP => return run.pop(),
@@ -43,8 +43,8 @@ impl Machine {
     }
 
     /// Returns a view of the loaded values.
-    pub(crate) fn view<'a>(&'a self, frame: &'a [u8]) -> View<'a> {
-        View::new(&self.arena, frame)
+    pub(crate) fn view<'a>(&'a self, frame: &'a [u8]) -> PickleView<'a> {
+        PickleView::new(&self.arena, frame)
     }
 
     fn start(&mut self, frame_length: usize) {
@@ -58,12 +58,12 @@ impl Machine {
 /// One pickle that is being run.
 struct Run<'m, 'a> {
     machine: &'m mut Machine,
-    reader: Reader<'a>,
+    reader: PickleReader<'a>,
 }
 
 impl Run<'_, '_> {
     /// Executes one opcode, as listed in this table of all opcodes.
-    fn step(&mut self, opcode: u8) -> Loaded {
+    fn step(&mut self, opcode: u8) -> LoadResult {
         match opcode {
             op::MARK => self.machine.marks.push(self.machine.stack.len()),
             op::POP => self.discard()?,
@@ -78,21 +78,21 @@ impl Run<'_, '_> {
             op::BININT => self.integer(4)?,
             op::BININT1 => self.integer(1)?,
             op::BININT2 => self.integer(2)?,
-            op::LONG1 => self.long(Reader::length1)?,
-            op::LONG4 => self.long(Reader::length4_signed)?,
+            op::LONG1 => self.long(PickleReader::length1)?,
+            op::LONG4 => self.long(PickleReader::length4_signed)?,
             op::FLOAT => self.float_line()?,
             op::BINFLOAT => self.float()?,
 
             op::UNICODE => self.unicode_line()?,
-            op::BINUNICODE => self.unicode(Reader::length4)?,
-            op::SHORT_BINUNICODE => self.unicode(Reader::length1)?,
-            op::BINUNICODE8 => self.unicode(Reader::length8)?,
+            op::BINUNICODE => self.unicode(PickleReader::length4)?,
+            op::SHORT_BINUNICODE => self.unicode(PickleReader::length1)?,
+            op::BINUNICODE8 => self.unicode(PickleReader::length8)?,
             op::STRING => self.string_line()?,
-            op::BINSTRING => self.string(Reader::length4_signed)?,
-            op::SHORT_BINSTRING => self.string(Reader::length1)?,
-            op::BINBYTES => self.bytes(Reader::length4)?,
-            op::SHORT_BINBYTES => self.bytes(Reader::length1)?,
-            op::BINBYTES8 | op::BYTEARRAY8 => self.bytes(Reader::length8)?,
+            op::BINSTRING => self.string(PickleReader::length4_signed)?,
+            op::SHORT_BINSTRING => self.string(PickleReader::length1)?,
+            op::BINBYTES => self.bytes(PickleReader::length4)?,
+            op::SHORT_BINBYTES => self.bytes(PickleReader::length1)?,
+            op::BINBYTES8 | op::BYTEARRAY8 => self.bytes(PickleReader::length8)?,
 
             op::EMPTY_TUPLE => self.push(Node::Tuple(Chain::EMPTY)),
             op::EMPTY_LIST => self.push(Node::List(Chain::EMPTY)),
@@ -156,25 +156,25 @@ impl Run<'_, '_> {
         self.machine.marks.last().copied().unwrap_or(0)
     }
 
-    fn top(&self) -> Loaded<NodeId> {
+    fn top(&self) -> LoadResult<NodeId> {
         let above = &self.machine.stack[self.fence()..];
         above.last().copied().ok_or(LoadError::Malformed("it takes a value from an empty stack"))
     }
 
-    fn pop(&mut self) -> Loaded<NodeId> {
+    fn pop(&mut self) -> LoadResult<NodeId> {
         let top = self.top()?;
         self.machine.stack.pop();
         Ok(top)
     }
 
     /// Closes the last `MARK` and returns the height at which the values above it start.
-    fn pop_mark(&mut self) -> Loaded<usize> {
+    fn pop_mark(&mut self) -> LoadResult<usize> {
         let mark =
             self.machine.marks.pop().ok_or(LoadError::Malformed("it closes a MARK that is not open"))?;
         Ok(mark.min(self.machine.stack.len()))
     }
 
-    fn discard(&mut self) -> Loaded {
+    fn discard(&mut self) -> LoadResult {
         if self.machine.stack.len() == self.fence() && !self.machine.marks.is_empty() {
             self.machine.marks.pop();
             return Ok(());
@@ -182,26 +182,26 @@ impl Run<'_, '_> {
         self.pop().map(drop)
     }
 
-    fn discard_marked(&mut self) -> Loaded {
+    fn discard_marked(&mut self) -> LoadResult {
         let height = self.pop_mark()?;
         self.machine.stack.truncate(height);
         Ok(())
     }
 
     /// Returns the height at which the last `count` values start.
-    fn height_below(&self, count: usize) -> Loaded<usize> {
+    fn height_below(&self, count: usize) -> LoadResult<usize> {
         let height = self.machine.stack.len().checked_sub(count).filter(|height| *height >= self.fence());
         height.ok_or(LoadError::Malformed("it takes more values than the stack has"))
     }
 
-    fn put(&mut self, number: impl FnOnce(&mut Self) -> Loaded<u64>) -> Loaded {
+    fn put(&mut self, number: impl FnOnce(&mut Self) -> LoadResult<u64>) -> LoadResult {
         let number = number(self)?;
         let top = self.top()?;
         self.machine.memo.put(number, top);
         Ok(())
     }
 
-    fn get(&mut self, number: impl FnOnce(&mut Self) -> Loaded<u64>) -> Loaded {
+    fn get(&mut self, number: impl FnOnce(&mut Self) -> LoadResult<u64>) -> LoadResult {
         let number = number(self)?;
         let value = self.machine.memo.get(number);
         self.machine
@@ -210,15 +210,15 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn number1(&mut self) -> Loaded<u64> {
+    fn number1(&mut self) -> LoadResult<u64> {
         self.reader.byte().map(u64::from)
     }
 
-    fn number4(&mut self) -> Loaded<u64> {
+    fn number4(&mut self) -> LoadResult<u64> {
         Ok(u64::from(u32::from_le_bytes(self.reader.array()?)))
     }
 
-    fn number_line(&mut self) -> Loaded<u64> {
+    fn number_line(&mut self) -> LoadResult<u64> {
         let line = std::str::from_utf8(self.reader.line()?).unwrap_or_default();
         line.trim().parse().map_err(|_| LoadError::Malformed("a memo number is not a number"))
     }

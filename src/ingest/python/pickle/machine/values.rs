@@ -1,14 +1,14 @@
 //! Opcodes that hold a value: numbers, texts and bytes.
 
-use super::{Length, Loaded, Run};
-use crate::ingest::python::pickle::arena::{Arena, Node, Span};
+use super::{Length, LoadResult, Run};
+use crate::ingest::python::pickle::arena::{Arena, ByteSpan, Node};
 use crate::ingest::python::pickle::{LoadError, text};
 use crate::limits::{PICKLE_FLOAT_BYTES_MAX, PICKLE_INTEGER_DIGITS_MAX};
 
 /// Numbers.
 impl<'a> Run<'_, 'a> {
     /// Reads a binary integer. `BININT` is signed, the shorter opcodes are not.
-    pub(super) fn integer(&mut self, length: usize) -> Loaded {
+    pub(super) fn integer(&mut self, length: usize) -> LoadResult {
         let value = match *self.reader.take(length)? {
             [one] => i64::from(one),
             [one, two] => i64::from(u16::from_le_bytes([one, two])),
@@ -20,7 +20,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Reads the line of an `INT`, in which `00` and `01` are booleans.
-    pub(super) fn integer_or_boolean_line(&mut self) -> Loaded {
+    pub(super) fn integer_or_boolean_line(&mut self) -> LoadResult {
         match self.reader.clone().line()? {
             b"00" | b"01" => {
                 let line = self.reader.line()?;
@@ -33,7 +33,7 @@ impl<'a> Run<'_, 'a> {
 
     /// Reads a line of digits, which end with an `L` after `LONG`. No pickler writes a plus sign,
     /// but `int` accepts one.
-    pub(super) fn integer_line(&mut self) -> Loaded {
+    pub(super) fn integer_line(&mut self) -> LoadResult {
         let has_plus = self.reader.peek() == Some(b'+');
         if has_plus {
             self.reader.byte()?;
@@ -59,7 +59,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Reads the integer of a `LONG1` or `LONG4`: two's complement, little-endian.
-    pub(super) fn long(&mut self, length: Length<'a>) -> Loaded {
+    pub(super) fn long(&mut self, length: Length<'a>) -> LoadResult {
         let length = length(&mut self.reader)?;
         let bytes = self.reader.take(length)?;
         let node = match bytes {
@@ -75,13 +75,13 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn float(&mut self) -> Loaded {
+    pub(super) fn float(&mut self) -> LoadResult {
         let value = f64::from_be_bytes(self.reader.array()?);
         self.push(Node::Float(value));
         Ok(())
     }
 
-    pub(super) fn float_line(&mut self) -> Loaded {
+    pub(super) fn float_line(&mut self) -> LoadResult {
         let line = self.reader.line()?;
         let text = line.get(..PICKLE_FLOAT_BYTES_MAX.min(line.len())).unwrap_or_default();
         let value = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
@@ -94,12 +94,12 @@ impl<'a> Run<'_, 'a> {
 /// Texts and bytes.
 impl<'a> Run<'_, 'a> {
     /// Returns the span of the `length` bytes that the reader has just read.
-    pub(super) fn last(&self, length: usize) -> Span {
+    pub(super) fn last(&self, length: usize) -> ByteSpan {
         let end = self.reader.position();
         Arena::span(end - length..end)
     }
 
-    pub(super) fn unicode(&mut self, length: Length<'a>) -> Loaded {
+    pub(super) fn unicode(&mut self, length: Length<'a>) -> LoadResult {
         let length = length(&mut self.reader)?;
         let bytes = self.reader.take(length)?;
         let span = match std::str::from_utf8(bytes) {
@@ -110,7 +110,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn unicode_line(&mut self) -> Loaded {
+    pub(super) fn unicode_line(&mut self) -> LoadResult {
         let start = self.reader.position();
         let line = self.reader.line()?;
         let span = if line.is_ascii() && memchr::memchr(b'\\', line).is_none() {
@@ -122,7 +122,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn string(&mut self, length: Length<'a>) -> Loaded {
+    pub(super) fn string(&mut self, length: Length<'a>) -> LoadResult {
         let length = length(&mut self.reader)?;
         let bytes = self.reader.take(length)?;
         let span = self.last(length);
@@ -130,7 +130,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn string_line(&mut self) -> Loaded {
+    pub(super) fn string_line(&mut self) -> LoadResult {
         let line = self.reader.line()?;
         let bytes = text::unquote(line).ok_or(LoadError::Malformed("a string is not quoted"))?;
         let span = self.machine.arena.add(&bytes);
@@ -138,7 +138,7 @@ impl<'a> Run<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn bytes(&mut self, length: Length<'a>) -> Loaded {
+    pub(super) fn bytes(&mut self, length: Length<'a>) -> LoadResult {
         let length = length(&mut self.reader)?;
         self.reader.take(length)?;
         self.push(Node::Bytes(self.last(length)));
@@ -147,13 +147,13 @@ impl<'a> Run<'_, 'a> {
 
     /// Checks that a frame of a pickle is not truncated. Protocol 4 divides pickles into frames
     /// only so that a reader can read ahead, so nothing else matters.
-    pub(super) fn frame(&mut self) -> Loaded {
+    pub(super) fn frame(&mut self) -> LoadResult {
         let length = self.reader.length8()?;
         self.reader.clone().take(length).map(drop)
     }
 }
 
 /// Returns the node of a Python 2 byte string, which is Python 2's text type.
-pub(super) fn python2_text(bytes: &[u8], span: Span) -> Node {
+pub(super) fn python2_text(bytes: &[u8], span: ByteSpan) -> Node {
     if std::str::from_utf8(bytes).is_ok() { Node::Text(span) } else { Node::Latin1(span) }
 }

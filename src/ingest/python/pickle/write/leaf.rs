@@ -5,7 +5,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{CUT, Form, Walk};
+use super::{CUT, Notation, Walk};
 use crate::ingest::python::pickle::arena::{Node, NodeId};
 use crate::ingest::python::pickle::classes::class_name;
 use crate::ingest::python::pickle::integer;
@@ -23,9 +23,9 @@ impl Walk<'_, '_> {
     /// Writes a text as a quoted text.
     pub(super) fn text(&mut self, text: &str) {
         self.budget.take_bytes(text.len());
-        match self.form {
-            Form::Json => json::string(self.out, text),
-            Form::Python => {
+        match self.notation {
+            Notation::Json => json::string(self.out, text),
+            Notation::Python => {
                 let mut quoted = String::with_capacity(text.len() + 2);
                 repr::text(text, &mut quoted);
                 self.out.extend_from_slice(quoted.as_bytes());
@@ -36,24 +36,24 @@ impl Walk<'_, '_> {
     /// Writes a number, or a word such as the name of a class: without quotes in Python, as a text
     /// in JSON, which has no such values.
     pub(super) fn word(&mut self, word: &str) {
-        match self.form {
-            Form::Json => self.text(word),
-            Form::Python => self.raw(word),
+        match self.notation {
+            Notation::Json => self.text(word),
+            Notation::Python => self.raw(word),
         }
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let shown = &bytes[..bytes.len().min(self.budget.bytes)];
         self.budget.take_bytes(shown.len());
-        let text = bytes_text(shown, self.form) + if shown.len() < bytes.len() { CUT } else { "" };
-        match self.form {
-            Form::Json => json::string(self.out, &text),
-            Form::Python => self.out.extend_from_slice(text.as_bytes()),
+        let text = bytes_text(shown, self.notation) + if shown.len() < bytes.len() { CUT } else { "" };
+        match self.notation {
+            Notation::Json => json::string(self.out, &text),
+            Notation::Python => self.out.extend_from_slice(text.as_bytes()),
         }
     }
 
     pub(super) fn leaf(&mut self, id: NodeId, node: Node) {
-        let is_json = self.form == Form::Json;
+        let is_json = self.notation == Notation::Json;
         match node {
             Node::None => self.raw(if is_json { "null" } else { "None" }),
             Node::Bool(true) => self.raw(if is_json { "true" } else { "True" }),
@@ -89,10 +89,10 @@ impl Walk<'_, '_> {
     /// written as Python would show them. Of a key that has parts itself only a limited number are
     /// shown, because a key that required another walk could be endless.
     pub(super) fn key(&mut self, id: NodeId) {
-        match (self.form, self.view.node(id)) {
+        match (self.notation, self.view.node(id)) {
             (_, Node::Text(_) | Node::Latin1(_)) => self.leaf(id, self.view.node(id)),
-            (Form::Python, _) => self.raw(&key_text(self.view, id)),
-            (Form::Json, _) => self.text(&key_text(self.view, id)),
+            (Notation::Python, _) => self.raw(&key_text(self.view, id)),
+            (Notation::Json, _) => self.text(&key_text(self.view, id)),
         }
         self.colon();
     }
@@ -105,10 +105,10 @@ pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
     text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
 }
 
-fn bytes_text(bytes: &[u8], form: Form) -> String {
-    match form {
-        Form::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
-        Form::Python => {
+fn bytes_text(bytes: &[u8], notation: Notation) -> String {
+    match notation {
+        Notation::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
+        Notation::Python => {
             let mut text = String::new();
             repr::bytes(bytes, &mut text);
             text

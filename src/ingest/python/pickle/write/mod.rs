@@ -9,8 +9,8 @@
 pub(crate) mod leaf;
 
 use super::arena::{Chain, Node, NodeId};
-use super::classes::{PARTS_MAX, Shape, shape};
-use super::view::{Elements, View};
+use super::classes::{ObjectValue, PARTS_MAX, object_value};
+use super::view::{Elements, PickleView};
 use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
 use crate::record::json;
 
@@ -63,37 +63,43 @@ impl Budget {
 
 /// The language in which values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Notation {
     Json,
     Python,
 }
 
 /// Appends a value of any size in one of the forms, within a budget. In JSON the output is always
 /// one valid value.
-pub(crate) fn write(view: View<'_>, id: NodeId, form: Form, budget: &mut Budget, out: &mut Vec<u8>) {
-    Walk { view, form, budget, out, open: Vec::new() }.run(id);
+pub(crate) fn write(
+    view: PickleView<'_>,
+    id: NodeId,
+    notation: Notation,
+    budget: &mut Budget,
+    out: &mut Vec<u8>,
+) {
+    Walk { view, notation, budget, out, open: Vec::new() }.run(id);
 }
 
 /// Returns a value as `repr` text, within a budget.
-pub(crate) fn python(view: View<'_>, id: NodeId, budget: &mut Budget) -> String {
+pub(crate) fn python(view: PickleView<'_>, id: NodeId, budget: &mut Budget) -> String {
     let mut out = Vec::new();
-    write(view, id, Form::Python, budget, &mut out);
+    write(view, id, Notation::Python, budget, &mut out);
     String::from_utf8(out).unwrap_or_default() // only complete texts are written
 }
 
 struct Walk<'w, 'a> {
-    view: View<'a>,
-    form: Form,
+    view: PickleView<'a>,
+    notation: Notation,
     budget: &'w mut Budget,
     out: &'w mut Vec<u8>,
     /// The containers around the value that is being written.
-    open: Vec<Open<'a>>,
+    open: Vec<OpenContainer<'a>>,
 }
 
 /// A container that is partly written.
-struct Open<'a> {
+struct OpenContainer<'a> {
     id: NodeId,
-    kind: Kind,
+    kind: ContainerKind,
     rest: Elements<'a>,
     is_first: bool,
 }
@@ -104,12 +110,12 @@ struct Part {
     value: NodeId,
 }
 
-impl Open<'_> {
-    fn next(&mut self, view: View<'_>) -> Option<Part> {
+impl OpenContainer<'_> {
+    fn next(&mut self, view: PickleView<'_>) -> Option<Part> {
         let next = self.rest.next()?;
         match self.kind {
-            Kind::Map => Some(Part { key: Some(next), value: self.rest.next()? }),
-            Kind::PairList => {
+            ContainerKind::Map => Some(Part { key: Some(next), value: self.rest.next()? }),
+            ContainerKind::PairList => {
                 let mut pair = view.elements(view.sequence(next));
                 let (key, value) = (pair.next(), pair.next());
                 Some(Part { key: key.or(Some(next)), value: value.unwrap_or(next) })
@@ -120,7 +126,7 @@ impl Open<'_> {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ContainerKind {
     List,
     Tuple { single: bool },
     Set,
@@ -129,12 +135,14 @@ enum Kind {
     Call { more: [Option<NodeId>; 2] },
 }
 
-impl Kind {
-    fn brackets(self, form: Form) -> (&'static str, &'static str) {
-        match (self, form) {
-            (Kind::Set, Form::Python) | (Kind::Map | Kind::PairList, _) => ("{", "}"),
-            (Kind::Tuple { single: true }, Form::Python) => ("(", ",)"),
-            (Kind::Tuple { .. } | Kind::Call { .. }, Form::Python) => ("(", ")"),
+impl ContainerKind {
+    fn brackets(self, notation: Notation) -> (&'static str, &'static str) {
+        match (self, notation) {
+            (ContainerKind::Set, Notation::Python) | (ContainerKind::Map | ContainerKind::PairList, _) => {
+                ("{", "}")
+            }
+            (ContainerKind::Tuple { single: true }, Notation::Python) => ("(", ",)"),
+            (ContainerKind::Tuple { .. } | ContainerKind::Call { .. }, Notation::Python) => ("(", ")"),
             _ => ("[", "]"),
         }
     }
@@ -170,24 +178,24 @@ impl<'a> Walk<'_, 'a> {
             let object = self.view.object(number);
             // All of these arguments may be read.
             self.budget.take_values(self.view.sequence(object.arguments).len().min(PARTS_MAX));
-            match shape(self.view, object, self.budget.bytes) {
-                Shape::Value(value) => id = value,
+            match object_value(self.view, object, self.budget.bytes) {
+                ObjectValue::Value(value) => id = value,
                 other => return self.object(id, other),
             }
         }
         self.text(TOO_DEEP);
     }
 
-    fn object(&mut self, id: NodeId, shape: Shape) {
-        match shape {
-            Shape::Text(text) if self.form == Form::Python => self.raw(&text),
-            Shape::Text(text) => self.text(&text),
-            Shape::Bytes(bytes) => self.bytes(&bytes),
-            Shape::Value(_) => {}
-            Shape::Sequence(chain) => self.open(id, Kind::List, chain),
-            Shape::Map { class, pairs } => self.map(id, class, pairs),
-            Shape::PairList(chain) => self.open(id, Kind::PairList, chain),
-            Shape::Call { class, arguments, more } => self.call(id, &class, arguments, more),
+    fn object(&mut self, id: NodeId, value: ObjectValue) {
+        match value {
+            ObjectValue::Text(text) if self.notation == Notation::Python => self.raw(&text),
+            ObjectValue::Text(text) => self.text(&text),
+            ObjectValue::Bytes(bytes) => self.bytes(&bytes),
+            ObjectValue::Value(_) => {}
+            ObjectValue::Sequence(chain) => self.open(id, ContainerKind::List, chain),
+            ObjectValue::Map { class, pairs } => self.map(id, class, pairs),
+            ObjectValue::PairList(chain) => self.open(id, ContainerKind::PairList, chain),
+            ObjectValue::Call { class, arguments, more } => self.call(id, &class, arguments, more),
         }
     }
 
@@ -196,7 +204,7 @@ impl<'a> Walk<'_, 'a> {
         if self.refuses(id) {
             return;
         }
-        self.enter(id, Kind::Map, pairs);
+        self.enter(id, ContainerKind::Map, pairs);
         if let Some(class) = class {
             self.separator();
             self.text(CLASS);
@@ -207,29 +215,29 @@ impl<'a> Walk<'_, 'a> {
 
     /// Opens a call. JSON has no form for a call, so there it is written as a text.
     fn call(&mut self, id: NodeId, class: &str, arguments: Chain, more: [Option<NodeId>; 2]) {
-        if self.form == Form::Json {
+        if self.notation == Notation::Json {
             let text = python(self.view, id, self.budget);
             json::string(self.out, &text);
             return;
         }
         if !self.refuses(id) {
             self.raw(class);
-            self.enter(id, Kind::Call { more }, arguments);
+            self.enter(id, ContainerKind::Call { more }, arguments);
         }
     }
 
     fn plain(&mut self, id: NodeId) {
         match self.view.node(id) {
-            Node::List(chain) => self.open(id, Kind::List, chain),
-            Node::Set(chain) if chain.is_empty() && self.form == Form::Python => self.raw("set()"),
-            Node::Set(chain) => self.open(id, Kind::Set, chain),
-            Node::Tuple(chain) => self.open(id, Kind::Tuple { single: chain.len() == 1 }, chain),
-            Node::Dict(chain) => self.open(id, Kind::Map, chain),
+            Node::List(chain) => self.open(id, ContainerKind::List, chain),
+            Node::Set(chain) if chain.is_empty() && self.notation == Notation::Python => self.raw("set()"),
+            Node::Set(chain) => self.open(id, ContainerKind::Set, chain),
+            Node::Tuple(chain) => self.open(id, ContainerKind::Tuple { single: chain.len() == 1 }, chain),
+            Node::Dict(chain) => self.open(id, ContainerKind::Map, chain),
             leaf => self.leaf(id, leaf),
         }
     }
 
-    fn open(&mut self, id: NodeId, kind: Kind, chain: Chain) {
+    fn open(&mut self, id: NodeId, kind: ContainerKind, chain: Chain) {
         if !self.refuses(id) {
             self.enter(id, kind, chain);
         }
@@ -248,21 +256,21 @@ impl<'a> Walk<'_, 'a> {
         true
     }
 
-    fn enter(&mut self, id: NodeId, kind: Kind, chain: Chain) {
-        self.raw(kind.brackets(self.form).0);
-        self.open.push(Open { id, kind, rest: self.view.elements(chain), is_first: true });
+    fn enter(&mut self, id: NodeId, kind: ContainerKind, chain: Chain) {
+        self.raw(kind.brackets(self.notation).0);
+        self.open.push(OpenContainer { id, kind, rest: self.view.elements(chain), is_first: true });
     }
 
     fn close(&mut self) {
         let Some(open) = self.open.last_mut() else { return };
-        if let Kind::Call { more } = &mut open.kind
+        if let ContainerKind::Call { more } = &mut open.kind
             && let Some(named) = more.iter_mut().find_map(Option::take)
         {
             self.separator();
             self.raw("**");
             return self.value(named);
         }
-        let (_, bracket) = open.kind.brackets(self.form);
+        let (_, bracket) = open.kind.brackets(self.notation);
         self.open.pop();
         self.raw(bracket);
     }
@@ -272,7 +280,7 @@ impl<'a> Walk<'_, 'a> {
         self.separator();
         let Some(open) = self.open.last_mut() else { return };
         open.rest = self.view.elements(Chain::EMPTY);
-        let is_map = matches!(open.kind, Kind::Map | Kind::PairList);
+        let is_map = matches!(open.kind, ContainerKind::Map | ContainerKind::PairList);
         self.text(CUT);
         if is_map {
             self.colon();
@@ -281,13 +289,13 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn colon(&mut self) {
-        self.raw(if self.form == Form::Json { ":" } else { ": " });
+        self.raw(if self.notation == Notation::Json { ":" } else { ": " });
     }
 
     fn separator(&mut self) {
         let Some(open) = self.open.last_mut() else { return };
         if !std::mem::take(&mut open.is_first) {
-            self.raw(if self.form == Form::Json { "," } else { ", " });
+            self.raw(if self.notation == Notation::Json { "," } else { ", " });
         }
     }
 }
