@@ -22,11 +22,12 @@ use std::borrow::Cow;
 
 use super::Query;
 use super::ast::{Expression, Term, Test};
-use super::attribute::{self, MemberValue};
+use super::attribute;
 use super::field::Field;
 use super::range::Range;
 use super::words::{self, Pattern};
 use crate::limits::{TOKEN_NAME_BYTES_KEPT, TOKEN_NAMES_KEPT, TOKEN_VALUE_BYTES_MAX, TOKENS_OF_PATTERN_MAX};
+use crate::record::attributes::{self, MemberValue};
 use crate::record::{Column, Origin, RecordRef};
 
 /// The hash of a part of a record.
@@ -171,7 +172,7 @@ pub fn of_record(record: &RecordRef<'_>, names: &mut NameTokens, mut add: impl F
         add(severity(record.severity_number.into()));
     }
     let mut place = 0;
-    attribute::each(record.attributes, |name, value| {
+    attributes::walk(record.attributes, |name, value| {
         let name = names.token(place, name, &mut add);
         place += 1;
         match value {
@@ -182,7 +183,7 @@ pub fn of_record(record: &RecordRef<'_>, names: &mut NameTokens, mut add: impl F
                 }
             }
             MemberValue::Escaped(text) | MemberValue::String(text) if text.len() > TOKEN_VALUE_BYTES_MAX => {}
-            MemberValue::Escaped(text) => add(text_token(name, &attribute::unquoted(text))),
+            MemberValue::Escaped(text) => add(text_token(name, &attributes::unquoted(text))),
             MemberValue::String(text) | MemberValue::Number(text) | MemberValue::Word(text) => {
                 add(text_token(name, text));
             }

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::attribute::{self, Members};
 use super::field::Field;
-use crate::record::{Column, ColumnValue, RecordId, RecordRef, time};
+use crate::record::{Column, ColumnValue, RecordId, RecordRef, attributes, time};
 
 /// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,7 @@ impl<'a> FieldValue<'a> {
 
     fn of_json(json: &'a str) -> FieldValue<'a> {
         let kind = match json.as_bytes().first() {
-            Some(b'"') => return FieldValue { kind: JsonKind::String, text: attribute::unquoted(json) },
+            Some(b'"') => return FieldValue { kind: JsonKind::String, text: attributes::unquoted(json) },
             Some(b'{') => JsonKind::Object,
             Some(b'[') => JsonKind::Array,
             Some(b't' | b'f') => JsonKind::Boolean,
@@ -76,7 +75,7 @@ impl Field {
     pub fn value<'a>(&self, id: RecordId, record: &RecordRef<'a>) -> Option<FieldValue<'a>> {
         match self {
             Field::Column(column) => column_value(*column, id, record),
-            Field::Attribute(name) => attribute::find(record.attributes, name).map(FieldValue::of_json),
+            Field::Attribute(name) => attributes::get(record.attributes, name).map(FieldValue::of_json),
         }
     }
 }
@@ -95,8 +94,8 @@ fn column_value<'a>(column: Column, id: RecordId, record: &RecordRef<'a>) -> Opt
 /// Returns the attributes of a record, the last first: of equal names the first one returned is the
 /// one that counts.
 pub fn attributes(attributes: &str) -> impl Iterator<Item = (Cow<'_, str>, FieldValue<'_>)> {
-    let members: Vec<_> = Members::new(attributes).collect();
-    members.into_iter().rev().map(|(name, value)| (attribute::unquoted(name), FieldValue::of_json(value)))
+    let members: Vec<_> = attributes::members(attributes).collect();
+    members.into_iter().rev().map(|(name, value)| (attributes::unquoted(name), FieldValue::of_json(value)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use memchr::{memchr2_iter, memmem};
 
+use crate::record::bytes;
+
 /// A text, and at which of its ends anything may follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -127,7 +129,7 @@ pub(super) fn words(text: &str, mut found: impl FnMut(Range<usize>)) {
         return words_of_any_script(text, found);
     }
     let (mut start, mut is_inside) = (0, false);
-    for (first, of_words) in masks(text.as_bytes(), is_ascii_of_word) {
+    for (first, of_words) in bytes::masks(text.as_bytes(), is_ascii_of_word) {
         // One bit for each byte that belongs to a word while the previous byte does not, or the
         // reverse.
         let mut edges = of_words ^ (of_words << 1 | u64::from(is_inside));
@@ -144,46 +146,6 @@ pub(super) fn words(text: &str, mut found: impl FnMut(Range<usize>)) {
     if is_inside {
         found(start..text.len());
     }
-}
-
-/// Returns the positions of the wanted bytes.
-pub(super) fn places(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = usize> {
-    let mut masks = masks(bytes, is_wanted);
-    let (mut first, mut wanted) = (0, 0u64);
-    std::iter::from_fn(move || {
-        while wanted == 0 {
-            (first, wanted) = masks.next()?;
-        }
-        let place = first + wanted.trailing_zeros() as usize;
-        wanted &= wanted - 1;
-        Some(place)
-    })
-}
-
-/// The number of bytes in a chunk: one for each bit of a machine word.
-const CHUNK_BYTES: usize = 64;
-
-/// Returns the start of each chunk of 64 bytes, and a mask with one bit for each wanted byte. NUL,
-/// which pads the last chunk, must not be wanted.
-fn masks(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = (usize, u64)> {
-    let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
-    let mut last = [0; CHUNK_BYTES];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = (bytes.len() - rest.len(), mask(&last, is_wanted));
-    let whole =
-        chunks.iter().enumerate().map(move |(index, chunk)| (index * CHUNK_BYTES, mask(chunk, is_wanted)));
-    whole.chain([last])
-}
-
-/// Returns one bit for each wanted byte. No branch depends on a byte, so the processor compares
-/// many at once.
-fn mask(chunk: &[u8; CHUNK_BYTES], is_wanted: impl Fn(u8) -> bool) -> u64 {
-    let wanted = chunk.map(|byte| u8::from(is_wanted(byte)));
-    let (eights, _) = wanted.as_chunks::<8>();
-    eights.iter().rev().fold(0, |bits, eight| {
-        // The multiplication collects the eight lowest bits in the highest byte.
-        bits << 8 | u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56
-    })
 }
 
 fn words_of_any_script(text: &str, mut found: impl FnMut(Range<usize>)) {

@@ -4,7 +4,9 @@
 //! Decoders fill a borrowed [`RecordRef`] and push it into a [`Batch`]. The spool stores the bytes
 //! of the batch. Stores and readers decode them with [`Records`]. This module does no I/O.
 
+pub mod attributes;
 mod batch;
+pub(crate) mod bytes;
 mod column;
 pub mod csv;
 pub mod json;

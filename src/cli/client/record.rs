@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::query::Field;
-use crate::record::Column;
+use crate::record::{Column, attributes};
 
 /// One line of NDJSON, borrowed. Fields that are missing in the line are empty, or 0.
 #[derive(Debug, Default, Deserialize)]
@@ -43,35 +42,15 @@ pub(crate) struct JsonRecord<'a> {
     #[serde(borrow)]
     pub(crate) thread: Cow<'a, str>,
     #[serde(borrow)]
-    pub(crate) attributes: RecordMembers<'a>,
+    pub(crate) attributes: RecordAttributes<'a>,
 }
 
-/// The members of a JSON object, in its order.
-#[derive(Debug, Default)]
-pub(crate) struct RecordMembers<'a> {
-    pub(crate) list: Vec<(String, &'a RawValue)>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for RecordMembers<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RecordMembers<'a>, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = RecordMembers<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RecordMembers<'de>, A::Error> {
-                let mut members = RecordMembers::default();
-                while let Some(member) = map.next_entry()? {
-                    members.list.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
+/// The attributes of a record: a JSON object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RecordAttributes<'a> {
+    #[serde(borrow)]
+    json: Option<&'a RawValue>,
 }
 
 /// The value of a field of a record.
@@ -113,8 +92,8 @@ impl<'a> JsonRecord<'a> {
 }
 
 /// Returns a JSON object of these members, in their order. The values are JSON.
-pub(crate) fn json_object<'a>(members: impl Iterator<Item = (&'a str, impl fmt::Display)>) -> String {
-    let members = members.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name)));
+pub(crate) fn json_object(members: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>) -> String {
+    let members = members.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_ref())));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
@@ -123,49 +102,35 @@ fn number<'a>(number: u32) -> Option<FieldValue<'a>> {
     (number != 0).then(|| FieldValue::Json(number.to_string().into()))
 }
 
-impl<'a> RecordMembers<'a> {
-    /// Returns the members as JSON again; an empty text if there are none.
+impl<'a> RecordAttributes<'a> {
+    fn json(&self) -> &'a str {
+        self.json.map_or("", RawValue::get)
+    }
+
+    /// Returns the attributes in their order: the name, and the value as JSON.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
+        attributes::members(self.json()).map(|(name, value)| (attributes::unquoted(name), value))
+    }
+
+    /// Returns the attributes as JSON again; an empty text if there are none.
     pub(crate) fn as_json(&self) -> String {
-        if self.list.is_empty() {
-            return String::new();
+        let mut members = self.members().peekable();
+        match members.peek() {
+            Some(_) => json_object(members),
+            None => String::new(),
         }
-        json_object(self.list.iter().map(|(name, value)| (name.as_str(), value)))
     }
 
     /// Returns the value of an attribute by the rules of queries: the member of that name, or the
     /// member at the end of the path that its dots describe.
-    fn value(&self, name: &str) -> Option<FieldValue<'a>> {
-        let raw = self.member(name).or_else(|| self.at(name))?;
-        Some(match serde_json::from_str::<Cow<'a, str>>(raw.get()) {
-            Ok(text) => FieldValue::Text(text),
-            Err(_) => FieldValue::Json(raw.get().into()),
-        })
-    }
-
-    /// Returns the last member of the name: the last one is valid.
-    fn member(&self, name: &str) -> Option<&'a RawValue> {
-        self.list.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-
-    fn at(&self, path: &str) -> Option<&'a RawValue> {
-        let (first, mut rest) = path.split_once('.')?;
-        let mut value = self.member(first)?;
-        loop {
-            let members: RecordMembers<'a> = serde_json::from_str(value.get()).ok()?;
-            let (step, after) =
-                rest.split_once('.').map_or((rest, None), |(step, after)| (step, Some(after)));
-            value = members.member(step)?;
-            match after {
-                Some(after) => rest = after,
-                None => return Some(value),
-            }
-        }
+    fn value(&self, path: &str) -> Option<FieldValue<'a>> {
+        let value = attributes::get(self.json(), path)?;
+        Some(attributes::text(value).map_or(FieldValue::Json(Cow::Borrowed(value)), FieldValue::Text))
     }
 
     /// Returns the member of this name, if it is a text.
-    pub(crate) fn text(&self, name: &str) -> Option<String> {
-        let (_, value) = self.list.iter().find(|(known, _)| known == name)?;
-        serde_json::from_str(value.get()).ok()
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        attributes::text(attributes::member(self.json(), name)?)
     }
 }
 

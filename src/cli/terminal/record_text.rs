@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::text;
 use crate::cli::client::JsonRecord;
+use crate::record::attributes;
 
 /// The part of a record that is shown after its columns. No text in it can control a terminal.
 pub(crate) struct RecordText<'a> {
@@ -24,24 +25,24 @@ impl<'a> RecordText<'a> {
     /// Returns the parts of this record.
     pub(crate) fn of(record: &'a JsonRecord<'_>) -> RecordText<'a> {
         let stacktrace = record.attributes.text(STACKTRACE).unwrap_or_default();
-        let mut attributes = Vec::new();
+        let mut shown_attributes = Vec::new();
         for (name, value) in [("event_name", &record.event_name), ("trace_id", &record.trace_id)] {
             if !value.is_empty() {
-                attributes.push((Cow::Borrowed(name), shown(value)));
+                shown_attributes.push((Cow::Borrowed(name), shown(value)));
             }
         }
-        for (name, value) in &record.attributes.list {
-            let value = match serde_json::from_str::<Cow<'_, str>>(value.get()) {
-                Ok(_) if name == STACKTRACE => continue,
+        for (name, value) in record.attributes.members() {
+            let value = match attributes::text(value) {
+                Some(_) if name == STACKTRACE => continue,
                 _ if name == THREAD_ID => continue,
-                Ok(text) if name.starts_with("exception.") && stacktrace.contains(&*text) => continue,
-                Ok(text) => shown(&text).into_owned().into(),
-                Err(_) => text::json(value.get()),
+                Some(text) if name.starts_with("exception.") && stacktrace.contains(&*text) => continue,
+                Some(text) => shown(&text).into_owned().into(),
+                None => text::json(value),
             };
-            attributes.push((text::one_line(name), value));
+            shown_attributes.push((text::one_line(&name).into_owned().into(), value));
         }
         let stacktrace = text::lines(&stacktrace).trim_end_matches('\n').to_owned();
-        RecordText { message: text::lines(&record.message), stacktrace, attributes }
+        RecordText { message: text::lines(&record.message), stacktrace, attributes: shown_attributes }
     }
 
     /// Returns the message's first line.

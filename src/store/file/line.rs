@@ -1,16 +1,16 @@
 //! Writes a record as Python's `logging.Formatter` would: the line, then the traceback, then the
 //! stack.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
 use super::format::{Conversion, Layout, LineField, LineFormat, LinePiece};
 use super::local::LocalTime;
-use super::members;
-use crate::record::{RecordId, RecordRef, severity, time};
+use crate::record::{RecordId, RecordRef, attributes, severity, time};
 
 /// Turns records into lines, in a format and a time zone.
 pub(super) struct LineWriter {
@@ -70,9 +70,9 @@ impl LineWriter {
 /// line of its own. A traceback loses its last newline as in `formatException`; a stack
 /// (`formatStack`) does not.
 fn put_traces(out: &mut Vec<u8>, start: usize, attributes: &str) {
-    let exception = members::text_of(attributes, "exception.stacktrace").unwrap_or_default();
+    let exception = text_of(attributes, "exception.stacktrace").unwrap_or_default();
     let exception = exception.strip_suffix('\n').unwrap_or(&exception);
-    let stack = members::text_of(attributes, "code.stacktrace").unwrap_or_default();
+    let stack = text_of(attributes, "code.stacktrace").unwrap_or_default();
     for text in [exception, &stack] {
         if text.is_empty() {
             continue;
@@ -151,8 +151,9 @@ fn module(path: &str) -> &str {
 }
 
 fn attribute<'a>(record: &RecordRef<'a>, name: &str, otherwise: &'a str, made: &'a mut String) -> &'a str {
-    match members::text_of(record.attributes, name) {
-        Some(text) => {
+    match text_of(record.attributes, name) {
+        Some(Cow::Borrowed(text)) => text,
+        Some(Cow::Owned(text)) => {
             *made = text;
             made
         }
@@ -160,8 +161,20 @@ fn attribute<'a>(record: &RecordRef<'a>, name: &str, otherwise: &'a str, made: &
     }
 }
 
+/// Returns the value of a member of the attributes as text: the content of a string, any other
+/// value as it is written, and `None` if the member is missing or `null`.
+pub(super) fn text_of<'a>(attributes: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    // Most records do not have the member, and a text search is far cheaper than reading members.
+    memmem::find(attributes.as_bytes(), name.as_bytes())?;
+    let value = attributes::member(attributes, name)?;
+    match value.as_bytes().first()? {
+        b'"' => attributes::text(value),
+        _ => (value != "null").then_some(Cow::Borrowed(value)),
+    }
+}
+
 fn whole_attribute(record: &RecordRef<'_>, name: &str, otherwise: i64) -> i64 {
-    members::text_of(record.attributes, name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    text_of(record.attributes, name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str, layout: Layout) {

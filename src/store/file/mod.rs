@@ -42,7 +42,6 @@ mod format;
 mod line;
 mod local;
 mod log;
-mod members;
 mod place;
 mod rotation;
 mod sidecar;

@@ -68,7 +68,7 @@ fn record<'a>() -> RecordRef<'a> {
 
 /// Returns the same record in Python's form.
 fn in_python(record: &RecordRef<'_>) -> Value {
-    let text = |name| members::text_of(record.attributes, name);
+    let text = |name| line::text_of(record.attributes, name);
     json!({
         "name": record.origin.logger, "msg": record.message, "levelname": record.origin.severity_text,
         "levelno": severity::to_python(record.severity_number), "pathname": record.origin.file,
