@@ -10,6 +10,7 @@ pub(crate) mod bytes;
 mod column;
 pub mod csv;
 pub mod json;
+pub(crate) mod python_format;
 pub mod severity;
 pub mod time;
 

@@ -7,6 +7,7 @@
 //! fields.
 
 use crate::limits::LINE_FORMAT_WIDTH_MAX;
+use crate::record::python_format::{FormatSpec, take_digits};
 
 /// The format that is used unless another is configured.
 pub const DEFAULT_LINE_FORMAT: &str = "%(levelname)1.1s %(asctime)s %(name)s:%(lineno)3s %(message)s";
@@ -23,34 +24,12 @@ pub(super) enum LinePiece {
     /// A text that is the same in every line.
     Literal(String),
     /// A value of the record.
-    Value(LineField, Layout),
-}
-
-/// The layout of one value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) conversion: Conversion,
-    /// `-`: at the left end of its width.
-    pub(super) left: bool,
-    /// `0`: numbers are padded with zeros.
-    pub(super) zeros: bool,
-    /// `+`: always with a sign.
-    pub(super) plus: bool,
-    /// A space: in the place of a missing sign.
-    pub(super) space: bool,
-    /// `#`: always with a decimal point.
-    pub(super) point: bool,
-    /// In characters.
-    pub(super) width: usize,
-    /// Maximum characters of a text, minimum digits of a whole number, or exact digits after the
-    /// point.
-    pub(super) precision: Option<usize>,
+    Value(LineField, Conversion, FormatSpec),
 }
 
 /// The letter that ends a placeholder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conversion {
-    #[default]
     Text,
     Whole,
     Fixed,
@@ -192,14 +171,9 @@ fn parse_placeholder(text: &str) -> Result<(LinePiece, &str), String> {
     let text = text.strip_prefix('(').ok_or("a % must be followed by (name) or by another %")?;
     let (name, mut rest) = text.split_once(')').ok_or("a ) is missing")?;
     let field = LineField::named(name)?;
-    let mut layout = parse_flags(&mut rest);
-    layout.width = parse_number(&mut rest, name)?.unwrap_or(0);
-    if let Some(after) = rest.strip_prefix('.') {
-        rest = after;
-        layout.precision = Some(parse_number(&mut rest, name)?.unwrap_or(0));
-    }
+    let spec = FormatSpec::parse(&mut rest, |rest| parse_number(rest, name))?;
     let mut letters = rest.chars();
-    layout.conversion = match letters.next() {
+    let conversion = match letters.next() {
         Some('s') => Conversion::Text,
         Some('d' | 'f') if !field.is_number() => {
             return Err(format!("%({name}) is a text: write %({name})s"));
@@ -208,34 +182,16 @@ fn parse_placeholder(text: &str) -> Result<(LinePiece, &str), String> {
         Some('f') => Conversion::Fixed,
         _ => return Err(format!("%({name}) must end with s (text), d (whole number) or f (decimal number)")),
     };
-    Ok((LinePiece::Value(field, layout), letters.as_str()))
+    Ok((LinePiece::Value(field, conversion, spec), letters.as_str()))
 }
 
-fn parse_flags(rest: &mut &str) -> Layout {
-    let mut layout = Layout::default();
-    while let Some(flag) = rest.chars().next() {
-        match flag {
-            '-' => layout.left = true,
-            '0' => layout.zeros = true,
-            '+' => layout.plus = true,
-            ' ' => layout.space = true,
-            '#' => layout.point = true,
-            _ => break,
-        }
-        *rest = &rest[1..]; // each flag is one byte
-    }
-    layout
-}
-
-fn parse_number(rest: &mut &str, name: &str) -> Result<Option<usize>, String> {
-    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-    let (digits, after) = rest.split_at(end);
-    *rest = after;
+fn parse_number(rest: &mut &str, name: &str) -> Result<Option<i64>, String> {
+    let digits = take_digits(rest);
     if digits.is_empty() {
         return Ok(None);
     }
     match digits.parse() {
-        Ok(number) if number <= LINE_FORMAT_WIDTH_MAX => Ok(Some(number)),
+        Ok(number) if number <= LINE_FORMAT_WIDTH_MAX as i64 => Ok(Some(number)),
         _ => Err(format!(
             "the size {digits} of %({name}) is too large; the maximum is {LINE_FORMAT_WIDTH_MAX}"
         )),

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 use memchr::memmem::{self, Finder};
 
-use super::format::{Conversion, Layout, LineField, LineFormat, LinePiece};
+use super::format::{Conversion, LineField, LineFormat, LinePiece};
 use super::local::LocalTime;
+use crate::record::python_format::{self, FormatSpec};
 use crate::record::{RecordId, RecordRef, attributes, severity, time};
 
 /// Turns records into lines, in a format and a time zone.
@@ -22,7 +22,7 @@ pub(super) struct LineWriter {
     made: String,
 }
 
-/// A value of a record before its layout.
+/// A value of a record before its conversion.
 enum LineValue<'a> {
     Text(&'a str),
     Whole(i64),
@@ -50,11 +50,11 @@ impl LineWriter {
         for piece in &self.format.pieces {
             match piece {
                 LinePiece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                LinePiece::Value(field, layout) => {
+                LinePiece::Value(field, conversion, spec) => {
                     match value(*field, id, record, &mut self.local, &mut self.made) {
-                        LineValue::Text(text) => put_text(out, text, *layout),
-                        LineValue::Whole(number) => put_whole(out, number, *layout),
-                        LineValue::Decimal(number) => put_decimal(out, number, *layout),
+                        LineValue::Text(text) => spec.put_text(out, text),
+                        LineValue::Whole(number) => put_whole(out, number, *conversion, *spec),
+                        LineValue::Decimal(number) => put_decimal(out, number, *conversion, *spec),
                     }
                 }
             }
@@ -177,107 +177,26 @@ fn whole_attribute(record: &RecordRef<'_>, name: &str, otherwise: i64) -> i64 {
     text_of(record.attributes, name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str, layout: Layout) {
-    let text = match layout.precision {
-        Some(characters) if text.len() > characters => {
-            let end = text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end);
-            &text[..end]
-        }
-        _ => text,
-    };
-    let start = out.len();
-    out.extend_from_slice(text.as_bytes());
-    fill(out, start, start, layout.width, layout.left, b' ');
-}
-
-fn put_whole(out: &mut Vec<u8>, number: i64, layout: Layout) {
-    match layout.conversion {
-        Conversion::Fixed => put_fixed(out, number as f64, layout),
-        Conversion::Text if layout.precision.is_some() => put_text(out, &number.to_string(), layout),
+fn put_whole(out: &mut Vec<u8>, number: i64, conversion: Conversion, spec: FormatSpec) {
+    let put_digits = |out: &mut Vec<u8>| python_format::put_digits(out, number.unsigned_abs());
+    match conversion {
+        Conversion::Fixed => spec.put_fixed(out, number as f64),
+        Conversion::Whole => spec.put_whole(out, number < 0, "", put_digits),
+        Conversion::Text if spec.precision.is_some() => spec.put_text(out, &number.to_string()),
+        // Only numbers have flags for a sign and for zeros.
         Conversion::Text => {
-            let start = out.len();
-            put_sign(out, number < 0, Layout::default());
-            put_digits(out, number.unsigned_abs());
-            fill(out, start, start, layout.width, layout.left, b' ');
-        }
-        Conversion::Whole => {
-            let start = out.len();
-            put_sign(out, number < 0, layout);
-            let digits = out.len();
-            put_digits(out, number.unsigned_abs());
-            fill(out, digits, digits, layout.precision.unwrap_or(0), false, b'0');
-            fill_number(out, start, digits, layout);
+            let FormatSpec { left, width, .. } = spec;
+            let spec = FormatSpec { left, width, ..FormatSpec::default() };
+            spec.put_whole(out, number < 0, "", put_digits);
         }
     }
 }
 
-fn put_decimal(out: &mut Vec<u8>, number: f64, layout: Layout) {
-    match layout.conversion {
-        Conversion::Fixed => put_fixed(out, number, layout),
-        Conversion::Text => put_text(out, &format!("{number:?}"), layout),
-        // Python removes the fraction, too
-        Conversion::Whole => put_whole(out, number as i64, layout),
-    }
-}
-
-fn put_fixed(out: &mut Vec<u8>, number: f64, layout: Layout) {
-    let start = out.len();
-    put_sign(out, number < 0.0, layout);
-    let digits = out.len();
-    let precision = layout.precision.unwrap_or(6);
-    let _ = write!(out, "{:.precision$}", number.abs()); // a Vec accepts any text
-    if precision == 0 && layout.point {
-        out.push(b'.');
-    }
-    fill_number(out, start, digits, layout);
-}
-
-fn put_sign(out: &mut Vec<u8>, negative: bool, layout: Layout) {
-    if negative {
-        out.push(b'-');
-    } else if layout.plus {
-        out.push(b'+');
-    } else if layout.space {
-        out.push(b' ');
-    }
-}
-
-fn put_digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20]; // the number of digits of u64::MAX
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return out.extend_from_slice(&digits[first..]);
-        }
-    }
-}
-
-fn fill_number(out: &mut Vec<u8>, start: usize, digits: usize, layout: Layout) {
-    if layout.zeros && !layout.left {
-        fill(out, start, digits, layout.width, false, b'0');
-    } else {
-        fill(out, start, start, layout.width, layout.left, b' ');
-    }
-}
-
-/// Pads what was appended since `start` to a width in characters: at its end if `left`, otherwise
-/// at `place`.
-fn fill(out: &mut Vec<u8>, start: usize, place: usize, width: usize, left: bool, with: u8) {
-    let end = out.len();
-    if end - start >= width.saturating_mul(4) {
-        return; // no character has more than four bytes
-    }
-    let characters = out[start..].iter().filter(|byte| (**byte & 0xc0) != 0x80).count();
-    let missing = width.saturating_sub(characters);
-    if missing == 0 {
-        return;
-    }
-    out.resize(end + missing, with);
-    if !left {
-        out.copy_within(place..end, place + missing);
-        out[place..place + missing].fill(with);
+fn put_decimal(out: &mut Vec<u8>, number: f64, conversion: Conversion, spec: FormatSpec) {
+    match conversion {
+        Conversion::Fixed => spec.put_fixed(out, number),
+        Conversion::Text => spec.put_text(out, &format!("{number:?}")),
+        // Python removes the fraction, too.
+        Conversion::Whole => put_whole(out, number as i64, conversion, spec),
     }
 }

@@ -1,31 +1,31 @@
 //! Converts a value for each type of directive.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use super::super::repr;
-use super::{Directive, PercentValue};
+use super::PercentValue;
+use crate::record::python_format::FormatSpec;
 
 /// Appends a value as converted by a directive of type `kind`. Returns `None` if the value cannot
 /// be converted.
 pub(super) fn convert(
     kind: char,
-    directive: Directive,
+    spec: FormatSpec,
     value: &PercentValue<'_>,
-    out: &mut String,
+    out: &mut Vec<u8>,
 ) -> Option<()> {
     match kind {
-        's' => pad_text(&str_of(value), directive, out),
-        'r' => pad_text(&repr_of(value), directive, out),
+        's' => spec.put_text(out, &str_of(value)),
+        'r' => spec.put_text(out, &repr_of(value)),
         'a' => {
             let mut text = String::new();
             repr::ascii(&repr_of(value), &mut text);
-            pad_text(&text, directive, out);
+            spec.put_text(out, &text);
         }
-        'c' => pad_text(&character(value)?, Directive { precision: None, ..directive }, out),
-        'd' | 'i' | 'u' => whole_number(&decimal(value)?, "", directive, out),
-        'x' | 'X' | 'o' => radix(kind, directive, value, out)?,
-        'e' | 'E' | 'f' | 'F' | 'g' | 'G' => float(kind, directive, value, out)?,
+        'c' => FormatSpec { precision: None, ..spec }.put_text(out, &character(value)?),
+        'd' | 'i' | 'u' => put_integer(out, &decimal(value)?, spec),
+        'x' | 'X' | 'o' => radix(kind, spec, value, out)?,
+        'e' | 'E' | 'f' | 'F' | 'g' | 'G' => float(kind, spec, value, out)?,
         _ => return None,
     }
     Some(())
@@ -78,7 +78,7 @@ fn decimal(value: &PercentValue<'_>) -> Option<String> {
 }
 
 /// Appends a value for `%x`, `%X` or `%o`.
-fn radix(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut String) -> Option<()> {
+fn radix(kind: char, spec: FormatSpec, value: &PercentValue<'_>, out: &mut Vec<u8>) -> Option<()> {
     let value = match value {
         PercentValue::Bool(value) => i64::from(*value),
         PercentValue::Integer(value) => *value,
@@ -90,20 +90,19 @@ fn radix(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut S
         'X' => (format!("{size:X}"), "0X"),
         _ => (format!("{size:o}"), "0o"),
     };
-    let text = if value < 0 { format!("-{digits}") } else { digits };
-    whole_number(&text, if directive.alternate { prefix } else { "" }, directive, out);
+    let prefix = if spec.alternate { prefix } else { "" };
+    spec.put_whole(out, value < 0, prefix, |out| out.extend_from_slice(digits.as_bytes()));
     Some(())
 }
 
-/// Appends digits with a sign; the precision adds leading zeros.
-fn whole_number(text: &str, prefix: &str, directive: Directive, out: &mut String) {
+/// Appends digits that a minus may precede.
+fn put_integer(out: &mut Vec<u8>, text: &str, spec: FormatSpec) {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let precision = directive.precision.unwrap_or(0);
-    pad_number(text.starts_with('-'), prefix, &format!("{digits:0>precision$}"), directive, out);
+    spec.put_whole(out, digits.len() < text.len(), "", |out| out.extend_from_slice(digits.as_bytes()));
 }
 
 /// Appends a value for `%e`, `%f`, `%g` or their capitals, as C's `printf` does.
-fn float(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut String) -> Option<()> {
+fn float(kind: char, spec: FormatSpec, value: &PercentValue<'_>, out: &mut Vec<u8>) -> Option<()> {
     let value = match value {
         PercentValue::Bool(value) => f64::from(u8::from(*value)),
         PercentValue::Integer(value) => *value as f64,
@@ -111,21 +110,25 @@ fn float(kind: char, directive: Directive, value: &PercentValue<'_>, out: &mut S
         PercentValue::Float(value) => *value,
         _ => return None,
     };
-    let (size, precision) = (value.abs(), directive.precision.unwrap_or(6));
-    let mut text = match kind.to_ascii_lowercase() {
+    if value.is_finite() && matches!(kind, 'f' | 'F') {
+        spec.put_fixed(out, value);
+        return Some(());
+    }
+    let (size, precision) = (value.abs(), spec.precision.unwrap_or(6));
+    let mut text = match kind {
         _ if value.is_nan() => "nan".to_owned(),
         _ if value.is_infinite() => "inf".to_owned(),
-        'f' => fixed(size, precision),
-        'e' => scientific(size, precision),
-        _ => general(size, precision.max(1), directive.alternate),
+        'e' | 'E' => scientific(size, precision),
+        _ => general(size, precision.max(1), spec.alternate),
     };
-    if directive.alternate && precision == 0 && !text.contains('.') {
+    if spec.alternate && precision == 0 && !text.contains('.') {
         text.insert(text.find('e').unwrap_or(text.len()), '.');
     }
     if kind.is_ascii_uppercase() {
         text.make_ascii_uppercase();
     }
-    pad_number(value.is_sign_negative() && !value.is_nan(), "", &text, directive, out);
+    let is_negative = value.is_sign_negative() && !value.is_nan();
+    spec.put_number(out, is_negative, "", |out| out.extend_from_slice(text.as_bytes()));
     Some(())
 }
 
@@ -156,35 +159,4 @@ fn general(size: f64, precision: usize, keep_zeros: bool) -> String {
 
 fn without_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
-}
-
-/// Appends a padded number; zeros go between its sign and its digits.
-fn pad_number(is_negative: bool, prefix: &str, digits: &str, directive: Directive, out: &mut String) {
-    let sign = match (is_negative, directive.plus, directive.space) {
-        (true, ..) => "-",
-        (_, true, _) => "+",
-        (_, _, true) => " ",
-        _ => "",
-    };
-    let width = directive.width;
-    // Writing to a String cannot fail.
-    let _ = if directive.left {
-        write!(out, "{:<width$}", format!("{sign}{prefix}{digits}"))
-    } else if directive.zero {
-        let width = width.saturating_sub(sign.len() + prefix.len());
-        write!(out, "{sign}{prefix}{digits:0>width$}")
-    } else {
-        write!(out, "{:>width$}", format!("{sign}{prefix}{digits}"))
-    };
-}
-
-/// Appends a padded text, of which the precision limits the number of characters.
-fn pad_text(text: &str, directive: Directive, out: &mut String) {
-    let (width, precision) = (directive.width, directive.precision.unwrap_or(usize::MAX));
-    let cut = match text.char_indices().nth(precision) {
-        Some((end, _)) => &text[..end],
-        None => text,
-    };
-    // Writing to a String cannot fail.
-    let _ = if directive.left { write!(out, "{cut:<width$}") } else { write!(out, "{cut:>width$}") };
 }

@@ -10,6 +10,7 @@ mod convert;
 mod tests;
 
 use crate::limits::{PERCENT_DIRECTIVES_MAX, PERCENT_WIDTH_MAX, RECORD_BYTES_MAX};
+use crate::record::python_format::{FormatSpec, take_digits};
 
 /// An argument of the `%` operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,15 +53,16 @@ pub enum PercentArguments<'a> {
 /// [`RECORD_BYTES_MAX`]).
 pub fn format(template: &str, arguments: &PercentArguments<'_>) -> Option<String> {
     let mut merge = Merge { rest: template, arguments: *arguments, used: 0, bytes: 0, is_named: false };
-    let mut out = String::with_capacity(template.len() + 64);
+    let mut out = Vec::with_capacity(template.len() + 64);
     for _ in 0..PERCENT_DIRECTIVES_MAX {
         match merge.rest.split_once('%') {
             None => {
-                out.push_str(merge.rest);
-                return merge.are_all_used().then_some(out);
+                out.extend_from_slice(merge.rest.as_bytes());
+                let text = String::from_utf8(out).ok(); // only whole texts were appended
+                return text.filter(|_| merge.are_all_used());
             }
             Some((before, after)) => {
-                out.push_str(before);
+                out.extend_from_slice(before.as_bytes());
                 merge.rest = after;
                 merge.directive(&mut out)?;
             }
@@ -83,37 +85,17 @@ struct Merge<'a> {
     is_named: bool,
 }
 
-/// The flags, width and precision between `%` and the type.
-#[derive(Clone, Copy, Debug, Default)]
-struct Directive {
-    alternate: bool,
-    zero: bool,
-    left: bool,
-    space: bool,
-    plus: bool,
-    width: usize,
-    precision: Option<usize>,
-}
-
 impl<'a> Merge<'a> {
-    fn directive(&mut self, out: &mut String) -> Option<()> {
+    fn directive(&mut self, out: &mut Vec<u8>) -> Option<()> {
         if self.take('%') {
-            out.push('%');
+            out.push(b'%');
             return Some(());
         }
         let name = self.name()?;
-        let mut directive = self.flags();
-        directive.width = match self.number()? {
-            Some(width) => {
-                directive.left |= width < 0;
-                usize::try_from(width.unsigned_abs()).ok()?
-            }
-            None => 0,
-        };
-        if self.take('.') {
-            directive.precision = Some(usize::try_from(self.number()?.unwrap_or(0).max(0)).ok()?);
-        }
-        if directive.width > PERCENT_WIDTH_MAX || directive.precision > Some(PERCENT_WIDTH_MAX) {
+        let mut rest = self.rest;
+        let spec = FormatSpec::parse(&mut rest, |rest| self.number(rest).ok_or(())).ok()?;
+        self.rest = rest;
+        if spec.width > PERCENT_WIDTH_MAX || spec.precision > Some(PERCENT_WIDTH_MAX) {
             return None;
         }
         while self.take('h') || self.take('l') || self.take('L') {}
@@ -126,7 +108,7 @@ impl<'a> Merge<'a> {
         if self.bytes > RECORD_BYTES_MAX {
             return None; // even if a precision of zero keeps none of the text
         }
-        convert::convert(kind, directive, value, out)
+        convert::convert(kind, spec, value, out)
     }
 
     /// Reads an optional `(name)`, which may contain balanced parentheses. The outer `None` is an
@@ -148,35 +130,20 @@ impl<'a> Merge<'a> {
         None
     }
 
-    fn flags(&mut self) -> Directive {
-        let mut directive = Directive::default();
-        loop {
-            let flag = match self.rest.bytes().next() {
-                Some(b'#') => &mut directive.alternate,
-                Some(b'0') => &mut directive.zero,
-                Some(b'-') => &mut directive.left,
-                Some(b' ') => &mut directive.space,
-                Some(b'+') => &mut directive.plus,
-                _ => return directive,
-            };
-            *flag = true;
-            self.rest = &self.rest[1..];
-        }
-    }
-
     /// Reads optional digits, or takes the next argument for `*`. The outer `None` is an error.
-    fn number(&mut self) -> Option<Option<i64>> {
-        if self.take('*') {
+    fn number(&mut self, rest: &mut &str) -> Option<Option<i64>> {
+        if let Some(after) = rest.strip_prefix('*') {
+            *rest = after;
             return match self.positional()? {
                 PercentValue::Integer(value) => Some(Some(*value)),
                 PercentValue::Bool(value) => Some(Some(i64::from(*value))),
                 _ => None,
             };
         }
-        let length = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        if digits.is_empty() { Some(None) } else { digits.parse().ok().map(Some) }
+        match take_digits(rest) {
+            "" => Some(None),
+            digits => digits.parse().ok().map(Some),
+        }
     }
 
     fn take(&mut self, character: char) -> bool {
