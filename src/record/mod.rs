@@ -82,3 +82,8 @@ impl<'a> RecordRef<'a> {
         }
     }
 }
+
+/// Returns a text or, if it is empty and so not given, another text.
+pub(crate) fn text_or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 
 use super::exception;
-use super::fields::{Fields, integer};
-use super::members::{self, JsonMember};
+use super::fields::{Fields, integer, last_segment};
+use super::member::JsonMember;
+use super::members;
 use super::names::JsonField;
 use super::object::{JsonObject, ObjectError};
 use super::sender::JsonSender;
@@ -16,7 +17,7 @@ use super::text::{self, JsonText};
 use crate::ingest::attributes::Attributes;
 use crate::ingest::{Arrival, Rejection};
 use crate::limits::DECODER_SCRATCH_MAX;
-use crate::record::{Batch, Origin, RecordRef, severity, time};
+use crate::record::{Batch, Origin, RecordRef, severity, text_or, time};
 
 /// Memory that is reused for one record after another.
 #[derive(Debug, Default)]
@@ -150,9 +151,9 @@ impl Builder<'_> {
             observed_timestamp: arrival.observed_timestamp,
             severity_number,
             origin: Origin {
-                service: or(service, arrival.service),
+                service: text_or(service, arrival.service),
                 logger,
-                host: or(host, arrival.host),
+                host: text_or(host, arrival.host),
                 severity_text: severity_text.get(self.decoded),
                 file,
                 line: small(&fields, JsonField::Line).unwrap_or(0),
@@ -253,16 +254,6 @@ fn traceback_of(loguru_text: &str) -> Cow<'_, str> {
     }
 }
 
-pub(super) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
-    if text.is_empty() { default } else { text }
-}
-
 fn small(fields: &Fields<'_, '_>, field: JsonField) -> Option<u32> {
     fields.number(field).and_then(|number| u32::try_from(number).ok())
-}
-
-/// Returns the id of a trace: Google Cloud writes `projects/PROJECT/traces/ID`, and other ids have
-/// no slash.
-pub(super) fn last_segment(trace_id: &str) -> &str {
-    if trace_id.starts_with("projects/") { trace_id.rsplit('/').next().unwrap_or_default() } else { trace_id }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::exception;
-use super::members::JsonMember;
+use super::member::JsonMember;
 use super::names::{self, FIELDS, JsonField, Meaning};
 use super::sender::JsonSender;
 use super::text;
@@ -166,4 +166,10 @@ fn suits(field: JsonField, value: &str) -> bool {
 /// Parses an integer, also in quotes.
 pub(super) fn integer(value: &str) -> Option<i64> {
     text::content(value).unwrap_or(value).parse().ok()
+}
+
+/// Returns the id of a trace: Google Cloud writes `projects/PROJECT/traces/ID`, and other ids have
+/// no slash.
+pub(super) fn last_segment(trace_id: &str) -> &str {
+    if trace_id.starts_with("projects/") { trace_id.rsplit('/').next().unwrap_or_default() } else { trace_id }
 }

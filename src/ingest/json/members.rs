@@ -1,41 +1,14 @@
 //! Reads the members of a JSON object as they are written: values are not decoded, only checked and
 //! skipped.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::member::JsonMember;
 use super::text;
 use crate::ingest::Rejection;
-
-/// One member of an object.
-#[derive(Clone, Debug)]
-pub(super) struct JsonMember<'a> {
-    /// The prefix of the name: the names of the enclosing objects, each with a dot. Mostly empty.
-    pub(super) prefix: &'static str,
-    /// The name, decoded.
-    pub(super) name: Cow<'a, str>,
-    /// The value as JSON text.
-    pub(super) value: &'a str,
-    /// Whether the value may have escapes.
-    pub(super) has_escape: bool,
-    /// Whether the member is in the object's `attributes`.
-    pub(super) in_attributes: bool,
-    /// The line of [`super::names`] that contains its whole name.
-    pub(super) line: Option<u8>,
-}
-
-impl JsonMember<'_> {
-    /// The name with the prefix.
-    pub(super) fn full_name(&self) -> Cow<'_, str> {
-        match self.prefix {
-            "" => Cow::Borrowed(&self.name),
-            prefix => Cow::Owned([prefix, &self.name].concat()),
-        }
-    }
-}
 
 /// Passes each member of the object `json` to `take`.
 pub(super) fn read<'a>(json: &'a str, take: impl FnMut(JsonMember<'a>)) -> Result<(), serde_json::Error> {

@@ -10,6 +10,7 @@ mod exception;
 mod exported;
 mod fields;
 mod framing;
+mod member;
 mod members;
 mod names;
 mod object;

@@ -1,7 +1,8 @@
 //! Collects the members of an object, with those of known inner objects (`log`, `error`,
 //! `process`...) under their dotted names beside the others, and identifies the sender by them.
 
-use super::members::{self, JsonMember};
+use super::member::JsonMember;
+use super::members;
 use super::names::{self, Meaning, SeenNames};
 use super::quick;
 use super::sender::JsonSender;

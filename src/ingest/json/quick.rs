@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 use serde_json::value::RawValue;
 
-use super::members::JsonMember;
+use super::member::JsonMember;
 use super::text;
 
 /// Passes each member of the object `json` to `take`. Returns `None` if the object is not usual;

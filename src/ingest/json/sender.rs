@@ -1,7 +1,7 @@
 //! Identifies the sender of an object by its members, where the sender determines what a name or a
 //! number means.
 
-use super::members::JsonMember;
+use super::member::JsonMember;
 use super::names::{SeenNames, line_of};
 use crate::record::severity;
 

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use super::decode::{last_segment, or};
-use super::fields::Fields;
-use super::members::JsonMember;
+use super::fields::{Fields, last_segment};
+use super::member::JsonMember;
 use super::names::{self, FIELDS, JsonField, Meaning};
 use super::sender::JsonSender;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
 use crate::ingest::shapes;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, SHAPE_BYTES_MAX};
-use crate::record::{Batch, Origin, RecordRef, severity, time};
+use crate::record::{Batch, Origin, RecordRef, severity, text_or, time};
 
 /// Longer numbers may be beyond a double, which changes how they are written.
 const NUMBER_BYTES_MAX: usize = 64;
@@ -182,9 +181,9 @@ impl JsonShape {
             observed_timestamp: arrival.observed_timestamp,
             severity_number: severity::from_text(severity_text).unwrap_or(0),
             origin: Origin {
-                service: or(text(JsonField::Service), arrival.service),
+                service: text_or(text(JsonField::Service), arrival.service),
                 logger: text(JsonField::Logger),
-                host: or(text(JsonField::Host), arrival.host),
+                host: text_or(text(JsonField::Host), arrival.host),
                 severity_text,
                 file: text(JsonField::File),
                 line,

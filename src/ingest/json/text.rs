@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::members::JsonMember;
+use super::member::JsonMember;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::record::json;
 

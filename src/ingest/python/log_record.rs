@@ -8,24 +8,12 @@
 use std::borrow::Cow;
 
 use super::message::{Merged, Message};
-use super::pickle::{Budget, CUT, NodeId, Notation, PickleView, json_float, write};
+use super::pickle::{Budget, CUT, Notation, PickleView, json_float, write};
 use super::traceback;
+use super::value::DictValue;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
-use crate::record::{Batch, Origin, RecordRef, severity, time};
-
-/// A value of a record's dict.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum DictValue<'a> {
-    #[default]
-    None,
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text(&'a str),
-    /// Any other value: a node of the general machine.
-    Node(NodeId),
-}
+use crate::record::{Batch, Origin, RecordRef, severity, text_or, time};
 
 /// Returns true if `logging` itself sets this key.
 pub(super) fn is_standard(key: &str) -> bool {
@@ -252,9 +240,9 @@ impl<'a, 's> LogRecord<'a, 's> {
         let arrival = self.arrival;
         let observed_timestamp = arrival.observed_timestamp;
         let origin = Origin {
-            service: or(self.service.text(service), arrival.service),
-            host: or(self.host.text(host), arrival.host),
-            file: or(self.origin.file, self.file_name),
+            service: text_or(self.service.text(service), arrival.service),
+            host: text_or(self.host.text(host), arrival.host),
+            file: text_or(self.origin.file, self.file_name),
             ..self.origin
         };
         batch.push(&RecordRef {
@@ -337,10 +325,6 @@ fn or_none(value: DictValue<'_>) -> DictValue<'_> {
         DictValue::Text("" | "0" | "None") | DictValue::Integer(0) => DictValue::None,
         other => other,
     }
-}
-
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
 }
 
 fn fits_u32(value: i64) -> bool {

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::log_record::{self, DictValue};
+use super::log_record;
 use super::pickle::{
     Arena, Chain, Node, NodeId, ObjectValue, PickleView, class_name, key_text, latin1, object_value, text,
 };
+use super::value::DictValue;
 use crate::ingest::{Rejection, empty};
 use crate::limits::{
     ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, PICKLE_DEPTH_MAX, PICKLE_NAME_BYTES_MAX, PICKLE_VALUES_BYTES_MAX,

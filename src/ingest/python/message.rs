@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::log_record::DictValue;
 use super::percent::{self, PercentArguments, PercentValue};
 use super::pickle::{Budget, CUT, Node, NodeId, PickleView, python};
 use super::repr;
+use super::value::DictValue;
 use crate::limits::PERCENT_ARGUMENTS_MAX;
 
 /// The members of a record that determine its message.

@@ -27,6 +27,7 @@ mod repr;
 mod shape;
 pub mod stream;
 mod traceback;
+mod value;
 
 #[cfg(test)]
 mod golden_tests;

@@ -9,9 +9,10 @@
 //! the beginning.
 
 use super::PickleScratch;
-use super::log_record::{DictValue, LogRecord};
+use super::log_record::LogRecord;
 use super::pickle::{PickleReader, opcode as op};
 use super::shape::PickleShape;
+use super::value::DictValue;
 use crate::ingest::Arrival;
 use crate::limits::{PICKLE_MEMBERS_PLAIN_MAX, PICKLE_MEMO_PLAIN_MAX};
 use crate::record::Batch;

@@ -2,9 +2,10 @@
 //!
 //! The bytes between the values are the keys, and the memo numbers of keys and values.
 
-use super::log_record::{DictValue, LogRecord, is_standard};
+use super::log_record::{LogRecord, is_standard};
 use super::pickle::{PickleReader, opcode as op};
 use super::plain::{self, Plain};
+use super::value::DictValue;
 use crate::limits::SHAPE_BYTES_MAX;
 
 /// The constant bytes of a pickle, and one slot for each value.

@@ -10,7 +10,7 @@ use memchr::memmem::{self, Finder};
 use super::format::{Conversion, LineField, LineFormat, LinePiece};
 use super::local::LocalTime;
 use crate::record::python_format::{self, FormatSpec};
-use crate::record::{RecordId, RecordRef, attributes, severity, time};
+use crate::record::{RecordId, RecordRef, attributes, severity, text_or, time};
 
 /// Turns records into lines, in a format and a time zone.
 pub(super) struct LineWriter {
@@ -95,8 +95,8 @@ fn value<'a>(
     LineValue::Text(match field {
         LineField::Message => record.message,
         LineField::Asctime => local.asctime(record.timestamp),
-        LineField::Name => or(origin.logger, "root"),
-        LineField::LevelName => or(record.severity(), "NOTSET"),
+        LineField::Name => text_or(origin.logger, "root"),
+        LineField::LevelName => text_or(record.severity(), "NOTSET"),
         LineField::PathName => origin.file,
         LineField::FileName => file_name(origin.file),
         LineField::Module => module(origin.file),
@@ -129,10 +129,6 @@ fn value<'a>(
             return LineValue::Decimal((record.timestamp.rem_euclid(time::SECOND) / 1_000_000) as f64);
         }
     })
-}
-
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
 }
 
 /// Returns the last part of a path, of any operating system.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::arena::{Node, NodeId};
-use super::classes::{CallArguments, bytes, class_of, integer};
+use super::call::{CallArguments, bytes, class_of, integer};
 use super::view::PickleView;
 
 /// Returns dates and times in ISO 8601, from the packed bytes that the `datetime` module writes,

@@ -2,10 +2,11 @@
 
 use super::super::repr;
 use super::arena::{Node, NodeId};
-use super::classes::{ObjectValue, class_name, object_value};
+use super::call::class_name;
+use super::classes::{ObjectValue, object_value};
 use super::integer;
+use super::text::latin1;
 use super::view::PickleView;
-use super::write::leaf::latin1;
 use crate::limits::PICKLE_NAME_BYTES_MAX;
 
 /// Maximum number of parts of a key that are shown.

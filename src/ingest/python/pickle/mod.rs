@@ -21,6 +21,7 @@
 //! format is that of CPython's `Lib/pickletools.py`.
 
 mod arena;
+mod call;
 mod classes;
 mod datetime;
 mod integer;
@@ -37,13 +38,15 @@ mod write;
 mod tests;
 
 pub(crate) use arena::{Arena, Chain, Node, NodeId};
-pub(crate) use classes::{ObjectValue, class_name, object_value};
+pub(crate) use call::class_name;
+pub(crate) use classes::{ObjectValue, object_value};
 pub(crate) use key::key_text;
 pub(crate) use machine::Machine;
 pub(crate) use reader::PickleReader;
+pub(crate) use text::{CUT, latin1};
 pub(crate) use view::PickleView;
-pub(crate) use write::leaf::{json_float, latin1};
-pub(crate) use write::{Budget, CUT, Notation, python, write};
+pub(crate) use write::leaf::json_float;
+pub(crate) use write::{Budget, Notation, python, write};
 
 /// The reason why bytes cannot be read as a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,8 @@
 //! Converts texts in the encodings that pickles use to UTF-8.
 
+/// The mark that is written where a text or a value is cut.
+pub(crate) const CUT: &str = "[cut by logboom]";
+
 /// Whether a conversion kept everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fidelity {
@@ -190,4 +193,11 @@ fn octal<'a>(first: u8, after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let add = |code: u32, digit: &u8| code * 8 + u32::from(digit - b'0');
     out.push(digits.iter().fold(u32::from(first - b'0'), add) as u8);
     rest
+}
+
+/// Converts Latin-1 to UTF-8, cut if that takes more than `bytes_max`.
+pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
+    let shown = &bytes[..bytes.len().min(bytes_max / 2)];
+    let text = shown.iter().map(|byte| char::from(*byte));
+    text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
 }

@@ -5,11 +5,12 @@ use std::io::Write;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{CUT, Notation, Walk};
+use super::{Notation, Walk};
 use crate::ingest::python::pickle::arena::{Node, NodeId};
-use crate::ingest::python::pickle::classes::class_name;
+use crate::ingest::python::pickle::call::class_name;
 use crate::ingest::python::pickle::integer;
 use crate::ingest::python::pickle::key::key_text;
+use crate::ingest::python::pickle::text::{CUT, latin1};
 use crate::ingest::python::repr;
 use crate::record::json;
 
@@ -96,13 +97,6 @@ impl Walk<'_, '_> {
         }
         self.colon();
     }
-}
-
-/// Converts Latin-1 to UTF-8, cut if that takes more than `bytes_max`.
-pub(crate) fn latin1(bytes: &[u8], bytes_max: usize) -> String {
-    let shown = &bytes[..bytes.len().min(bytes_max / 2)];
-    let text = shown.iter().map(|byte| char::from(*byte));
-    text.chain((shown.len() < bytes.len()).then_some(CUT).into_iter().flat_map(str::chars)).collect()
 }
 
 fn bytes_text(bytes: &[u8], notation: Notation) -> String {

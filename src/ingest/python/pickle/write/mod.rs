@@ -10,12 +10,11 @@ pub(crate) mod leaf;
 
 use super::arena::{Chain, Node, NodeId};
 use super::classes::{ObjectValue, PARTS_MAX, object_value};
+use super::text::CUT;
 use super::view::{Elements, PickleView};
 use crate::limits::{PICKLE_DEPTH_MAX, PICKLE_VALUES_BYTES_MAX, PICKLE_VALUES_MAX};
 use crate::record::json;
 
-/// The mark that is written where the budget is used up.
-pub(crate) const CUT: &str = "[cut by logboom]";
 const TOO_DEEP: &str = "[too deep]";
 const CYCLE: &str = "[contains itself]";
 
