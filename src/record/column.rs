@@ -92,6 +92,12 @@ impl Column {
         NAMES.iter().find(|(own, _)| *own == name).map(|(_, column)| *column)
     }
 
+    /// Returns every name and alias, with its column.
+    #[cfg(test)]
+    pub(crate) fn names() -> impl Iterator<Item = (&'static str, Column)> {
+        NAMES.into_iter()
+    }
+
     /// Returns the column's name in every store.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, column)| *column == self).map_or("", |(name, _)| name)

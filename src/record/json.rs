@@ -8,6 +8,27 @@ use serde_json::value::RawValue;
 
 use super::{Origin, RecordId, RecordRef, severity, time};
 
+/// The names of the members of a record, in their order.
+pub const MEMBERS: [&str; 17] = [
+    "id",
+    "timestamp",
+    "severity",
+    "severity_number",
+    "service",
+    "logger",
+    "host",
+    "message",
+    "trace_id",
+    "span_id",
+    "event_name",
+    "file",
+    "line",
+    "function",
+    "process_id",
+    "thread",
+    "attributes",
+];
+
 /// Appends `{"id":1,"timestamp":"..","severity":"INFO",...}`; empty fields are left out.
 pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
     let origin = &record.origin;

@@ -174,6 +174,31 @@ fn times_are_parsed_in_all_sender_formats() {
     assert_eq!(time::from_seconds(1795287041.331234), Some(1_795_287_041_331_234_000));
 }
 
+#[test]
+fn members_in_json_are_columns_and_attributes() {
+    let mut out = Vec::new();
+    json::write(7, &full(), &mut out);
+    let text = String::from_utf8(out).unwrap();
+    let written: Vec<_> = attributes::members(&text).map(|(name, _)| attributes::unquoted(name)).collect();
+    assert_eq!(written, json::MEMBERS);
+    let (last, columns) = json::MEMBERS.split_last().unwrap();
+    assert_eq!(*last, "attributes");
+    let mut found: Vec<_> = columns.iter().map(|name| Column::of_name(name).unwrap() as usize).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..=Column::Thread as usize).collect::<Vec<_>>());
+}
+
+#[test]
+fn columns_have_unique_names_and_values() {
+    let names: Vec<_> = Column::names().map(|(name, _)| name).collect();
+    for (name, column) in Column::names() {
+        assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{name}");
+        assert_eq!(Column::of_name(column.name()), Some(column), "{name}");
+        let value = column.get(7, &full());
+        assert!(!matches!(value, ColumnValue::Number(0) | ColumnValue::Text("")), "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn time_roundtrips_through_text(nanoseconds in any::<i64>()) {

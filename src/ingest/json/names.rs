@@ -241,6 +241,7 @@ pub(super) fn count() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Column;
 
     #[test]
     fn every_name_is_found_once() {
@@ -251,6 +252,37 @@ mod tests {
             ["", "t", "Timestamp", "timestamps", "user_id", "log.", "a name of some length that nobody has"]
         {
             assert_eq!(find(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    fn column_of(field: JsonField) -> Option<Column> {
+        Some(match field {
+            Timestamp => Column::Time,
+            Severity => Column::Severity,
+            SeverityNumber => Column::SeverityNumber,
+            Service => Column::Service,
+            Logger => Column::Logger,
+            Host => Column::Host,
+            Message => Column::Message,
+            TraceId => Column::TraceId,
+            SpanId => Column::SpanId,
+            EventName => Column::EventName,
+            File => Column::File,
+            Line => Column::Line,
+            Function => Column::Function,
+            ProcessId => Column::ProcessId,
+            Thread => Column::Thread,
+            PythonLevel | Stacktrace | ExceptionType | ExceptionMessage => return None,
+        })
+    }
+
+    #[test]
+    fn names_of_columns_stand_for_their_fields() {
+        for (name, column) in Column::names().filter(|(_, column)| *column != Column::Id) {
+            let known = known(find(name.as_bytes()).unwrap());
+            let Of(field) = known.meaning else { panic!("{name} is no field") };
+            assert_eq!(column_of(field), Some(column), "{name}");
+            assert_eq!(known.is_semantic_convention(), name.contains('.'), "{name}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::member::JsonMember;
 use super::names::{SeenNames, line_of};
-use crate::record::severity;
+use crate::record::{json, severity};
 
 /// A sender that must be known to interpret its names or numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,31 +84,12 @@ impl JsonSender {
 /// Returns true if all members have names of this program, beginning with `id` and a time with nine
 /// digits.
 fn is_own(members: &[JsonMember<'_>]) -> bool {
-    const NAMES: [&str; 17] = [
-        "id",
-        "timestamp",
-        "severity",
-        "severity_number",
-        "service",
-        "logger",
-        "host",
-        "message",
-        "trace_id",
-        "span_id",
-        "event_name",
-        "file",
-        "line",
-        "function",
-        "process_id",
-        "thread",
-        "attributes",
-    ];
     const TIME_LENGTH: usize = r#""2026-11-21T10:00:00.123456789Z""#.len();
     let [id, timestamp, ..] = members else { return false };
     id.name == "id"
         && timestamp.name == "timestamp"
         && timestamp.value.len() == TIME_LENGTH
-        && members.iter().all(|member| NAMES.contains(&&*member.name))
+        && members.iter().all(|member| json::MEMBERS.contains(&&*member.name))
 }
 
 fn is_loguru(members: &[JsonMember<'_>]) -> bool {
