@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Write};
 
 use super::field::Field;
+use super::lexer::write_quoted;
+use super::order::Order;
 use super::range::Range;
 use super::words::Pattern;
 use crate::record::{Column, time};
@@ -44,19 +46,6 @@ pub enum Test {
     Fits(Pattern),
     /// The text contains the pattern, its ends at ends of words and ASCII letters in either case.
     Words(Pattern),
-}
-
-/// An order between two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
 }
 
 impl Expression {
@@ -113,28 +102,6 @@ impl Expression {
         match flat.len() {
             1 => flat.swap_remove(0),
             _ => join(flat),
-        }
-    }
-}
-
-impl Order {
-    /// Returns the symbol that queries and SQL use.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Order::Less => "<",
-            Order::LessOrEqual => "<=",
-            Order::Greater => ">",
-            Order::GreaterOrEqual => ">=",
-        }
-    }
-
-    /// Returns true if the order holds for two values that compare like this.
-    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
-        match self {
-            Order::Less => ordering.is_lt(),
-            Order::LessOrEqual => ordering.is_le(),
-            Order::Greater => ordering.is_gt(),
-            Order::GreaterOrEqual => ordering.is_ge(),
         }
     }
 }
@@ -200,16 +167,4 @@ impl Term {
             (None, None) => write!(formatter, "{field}:*"),
         }
     }
-}
-
-/// Writes a text in quotes, in the form that the lexer reads.
-pub(super) fn write_quoted(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    formatter.write_char('"')?;
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            formatter.write_char('\\')?;
-        }
-        formatter.write_char(character)?;
-    }
-    formatter.write_char('"')
 }

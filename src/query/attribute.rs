@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::ast::Order;
+use super::order::Order;
 use super::words::EncodedPattern;
 use crate::record::attributes;
 

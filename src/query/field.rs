@@ -40,7 +40,7 @@ impl fmt::Display for Field {
         match self {
             Field::Column(column) => formatter.write_str(column.name()),
             Field::Attribute(name) => {
-                super::ast::write_quoted(formatter, &format!("{ATTRIBUTES_PREFIX}{name}"))
+                super::lexer::write_quoted(formatter, &format!("{ATTRIBUTES_PREFIX}{name}"))
             }
         }
     }

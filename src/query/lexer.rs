@@ -1,9 +1,10 @@
 //! Splits a query into tokens; the grammar is in the documentation of the parent module.
 
+use std::fmt::{self, Write};
 use std::ops;
 
-use super::ast::Order;
 use super::error::{QueryError, QueryProblem};
+use super::order::Order;
 
 /// A token of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,4 +183,16 @@ fn is_of_name(character: char) -> bool {
 fn is_name(name: &str) -> bool {
     let starts = name.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '@'));
     starts && name.ends_with(|last: char| last.is_alphanumeric() || last == '_')
+}
+
+/// Writes a text in quotes, in the form that the lexer reads.
+pub(super) fn write_quoted(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    formatter.write_char('"')?;
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            formatter.write_char('\\')?;
+        }
+        formatter.write_char(character)?;
+    }
+    formatter.write_char('"')
 }

@@ -65,6 +65,7 @@ mod error;
 mod evaluate;
 mod field;
 mod lexer;
+mod order;
 mod parser;
 mod range;
 mod term;
@@ -78,9 +79,10 @@ pub(crate) mod tests;
 
 use std::fmt;
 
-pub use ast::{Expression, Order, Term, Test};
+pub use ast::{Expression, Term, Test};
 pub use error::{QueryError, QueryProblem};
 pub use field::Field;
+pub use order::Order;
 pub use range::Range;
 pub use value::{FieldValue, JsonKind, attributes};
 pub(crate) use words::EncodedPattern;

@@ -1,6 +1,6 @@
 //! Ranges of whole numbers, to which every comparison of a number or a time is reduced.
 
-use super::ast::Order;
+use super::order::Order;
 
 /// The whole numbers from `first` to `last`, both included; empty if `first` is above `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! Builds a term from a field, an operator and a value, according to the kind of the field.
 
-use super::ast::{Expression, Order, Term, Test};
+use super::ast::{Expression, Term, Test};
 use super::error::QueryProblem;
 use super::field::Field;
 use super::lexer::QueryText;
+use super::order::Order;
 use super::range::Range;
 use super::time;
 use super::words::Pattern;

@@ -53,7 +53,7 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_open() {
-            return super::ast::write_quoted(formatter, &self.text);
+            return super::lexer::write_quoted(formatter, &self.text);
         }
         let star = |open| if open { "*" } else { "" };
         write!(formatter, "{}{}{}", star(self.open_start), self.text, star(self.open_end))
