@@ -1,10 +1,12 @@
 //! Counters of the input by source and reason. `/metrics` and `/api/v1/status` read the same
 //! counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -41,6 +43,15 @@ struct ReasonLabel {
 type StoreLabel = Vec<(&'static str, String)>;
 
 const PROBLEM: &str = "problem";
+
+/// The text formats of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// Prometheus 0.0.4, which every scraper reads.
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
 
 /// Gauges that are set at each scrape: name and help text.
 const GAUGES: [(&str, &str); 20] = [
@@ -159,13 +170,39 @@ impl Metrics {
         }
     }
 
-    /// Returns the text that Prometheus scrapes (OpenMetrics 1.0).
-    pub fn render(&self) -> String {
+    /// Returns the text that Prometheus and others scrape.
+    pub fn render(&self, format: MetricsFormat) -> String {
         let mut text = String::new();
-        // A String takes any text.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        // Writing to a String cannot fail.
+        let _ = encode_registry(&mut text, &self.registry);
+        match format {
+            MetricsFormat::Prometheus => prometheus(&text),
+            MetricsFormat::OpenMetrics => {
+                let _ = encode_eof(&mut text);
+                text
+            }
+        }
     }
+}
+
+/// Translates OpenMetrics into the text format of Prometheus, where the comments of a counter have
+/// its whole name, with `_total`.
+fn prometheus(open_metrics: &str) -> String {
+    let types = open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let counters: BTreeSet<_> = types.filter_map(|kind| kind.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open_metrics.len() + 16 * counters.len());
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(word), Some(name), Some(rest)) if counters.contains(name) => {
+                let _ = writeln!(text, "# {word} {name}_total {rest}");
+            }
+            _ => {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
 }
 
 impl Default for Metrics {
@@ -233,4 +270,26 @@ pub fn memory_bytes() -> u64 {
         .ok()
         .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
     resident_pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_differ_in_comments_of_counters() {
+        let metrics = Metrics::new();
+        metrics.source("http a").accepted.inc_by(3);
+        metrics.set("tails", "", 2);
+        let sample = "logboom_accepted_records_total{source=\"http a\"} 3\n";
+        let open = metrics.render(MetricsFormat::OpenMetrics);
+        assert!(open.contains(&format!("\n# TYPE logboom_accepted_records counter\n{sample}")), "{open}");
+        assert!(open.contains("\n# TYPE logboom_tails gauge\nlogboom_tails{} 2\n"), "{open}");
+        assert!(open.ends_with("\n# EOF\n"), "{open}");
+        let text = metrics.render(MetricsFormat::Prometheus);
+        let help = "# HELP logboom_accepted_records_total Records that were made durable.\n";
+        let expected = format!("{help}# TYPE logboom_accepted_records_total counter\n{sample}");
+        assert!(text.contains(&expected) && !text.contains("# EOF"), "{text}");
+        assert!(text.contains("\n# TYPE logboom_tails gauge\nlogboom_tails{} 2\n"), "{text}");
+    }
 }

@@ -87,7 +87,7 @@ static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
     (Method::GET, "/healthz", |_| Box::pin(async { text("ok\n") })),
     (Method::GET, "/readyz", |call| Box::pin(async move { call.view().ready() })),
-    (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics() })),
+    (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics(call.ask().headers) })),
 ];
 
 /// Returns the name in a path that matches a route; empty if the route has no name in braces.

@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections: their memory, their time limits and their end.
 
+pub mod accept;
 pub mod body;
 mod head;
 mod parking;

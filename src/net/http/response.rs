@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 
 use super::body::StreamedBody;
@@ -17,9 +17,11 @@ pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     whole(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 
-/// Returns a response for Prometheus.
-pub fn metrics(text: String) -> Response<Body> {
-    whole(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+/// Returns a response with metrics, whose format depends on `Accept`.
+pub fn metrics(content_type: &'static str, text: String) -> Response<Body> {
+    let mut answer = whole(StatusCode::OK, content_type, text);
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    answer
 }
 
 /// Returns a response of JSON.

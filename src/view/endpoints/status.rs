@@ -3,14 +3,15 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
 use crate::limits::FLUSH_SECONDS_MAX;
 use crate::log;
-use crate::metrics::{SourceCounters, memory_bytes};
-use crate::net::http::{self, Body, problem};
+use crate::metrics::{MetricsFormat, SourceCounters, memory_bytes};
+use crate::net::http::{self, Body, accept, problem};
 use crate::record::RecordId;
 use crate::store::Progress;
 use crate::view::View;
@@ -72,8 +73,8 @@ impl View {
         spool.into_iter().chain(displaced).chain(self.stores.iter().filter_map(store)).collect()
     }
 
-    /// Responds with all metrics in the format of Prometheus.
-    pub fn metrics(&self) -> Response<Body> {
+    /// Responds with all metrics, in the format that the client prefers.
+    pub fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
         let spool = self.spool.status();
         let problems = self.problems();
         self.metrics.set_problems(&problems);
@@ -106,7 +107,8 @@ impl View {
                 self.metrics.set(name, &store.name, value);
             }
         }
-        http::metrics(self.metrics.render())
+        let (format, content_type) = metrics_format(headers);
+        http::metrics(content_type, self.metrics.render(format))
     }
 
     /// Responds once everything that was accepted before the call is in every store.
@@ -134,6 +136,16 @@ impl View {
         });
         late(&behind.collect::<Vec<_>>().join("; "))
     }
+}
+
+/// Returns OpenMetrics to clients that name it and do not prefer the other format.
+fn metrics_format(headers: &HeaderMap) -> (MetricsFormat, &'static str) {
+    let open = accept::media_type(headers, "application/openmetrics-text", "1.0.0");
+    let text = accept::media_type(headers, "text/plain", "0.0.4");
+    if open.exactness == accept::NAMED && open.quality > 0 && open.quality >= text.quality {
+        return (MetricsFormat::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    }
+    (MetricsFormat::Prometheus, "text/plain; version=0.0.4; charset=utf-8")
 }
 
 fn late(detail: &str) -> Response<Body> {
@@ -214,6 +226,32 @@ fn lag(store: &Progress, durable_id: RecordId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_format_follows_preference() {
+        let of = |accepted: &'static str| {
+            let accepted = hyper::header::HeaderValue::from_static(accepted);
+            metrics_format(&HeaderMap::from_iter([(hyper::header::ACCEPT, accepted)])).0
+        };
+        for accepted in [
+            "*/*",
+            "text/plain",
+            "application/json",
+            "text/plain, application/openmetrics-text;q=0.5",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;version=0.0.1",
+        ] {
+            assert_eq!(of(accepted), MetricsFormat::Prometheus, "{accepted}");
+        }
+        for accepted in [
+            "application/openmetrics-text",
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;\
+             version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        ] {
+            assert_eq!(of(accepted), MetricsFormat::OpenMetrics, "{accepted}");
+        }
+        assert_eq!(metrics_format(&HeaderMap::new()).0, MetricsFormat::Prometheus);
+    }
 
     #[test]
     fn lagging_store_reports_distance_and_rate() {

@@ -1,5 +1,5 @@
-//! Property: `/metrics` is valid OpenMetrics, read as strictly as Prometheus reads it, and agrees
-//! with the status.
+//! Property: `/metrics` is valid in both formats, read as strictly as Prometheus reads them, and
+//! agrees with the status.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,12 @@ type Samples = BTreeMap<String, f64>;
 /// Parses the text format of OpenMetrics 1.0, as far as counters and gauges are concerned; anything
 /// else is an error.
 fn parse(text: &str) -> Samples {
-    let body = text.strip_suffix("# EOF\n").expect("it ends with its mark");
+    parse_body(text.strip_suffix("# EOF\n").expect("it ends with its mark"), "_total")
+}
+
+/// Parses metrics of which the samples of counters have this suffix in addition to the name in the
+/// comments.
+fn parse_body(body: &str, counter_suffix: &str) -> Samples {
     let (mut samples, mut families) = (Samples::new(), Vec::new());
     let (mut family, mut kind) = (String::new(), String::new());
     for line in body.lines() {
@@ -43,7 +48,7 @@ fn parse(text: &str) -> Samples {
             let (name, labels) = series
                 .split_once('{')
                 .map_or((series, ""), |(name, labels)| (name, labels.strip_suffix('}').unwrap()));
-            let suffix = if kind == "counter" { "_total" } else { "" };
+            let suffix = if kind == "counter" { counter_suffix } else { "" };
             assert_eq!(name, format!("{family}{suffix}"), "{line}");
             check_labels(labels);
             let value: f64 = value.parse().unwrap();
@@ -70,7 +75,8 @@ fn check_labels(labels: &str) {
 }
 
 fn scrape(server: &Server) -> Samples {
-    let answer = server.get("/metrics");
+    let accepted = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")];
+    let answer = server.request("GET", "/metrics", &accepted, b"");
     assert_eq!(answer.status, 200);
     assert!(
         answer.head.contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -142,6 +148,23 @@ fn metrics_are_valid_and_agree_with_the_status() {
     }
     assert_eq!(sample("logboom_ready".into()), 1.0);
     assert!(sample("logboom_memory_bytes".into()) > 1e6);
+}
+
+#[test]
+fn text_of_prometheus_has_the_same_samples() {
+    let folder = TempDir::new().unwrap();
+    let server = server_with(10, &folder);
+    let answer = server.get("/metrics");
+    assert!(
+        answer.head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{}",
+        answer.head
+    );
+    assert!(answer.head.contains("\r\nvary: accept"), "{}", answer.head);
+    let (text, open) = (parse_body(&answer.text(), ""), scrape(&server));
+    assert!(text.keys().eq(open.keys()), "{text:#?} {open:#?}");
+    let accepted = format!("logboom_accepted_records_total{{source=\"http {}\"}}", server.address("http"));
+    assert_eq!(text[&accepted], 10.0);
 }
 
 #[test]
