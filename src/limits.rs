@@ -275,6 +275,13 @@ pub const JSON_MEMBERS_MAX: usize = 2 * ATTRIBUTES_MAX;
 /// text. SQLite stops at 1000 levels, PostgreSQL at the size of its stack, many parsers at 128.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+/// Shorter responses are not compressed: they fit into one packet.
+pub const GZIP_BYTES_MIN: usize = 1 << 10;
+
+/// Bytes of a streamed response that are compressed at once, which takes some milliseconds of a
+/// network thread: every usual piece, and parts of those with very large records.
+pub const GZIP_PIECE_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of a body that HTTP/1 reads at once.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
 
@@ -1052,6 +1059,7 @@ const _: () = assert!(ATTRIBUTES_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < COMMIT_BYTES_MAX);
 const _: () = assert!(TAIL_STALL_SECONDS_MAX < HTTP_WRITE_STALL_SECONDS_MAX);
+const _: () = assert!(QUERY_SLICE_BYTES < GZIP_PIECE_BYTES_MAX);
 const _: () =
     assert!(SQL_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX && DELETE_BYTES_MAX as u64 <= BODY_SMALL_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_BYTES + IMPORT_BATCH_RECORDS * 72 <= BATCH_BYTES_TARGET);

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::ingest::http;
 use crate::ingest::source::Source;
 use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
-use crate::net::http::{Body, Client, RequestState, Service, json, problem, site, text};
+use crate::net::http::{Body, Client, RequestState, Service, accept, gzip, json, problem, site, text};
 use crate::view::{self, Ask, View, page};
 
 /// Answers the requests of one connection, for its listener.
@@ -101,6 +101,18 @@ fn name_in(path: &str, route: &str) -> Option<String> {
 
 impl Service for Routes {
     async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        state: &RequestState,
+    ) -> Response<Body> {
+        let is_gzip_accepted = accept::gzip(request.headers());
+        gzip::compress(self.respond(request, client, state).await, is_gzip_accepted)
+    }
+}
+
+impl Routes {
+    async fn respond(
         &self,
         request: Request<Incoming>,
         client: &Client,

@@ -1,19 +1,23 @@
 //! The web page: files that are part of the program, at `/` and `/assets/*`.
 //!
-//! The files are served as they are in `page/`, without a build step. A browser revalidates its
-//! copies on every load (`ETag`), so that a new version of the program is never used with an old
-//! page. The Content-Security-Policy limits what the page may do: it executes and displays only
-//! what this server sent, so that no text of a record can become a script.
+//! The files are served as they are in `page/`, without a build step; each is compressed when it is
+//! first requested. A browser revalidates its copies on every load (`ETag`), so that a new version
+//! of the program is never used with an old page. The Content-Security-Policy limits what the page
+//! may do: it executes and displays only what this server sent, so that no text of a record can
+//! become a script.
 
+use std::sync::OnceLock;
+
+use flate2::Compression;
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
-    REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, REFERRER_POLICY, VARY,
 };
 use hyper::{Response, StatusCode};
 
-use crate::net::http::Body;
+use crate::net::http::{Body, accept, gzip};
 
 /// What the page may load and do. Its scripts set styles only through the CSSOM, which this policy
 /// allows.
@@ -24,15 +28,28 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 struct Asset {
     name: &'static str,
     bytes: &'static [u8],
+    gzip: OnceLock<Bytes>,
+}
+
+impl Asset {
+    /// Returns the file as a gzip stream, if that is shorter.
+    fn compressed(&self) -> Option<Bytes> {
+        let gzip = self.gzip.get_or_init(|| gzip::whole(self.bytes, Compression::best()));
+        (gzip.len() < self.bytes.len()).then(|| gzip.clone())
+    }
 }
 
 macro_rules! assets {
     ($($name:literal)*) => {
-        &[$(Asset { name: $name, bytes: include_bytes!(concat!("page/", $name)) }),*]
+        [$(Asset {
+            name: $name,
+            bytes: include_bytes!(concat!("page/", $name)),
+            gzip: OnceLock::new(),
+        }),*]
     };
 }
 
-const ASSETS: &[Asset] = assets! {
+static ASSETS: [Asset; 42] = assets! {
     "index.html"
     "icon.svg"
     "answer.js"
@@ -87,16 +104,25 @@ pub fn is_path(path: &str) -> bool {
 pub fn get(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let name = name_of(path)?;
     let asset = ASSETS.iter().find(|asset| asset.name == name)?;
-    let tag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(asset.bytes), asset.bytes.len());
+    let gzip = accept::gzip(headers).then(|| asset.compressed()).flatten();
+    // Each encoding has its own tag, because the tag stands for the exact bytes.
+    let encoding = if gzip.is_some() { "-gzip" } else { "" };
+    let tag = format!("\"{:08x}-{:x}{encoding}\"", crc32c::crc32c(asset.bytes), asset.bytes.len());
     let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| contains(known.as_bytes(), tag.as_bytes()));
-    let (status, bytes) =
-        if is_known { (StatusCode::NOT_MODIFIED, &b""[..]) } else { (StatusCode::OK, asset.bytes) };
-    let mut answer = Response::new(Either::Left(Full::new(Bytes::from_static(bytes))));
-    *answer.status_mut() = status;
+    let mut answer = Response::new(Either::Left(Full::default()));
+    if is_known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        if gzip.is_some() {
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        *answer.body_mut() = Either::Left(gzip.unwrap_or(Bytes::from_static(asset.bytes)).into());
+    }
     let headers = answer.headers_mut();
     for (name, value) in [
         (CONTENT_TYPE, content_type(asset.name)),
         (CACHE_CONTROL, "no-cache"),
+        (VARY, "accept-encoding"),
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
     ] {
@@ -177,6 +203,28 @@ mod tests {
         headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&known).unwrap());
         assert_eq!(get("/assets/app.js", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
         assert_eq!(get("/", &headers).unwrap().status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn each_encoding_has_its_own_tag() {
+        let accepting = |more: Option<&HeaderValue>| {
+            let mut headers =
+                HeaderMap::from_iter([(hyper::header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+            headers.extend(more.map(|tag| (IF_NONE_MATCH, tag.clone())));
+            get("/assets/app.js", &headers).unwrap()
+        };
+        let plain = get("/assets/app.js", &HeaderMap::new()).unwrap();
+        let gzip = accepting(None);
+        assert!(
+            gzip.headers()[CONTENT_ENCODING] == "gzip" && !plain.headers().contains_key(CONTENT_ENCODING)
+        );
+        assert_ne!(plain.headers()[ETAG], gzip.headers()[ETAG]);
+        assert_eq!(
+            (&plain.headers()[VARY], &gzip.headers()[VARY]),
+            (&"accept-encoding".parse().unwrap(), &"accept-encoding".parse().unwrap())
+        );
+        assert_eq!(accepting(Some(&gzip.headers()[ETAG])).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(accepting(Some(&plain.headers()[ETAG])).status(), StatusCode::OK);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::mpsc;
 
+use super::gzip::Gzip;
+
 /// The producer's end of a streamed response.
 #[derive(Debug)]
 pub struct Sender {
@@ -26,13 +28,16 @@ pub struct Sender {
 pub struct StreamedBody {
     pieces: mpsc::Receiver<Bytes>,
     is_ended: Arc<AtomicBool>,
+    /// Compresses the pieces.
+    gzip: Option<Gzip>,
 }
 
 /// Creates a streamed response with room for one piece beyond the one that is being sent.
 pub fn stream() -> (Sender, StreamedBody) {
     let (sender, receiver) = mpsc::channel(1);
     let is_ended = Arc::<AtomicBool>::default();
-    (Sender { pieces: sender, is_ended: Arc::clone(&is_ended) }, StreamedBody { pieces: receiver, is_ended })
+    let body = StreamedBody { pieces: receiver, is_ended: Arc::clone(&is_ended), gzip: None };
+    (Sender { pieces: sender, is_ended }, body)
 }
 
 impl Sender {
@@ -60,6 +65,45 @@ impl Sender {
     }
 }
 
+impl StreamedBody {
+    /// Returns the same body, compressed.
+    pub(super) fn compressed(self) -> StreamedBody {
+        StreamedBody { gzip: Some(Gzip::default()), ..self }
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        Poll::Ready(match ready!(self.pieces.poll_recv(context)) {
+            Some(piece) => Some(Ok(piece)),
+            None if self.is_ended.load(Relaxed) => None,
+            None => Some(Err(io::Error::other("the answer was not complete"))),
+        })
+    }
+
+    fn poll_compressed(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let Some(mut gzip) = self.gzip.take() else { return self.poll_piece(context) };
+        let result = self.poll_next(context, &mut gzip);
+        self.gzip = Some(gzip);
+        result
+    }
+
+    /// Returns the next compressed piece, or the end of the compressed stream.
+    fn poll_next(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            if gzip.is_ended {
+                return Poll::Ready(None);
+            }
+            if let Some(piece) = gzip.next() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            match ready!(self.poll_piece(context)) {
+                Some(Ok(piece)) => gzip.put(piece),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(Some(Ok(gzip.end()))),
+            }
+        }
+    }
+}
+
 impl Body for StreamedBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -68,11 +112,7 @@ impl Body for StreamedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(match ready!(self.pieces.poll_recv(context)) {
-            Some(piece) => Some(Ok(Frame::data(piece))),
-            None if self.is_ended.load(Relaxed) => None,
-            None => Some(Err(io::Error::other("the answer was not complete"))),
-        })
+        self.poll_compressed(context).map_ok(Frame::data)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod body;
+pub mod gzip;
 mod head;
 mod parking;
 mod response;

@@ -250,6 +250,9 @@ impl ResponseStream {
         if !self.is_done() {
             self = self.slice().await?;
         }
+        if self.is_done() && self.records.out.len() <= ANSWER_SHORT_BYTES_MAX {
+            return Ok(answer.map(|()| Either::Left(self.into_whole().into())));
+        }
         let (sender, body) = stream();
         let start = self.piece();
         if !start.is_empty() {
@@ -257,6 +260,16 @@ impl ResponseStream {
         }
         tokio::spawn(self.send(sender, open));
         Ok(answer.map(|()| Either::Right(body)))
+    }
+
+    /// Returns the bytes of a response that ends with the first slice. Sent as a whole, it has a
+    /// `Content-Length`.
+    fn into_whole(mut self) -> Vec<u8> {
+        if !self.records.form.is_stream() {
+            let end = self.end();
+            self.records.out.extend_from_slice(end.as_bytes());
+        }
+        self.records.into_bytes()
     }
 
     fn is_done(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Reading over HTTP: records, statements, and the status of the server.
 
 mod client_disconnect;
+mod compression;
 mod context;
 mod counts;
 mod export;

@@ -481,9 +481,11 @@ fn unread_tails_and_answers_share_little_memory() {
     let _tails: Vec<_> = (0..TAILS_MAX).map(|_| ask(&server, &[], "")).collect();
     let export = path("/api/v1/records", &[("format", "ndjson"), ("order", "asc")]);
     let _exports: Vec<_> = (0..EXPORTS_MAX)
-        .map(|_| {
+        .map(|number| {
             let mut stream = TcpStream::connect(server.address("http")).unwrap();
-            write!(stream, "GET {export} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            let encoding = ["identity", "gzip"][number % 2];
+            write!(stream, "GET {export} HTTP/1.1\r\nhost: x\r\naccept-encoding: {encoding}\r\n\r\n")
+                .unwrap();
             stream
         })
         .collect();
