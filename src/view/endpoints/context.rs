@@ -127,9 +127,9 @@ async fn find<S: MatchSink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusa
         (true, _) => Ok((scan, first.sink)),
         (false, true) => Err(problem(
             StatusCode::NOT_FOUND,
-            "there is no such record",
-            "no record that is stored has this id",
-            Some("what was accepted is stored within a moment; what is old may have been deleted"),
+            "record not found",
+            "no stored record has this id",
+            Some("a record is stored shortly after it was accepted; an old record may have been deleted"),
         )
         .into()),
         (false, false) => Err(problem(

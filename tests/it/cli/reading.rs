@@ -248,7 +248,7 @@ fn query_around_prints_a_record_with_its_surroundings() {
     let page = printed(&server, &["query", "--around=1", "--scope=all", "--after=1"]);
     let marked: Vec<_> = page.lines().map(|line| &line[..3]).collect();
     assert_eq!(marked, ["> 2", "  2", "   ", "   ", "   ", "   "], "{page}");
-    assert_fails(&server.cli(&["query", "--around=17"]), 1, &["there is no such record", "hint: "]);
+    assert_fails(&server.cli(&["query", "--around=17"]), 1, &["record not found", "hint: "]);
     assert_fails(&server.cli(&["query", "--around=1", "word"]), 2, &["--around", "QUERY"]);
     assert_fails(&server.cli(&["query", "--before=1"]), 2, &["--around"]);
 }

@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
 use super::{fill, server_with};
-use crate::harness::{Answer, PATIENCE, Server};
+use test_support::{Answer, PATIENCE, Server};
 
 const GZIP: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
 
