@@ -33,8 +33,8 @@ impl Failure {
         Failure { usage: true, ..Failure::new(what) }
     }
 
-    /// Returns one failure that shows all of these, with the exit code of the first; `None` if there
-    /// are none.
+    /// Returns one failure that shows all of these, with the exit code of the first; `None` if
+    /// there are none.
     pub fn all(failures: impl IntoIterator<Item = Failure>) -> Option<Failure> {
         let mut failures = failures.into_iter();
         let first = failures.next()?;

@@ -23,7 +23,7 @@ const CONDITIONS: [Condition; 10] = [
     (&["frame_bytes_max"], check_frames),
     (&["body_bytes_max", "body_compressed_bytes_max"], check_bodies),
     (&["spool_bytes_max", "spool_segment_bytes"], check_spool),
-    // A list lacks only the elements that could not be read. What is found among the others is true.
+    // A list lacks only the elements that could not be read: errors among the others are true.
     (&[], check_listeners),
     (&[], check_labels),
     (&[], check_line_formats),

@@ -88,8 +88,8 @@ impl Values {
         self.0.get(setting.about.key).is_some_and(Given::is_above_file)
     }
 
-    /// Removes the values that cannot be read, and reports each of them. Where no value is left, the
-    /// default applies.
+    /// Removes the values that cannot be read, and reports each of them. Where no value is left,
+    /// the default applies.
     pub(super) fn remove_invalid(&mut self, mistakes: &mut Mistakes) {
         for about in options::ALL {
             let Some(given) = self.0.get_mut(about.key) else { continue };

@@ -309,7 +309,14 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         if !is_function || code.ends_with('}') || code.ends_with(';') {
             continue;
         }
-        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        let indentation = &line[..line.len() - code.len()];
+        // A declaration in a trait may span several lines, and has no body.
+        let is_end = |line: &&str| line.starts_with(&format!("{indentation}}}")) || line.ends_with(';');
+        let has_body = lines[start..].iter().find(|line| line.ends_with('{') || is_end(line));
+        let end = format!("{indentation}}}");
+        if has_body.is_none_or(|line| !line.ends_with('{')) {
+            continue;
+        }
         if let Some(length) = lines[start..].iter().position(|line| *line == end) {
             found.push((code.chars().take(60).collect(), length + 1));
         }

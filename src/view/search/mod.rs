@@ -1,4 +1,4 @@
-//! Searches, and the responses that consist of what they find: streams of records, pages and counts.
+//! Searches, and the responses that consist of what they find: streams of records, pages, counts.
 
 pub(super) mod count;
 pub(super) mod csv_table;
