@@ -14,14 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, timeout};
+use tokio_postgres::tls::ChannelBinding;
+use tokio_rustls::client::TlsStream;
 
 use super::endpoint::ServerAddress;
 use crate::limits::{KEEPALIVE_SECONDS, POSTGRES_ROW_BYTES_MAX, POSTGRES_SILENCE_SECONDS_MAX};
 
-/// A connected socket, TCP or Unix.
+/// A connected socket, TCP or Unix, or TLS over such a socket.
 pub(super) struct Socket {
     stream: Box<dyn Transport>,
     activity: Activity,
+    /// The end point of TLS, to which passwords can be bound.
+    end_point: Option<Vec<u8>>,
 }
 
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -90,7 +94,13 @@ impl Socket {
                 Box::new(connect_to_any(&addresses, time_max).await?)
             }
         };
-        Ok(Socket { stream, activity: Activity::new() })
+        Ok(Socket { stream, activity: Activity::new(), end_point: None })
+    }
+
+    /// Wraps a stream with TLS over a socket. The activity of the socket below is the one that
+    /// counts.
+    pub(super) fn encrypted(stream: TlsStream<Socket>, end_point: Option<Vec<u8>>) -> Socket {
+        Socket { stream: Box::new(stream), activity: Activity::new(), end_point }
     }
 
     pub(super) fn activity(&self) -> Activity {
@@ -144,6 +154,12 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(KEEPALIVE_SECONDS)))?;
     socket.set_tcp_user_timeout(Some(Duration::from_secs(POSTGRES_SILENCE_SECONDS_MAX)))?;
     Ok(stream)
+}
+
+impl tokio_postgres::tls::TlsStream for Socket {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.end_point.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
 }
 
 impl AsyncRead for Socket {

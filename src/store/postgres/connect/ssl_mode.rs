@@ -40,11 +40,10 @@ impl SslMode {
     /// Returns the mode that applies, as in libpq. If authorities are named, certificates are
     /// verified with them. A certificate of an authority that everyone trusts proves something only
     /// together with the name.
-    pub(super) fn resolve(text: Option<&str>, root_certificates: Option<&Path>) -> Result<SslMode, String> {
-        let parse = |text| {
-            SslMode::parse(text).ok_or_else(|| format!("PGSSLMODE is `{text}`, which is not a valid mode"))
-        };
-        let mode = text.map(parse).transpose()?;
+    pub(super) fn resolve(
+        mode: Option<SslMode>,
+        root_certificates: Option<&Path>,
+    ) -> Result<SslMode, String> {
         match (mode, root_certificates) {
             (None | Some(SslMode::VerifyFull), Some(path)) if path == Path::new(SYSTEM) => {
                 Ok(SslMode::VerifyFull)

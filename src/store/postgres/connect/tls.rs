@@ -4,10 +4,8 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
@@ -18,8 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::tls::TlsConnect;
 
 use super::channel_binding;
 use super::endpoint::Endpoint;
@@ -32,9 +29,6 @@ pub(super) struct TlsConnector {
     config: Arc<ClientConfig>,
     host: ServerName<'static>,
 }
-
-/// A socket with TLS.
-pub(super) struct TlsSocket(tokio_rustls::client::TlsStream<Socket>);
 
 impl TlsConnector {
     /// Reads the files that the endpoint names. They are read again for each connection, so that
@@ -85,49 +79,17 @@ fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> String {
 }
 
 impl TlsConnect<Socket> for TlsConnector {
-    type Stream = TlsSocket;
+    type Stream = Socket;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TlsSocket>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        let handshake = tokio_rustls::TlsConnector::from(self.config).connect(self.host, socket);
-        Box::pin(handshake.map_ok(TlsSocket))
-    }
-}
-
-impl TlsStream for TlsSocket {
-    fn channel_binding(&self) -> ChannelBinding {
-        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
-        let binding = certificates.first().and_then(|certificate| channel_binding::end_point(certificate));
-        binding.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
-    }
-}
-
-impl AsyncRead for TlsSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for TlsSocket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Box::pin(async move {
+            let stream = tokio_rustls::TlsConnector::from(self.config).connect(self.host, socket).await?;
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let end_point = certificate.and_then(|certificate| channel_binding::end_point(certificate));
+            Ok(Socket::encrypted(stream, end_point))
+        })
     }
 }
 

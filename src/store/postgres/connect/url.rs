@@ -2,6 +2,7 @@
 //! `postgres://user:password@host:port/database?keyword=value&...`.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
@@ -21,11 +22,11 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A parsed URL. What it leaves out is taken from the environment when the store is opened (see
-/// `endpoint.rs`).
+/// The parameters in a URL, which are valid. Those that it leaves out are taken from other sources
+/// when the store is opened (see `endpoint.rs`).
 ///
-/// `tokio_postgres::Config` parses URLs too, but without libpq's precedence of sources
-/// (`docs/decisions/0040-own-connector-for-postgresql.md`).
+/// `tokio_postgres::Config` parses URLs too, but does not tell which values a URL left out (see
+/// `docs/decisions/0040-own-connector-for-postgresql.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
     /// The URL as it is displayed, without its password.
@@ -132,8 +133,16 @@ impl PostgresUrl {
         }
     }
 
+    /// Sets a keyword that has no value yet, from a source that comes after the URL.
+    pub(super) fn set_missing(&mut self, keyword: &str, value: String) -> Result<(), String> {
+        if self.get(keyword).is_some() || keyword == "password" && self.password.is_some() {
+            return Ok(());
+        }
+        self.set(keyword, value)
+    }
+
     /// Sets a keyword. As in libpq, the last value counts. An empty value counts as none.
-    pub(super) fn set(&mut self, keyword: &str, value: String) -> Result<(), String> {
+    fn set(&mut self, keyword: &str, value: String) -> Result<(), String> {
         if is_without_effect(keyword, &value) {
             return Ok(());
         }
@@ -206,6 +215,7 @@ fn check(keyword: &str, value: &str) -> Result<(), String> {
         "port" => {
             value.split(',').all(|port| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0))
         }
+        "hostaddr" => value.split(',').all(|address| address.is_empty() || address.parse::<IpAddr>().is_ok()),
         "connect_timeout" => value.parse::<u64>().is_ok(),
         "sslmode" => SslMode::parse(value).is_some(),
         "channel_binding" => channel_binding::parse(value).is_some(),
@@ -326,6 +336,7 @@ mod tests {
             ("postgres://h/db?channel_binding=always", "invalid `channel_binding`"),
             ("postgres://h:many/db", "invalid `port`"),
             ("postgres://h:0/db", "invalid `port`"),
+            ("postgres://h/db?hostaddr=10.0.0.1,h", "invalid `hostaddr`"),
             ("postgres://jo:12/secret@h/db", "a `/` before its `@`"),
             ("postgres://h/d%zz", "two hexadecimal digits"),
             ("postgres://h/d%+1", "two hexadecimal digits"),
