@@ -1,10 +1,11 @@
-//! Housekeeping: creates tomorrow's partition before it is needed, and drops whole partitions once
-//! they are too old or use too much space.
+//! Housekeeping: creates tomorrow's partition before it is needed, drops whole partitions once they
+//! are too old or use too much space, and deletes rows of the default partition that are too old.
 //!
-//! A day's partition is dropped when the day has been over for `retention_age`, regardless of when
-//! its records were received. The clock is trusted about the age only with evidence (see
-//! [`super::super::clock`]). Here, the evidence includes that yesterday and the day before have a
-//! partition.
+//! A day's partition is dropped when the day has been over for `retention_age`, and a row of the
+//! default partition is deleted when it is that old. Both go by the records' own times, regardless
+//! of when the records were received. The clock is trusted about the age only with evidence (see
+//! [`super::super::clock`]). The database is evidence if yesterday and the day before have a
+//! partition; with a `retention_age` of less than a day, only for that long after midnight.
 
 use std::collections::BTreeSet;
 
@@ -72,8 +73,8 @@ async fn maintain(
     if let Some(age_limit) = age_limit {
         let limit = age_limit.time(now);
         let oldest = days.oldest().filter(|day| age(*day, limit) > 0);
-        // A partition is created up to a day ahead, so the partition of a day is no evidence of how
-        // much of the day has passed.
+        // Housekeeping creates a partition a day ahead, so the partition of a day alone is no
+        // evidence that the server ran on that day.
         let was_running = |times: std::ops::RangeInclusive<i64>| {
             let day = day_of(*times.end());
             Ok::<_, Fault>(day < today && days.contains(day) && days.contains(day - 1))

@@ -2,8 +2,11 @@
 //! newer version.
 //!
 //! All names are without a schema, so that `search_path` decides where the tables are. Nothing
-//! needs more than a role that may create objects in that schema. Everything here runs under one
-//! advisory lock, which writing never takes.
+//! needs more than a role that may create objects in that schema.
+//!
+//! Every change of tables takes one advisory lock ([`LOCK`]): creation and migration here, and also
+//! partitions and the tables of deletions. Reading the version takes no lock. Writing takes it only
+//! to create the partition of a new day.
 
 use tokio_postgres::Client;
 
