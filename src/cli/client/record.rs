@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::http;
+use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::{Column, attributes};
 
@@ -89,6 +91,15 @@ impl<'a> JsonRecord<'a> {
         };
         (!text.is_empty()).then(|| FieldValue::Text(Cow::Borrowed(text)))
     }
+}
+
+/// Returns the id of a record that is one line of NDJSON.
+pub(crate) fn id_of(line: &[u8]) -> Result<u64, Failure> {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: u64,
+    }
+    http::parse(line).map(|Identified { id }| id)
 }
 
 /// Returns a JSON object of these members, in their order. The values are JSON.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::file_failure;
-use crate::cli::client::{ApiClient, http, parameters};
+use crate::cli::client::{ApiClient, http, parameters, record::id_of};
 use crate::cli::partial_file::PartialFile;
 use crate::cli::terminal::{Output, numbers::counted, output, progress};
 use crate::disk::beside;
@@ -25,11 +25,6 @@ struct Page<'a> {
     #[serde(borrow)]
     records: Vec<&'a RawValue>,
     next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Id {
-    id: u64,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +73,7 @@ fn write_pages(
         let body = client.get("/api/v1/records", &parameters, "application/json")?.all()?;
         let page: Page<'_> = http::parse(&body)?;
         for record in page.records {
-            let Id { id } = http::parse(record.get().as_bytes())?;
-            if id >= end {
+            if id_of(record.get().as_bytes())? >= end {
                 return Ok(count);
             }
             writeln!(out, "{}", record.get()).map_err(output::failed)?;

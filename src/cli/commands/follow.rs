@@ -44,15 +44,15 @@ impl Follow {
         mut show: impl FnMut(&[u8], &mut Output) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut events = self.connect()?;
-        let end = End::watch();
+        let stop = StopSignal::watch();
         loop {
             let lost = loop {
                 match events.next() {
-                    Ok(Some(event)) => self.take(&event, output, &mut show)?,
+                    Ok(Some(event)) => self.handle(&event, output, &mut show)?,
                     Ok(None) => break "the server has ended the stream".to_owned(),
                     Err(failure) => break first_line(&failure),
                 }
-                if end.is_wanted() {
+                if stop.is_wanted() {
                     return output.finish();
                 }
                 if !events.has_more() {
@@ -62,7 +62,7 @@ impl Follow {
             output.finish()?;
             output::note(&format!("{lost}; trying again"));
             self.after = events.last_id();
-            events = self.connect_again(&end)?;
+            events = self.connect_again(&stop)?;
             output::note("connected again");
         }
     }
@@ -78,13 +78,13 @@ impl Follow {
     }
 
     /// Retries until it succeeds.
-    fn connect_again(&self, end: &End) -> Result<EventStream, Failure> {
+    fn connect_again(&self, stop: &StopSignal) -> Result<EventStream, Failure> {
         let mut wait = TAIL_RETRY_MILLISECONDS_MIN;
         loop {
             sleep(Duration::from_millis(wait));
             match self.connect() {
                 Ok(events) => return Ok(events),
-                Err(failure) if failure.exit_code() == ExitCode::from(2) || end.is_wanted() => {
+                Err(failure) if failure.exit_code() == ExitCode::from(2) || stop.is_wanted() => {
                     return Err(failure);
                 }
                 Err(_) => wait = (2 * wait).min(TAIL_RETRY_MILLISECONDS_MAX),
@@ -92,7 +92,7 @@ impl Follow {
         }
     }
 
-    fn take(
+    fn handle(
         &self,
         event: &StreamEvent,
         output: &mut Output,
@@ -117,23 +117,23 @@ fn first_line(failure: &Failure) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// Whether the program is to end. While nothing is read or written, the program exits without
+/// Whether the program is to stop. While nothing is read or written, the program exits without
 /// checking this.
-struct End(Arc<AtomicBool>);
+struct StopSignal(Arc<AtomicBool>);
 
 /// Time to finish the line that is being written.
 const FINISH: Duration = Duration::from_millis(100);
 
-impl End {
+impl StopSignal {
     /// Exits successfully at Ctrl-C, and when the output has lost its reader while nothing is to be
     /// written.
-    fn watch() -> End {
+    fn watch() -> StopSignal {
         let wanted = Arc::<AtomicBool>::default();
-        let end = End(Arc::clone(&wanted));
+        let stop = StopSignal(Arc::clone(&wanted));
         // Installed before anything is shown: a person who has seen output may interrupt the
         // program.
-        if let Ok(interrupts) = Interrupts::keep() {
-            interrupts.then(move || {
+        if let Ok(interrupts) = Interrupts::take_over() {
+            interrupts.on_first(move || {
                 wanted.store(true, Relaxed);
                 sleep(FINISH);
                 std::process::exit(0);
@@ -146,7 +146,7 @@ impl End {
                 std::process::exit(0);
             }
         });
-        end
+        stop
     }
 
     fn is_wanted(&self) -> bool {

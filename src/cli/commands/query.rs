@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::follow::Follow;
 use crate::cli::arguments;
-use crate::cli::client::{ApiClient, ServerResponse, http, parameters};
+use crate::cli::client::{ApiClient, ServerResponse, http, parameters, record::id_of};
 use crate::cli::terminal::{Output, RecordWriter, output};
 use crate::failure::Failure;
 use crate::limits::ANSWER_BYTES_MAX;
@@ -40,13 +40,13 @@ fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let answer = client.get("/api/v1/records", &parameters, "application/x-ndjson")?;
     writer.begin(output)?;
     if order.is_some() {
-        let found = stream(answer, &mut writer, output)?;
-        writer.catch_up(true, output)?;
+        let found = write_all(answer, &mut writer, output)?;
+        writer.write_held(true, output)?;
         note_if_none(found, output);
         return Ok(());
     }
-    let newest = turn_round(answer, &mut writer, output)?;
-    writer.catch_up(stored.is_none(), output)?;
+    let newest = write_reversed(answer, &mut writer, output)?;
+    writer.write_held(stored.is_none(), output)?;
     let Some(stored_to) = stored else {
         note_if_none(newest.is_some(), output);
         return Ok(());
@@ -58,7 +58,7 @@ fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     // Records that were stored after the status request are part of the search result, and the
     // stream sends them again.
     follow.run(output, |record, output| match newest {
-        Some(newest) if id(record)? <= newest => Ok(()),
+        Some(newest) if id_of(record)? <= newest => Ok(()),
         _ => writer.write(record, output),
     })
 }
@@ -78,14 +78,6 @@ fn stored_to(client: &ApiClient) -> Result<u64, Failure> {
     let status: Status = http::parse(&client.get("/api/v1/status", &[], "application/json")?.all()?)?;
     let mut databases = status.stores.iter().filter(|store| store.kind != "file");
     Ok(databases.next().map_or(1, |database| database.position.max(1)))
-}
-
-fn id(record: &[u8]) -> Result<u64, Failure> {
-    #[derive(Deserialize)]
-    struct Identified {
-        id: u64,
-    }
-    http::parse(record).map(|Identified { id }| id)
 }
 
 /// Returns the order that was requested. A trace is shown from its beginning, unless its end is
@@ -130,7 +122,7 @@ fn note_if_none(is_found: bool, output: &Output) {
 }
 
 /// Shows records as they arrive. Returns true if there were any.
-fn stream(
+fn write_all(
     mut answer: ServerResponse,
     writer: &mut RecordWriter,
     output: &mut Output,
@@ -145,7 +137,7 @@ fn stream(
 
 /// Shows the records in reverse order. Returns the id of the first record of the answer, the
 /// newest.
-fn turn_round(
+fn write_reversed(
     mut answer: ServerResponse,
     writer: &mut RecordWriter,
     output: &mut Output,
@@ -161,7 +153,7 @@ fn turn_round(
         lines.push(line.clone());
     }
     lines.iter().rev().try_for_each(|line| writer.write(line, output))?;
-    lines.first().map(|line| id(line)).transpose()
+    lines.first().map(|line| id_of(line)).transpose()
 }
 
 /// The server's answer for the surroundings of a record.
@@ -184,7 +176,7 @@ fn around(id: u64, matches: &ArgMatches, output: &mut Output) -> Result<(), Fail
     let context: Context<'_> = http::parse(&body)?;
     writer.begin(output)?;
     context.records.iter().try_for_each(|record| writer.write(record.get().as_bytes(), output))?;
-    writer.catch_up(true, output)?;
+    writer.write_held(true, output)?;
     if context.partial {
         output.finish()?;
         output::note("the search ended before it had found all of them; --scope all finds them faster");

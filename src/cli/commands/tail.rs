@@ -18,6 +18,6 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let mut writer = RecordWriter::new(matches, None, output)?;
     writer.begin(output)?;
     // Nothing is held back until a screen is full.
-    writer.catch_up(false, output)?;
+    writer.write_held(false, output)?;
     follow.run(output, |record, output| writer.write(record, output))
 }

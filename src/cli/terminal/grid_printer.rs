@@ -126,7 +126,7 @@ impl GridPrinter {
                 wrapper.column(*style, &text::beginning(cell, width, screen.is_unicode), width + 1);
             }
         }
-        wrapper.end().iter().try_for_each(|line| writeln!(output, "{line}"))
+        wrapper.finish().iter().try_for_each(|line| writeln!(output, "{line}"))
     }
 }
 

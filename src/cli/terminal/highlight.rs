@@ -54,7 +54,7 @@ impl Highlight {
                 }
             }
             pieces.push((style, &line[at..end]));
-            wrapper.keep(&pieces);
+            wrapper.keep_together(&pieces);
             start = end;
         }
     }
@@ -70,7 +70,7 @@ mod tests {
         let matches = arguments::command().get_matches_from(["logboom", "query", "--", query]);
         let mut wrapper = LineWrapper::new(Paint::Colours, 80, 0);
         Highlight::of(matches.subcommand().unwrap().1).write(line, Style::Normal, &mut wrapper);
-        wrapper.end().join("\n").replace("\x1b[1;4m", "<").replace("\x1b[0m", ">")
+        wrapper.finish().join("\n").replace("\x1b[1;4m", "<").replace("\x1b[0m", ">")
     }
 
     #[test]

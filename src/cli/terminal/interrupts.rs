@@ -11,7 +11,7 @@ pub(crate) struct Interrupts(Runtime, Signal);
 
 impl Interrupts {
     /// Takes over the handling of Ctrl-C.
-    pub(crate) fn keep() -> io::Result<Interrupts> {
+    pub(crate) fn take_over() -> io::Result<Interrupts> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         // Once requested, tokio's handler stays in place of the default handler.
         let signal = {
@@ -22,7 +22,7 @@ impl Interrupts {
     }
 
     /// Runs `act` at the first Ctrl-C, on a separate thread.
-    pub(crate) fn then(mut self, act: impl FnOnce() + Send + 'static) {
+    pub(crate) fn on_first(mut self, act: impl FnOnce() + Send + 'static) {
         spawn(move || {
             self.0.block_on(self.1.recv());
             act();

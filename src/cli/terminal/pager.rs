@@ -101,10 +101,10 @@ impl Running {
         // the terminal to both the pager and the shell: this process continues until the pager
         // closes its input. Ctrl-C may arrive as soon as the pager runs, so it is handled before
         // the start.
-        let interrupts = Interrupts::keep().ok()?;
+        let interrupts = Interrupts::take_over().ok()?;
         let Ok(mut child) = command().stdin(Stdio::piped()).spawn() else {
             // There is no pager that Ctrl-C could be meant for.
-            interrupts.then(|| std::process::exit(INTERRUPTED));
+            interrupts.on_first(|| std::process::exit(INTERRUPTED));
             return None;
         };
         let stdin = child.stdin.take()?;

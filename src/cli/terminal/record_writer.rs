@@ -89,7 +89,7 @@ impl RecordWriter {
                 held.lines.push(line.to_vec());
                 held.bytes += line.len();
                 let is_screenful = held.lines.len() >= held.screen.rows || held.bytes > SCREEN_BYTES_MAX;
-                if is_screenful { self.catch_up(false, output) } else { Ok(()) }
+                if is_screenful { self.write_held(false, output) } else { Ok(()) }
             }
             None => {
                 self.format.write(line, output)?;
@@ -100,7 +100,7 @@ impl RecordWriter {
     }
 
     /// Writes the records that were held back; `are_all` unless others will follow later.
-    pub(crate) fn catch_up(&mut self, are_all: bool, output: &mut Output) -> Result<(), Failure> {
+    pub(crate) fn write_held(&mut self, are_all: bool, output: &mut Output) -> Result<(), Failure> {
         let Some(held) = self.held.take() else { return Ok(()) };
         let records = held.lines.iter().map(|line| http::parse(line));
         let records = records.collect::<Result<Vec<JsonRecord<'_>>, _>>()?;
@@ -151,7 +151,7 @@ mod tests {
             let mut writer = RecordWriter::new(matches, None, output).unwrap();
             writer.begin(output).unwrap();
             lines.iter().for_each(|line| writer.write(line.as_bytes(), output).unwrap());
-            writer.catch_up(true, output).unwrap();
+            writer.write_held(true, output).unwrap();
         })
     }
 

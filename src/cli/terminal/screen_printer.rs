@@ -121,22 +121,22 @@ impl ScreenPrinter {
         let style = if mark == Some(">") { Style::Bold } else { Style::Normal };
         self.highlight.write(&untabbed(parts.first_line()), style, &mut wrapper);
         for (name, value) in &parts.attributes {
-            wrapper.keep(&[
+            wrapper.keep_together(&[
                 (Style::Normal, " "),
                 (Style::Dim, name),
                 (Style::Dim, "="),
                 (Style::Normal, value),
             ]);
         }
-        wrapper.keep(&[(Style::Dim, " id="), (Style::Dim, &record.id.to_string())]);
-        wrapper.end()
+        wrapper.keep_together(&[(Style::Dim, " id="), (Style::Dim, &record.id.to_string())]);
+        wrapper.finish()
     }
 
     fn indented(&self, lines: &str, style: Style, paint: Paint) -> Vec<String> {
         let wrapped = lines.lines().flat_map(|line| {
             let mut wrapper = LineWrapper::indented(paint, self.screen.columns, INDENT, 2 * INDENT);
             self.highlight.write(&untabbed(line), style, &mut wrapper);
-            wrapper.end()
+            wrapper.finish()
         });
         wrapped.collect()
     }

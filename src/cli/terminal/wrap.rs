@@ -18,7 +18,7 @@ pub(crate) struct LineWrapper {
     /// Spaces that precede the next character, unless the line ends there.
     spaces: usize,
     /// Whether the line contains nothing but its indentation.
-    is_fresh: bool,
+    is_empty: bool,
     style: Style,
 }
 
@@ -43,7 +43,7 @@ impl LineWrapper {
             line: String::new(),
             width: 0,
             spaces: 0,
-            is_fresh: true,
+            is_empty: true,
             style: Style::Normal,
         }
     }
@@ -60,87 +60,87 @@ impl LineWrapper {
     /// Adds a text, which continues on the next line at the end of a word, or anywhere if a word is
     /// longer than a line.
     pub(crate) fn text(&mut self, style: Style, text: &str) {
-        self.words(&[(style, text)]);
+        self.add_words(&[(style, text)]);
     }
 
     /// Adds texts that stay together if one line can hold them.
-    pub(crate) fn keep(&mut self, pieces: &[StyledText<'_>]) {
-        if width(pieces) <= self.room() { self.together(pieces) } else { self.words(pieces) }
+    pub(crate) fn keep_together(&mut self, pieces: &[StyledText<'_>]) {
+        if width(pieces) <= self.line_cells() { self.add_unbroken(pieces) } else { self.add_words(pieces) }
     }
 
-    fn words(&mut self, pieces: &[StyledText<'_>]) {
+    fn add_words(&mut self, pieces: &[StyledText<'_>]) {
         let mut word = Vec::new();
         for (style, piece) in pieces {
             for part in piece.split_inclusive(' ') {
                 word.push((*style, part));
                 if part.ends_with(' ') {
-                    self.together(&word);
+                    self.add_unbroken(&word);
                     word.clear();
                 }
             }
         }
-        self.together(&word);
+        self.add_unbroken(&word);
     }
 
-    fn together(&mut self, pieces: &[StyledText<'_>]) {
+    fn add_unbroken(&mut self, pieces: &[StyledText<'_>]) {
         let width = width(pieces);
-        if width <= self.room() && !self.is_fresh && self.width + self.spaces + width > self.columns {
-            self.turn();
+        if width <= self.line_cells() && !self.is_empty && self.width + self.spaces + width > self.columns {
+            self.break_line();
         }
         for (style, piece) in pieces {
-            piece.chars().for_each(|c| self.character(*style, c));
+            piece.chars().for_each(|c| self.add_character(*style, c));
         }
     }
 
     /// Returns the cells of a continuation line.
-    fn room(&self) -> usize {
+    fn line_cells(&self) -> usize {
         self.columns.saturating_sub(self.indent)
     }
 
     /// Adds a column: a text, padded to this many cells, and a space.
     pub(crate) fn column(&mut self, style: Style, text: &str, cells: usize) {
-        text.chars().for_each(|c| self.character(style, c));
+        text.chars().for_each(|c| self.add_character(style, c));
         self.spaces += cells.saturating_sub(text::cells(text)) + 1;
     }
 
     /// Continues on a new line, indented.
-    fn turn(&mut self) {
+    fn break_line(&mut self) {
         let style = self.style;
-        self.set(Style::Normal);
+        self.set_style(Style::Normal);
         self.lines.push(std::mem::replace(&mut self.line, " ".repeat(self.indent)));
-        (self.width, self.spaces, self.is_fresh) = (self.indent, 0, true);
-        self.set(style);
+        (self.width, self.spaces, self.is_empty) = (self.indent, 0, true);
+        self.set_style(style);
     }
 
     /// Returns the lines.
-    pub(crate) fn end(mut self) -> Vec<String> {
-        self.set(Style::Normal);
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        self.set_style(Style::Normal);
         self.lines.push(self.line);
         self.lines
     }
 
-    fn character(&mut self, style: Style, c: char) {
+    fn add_character(&mut self, style: Style, c: char) {
         if c == ' ' {
-            let was_wrapped = self.is_fresh && !self.lines.is_empty();
+            let was_wrapped = self.is_empty && !self.lines.is_empty();
             self.spaces += usize::from(!was_wrapped);
             return;
         }
         let width = c.width().unwrap_or(0);
-        if !self.is_fresh && self.width + self.spaces + width > self.columns {
-            self.turn();
+        if !self.is_empty && self.width + self.spaces + width > self.columns {
+            self.break_line();
         }
         if style != self.style {
-            self.set(Style::Normal); // blanks between two styles have neither style
+            self.set_style(Style::Normal); // blanks between two styles have neither style
         }
         let spaces = std::mem::take(&mut self.spaces).min(self.columns.saturating_sub(self.width));
         self.line.extend(std::iter::repeat_n(' ', spaces));
-        self.set(style);
+        self.set_style(style);
         self.line.push(c);
         self.width += spaces + width;
-        self.is_fresh = false;
+        self.is_empty = false;
     }
 
-    fn set(&mut self, style: Style) {
+    fn set_style(&mut self, style: Style) {
         if style != self.style {
             self.line.push_str(self.paint.around(self.style).1);
             self.line.push_str(self.paint.around(style).0);
@@ -153,23 +153,23 @@ impl LineWrapper {
 mod tests {
     use super::*;
 
-    fn wrapper(columns: usize, indent: usize, text: &str) -> Vec<String> {
+    fn wrapped(columns: usize, indent: usize, text: &str) -> Vec<String> {
         let mut wrapper = LineWrapper::new(Paint::Plain, columns, indent);
         wrapper.text(Style::Normal, text);
-        wrapper.end()
+        wrapper.finish()
     }
 
     #[test]
     fn words_continue_on_indented_lines() {
-        assert_eq!(wrapper(10, 2, "one two three four"), ["one two", "  three", "  four"]);
-        assert_eq!(wrapper(7, 2, "one two"), ["one two"]);
-        assert_eq!(wrapper(10, 0, ""), [""]);
+        assert_eq!(wrapped(10, 2, "one two three four"), ["one two", "  three", "  four"]);
+        assert_eq!(wrapped(7, 2, "one two"), ["one two"]);
+        assert_eq!(wrapped(10, 0, ""), [""]);
     }
 
     #[test]
     fn word_longer_than_a_line_is_broken_anywhere() {
-        assert_eq!(wrapper(5, 2, "abcdefghij k"), ["abcde", "  fgh", "  ij", "  k"]);
-        assert_eq!(wrapper(3, 8, "abc"), ["abc"]);
+        assert_eq!(wrapped(5, 2, "abcdefghij k"), ["abcde", "  fgh", "  ij", "  k"]);
+        assert_eq!(wrapped(3, 8, "abc"), ["abc"]);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             "\u{1f332}\u{1f332}\u{1f332}\u{1f332}\u{1f332}",
         ];
         for text in texts {
-            let lines = wrapper(7, 2, text);
+            let lines = wrapped(7, 2, text);
             assert!(lines.iter().all(|line| text::cells(line) <= 7), "{lines:?}");
             let letters = |text: &str| text.replace(' ', "");
             assert_eq!(letters(&lines.concat()), letters(text));
@@ -192,15 +192,19 @@ mod tests {
     fn pieces_stay_together_if_a_line_holds_them() {
         let mut wrapper = LineWrapper::new(Paint::Plain, 12, 2);
         wrapper.text(Style::Normal, "message");
-        wrapper.keep(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
-        wrapper.keep(&[(Style::Normal, " "), (Style::Dim, "x="), (Style::Normal, "a rather long value")]);
-        assert_eq!(wrapper.end(), ["message", "  user=42", "  x=a rather", "  long value"]);
+        wrapper.keep_together(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
+        wrapper.keep_together(&[
+            (Style::Normal, " "),
+            (Style::Dim, "x="),
+            (Style::Normal, "a rather long value"),
+        ]);
+        assert_eq!(wrapper.finish(), ["message", "  user=42", "  x=a rather", "  long value"]);
         // Exact to the cell: a line of 12 cells holds both texts, 13 cells need a second line.
         for (text, expected) in [("one ", 1), ("one  ", 2)] {
             let mut wrapper = LineWrapper::new(Paint::Plain, 12, 2);
             wrapper.text(Style::Normal, text);
-            wrapper.keep(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
-            assert_eq!(wrapper.end().len(), expected);
+            wrapper.keep_together(&[(Style::Normal, " "), (Style::Dim, "user="), (Style::Normal, "42")]);
+            assert_eq!(wrapper.finish().len(), expected);
         }
     }
 
@@ -208,6 +212,6 @@ mod tests {
     fn every_line_ends_with_a_reset_of_its_colour() {
         let mut wrapper = LineWrapper::new(Paint::Colours, 3, 0);
         wrapper.text(Style::Red, "abcdef");
-        assert_eq!(wrapper.end(), ["\x1b[31mabc\x1b[0m", "\x1b[31mdef\x1b[0m"]);
+        assert_eq!(wrapper.finish(), ["\x1b[31mabc\x1b[0m", "\x1b[31mdef\x1b[0m"]);
     }
 }
