@@ -114,4 +114,15 @@ mod tests {
         assert_eq!(look(500, 500), 0, "and back");
         assert_eq!(look(600, 600), 100);
     }
+
+    #[test]
+    fn deletion_waits_only_while_records_are_due() {
+        let mut limit = AgeLimit::new(Duration::from_secs(30 * 86_400));
+        for (are_due, is_shown, is_waiting) in
+            [(true, false, true), (false, false, false), (true, false, true), (true, true, false)]
+        {
+            let is_credible = limit.is_credible(time::now(), are_due, |_| Ok::<_, ()>(is_shown));
+            assert_eq!((is_credible, limit.is_told), (Ok(is_shown), is_waiting));
+        }
+    }
 }
