@@ -67,8 +67,8 @@ pub const LOG_RETRY_MILLISECONDS: u64 = 250;
 /// How long the program waits for a blocked standard error before it exits.
 pub const LOG_END_MILLISECONDS_MAX: u64 = 500;
 
-/// Lines of one kind that clients can cause (see [`crate::log::Kind`]) in one interval: enough to
-/// see what is wrong. Without a limit, connections of another protocol can cause 1.1 MB of log per
+/// Lines of one kind that clients can cause (see [`crate::log::LimitedMessage`]) in one interval:
+/// enough to see what is wrong. Without a limit, connections of another protocol can cause 1.1 MB of log per
 /// second.
 pub const LOG_LINES_PER_INTERVAL_MAX: u32 = 10;
 

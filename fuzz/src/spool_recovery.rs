@@ -11,7 +11,9 @@ use std::task::{Context, Poll, Waker};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use logboom::blocking::Threads;
 use logboom::record::{Batch, RecordId, RecordRef};
-use logboom::spool::{Chunk, CommitObserver, NoObserver, Reader, Receipt, Spool, SpoolSizes, Writer};
+use logboom::spool::{
+    Chunk, CommitObserver, NoObserver, Receipt, Spool, SpoolReader, SpoolSizes, SpoolWriter,
+};
 
 use super::memory_disk::MemoryDisk;
 
@@ -77,12 +79,12 @@ fn check_recovery(disk: &Arc<MemoryDisk>, written: &Served) -> Served {
     served
 }
 
-fn open(disk: &Arc<MemoryDisk>) -> (Arc<Spool>, Writer) {
+fn open(disk: &Arc<MemoryDisk>) -> (Arc<Spool>, SpoolWriter) {
     Spool::open(Arc::clone(disk) as _, SIZES, 1).expect("a spool that opens whatever its files hold")
 }
 
 /// Reads all records.
-fn serve(reader: &mut Reader) -> Served {
+fn serve(reader: &mut SpoolReader) -> Served {
     let (mut served, mut chunk) = (Served::new(), Chunk::default());
     loop {
         let before = reader.position();
@@ -103,7 +105,7 @@ struct Commits<'a> {
 }
 
 impl<'a> Commits<'a> {
-    fn new(spool: &'a Spool, writer: Writer) -> Commits<'a> {
+    fn new(spool: &'a Spool, writer: SpoolWriter) -> Commits<'a> {
         Commits { spool, writer: Box::pin(writer.run(Threads::One)) }
     }
 

@@ -7,7 +7,7 @@ use super::nearest::nearest;
 use super::options;
 use super::setting::About;
 use super::shape::Form;
-use super::values::{Origin, Values, split_list};
+use super::values::{ValueSource, Values, split_list};
 use crate::failure::Failure;
 
 /// The variable that names the configuration file, as `--config` does.
@@ -39,7 +39,7 @@ pub(super) fn read_all(
         }
         match options::ALL.iter().find(|about| about.is_global() && about.variable() == name) {
             Some(about) => match texts(about, name, value) {
-                Ok(texts) => values.put(about, texts, Origin::Environment),
+                Ok(texts) => values.put(about, texts, ValueSource::Environment),
                 Err(failure) => mistakes.add_unread(about, usize::MAX, failure),
             },
             None => check_unknown(name).unwrap_or_else(|failure| mistakes.add(failure)),

@@ -13,7 +13,7 @@ use super::nearest::nearest;
 use super::options;
 use super::setting::About;
 use super::shape::Form;
-use super::values::{Origin, Values, split_list};
+use super::values::{ValueSource, Values, split_list};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
@@ -137,7 +137,7 @@ impl Source<'_> {
             return mistakes.add_in_line(line, self.unknown(line, name, belongs));
         };
         match texts(about, value.get_ref()) {
-            Some(texts) => values.put(about, texts, Origin::File { path: self.name.into(), line }),
+            Some(texts) => values.put(about, texts, ValueSource::File { path: self.name.into(), line }),
             None => mistakes.add_unread(about, line, self.wrong(line, &not_understood(about))),
         }
     }

@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use super::options;
 use super::setting::{About, Section};
 use super::shape::Form;
-use super::values::{Origin, Values};
+use super::values::{ValueSource, Values};
 
 /// Returns the flags of all options, under the headings of their sections.
 pub fn arguments() -> Vec<Arg> {
@@ -34,7 +34,7 @@ pub fn read(matches: &ArgMatches) -> Values {
     let mut values = Values::default();
     for about in options::ALL.iter().filter(|about| about.is_global()) {
         if let Ok(Some(texts)) = matches.try_get_many::<String>(about.key) {
-            values.put(about, texts.cloned().collect(), Origin::Flag);
+            values.put(about, texts.cloned().collect(), ValueSource::Flag);
         }
     }
     values

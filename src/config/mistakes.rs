@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::setting::About;
-use super::values::{Origin, bad_value};
+use super::values::{ValueSource, bad_value};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_MISTAKES_SHOWN_MAX;
 
@@ -30,8 +30,8 @@ impl Mistakes {
     }
 
     /// Adds a value that an option does not take.
-    pub(super) fn add_value(&mut self, about: &'static About, origin: &Origin, why: String) {
-        let line = if let Origin::File { line, .. } = origin { *line } else { usize::MAX };
+    pub(super) fn add_value(&mut self, about: &'static About, origin: &ValueSource, why: String) {
+        let line = if let ValueSource::File { line, .. } = origin { *line } else { usize::MAX };
         self.add_unread(about, line, bad_value(about, origin, why));
     }
 

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 /// The source of a value. A later source wins over an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueSource {
     /// The value was not set.
     Default,
     /// A line of the configuration file.
@@ -34,29 +34,29 @@ pub struct Given {
     /// One text, or the parts of a list.
     pub texts: Vec<String>,
     /// The source of the texts.
-    pub origin: Origin,
+    pub origin: ValueSource,
 }
 
 /// The values that were set, by the key of the option.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values(BTreeMap<&'static str, Given>);
 
-impl Origin {
+impl ValueSource {
     /// Describes the source of an option's value, as the end of a sentence: `by --threads` or
     /// `in line 3 of logboom.toml`.
     pub fn of<'a>(&'a self, about: &'a About) -> impl fmt::Display + 'a {
         fmt::from_fn(move |formatter| match self {
-            Origin::Default => formatter.write_str("by default"),
-            Origin::File { path, line } => write!(formatter, "in line {line} of {path}"),
-            Origin::Environment => formatter.write_str(&about.variable()),
-            Origin::Flag => write!(formatter, "--{}", about.flag()),
+            ValueSource::Default => formatter.write_str("by default"),
+            ValueSource::File { path, line } => write!(formatter, "in line {line} of {path}"),
+            ValueSource::Environment => formatter.write_str(&about.variable()),
+            ValueSource::Flag => write!(formatter, "--{}", about.flag()),
         })
     }
 }
 
 impl Values {
     /// Stores the texts that were set for an option.
-    pub fn put(&mut self, about: &'static About, texts: Vec<String>, origin: Origin) {
+    pub fn put(&mut self, about: &'static About, texts: Vec<String>, origin: ValueSource) {
         self.0.insert(about.key, Given { texts, origin });
     }
 
@@ -109,7 +109,7 @@ impl Values {
                 Form::List => split_list(about.default),
                 Form::One | Form::Switch => vec![about.default.into()],
             };
-            Given { texts, origin: Origin::Default }
+            Given { texts, origin: ValueSource::Default }
         })
     }
 
@@ -132,7 +132,7 @@ impl Values {
 
 impl Given {
     fn is_above_file(&self) -> bool {
-        matches!(self.origin, Origin::Environment | Origin::Flag)
+        matches!(self.origin, ValueSource::Environment | ValueSource::Flag)
     }
 
     /// Removes the texts that the option does not take. Returns the errors.
@@ -163,23 +163,23 @@ const NOT_ONE: &str = "it takes exactly one value";
 const NONE: &str = "none";
 
 impl<T> Setting<T> {
-    fn read(&self, text: &str, origin: &Origin) -> Result<T, Failure> {
+    fn read(&self, text: &str, origin: &ValueSource) -> Result<T, Failure> {
         let shown = without_password(text);
         (self.shape.parse)(text).map_err(|error| bad_value(&self.about, origin, format!("`{shown}` {error}")))
     }
 }
 
 /// Returns the failure for a value that an option does not take.
-pub(super) fn bad_value(about: &About, origin: &Origin, why: String) -> Failure {
+pub(super) fn bad_value(about: &About, origin: &ValueSource, why: String) -> Failure {
     Failure::usage(format!("bad value for `{}`, given {}", about.key, by(about, origin)))
         .because(why)
         .hint(format!("it takes {}", about.accepts))
 }
 
-fn by(about: &About, origin: &Origin) -> String {
+fn by(about: &About, origin: &ValueSource) -> String {
     match origin {
-        Origin::Environment | Origin::Flag => format!("by {}", origin.of(about)),
-        Origin::Default | Origin::File { .. } => origin.of(about).to_string(),
+        ValueSource::Environment | ValueSource::Flag => format!("by {}", origin.of(about)),
+        ValueSource::Default | ValueSource::File { .. } => origin.of(about).to_string(),
     }
 }
 

@@ -125,7 +125,7 @@ impl Source {
             dead_letter::push(batch, arrival, &self.counters.source, rejection, input);
         } else {
             self.counters.suppressed.add(rejection.reason, 1);
-            if log::admits(log::Kind::RejectedInput) {
+            if log::admits(log::LimitedMessage::RejectedInput) {
                 tracing::warn!(
                     source = self.counters.source,
                     peer = arrival.host,

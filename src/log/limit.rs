@@ -2,7 +2,7 @@
 //! suppressed, and one line reports their number.
 //!
 //! ```ignore
-//! if log::admits(Kind::Stranger) {
+//! if log::admits(LimitedMessage::Stranger) {
 //!     tracing::warn!(
 //!         peer,
 //!         "closed a connection that does not use the protocol of Python's SocketHandler"
@@ -21,7 +21,7 @@ use crate::limits::{LOG_INTERVAL_SECONDS, LOG_LINES_PER_INTERVAL_MAX};
 
 /// A kind of line that clients or their records can cause in any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LimitedMessage {
     /// A connection of another protocol.
     Stranger,
     /// A frame that its connection left unfinished.
@@ -46,26 +46,26 @@ pub enum Kind {
     FullSpool,
 }
 
-/// The kinds in the order of [`Kind`], with the level of their lines and a description.
-const KINDS: [(Kind, Level, &str); 11] = [
-    (Kind::Stranger, Level::WARN, "connections of another protocol"),
-    (Kind::UnfinishedFrame, Level::DEBUG, "unfinished frames"),
-    (Kind::NotAccepted, Level::WARN, "connections that could not be accepted"),
-    (Kind::DroppedDatagrams, Level::WARN, "dropped datagrams"),
-    (Kind::RejectedInput, Level::WARN, "rejected inputs without a dead letter"),
-    (Kind::UnreadAnswer, Level::INFO, "answers that were not read"),
-    (Kind::LateAnswer, Level::INFO, "answers that ran out of time"),
-    (Kind::UnreadTail, Level::INFO, "tails that were not read"),
-    (Kind::RefusedRecord, Level::WARN, "records that a database refuses"),
-    (Kind::UndecodableRecord, Level::ERROR, "stored records that cannot be decoded"),
-    (Kind::FullSpool, Level::ERROR, "commits refused by a full spool"),
+/// The kinds in the order of [`LimitedMessage`], with the level of their lines and a description.
+const KINDS: [(LimitedMessage, Level, &str); 11] = [
+    (LimitedMessage::Stranger, Level::WARN, "connections of another protocol"),
+    (LimitedMessage::UnfinishedFrame, Level::DEBUG, "unfinished frames"),
+    (LimitedMessage::NotAccepted, Level::WARN, "connections that could not be accepted"),
+    (LimitedMessage::DroppedDatagrams, Level::WARN, "dropped datagrams"),
+    (LimitedMessage::RejectedInput, Level::WARN, "rejected inputs without a dead letter"),
+    (LimitedMessage::UnreadAnswer, Level::INFO, "answers that were not read"),
+    (LimitedMessage::LateAnswer, Level::INFO, "answers that ran out of time"),
+    (LimitedMessage::UnreadTail, Level::INFO, "tails that were not read"),
+    (LimitedMessage::RefusedRecord, Level::WARN, "records that a database refuses"),
+    (LimitedMessage::UndecodableRecord, Level::ERROR, "stored records that cannot be decoded"),
+    (LimitedMessage::FullSpool, Level::ERROR, "commits refused by a full spool"),
 ];
 
 static WINDOWS: [Window; KINDS.len()] = [const { Window::new() }; KINDS.len()];
 
 /// Returns true if a line of this kind may be written now. If not, the line is counted and reported
 /// later.
-pub fn admits(kind: Kind) -> bool {
+pub fn admits(kind: LimitedMessage) -> bool {
     let (_, level, _) = KINDS[kind as usize];
     if LevelFilter::current() < level {
         return false; // the level is not shown

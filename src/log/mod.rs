@@ -39,7 +39,7 @@ use crate::config::{Config, LogFormat, LogLevel};
 use crate::escape;
 use crate::limits::{LOG_END_MILLISECONDS_MAX, LOG_LINE_BYTES_MAX, LOG_RETRY_MILLISECONDS};
 use crate::record::time;
-pub use limit::{Kind, admits};
+pub use limit::{LimitedMessage, admits};
 use sink::Sink;
 
 static SINK: Mutex<Sink<BorrowedFd<'static>>> = Mutex::new(Sink::new(stderr()));

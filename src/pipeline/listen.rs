@@ -276,7 +276,7 @@ async fn accept(
             Err(error) => {
                 // Usually too many open files. The error disappears when connections end.
                 source.counters.rejected.add("not_accepted", 1);
-                if log::admits(log::Kind::NotAccepted) {
+                if log::admits(log::LimitedMessage::NotAccepted) {
                     tracing::warn!(%error, source = source.counters.source, "a connection could not be accepted");
                 }
                 tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MILLISECONDS)).await;

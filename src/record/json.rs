@@ -60,7 +60,7 @@ pub fn write(id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
 /// members are rejected.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written<'a> {
+pub struct ParsedRecord<'a> {
     /// The id of the record when it was written.
     #[serde(default)]
     pub id: RecordId,
@@ -98,13 +98,13 @@ pub struct Written<'a> {
     attributes: Option<&'a RawValue>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> ParsedRecord<'a> {
     /// Parses a record. The error is a sentence.
-    pub fn read(text: &'a str) -> Result<Written<'a>, String> {
+    pub fn read(text: &'a str) -> Result<ParsedRecord<'a>, String> {
         if !text.trim_start().starts_with('{') {
             return Err("it is not a JSON object".into());
         }
-        let written: Written<'a> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let written: ParsedRecord<'a> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if time::parse(&written.timestamp).is_none() {
             return Err(format!("`{}` is not a time", written.timestamp));
         }

@@ -1,10 +1,10 @@
 //! The crash-safe queue on disk, and the only module that decides whether a record is durable.
 //!
 //! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer. It is
-//! *durable* when its [`Receipt`] reports so: the [`Writer`] has then written the buffer as one
+//! *durable* when its [`Receipt`] reports so: the [`SpoolWriter`] has then written the buffer as one
 //! frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group commit),
-//! so load makes commits larger, not slower. [`Reader`]s read the durable records, each at its own
-//! pace. A segment is freed once every reader has released it: its file is removed, or kept for
+//! so load makes commits larger, not slower. [`SpoolReader`]s read the durable records, each at its
+//! own pace. A segment is freed once every reader has released it: its file is removed, or kept for
 //! reuse.
 //!
 //! # Format, version 1
@@ -117,8 +117,8 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use append::{AppendError, CommitObserver, DISK_ERROR, DISK_FAILING, NoObserver, Receipt};
 pub use cursor::{Place, Span, SpoolCursor};
-pub use reader::{Chunk, Reader};
-pub use writer::Writer;
+pub use reader::{Chunk, SpoolReader};
+pub use writer::SpoolWriter;
 
 use crate::disk::Disk;
 use crate::limits::DAMAGES_MAX;
@@ -219,7 +219,11 @@ impl Spool {
     /// `floor` is a lower bound for the id of the next record: the highest position of the stores,
     /// which may be ahead of the spool when the spool's folder was lost or restored from an older
     /// copy.
-    pub fn open(disk: Arc<dyn Disk>, sizes: SpoolSizes, floor: RecordId) -> io::Result<(Arc<Spool>, Writer)> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        sizes: SpoolSizes,
+        floor: RecordId,
+    ) -> io::Result<(Arc<Spool>, SpoolWriter)> {
         let mut segments = Segments::open(&*disk)?;
         let (next_id, end) = writer::recover(&*disk, &mut segments, sizes, floor.max(1))?;
         let spool = Arc::new(Spool {
@@ -242,7 +246,7 @@ impl Spool {
             turns: Semaphore::new(1),
             readers: Mutex::default(),
         });
-        let writer = Writer::new(Arc::clone(&spool), end);
+        let writer = SpoolWriter::new(Arc::clone(&spool), end);
         Ok((spool, writer))
     }
 
@@ -253,8 +257,8 @@ impl Spool {
 
     /// Returns a reader that starts at `position` (or at the oldest id that exists) and holds back
     /// the records that it has not released.
-    pub fn reader(self: &Arc<Self>, position: RecordId) -> Reader {
-        Reader::new(Arc::clone(self), self.add_reader(position), position)
+    pub fn reader(self: &Arc<Self>, position: RecordId) -> SpoolReader {
+        SpoolReader::new(Arc::clone(self), self.add_reader(position), position)
     }
 
     /// Returns a cursor, which holds back no records.

@@ -85,7 +85,7 @@ struct Position {
 /// The state between a start and the next crash.
 struct Life {
     spool: Arc<Spool>,
-    readers: Vec<Reader>,
+    readers: Vec<SpoolReader>,
     commits: Commits<Vec<Content>>,
     /// Bytes in the open buffer.
     open_bytes: usize,
@@ -552,7 +552,7 @@ impl SpoolModel {
         self.world.disk.restart(Crash::Kill);
     }
 
-    fn begin(&mut self, spool: Arc<Spool>, writer: Writer) {
+    fn begin(&mut self, spool: Arc<Spool>, writer: SpoolWriter) {
         let found = spool.durable_id();
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let next_id = self.next_id();

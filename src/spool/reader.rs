@@ -13,7 +13,7 @@ use crate::log;
 use crate::record::{DecodeError, EncodedRecord, RecordId, Records};
 
 /// A reader of the spool that holds back the records that it has not released.
-pub struct Reader {
+pub struct SpoolReader {
     spool: Arc<Spool>,
     state: Arc<ReaderState>,
     /// The next id to read.
@@ -84,10 +84,10 @@ impl Chunk {
     }
 }
 
-impl Reader {
-    pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>, position: RecordId) -> Reader {
+impl SpoolReader {
+    pub(super) fn new(spool: Arc<Spool>, state: Arc<ReaderState>, position: RecordId) -> SpoolReader {
         let bytes = spool.durable_bytes.load(Relaxed);
-        Reader { spool, state, position, place: None, failed_tries: 0, impatient_in: None, bytes }
+        SpoolReader { spool, state, position, place: None, failed_tries: 0, impatient_in: None, bytes }
     }
 
     /// Returns the next id to read.
@@ -285,7 +285,7 @@ impl Reader {
 }
 
 fn report_undecodable(error: &DecodeError) {
-    if log::admits(log::Kind::UndecodableRecord) {
+    if log::admits(log::LimitedMessage::UndecodableRecord) {
         tracing::error!(%error, "a stored record cannot be decoded");
     }
 }

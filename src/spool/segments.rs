@@ -355,7 +355,7 @@ pub(super) fn quarantine(
 
 /// The content of one segment.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(super) struct SegmentScan {
     /// Complete frames.
     pub(super) frames: u64,
     /// Records in these frames.
@@ -375,9 +375,10 @@ pub(super) struct Scan {
 
 impl Segment {
     /// Reads every frame. Calls `progress` now and then with the offset reached.
-    pub(super) fn scan(&self, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
+    pub(super) fn scan(&self, mut progress: impl FnMut(u64)) -> io::Result<SegmentScan> {
         let SegmentHeader { salt, first_id } = self.header;
-        let mut scan = Scan { end_id: first_id, end: SEGMENT_HEADER_BYTES as u64, ..Scan::default() };
+        let mut scan =
+            SegmentScan { end_id: first_id, end: SEGMENT_HEADER_BYTES as u64, ..SegmentScan::default() };
         let mut payload = Vec::new();
         loop {
             payload.clear();
@@ -431,7 +432,7 @@ impl Segment {
     /// again: it may have been read from memory only, and after a failed sync the system no longer
     /// considers it unwritten. The name may not be durable either: the process that assigned it may
     /// have been killed before it synced the folder.
-    pub(super) fn confirm(&self, disk: &dyn Disk, scan: &Scan) -> io::Result<()> {
+    pub(super) fn confirm(&self, disk: &dyn Disk, scan: &SegmentScan) -> io::Result<()> {
         if scan.frames > 0 {
             let mut bytes = vec![0; (scan.end - scan.last) as usize];
             frame::read_with_retries(&*self.file, &mut bytes, scan.last)?;

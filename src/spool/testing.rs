@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use tempfile::TempDir;
 
-use super::{AppendError, CommitObserver, NoObserver, Receipt, Spool, SpoolSizes, Writer};
+use super::{AppendError, CommitObserver, NoObserver, Receipt, Spool, SpoolSizes, SpoolWriter};
 use crate::blocking::Threads;
 use crate::disk::Folder;
 use crate::disk::cruel::life::{Task, poll};
@@ -15,7 +15,7 @@ use crate::record::{Batch, RecordId, RecordRef};
 pub(crate) const SIZES: SpoolSizes = SpoolSizes { segment_bytes: 4 << 10, bytes_max: 32 << 10 };
 
 /// Opens a spool in a new folder.
-pub(crate) fn spool(sizes: SpoolSizes, floor: RecordId) -> (TempDir, Arc<Spool>, Writer) {
+pub(crate) fn spool(sizes: SpoolSizes, floor: RecordId) -> (TempDir, Arc<Spool>, SpoolWriter) {
     let folder = TempDir::new().unwrap();
     let disk = Arc::new(Folder::open(folder.path()).unwrap());
     let (spool, writer) = Spool::open(disk, sizes, floor).unwrap();
@@ -42,7 +42,7 @@ pub(crate) struct Commits<T> {
 }
 
 impl<T> Commits<T> {
-    pub(crate) fn new(writer: Writer) -> Commits<T> {
+    pub(crate) fn new(writer: SpoolWriter) -> Commits<T> {
         Commits { writer: Box::pin(writer.run(Threads::One)), appended: Vec::new() }
     }
 

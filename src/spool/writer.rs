@@ -17,7 +17,7 @@ use crate::log;
 use crate::record::RecordId;
 
 /// Commits appended batches. There is one writer per spool.
-pub struct Writer {
+pub struct SpoolWriter {
     spool: Arc<Spool>,
     /// The id of the next record.
     next_id: RecordId,
@@ -115,10 +115,10 @@ fn add(
     Ok((first_id, SEGMENT_HEADER_BYTES as u64))
 }
 
-impl Writer {
-    pub(super) fn new(spool: Arc<Spool>, end: u64) -> Writer {
+impl SpoolWriter {
+    pub(super) fn new(spool: Arc<Spool>, end: u64) -> SpoolWriter {
         let segment = lock(&spool.segments).last().cloned();
-        let writer = Writer {
+        let writer = SpoolWriter {
             next_id: spool.durable_id(),
             segment,
             end,
@@ -199,7 +199,7 @@ impl Writer {
             }
             Err(refusal) => {
                 lock(&self.spool.open).refuse(refusal.clone());
-                if !matches!(refusal, AppendError::Full(_)) || log::admits(log::Kind::FullSpool) {
+                if !matches!(refusal, AppendError::Full(_)) || log::admits(log::LimitedMessage::FullSpool) {
                     tracing::error!(records = pending.count, "{refusal}");
                 }
             }

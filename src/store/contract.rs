@@ -15,7 +15,7 @@ pub(crate) mod ownership;
 pub(crate) mod refusal;
 pub(crate) mod retention;
 
-use super::{Claimant, Retention, Store, Written};
+use super::{Claimant, Retention, Store, WriteOutcome};
 use crate::record::{Batch, Column, ColumnValue, RecordId, RecordRef, time};
 use crate::spool::Chunk;
 
@@ -212,7 +212,7 @@ async fn write(store: &mut impl Store, from: RecordId, to: RecordId) {
 }
 
 /// Writes a chunk. Each of its records is stored or becomes a dead letter.
-async fn write_chunk(store: &mut impl Store, chunk: &Chunk) -> Written {
+async fn write_chunk(store: &mut impl Store, chunk: &Chunk) -> WriteOutcome {
     let written = store.write(chunk).await.unwrap();
     assert_eq!(written.stored + written.dead_letters, chunk.len());
     assert_eq!(store.position().await.unwrap(), chunk.end_id());

@@ -23,7 +23,7 @@ use crate::limits::{
     DELETE_TRIES_MAX, FLUSH_SECONDS_MAX,
 };
 use crate::query::Query;
-use crate::record::{Column, ColumnSet, RecordId, RecordRef, json::Written};
+use crate::record::{Column, ColumnSet, RecordId, RecordRef, json::ParsedRecord};
 use crate::spool::Spool;
 
 /// The resume position of a deletion: database index, next id, phase (records or dead letters),
@@ -271,7 +271,7 @@ impl Deletion<'_> {
             let letters = reader.dead_letters(from, DELETE_LETTERS).await?;
             let mut matches = SliceMatches::default();
             for (id, text) in &letters {
-                let Ok(written) = Written::read(text) else { continue };
+                let Ok(written) = ParsedRecord::read(text) else { continue };
                 let record = written.record();
                 let is_before = *id < self.cursor.end && record.timestamp <= self.time_max;
                 if is_before && self.query.matches(*id, &record) {

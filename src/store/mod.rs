@@ -58,7 +58,7 @@ pub trait Store: Send + 'static {
     /// Stores a chunk that starts at the position, or beyond it if the records between are lost. Of
     /// a chunk that starts below the position, no record is stored twice: it is refused, or stored
     /// from the position on.
-    fn write(&mut self, chunk: &Chunk) -> impl Future<Output = Result<Written, StoreError>> + Send;
+    fn write(&mut self, chunk: &Chunk) -> impl Future<Output = Result<WriteOutcome, StoreError>> + Send;
 
     /// Makes the stored records survive a loss of power, and returns the position up to which they
     /// do.
@@ -97,7 +97,7 @@ pub trait Store: Send + 'static {
 
 /// The outcome of writing a chunk, as numbers of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteOutcome {
     /// Records that were stored.
     pub stored: u64,
     /// Records that became dead letters, each with a reason.

@@ -18,7 +18,7 @@ use crate::limits::{
     STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,
 };
 use crate::record::RecordId;
-use crate::spool::{Chunk, Reader};
+use crate::spool::{Chunk, SpoolReader};
 
 /// When a shipper stops waiting for more records and writes the pending ones.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +121,7 @@ impl Progress {
 /// Ships the records of the spool to one store.
 pub struct Shipper<S> {
     store: S,
-    reader: Reader,
+    reader: SpoolReader,
     flush: Flush,
     progress: Arc<Progress>,
     chunk: Chunk,
@@ -141,7 +141,7 @@ pub struct Shipper<S> {
 
 impl<S: Store> Shipper<S> {
     /// Creates a shipper that begins at the position that the store reports.
-    pub fn new(store: S, reader: Reader, flush: Flush, progress: Arc<Progress>) -> Shipper<S> {
+    pub fn new(store: S, reader: SpoolReader, flush: Flush, progress: Arc<Progress>) -> Shipper<S> {
         let now = Instant::now();
         Shipper {
             store,
@@ -425,7 +425,7 @@ mod tests {
     use crate::record::{Batch, RecordRef};
     use crate::spool::SpoolSizes;
     use crate::spool::testing::{SIZES, batch, observer, spool};
-    use crate::store::Written;
+    use crate::store::WriteOutcome;
 
     /// A store that reports its position but refuses a few writes; checks that the progress keeps
     /// the error in between.
@@ -441,10 +441,10 @@ mod tests {
             Ok(self.position)
         }
 
-        async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        async fn write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, StoreError> {
             if self.refusals == 0 {
                 self.position = chunk.end_id();
-                return Ok(Written { stored: chunk.len(), dead_letters: 0 });
+                return Ok(WriteOutcome { stored: chunk.len(), dead_letters: 0 });
             }
             self.refusals -= 1;
             if self.progress.failures.load(Relaxed) > 0 && self.progress.last_error().is_none() {
@@ -481,7 +481,7 @@ mod tests {
             Ok(1)
         }
 
-        async fn write(&mut self, _: &Chunk) -> Result<Written, StoreError> {
+        async fn write(&mut self, _: &Chunk) -> Result<WriteOutcome, StoreError> {
             Err(StoreError::new("nothing was to be written"))
         }
 
@@ -551,10 +551,10 @@ mod tests {
             Ok(self.position)
         }
 
-        async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+        async fn write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, StoreError> {
             self.calls.lock().unwrap().push("write");
             self.position = chunk.end_id();
-            Ok(Written { stored: chunk.len(), dead_letters: 0 })
+            Ok(WriteOutcome { stored: chunk.len(), dead_letters: 0 })
         }
 
         async fn sync(&mut self) -> Result<RecordId, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::record::{FieldValue, JsonRecord, json_object};
+use super::record::{JsonRecord, RecordValue, json_object};
 use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::csv;
@@ -59,12 +59,12 @@ impl FieldSelection {
     pub(crate) fn values<'a>(
         &self,
         record: &'a JsonRecord<'_>,
-    ) -> impl Iterator<Item = (&str, Option<FieldValue<'a>>)> {
+    ) -> impl Iterator<Item = (&str, Option<RecordValue<'a>>)> {
         self.fields.iter().map(|(name, field)| {
             let value = match field {
                 Field::Attribute(own) if own == ATTRIBUTES => Some(record.attributes.as_json())
                     .filter(|json| !json.is_empty())
-                    .map(|json| FieldValue::Json(json.into())),
+                    .map(|json| RecordValue::Json(json.into())),
                 field => record.value(field),
             };
             (name.as_str(), value)
@@ -85,8 +85,8 @@ impl FieldSelection {
         let mut row = csv::Row::new(out);
         for (_, value) in self.values(record) {
             match value {
-                Some(FieldValue::Text(text)) => row.text(&text)?,
-                Some(FieldValue::Json(json)) => row.raw(&json)?,
+                Some(RecordValue::Text(text)) => row.text(&text)?,
+                Some(RecordValue::Json(json)) => row.raw(&json)?,
                 None => row.raw("")?,
             }
         }
@@ -96,8 +96,8 @@ impl FieldSelection {
     /// Returns the record as a JSON object; fields that the record does not have are omitted.
     pub(crate) fn as_json(&self, record: &JsonRecord<'_>) -> String {
         json_object(self.values(record).filter_map(|(name, value)| match value? {
-            FieldValue::Text(text) => Some((name, serde_json::Value::from(text).to_string())),
-            FieldValue::Json(json) => Some((name, json.into_owned())),
+            RecordValue::Text(text) => Some((name, serde_json::Value::from(text).to_string())),
+            RecordValue::Json(json) => Some((name, json.into_owned())),
         }))
     }
 }

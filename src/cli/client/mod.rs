@@ -14,4 +14,4 @@ pub(crate) mod stub_server;
 pub(crate) use events::{EventStream, StreamEvent};
 pub(crate) use fields::FieldSelection;
 pub(crate) use http::{ApiClient, Reply, ServerResponse};
-pub(crate) use record::{FieldValue, JsonRecord};
+pub(crate) use record::{JsonRecord, RecordValue};

@@ -57,7 +57,7 @@ pub(crate) struct RecordAttributes<'a> {
 
 /// The value of a field of a record.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FieldValue<'a> {
+pub(crate) enum RecordValue<'a> {
     /// A text.
     Text(Cow<'a, str>),
     /// A number, or any other JSON that is not a text.
@@ -66,13 +66,13 @@ pub(crate) enum FieldValue<'a> {
 
 impl<'a> JsonRecord<'a> {
     /// Returns the value of a field, if the record has one.
-    pub(crate) fn value(&self, field: &Field) -> Option<FieldValue<'_>> {
+    pub(crate) fn value(&self, field: &Field) -> Option<RecordValue<'_>> {
         let column = match field {
             Field::Attribute(name) => return self.attributes.value(name),
             Field::Column(column) => *column,
         };
         let text = match column {
-            Column::Id => return Some(FieldValue::Json(self.id.to_string().into())),
+            Column::Id => return Some(RecordValue::Json(self.id.to_string().into())),
             Column::SeverityNumber => return number(self.severity_number.into()),
             Column::Line => return number(self.line),
             Column::ProcessId => return number(self.process_id),
@@ -89,7 +89,7 @@ impl<'a> JsonRecord<'a> {
             Column::Function => &self.function,
             Column::Thread => &self.thread,
         };
-        (!text.is_empty()).then(|| FieldValue::Text(Cow::Borrowed(text)))
+        (!text.is_empty()).then(|| RecordValue::Text(Cow::Borrowed(text)))
     }
 }
 
@@ -109,8 +109,8 @@ pub(crate) fn json_object(members: impl Iterator<Item = (impl AsRef<str>, impl f
 }
 
 /// Returns a number; 0 stands for a missing number.
-fn number<'a>(number: u32) -> Option<FieldValue<'a>> {
-    (number != 0).then(|| FieldValue::Json(number.to_string().into()))
+fn number<'a>(number: u32) -> Option<RecordValue<'a>> {
+    (number != 0).then(|| RecordValue::Json(number.to_string().into()))
 }
 
 impl<'a> RecordAttributes<'a> {
@@ -134,9 +134,9 @@ impl<'a> RecordAttributes<'a> {
 
     /// Returns the value of an attribute by the rules of queries: the member of that name, or the
     /// member at the end of the path that its dots describe.
-    fn value(&self, path: &str) -> Option<FieldValue<'a>> {
+    fn value(&self, path: &str) -> Option<RecordValue<'a>> {
         let value = attributes::get(self.json(), path)?;
-        Some(attributes::text(value).map_or(FieldValue::Json(Cow::Borrowed(value)), FieldValue::Text))
+        Some(attributes::text(value).map_or(RecordValue::Json(Cow::Borrowed(value)), RecordValue::Text))
     }
 
     /// Returns the member of this name, if it is a text.
@@ -163,8 +163,8 @@ mod tests {
             {"level":"high","n":1.50,"text":"a\"b","http":{"request":{"method":"GET"}},"a.b":1,"a":{"b":2},"n":2.50}}"#;
         let record: JsonRecord<'_> = serde_json::from_str(line).unwrap();
         let value = |name: &str| match record.value(&Field::of_name(name).unwrap()) {
-            Some(FieldValue::Text(text)) => format!("text {text}"),
-            Some(FieldValue::Json(json)) => format!("json {json}"),
+            Some(RecordValue::Text(text)) => format!("text {text}"),
+            Some(RecordValue::Json(json)) => format!("json {json}"),
             None => "nothing".into(),
         };
         for (name, expected) in [

@@ -9,7 +9,7 @@ use super::record_text::short_time;
 use super::screen::Screen;
 use super::text;
 use super::wrap::LineWrapper;
-use crate::cli::client::{FieldSelection, FieldValue, JsonRecord};
+use crate::cli::client::{FieldSelection, JsonRecord, RecordValue};
 use crate::query::Field;
 use crate::record::Column;
 
@@ -75,13 +75,13 @@ impl GridPrinter {
 
     fn cells<'a>(&self, record: &'a JsonRecord<'_>) -> Vec<Cow<'a, str>> {
         let cell = |(at, (_, value))| match value {
-            Some(FieldValue::Text(time))
+            Some(RecordValue::Text(time))
                 if self.selection.field(at) == Some(&Field::Column(Column::Time)) =>
             {
                 short_time(&time).into_owned().into()
             }
-            Some(FieldValue::Text(text)) => text::one_line(&text).into_owned().into(),
-            Some(FieldValue::Json(json)) => text::json(&json).into_owned().into(),
+            Some(RecordValue::Text(text)) => text::one_line(&text).into_owned().into(),
+            Some(RecordValue::Json(json)) => text::json(&json).into_owned().into(),
             None => Cow::Borrowed("-"),
         };
         self.selection.values(record).enumerate().map(cell).collect()

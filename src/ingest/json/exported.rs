@@ -6,14 +6,14 @@
 
 use crate::ingest::Rejection;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, JSON_DEPTH_MAX};
-use crate::record::json::Written;
+use crate::record::json::ParsedRecord;
 use crate::record::{Batch, RecordRef};
 
 /// Decodes one record and appends it to the batch.
 pub fn decode_exported(object: &[u8], observed_timestamp: i64, batch: &mut Batch) -> Result<(), Rejection> {
     let malformed = |why: String| Rejection::new("malformed", why);
     let text = std::str::from_utf8(object).map_err(|error| malformed(error.to_string()))?;
-    let written = Written::read(text.trim()).map_err(malformed)?;
+    let written = ParsedRecord::read(text.trim()).map_err(malformed)?;
     let record = written.record();
     check_attributes(record.attributes).map_err(|why| malformed(why.into()))?;
     batch.push(&RecordRef { observed_timestamp, ..record });

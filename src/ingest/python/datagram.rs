@@ -117,7 +117,7 @@ impl Receiver {
             self.dropped = dropped;
             self.source.counters.received.inc_by(new);
             self.source.counters.shed.add("socket_buffer", new);
-            if log::admits(log::Kind::DroppedDatagrams) {
+            if log::admits(log::LimitedMessage::DroppedDatagrams) {
                 tracing::warn!(
                     source = self.source.counters.source,
                     datagrams = new,

@@ -332,7 +332,7 @@ impl Connection {
             End::Closed => self.count_unfinished("truncated"),
             End::NotAFrame => {
                 self.source.counters.rejected.add("not_python", 1);
-                if log::admits(log::Kind::Stranger) {
+                if log::admits(log::LimitedMessage::Stranger) {
                     tracing::warn!(
                         source = self.source.counters.source,
                         peer = self.host,
@@ -348,7 +348,7 @@ impl Connection {
     fn count_unfinished(&self, reason: &'static str) {
         if !self.rest.is_empty() || self.skip > 0 {
             self.source.counters.truncated.inc();
-            if log::admits(log::Kind::UnfinishedFrame) {
+            if log::admits(log::LimitedMessage::UnfinishedFrame) {
                 tracing::debug!(
                     source = self.source.counters.source,
                     peer = self.host,

@@ -88,7 +88,7 @@ fn forget_removes_recycled_segments_too() {
             fill(&harness, next, next);
             next += 1;
         }
-        let release = |reader: &mut Reader, next| {
+        let release = |reader: &mut SpoolReader, next| {
             read_all(reader);
             reader.release(next);
         };

@@ -65,7 +65,7 @@ impl Harness {
     }
 }
 
-fn read_all(reader: &mut Reader) -> Vec<(RecordId, String)> {
+fn read_all(reader: &mut SpoolReader) -> Vec<(RecordId, String)> {
     let (mut all, mut chunk) = (Vec::new(), Chunk::default());
     while reader.pending() > 0 {
         read_patiently(reader, &mut chunk);
@@ -76,7 +76,7 @@ fn read_all(reader: &mut Reader) -> Vec<(RecordId, String)> {
 }
 
 /// Reads as shippers do: retries what cannot be read.
-fn read_patiently(reader: &mut Reader, chunk: &mut Chunk) {
+fn read_patiently(reader: &mut SpoolReader, chunk: &mut Chunk) {
     let mut tries = 1;
     while let Err(error) = reader.read(chunk, 1, 1) {
         assert!(tries < SPOOL_READ_TRIES_MAX, "{error}");

@@ -41,7 +41,7 @@ use crate::record::RecordId;
 pub struct Claimant {
     claims: Arc<Claims>,
     store: String,
-    kind: Kind,
+    kind: StoreKind,
     /// Another name under which the store may have been marked for adoption.
     alias: Option<&'static str>,
     node: String,
@@ -53,7 +53,7 @@ pub struct Claimant {
 
 /// The kind of a store. The advice to a refused folder depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum StoreKind {
     Sqlite,
     Postgres,
     File,
@@ -102,7 +102,7 @@ impl Claimant {
         Claimant {
             claims: Arc::clone(claims),
             store: store.into(),
-            kind: Kind::Sqlite,
+            kind: StoreKind::Sqlite,
             alias: None,
             node: node.into(),
             current: None,
@@ -131,7 +131,7 @@ impl Claimant {
 
     /// Returns the same claimant for a store of another kind.
     #[must_use]
-    pub(super) fn of_kind(self, kind: Kind) -> Claimant {
+    pub(super) fn of_kind(self, kind: StoreKind) -> Claimant {
         Claimant { kind, ..self }
     }
 
@@ -296,7 +296,7 @@ impl Claimant {
                  has other records with them, accepted while the store was unreachable"
             ))
             .hint(match self.kind {
-                Kind::Postgres => "set another `node` for this data folder: the spool's records are then stored under that name",
+                StoreKind::Postgres => "set another `node` for this data folder: the spool's records are then stored under that name",
                 _ => "ship the spool's records into a separate store (another `--store`)",
             }));
         }
@@ -337,11 +337,11 @@ impl Claimant {
             (false, false) => format!("another data folder (node {node}) ships into it"),
         };
         let way_out = match self.kind {
-            Kind::Postgres => {
+            StoreKind::Postgres => {
                 "set another `node` for this data folder: shipping then continues where its own records ended"
             }
-            Kind::Sqlite => "use a separate database for this data folder (another `--store`)",
-            Kind::File => "use a separate log file for this data folder",
+            StoreKind::Sqlite => "use a separate database for this data folder (another `--store`)",
+            StoreKind::File => "use a separate log file for this data folder",
         };
         StoreError::new(what).hint(format!(
             "{way_out}; its records stay in the spool until then. If the other folder no longer exists, stop the \

@@ -1,7 +1,7 @@
 //! Every record is stored exactly once, in order, wherever the store stops.
 
 use super::{Subject, chunk, numbered, open_filled, write, write_chunk};
-use crate::store::{Store, Written};
+use crate::store::{Store, WriteOutcome};
 
 pub(crate) async fn new_store_begins_at_one(subject: &impl Subject) {
     let mut store = subject.open();
@@ -14,7 +14,7 @@ pub(crate) async fn position_follows_each_chunk(subject: &impl Subject) {
     let mut store = subject.open();
     store.position().await.unwrap();
     let written = write_chunk(&mut store, &chunk(1, 11)).await;
-    assert_eq!(written, Written { stored: 10, dead_letters: 0 });
+    assert_eq!(written, WriteOutcome { stored: 10, dead_letters: 0 });
     write(&mut store, 11, 12).await;
     assert_eq!(subject.messages(), numbered(1, 12));
 }
@@ -66,7 +66,7 @@ pub(crate) async fn chunk_below_position_is_not_stored_twice(subject: &impl Subj
     for (from, to) in [(6, 16), (1, 11), (3, 5), (1, 100)] {
         if let Ok(written) = store.write(&chunk(from, to)).await {
             let lacking = to.saturating_sub(position);
-            assert_eq!(written, Written { stored: lacking, dead_letters: 0 }, "{from} to {to}");
+            assert_eq!(written, WriteOutcome { stored: lacking, dead_letters: 0 }, "{from} to {to}");
             position += lacking;
         }
         assert_eq!(store.position().await.unwrap(), position, "{from} to {to}");

@@ -2,7 +2,7 @@
 
 use super::{Refusing, chunk, numbered, write, write_chunk};
 use crate::record::RecordId;
-use crate::store::{Store, Written};
+use crate::store::{Store, WriteOutcome};
 
 /// Checks that exactly these records are dead letters, with their messages and a reason.
 pub(super) fn assert_dead(subject: &impl Refusing, ids: &[RecordId]) {
@@ -19,7 +19,7 @@ pub(crate) async fn refused_records_alone_become_dead_letters(subject: &impl Ref
     store.position().await.unwrap();
     subject.refuse(&refused);
     let written = write_chunk(&mut store, &chunk(1, 201)).await;
-    assert_eq!(written, Written { stored: 194, dead_letters: 6 });
+    assert_eq!(written, WriteOutcome { stored: 194, dead_letters: 6 });
     assert_eq!(store.sync().await.unwrap(), 201);
     drop(store);
     assert_eq!(subject.open().position().await.unwrap(), 201);
@@ -34,7 +34,7 @@ pub(crate) async fn chunk_of_refused_records_becomes_dead_letters(subject: &impl
     let all: Vec<RecordId> = (1..51).collect();
     subject.refuse(&all);
     let written = write_chunk(&mut store, &chunk(1, 51)).await;
-    assert_eq!(written, Written { stored: 0, dead_letters: 50 });
+    assert_eq!(written, WriteOutcome { stored: 0, dead_letters: 50 });
     assert_dead(subject, &all);
     subject.refuse(&[]);
     write(&mut store, 51, 61).await;

@@ -60,11 +60,11 @@ pub use format::{DEFAULT_LINE_FORMAT, LineFormat};
 #[cfg(test)]
 pub(crate) use sidecar::move_position;
 
-use super::claim::{Claimant, Kind};
-use super::{Store, StoreError, Written};
+use super::claim::{Claimant, StoreKind};
+use super::{Store, StoreError, WriteOutcome};
 use crate::disk::Disk;
 use crate::limits::LOG_FILE_WRITE_BYTES;
-use crate::log::{Kind as LogKind, admits};
+use crate::log::{LimitedMessage, admits};
 use crate::record::{Origin, RecordId, RecordRef, origin_of, time};
 use crate::spool::Chunk;
 use line::LineWriter;
@@ -116,7 +116,7 @@ impl FileStore {
             disk: None,
             place: None,
             log: None,
-            claimant: Claimant::detached("none").of_kind(Kind::File),
+            claimant: Claimant::detached("none").of_kind(StoreKind::File),
             now: time::now,
         }
     }
@@ -130,7 +130,7 @@ impl FileStore {
     /// Ships for a data folder, and only into a log file that belongs to this folder.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> FileStore {
-        FileStore { claimant: claimant.of_kind(Kind::File), ..self }
+        FileStore { claimant: claimant.of_kind(StoreKind::File), ..self }
     }
 
     /// Uses another clock.
@@ -214,7 +214,7 @@ impl FileStore {
         if rotates { log.prune(keep, self.options.rotate_daily) } else { Ok(false) }
     }
 
-    fn append(&mut self, log: &mut Log, chunk: &Chunk) -> io::Result<Written> {
+    fn append(&mut self, log: &mut Log, chunk: &Chunk) -> io::Result<WriteOutcome> {
         let position = log.position();
         let mut origins = LastOrigin::default();
         let mut stored = 0;
@@ -230,7 +230,7 @@ impl FileStore {
         }
         log.append(&self.buffer)?;
         log.commit(chunk.end_id().max(position));
-        Ok(Written { stored, dead_letters: 0 })
+        Ok(WriteOutcome { stored, dead_letters: 0 })
     }
 
     fn explain(&self, error: &io::Error) -> StoreError {
@@ -252,7 +252,7 @@ impl Store for FileStore {
         self.with_log(|_, log| Ok(log.position()))
     }
 
-    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+    async fn write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, StoreError> {
         self.with_log(Self::prepare)?;
         let mut log = self.take_log()?;
         let result = self.append(&mut log, chunk);
@@ -291,7 +291,7 @@ impl<'a> LastOrigin<'a> {
         if !std::ptr::eq(self.encoded, encoded) {
             self.encoded = encoded;
             self.decoded = origin_of(encoded).unwrap_or_else(|error| {
-                if admits(LogKind::UndecodableRecord) {
+                if admits(LimitedMessage::UndecodableRecord) {
                     tracing::error!(%error, "the origin of a stored record cannot be decoded");
                 }
                 Origin::default()
@@ -320,24 +320,25 @@ fn is_lasting(error: &io::Error) -> bool {
 }
 
 fn hint(error: &io::Error) -> Option<&'static str> {
-    use io::ErrorKind as Kind;
+    use io::ErrorKind as StoreKind;
     Some(match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded => {
+        StoreKind::StorageFull | StoreKind::QuotaExceeded => {
             "free some space on its disk; the spool keeps the records until then"
         }
-        Kind::FileTooLarge => {
+        StoreKind::FileTooLarge => {
             "raise the limit on the size of files (ulimit -f), or rotate the file earlier (`rotate_bytes`)"
         }
-        Kind::PermissionDenied => {
+        StoreKind::PermissionDenied => {
             "give the user that runs logboom the right to write to the folder and to the files in it: rotation renames \
              the log file, and its position is kept in a file beside it"
         }
-        Kind::ReadOnlyFilesystem => "mount its file system writable, or choose another path",
-        Kind::ResourceBusy => "use a separate log file for each logboom, or stop the other process",
-        Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => {
-            "choose the path of a regular file"
-        }
-        Kind::Unsupported => {
+        StoreKind::ReadOnlyFilesystem => "mount its file system writable, or choose another path",
+        StoreKind::ResourceBusy => "use a separate log file for each logboom, or stop the other process",
+        StoreKind::IsADirectory
+        | StoreKind::NotADirectory
+        | StoreKind::InvalidFilename
+        | StoreKind::InvalidInput => "choose the path of a regular file",
+        StoreKind::Unsupported => {
             "use the newer version of logboom, or move the log file and its .position file away"
         }
         _ => return None,

@@ -51,12 +51,12 @@ pub use search::PostgresDatabase;
 
 use self::connect::{Endpoint, Fault, Session};
 use self::days::Days;
-use self::rows::Rows;
+use self::rows::CopyRows;
 use self::services::ServiceDays;
-use self::write::Writer;
-use super::claim::{Claimant, Kind};
+use self::write::NodeWriter;
+use super::claim::{Claimant, StoreKind};
 use super::clock::AgeLimit;
-use super::{RecordsToDelete, Retention, ServiceRetention, Store, StoreError, Written};
+use super::{RecordsToDelete, Retention, ServiceRetention, Store, StoreError, WriteOutcome};
 use crate::record::RecordId;
 use crate::spool::Chunk;
 
@@ -67,9 +67,9 @@ pub struct PostgresStore {
     age_limit: Option<AgeLimit>,
     bytes_max: Option<u64>,
     services: Vec<ServiceDays>,
-    rows: Rows,
+    rows: CopyRows,
     claimant: Claimant,
-    writer: Option<Writer>,
+    writer: Option<NodeWriter>,
     /// Reason of the last warning about refused housekeeping. The same reason is not logged twice
     /// in a row.
     told: Option<String>,
@@ -90,8 +90,8 @@ impl PostgresStore {
             age_limit: retention.age.map(AgeLimit::new),
             bytes_max: retention.bytes,
             services: Vec::new(),
-            rows: Rows::new(node),
-            claimant: Claimant::detached(node).of_kind(Kind::Postgres),
+            rows: CopyRows::new(node),
+            claimant: Claimant::detached(node).of_kind(StoreKind::Postgres),
             writer: None,
             told: None,
         })
@@ -101,7 +101,7 @@ impl PostgresStore {
     /// contains the node name.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> PostgresStore {
-        PostgresStore { claimant: claimant.of_kind(Kind::Postgres), ..self }
+        PostgresStore { claimant: claimant.of_kind(StoreKind::Postgres), ..self }
     }
 
     /// Keeps the records of these services for a shorter time.
@@ -121,7 +121,7 @@ impl PostgresStore {
         self.writer = None;
     }
 
-    async fn connect(&mut self) -> Result<&mut Writer, Fault> {
+    async fn connect(&mut self) -> Result<&mut NodeWriter, Fault> {
         if self.writer.is_none() {
             let mut session = Session::open(&self.database.endpoint).await?;
             schema::ensure(&mut session).await?;
@@ -129,7 +129,7 @@ impl PostgresStore {
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
             let claimed = node::claim(client, line, &mut self.claimant).await?;
-            self.writer = Some(Writer::new(session, days, claimed).await?);
+            self.writer = Some(NodeWriter::new(session, days, claimed).await?);
         }
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
     }
@@ -143,7 +143,7 @@ impl PostgresStore {
         })
     }
 
-    async fn try_write(&mut self, chunk: &Chunk) -> Result<Written, Fault> {
+    async fn try_write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, Fault> {
         self.connect().await?;
         let PostgresStore { writer: Some(writer), rows, .. } = self else {
             return Err(Fault::Unreachable("it is not connected".into()));
@@ -158,7 +158,7 @@ impl Store for PostgresStore {
         self.conclude(result)
     }
 
-    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+    async fn write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, StoreError> {
         let result = self.try_write(chunk).await;
         self.conclude(result)
     }

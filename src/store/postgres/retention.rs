@@ -15,7 +15,7 @@ use super::PostgresStore;
 use super::connect::{Fault, Session};
 use super::days::{Day, age, day_of};
 use super::delete::{ensure_tables, forget, has_notes};
-use super::write::Writer;
+use super::write::NodeWriter;
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;
 use crate::store::clock::AgeLimit;
@@ -61,13 +61,13 @@ impl PostgresStore {
 }
 
 async fn maintain(
-    writer: &mut Writer,
+    writer: &mut NodeWriter,
     age_limit: Option<&mut AgeLimit>,
     bytes_max: Option<u64>,
 ) -> Result<bool, Fault> {
     let now = time::now();
     let today = day_of(now);
-    let Writer { session, days, .. } = writer;
+    let NodeWriter { session, days, .. } = writer;
     days.load(session).await?;
     days.ensure(session, &BTreeSet::from([today, today + 1]), today).await?;
     if let Some(age_limit) = age_limit {
@@ -97,8 +97,8 @@ async fn maintain(
     Ok(false)
 }
 
-async fn drop_day(writer: &mut Writer, day: Day) -> Result<bool, Fault> {
-    let Writer { session, days, .. } = writer;
+async fn drop_day(writer: &mut NodeWriter, day: Day) -> Result<bool, Fault> {
+    let NodeWriter { session, days, .. } = writer;
     let has_notes = has_notes(session).await?;
     if has_notes {
         ensure_tables(session).await?;

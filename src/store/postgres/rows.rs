@@ -38,7 +38,7 @@ const NUL: Unfit = "a text contains NUL (U+0000), which PostgreSQL's text cannot
 const ESCAPED_NUL: Unfit = "the attributes contain \\u0000, which PostgreSQL's jsonb cannot hold";
 
 /// Encodes rows into pieces.
-pub(super) struct Rows {
+pub(super) struct CopyRows {
     piece: BytesMut,
     node: String,
     origins: Box<[KnownOrigin]>,
@@ -53,9 +53,9 @@ struct KnownOrigin {
     columns: Vec<u8>,
 }
 
-impl Rows {
-    pub(super) fn new(node: &str) -> Rows {
-        Rows {
+impl CopyRows {
+    pub(super) fn new(node: &str) -> CopyRows {
+        CopyRows {
             piece: BytesMut::new(),
             node: node.to_owned(),
             origins: vec![KnownOrigin::default(); POSTGRES_ORIGINS_MAX].into(),
@@ -80,7 +80,7 @@ impl Rows {
         if has_escaped_nul(body.attributes) {
             return Err(ESCAPED_NUL);
         }
-        let Rows { piece, node, origins, hasher } = self;
+        let CopyRows { piece, node, origins, hasher } = self;
         let place = hasher.hash_one((record.origin, body.severity_number)) as usize % origins.len();
         let known = &mut origins[place];
         if known.columns.is_empty()
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::record::{Batch, Origin, Records};
 
-    fn encode(rows: &mut Rows, id: RecordId, record: &RecordRef<'_>) -> Result<Bytes, Unfit> {
+    fn encode(rows: &mut CopyRows, id: RecordId, record: &RecordRef<'_>) -> Result<Bytes, Unfit> {
         let mut batch = Batch::new();
         batch.push(record);
         let encoded = Records::new(batch.bytes()).next().unwrap().unwrap();
@@ -270,7 +270,7 @@ mod tests {
             attributes: "{}",
             ..RecordRef::default()
         };
-        let mut rows = Rows::new("n");
+        let mut rows = CopyRows::new("n");
         let bytes = encode(&mut rows, 7, &record).unwrap();
         let text = |text: &str| Some(text.as_bytes().to_vec());
         let number = |number: i64| Some(number.to_be_bytes().to_vec());
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn missing_fields_are_null() {
-        let mut rows = Rows::new("n");
+        let mut rows = CopyRows::new("n");
         let columns = columns(&encode(&mut rows, 1, &RecordRef::default()).unwrap());
         let given: Vec<_> = (0..columns.len()).filter(|at| columns[*at].is_some()).collect();
         assert_eq!(given, [0, 1, 8, 18], "id, time, severity number and node");
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn equal_origins_keep_different_severities() {
-        let mut rows = Rows::new("n");
+        let mut rows = CopyRows::new("n");
         for severity_number in [9, 13, 9, 0] {
             let record = RecordRef { severity_number, ..RecordRef::default() };
             let columns = columns(&encode(&mut rows, 1, &record).unwrap());
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn nul_is_rejected_in_every_field() {
-        let mut rows = Rows::new("n");
+        let mut rows = CopyRows::new("n");
         let empty = RecordRef::default();
         for record in [
             RecordRef { message: "a\0", ..empty },
@@ -354,7 +354,7 @@ mod tests {
         let mut batch = Batch::new();
         let message = "x".repeat(1000);
         (0..200).for_each(|_| batch.push(&RecordRef { message: &message, ..RecordRef::default() }));
-        let mut rows = Rows::new("n");
+        let mut rows = CopyRows::new("n");
         rows.begin();
         let (mut joined, mut pieces) = (Vec::new(), 0);
         for (record, id) in Records::new(batch.bytes()).zip(1..) {

@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use super::connect::{Fault, Session};
 use super::days::{Day, age, day_of, name};
 use super::delete::{DAY, ensure_tables, note};
-use super::write::Writer;
+use super::write::NodeWriter;
 use crate::limits::{POSTGRES_DELETED_ROWS_MAX, POSTGRES_EXPIRED_IDS};
 use crate::record::time;
 use crate::store::ServiceRetention;
@@ -30,7 +30,7 @@ impl ServiceDays {
     }
 
     /// Deletes a slice. Returns true if there may be more to delete at once.
-    pub(super) async fn expire(&mut self, writer: &mut Writer, node: &str) -> Result<bool, Fault> {
+    pub(super) async fn expire(&mut self, writer: &mut NodeWriter, node: &str) -> Result<bool, Fault> {
         let now = time::now();
         let limit = self.of.limit.time(now);
         let days = &writer.days;

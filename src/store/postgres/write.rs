@@ -29,12 +29,12 @@ use tokio_postgres::{Client, CopyInSink, Error, Statement};
 use super::connect::{Fault, Session, obstacles};
 use super::days::{Day, Days, day_of};
 use super::node::Claimed;
-use super::rows::{COPY, Rows};
+use super::rows::{COPY, CopyRows};
 use crate::limits::POSTGRES_PIECE_BYTES;
 use crate::log;
 use crate::record::{RecordId, json, time};
 use crate::spool::Chunk;
-use crate::store::Written;
+use crate::store::WriteOutcome;
 
 /// A commit need not wait for the disk: the spool keeps the records until `sync` has waited for it.
 const BEGIN: &str = "BEGIN READ WRITE; SET LOCAL synchronous_commit = off";
@@ -56,7 +56,7 @@ const PUT_ASIDE: &str = "INSERT INTO logs_dead_letter (node, id, reason, record)
     SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING";
 
 /// A connection that is ready to write as a node.
-pub(super) struct Writer {
+pub(super) struct NodeWriter {
     pub(super) session: Session,
     pub(super) days: Days,
     /// The node that this process has claimed. Its position moves with every chunk.
@@ -86,8 +86,8 @@ type Move<'a> = (&'a str, i64, i64, i64, i64);
 /// Records that become dead letters, each with the reason.
 type DeadLetters = Vec<(RecordId, String)>;
 
-impl Writer {
-    pub(super) async fn new(mut session: Session, days: Days, claimed: Claimed) -> Result<Writer, Fault> {
+impl NodeWriter {
+    pub(super) async fn new(mut session: Session, days: Days, claimed: Claimed) -> Result<NodeWriter, Fault> {
         let Session { client, line } = &mut session;
         let prepare = async {
             try_join!(
@@ -100,11 +100,11 @@ impl Writer {
         };
         let (copy, advance, sync, put_aside, encoding) = line.drive(prepare).await?;
         let is_utf8 = encoding.try_get(0)?;
-        Ok(Writer { session, days, claimed, is_utf8, copy, advance, sync, put_aside })
+        Ok(NodeWriter { session, days, claimed, is_utf8, copy, advance, sync, put_aside })
     }
 
     /// Stores a chunk and moves the position to its end.
-    pub(super) async fn write(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Written, Fault> {
+    pub(super) async fn write(&mut self, rows: &mut CopyRows, chunk: &Chunk) -> Result<WriteOutcome, Fault> {
         if chunk.first_id() < self.claimed.position {
             return Err(Fault::Gap { position: self.claimed.position, first_id: chunk.first_id() });
         }
@@ -116,7 +116,7 @@ impl Writer {
         self.claimed.position = chunk.end_id();
         let dead_letters = letters.len() as u64;
         if let Some((id, reason)) = letters.first()
-            && log::admits(log::Kind::RefusedRecord)
+            && log::admits(log::LimitedMessage::RefusedRecord)
         {
             let more = dead_letters - 1;
             tracing::warn!(
@@ -126,7 +126,7 @@ impl Writer {
                 "the database refuses a record: it is stored in logs_dead_letter"
             );
         }
-        Ok(Written { stored: chunk.len() - dead_letters, dead_letters })
+        Ok(WriteOutcome { stored: chunk.len() - dead_letters, dead_letters })
     }
 
     /// Makes all stored records durable. A commit that waits for the write-ahead log waits for all
@@ -184,10 +184,15 @@ impl Writer {
 
     /// Writes everything at once, which is the usual path. Returns `None` if the database refuses
     /// one of the rows; nothing is written then.
-    async fn write_whole(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<Option<DeadLetters>, Fault> {
+    async fn write_whole(
+        &mut self,
+        rows: &mut CopyRows,
+        chunk: &Chunk,
+    ) -> Result<Option<DeadLetters>, Fault> {
         let mut letters = DeadLetters::new();
-        let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
-            self;
+        let NodeWriter {
+            session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, ..
+        } = self;
         let moving = claimed.moving(chunk.end_id());
         let transaction = async {
             let (begun, sink) = join!(client.batch_execute(BEGIN), client.copy_in(copy));
@@ -213,10 +218,11 @@ impl Writer {
     /// Writes a chunk that has rows which the database refuses. The number of rows per step is
     /// doubled after a success and halved after a refusal, until a refused row is alone and becomes
     /// a dead letter. All of this is still one transaction.
-    async fn write_apart(&mut self, rows: &mut Rows, chunk: &Chunk) -> Result<DeadLetters, Fault> {
+    async fn write_apart(&mut self, rows: &mut CopyRows, chunk: &Chunk) -> Result<DeadLetters, Fault> {
         let mut letters = DeadLetters::new();
-        let Writer { session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, .. } =
-            self;
+        let NodeWriter {
+            session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, ..
+        } = self;
         let moving = claimed.moving(chunk.end_id());
         let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
         line.drive(client.batch_execute(&begin)).await?;
@@ -352,7 +358,7 @@ async fn commit(
 async fn copy_between_savepoints(
     client: &Client,
     copy: &Statement,
-    rows: &mut Rows,
+    rows: &mut CopyRows,
     chunk: &Chunk,
     range: Range<u64>,
     letters: &mut DeadLetters,
@@ -372,7 +378,7 @@ async fn copy_between_savepoints(
 
 /// Sends rows, piece by piece. Records that cannot be rows are left out and added to `letters`.
 async fn send(
-    rows: &mut Rows,
+    rows: &mut CopyRows,
     chunk: &Chunk,
     range: Range<u64>,
     letters: &mut DeadLetters,

@@ -20,7 +20,7 @@ use crate::disk::cruel::{CHANGES, Call, Crash, Fault, seeds};
 use crate::record::time;
 use crate::spool::inspect::extent;
 use crate::spool::testing::{Commits, batch, observer};
-use crate::spool::{AppendError, Place, Spool, SpoolSizes, Writer};
+use crate::spool::{AppendError, Place, Spool, SpoolSizes, SpoolWriter};
 use crate::store::file::{FileOptions, FileStore, LineFormat, move_position};
 use crate::store::{Claimant, Claims};
 
@@ -242,7 +242,7 @@ impl ShipperModel {
     }
 
     /// Opens everything as the program does at its start.
-    fn open(&mut self) -> std::io::Result<(FileStore, Arc<Spool>, Writer)> {
+    fn open(&mut self) -> std::io::Result<(FileStore, Arc<Spool>, SpoolWriter)> {
         let disk = self.world.disk.handle();
         let claims = Claims::open(disk.clone(), extent(&*disk)?, vec!["log".into()])?;
         let mut store = self.store(&claims);
@@ -257,7 +257,7 @@ impl ShipperModel {
         Ok((store, spool, writer))
     }
 
-    fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: Writer) {
+    fn begin(&mut self, store: FileStore, spool: Arc<Spool>, writer: SpoolWriter) {
         let in_doubt = std::mem::take(&mut self.in_doubt);
         if spool.durable_id() > self.records.len() as u64 + 1 {
             let found = lines_from(&spool, self.records.len() as u64 + 1);

@@ -152,14 +152,14 @@ impl Counts {
 
     /// Returns the counts in the form in which they are stored, unless records are missing or too
     /// different.
-    pub(super) fn finish(self) -> Option<Complete> {
+    pub(super) fn finish(self) -> Option<CompleteCounts> {
         if self.is_spoilt || self.records != SQLITE_BLOCK_ROWS {
             return None;
         }
         let mut counts: Vec<(Key, u64)> = self.by_key.into_iter().collect();
         counts.sort_unstable();
         let bytes = encode(self.services.len(), &self.names, &counts);
-        Some(Complete { number: self.number, slot_seconds: self.slot_seconds, bytes })
+        Some(CompleteCounts { number: self.number, slot_seconds: self.slot_seconds, bytes })
     }
 }
 
@@ -172,13 +172,13 @@ fn slot_of(timestamp: i64, seconds: i64) -> (i64, RangeInclusive<i64>) {
 
 /// The counts of a complete block.
 #[derive(Debug)]
-pub(super) struct Complete {
+pub(super) struct CompleteCounts {
     number: u64,
     slot_seconds: i64,
     bytes: Vec<u8>,
 }
 
-impl Complete {
+impl CompleteCounts {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO block_counts VALUES (?, ?, ?)")?;
         insert.execute(params![self.number as i64, self.slot_seconds, self.bytes]).map(|_| ())

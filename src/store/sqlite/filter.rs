@@ -90,7 +90,7 @@ pub(super) struct Filter {
 
 /// The filter of a complete block.
 #[derive(Debug)]
-pub(super) struct Complete {
+pub(super) struct CompleteFilter {
     pub(super) number: u64,
     bits: Vec<u8>,
 }
@@ -121,14 +121,14 @@ impl Filter {
     }
 
     /// Returns the filter in the form in which it is stored; the block has all its rows.
-    pub(super) fn finish(self) -> Complete {
+    pub(super) fn finish(self) -> CompleteFilter {
         let lines = match self.lines.len() {
             SQLITE_FILTER_LINES_FIRST => self.fitted(),
             _ => self.lines,
         };
         let mut bits = Vec::with_capacity(lines.len() * LINE_BYTES);
         words(&lines).for_each(|word| bits.extend_from_slice(&word.to_le_bytes()));
-        Complete { number: self.number, bits }
+        CompleteFilter { number: self.number, bits }
     }
 
     /// Returns the same filter in as many lines as it needs.
@@ -148,7 +148,7 @@ impl Filter {
     }
 }
 
-impl Complete {
+impl CompleteFilter {
     /// Returns the number of lines.
     pub(super) fn lines(&self) -> usize {
         self.bits.len() / LINE_BYTES

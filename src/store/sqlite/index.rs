@@ -14,7 +14,7 @@ use super::search;
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
 use crate::query::tokens::{self, NameTokens, Token};
 use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
-use crate::store::Written;
+use crate::store::WriteOutcome;
 
 /// The filters and counts of blocks whose rows are being written.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub(super) struct Index {
     /// The block that gets no filter and no counts, because reading its rows again would have taken
     /// too long.
     left_out: Option<u64>,
-    complete: Vec<Complete>,
+    complete: Vec<CompleteBlock>,
 }
 
 /// The result for a block. It has counts only if the block has all its rows.
 #[derive(Debug)]
-struct Complete {
-    filter: filter::Complete,
-    counts: Option<counts::Complete>,
+struct CompleteBlock {
+    filter: filter::CompleteFilter,
+    counts: Option<counts::CompleteCounts>,
 }
 
 /// What is collected for a block until the block is complete.
@@ -91,7 +91,7 @@ impl Index {
         if let Some(Growing { filter, counts, .. }) = self.growing.take() {
             let filter = filter.finish();
             self.lines = Some((filter::group_of(filter.number), filter.lines()));
-            self.complete.push(Complete { filter, counts: counts.finish() });
+            self.complete.push(CompleteBlock { filter, counts: counts.finish() });
         }
     }
 
@@ -112,9 +112,9 @@ impl Index {
 
     /// Writes what is complete when a transaction ends; writes no counts if there are rows that
     /// were not stored.
-    pub(super) fn write(&mut self, connection: &Connection, written: Written) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, connection: &Connection, written: WriteOutcome) -> rusqlite::Result<()> {
         let is_whole = written.dead_letters == 0;
-        for Complete { filter, counts } in self.complete.drain(..) {
+        for CompleteBlock { filter, counts } in self.complete.drain(..) {
             filter::turn_group(connection, filter.number)?;
             filter.write(connection)?;
             if let Some(counts) = counts.filter(|_| is_whole) {

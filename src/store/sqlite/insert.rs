@@ -6,25 +6,25 @@ use super::null_if_empty;
 use crate::limits::SQLITE_STATEMENT_ROWS;
 use crate::log;
 use crate::record::{EncodedRecord, RecordId, json, time};
-use crate::store::Written;
+use crate::store::WriteOutcome;
 
 const COLUMNS: usize = 9;
 
 /// A row to be inserted.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(super) struct InsertRow<'a> {
     pub(super) id: RecordId,
     pub(super) origin_id: i64,
     pub(super) record: EncodedRecord<'a>,
 }
 
 /// Collects rows and inserts them.
-pub(super) struct Rows<'c, 'a> {
+pub(super) struct RowInserter<'c, 'a> {
     connection: &'c Connection,
-    rows: Vec<Row<'a>>,
+    rows: Vec<InsertRow<'a>>,
     many: Option<Insert<'c>>,
     one: Option<Insert<'c>>,
-    written: Written,
+    written: WriteOutcome,
 }
 
 /// A statement that inserts a fixed number of rows.
@@ -34,14 +34,14 @@ struct Insert<'c> {
     nulls: Vec<bool>,
 }
 
-impl<'c, 'a> Rows<'c, 'a> {
-    pub(super) fn new(connection: &'c Connection) -> Rows<'c, 'a> {
+impl<'c, 'a> RowInserter<'c, 'a> {
+    pub(super) fn new(connection: &'c Connection) -> RowInserter<'c, 'a> {
         let rows = Vec::with_capacity(SQLITE_STATEMENT_ROWS);
-        Rows { connection, rows, many: None, one: None, written: Written::default() }
+        RowInserter { connection, rows, many: None, one: None, written: WriteOutcome::default() }
     }
 
     /// Accepts a row, which is inserted together with others.
-    pub(super) fn push(&mut self, row: Row<'a>) -> rusqlite::Result<()> {
+    pub(super) fn push(&mut self, row: InsertRow<'a>) -> rusqlite::Result<()> {
         self.rows.push(row);
         if self.rows.len() < SQLITE_STATEMENT_ROWS {
             return Ok(());
@@ -68,7 +68,7 @@ impl<'c, 'a> Rows<'c, 'a> {
     }
 
     /// Inserts the remaining rows, and returns the outcome of all rows.
-    pub(super) fn finish(mut self) -> rusqlite::Result<Written> {
+    pub(super) fn finish(mut self) -> rusqlite::Result<WriteOutcome> {
         self.insert_one_by_one()?;
         Ok(self.written)
     }
@@ -137,9 +137,9 @@ impl<'c> Insert<'c> {
     }
 
     /// Inserts as many rows as the statement is for, and returns how many were written.
-    fn execute(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
+    fn execute(&mut self, rows: &[InsertRow<'_>]) -> rusqlite::Result<usize> {
         for (row, first) in rows.iter().zip((1..).step_by(COLUMNS)) {
-            let Row { id, origin_id, record } = row;
+            let InsertRow { id, origin_id, record } = row;
             let record = &record.body;
             self.statement.raw_bind_parameter(first, *id as i64)?;
             self.statement.raw_bind_parameter(first + 1, record.timestamp)?;
@@ -169,11 +169,11 @@ fn vanished(connection: &Connection) -> rusqlite::Result<String> {
     })
 }
 
-fn put_aside(connection: &Connection, row: &Row<'_>, reason: &str) -> rusqlite::Result<()> {
-    let Row { id, record, .. } = row;
+fn put_aside(connection: &Connection, row: &InsertRow<'_>, reason: &str) -> rusqlite::Result<()> {
+    let InsertRow { id, record, .. } = row;
     let mut text = Vec::new();
     json::write(*id, &record.record().unwrap_or(record.body), &mut text);
-    if log::admits(log::Kind::RefusedRecord) {
+    if log::admits(log::LimitedMessage::RefusedRecord) {
         tracing::warn!(id, reason, "the database refuses a record: it is stored in logs_dead_letter");
     }
     let mut insert =

@@ -41,12 +41,12 @@ use rusqlite::{Connection, ErrorCode};
 use self::blocks::Blocks;
 use self::extent::Extent;
 use self::index::Index;
-use self::insert::{Row, Rows};
+use self::insert::{InsertRow, RowInserter};
 use self::origins::Origins;
 use self::owner::{ClaimError, Owner};
-use super::claim::{Claimant, Kind};
+use super::claim::{Claimant, StoreKind};
 use super::clock::{AgeLimit, ServiceLimit};
-use super::{RecordsToDelete, Retention, Store, StoreError, UnusedNames, Written};
+use super::{RecordsToDelete, Retention, Store, StoreError, UnusedNames, WriteOutcome};
 use crate::blocking::Threads;
 use crate::disk::{beside, create_folder};
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_BESIDE_ROWS_MIN, STORE_MAINTAIN_PACE};
@@ -105,7 +105,7 @@ impl SqliteStore {
     pub fn new(path: PathBuf, retention: Retention) -> SqliteStore {
         SqliteStore {
             path,
-            claimant: Claimant::detached("none").of_kind(Kind::Sqlite),
+            claimant: Claimant::detached("none").of_kind(StoreKind::Sqlite),
             age_limit: retention.age.map(AgeLimit::new),
             bytes_max: retention.bytes,
             threads: Threads::One,
@@ -121,7 +121,7 @@ impl SqliteStore {
     /// folder.
     #[must_use]
     pub fn with_claimant(self, claimant: Claimant) -> SqliteStore {
-        SqliteStore { claimant: claimant.of_kind(Kind::Sqlite), ..self }
+        SqliteStore { claimant: claimant.of_kind(StoreKind::Sqlite), ..self }
     }
 
     /// Makes the store use a second thread where there is much to write, unless the program has
@@ -221,7 +221,7 @@ impl Store for SqliteStore {
         self.step(|database| Ok(database.position))
     }
 
-    async fn write(&mut self, chunk: &Chunk) -> Result<Written, StoreError> {
+    async fn write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, StoreError> {
         self.check_lengths()?;
         let threads = self.threads;
         let written = self.step(|database| database.write(chunk, threads))?;
@@ -310,7 +310,7 @@ impl Database {
         Ok(database)
     }
 
-    fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
+    fn write(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<WriteOutcome> {
         if chunk.first_id() < self.position {
             return Err(owner::is_behind(self.position, chunk.first_id()));
         }
@@ -322,7 +322,7 @@ impl Database {
         Ok(written)
     }
 
-    fn insert(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<Written> {
+    fn insert(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<WriteOutcome> {
         let Database { connection, origins, blocks, index, .. } = self;
         let is_beside = threads != Threads::One && chunk.len() >= SQLITE_INDEX_BESIDE_ROWS_MIN;
         let written = if is_beside {
@@ -366,13 +366,13 @@ fn insert_rows(
     blocks: &mut Blocks,
     chunk: &Chunk,
     mut also: impl FnMut(RecordId, &EncodedRecord<'_>),
-) -> rusqlite::Result<Written> {
-    let mut rows = Rows::new(connection);
+) -> rusqlite::Result<WriteOutcome> {
+    let mut rows = RowInserter::new(connection);
     for (id, record) in chunk.records() {
         let origin_id = origins.id(connection, record.origin, id)?;
         blocks.add(connection, id, &record.body)?;
         also(id, &record);
-        rows.push(Row { id, origin_id, record })?;
+        rows.push(InsertRow { id, origin_id, record })?;
     }
     blocks.write(connection)?;
     rows.finish()

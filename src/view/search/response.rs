@@ -144,7 +144,7 @@ impl OpenResponse {
             Some(Outcome::Whole) => sender.end(),
             Some(Outcome::Gone | Outcome::BrokenOff) => {}
             None => {
-                if log::admits(log::Kind::UnreadAnswer) {
+                if log::admits(log::LimitedMessage::UnreadAnswer) {
                     tracing::info!("the answer to a query was not read in time: its connection is closed");
                 }
                 self.abort.now();
@@ -308,7 +308,7 @@ impl ResponseStream {
                 if !self.records.form.is_stream() {
                     break;
                 }
-                if log::admits(log::Kind::LateAnswer) {
+                if log::admits(log::LimitedMessage::LateAnswer) {
                     tracing::info!("a query ran out of time: its answer is broken off");
                 }
                 return Some(Outcome::BrokenOff);

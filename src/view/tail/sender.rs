@@ -69,7 +69,7 @@ impl TailSender {
         match sent {
             Some(is_wanted) => is_wanted,
             None => {
-                if log::admits(log::Kind::UnreadTail) {
+                if log::admits(log::LimitedMessage::UnreadTail) {
                     tracing::info!("a tail was not read: its connection is closed");
                 }
                 self.abort.now();

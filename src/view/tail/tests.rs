@@ -11,13 +11,13 @@ use crate::disk::Folder;
 use crate::limits::{TAIL_BUFFER_BYTES, TAIL_LAST_BYTES_MAX};
 use crate::query::Query;
 use crate::record::{Batch, RecordRef};
-use crate::spool::{CommitObserver, NoObserver, Reader, SpoolSizes};
+use crate::spool::{CommitObserver, NoObserver, SpoolReader, SpoolSizes};
 
 /// A spool and its tails, all on the thread of the test.
 struct Harness {
     runtime: Runtime,
     spool: Arc<Spool>,
-    reader: Reader,
+    reader: SpoolReader,
     tails: Tails,
     _stop: watch::Sender<bool>,
     _folder: TempDir,

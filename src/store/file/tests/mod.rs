@@ -72,7 +72,7 @@ fn records_below_position_are_not_rewritten() {
     let path = folder.path().join("app.log");
     let mut store = FileStore::new(options(&path));
     fill(&mut store, 6);
-    assert_eq!(done(store.write(&chunk(3, 9))).unwrap(), Written { stored: 3, dead_letters: 0 });
+    assert_eq!(done(store.write(&chunk(3, 9))).unwrap(), WriteOutcome { stored: 3, dead_letters: 0 });
     assert_eq!(done(store.position()).unwrap(), 9);
     assert_eq!(read(&path), messages(1, 9));
 }

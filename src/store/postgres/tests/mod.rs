@@ -114,7 +114,7 @@ fn records<'a>(records: impl IntoIterator<Item = RecordRef<'a>>) -> (Batch, u64)
 }
 
 /// Writes records from the position on.
-fn write<'a>(store: &mut PostgresStore, all: impl IntoIterator<Item = RecordRef<'a>>) -> Written {
+fn write<'a>(store: &mut PostgresStore, all: impl IntoIterator<Item = RecordRef<'a>>) -> WriteOutcome {
     let (batch, count) = records(all);
     block_on(async {
         let position = store.position().await.unwrap();

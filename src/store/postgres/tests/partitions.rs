@@ -161,7 +161,7 @@ fn forbidden_partition_creation_is_given_up() {
         block_on(store.position()).unwrap();
         database.execute(obstacle);
         let now = RecordRef { timestamp: time::now(), ..RecordRef::default() };
-        assert_eq!(write(&mut store, [now]), Written { stored: 1, dead_letters: 0 }, "{obstacle}");
+        assert_eq!(write(&mut store, [now]), WriteOutcome { stored: 1, dead_letters: 0 }, "{obstacle}");
         assert_eq!(database.value("SELECT count(*) FROM logs_default WHERE node = 'test'"), "1");
         assert!(!block_on(store.maintain()).unwrap());
         assert_eq!(store.told, None, "housekeeping goes on");
@@ -204,7 +204,7 @@ fn rows_for_newly_attached_partition_are_stored() {
             execute(&mut other, "COMMIT").await;
         };
         let (written, ()) = futures_util::join!(store.write(&chunk), end_of_the_other);
-        assert_eq!(written.unwrap(), Written { stored: 2, dead_letters: 0 });
+        assert_eq!(written.unwrap(), WriteOutcome { stored: 2, dead_letters: 0 });
     });
     assert_eq!(database.value("SELECT count(*) FROM day"), "1");
 }

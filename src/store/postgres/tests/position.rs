@@ -91,11 +91,11 @@ fn late_transaction_of_old_connection_is_not_duplicated() {
         let mut earlier = store.writer.take().unwrap();
         assert_eq!(store.position().await.unwrap(), 11);
         store.write(&chunk(11, 31)).await.unwrap();
-        let late = earlier.write(&mut Rows::new("test"), &chunk(11, 21)).await;
+        let late = earlier.write(&mut CopyRows::new("test"), &chunk(11, 21)).await;
         assert!(matches!(late, Err(Fault::Moved(11))), "{late:?}");
         let mut earlier = store.writer.take().unwrap();
         assert_eq!(store.position().await.unwrap(), 31);
-        earlier.write(&mut Rows::new("test"), &chunk(31, 36)).await.unwrap();
+        earlier.write(&mut CopyRows::new("test"), &chunk(31, 36)).await.unwrap();
         let late = store.write(&chunk(31, 41)).await.unwrap_err();
         assert!(late.what.contains("no longer 31"), "{}", late.what);
         assert_eq!(store.position().await.unwrap(), 36);

@@ -38,7 +38,7 @@ fn only_refused_rows_become_dead_letters() {
         database.execute(obstacle);
         let messages: Vec<_> = (1..=300).map(|id| id.to_string()).collect();
         let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
-        assert_eq!(write(&mut store, all), Written { stored: 297, dead_letters: 3 });
+        assert_eq!(write(&mut store, all), WriteOutcome { stored: 297, dead_letters: 3 });
         assert_eq!(block_on(store.position()).unwrap(), 301);
         let kept = "SELECT count(*), sum(id), count(DISTINCT id) FROM logs";
         let kept = database.rows(kept)[0].iter().flatten().map(|text| text.parse().unwrap()).collect::<Vec<u64>>();
@@ -73,7 +73,7 @@ fn rows_skipped_by_trigger_become_dead_letters() {
             let messages: Vec<_> = (1..=count).map(|id| id.to_string()).collect();
             let all = messages.iter().map(|message| RecordRef { message, timestamp, ..RecordRef::default() });
             let (dead, aside) = if count == 300 { (4, "3 70 100 200") } else { (2, "3 70") };
-            assert_eq!(write(&mut store, all), Written { stored: count - dead, dead_letters: dead });
+            assert_eq!(write(&mut store, all), WriteOutcome { stored: count - dead, dead_letters: dead });
             let [kept, letters] = [
                 "count(*) FROM logs",
                 "string_agg(record::json->>'message', ' ' ORDER BY id) FROM logs_dead_letter",
@@ -120,7 +120,7 @@ fn missing_rows_of_unknown_ids_are_an_error() {
     }
     assert_eq!(database.value("SELECT count(*) FROM logs"), "0");
     database.execute(&format!("GRANT SELECT ON logs TO {role}"));
-    assert_eq!(attempt().unwrap(), Written { stored: 3, dead_letters: 1 });
+    assert_eq!(attempt().unwrap(), WriteOutcome { stored: 3, dead_letters: 1 });
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn missing_dead_letters_are_an_error() {
          INSERT INTO logs_dead_letter VALUES ('test', 1, now(), 'earlier', '{}');
          ALTER TABLE logs_dead_letter ENABLE TRIGGER deaf",
     );
-    assert_eq!(block_on(store.write(&chunk)).unwrap(), Written { stored: 1, dead_letters: 1 });
+    assert_eq!(block_on(store.write(&chunk)).unwrap(), WriteOutcome { stored: 1, dead_letters: 1 });
     assert_eq!(database.value("SELECT string_agg(reason, ' ') FROM logs_dead_letter"), "earlier");
 }
 
@@ -161,7 +161,7 @@ fn rows_deleted_by_trigger_are_missing_not_dead_letters() {
         "CREATE FUNCTION move() RETURNS trigger AS 'BEGIN DELETE FROM logs WHERE id = 2; RETURN NULL; END' LANGUAGE plpgsql;
          CREATE TRIGGER move AFTER INSERT ON logs FOR EACH ROW EXECUTE FUNCTION move()",
     );
-    assert_eq!(write(&mut store, [RecordRef::default(); 3]), Written { stored: 3, dead_letters: 0 });
+    assert_eq!(write(&mut store, [RecordRef::default(); 3]), WriteOutcome { stored: 3, dead_letters: 0 });
     assert_eq!(database.value("SELECT missing FROM logs_accounted"), "1");
 }
 
@@ -170,7 +170,7 @@ fn many_dead_letters_keep_whole_records() {
     let database = new_database();
     let messages: Vec<_> = (1..=2000).map(|id| format!("{id}\0{}", "x".repeat(id % 300))).collect();
     let all = messages.iter().map(|message| RecordRef { message, ..RecordRef::default() });
-    assert_eq!(write(&mut database.open(), all), Written { stored: 0, dead_letters: 2000 });
+    assert_eq!(write(&mut database.open(), all), WriteOutcome { stored: 0, dead_letters: 2000 });
     let whole = "SELECT count(*) FROM logs_dead_letter
         WHERE position('\"message\":\"' || id || '\\u0000' || repeat('x', (id % 300)::int) || '\"' IN record) > 0";
     assert_eq!(database.value(whole), "2000");
@@ -193,7 +193,7 @@ fn unstorable_values_become_dead_letters() {
         RecordRef { origin: Origin { thread: "\0", ..Origin::default() }, ..good },
         good,
     ];
-    assert_eq!(write(&mut database.open(), all), Written { stored: 4, dead_letters: 5 });
+    assert_eq!(write(&mut database.open(), all), WriteOutcome { stored: 4, dead_letters: 5 });
     assert_eq!(database.value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM logs"), "1 3 7 9");
     let reasons = database.rows("SELECT reason FROM logs_dead_letter ORDER BY id");
     let reasons: Vec<_> = reasons.iter().map(|row| row[0].as_deref().unwrap()).collect();
@@ -227,7 +227,7 @@ fn unencodable_text_becomes_dead_letter() {
         let database = server.database_named(&name);
         let good = RecordRef { message: "caf\u{e9}", ..RecordRef::default() };
         let written = write(&mut database.open(), [good, lacking, good]);
-        assert_eq!(written, Written { stored: 2, dead_letters: 1 }, "{encoding}");
+        assert_eq!(written, WriteOutcome { stored: 2, dead_letters: 1 }, "{encoding}");
         assert!(database.value("SELECT reason FROM logs_dead_letter").contains(told));
         let record = database.value("SELECT record FROM logs_dead_letter");
         assert!(record.contains(r"\ud83d\ude00") && record.is_ascii(), "{record}");
@@ -244,6 +244,6 @@ fn row_refused_twice_becomes_one_dead_letter() {
          CREATE TRIGGER closed BEFORE INSERT ON logs FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
     );
     let all = ["a", "b\0", "c\0"].map(|message| RecordRef { message, ..RecordRef::default() });
-    assert_eq!(write(&mut store, all), Written { stored: 0, dead_letters: 3 });
+    assert_eq!(write(&mut store, all), WriteOutcome { stored: 0, dead_letters: 3 });
     assert_eq!(database.value("SELECT count(*) FROM logs_dead_letter"), "3");
 }

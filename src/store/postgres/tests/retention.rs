@@ -125,7 +125,7 @@ fn detached_partition_is_not_dropped() {
     let name = partitions(&database).into_iter().find(|name| name != "logs_default").unwrap();
     database.execute(&format!("ALTER TABLE logs DETACH PARTITION {name}"));
     block_on(async {
-        let Writer { session, days, .. } = store.writer.as_mut().unwrap();
+        let NodeWriter { session, days, .. } = store.writer.as_mut().unwrap();
         assert!(days.contains(day_of(old)), "it has not looked since");
         days.drop(session, day_of(old), None).await.unwrap();
     });

@@ -33,7 +33,7 @@ fn write_only_role_can_use_existing_tables() {
     let mut store = store(&database.url_as(&role));
     let good = RecordRef { timestamp: time::now(), ..RecordRef::default() };
     let written = write(&mut store, [good, RecordRef { message: "\0", ..good }]);
-    assert_eq!(written, Written { stored: 1, dead_letters: 1 });
+    assert_eq!(written, WriteOutcome { stored: 1, dead_letters: 1 });
     assert_eq!(block_on(store.sync()).unwrap(), 3);
     assert!(!block_on(store.maintain()).unwrap());
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "1");

@@ -15,7 +15,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error};
 
-use self::pattern::{Kind, Pattern};
+use self::pattern::{LikePattern, PatternKind};
 use crate::limits::{SQL_PATTERN_BYTES_MAX, SQL_TRIMMED_CHARACTERS_MAX, SQL_VALUE_BYTES_MAX};
 use crate::store::sqlite::confine;
 
@@ -31,7 +31,8 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             connection.create_scalar_function(name, arguments, flags, trim)?;
         }
     }
-    for (name, kind, arguments) in [("like", Kind::Like, 2), ("like", Kind::Like, 3), ("glob", Kind::Glob, 2)]
+    for (name, kind, arguments) in
+        [("like", PatternKind::Like, 2), ("like", PatternKind::Like, 3), ("glob", PatternKind::Glob, 2)]
     {
         let compare = move |context: &Context<'_>| compare(context, kind);
         connection.create_scalar_function(name, arguments, flags, compare)?;
@@ -104,7 +105,7 @@ fn characters_of(chunk: std::str::Utf8Chunk<'_>) -> impl Iterator<Item = char> {
 
 /// `text LIKE pattern` calls `like(pattern, text)`, and GLOB likewise; with ESCAPE there is a third
 /// argument.
-fn compare(context: &Context<'_>, kind: Kind) -> rusqlite::Result<Option<bool>> {
+fn compare(context: &Context<'_>, kind: PatternKind) -> rusqlite::Result<Option<bool>> {
     let escape = match context.len() {
         3 => {
             let Some(escape) = text(context, 2)? else { return Ok(None) };
@@ -121,7 +122,7 @@ fn compare(context: &Context<'_>, kind: Kind) -> rusqlite::Result<Option<bool>> 
     if pattern.len() > SQL_PATTERN_BYTES_MAX {
         return Err(failed("LIKE or GLOB pattern too complex: it has 256 bytes at most"));
     }
-    let matches = Pattern::parse(&String::from_utf8_lossy(&pattern), kind, escape)
+    let matches = LikePattern::parse(&String::from_utf8_lossy(&pattern), kind, escape)
         .matches(&String::from_utf8_lossy(&text), confine::is_late);
     matches.map(Some).ok_or_else(|| failed("interrupted"))
 }

@@ -15,7 +15,7 @@ fn refused_rows_alone_become_dead_letters() {
             ))
             .unwrap();
         let written = block_on(subject.open().write(&chunk(1, 201))).unwrap();
-        assert_eq!(written, Written { stored: 197, dead_letters: 3 }, "{raise}");
+        assert_eq!(written, WriteOutcome { stored: 197, dead_letters: 3 }, "{raise}");
         assert_eq!(block_on(subject.open().position()).unwrap(), 201);
         assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 197);
         let dead: String = subject.query(
@@ -34,7 +34,7 @@ fn rows_ignored_by_trigger_become_dead_letters() {
          BEGIN SELECT raise(IGNORE); END";
     Connection::open(subject.path()).unwrap().execute_batch(ignore).unwrap();
     let written = block_on(subject.open().write(&chunk(1, 201))).unwrap();
-    assert_eq!(written, Written { stored: 197, dead_letters: 3 });
+    assert_eq!(written, WriteOutcome { stored: 197, dead_letters: 3 });
     assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 197);
     let dead: String =
         subject.query("SELECT group_concat(json_extract(record, '$.message'), ', ') FROM logs_dead_letter");
@@ -64,6 +64,6 @@ fn trigger_ignoring_rows_of_other_tables_is_an_error() {
         assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), 0);
         connection.execute_batch("DROP TRIGGER deaf").unwrap();
         let written = block_on(store.write(&chunk(1, 5))).unwrap();
-        assert_eq!(written, Written { stored: 3, dead_letters: 1 });
+        assert_eq!(written, WriteOutcome { stored: 3, dead_letters: 1 });
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 /// The syntax of a pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PatternKind {
     /// `%` and `_`; ASCII letters match in either case.
     Like,
     /// `*`, `?` and `[a-z]`.
@@ -12,7 +12,7 @@ pub(super) enum Kind {
 }
 
 /// A parsed pattern.
-pub(super) struct Pattern {
+pub(super) struct LikePattern {
     items: Vec<Item>,
 }
 
@@ -46,25 +46,29 @@ impl Item {
     }
 }
 
-impl Pattern {
+impl LikePattern {
     /// Parses a pattern.
-    pub(super) fn parse(pattern: &str, kind: Kind, escape: Option<char>) -> Pattern {
+    pub(super) fn parse(pattern: &str, kind: PatternKind, escape: Option<char>) -> LikePattern {
         let mut items = Vec::new();
         let mut rest = pattern.chars();
         let literal = |character: char| match kind {
-            Kind::Like => Item::Character { character: character.to_ascii_lowercase(), ignores_case: true },
-            Kind::Glob => Item::Character { character, ignores_case: false },
+            PatternKind::Like => {
+                Item::Character { character: character.to_ascii_lowercase(), ignores_case: true }
+            }
+            PatternKind::Glob => Item::Character { character, ignores_case: false },
         };
         while let Some(character) = rest.next() {
             items.push(match (kind, character) {
-                (Kind::Like, _) if Some(character) == escape => rest.next().map_or(Item::Never, literal),
-                (Kind::Like, '%') | (Kind::Glob, '*') => Item::Any,
-                (Kind::Like, '_') | (Kind::Glob, '?') => Item::One,
-                (Kind::Glob, '[') => set(&mut rest),
+                (PatternKind::Like, _) if Some(character) == escape => {
+                    rest.next().map_or(Item::Never, literal)
+                }
+                (PatternKind::Like, '%') | (PatternKind::Glob, '*') => Item::Any,
+                (PatternKind::Like, '_') | (PatternKind::Glob, '?') => Item::One,
+                (PatternKind::Glob, '[') => set(&mut rest),
                 _ => literal(character),
             });
         }
-        Pattern { items }
+        LikePattern { items }
     }
 
     /// Returns true if the pattern matches the whole text; `None` once `is_late` returns true.
@@ -201,7 +205,7 @@ mod tests {
         let check = |sql: &str, kind, escape, patterns: &[String], texts: &[String]| {
             let mut select = connection.prepare(sql).unwrap();
             for pattern in patterns {
-                let parsed = Pattern::parse(pattern, kind, escape);
+                let parsed = LikePattern::parse(pattern, kind, escape);
                 for text in texts {
                     let theirs: bool = select.query_row([text, pattern], |row| row.get(0)).unwrap();
                     assert_eq!(parsed.matches(text, || false), Some(theirs), "{sql}: {text} {pattern}");
@@ -210,16 +214,22 @@ mod tests {
         };
         let texts_to_match = texts(&["a", "B", "\u{e4}", "]"], 3);
         let like = texts(&["a", "b", "%", "_", "\u{e4}"], 4);
-        check("select ?1 like ?2", Kind::Like, None, &like, &texts_to_match);
+        check("select ?1 like ?2", PatternKind::Like, None, &like, &texts_to_match);
         let escaped = texts(&["a", "!", "%", "_"], 4);
-        check("select ?1 like ?2 escape '!'", Kind::Like, Some('!'), &escaped, &texts(&["a", "!", "%"], 3));
+        check(
+            "select ?1 like ?2 escape '!'",
+            PatternKind::Like,
+            Some('!'),
+            &escaped,
+            &texts(&["a", "!", "%"], 3),
+        );
         let glob = texts(&["a", "B", "*", "?", "[", "]", "-", "^"], 4);
-        check("select ?1 glob ?2", Kind::Glob, None, &glob, &texts_to_match);
+        check("select ?1 glob ?2", PatternKind::Glob, None, &glob, &texts_to_match);
     }
 
     #[test]
     fn long_comparison_ends_when_late() {
-        let pattern = Pattern::parse(&format!("%{}b", "a".repeat(200)), Kind::Like, None);
+        let pattern = LikePattern::parse(&format!("%{}b", "a".repeat(200)), PatternKind::Like, None);
         assert_eq!(pattern.matches(&"a".repeat(1 << 20), || true), None);
         assert_eq!(pattern.matches(&"a".repeat(1 << 10), || false), Some(false));
     }
