@@ -6,7 +6,7 @@ use super::mistakes::Mistakes;
 use super::nearest::nearest;
 use super::options;
 use super::setting::About;
-use super::shape::Form;
+use super::shape::Arity;
 use super::values::{ValueSource, Values, split_list};
 use crate::failure::Failure;
 
@@ -53,8 +53,8 @@ fn texts(about: &About, name: &str, value: OsString) -> Result<Vec<String>, Fail
         Failure::usage(format!("cannot read the environment variable {name}")).because("it is not UTF-8")
     })?;
     Ok(match about.form {
-        Form::List => split_list(&text),
-        Form::One | Form::Switch => vec![text],
+        Arity::List => split_list(&text),
+        Arity::One | Arity::Switch => vec![text],
     })
 }
 

@@ -12,7 +12,7 @@ use super::mistakes::Mistakes;
 use super::nearest::nearest;
 use super::options;
 use super::setting::About;
-use super::shape::Form;
+use super::shape::Arity;
 use super::values::{ValueSource, Values, split_list};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_BYTES_MAX;
@@ -161,8 +161,8 @@ impl Source<'_> {
 /// takes.
 fn texts(about: &About, value: &DeValue<'_>) -> Option<Vec<String>> {
     match value {
-        DeValue::String(text) if about.form == Form::List => Some(split_list(text)),
-        DeValue::Array(array) if about.form == Form::List => array
+        DeValue::String(text) if about.form == Arity::List => Some(split_list(text)),
+        DeValue::Array(array) if about.form == Arity::List => array
             .iter()
             .map(|value| text(value.get_ref()).or_else(|| table_text(about, value.get_ref())))
             .collect(),

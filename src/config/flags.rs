@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use super::options;
 use super::setting::{About, Section};
-use super::shape::Form;
+use super::shape::Arity;
 use super::values::{ValueSource, Values};
 
 /// Returns the flags of all options, under the headings of their sections.
@@ -23,9 +23,9 @@ pub fn argument(about: &'static About) -> Arg {
         .help_heading(about.section.heading())
         .action(ArgAction::Set);
     match about.form {
-        Form::One => argument,
-        Form::List => argument.action(ArgAction::Append),
-        Form::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Arity::One => argument,
+        Arity::List => argument.action(ArgAction::Append),
+        Arity::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::nearest::nearest;
-use super::shape::{Form, Shape};
+use super::shape::{Arity, Shape};
 use crate::limits::UNIX_PATH_BYTES_MAX;
 
 /// One socket to receive records on.
@@ -44,7 +44,7 @@ pub(super) const LISTENER: Shape<Listener> = Shape {
     name: "PROTOCOL=ADDRESS",
     accepts: "a protocol, an address, and labels if need be: `python=0.0.0.0:9020,service=billing,env=prod` or \
               `python=unix:/run/logboom.sock`",
-    form: Form::List,
+    form: Arity::List,
     parse: Listener::parse,
 };
 

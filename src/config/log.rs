@@ -1,6 +1,6 @@
 //! The program's own messages: which are shown, and in which format.
 
-use super::shape::{Form, Shape, one_of};
+use super::shape::{Arity, Shape, one_of};
 
 /// The least severe of the program's own messages that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum LogFormat {
 pub(super) const LOG_LEVEL_SHAPE: Shape<LogLevel> = Shape {
     name: "LEVEL",
     accepts: "`error`, `warn`, `info`, `debug` or `trace`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| {
         let words = [
             ("error", LogLevel::Error),
@@ -47,6 +47,6 @@ pub(super) const LOG_LEVEL_SHAPE: Shape<LogLevel> = Shape {
 pub(super) const LOG_FORMAT_SHAPE: Shape<LogFormat> = Shape {
     name: "text|json",
     accepts: "`text` or `json`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
 };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::options;
 use super::setting::{About, Section};
-use super::shape::Form;
+use super::shape::Arity;
 
 const BEGIN: &str = "\
 # Configuration
@@ -80,15 +80,17 @@ fn entry(out: &mut String, about: &About) {
 
 fn default(about: &About) -> String {
     match about.form {
-        Form::List => about.default.split(' ').map(|part| format!("`{part}`")).collect::<Vec<_>>().join(", "),
-        Form::One | Form::Switch => format!("`{}`", about.default),
+        Arity::List => {
+            about.default.split(' ').map(|part| format!("`{part}`")).collect::<Vec<_>>().join(", ")
+        }
+        Arity::One | Arity::Switch => format!("`{}`", about.default),
     }
 }
 
 fn flag(about: &About) -> String {
     match about.form {
-        Form::One => format!("--{} {}", about.flag(), about.value_name),
-        Form::List => format!("--{} {} ...", about.flag(), about.value_name),
-        Form::Switch => format!("--{}[={}]", about.flag(), about.value_name),
+        Arity::One => format!("--{} {}", about.flag(), about.value_name),
+        Arity::List => format!("--{} {} ...", about.flag(), about.value_name),
+        Arity::Switch => format!("--{}[={}]", about.flag(), about.value_name),
     }
 }

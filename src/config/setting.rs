@@ -1,7 +1,7 @@
 //! How an option is declared: one [`Setting`] holds its key, shape, default and help, from which
 //! everything else is derived.
 
-use super::shape::{Form, Shape};
+use super::shape::{Arity, Shape};
 
 /// The declaration of one option whose values are read as `T`.
 pub struct Setting<T: 'static> {
@@ -24,7 +24,7 @@ pub struct About {
     /// Which values are accepted.
     pub accepts: &'static str,
     /// Whether the option takes one value or more.
-    pub form: Form,
+    pub form: Arity,
     /// Returns why one text is not accepted as a value.
     pub check: fn(&str) -> Result<(), String>,
     /// The default, as text. The parts of a list are separated as in a variable.

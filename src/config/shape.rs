@@ -13,14 +13,14 @@ pub struct Shape<T> {
     /// What is accepted, as the rest of the sentence "It takes ...".
     pub accepts: &'static str,
     /// Whether there is one value, a list, or a switch.
-    pub form: Form,
+    pub form: Arity,
     /// Parses one value. The error is a sentence without its subject, such as "is not a size".
     pub parse: fn(&str) -> Result<T, String>,
 }
 
 /// How many values an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Arity {
     /// Exactly one.
     One,
     /// One or more. On the command line the flag is repeated.
@@ -31,56 +31,60 @@ pub enum Form {
 
 /// A path, relative to the working directory.
 pub(super) const PATH: Shape<PathBuf> =
-    Shape { name: "PATH", accepts: "a path", form: Form::One, parse: path };
+    Shape { name: "PATH", accepts: "a path", form: Arity::One, parse: path };
 
 /// A path or `none`.
-pub(super) const OPTIONAL_PATH: Shape<Option<PathBuf>> =
-    Shape { name: "PATH", accepts: "a path, or `none`", form: Form::One, parse: |text| optional(path, text) };
+pub(super) const OPTIONAL_PATH: Shape<Option<PathBuf>> = Shape {
+    name: "PATH",
+    accepts: "a path, or `none`",
+    form: Arity::One,
+    parse: |text| optional(path, text),
+};
 
 /// Any text except the empty one.
 pub(super) const TEXT: Shape<String> =
-    Shape { name: "TEXT", accepts: "a text", form: Form::One, parse: text };
+    Shape { name: "TEXT", accepts: "a text", form: Arity::One, parse: text };
 
 /// `true` or `false`.
 pub(super) const SWITCH: Shape<bool> =
-    Shape { name: "true|false", accepts: "`true` or `false`", form: Form::Switch, parse: switch };
+    Shape { name: "true|false", accepts: "`true` or `false`", form: Arity::Switch, parse: switch };
 
 /// An integer from 1.
 pub(super) const COUNT: Shape<usize> =
-    Shape { name: "N", accepts: "a whole number from 1", form: Form::One, parse: count };
+    Shape { name: "N", accepts: "a whole number from 1", form: Arity::One, parse: count };
 
 /// An integer from 0.
 pub(super) const COUNT_OR_ZERO: Shape<usize> =
-    Shape { name: "N", accepts: "a whole number", form: Form::One, parse: count_or_zero };
+    Shape { name: "N", accepts: "a whole number", form: Arity::One, parse: count_or_zero };
 
 /// An integer from 1, or `none`.
 pub(super) const OPTIONAL_COUNT: Shape<Option<u32>> =
-    Shape { name: "N", accepts: "a whole number from 1, or `none`", form: Form::One, parse: optional_count };
+    Shape { name: "N", accepts: "a whole number from 1, or `none`", form: Arity::One, parse: optional_count };
 
 /// A number of bytes, above 0.
-pub(super) const SIZE: Shape<u64> = Shape { name: "SIZE", accepts: SIZES, form: Form::One, parse: size };
+pub(super) const SIZE: Shape<u64> = Shape { name: "SIZE", accepts: SIZES, form: Arity::One, parse: size };
 
 /// A number of bytes that is held in memory at once, above 0.
 pub(super) const MEMORY_SIZE: Shape<usize> =
-    Shape { name: "SIZE", accepts: SIZES, form: Form::One, parse: memory_size };
+    Shape { name: "SIZE", accepts: SIZES, form: Arity::One, parse: memory_size };
 
 /// A number of bytes, or `none`.
 pub(super) const OPTIONAL_SIZE: Shape<Option<u64>> = Shape {
     name: "SIZE",
     accepts: "a size such as `64MiB`, `64MB` or plain bytes, or `none`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| optional(size, text),
 };
 
 /// A duration, above 0.
 pub(super) const DURATION: Shape<Duration> =
-    Shape { name: "DURATION", accepts: DURATIONS, form: Form::One, parse: duration };
+    Shape { name: "DURATION", accepts: DURATIONS, form: Arity::One, parse: duration };
 
 /// A duration, or `none`.
 pub(super) const OPTIONAL_DURATION: Shape<Option<Duration>> = Shape {
     name: "DURATION",
     accepts: "a duration such as `15m`, `12h` or `30d`, or `none`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| optional(duration, text),
 };
 
@@ -88,7 +92,7 @@ pub(super) const OPTIONAL_DURATION: Shape<Option<Duration>> = Shape {
 pub(super) const SECONDS: Shape<u64> = Shape {
     name: "SECONDS",
     accepts: "whole seconds, or a duration such as `2m`",
-    form: Form::One,
+    form: Arity::One,
     parse: seconds,
 };
 

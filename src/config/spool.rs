@@ -1,6 +1,6 @@
 //! The settings of the spool.
 
-use super::shape::{Form, Shape, one_of};
+use super::shape::{Arity, Shape, one_of};
 
 /// The spool's bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,6 @@ pub enum WhenFull {
 pub(super) const WHEN_FULL_SHAPE: Shape<WhenFull> = Shape {
     name: "shed|block",
     accepts: "`shed` or `block`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| one_of(text, &[("shed", WhenFull::Shed), ("block", WhenFull::Block)]),
 };

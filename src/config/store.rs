@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::mistakes::Mistakes;
 use super::options;
-use super::shape::{Form, Shape, duration, optional};
+use super::shape::{Arity, Shape, duration, optional};
 use super::values::Values;
 use crate::failure::Failure;
 use crate::limits::STORE_NAME_BYTES_MAX;
@@ -60,18 +60,18 @@ pub enum StoreUrl {
 pub(super) const STORE_URL: Shape<StoreUrl> = Shape {
     name: "URL",
     accepts: "`sqlite`, `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `file:PATH`",
-    form: Form::List,
+    form: Arity::List,
     parse: StoreUrl::parse,
 };
 
 /// The value of `url`.
-pub(super) const ONE_STORE_URL: Shape<StoreUrl> = Shape { form: Form::One, ..STORE_URL };
+pub(super) const ONE_STORE_URL: Shape<StoreUrl> = Shape { form: Arity::One, ..STORE_URL };
 
 /// The values of `name`.
 pub(super) const STORE_NAME: Shape<String> = Shape {
     name: "NAME",
     accepts: "letters, digits, `-`, `_` and `.`, at most 64",
-    form: Form::One,
+    form: Arity::One,
     parse: parse_name,
 };
 
@@ -79,7 +79,7 @@ pub(super) const STORE_NAME: Shape<String> = Shape {
 pub(super) const OPTIONAL_NODE: Shape<Option<String>> = Shape {
     name: "NAME",
     accepts: "letters, digits, `-`, `_` and `.`, at most 64; or `none`",
-    form: Form::One,
+    form: Arity::One,
     parse: |text| optional(parse_name, text),
 };
 
@@ -87,7 +87,7 @@ pub(super) const OPTIONAL_NODE: Shape<Option<String>> = Shape {
 pub(super) const SERVICE_RETENTION: Shape<ServiceRetention> = Shape {
     name: "SERVICE=AGE",
     accepts: "a service and a duration such as `debug-noise=3d`, or `none`",
-    form: Form::List,
+    form: Arity::List,
     parse: |text| {
         let (service, age) = text.rsplit_once('=').ok_or("has no `=`")?;
         let age = duration(age).map_err(|error| format!("has an age that {error}"))?;

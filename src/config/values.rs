@@ -7,7 +7,7 @@ use std::fmt;
 use super::mistakes::Mistakes;
 use super::options;
 use super::setting::{About, Setting};
-use super::shape::Form;
+use super::shape::Arity;
 use crate::failure::Failure;
 
 /// The source of a value. A later source wins over an earlier one.
@@ -106,8 +106,8 @@ impl Values {
     pub fn given(&self, about: &About) -> Given {
         self.0.get(about.key).cloned().unwrap_or_else(|| {
             let texts = match about.form {
-                Form::List => split_list(about.default),
-                Form::One | Form::Switch => vec![about.default.into()],
+                Arity::List => split_list(about.default),
+                Arity::One | Arity::Switch => vec![about.default.into()],
             };
             Given { texts, origin: ValueSource::Default }
         })
@@ -137,7 +137,7 @@ impl Given {
 
     /// Removes the texts that the option does not take. Returns the errors.
     fn remove_invalid(&mut self, about: &About) -> Vec<String> {
-        let is_list = about.form == Form::List;
+        let is_list = about.form == Arity::List;
         if !is_list && self.texts.len() != 1 {
             self.texts.clear();
             return vec![NOT_ONE.into()];

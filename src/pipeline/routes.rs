@@ -11,8 +11,10 @@ use percent_encoding::percent_decode_str;
 use crate::ingest::http;
 use crate::ingest::source::Source;
 use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
-use crate::net::http::{Body, Client, RequestState, Service, accept, gzip, json, problem, site, text};
-use crate::view::{self, Ask, View, page};
+use crate::net::http::{
+    Body, ConnectionContext, RequestState, Service, accept, gzip, json, problem, site, text,
+};
+use crate::view::{self, ApiRequest, View, page};
 
 /// Answers the requests of one connection, for its listener.
 pub(super) struct Routes {
@@ -36,7 +38,7 @@ pub(super) struct Routes {
 struct Call<'a> {
     request: Request<Incoming>,
     routes: &'a Routes,
-    client: &'a Client,
+    client: &'a ConnectionContext,
     state: &'a RequestState,
     /// The part of the path that matched the name in braces.
     name: String,
@@ -47,8 +49,8 @@ impl<'a> Call<'a> {
         &self.routes.view
     }
 
-    fn ask(&self) -> Ask<'_> {
-        Ask {
+    fn ask(&self) -> ApiRequest<'_> {
+        ApiRequest {
             query: self.request.uri().query().unwrap_or_default(),
             name: &self.name,
             headers: self.request.headers(),
@@ -103,7 +105,7 @@ impl Service for Routes {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        client: &Client,
+        client: &ConnectionContext,
         state: &RequestState,
     ) -> Response<Body> {
         let is_gzip_accepted = accept::gzip(request.headers());
@@ -115,7 +117,7 @@ impl Routes {
     async fn respond(
         &self,
         request: Request<Incoming>,
-        client: &Client,
+        client: &ConnectionContext,
         state: &RequestState,
     ) -> Response<Body> {
         let (path, wanted) = (request.uri().path(), handled_as(request.method()));
@@ -147,7 +149,7 @@ fn handled_as(method: &Method) -> Method {
 
 /// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
 /// never occupy all slots.
-async fn long(client: &Client, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+async fn long(client: &ConnectionContext, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
     if let Some(_permit) = client.limits().try_wait() {
         return answer.await;
     }
@@ -207,7 +209,7 @@ async fn read_body(
     body: Incoming,
     bytes_max: usize,
     routes: &Routes,
-    client: &Client,
+    client: &ConnectionContext,
     state: &RequestState,
 ) -> Result<Vec<u8>, Response<Body>> {
     let read = http::read_whole(body, bytes_max, &routes.bounds, client.slots()).await;

@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Write};
 
 use super::field::Field;
 use super::lexer::write_quoted;
-use super::order::Order;
-use super::range::Range;
+use super::order::Inequality;
+use super::range::IntegerRange;
 use super::words::Pattern;
 use crate::record::{Column, time};
 
@@ -37,11 +37,11 @@ pub enum Test {
     /// The field is present.
     Present,
     /// The number (or the time, in ns since the Unix epoch) lies in the range.
-    Range(Range),
+    Range(IntegerRange),
     /// The text equals this one; for [`Column::Severity`], with ASCII letters in either case.
     Equal(String),
     /// The text has this order relative to the given text.
-    Order(Order, String),
+    Inequality(Inequality, String),
     /// The whole text fits the pattern.
     Fits(Pattern),
     /// The text contains the pattern, its ends at ends of words and ASCII letters in either case.
@@ -137,7 +137,7 @@ impl fmt::Display for Term {
                 write!(formatter, "{field}:")?;
                 write_quoted(formatter, text)
             }
-            Test::Order(order, text) => {
+            Test::Inequality(order, text) => {
                 write!(formatter, "{field}{}", order.symbol())?;
                 write_quoted(formatter, text)
             }
@@ -151,7 +151,7 @@ impl fmt::Display for Term {
 }
 
 impl Term {
-    fn write_range(&self, formatter: &mut fmt::Formatter<'_>, range: Range) -> fmt::Result {
+    fn write_range(&self, formatter: &mut fmt::Formatter<'_>, range: IntegerRange) -> fmt::Result {
         let field = &self.field;
         let value = |number| match field {
             Field::Column(Column::Time) => format!("\"{}\"", time::format(number)),

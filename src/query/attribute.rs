@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::order::Order;
+use super::order::Inequality;
 use super::words::EncodedPattern;
 use crate::record::attributes;
 
@@ -16,7 +16,7 @@ pub(crate) enum Comparison<'a> {
     Equal(&'a str),
     /// The attribute has this order relative to the value: by number if the value is one, else by
     /// text.
-    Order(Order, &'a str),
+    Inequality(Inequality, &'a str),
     /// The whole text of the attribute fits the pattern.
     Fits(EncodedPattern<'a>),
 }
@@ -37,7 +37,7 @@ pub(crate) fn matches(attributes: &str, name: &str, comparison: Comparison<'_>) 
     match comparison {
         Comparison::Present => true,
         Comparison::Equal(other) => text == other || is_number && has_value_of(&text, other),
-        Comparison::Order(order, other) => compare(&text, other).is_some_and(|found| order.holds(found)),
+        Comparison::Inequality(order, other) => compare(&text, other).is_some_and(|found| order.holds(found)),
         Comparison::Fits(pattern) => pattern.fits(text.as_bytes()),
     }
 }

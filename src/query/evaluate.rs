@@ -39,7 +39,7 @@ fn number_holds(column: Column, number: i64, test: &Test) -> bool {
     match test {
         Test::Present => number != 0 || column == Column::Time,
         Test::Range(range) => (range.first..=range.last).contains(&number),
-        Test::Equal(_) | Test::Order(..) | Test::Fits(_) | Test::Words(_) => false,
+        Test::Equal(_) | Test::Inequality(..) | Test::Fits(_) | Test::Words(_) => false,
     }
 }
 
@@ -55,7 +55,7 @@ fn text_holds(text: &str, test: &Test) -> bool {
         Test::Present => true,
         Test::Range(_) => false,
         Test::Equal(other) => text == other,
-        Test::Order(order, other) => order.holds(text.cmp(other)),
+        Test::Inequality(order, other) => order.holds(text.cmp(other)),
         Test::Fits(pattern) => EncodedPattern::from(pattern).fits(text.as_bytes()),
         Test::Words(pattern) => EncodedPattern::from(pattern).is_in(text.as_bytes()),
     }
@@ -65,7 +65,7 @@ fn attribute_holds(name: &str, test: &Test, attributes: &str) -> bool {
     let comparison = match test {
         Test::Present => Comparison::Present,
         Test::Equal(text) => Comparison::Equal(text),
-        Test::Order(order, text) => Comparison::Order(*order, text),
+        Test::Inequality(order, text) => Comparison::Inequality(*order, text),
         Test::Fits(pattern) | Test::Words(pattern) => Comparison::Fits(EncodedPattern::from(pattern)),
         Test::Range(_) => return false,
     };

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::ops;
 
 use super::error::{QueryError, QueryProblem};
-use super::order::Order;
+use super::order::Inequality;
 
 /// A token of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +32,16 @@ pub(super) struct QueryText {
 pub(super) enum Operator {
     Is,
     IsNot,
-    Order(Order),
+    Inequality(Inequality),
 }
 
 /// Longer operators come first, because they begin with a shorter one.
 const OPERATORS: [(&str, Operator); 7] = [
     ("!=", Operator::IsNot),
-    ("<=", Operator::Order(Order::LessOrEqual)),
-    (">=", Operator::Order(Order::GreaterOrEqual)),
-    ("<", Operator::Order(Order::Less)),
-    (">", Operator::Order(Order::Greater)),
+    ("<=", Operator::Inequality(Inequality::LessOrEqual)),
+    (">=", Operator::Inequality(Inequality::GreaterOrEqual)),
+    ("<", Operator::Inequality(Inequality::Less)),
+    (">", Operator::Inequality(Inequality::Greater)),
     (":", Operator::Is),
     ("=", Operator::Is),
 ];

@@ -82,8 +82,8 @@ use std::fmt;
 pub use ast::{Expression, Term, Test};
 pub use error::{QueryError, QueryProblem};
 pub use field::Field;
-pub use order::Order;
-pub use range::Range;
+pub use order::Inequality;
+pub use range::IntegerRange;
 pub use value::{FieldValue, JsonKind, attributes};
 pub(crate) use words::EncodedPattern;
 pub use words::Pattern;
@@ -161,7 +161,7 @@ impl Query {
         (bounds.lower(), bounds.upper())
     }
 
-    fn bounds(&self, column: Column) -> Range {
+    fn bounds(&self, column: Column) -> IntegerRange {
         let terms = match &self.expression {
             Expression::All(terms) => terms,
             other => std::slice::from_ref(other),
@@ -174,7 +174,7 @@ impl Query {
             }
             _ => None,
         });
-        ranges.fold(Range::EVERYTHING, Range::intersection)
+        ranges.fold(IntegerRange::EVERYTHING, IntegerRange::intersection)
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// An order between two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Inequality {
     /// `<`
     Less,
     /// `<=`
@@ -15,24 +15,24 @@ pub enum Order {
     GreaterOrEqual,
 }
 
-impl Order {
+impl Inequality {
     /// Returns the symbol that queries and SQL use.
     pub fn symbol(self) -> &'static str {
         match self {
-            Order::Less => "<",
-            Order::LessOrEqual => "<=",
-            Order::Greater => ">",
-            Order::GreaterOrEqual => ">=",
+            Inequality::Less => "<",
+            Inequality::LessOrEqual => "<=",
+            Inequality::Greater => ">",
+            Inequality::GreaterOrEqual => ">=",
         }
     }
 
     /// Returns true if the order holds for two values that compare like this.
     pub fn holds(self, ordering: Ordering) -> bool {
         match self {
-            Order::Less => ordering.is_lt(),
-            Order::LessOrEqual => ordering.is_le(),
-            Order::Greater => ordering.is_gt(),
-            Order::GreaterOrEqual => ordering.is_ge(),
+            Inequality::Less => ordering.is_lt(),
+            Inequality::LessOrEqual => ordering.is_le(),
+            Inequality::Greater => ordering.is_gt(),
+            Inequality::GreaterOrEqual => ordering.is_ge(),
         }
     }
 }

@@ -134,7 +134,7 @@ impl Parser<'_> {
         match (self.lexer.value()?, operator) {
             (None, _) => Err(QueryError::new(range, QueryProblem::MissingValue)),
             (Some((QueryToken::Text(text), value)), _) => self.term(Some(field), operator, &text, value),
-            (Some((_, parenthesis)), Operator::Order(_)) => {
+            (Some((_, parenthesis)), Operator::Inequality(_)) => {
                 Err(QueryError::new(range.start..parenthesis.end, QueryProblem::GroupHasNoOrder))
             }
             (Some((_, parenthesis)), _) => {
@@ -157,7 +157,7 @@ impl Parser<'_> {
             return Err(QueryError::new(range, QueryProblem::TooManyTerms));
         }
         let order = match operator {
-            Operator::Order(order) => Some(order),
+            Operator::Inequality(order) => Some(order),
             Operator::Is | Operator::IsNot => None,
         };
         let operand = term::build(field, order, text, self.now);

@@ -1,38 +1,44 @@
 //! Ranges of whole numbers, to which every comparison of a number or a time is reduced.
 
-use super::order::Order;
+use super::order::Inequality;
 
 /// The whole numbers from `first` to `last`, both included; empty if `first` is above `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub struct IntegerRange {
     /// The smallest number; `i64::MIN` means no bound.
     pub first: i64,
     /// The largest number; `i64::MAX` means no bound.
     pub last: i64,
 }
 
-impl Range {
+impl IntegerRange {
     /// All numbers.
-    pub const EVERYTHING: Range = Range { first: i64::MIN, last: i64::MAX };
+    pub const EVERYTHING: IntegerRange = IntegerRange { first: i64::MIN, last: i64::MAX };
 
     /// No number.
-    pub const NOTHING: Range = Range { first: 2, last: 1 };
+    pub const NOTHING: IntegerRange = IntegerRange { first: 2, last: 1 };
 
     /// Returns the numbers that have this order relative to the range: `Greater` returns all
     /// numbers after the last.
-    pub fn ordered(self, order: Order) -> Range {
+    pub fn ordered(self, order: Inequality) -> IntegerRange {
         let range = match order {
-            Order::Less => self.first.checked_sub(1).map(|last| Range { last, ..Range::EVERYTHING }),
-            Order::LessOrEqual => Some(Range { last: self.last, ..Range::EVERYTHING }),
-            Order::Greater => self.last.checked_add(1).map(|first| Range { first, ..Range::EVERYTHING }),
-            Order::GreaterOrEqual => Some(Range { first: self.first, ..Range::EVERYTHING }),
+            Inequality::Less => {
+                self.first.checked_sub(1).map(|last| IntegerRange { last, ..IntegerRange::EVERYTHING })
+            }
+            Inequality::LessOrEqual => Some(IntegerRange { last: self.last, ..IntegerRange::EVERYTHING }),
+            Inequality::Greater => {
+                self.last.checked_add(1).map(|first| IntegerRange { first, ..IntegerRange::EVERYTHING })
+            }
+            Inequality::GreaterOrEqual => {
+                Some(IntegerRange { first: self.first, ..IntegerRange::EVERYTHING })
+            }
         };
-        range.unwrap_or(Range::NOTHING)
+        range.unwrap_or(IntegerRange::NOTHING)
     }
 
     /// Returns the numbers that are in both ranges.
-    pub fn intersection(self, other: Range) -> Range {
-        Range { first: self.first.max(other.first), last: self.last.min(other.last) }
+    pub fn intersection(self, other: IntegerRange) -> IntegerRange {
+        IntegerRange { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
 
     /// Returns the lower bound, if there is one.

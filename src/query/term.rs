@@ -4,8 +4,8 @@ use super::ast::{Expression, Term, Test};
 use super::error::QueryProblem;
 use super::field::Field;
 use super::lexer::QueryText;
-use super::order::Order;
-use super::range::Range;
+use super::order::Inequality;
+use super::range::IntegerRange;
 use super::time;
 use super::words::Pattern;
 use crate::record::{Column, severity};
@@ -14,7 +14,7 @@ use crate::record::{Column, severity};
 /// Without a field the message is searched, and a lone `*` matches every record.
 pub(super) fn build(
     field: Option<Field>,
-    order: Option<Order>,
+    order: Option<Inequality>,
     value: &QueryText,
     now: i64,
 ) -> Result<Expression, QueryProblem> {
@@ -42,7 +42,7 @@ fn term(field: Field, test: Test) -> Expression {
     Expression::Term(Term { field, test })
 }
 
-fn test(field: &Field, order: Option<Order>, value: &QueryText, now: i64) -> Result<Test, QueryProblem> {
+fn test(field: &Field, order: Option<Inequality>, value: &QueryText, now: i64) -> Result<Test, QueryProblem> {
     let Field::Column(column) = field else {
         return text(order, value);
     };
@@ -52,7 +52,7 @@ fn test(field: &Field, order: Option<Order>, value: &QueryText, now: i64) -> Res
         Column::Time => {
             check_exact("time", value)?;
             let (first, last) = time::span(&value.text, now).ok_or(QueryProblem::NotATime)?;
-            Ok(Test::Range(within(Range { first, last }, order)))
+            Ok(Test::Range(within(IntegerRange { first, last }, order)))
         }
         Column::Id | Column::SeverityNumber | Column::Line | Column::ProcessId => {
             check_exact(column.name(), value)?;
@@ -71,17 +71,17 @@ fn words(value: &QueryText) -> Result<Test, QueryProblem> {
     }
 }
 
-fn text(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProblem> {
+fn text(order: Option<Inequality>, value: &QueryText) -> Result<Test, QueryProblem> {
     let pattern = pattern(value)?;
     match (order, pattern.is_open()) {
         (Some(_), true) => Err(QueryProblem::StarHasNoOrder),
-        (Some(order), false) => Ok(Test::Order(order, pattern.text)),
+        (Some(order), false) => Ok(Test::Inequality(order, pattern.text)),
         (None, true) => Ok(Test::Fits(pattern)),
         (None, false) => Ok(Test::Equal(pattern.text)),
     }
 }
 
-fn severity(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProblem> {
+fn severity(order: Option<Inequality>, value: &QueryText) -> Result<Test, QueryProblem> {
     check_exact("severity", value)?;
     let text = value.text.as_str();
     if text.is_empty() {
@@ -92,7 +92,7 @@ fn severity(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProble
     }
     match (severity::range_of_text(text), order) {
         (Some((first, last)), _) => {
-            let range = Range { first: first.into(), last: last.into() };
+            let range = IntegerRange { first: first.into(), last: last.into() };
             Ok(Test::Range(from_one(within(range, order))))
         }
         (None, None) => Ok(Test::Equal(text.to_owned())),
@@ -100,7 +100,7 @@ fn severity(order: Option<Order>, value: &QueryText) -> Result<Test, QueryProble
     }
 }
 
-fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, QueryProblem> {
+fn number(name: &'static str, order: Option<Inequality>, text: &str) -> Result<Test, QueryProblem> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(QueryProblem::NotANumber(name));
     }
@@ -108,17 +108,17 @@ fn number(name: &'static str, order: Option<Order>, text: &str) -> Result<Test, 
     if number == 0 && order.is_none() {
         return Err(QueryProblem::ZeroColumn(name));
     }
-    Ok(Test::Range(from_one(within(Range { first: number, last: number }, order))))
+    Ok(Test::Range(from_one(within(IntegerRange { first: number, last: number }, order))))
 }
 
-fn within(range: Range, order: Option<Order>) -> Range {
+fn within(range: IntegerRange, order: Option<Inequality>) -> IntegerRange {
     order.map_or(range, |order| range.ordered(order))
 }
 
 /// Excludes the numbers that no present value has: 0 means that the value is absent.
-fn from_one(range: Range) -> Range {
-    match range.intersection(Range { first: 1, ..Range::EVERYTHING }) {
-        range if range.is_empty() => Range::NOTHING,
+fn from_one(range: IntegerRange) -> IntegerRange {
+    match range.intersection(IntegerRange { first: 1, ..IntegerRange::EVERYTHING }) {
+        range if range.is_empty() => IntegerRange::NOTHING,
         range => range,
     }
 }

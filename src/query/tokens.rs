@@ -24,7 +24,7 @@ use super::Query;
 use super::ast::{Expression, Term, Test};
 use super::attribute;
 use super::field::Field;
-use super::range::Range;
+use super::range::IntegerRange;
 use super::words::{self, Pattern};
 use crate::limits::{TOKEN_NAME_BYTES_KEPT, TOKEN_NAMES_KEPT, TOKEN_VALUE_BYTES_MAX, TOKENS_OF_PATTERN_MAX};
 use crate::record::attributes::{self, MemberValue};
@@ -267,7 +267,7 @@ fn of_column(column: Column, test: &Test) -> Requirement {
             Some(kind) => Requirement::Token(kind.token(text.as_bytes())),
             None => Requirement::Nothing,
         },
-        (_, Test::Range(Range { first, last })) if first == last => {
+        (_, Test::Range(IntegerRange { first, last })) if first == last => {
             match (kind(column), u64::try_from(*first)) {
                 (Some(kind), Ok(number)) => Requirement::Token(kind.number(number)),
                 _ => Requirement::Nothing,
@@ -310,7 +310,7 @@ pub(super) fn of_pattern(pattern: &Pattern) -> Requirement {
     all(known.into_iter())
 }
 
-fn of_severity(range: Range) -> Requirement {
+fn of_severity(range: IntegerRange) -> Requirement {
     let (first, last) = (range.first.max(1), range.last.min(u8::MAX.into()));
     let mut tokens: Vec<Token> = Vec::new();
     for number in first..=last {

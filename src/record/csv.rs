@@ -8,15 +8,15 @@ const FORMULAS: [char; 11] =
     ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// One row of a CSV file.
-pub struct Row<'a, W: Write> {
+pub struct CsvRow<'a, W: Write> {
     out: &'a mut W,
     is_first: bool,
 }
 
-impl<'a, W: Write> Row<'a, W> {
+impl<'a, W: Write> CsvRow<'a, W> {
     /// Begins a row.
-    pub fn new(out: &'a mut W) -> Row<'a, W> {
-        Row { out, is_first: true }
+    pub fn new(out: &'a mut W) -> CsvRow<'a, W> {
+        CsvRow { out, is_first: true }
     }
 
     /// Adds a text, prefixed with an apostrophe if a spreadsheet would run the text as a formula
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn texts_are_quoted_and_formulas_prefixed() {
         let mut out = Vec::new();
-        let mut row = Row::new(&mut out);
+        let mut row = CsvRow::new(&mut out);
         for text in ["plain", "", "a,b", "say \"x\"", "two\nlines", "=1+1", "@a,b", "\n=1", "\u{ff1d}1"] {
             row.text(text).unwrap();
         }

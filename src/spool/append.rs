@@ -201,7 +201,7 @@ impl Spool {
 }
 
 /// The buffer that fills while the previous one is written.
-pub(super) struct Open {
+pub(super) struct OpenBuffer {
     /// Space for a frame header, then batches end to end.
     pub(super) frame: Vec<u8>,
     pub(super) count: u32,
@@ -218,10 +218,10 @@ pub(super) struct Open {
     pub(super) closed: bool,
 }
 
-impl Open {
+impl OpenBuffer {
     /// Returns an empty buffer. The last commit ended before `next_id`.
-    pub(super) fn new(next_id: RecordId) -> Open {
-        Open {
+    pub(super) fn new(next_id: RecordId) -> OpenBuffer {
+        OpenBuffer {
             frame: Vec::new(),
             count: 0,
             batches: 0,

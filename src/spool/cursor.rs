@@ -24,7 +24,7 @@ pub struct SpoolCursor {
 
 /// A place in the spool to read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SpoolPlace {
     /// The next id.
     pub id: RecordId,
     /// The place of the record's frame or of an earlier one: the first id of the segment, and the
@@ -32,31 +32,31 @@ pub struct Place {
     frame: Option<(RecordId, u64)>,
 }
 
-impl Place {
+impl SpoolPlace {
     /// Returns the place of an id whose frame is not known.
-    pub fn at(id: RecordId) -> Place {
-        Place { id, frame: None }
+    pub fn at(id: RecordId) -> SpoolPlace {
+        SpoolPlace { id, frame: None }
     }
 
     /// Returns the place of a later id, in the same frame or a later one.
-    pub fn behind(self, id: RecordId) -> Place {
-        Place { id, ..self }
+    pub fn behind(self, id: RecordId) -> SpoolPlace {
+        SpoolPlace { id, ..self }
     }
 
     /// Returns the place of an id whose frame is, or will be, at `offset` in the segment that
     /// begins at id `segment`.
-    pub(super) fn known(id: RecordId, segment: RecordId, offset: u64) -> Place {
-        Place { id, frame: Some((segment, offset)) }
+    pub(super) fn known(id: RecordId, segment: RecordId, offset: u64) -> SpoolPlace {
+        SpoolPlace { id, frame: Some((segment, offset)) }
     }
 }
 
 /// The extent of what [`SpoolCursor::read`] has read.
 #[derive(Clone, Copy, Debug)]
-pub struct Span {
+pub struct SpoolSpan {
     /// The place of the chunk's first record.
-    pub start: Place,
+    pub start: SpoolPlace,
     /// The place after the chunk's last record.
-    pub end: Place,
+    pub end: SpoolPlace,
 }
 
 impl SpoolCursor {
@@ -75,7 +75,7 @@ impl SpoolCursor {
     }
 
     /// Returns the place of the next record that becomes durable.
-    pub fn end(&self) -> Place {
+    pub fn end(&self) -> SpoolPlace {
         *lock(&self.spool.end)
     }
 
@@ -93,7 +93,7 @@ impl SpoolCursor {
     /// are available. The chunk is then empty or consecutive. Records between `place` and the
     /// chunk's first id can no longer be read. At most `bytes` bytes of earlier frames are skipped
     /// per call, so the caller may have to call again from the returned end.
-    pub fn read(&self, place: Place, chunk: &mut Chunk, bytes: usize) -> io::Result<Span> {
+    pub fn read(&self, place: SpoolPlace, chunk: &mut Chunk, bytes: usize) -> io::Result<SpoolSpan> {
         chunk.clear(place.id);
         let (mut start, mut end) = (place, place);
         let mut passed = 0;
@@ -121,23 +121,23 @@ impl SpoolCursor {
             if chunk.is_empty() {
                 let id = end.id.max(header.first_id);
                 chunk.clear_to(id, &header);
-                start = Place::known(id, first_id, offset);
+                start = SpoolPlace::known(id, first_id, offset);
             } else if header.first_id > end.id {
                 chunk.bytes.truncate(before);
                 break;
             }
-            end = Place { id: header.end_id(), frame: following };
+            end = SpoolPlace { id: header.end_id(), frame: following };
             chunk.end_id = end.id;
         }
         if chunk.is_empty() {
             start = end;
         }
-        Ok(Span { start, end })
+        Ok(SpoolSpan { start, end })
     }
 
     /// Returns the segment that holds the id now, the offset to read from, and the exclusive upper
     /// bound for the ids of its valid frames.
-    fn find(&self, place: Place) -> Option<(Segment, u64, RecordId)> {
+    fn find(&self, place: SpoolPlace) -> Option<(Segment, u64, RecordId)> {
         // Read first: records that become durable from here on may be in a new segment.
         let durable_id = self.durable_id();
         let segments = lock(&self.spool.segments);
@@ -155,7 +155,7 @@ impl SpoolCursor {
         segment: &Segment,
         offset: u64,
         go_on_at: RecordId,
-        place: &mut Place,
+        place: &mut SpoolPlace,
     ) -> io::Result<bool> {
         let first_id = segment.header.first_id;
         if let Some((found, _)) = frame::find_frame(&*segment.file, segment.header.salt, offset, go_on_at)? {
@@ -163,7 +163,7 @@ impl SpoolCursor {
             return Ok(true);
         }
         let is_further = go_on_at > place.id;
-        *place = Place::at(go_on_at.max(place.id));
+        *place = SpoolPlace::at(go_on_at.max(place.id));
         Ok(is_further)
     }
 }

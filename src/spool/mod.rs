@@ -116,14 +116,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 
 pub use append::{AppendError, CommitObserver, DISK_ERROR, DISK_FAILING, NoObserver, Receipt};
-pub use cursor::{Place, Span, SpoolCursor};
+pub use cursor::{SpoolCursor, SpoolPlace, SpoolSpan};
 pub use reader::{Chunk, SpoolReader};
 pub use writer::SpoolWriter;
 
 use crate::disk::Disk;
 use crate::limits::DAMAGES_MAX;
 use crate::record::RecordId;
-use append::{Commit, Open};
+use append::{Commit, OpenBuffer};
 use segments::{Released, Segment, Segments, Standing};
 
 /// The sizes of a spool.
@@ -139,12 +139,12 @@ pub struct SpoolSizes {
 pub struct Spool {
     disk: Arc<dyn Disk>,
     sizes: SpoolSizes,
-    open: Mutex<Open>,
+    open: Mutex<OpenBuffer>,
     segments: Mutex<Segments>,
     /// The first id that is not durable yet.
     durable: AtomicU64,
     /// The place of the next record. Its id is never below `durable`.
-    end: Mutex<Place>,
+    end: Mutex<SpoolPlace>,
     /// Payload bytes made durable since the start.
     durable_bytes: AtomicU64,
     commits: AtomicU64,
@@ -229,10 +229,10 @@ impl Spool {
         let spool = Arc::new(Spool {
             disk,
             sizes,
-            open: Mutex::new(Open::new(next_id)),
+            open: Mutex::new(OpenBuffer::new(next_id)),
             segments: Mutex::new(segments),
             durable: AtomicU64::new(next_id),
-            end: Mutex::new(Place::at(next_id)),
+            end: Mutex::new(SpoolPlace::at(next_id)),
             durable_bytes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             forget_below: AtomicU64::new(0),

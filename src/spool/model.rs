@@ -698,7 +698,7 @@ fn frames_of(segment: &Segment) -> Vec<Frame> {
 /// Returns true if exactly these records are found from an id on.
 fn is_at(spool: &Arc<Spool>, id: RecordId, contents: &[Content]) -> bool {
     let mut chunk = Chunk::default();
-    let read = spool.cursor().read(Place::at(id), &mut chunk, 1 << 20);
+    let read = spool.cursor().read(SpoolPlace::at(id), &mut chunk, 1 << 20);
     let found: Vec<_> = chunk.records().map(|(_, record)| record.body.message.to_owned()).collect();
     read.is_ok() && chunk.first_id() == id && contents.iter().map(|content| message(*content)).eq(found)
 }

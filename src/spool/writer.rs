@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments, Standing};
-use super::{AppendError, Commit, CommitObserver, Place, Spool, SpoolSizes, lock};
+use super::{AppendError, Commit, CommitObserver, Spool, SpoolPlace, SpoolSizes, lock};
 use crate::blocking::Threads;
 use crate::disk::{Disk, is_out_of_space};
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
@@ -134,7 +134,7 @@ impl SpoolWriter {
     /// Publishes the place of the next record for cursors.
     fn tell_end(&self) {
         if let Some(segment) = &self.segment {
-            *lock(&self.spool.end) = Place::known(self.next_id, segment.header.first_id, self.end);
+            *lock(&self.spool.end) = SpoolPlace::known(self.next_id, segment.header.first_id, self.end);
         }
     }
 

@@ -98,7 +98,7 @@ impl Reader for AnyReader {
         &mut self,
         search: &Search,
         column: Column,
-        times: query::Range,
+        times: query::IntegerRange,
         call: ReadCall,
         emit: impl FnMut(&str, u64) + Send,
     ) -> Result<bool, StoreError> {

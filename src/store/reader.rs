@@ -60,7 +60,7 @@ pub trait Reader: Send {
         &mut self,
         search: &Search,
         column: Column,
-        times: query::Range,
+        times: query::IntegerRange,
         call: ReadCall,
         emit: impl FnMut(&str, u64) + Send,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {

@@ -141,7 +141,7 @@ impl Scan {
     pub async fn count_groups(
         &mut self,
         column: Column,
-        times: query::Range,
+        times: query::IntegerRange,
         emit: impl FnMut(&str, u64) + Send,
     ) -> Result<(), StoreError> {
         let Some(call) = self.call().await else { return Ok(()) };

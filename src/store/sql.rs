@@ -8,7 +8,7 @@ use crate::record::ColumnSet;
 
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SqlParameter {
     /// A text.
     Text(String),
     /// A whole number.
@@ -24,12 +24,12 @@ pub struct Condition {
     /// The text, in parentheses where needed; each `?` is a parameter.
     pub sql: String,
     /// The parameters, in the order of the `?`.
-    pub parameters: Vec<Value>,
+    pub parameters: Vec<SqlParameter>,
 }
 
 impl Condition {
     /// Creates a condition of constant text.
-    pub(in crate::store) fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
+    pub(in crate::store) fn new(sql: impl Into<String>, parameters: Vec<SqlParameter>) -> Condition {
         Condition { sql: sql.into(), parameters }
     }
 

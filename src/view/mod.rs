@@ -46,12 +46,12 @@ pub struct View {
     /// The open tails.
     pub tails: Tails,
     /// Limits the responses that are open at the same time.
-    pub queries: Queries,
+    pub queries: ResponseLimits,
 }
 
 /// The parts of a request that a handler needs.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct ApiRequest<'a> {
     /// The query string, without `?`.
     pub query: &'a str,
     /// The decoded name in the path.
@@ -86,7 +86,7 @@ impl From<StoreError> for Refusal {
 
 /// The limits of open responses, beside those of [`ReadGate`].
 #[derive(Clone)]
-pub struct Queries {
+pub struct ResponseLimits {
     answers: Arc<Semaphore>,
     /// Those of the answers that are streams of records.
     exports: Arc<Semaphore>,
@@ -98,8 +98,8 @@ pub struct Queries {
 
 impl View {
     /// Returns the initial value of [`View::queries`].
-    pub fn queries() -> Queries {
-        Queries {
+    pub fn queries() -> ResponseLimits {
+        ResponseLimits {
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             heavy: Arc::new(Semaphore::new(QUERIES_HEAVY_MAX)),

@@ -73,7 +73,7 @@ impl FieldSelection {
 
     /// Writes the names as a row of CSV.
     pub(crate) fn write_csv_heading(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut row = csv::Row::new(out);
+        let mut row = csv::CsvRow::new(out);
         for name in self.names() {
             row.text(name)?;
         }
@@ -82,7 +82,7 @@ impl FieldSelection {
 
     /// Writes a record as a row of CSV; fields that the record does not have are empty.
     pub(crate) fn write_csv(&self, record: &JsonRecord<'_>, out: &mut impl Write) -> io::Result<()> {
-        let mut row = csv::Row::new(out);
+        let mut row = csv::CsvRow::new(out);
         for (_, value) in self.values(record) {
             match value {
                 Some(RecordValue::Text(text)) => row.text(&text)?,

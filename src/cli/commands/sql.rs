@@ -86,7 +86,7 @@ fn write_csv(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
 }
 
 fn write_csv_row(out: &mut Vec<u8>, cells: impl Iterator<Item = (String, bool)>) -> io::Result<()> {
-    let mut row = csv::Row::new(out);
+    let mut row = csv::CsvRow::new(out);
     for (cell, is_number) in cells {
         if is_number { row.raw(&cell)? } else { row.text(&cell)? }
     }

@@ -154,7 +154,7 @@ fn write_csv(histogram: &Histogram, is_first: bool, output: &mut Output) -> io::
             other => other.to_string(),
         };
         for (step, count) in counted.counts.iter().enumerate() {
-            let mut row = csv::Row::new(&mut rows);
+            let mut row = csv::CsvRow::new(&mut rows);
             row.text(&histogram.by)?;
             row.text(&value)?;
             row.raw(&time::format(histogram.time(step)))?;

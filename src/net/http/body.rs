@@ -18,7 +18,7 @@ use super::gzip::Gzip;
 
 /// The producer's end of a streamed response.
 #[derive(Debug)]
-pub struct Sender {
+pub struct BodySender {
     pieces: mpsc::Sender<Bytes>,
     is_ended: Arc<AtomicBool>,
 }
@@ -33,14 +33,14 @@ pub struct StreamedBody {
 }
 
 /// Creates a streamed response with room for one piece beyond the one that is being sent.
-pub fn stream() -> (Sender, StreamedBody) {
+pub fn stream() -> (BodySender, StreamedBody) {
     let (sender, receiver) = mpsc::channel(1);
     let is_ended = Arc::<AtomicBool>::default();
     let body = StreamedBody { pieces: receiver, is_ended: Arc::clone(&is_ended), gzip: None };
-    (Sender { pieces: sender, is_ended }, body)
+    (BodySender { pieces: sender, is_ended }, body)
 }
 
-impl Sender {
+impl BodySender {
     /// Waits until there is room, so that a producer holds one piece less. Returns false if the
     /// client has disconnected.
     pub async fn ready(&self) -> bool {
@@ -127,7 +127,7 @@ mod tests {
     /// The receiver polls continuously, so that the last piece often arrives during a poll.
     #[test]
     fn last_piece_is_received_before_immediate_end() {
-        let (hand_over, senders) = std::sync::mpsc::channel::<Sender>();
+        let (hand_over, senders) = std::sync::mpsc::channel::<BodySender>();
         std::thread::spawn(move || {
             for sender in senders {
                 sender.pieces.try_send(Bytes::from_static(b"the last")).unwrap();

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use super::StreamSocket;
 use crate::limits::{HTTP_BUFFER_BYTES_MAX, HTTP_HEAD_BYTES_MAX};
 use crate::slots::Slots;
-use parking::{Answer, IDLE_MAX, ParkableStream};
+use parking::{IDLE_MAX, MeteredBody, ParkableStream};
 
 pub use parking::{ConnectionLimits, RequestState};
 pub use response::{Body, json, metrics, problem, problem_at, text};
@@ -53,7 +53,7 @@ impl ConnectionAbort {
 }
 
 /// What the requests of one connection share.
-pub struct Client {
+pub struct ConnectionContext {
     limits: Arc<ConnectionLimits>,
     /// The connection shares slots with others.
     is_short: bool,
@@ -61,10 +61,15 @@ pub struct Client {
     _open: watch::Sender<()>,
 }
 
-impl Client {
-    fn new(limits: Arc<ConnectionLimits>, is_short: bool) -> Client {
+impl ConnectionContext {
+    fn new(limits: Arc<ConnectionLimits>, is_short: bool) -> ConnectionContext {
         let (sender, open) = watch::channel(());
-        Client { limits, is_short, abort: ConnectionAbort { order: Arc::default(), open }, _open: sender }
+        ConnectionContext {
+            limits,
+            is_short,
+            abort: ConnectionAbort { order: Arc::default(), open },
+            _open: sender,
+        }
     }
 
     /// Returns the slots of which the connection holds one while a request is in flight.
@@ -89,7 +94,7 @@ pub trait Service: Send + Sync + 'static {
     fn answer(
         &self,
         request: Request<Incoming>,
-        client: &Client,
+        client: &ConnectionContext,
         state: &RequestState,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
@@ -105,7 +110,7 @@ pub async fn serve<S: Service>(
     let endless = Arc::clone(&limits.endless).try_acquire_owned().ok();
     let is_short = endless.is_none();
     let mut stream = ParkableStream::new(socket, is_short.then(|| Arc::clone(&limits)));
-    let client = Arc::new(Client::new(Arc::clone(&limits), is_short));
+    let client = Arc::new(ConnectionContext::new(Arc::clone(&limits), is_short));
     loop {
         // A connection uses no memory for requests before the first byte of a request arrives.
         tokio::select! {
@@ -132,7 +137,7 @@ pub async fn serve<S: Service>(
 async fn take<S: Service>(
     stream: ParkableStream,
     service: &Arc<S>,
-    client: &Arc<Client>,
+    client: &Arc<ConnectionContext>,
     stop: &mut watch::Receiver<bool>,
 ) -> Option<ParkableStream> {
     let state = stream.state();
@@ -143,7 +148,7 @@ async fn take<S: Service>(
         Box::pin(async move {
             let mut answer = service.answer(request, &client, &state).await;
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, state)))
+            Ok::<_, Infallible>(answer.map(|body| MeteredBody::new(body, state)))
         })
     });
     let mut connection = http1::Builder::new()

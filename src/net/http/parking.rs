@@ -320,24 +320,24 @@ impl AsyncWrite for ParkableStream {
 }
 
 /// The body of a response; hyper drops it once its last bytes are being written.
-pub(super) struct Answer<B> {
+pub(super) struct MeteredBody<B> {
     body: B,
     state: Arc<RequestState>,
 }
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, state: Arc<RequestState>) -> Answer<B> {
-        Answer { body, state }
+impl<B> MeteredBody<B> {
+    pub(super) fn new(body: B, state: Arc<RequestState>) -> MeteredBody<B> {
+        MeteredBody { body, state }
     }
 }
 
-impl<B> Drop for Answer<B> {
+impl<B> Drop for MeteredBody<B> {
     fn drop(&mut self) {
         self.state.is_answered.store(true, Relaxed);
     }
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for MeteredBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

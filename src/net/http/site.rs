@@ -26,21 +26,21 @@ const SINGLE: [HeaderName; 5] = [HOST, ORIGIN, SEC_FETCH_SITE, CONTENT_TYPE, CON
 
 /// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum SiteRefusal {
     /// The request violates HTTP.
     Malformed(&'static str),
     /// The request comes from, or is addressed to, another site.
     Foreign,
 }
 
-impl Refusal {
+impl SiteRefusal {
     /// Returns the response to such a request.
     pub fn answer(&self) -> Response<Body> {
         match self {
-            Refusal::Malformed(detail) => {
+            SiteRefusal::Malformed(detail) => {
                 problem(StatusCode::BAD_REQUEST, "the request is not valid HTTP", detail, None)
             }
-            Refusal::Foreign => problem(
+            SiteRefusal::Foreign => problem(
                 StatusCode::FORBIDDEN,
                 "requests from pages of other sites are refused",
                 "the header Origin or Sec-Fetch-Site names another site than Host, or Host is no name of this machine",
@@ -52,10 +52,10 @@ impl Refusal {
 
 /// Rejects malformed requests and requests from other sites. `is_link`: a link on another site may
 /// lead to this path. `is_local`: the client is on this machine.
-pub fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(), Refusal> {
+pub fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(), SiteRefusal> {
     let headers = request.headers();
     if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
-        return Err(Refusal::Malformed(
+        return Err(SiteRefusal::Malformed(
             "Host, Origin, Sec-Fetch-Site, Content-Type or Content-Encoding occurs more than once",
         ));
     }
@@ -63,23 +63,25 @@ pub fn check<B>(request: &Request<B>, is_link: bool, is_local: bool) -> Result<(
         Some(host) => Some(host.to_str().ok().and_then(Host::parse).ok_or(BAD_HOST)?),
         // HTTP/1.0 has no Host. No browser uses HTTP/1.0, but health checks do.
         None if request.version() < Version::HTTP_11 => None,
-        None => return Err(Refusal::Malformed("the header Host is missing")),
+        None => return Err(SiteRefusal::Malformed("the header Host is missing")),
     };
     // A target that is a complete URL takes precedence over Host: the two must agree.
     if let Some(authority) = request.uri().authority()
         && !host.as_ref().is_some_and(|host| host.text.eq_ignore_ascii_case(authority.as_str()))
     {
-        return Err(Refusal::Malformed("the target of the request names another host than the header Host"));
+        return Err(SiteRefusal::Malformed(
+            "the target of the request names another host than the header Host",
+        ));
     }
     let is_foreign = is_foreign(headers, host.as_ref()) && !is_link;
     if is_foreign || is_local && host.is_some_and(|host| host.is_renamed()) {
-        return Err(Refusal::Foreign);
+        return Err(SiteRefusal::Foreign);
     }
     Ok(())
 }
 
-const BAD_HOST: Refusal =
-    Refusal::Malformed("the header Host is no name or address with, or without, a port");
+const BAD_HOST: SiteRefusal =
+    SiteRefusal::Malformed("the header Host is no name or address with, or without, a port");
 
 /// Returns true if a browser sent the request for a page of another site.
 fn is_foreign(headers: &HeaderMap, host: Option<&Host<'_>>) -> bool {
@@ -187,7 +189,7 @@ mod tests {
         }
     }
 
-    fn ask(version: Version, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
+    fn ask(version: Version, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), SiteRefusal> {
         let mut request = Request::builder().version(version).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -195,7 +197,8 @@ mod tests {
         check(&request.body(()).unwrap(), false, true)
     }
 
-    const MALFORMED: fn(Result<(), Refusal>) -> bool = |result| matches!(result, Err(Refusal::Malformed(_)));
+    const MALFORMED: fn(Result<(), SiteRefusal>) -> bool =
+        |result| matches!(result, Err(SiteRefusal::Malformed(_)));
 
     #[test]
     fn target_and_host_must_agree() {
@@ -210,7 +213,7 @@ mod tests {
     fn missing_host_is_accepted_only_in_http_1_0() {
         assert!(MALFORMED(ask(Version::HTTP_11, "/", &[])));
         assert_eq!(ask(Version::HTTP_10, "/", &[]), Ok(()));
-        assert_eq!(ask(Version::HTTP_10, "/", &[("origin", "http://localhost")]), Err(Refusal::Foreign));
+        assert_eq!(ask(Version::HTTP_10, "/", &[("origin", "http://localhost")]), Err(SiteRefusal::Foreign));
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
             ("origin", "null"),
             ("origin", ""),
         ] {
-            assert_eq!(ask(name, value), Err(Refusal::Foreign), "{name}: {value}");
+            assert_eq!(ask(name, value), Err(SiteRefusal::Foreign), "{name}: {value}");
         }
     }
 }

@@ -66,7 +66,7 @@ fn text_passes(column: Column, text: &str, test: &Test) -> bool {
         Test::Present => true,
         Test::Equal(other) if column == Column::Severity => text.eq_ignore_ascii_case(other),
         Test::Equal(other) => text == other,
-        Test::Order(order, other) => order.holds(text.as_bytes().cmp(other.as_bytes())),
+        Test::Inequality(order, other) => order.holds(text.as_bytes().cmp(other.as_bytes())),
         Test::Fits(pattern) => fits(text, pattern),
         Test::Words(pattern) => holds_words(text, pattern),
         Test::Range(range) => panic!("{range:?} of a text"),
@@ -113,7 +113,7 @@ fn attribute(record: &RecordRef<'_>, name: &str, test: &Test) -> bool {
     };
     match test {
         Test::Equal(other) => text == *other || !value.starts_with('"') && same_number(&text, other),
-        Test::Order(order, other) => match number(other) {
+        Test::Inequality(order, other) => match number(other) {
             Some(_) => compare(&text, other).is_some_and(|found| order.holds(found)),
             None => order.holds(text.as_bytes().cmp(other.as_bytes())),
         },

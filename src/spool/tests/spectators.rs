@@ -4,7 +4,7 @@ use super::*;
 
 /// Returns what a cursor reads until nothing more comes. A gap is `(first id after it, "missed
 /// ...")`.
-fn watch(cursor: &SpoolCursor, place: &mut Place, bytes: usize) -> Vec<(RecordId, String)> {
+fn watch(cursor: &SpoolCursor, place: &mut SpoolPlace, bytes: usize) -> Vec<(RecordId, String)> {
     let (mut seen, mut chunk) = (Vec::new(), Chunk::default());
     loop {
         let span = cursor.read(*place, &mut chunk, bytes).unwrap();
@@ -29,7 +29,7 @@ fn spectator_reads_from_any_id_in_any_size() {
     let cursor = harness.spool.cursor();
     for from in [1, 2, 99, 202, 203, 204] {
         for bytes in [1, 300, 1 << 20] {
-            let mut place = Place::at(from);
+            let mut place = SpoolPlace::at(from);
             assert_eq!(watch(&cursor, &mut place, bytes), numbered(from, 203), "from {from}, {bytes} bytes");
             assert_eq!(place.id, cursor.end().id);
         }
@@ -51,7 +51,7 @@ fn spectator_misses_released_records() {
     let mut reader = harness.spool.reader(1);
     let cursor = harness.spool.cursor();
     fill(&harness, 1, 10);
-    let mut place = Place::at(1);
+    let mut place = SpoolPlace::at(1);
     assert_eq!(watch(&cursor, &mut place, 1 << 20), numbered(1, 10));
     fill(&harness, 11, 100);
     read_all(&mut reader);
@@ -91,7 +91,7 @@ fn spectator_skips_damage_without_counting_it() {
     let cursor = harness.spool.cursor();
     let mut expected = numbered(1, 5);
     expected[2] = (4, "missed 1".into());
-    assert_eq!(watch(&cursor, &mut Place::at(1), 1 << 20), expected);
+    assert_eq!(watch(&cursor, &mut SpoolPlace::at(1), 1 << 20), expected);
     // Damage at the end of a segment that is not the last.
     fill(&harness, 6, 100);
     harness.close();
@@ -101,7 +101,7 @@ fn spectator_skips_damage_without_counting_it() {
     });
     let harness = Harness::folder(&folder);
     let cursor = harness.spool.cursor();
-    let seen = watch(&cursor, &mut Place::at(4), 1 << 20);
+    let seen = watch(&cursor, &mut SpoolPlace::at(4), 1 << 20);
     let behind = seen[5].0;
     assert!(behind > 10, "{seen:?}");
     assert_eq!(seen[..5], numbered(4, 8));
@@ -124,7 +124,7 @@ fn spectator_is_woken_by_awaited_record() {
         tokio::join!(cursor.durable(1), write);
         cursor.durable(1).await;
     });
-    assert_eq!(watch(&cursor, &mut Place::at(1), 1), numbered(1, 1));
+    assert_eq!(watch(&cursor, &mut SpoolPlace::at(1), 1), numbered(1, 1));
 }
 
 mod cursors {
@@ -162,7 +162,7 @@ mod cursors {
             let harness = Harness::folder(&folder);
             let mut reader = harness.spool.reader(1);
             let cursor = harness.spool.cursor();
-            let mut places = [Place::at(1); 3];
+            let mut places = [SpoolPlace::at(1); 3];
             let (mut next, mut chunk) = (1, Chunk::default());
             for step in steps {
                 match step {

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::query::tests::corpus::records;
 use crate::query::tests::generators::{TERMS, queries, values};
 use crate::query::tests::{NOW, oracle};
-use crate::query::{Query, Range};
+use crate::query::{IntegerRange, Query};
 use crate::record::time::SECOND;
 use crate::record::{Batch, Column, ColumnSet, RecordId, RecordRef};
 use crate::spool::Chunk;
@@ -109,7 +109,10 @@ impl Postgres {
     fn counted(&mut self, search: &Search) -> BTreeMap<String, u64> {
         let middle = records()[10].timestamp;
         let mut counts = BTreeMap::new();
-        for times in [Range { first: i64::MIN, last: middle - 1 }, Range { first: middle, last: i64::MAX }] {
+        for times in [
+            IntegerRange { first: i64::MIN, last: middle - 1 },
+            IntegerRange { first: middle, last: i64::MAX },
+        ] {
             let add = |line: &str, count| *counts.entry(line.to_owned()).or_insert(0) += count;
             let counting = self.reader.count(search, Column::Line, times, Duration::from_secs(60), add);
             self.runtime.block_on(counting).unwrap();

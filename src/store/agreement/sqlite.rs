@@ -12,7 +12,7 @@ use crate::query::tests::generators::{TERMS, queries, quoted, values};
 use crate::query::tests::{NOW, oracle};
 use crate::query::{EncodedPattern, Pattern, Query};
 use crate::record::{Origin, RecordRef};
-use crate::store::sql::{Condition, Value};
+use crate::store::sql::{Condition, SqlParameter};
 use crate::store::sqlite::condition;
 
 /// Creates a database with the records of the corpus, which share its origins.
@@ -263,7 +263,7 @@ fn query_text_never_becomes_sql() {
         let condition = condition::condition(&query);
         assert_eq!(condition.sql, plain.sql, "{text}");
         assert_eq!(
-            condition.parameters.iter().filter(|value| **value == Value::Text(text.into())).count(),
+            condition.parameters.iter().filter(|value| **value == SqlParameter::Text(text.into())).count(),
             4
         );
         assert_eq!(stored(&connection, &query), [0; 0]);

@@ -61,7 +61,7 @@ pub(super) enum StoreKind {
 
 /// What a store contains about the data folder that ships into it.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ClaimRecord {
     /// The random identity that the database got when it was created.
     pub(super) database: String,
     pub(super) owner: OwnerRow,
@@ -165,7 +165,7 @@ impl Claimant {
 
     /// Decides whether this folder may ship into a store, and from which position on. Notes a new
     /// claim durably.
-    pub(super) fn judge(&mut self, found: &Found) -> Result<Verdict, StoreError> {
+    pub(super) fn judge(&mut self, found: &ClaimRecord) -> Result<Verdict, StoreError> {
         let known = self.claims.database(&found.database, &self.store).unwrap_or_default();
         if let OwnerRow::Claimed { number, position, .. } = found.owner
             && self.current.as_ref().is_some_and(|current| *current == (found.database.clone(), number))
@@ -208,7 +208,7 @@ impl Claimant {
     }
 
     /// Returns the position from which this folder goes on.
-    fn place(&self, found: &Found, known: &ClaimedDatabase) -> Result<RecordId, StoreError> {
+    fn place(&self, found: &ClaimRecord, known: &ClaimedDatabase) -> Result<RecordId, StoreError> {
         let age = |number: i64| known.issued.iter().position(|issued| *issued == number);
         let is_known = known.node.is_some();
         let here = match &found.owner {
@@ -241,7 +241,12 @@ impl Claimant {
 
     /// Returns the position of a damaged row as the records show it, if a person has requested
     /// that.
-    fn recovered(&self, found: &Found, known: &ClaimedDatabase, why: &str) -> Result<RecordId, StoreError> {
+    fn recovered(
+        &self,
+        found: &ClaimRecord,
+        known: &ClaimedDatabase,
+        why: &str,
+    ) -> Result<RecordId, StoreError> {
         if !self.is_recovering() {
             return Err(StoreError::new(format!("its position cannot be trusted: {why}")).hint(format!(
                 "restore the position, or stop the server and derive it from the records: {}",
@@ -325,7 +330,7 @@ impl Claimant {
     }
 
     /// Returns the error for a store into which another data folder ships.
-    fn refused(&self, found: &Found, known: &ClaimedDatabase) -> StoreError {
+    fn refused(&self, found: &ClaimRecord, known: &ClaimedDatabase) -> StoreError {
         let OwnerRow::Claimed { node, .. } = &found.owner else { return self.lost_row(false) };
         let is_twin = *node == self.node;
         let what = match (is_twin, known.node.is_some()) {

@@ -22,12 +22,12 @@ impl FakeDatabase {
         FakeDatabase { identity, node: String::new(), number: 0, position: 1, ended: Vec::new() }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> ClaimRecord {
         let owner = match self.number {
             0 => OwnerRow::Free { position: self.position },
             number => OwnerRow::Claimed { node: self.node.clone(), number, position: self.position },
         };
-        Found { database: self.identity.into(), owner, elsewhere: self.ended.clone(), recovered: None }
+        ClaimRecord { database: self.identity.into(), owner, elsewhere: self.ended.clone(), recovered: None }
     }
 
     fn take(&mut self, claimant: &Claimant, verdict: &Verdict) {
@@ -209,10 +209,10 @@ fn renamed_node_continues_at_end_of_old_name() {
     database.claim(&mut start(twin.path(), (1, 40)).1).unwrap();
     database.position = 70;
     let renamed = |spool| start_as(folder.path(), spool, "renamed");
-    let found = |elsewhere: &[(i64, RecordId)]| Found {
+    let found = |elsewhere: &[(i64, RecordId)]| ClaimRecord {
         database: "a".into(),
         elsewhere: elsewhere.to_vec(),
-        ..Found::default()
+        ..ClaimRecord::default()
     };
     let (_, mut claimant) = renamed((1, 60));
     let verdict = claimant.judge(&found(&database.ended)).unwrap();

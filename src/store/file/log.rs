@@ -11,7 +11,7 @@ use super::sidecar::{LogExtent, LogOwner, Sidecar, SidecarState};
 use crate::disk::{DiskFile, Entry};
 use crate::record::RecordId;
 use crate::store::StoreError;
-use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, random_number};
+use crate::store::claim::{ClaimRecord, Claimant, OwnerRow, Verdict, random_number};
 
 /// A log file that lines are appended to.
 pub(super) struct Log {
@@ -209,7 +209,7 @@ fn claim(sidecar: &mut Sidecar, recorded: Option<SidecarState>, claimant: &mut C
         Some(SidecarState { position, .. }) if number == 0 => OwnerRow::Free { position },
         Some(SidecarState { position, .. }) => OwnerRow::Claimed { node, number, position },
     };
-    let found = Found { database: format!("{identity:016x}"), owner, ..Found::default() };
+    let found = ClaimRecord { database: format!("{identity:016x}"), owner, ..ClaimRecord::default() };
     let verdict = claimant.judge(&found).map_err(refused)?;
     if let Verdict::Take { number, .. } = verdict {
         sidecar.owner = LogOwner { identity, claim: number, node: claimant.node().into() };

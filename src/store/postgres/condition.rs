@@ -7,9 +7,9 @@
 //! those of every other store. An exact condition may be negated; the negation of an inexact
 //! condition is true for all rows.
 
-use crate::query::{Expression, Field, Pattern, Query, Range, Term, Test, attribute};
+use crate::query::{Expression, Field, IntegerRange, Pattern, Query, Term, Test, attribute};
 use crate::record::Column;
-use crate::store::sql::{Condition, Connective, Value};
+use crate::store::sql::{Condition, Connective, SqlParameter};
 
 /// Returns a condition that is true for all records of a query, for a statement whose `FROM` is
 /// `logs`.
@@ -97,7 +97,7 @@ fn equal_conditions(path: &[&str], text: &str) -> Vec<Condition> {
 }
 
 fn attribute_condition(sql: &str, parameter: String) -> Condition {
-    Condition::new(sql, vec![Value::Text(parameter)])
+    Condition::new(sql, vec![SqlParameter::Text(parameter)])
 }
 
 /// Returns an object in which a path leads to a value.
@@ -129,7 +129,7 @@ fn column_part(column: Column, test: &Test) -> Part {
             text_part(own, &text.to_ascii_lowercase(), true)
         }
         (_, Test::Equal(text)) => text_part(format!("{name} = ?"), text, true),
-        (_, Test::Order(order, text)) => {
+        (_, Test::Inequality(order, text)) => {
             text_part(format!("{name} COLLATE \"C\" {} ?", order.symbol()), text, true)
         }
         (_, Test::Fits(pattern)) => {
@@ -146,7 +146,7 @@ fn text_part(sql: String, text: &str, is_exact: bool) -> Part {
     if text.contains('\0') {
         return Part::necessary(Condition::always()); // PostgreSQL accepts NUL in no text
     }
-    Part { condition: Condition::new(sql, vec![Value::Text(text.to_owned())]), is_exact }
+    Part { condition: Condition::new(sql, vec![SqlParameter::Text(text.to_owned())]), is_exact }
 }
 
 /// Returns a pattern in the syntax of LIKE.
@@ -163,13 +163,13 @@ fn like(pattern: &Pattern, open_start: bool, open_end: bool) -> String {
     like
 }
 
-fn range_condition(name: &str, range: Range) -> Condition {
+fn range_condition(name: &str, range: IntegerRange) -> Condition {
     if range.is_empty() {
         return Condition::never();
     }
     let bounds = [(">=", range.lower()), ("<=", range.upper())];
     let conditions = bounds.into_iter().filter_map(|(operator, bound)| {
-        Some(Condition::new(format!("{name} {operator} ?::bigint"), vec![Value::Integer(bound?)]))
+        Some(Condition::new(format!("{name} {operator} ?::bigint"), vec![SqlParameter::Integer(bound?)]))
     });
     let joined = Condition::joined(conditions.collect(), Connective::And);
     if joined.parameters.is_empty() {
@@ -180,18 +180,19 @@ fn range_condition(name: &str, range: Range) -> Condition {
 
 /// Returns the condition for a range of times. The column has microseconds, and `time_ns` has the
 /// remainder, which decides about times at the bounds.
-pub fn time_condition(range: Range) -> Condition {
+pub fn time_condition(range: IntegerRange) -> Condition {
     if range.is_empty() {
         return Condition::never();
     }
     let mut conditions = Vec::new();
     for (bound, order, whole) in [(range.lower(), ">", 0), (range.upper(), "<", 999)] {
         let Some(bound) = bound else { continue };
-        conditions.push(Condition::new(format!("time {order}= ?"), vec![Value::Time(bound)]));
+        conditions.push(Condition::new(format!("time {order}= ?"), vec![SqlParameter::Time(bound)]));
         let rest = bound.rem_euclid(1000);
         if rest != whole {
             let sql = format!("(time {order} ? OR coalesce(time_ns, 0) {order}= ?::bigint)");
-            conditions.push(Condition::new(sql, vec![Value::Time(bound), Value::Integer(rest)]));
+            conditions
+                .push(Condition::new(sql, vec![SqlParameter::Time(bound), SqlParameter::Integer(rest)]));
         }
     }
     Condition::joined(conditions, Connective::And)

@@ -30,7 +30,7 @@ impl PostgresReadConnection {
         &mut self,
         search: &Search,
         column: Column,
-        times: query::Range,
+        times: query::IntegerRange,
         time_left: Duration,
         mut emit: impl FnMut(&str, u64),
     ) -> Result<(), ReadError> {
@@ -58,11 +58,11 @@ impl PostgresReadConnection {
 pub(super) fn statement(
     search: &Search,
     column: Column,
-    times: query::Range,
+    times: query::IntegerRange,
     node: &str,
 ) -> (String, Vec<Parameter>) {
     let condition = condition::condition(&search.query);
-    let searched = query::Range { first: search.time_min, last: search.time_max };
+    let searched = query::IntegerRange { first: search.time_min, last: search.time_max };
     let times = condition::time_condition(times.intersection(searched));
     let name = column.name();
     let value = match column {

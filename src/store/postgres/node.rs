@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Error};
 use super::connect::{ConnectionDriver, Fault, obstacles};
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_ENDED_CLAIMS_MAX};
 use crate::record::RecordId;
-use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, checksum, position_of};
+use crate::store::claim::{ClaimRecord, Claimant, OwnerRow, Verdict, checksum, position_of};
 
 /// A claimed node: the values that the writer compares and writes.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(super) async fn claim(
         true => line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, end_of_records(client, &node)).await?,
         false => None,
     };
-    let found = Found { database: database.clone(), owner, elsewhere, recovered };
+    let found = ClaimRecord { database: database.clone(), owner, elsewhere, recovered };
     match claimant.judge(&found).map_err(Fault::Refused)? {
         Verdict::Held(position) => Ok(Claimed { database, node, epoch: claimant.number(), position }),
         Verdict::Take { number, position } => {

@@ -21,7 +21,7 @@ use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::query;
 use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};
 use crate::store::claim::position_of;
-use crate::store::sql::{Value, select_list};
+use crate::store::sql::{SqlParameter, select_list};
 use crate::store::{Search, StoreError};
 
 /// A database, and the node whose records are read from it.
@@ -119,14 +119,15 @@ impl PostgresReadConnection {
         );
         let Some(first) = self.time(&first, &[&node], time_left).await? else { return Ok(None) };
         let sql = "SELECT min(time) FROM logs WHERE node = $1 AND time < $2";
-        let earlier = self.time(sql, &[&node, &Parameter::from(Value::Time(first))], time_left).await?;
+        let earlier =
+            self.time(sql, &[&node, &Parameter::from(SqlParameter::Time(first))], time_left).await?;
         Ok(Some(earlier.unwrap_or(first)))
     }
 
     /// Returns the latest time of all records, if it is later than `time`.
     pub async fn latest_after(&mut self, time: i64, time_left: Duration) -> Result<Option<i64>, ReadError> {
         let sql = "SELECT max(time) FROM logs WHERE node = $1 AND time > $2";
-        let after = Parameter::from(Value::Time(time));
+        let after = Parameter::from(SqlParameter::Time(time));
         self.time(sql, &[&self.database.node.clone(), &after], time_left).await
     }
 
@@ -252,7 +253,8 @@ pub(super) fn statement(
     // needed too.
     let columns = select_list(search.fields.and(search.query.fields()), &COLUMNS);
     let condition = condition::condition(&search.query);
-    let times = condition::time_condition(query::Range { first: search.time_min, last: search.time_max });
+    let times =
+        condition::time_condition(query::IntegerRange { first: search.time_min, last: search.time_max });
     let order = if search.descending { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT {columns} FROM logs WHERE node = ? AND id >= ? AND id < ? AND {} AND {} ORDER BY id {order} LIMIT {records_max}",
@@ -289,12 +291,12 @@ pub(super) enum Parameter {
     Time(i64),
 }
 
-impl From<Value> for Parameter {
-    fn from(value: Value) -> Parameter {
+impl From<SqlParameter> for Parameter {
+    fn from(value: SqlParameter) -> Parameter {
         match value {
-            Value::Text(text) => Parameter::Text(text),
-            Value::Integer(number) => Parameter::Integer(number),
-            Value::Time(time) => Parameter::Time(time.div_euclid(1000) - EPOCH_MICROSECONDS),
+            SqlParameter::Text(text) => Parameter::Text(text),
+            SqlParameter::Integer(number) => Parameter::Integer(number),
+            SqlParameter::Time(time) => Parameter::Time(time.div_euclid(1000) - EPOCH_MICROSECONDS),
         }
     }
 }

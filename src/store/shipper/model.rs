@@ -20,7 +20,7 @@ use crate::disk::cruel::{CHANGES, Call, Crash, Fault, seeds};
 use crate::record::time;
 use crate::spool::inspect::extent;
 use crate::spool::testing::{Commits, batch, observer};
-use crate::spool::{AppendError, Place, Spool, SpoolSizes, SpoolWriter};
+use crate::spool::{AppendError, Spool, SpoolPlace, SpoolSizes, SpoolWriter};
 use crate::store::file::{FileOptions, FileStore, LineFormat, move_position};
 use crate::store::{Claimant, Claims};
 
@@ -360,7 +360,7 @@ impl Model for ShipperModel {
 /// Returns the messages from an id on.
 fn lines_from(spool: &Arc<Spool>, id: RecordId) -> Vec<String> {
     let mut chunk = Chunk::default();
-    spool.cursor().read(Place::at(id), &mut chunk, 1 << 20).unwrap();
+    spool.cursor().read(SpoolPlace::at(id), &mut chunk, 1 << 20).unwrap();
     chunk.records().map(|(_, record)| record.body.message.to_owned()).collect()
 }
 

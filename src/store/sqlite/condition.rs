@@ -15,9 +15,9 @@
 use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
-use crate::query::{Expression, Field, Query, Range, Term, Test};
+use crate::query::{Expression, Field, IntegerRange, Query, Term, Test};
 use crate::record::Column;
-use crate::store::sql::{Condition, Connective, Value};
+use crate::store::sql::{Condition, Connective, SqlParameter};
 
 /// Returns the condition that the records of a query fulfil, for a statement whose `FROM` names
 /// `record AS r`, on a connection with the functions of [`super::functions::register`].
@@ -30,7 +30,7 @@ enum Part {
     /// A condition on the table `origin` alone.
     Origin(Condition),
     /// Patterns that the message must contain, all of them.
-    Words(Vec<Value>),
+    Words(Vec<SqlParameter>),
     /// A condition on the record, with its cost.
     Record(Cost, Condition),
 }
@@ -114,11 +114,13 @@ fn term_part(term: &Term) -> Part {
         }
     };
     match (place(column), column, &term.test) {
-        (_, Column::Message, Test::Words(pattern)) => Part::Words(vec![Value::Text(pattern.encoded())]),
+        (_, Column::Message, Test::Words(pattern)) => {
+            Part::Words(vec![SqlParameter::Text(pattern.encoded())])
+        }
         (_, Column::Severity, Test::Present) => Part::Record(Cost::Origin, severity_is_present()),
         (Place::Origin(name), Column::Severity, Test::Equal(text)) => Part::Origin(Condition::new(
             format!("{name} = ? COLLATE NOCASE"),
-            vec![Value::Text(text.clone())],
+            vec![SqlParameter::Text(text.clone())],
         )),
         (Place::Origin(name), _, test) => Part::Origin(column_condition(name, test)),
         (Place::Number(name), _, test) => Part::Record(Cost::Number, number_condition(column, name, test)),
@@ -177,7 +179,7 @@ fn number_condition(column: Column, name: &str, test: &Test) -> Condition {
 fn text_condition(name: &str, test: &Test) -> Condition {
     let condition = column_condition(name, test);
     match test {
-        Test::Equal(_) | Test::Order(..) | Test::Range(_) => {
+        Test::Equal(_) | Test::Inequality(..) | Test::Range(_) => {
             Condition::new(format!("({name} IS NOT NULL AND {})", condition.sql), condition.parameters)
         }
         Test::Present | Test::Fits(_) | Test::Words(_) => condition,
@@ -186,22 +188,22 @@ fn text_condition(name: &str, test: &Test) -> Condition {
 
 /// Compiles the test of a column; the condition is NULL where the column is NULL.
 fn column_condition(name: &str, test: &Test) -> Condition {
-    let text = |text: &str| vec![Value::Text(text.to_owned())];
+    let text = |text: &str| vec![SqlParameter::Text(text.to_owned())];
     match test {
         Test::Present => Condition::new(format!("{name} IS NOT NULL"), Vec::new()),
         Test::Range(range) => range_condition(name, *range),
         Test::Equal(value) => Condition::new(format!("{name} = ?"), text(value)),
-        Test::Order(order, value) => Condition::new(format!("{name} {} ?", order.symbol()), text(value)),
+        Test::Inequality(order, value) => Condition::new(format!("{name} {} ?", order.symbol()), text(value)),
         Test::Fits(pattern) => Condition::new(format!("matches_text({name}, ?)"), text(&pattern.encoded())),
         Test::Words(pattern) => Condition::new(format!("matches_words({name}, ?)"), text(&pattern.encoded())),
     }
 }
 
-fn range_condition(name: &str, range: Range) -> Condition {
+fn range_condition(name: &str, range: IntegerRange) -> Condition {
     if range.is_empty() {
         return Condition::never();
     }
-    let integers = |numbers: &[i64]| numbers.iter().copied().map(Value::Integer).collect();
+    let integers = |numbers: &[i64]| numbers.iter().copied().map(SqlParameter::Integer).collect();
     match (range.lower(), range.upper()) {
         (Some(first), Some(last)) if first == last => {
             Condition::new(format!("{name} = ?"), integers(&[first]))
@@ -218,20 +220,20 @@ fn range_condition(name: &str, range: Range) -> Condition {
 fn attribute_condition(name: &str, test: &Test) -> Condition {
     let (operator, value) = match test {
         Test::Equal(text) => ("=", text.clone()),
-        Test::Order(order, text) => (order.symbol(), text.clone()),
+        Test::Inequality(order, text) => (order.symbol(), text.clone()),
         Test::Fits(pattern) | Test::Words(pattern) => ("*", pattern.encoded()),
         Test::Present => ("", String::new()),
         Test::Range(_) => return Condition::never(), // the parser creates no ranges for attributes
     };
-    let parameters = vec![Value::Text(name.to_owned()), Value::Text(value)];
+    let parameters = vec![SqlParameter::Text(name.to_owned()), SqlParameter::Text(value)];
     Condition::new(format!("attribute_matches(r.attributes, ?, '{operator}', ?)"), parameters)
 }
 
-impl ToSql for Value {
+impl ToSql for SqlParameter {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {
-            Value::Text(text) => text.to_sql(),
-            Value::Integer(number) | Value::Time(number) => number.to_sql(),
+            SqlParameter::Text(text) => text.to_sql(),
+            SqlParameter::Integer(number) | SqlParameter::Time(number) => number.to_sql(),
         }
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error};
 
 use crate::query::attribute::{self, Comparison};
-use crate::query::{EncodedPattern, Order};
+use crate::query::{EncodedPattern, Inequality};
 
 /// Registers the functions that conditions call. Each returns 0 or 1, and 0 for NULL.
 ///
@@ -52,10 +52,10 @@ fn attribute_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
     let comparison = match text(context, 2) {
         Some("") => Comparison::Present,
         Some("=") => Comparison::Equal(value),
-        Some("<") => Comparison::Order(Order::Less, value),
-        Some("<=") => Comparison::Order(Order::LessOrEqual, value),
-        Some(">") => Comparison::Order(Order::Greater, value),
-        Some(">=") => Comparison::Order(Order::GreaterOrEqual, value),
+        Some("<") => Comparison::Inequality(Inequality::Less, value),
+        Some("<=") => Comparison::Inequality(Inequality::LessOrEqual, value),
+        Some(">") => Comparison::Inequality(Inequality::Greater, value),
+        Some(">=") => Comparison::Inequality(Inequality::GreaterOrEqual, value),
         Some("*") => Comparison::Fits(pattern(context, 3)?),
         _ => return Err(error("attribute_matches supports the operators '', =, <, <=, >, >= and *")),
     };

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::record::RecordId;
-use crate::store::claim::{Claimant, Found, OwnerRow, Verdict, checksum, position_of};
+use crate::store::claim::{ClaimRecord, Claimant, OwnerRow, Verdict, checksum, position_of};
 use crate::store::{StoreError, claim};
 
 /// The claim under which the position is moved.
@@ -108,13 +108,13 @@ impl Owner {
 }
 
 impl Stored {
-    fn found(&self, connection: &Connection, is_recovering: bool) -> rusqlite::Result<Found> {
+    fn found(&self, connection: &Connection, is_recovering: bool) -> rusqlite::Result<ClaimRecord> {
         let owner = self.owner(connection)?;
         let recovered = match owner {
             OwnerRow::Damaged(_) if is_recovering => end_of_records(connection)?,
             _ => None,
         };
-        Ok(Found { database: self.database.clone(), owner, elsewhere: Vec::new(), recovered })
+        Ok(ClaimRecord { database: self.database.clone(), owner, elsewhere: Vec::new(), recovered })
     }
 
     fn owner(&self, connection: &Connection) -> rusqlite::Result<OwnerRow> {

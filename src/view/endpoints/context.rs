@@ -16,18 +16,18 @@ use crate::store::{Scan, Search};
 use crate::view::search::paging::{go_back, page};
 use crate::view::search::parameters::{Parameters, number};
 use crate::view::search::response::{DocumentEnding, EncodedRecords, OutputFormat, ResponseStream};
-use crate::view::{Ask, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View, answered};
 
 /// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with one record.
-    pub async fn record(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn record(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_record(ask).await)
     }
 
-    async fn try_record(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_record(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
@@ -36,11 +36,11 @@ impl View {
     }
 
     /// Responds with a record and its surrounding records.
-    pub async fn context(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn context(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_context(ask).await)
     }
 
-    async fn try_context(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_context(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let id = number("id", ask.name)?;
         let mut parameters = Parameters::parse(ask.query);
         let mut neighbours = |name| {
@@ -70,11 +70,11 @@ impl View {
     }
 
     /// Responds with the records of a trace.
-    pub async fn trace(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn trace(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_trace(ask).await)
     }
 
-    async fn try_trace(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_trace(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let limit = parameters.number("limit")?.unwrap_or(u64::MAX).min(QUERY_PAGE_RECORDS_MAX);
         let cursor = parameters.cursor()?;

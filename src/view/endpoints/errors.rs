@@ -16,10 +16,10 @@ use crate::net::http::Body;
 use crate::query::{Field, Query};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, time};
 use crate::store::scan::Fold;
-use crate::view::search::count::{Room, document};
+use crate::view::search::count::{CountMemory, document};
 use crate::view::search::parameters::Parameters;
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{Ask, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View, answered};
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;
@@ -31,11 +31,11 @@ const TYPE: &str = "exception.type";
 
 impl View {
     /// Responds with the errors among the matching records.
-    pub async fn errors(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn errors(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_errors(ask).await)
     }
 
-    async fn try_errors(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_errors(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let limit = parameters.number("limit")?.unwrap_or(LIMIT_DEFAULT);
@@ -92,14 +92,20 @@ struct Groups {
     exception: Field,
     timeline: Timeline,
     groups: HashMap<Key, Group, RandomState>,
-    room: Room,
+    room: CountMemory,
     is_capped: bool,
 }
 
 impl Groups {
     fn new(timeline: Timeline) -> Groups {
         let exception = Field::Attribute(TYPE.to_owned());
-        Groups { exception, timeline, groups: HashMap::default(), room: Room::default(), is_capped: false }
+        Groups {
+            exception,
+            timeline,
+            groups: HashMap::default(),
+            room: CountMemory::default(),
+            is_capped: false,
+        }
     }
 
     /// Returns a new group for its first record; `None` if there is no room.

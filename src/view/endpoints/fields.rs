@@ -15,20 +15,20 @@ use crate::net::http::Body;
 use crate::query::{self, Field, FieldValue, JsonKind};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::scan::Fold;
-use crate::view::search::count::{ByText, Room, Tally, document};
+use crate::view::search::count::{ByText, CountMemory, ValueCounts, document};
 use crate::view::search::parameters::{Parameters, field};
-use crate::view::{Ask, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View, answered};
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with the fields of the records that match.
-    pub async fn fields(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn fields(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_fields(ask).await)
     }
 
-    async fn try_fields(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_fields(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let values = parameters.number("values")?.unwrap_or(VALUES_DEFAULT).min(LISTED_VALUES_MAX);
@@ -44,11 +44,11 @@ impl View {
     }
 
     /// Responds with the values of one field.
-    pub async fn field(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn field(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_field(ask).await)
     }
 
-    async fn try_field(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_field(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let prefix = parameters.text("prefix").unwrap_or_default().into_owned();
@@ -59,7 +59,8 @@ impl View {
         search.fields = field.column_set();
         let mut counting = self.counting(ask, search, seconds).await?;
         let scan = &mut counting.scan;
-        let values = Values { field, prefix, tally: Tally::default(), room: Room::default(), missing: 0 };
+        let values =
+            Values { field, prefix, tally: ValueCounts::default(), room: CountMemory::default(), missing: 0 };
         let values = scan.fold(values).await?;
         let answer = json!({
             "name": ask.name,
@@ -81,7 +82,7 @@ struct Survey {
     attributes: Option<Vec<(String, Field)>>,
     /// By the name that a query uses for the field.
     found: ByText<Seen>,
-    room: Room,
+    room: CountMemory,
     /// The number of records read.
     records: u64,
     is_capped: bool,
@@ -94,7 +95,7 @@ struct Seen {
     count: u64,
     /// The number of the record that was counted last.
     last_record: u64,
-    values: Tally,
+    values: ValueCounts,
 }
 
 impl Survey {
@@ -108,7 +109,7 @@ impl Survey {
             columns = wanted.iter().filter_map(named).collect();
             attributes = Some(wanted.into_iter().filter(|field| named(field).is_none()).collect());
         }
-        let (found, room) = (ByText::default(), Room::default());
+        let (found, room) = (ByText::default(), CountMemory::default());
         Survey { columns, attributes, found, room, records: 0, is_capped: false }
     }
 
@@ -129,7 +130,7 @@ impl Survey {
                 return false;
             }
             let kind = value.kind.name();
-            let seen = Seen { kind, is_attribute, count: 0, last_record: 0, values: Tally::default() };
+            let seen = Seen { kind, is_attribute, count: 0, last_record: 0, values: ValueCounts::default() };
             self.found.insert(name.into(), seen);
         }
         let Some(seen) = self.found.get_mut(name) else { return false };
@@ -248,8 +249,8 @@ fn value_of<'a>(field: &Field, id: RecordId, record: &RecordRef<'a>) -> Option<F
 struct Values {
     field: Field,
     prefix: String,
-    tally: Tally,
-    room: Room,
+    tally: ValueCounts,
+    room: CountMemory,
     /// The number of records without the field.
     missing: u64,
 }

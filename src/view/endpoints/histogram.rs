@@ -18,18 +18,18 @@ use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::StoreError;
 use crate::store::reader::{CountSink, CountedMatches};
 use crate::store::scan::{Fold, Scan};
-use crate::view::search::count::{ByText, Room, document, most_frequent};
+use crate::view::search::count::{ByText, CountMemory, document, most_frequent};
 use crate::view::search::parameters::{Parameters, field};
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{Ask, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View, answered};
 
 impl View {
     /// Responds with a histogram.
-    pub async fn histogram(&self, ask: Ask<'_>) -> Response<Body> {
+    pub async fn histogram(&self, ask: ApiRequest<'_>) -> Response<Body> {
         answered(self.try_histogram(ask).await)
     }
 
-    async fn try_histogram(&self, ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
+    async fn try_histogram(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let name = parameters.text("by").unwrap_or("severity".into());
@@ -142,13 +142,13 @@ struct Counts {
     values: ByText<Series>,
     /// Values that found no room in `values`.
     others: Series,
-    room: Room,
+    room: CountMemory,
 }
 
 impl Counts {
     fn new(by: By, timeline: Timeline) -> Counts {
         let others = Series::new(&timeline);
-        Counts { by, timeline, values: ByText::default(), others, room: Room::default() }
+        Counts { by, timeline, values: ByText::default(), others, room: CountMemory::default() }
     }
 
     /// Counts this many records of a value, at a time.

@@ -14,7 +14,7 @@ use super::response::{OpenResponse, ResponsePiece};
 use crate::limits::{COUNTED_BYTES_MAX, COUNTED_VALUE_BYTES_MAX, COUNTED_VALUES_MAX};
 use crate::net::http::Body;
 use crate::store::{Scan, Search};
-use crate::view::{Ask, Refusal, View};
+use crate::view::{ApiRequest, Refusal, View};
 
 /// The memory that a map needs for an entry beside its text.
 const ENTRY_BYTES: usize = 64;
@@ -23,15 +23,15 @@ const ENTRY_BYTES: usize = 64;
 pub(in crate::view) type ByText<V> = HashMap<Box<str>, V, RandomState>;
 
 /// The memory that is left, in bytes.
-pub(in crate::view) struct Room(usize);
+pub(in crate::view) struct CountMemory(usize);
 
-impl Default for Room {
-    fn default() -> Room {
-        Room(COUNTED_BYTES_MAX)
+impl Default for CountMemory {
+    fn default() -> CountMemory {
+        CountMemory(COUNTED_BYTES_MAX)
     }
 }
 
-impl Room {
+impl CountMemory {
     /// Reserves memory for an entry with this many bytes of text and other data. Returns false if
     /// there is not enough.
     pub(in crate::view) fn take(&mut self, bytes: usize) -> bool {
@@ -43,15 +43,15 @@ impl Room {
 
 /// The number of occurrences of each text.
 #[derive(Default)]
-pub(in crate::view) struct Tally {
+pub(in crate::view) struct ValueCounts {
     counts: ByText<u64>,
     /// Some texts found no room, or were too long.
     pub(in crate::view) is_capped: bool,
 }
 
-impl Tally {
+impl ValueCounts {
     /// Counts a text.
-    pub(in crate::view) fn add(&mut self, text: &str, room: &mut Room) {
+    pub(in crate::view) fn add(&mut self, text: &str, room: &mut CountMemory) {
         if let Some(count) = self.counts.get_mut(text) {
             *count += 1;
             return;
@@ -101,7 +101,7 @@ impl View {
     /// seconds, but at most the time of a query.
     pub(in crate::view) async fn counting(
         &self,
-        ask: Ask<'_>,
+        ask: ApiRequest<'_>,
         search: Search,
         seconds: Option<u64>,
     ) -> Result<Counting, Refusal> {
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn top_lists_most_frequent_first() {
-        let (mut tally, mut room) = (Tally::default(), Room::default());
+        let (mut tally, mut room) = (ValueCounts::default(), CountMemory::default());
         for text in ["b", "a", "c", "c", "a", "d"] {
             tally.add(text, &mut room);
         }
@@ -147,18 +147,18 @@ mod tests {
     #[test]
     fn text_without_room_sets_capped() {
         let long = "x".repeat(COUNTED_VALUE_BYTES_MAX + 1);
-        let (mut tally, mut room) = (Tally::default(), Room::default());
+        let (mut tally, mut room) = (ValueCounts::default(), CountMemory::default());
         tally.add(&long, &mut room);
         assert_eq!((tally.distinct(), tally.is_capped), (0, true));
 
-        let (mut tally, mut room) = (Tally::default(), Room(200));
+        let (mut tally, mut room) = (ValueCounts::default(), CountMemory(200));
         for text in ["a", "b", "c", "d", "a"] {
             tally.add(text, &mut room);
         }
         assert_eq!((tally.distinct(), tally.is_capped), (3, true));
         assert_eq!(tally.top(1), json!([{"value":"a","count":2}]));
 
-        let (mut tally, mut room) = (Tally::default(), Room::default());
+        let (mut tally, mut room) = (ValueCounts::default(), CountMemory::default());
         (0..=COUNTED_VALUES_MAX).for_each(|n| tally.add(&n.to_string(), &mut room));
         assert_eq!((tally.distinct(), tally.is_capped), (COUNTED_VALUES_MAX, true));
     }

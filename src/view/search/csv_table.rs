@@ -72,7 +72,7 @@ impl CsvTable {
 
     /// Appends the names of the columns.
     pub(in crate::view) fn heading(&self, out: &mut Vec<u8>) {
-        let mut row = csv::Row::new(out);
+        let mut row = csv::CsvRow::new(out);
         for (name, _) in &self.columns {
             let _ = row.text(name); // writing to a Vec cannot fail
         }
@@ -81,7 +81,7 @@ impl CsvTable {
 
     /// Appends a record.
     pub(in crate::view) fn row(&self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
-        let mut row = csv::Row::new(out);
+        let mut row = csv::CsvRow::new(out);
         for (_, shown) in &self.columns {
             let _ = match shown {
                 Shown::Attributes => row.raw(record.attributes),

@@ -23,7 +23,7 @@ use crate::limits::{
     QUERY_SLICE_BYTES,
 };
 use crate::log;
-use crate::net::http::body::{Sender, stream};
+use crate::net::http::body::{BodySender, stream};
 use crate::net::http::{Body, ConnectionAbort};
 use crate::record::{RecordId, RecordRef, json};
 use crate::store::Scan;
@@ -139,7 +139,7 @@ impl OpenResponse {
         }
     }
 
-    fn finish(self, outcome: Option<Outcome>, sender: Sender) {
+    fn finish(self, outcome: Option<Outcome>, sender: BodySender) {
         match outcome {
             Some(Outcome::Whole) => sender.end(),
             Some(Outcome::Gone | Outcome::BrokenOff) => {}
@@ -157,7 +157,7 @@ impl OpenResponse {
 async fn send_all(
     pieces: Vec<ResponsePiece>,
     read_until: tokio::time::Instant,
-    sender: &Sender,
+    sender: &BodySender,
 ) -> Option<Outcome> {
     for ResponsePiece { bytes, share } in pieces {
         if !timeout_at(read_until, sender.send(bytes)).await.ok()? {
@@ -296,13 +296,13 @@ impl ResponseStream {
     }
 
     /// Sends the rest of the response at the pace of the client, within the limits.
-    async fn send(self, sender: Sender, open: OpenResponse) {
+    async fn send(self, sender: BodySender, open: OpenResponse) {
         let outcome = open.unless_gone(self.send_rest(&sender)).await;
         open.finish(outcome, sender);
     }
 
     /// Sends the remaining slices. Returns `None` if the client does not read.
-    async fn send_rest(mut self, sender: &Sender) -> Option<Outcome> {
+    async fn send_rest(mut self, sender: &BodySender) -> Option<Outcome> {
         while !self.is_done() {
             if self.scan.is_late() {
                 if !self.records.form.is_stream() {

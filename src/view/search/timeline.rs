@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::query::Range;
+use crate::query::IntegerRange;
 use crate::record::time::{self, SECOND};
 use crate::store::{Scan, Search, StoreError};
 
@@ -84,11 +84,11 @@ impl Timeline {
     }
 
     /// Returns the times of a bucket.
-    pub(in crate::view) fn times(&self, bucket: usize) -> Range {
+    pub(in crate::view) fn times(&self, bucket: usize) -> IntegerRange {
         let index = self.first.saturating_add(bucket as i64);
         // The first and the last bucket may extend beyond the range of representable times.
         let end = index.saturating_add(1).checked_mul(self.step);
-        Range { first: index.saturating_mul(self.step), last: end.map_or(i64::MAX, |end| end - 1) }
+        IntegerRange { first: index.saturating_mul(self.step), last: end.map_or(i64::MAX, |end| end - 1) }
     }
 
     /// Returns when the first bucket begins.
@@ -165,7 +165,7 @@ mod tests {
                 assert_eq!(timeline.bucket(last.max(first)), Some(timeline.buckets - 1));
                 assert!(timeline.since() <= timeline.until());
                 for bucket in [0, timeline.buckets - 1] {
-                    let Range { first, last } = timeline.times(bucket);
+                    let IntegerRange { first, last } = timeline.times(bucket);
                     assert_eq!([first, last].map(|time| timeline.bucket(time)), [Some(bucket); 2]);
                 }
             }

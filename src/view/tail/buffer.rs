@@ -31,7 +31,7 @@ struct Mail {
 }
 
 /// The content of a buffer.
-pub(super) struct Taken {
+pub(super) struct TakenEvents {
     pub(super) events: Vec<u8>,
     /// The follower has been waiting for room.
     pub(super) was_full: bool,
@@ -84,7 +84,7 @@ impl TailBuffer {
     /// Takes the content. Appends a comment with the position of the stream if it is requested or
     /// if nothing more will follow: the follower may end before the reader of the buffer notices
     /// that it must end too.
-    pub(super) fn take(&self, with_position: bool) -> Taken {
+    pub(super) fn take(&self, with_position: bool) -> TakenEvents {
         let mut mail = lock(&self.mail);
         let mut events = std::mem::take(&mut mail.events);
         let was_full = events.len() >= TAIL_BUFFER_BYTES;
@@ -92,7 +92,7 @@ impl TailBuffer {
             write_position(mail.position, &mut events);
         }
         events.shrink_to_fit(); // the memory stays in use until the client reads it
-        Taken { events, was_full, is_closed: mail.is_closed }
+        TakenEvents { events, was_full, is_closed: mail.is_closed }
     }
 }
 

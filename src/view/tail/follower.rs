@@ -17,7 +17,7 @@ use super::{Shared, lock};
 use crate::limits::{TAIL_GATHER_MILLISECONDS, TAIL_LAST_BYTES_MAX, TAIL_PIECE_BYTES, TAIL_READ_BYTES};
 use crate::query::Query;
 use crate::record::{RecordId, RecordRef, json};
-use crate::spool::{Chunk, Place, Span};
+use crate::spool::{Chunk, SpoolPlace, SpoolSpan};
 
 const GATHER: Duration = Duration::from_millis(TAIL_GATHER_MILLISECONDS);
 
@@ -25,13 +25,13 @@ const GATHER: Duration = Duration::from_millis(TAIL_GATHER_MILLISECONDS);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The selection of records that a tail shows.
-pub(super) struct Wanted {
+pub(super) struct TailFilter {
     pub(super) query: Query,
     /// The times of the records, in ns since the Unix epoch.
     pub(super) times: RangeInclusive<i64>,
 }
 
-impl Wanted {
+impl TailFilter {
     fn includes(&self, id: RecordId, record: &RecordRef<'_>) -> bool {
         self.times.contains(&record.timestamp) && self.query.matches(id, record)
     }
@@ -39,11 +39,11 @@ impl Wanted {
 
 /// The follower's state of one tail.
 pub(super) struct Tail {
-    wanted: Wanted,
-    place: Place,
+    wanted: TailFilter,
+    place: SpoolPlace,
     buffer: Arc<TailBuffer>,
     /// Collects the last matches before the stream begins; `None` if none are wanted any more.
-    last: Option<Last>,
+    last: Option<LastRecords>,
     /// Events that are not in the buffer yet.
     events: Vec<u8>,
     /// The tail receives the records of the current piece.
@@ -51,12 +51,12 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(wanted: Wanted, place: Place, buffer: Arc<TailBuffer>) -> Tail {
+    pub(super) fn new(wanted: TailFilter, place: SpoolPlace, buffer: Arc<TailBuffer>) -> Tail {
         Tail { wanted, place, buffer, last: None, events: Vec::new(), takes_part: false }
     }
 
     /// Makes the tail begin with the last matches.
-    pub(super) fn with_last(self, last: Last) -> Tail {
+    pub(super) fn with_last(self, last: LastRecords) -> Tail {
         Tail { last: Some(last), ..self }
     }
 
@@ -73,7 +73,7 @@ impl Tail {
     }
 
     /// Moves to a later position, and reports how many records are skipped.
-    pub(super) fn miss(&mut self, place: Place, missed: &AtomicU64) {
+    pub(super) fn miss(&mut self, place: SpoolPlace, missed: &AtomicU64) {
         let count = place.id - self.place.id;
         self.place = place;
         if self.last.is_some() {
@@ -117,17 +117,17 @@ impl Tail {
 }
 
 /// The last matches before an id.
-pub(super) struct Last {
+pub(super) struct LastRecords {
     count: u64,
     until: RecordId,
     events: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
-impl Last {
+impl LastRecords {
     /// Collects the last `count` matches before `until`.
-    pub(super) fn new(count: u64, until: RecordId) -> Last {
-        Last { count, until, events: VecDeque::new(), bytes: 0 }
+    pub(super) fn new(count: u64, until: RecordId) -> LastRecords {
+        LastRecords { count, until, events: VecDeque::new(), bytes: 0 }
     }
 
     fn push(&mut self, event: &[u8]) {
@@ -230,7 +230,7 @@ impl Follower {
         let tail = &mut self.tails[index];
         let oldest = cursor.oldest_id();
         if tail.place.id < oldest {
-            let place = if tail.last.is_some() { Place::at(oldest) } else { cursor.end() };
+            let place = if tail.last.is_some() { SpoolPlace::at(oldest) } else { cursor.end() };
             tail.miss(place, missed);
             tail.hand_over();
             return true;
@@ -251,7 +251,7 @@ impl Follower {
 
     /// Shows the chunk, piece by piece, to the tails that are within it and have room. A tail
     /// without room keeps its position.
-    async fn show(&mut self, place: Place, span: Span) {
+    async fn show(&mut self, place: SpoolPlace, span: SpoolSpan) {
         let Follower { shared, tails, chunk, event } = self;
         let is_here = |tail: &Tail, end: RecordId| (place.id..end).contains(&tail.place.id);
         for tail in tails.iter_mut().filter(|tail| is_here(tail, span.start.id) && tail.has_room()) {

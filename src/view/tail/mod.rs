@@ -40,15 +40,15 @@ use hyper::{Response, StatusCode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::search::parameters::{Parameters, number};
-use super::{Ask, Refusal, View};
+use super::{ApiRequest, Refusal, View};
 use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::net::http::body::stream;
 use crate::net::http::{Body, problem};
 use crate::record::RecordId;
-use crate::spool::{Place, Spool, SpoolCursor};
+use crate::spool::{Spool, SpoolCursor, SpoolPlace};
 use crate::store::Search;
 use buffer::TailBuffer;
-use follower::{Follower, Last, Tail, Wanted};
+use follower::{Follower, LastRecords, Tail, TailFilter};
 use sender::TailSender;
 
 /// All live tails.
@@ -123,7 +123,7 @@ impl Tails {
     }
 
     /// Opens a tail; `None` if the maximum number of tails is open.
-    fn join(&self, wanted: Wanted, start: Start) -> Option<TailSlot> {
+    fn join(&self, wanted: TailFilter, start: Start) -> Option<TailSlot> {
         let permit = Arc::clone(&self.shared.places).try_acquire_owned().ok()?;
         let buffer = Arc::<TailBuffer>::default();
         let tail = self.shared.begin(wanted, start, Arc::clone(&buffer));
@@ -134,14 +134,14 @@ impl Tails {
 }
 
 impl Shared {
-    fn begin(&self, wanted: Wanted, start: Start, buffer: Arc<TailBuffer>) -> Tail {
+    fn begin(&self, wanted: TailFilter, start: Start, buffer: Arc<TailBuffer>) -> Tail {
         let (oldest, end) = (self.cursor.oldest_id(), self.cursor.end());
-        let at = |id: RecordId| if id < end.id { Place::at(id) } else { end };
+        let at = |id: RecordId| if id < end.id { SpoolPlace::at(id) } else { end };
         match start {
             Start::Now => Tail::new(wanted, end, buffer),
             Start::Last(count) => {
                 let first = oldest.max(end.id.saturating_sub(TAIL_LAST_SCANNED_MAX));
-                let last = Last::new(count.min(TAIL_LAST_RECORDS_MAX), end.id);
+                let last = LastRecords::new(count.min(TAIL_LAST_RECORDS_MAX), end.id);
                 Tail::new(wanted, at(first), buffer).with_last(last)
             }
             Start::After(id) => {
@@ -162,7 +162,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Returns the selection of a request, and the position at which the tail begins.
-fn asked(ask: &Ask<'_>) -> Result<(Wanted, Start), Refusal> {
+fn asked(ask: &ApiRequest<'_>) -> Result<(TailFilter, Start), Refusal> {
     let mut parameters = Parameters::parse(ask.query);
     let Search { query, time_min, time_max, .. } = parameters.search()?;
     let last = parameters.number("last")?.unwrap_or(0);
@@ -177,12 +177,12 @@ fn asked(ask: &Ask<'_>) -> Result<(Wanted, Start), Refusal> {
         (None, 0) => Start::Now,
         (None, count) => Start::Last(count),
     };
-    Ok((Wanted { query, times: time_min..=time_max }, start))
+    Ok((TailFilter { query, times: time_min..=time_max }, start))
 }
 
 impl View {
     /// Responds with the matching records as they arrive.
-    pub fn tail(&self, ask: &Ask<'_>) -> Response<Body> {
+    pub fn tail(&self, ask: &ApiRequest<'_>) -> Response<Body> {
         let (wanted, start) = match asked(ask) {
             Ok(asked) => asked,
             Err(Refusal(response)) => return *response,

@@ -10,7 +10,7 @@ use super::TailSlot;
 use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
 use crate::log;
 use crate::net::http::ConnectionAbort;
-use crate::net::http::body::Sender;
+use crate::net::http::body::BodySender;
 
 const HEARTBEAT: Duration = Duration::from_secs(TAIL_HEARTBEAT_SECONDS);
 const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
@@ -29,7 +29,7 @@ impl TailSender {
 
     /// Runs until the client disconnects or the server stops. When the server stops, the stream
     /// ends with the position to resume from.
-    pub(super) async fn run(mut self, sender: Sender) {
+    pub(super) async fn run(mut self, sender: BodySender) {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_over = false;
@@ -58,7 +58,7 @@ impl TailSender {
     }
 
     /// Sends events. Returns false if the client receives no more events.
-    async fn send(&mut self, events: Vec<u8>, sender: &Sender) -> bool {
+    async fn send(&mut self, events: Vec<u8>, sender: &BodySender) -> bool {
         let sent = tokio::select! {
             biased;
             sent = timeout(STALL_MAX, sender.send(Bytes::from(events))) => sent.ok(),

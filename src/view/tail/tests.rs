@@ -79,8 +79,8 @@ impl Harness {
     }
 }
 
-fn wanted(query: &str) -> Wanted {
-    Wanted { query: Query::parse(query, 0).unwrap(), times: i64::MIN..=i64::MAX }
+fn wanted(query: &str) -> TailFilter {
+    TailFilter { query: Query::parse(query, 0).unwrap(), times: i64::MIN..=i64::MAX }
 }
 
 /// Returns the ids of the records, and `-count` for missed records.
@@ -236,7 +236,8 @@ fn event_is_one_line_of_data_for_any_record() {
 fn time_range_selects_by_record_time() {
     let harness = Harness::start();
     harness.follow();
-    let tail = harness.tails.join(Wanted { query: Query::parse("", 0).unwrap(), times: 20..=30 }, Start::Now);
+    let tail =
+        harness.tails.join(TailFilter { query: Query::parse("", 0).unwrap(), times: 20..=30 }, Start::Now);
     let records = [10, 20, 30, 31, 25].map(|timestamp| RecordRef { timestamp, ..RecordRef::default() });
     harness.append(&records);
     assert_eq!(seen(&harness.read_until(&tail.unwrap(), 5)), [2, 3, 5]);

@@ -66,7 +66,7 @@ fn indexed_searches_use_no_sequential_scan() {
         assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{query}:\n{plan}");
     }
     let first = time::parse("2026-11-21T01:00:00Z").unwrap();
-    let hour = query::Range { first, last: first + 3600 * time::SECOND - 1 };
+    let hour = query::IntegerRange { first, last: first + 3600 * time::SECOND - 1 };
     let plan = plan(histogram::statement(&search("service:x"), Column::SeverityNumber, hour, "test"));
     assert!(plan.contains("logs_default_time_idx"), "{plan}");
 }
