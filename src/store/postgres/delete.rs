@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::PostgresStore;
 use super::connect::{Fault, Session};
-use super::days::{Day, name};
+use super::partitions::{Day, name};
 use super::schema::LOCK;
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_DELETED_BLOCK_IDS};
 use crate::record::time::SECOND;

@@ -6,7 +6,7 @@
 //! Each data folder is a *node* with a row in `logs_node`. The row holds the position, which is
 //! moved in the transaction that writes the rows. The node's epoch is the number of the claim of
 //! the process that ships (`store::claim`). A transaction is committed only if epoch and position
-//! are still the values that this process left there; see `write.rs`. A COMMIT whose response never
+//! are still the values that this process left there; see `insert.rs`. A COMMIT whose response never
 //! arrived leaves no ambiguity: the next connection reads the position, and a transaction still in
 //! flight on the old connection is void once the position has moved.
 //!
@@ -29,18 +29,18 @@
 
 pub mod condition;
 mod connect;
-mod days;
+mod copy;
 mod delete;
 pub mod histogram;
-mod node;
+mod insert;
+mod owner;
+mod partitions;
 pub mod reader;
 mod retention;
-mod rows;
 mod schema;
 pub mod search;
 mod services;
 mod statement;
-mod write;
 
 #[cfg(test)]
 mod tests;
@@ -50,10 +50,10 @@ pub use schema::SCHEMA;
 pub use search::PostgresDatabase;
 
 use self::connect::{Endpoint, Fault, Session};
-use self::days::Days;
-use self::rows::CopyRows;
+use self::copy::CopyRows;
+use self::insert::NodeWriter;
+use self::partitions::Days;
 use self::services::ServiceDays;
-use self::write::NodeWriter;
 use super::claim::{Claimant, StoreKind};
 use super::clock::AgeLimit;
 use super::{RecordsToDelete, Retention, ServiceRetention, Store, StoreError, WriteOutcome};
@@ -128,7 +128,7 @@ impl PostgresStore {
             let mut days = Days::default();
             days.load(&mut session).await?;
             let Session { client, line } = &mut session;
-            let claimed = node::claim(client, line, &mut self.claimant).await?;
+            let claimed = owner::claim(client, line, &mut self.claimant).await?;
             self.writer = Some(NodeWriter::new(session, days, claimed).await?);
         }
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))

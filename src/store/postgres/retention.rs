@@ -13,9 +13,9 @@ use tokio_postgres::error::SqlState;
 
 use super::PostgresStore;
 use super::connect::{Fault, Session};
-use super::days::{Day, age, day_of};
 use super::delete::{ensure_tables, forget, has_notes};
-use super::write::NodeWriter;
+use super::insert::NodeWriter;
+use super::partitions::{Day, age, day_of};
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;
 use crate::store::clock::AgeLimit;

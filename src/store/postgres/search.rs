@@ -16,7 +16,7 @@ use tokio_postgres::{Error, Row};
 
 use super::condition;
 use super::connect::{Activity, Endpoint, Fault, Session};
-use super::rows::EPOCH_MICROSECONDS;
+use super::copy::EPOCH_MICROSECONDS;
 use crate::limits::{POSTGRES_FIRST_IDS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::query;
 use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};

@@ -8,9 +8,9 @@
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Fault, Session};
-use super::days::{Day, age, day_of, name};
 use super::delete::{DAY, ensure_tables, note};
-use super::write::NodeWriter;
+use super::insert::NodeWriter;
+use super::partitions::{Day, age, day_of, name};
 use crate::limits::{POSTGRES_DELETED_ROWS_MAX, POSTGRES_EXPIRED_IDS};
 use crate::record::time;
 use crate::store::ServiceRetention;

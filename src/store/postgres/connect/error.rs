@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 use super::endpoint::ServerAddress;
 use crate::record::RecordId;
 use crate::store::StoreError;
-use crate::store::postgres::rows;
+use crate::store::postgres::copy;
 
 /// The reason why an operation on the server failed.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Fault {
         error.as_db_error().is_some_and(|refusal| {
             *refusal.code() == SqlState::NOT_NULL_VIOLATION
                 && refusal.table().is_some_and(|table| table.starts_with("logs"))
-                && refusal.column().is_some_and(|column| !rows::is_ours(column))
+                && refusal.column().is_some_and(|column| !copy::is_ours(column))
         })
     }
 

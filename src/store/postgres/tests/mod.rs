@@ -16,7 +16,7 @@ use std::time::Duration;
 use test_support::postgres::{Database, Server};
 use tokio::runtime::{Builder, Runtime};
 
-use super::days::day_of;
+use super::partitions::day_of;
 use super::*;
 use crate::record::{Batch, Origin, RecordRef, time};
 use crate::store::contract::{Expiring, Failing, Refusing, StoredRecord, Subject, chunk, select};

@@ -27,9 +27,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Error, Statement};
 
 use super::connect::{Fault, Session, obstacles};
-use super::days::{Day, Days, day_of};
-use super::node::Claimed;
-use super::rows::{COPY, CopyRows};
+use super::copy::{COPY, CopyRows};
+use super::owner::Claimed;
+use super::partitions::{Day, Days, day_of};
 use crate::limits::POSTGRES_PIECE_BYTES;
 use crate::log;
 use crate::record::{RecordId, json, time};

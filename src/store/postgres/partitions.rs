@@ -20,7 +20,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
 use super::connect::{Fault, Session};
-use super::rows::EPOCH_MICROSECONDS;
+use super::copy::EPOCH_MICROSECONDS;
 use super::schema::LOCK;
 use super::search::Microseconds;
 use crate::limits::{
