@@ -68,8 +68,8 @@ pub const LOG_RETRY_MILLISECONDS: u64 = 250;
 pub const LOG_END_MILLISECONDS_MAX: u64 = 500;
 
 /// Lines of one kind that clients can cause (see [`crate::log::LimitedMessage`]) in one interval:
-/// enough to see what is wrong. Without a limit, connections of another protocol can cause 1.1 MB of log per
-/// second.
+/// enough to see what is wrong. Without a limit, connections of another protocol can cause 1.1 MB
+/// of log per second.
 pub const LOG_LINES_PER_INTERVAL_MAX: u32 = 10;
 
 /// The interval of [`LOG_LINES_PER_INTERVAL_MAX`]. At its end one line reports how many lines were

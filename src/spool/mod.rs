@@ -1,8 +1,8 @@
 //! The crash-safe queue on disk, and the only module that decides whether a record is durable.
 //!
 //! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer. It is
-//! *durable* when its [`Receipt`] reports so: the [`SpoolWriter`] has then written the buffer as one
-//! frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group commit),
+//! *durable* when its [`Receipt`] reports so: the [`SpoolWriter`] has then written the buffer as
+//! one frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group commit),
 //! so load makes commits larger, not slower. [`SpoolReader`]s read the durable records, each at its
 //! own pace. A segment is freed once every reader has released it: its file is removed, or kept for
 //! reuse.

@@ -1,6 +1,6 @@
 //! Rules of the source tree: the order of modules, documentation, lengths, names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The modules that each module may import, from the lowest to the highest.
@@ -205,6 +205,20 @@ fn lower_modules_come_first() {
             assert!(is_lower || exceptions.contains(&(*module, *name)), "{module} imports {name}");
         }
     }
+}
+
+#[test]
+fn visible_types_have_unique_names() {
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().iter().filter(|source| !source.is_test) {
+        let kinds = ["struct", "enum", "trait", "type", "union"];
+        for name in source.code().filter_map(|line| visible_item(line, &kinds)) {
+            files.entry(name.to_owned()).or_default().insert(source.path.clone());
+        }
+    }
+    assert!(files.len() > 200, "{} types", files.len());
+    let repeated = files.iter().filter(|(_, files)| files.len() > 1);
+    check("names of several types", &repeated.map(|(name, files)| format!("{name}: {files:?}")).collect());
 }
 
 #[test]

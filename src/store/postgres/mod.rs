@@ -6,8 +6,8 @@
 //! Each data folder is a *node* with a row in `logs_node`. The row holds the position, which is
 //! moved in the transaction that writes the rows. The node's epoch is the number of the claim of
 //! the process that ships (`store::claim`). A transaction is committed only if epoch and position
-//! are still the values that this process left there; see `insert.rs`. A COMMIT whose response never
-//! arrived leaves no ambiguity: the next connection reads the position, and a transaction still in
+//! are still the values that this process left there; see `insert.rs`. A COMMIT whose response
+//! never arrived leaves no ambiguity: the next connection reads the position, and a transaction still in
 //! flight on the old connection is void once the position has moved.
 //!
 //! If two processes use the same node name (a data folder that was copied), the first one to claim
