@@ -70,6 +70,26 @@ pub enum ColumnValue<'a> {
 }
 
 impl Column {
+    /// All columns, in the order of every list of columns. The attributes follow them.
+    pub const ALL: [Column; 16] = [
+        Column::Id,
+        Column::Time,
+        Column::SeverityNumber,
+        Column::Severity,
+        Column::Service,
+        Column::Logger,
+        Column::Host,
+        Column::Message,
+        Column::TraceId,
+        Column::SpanId,
+        Column::EventName,
+        Column::File,
+        Column::Line,
+        Column::Function,
+        Column::ProcessId,
+        Column::Thread,
+    ];
+
     /// The columns whose values many records share, in the order in which they are listed.
     pub const GROUPS: [Column; 13] = [
         Column::Severity,
@@ -156,5 +176,75 @@ impl ColumnSet {
     /// Returns true if all columns of another set are in this one.
     pub const fn has(self, others: ColumnSet) -> bool {
         self.0 & others.0 == others.0
+    }
+}
+
+/// Texts that cannot derive from the list of columns have its names.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Returns the names of all columns and of the attributes.
+    fn all() -> Vec<&'static str> {
+        Column::ALL.iter().map(|column| column.name()).chain(["attributes"]).collect()
+    }
+
+    fn words(text: &str) -> Vec<&str> {
+        let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        text.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect()
+    }
+
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+        text.split_once(start).unwrap().1.split_once(end).unwrap().0
+    }
+
+    #[test]
+    fn web_page_has_all_names_and_aliases() {
+        let page = include_str!("../view/page/query.js");
+        let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(words(between(page, "COLUMNS = new Set(", ".split")), names);
+        let detail = include_str!("../view/page/detail.js");
+        let shown = words(between(detail, "const FIELDS = [", "]"));
+        assert!(shown.iter().all(|name| all().contains(name)), "{shown:?}");
+    }
+
+    #[test]
+    fn api_description_has_all_columns() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../view/endpoints/openapi.json")).unwrap();
+        let schema = document["components"]["schemas"]["Record"]["properties"].as_object().unwrap();
+        let described: BTreeSet<_> = schema.keys().map(String::as_str).collect();
+        // The API's name of the time is an alias.
+        let columns = all().into_iter().map(|name| if name == "time" { "timestamp" } else { name });
+        assert_eq!(described, columns.collect());
+    }
+
+    #[test]
+    fn tables_of_postgres_have_all_columns() {
+        let table =
+            between(include_str!("../store/postgres/schema.sql"), "CREATE TABLE logs (", ") PARTITION");
+        let names: Vec<_> = table.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+        assert_eq!(names[..17], all());
+    }
+
+    #[test]
+    fn documents_list_all_columns() {
+        let csv = include_str!("../../docs/http-api.md");
+        let csv: Vec<_> =
+            between(csv, "Its columns are", "(as JSON)").split('`').skip(1).step_by(2).collect();
+        assert_eq!(csv, all());
+        let help = include_str!("../cli/arguments.rs").replace("\\\n", "");
+        let help = words(between(&help, "The view `logs` has the columns", "(JSON)")).into_iter();
+        assert_eq!(help.filter(|word| *word != "and").collect::<Vec<_>>(), all());
+        let query = include_str!("../../docs/query.md");
+        let query: Vec<_> =
+            between(query, "The columns are", "are\naccepted").split('`').skip(1).step_by(2).collect();
+        assert!(
+            query.iter().all(|name| name.contains("...") || Column::of_name(name).is_some()),
+            "{query:?}"
+        );
+        assert!(Column::ALL.iter().all(|column| query.contains(&column.name())), "{query:?}");
     }
 }

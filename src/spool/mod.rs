@@ -2,10 +2,10 @@
 //!
 //! A record is *accepted* when [`Spool::append`] has copied its batch into the open buffer. It is
 //! *durable* when its [`Receipt`] reports so: the [`SpoolWriter`] has then written the buffer as
-//! one frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group commit),
-//! so load makes commits larger, not slower. [`SpoolReader`]s read the durable records, each at its
-//! own pace. A segment is freed once every reader has released it: its file is removed, or kept for
-//! reuse.
+//! one frame, and `fdatasync` has returned. The next buffer fills while a commit runs (group
+//! commit), so load makes commits larger, not slower. [`SpoolReader`]s read the durable records,
+//! each at its own pace. A segment is freed once every reader has released it: its file is removed,
+//! or kept for reuse.
 //!
 //! # Format, version 1
 //!

@@ -7,8 +7,8 @@
 //! moved in the transaction that writes the rows. The node's epoch is the number of the claim of
 //! the process that ships (`store::claim`). A transaction is committed only if epoch and position
 //! are still the values that this process left there; see `insert.rs`. A COMMIT whose response
-//! never arrived leaves no ambiguity: the next connection reads the position, and a transaction still in
-//! flight on the old connection is void once the position has moved.
+//! never arrived leaves no ambiguity: the next connection reads the position, and a transaction
+//! still in flight on the old connection is void once the position has moved.
 //!
 //! If two processes use the same node name (a data folder that was copied), the first one to claim
 //! the node continues, and the other one stops with an error. Under another node name, the stopped

@@ -17,25 +17,6 @@ enum Shown {
     Attributes,
 }
 
-const COLUMNS: [Column; 16] = [
-    Column::Id,
-    Column::Time,
-    Column::SeverityNumber,
-    Column::Severity,
-    Column::Service,
-    Column::Logger,
-    Column::Host,
-    Column::Message,
-    Column::TraceId,
-    Column::SpanId,
-    Column::EventName,
-    Column::File,
-    Column::Line,
-    Column::Function,
-    Column::ProcessId,
-    Column::Thread,
-];
-
 /// The name of the column that contains all attributes.
 const ATTRIBUTES: &str = "attributes";
 
@@ -51,7 +32,7 @@ impl CsvTable {
             None => {
                 let attributes = (ATTRIBUTES.to_owned(), Field::Attribute(String::new()));
                 let column = |column: Column| (column.name().to_owned(), Field::Column(column));
-                COLUMNS.into_iter().map(column).chain([attributes]).collect()
+                Column::ALL.into_iter().map(column).chain([attributes]).collect()
             }
         };
         if fields.len() > CSV_FIELDS_MAX {

@@ -67,7 +67,7 @@ fn compression_follows_quality_values() {
 fn short_responses_and_tails_are_not_compressed() {
     let folder = TempDir::new().unwrap();
     let server = server_with(1, &folder);
-    for path in ["/healthz", "/nothing", "/api/v1/records", "/api/v1/records/1"] {
+    for path in ["/healthz", "/nothing", "/api/v1/records/1"] {
         let answer = get(&server, path, GZIP.1);
         assert!(!is_compressed(&answer) && answer.head.contains("vary: accept-encoding"), "{}", answer.head);
     }
