@@ -26,7 +26,7 @@ impl fmt::Debug for Password {
 /// when the store is opened (see `endpoint.rs`).
 ///
 /// `tokio_postgres::Config` parses URLs too, but does not tell which values a URL left out (see
-/// `docs/decisions/0040-own-connector-for-postgresql.md`).
+/// `docs/decisions/0025-own-connector-for-postgresql.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
     /// The URL as it is displayed, without its password.
