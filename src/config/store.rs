@@ -133,11 +133,6 @@ impl StoreUrl {
         }
     }
 
-    /// Returns true if the records in the store can be queried.
-    pub fn is_queryable(&self) -> bool {
-        matches!(self, StoreUrl::Sqlite(_))
-    }
-
     fn within(self, data_dir: &Path) -> StoreUrl {
         match self {
             StoreUrl::Sqlite(path) if path.as_os_str().is_empty() => {

@@ -147,7 +147,6 @@ fn log_file_is_added_to_stores() {
 fn file_store_alone_is_valid() {
     let stores = config("store = \"file:a\"", &[], &[]).stores;
     assert_eq!(stores.len(), 1);
-    assert!(!stores[0].url.is_queryable());
 }
 
 const TABLES: &str = "flush_rows = 10\nretention_age = \"1d\"\n\n\

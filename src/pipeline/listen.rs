@@ -340,12 +340,15 @@ async fn serve(
 ) {
     let host = source.host_of(peer.address);
     // Separate futures, so that a connection has memory for its own protocol only.
-    if protocol == Protocol::Http {
-        let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
-        serve_http(socket, source, &shared, (host, is_loopback), stop).await;
-    } else {
-        let bounds = Arc::clone(&shared.bounds);
-        Box::pin(stream::serve(socket, source, bounds, host, peer.process_id, stop)).await;
+    match protocol {
+        Protocol::Http => {
+            let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
+            serve_http(socket, source, &shared, (host, is_loopback), stop).await;
+        }
+        Protocol::Python | Protocol::PythonUdp => {
+            let bounds = Arc::clone(&shared.bounds);
+            Box::pin(stream::serve(socket, source, bounds, host, peer.process_id, stop)).await;
+        }
     }
 }
 

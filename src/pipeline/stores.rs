@@ -54,6 +54,17 @@ enum AnyStore {
     Postgres(Box<PostgresStore>),
 }
 
+/// Does the same with whichever store it is.
+macro_rules! with_store {
+    ($any:expr, $store:ident => $work:expr) => {
+        match $any {
+            AnyStore::Sqlite($store) => $work,
+            AnyStore::File($store) => $work,
+            AnyStore::Postgres($store) => $work,
+        }
+    };
+}
+
 impl Stores {
     /// Opens nothing yet: a store that is unavailable must not prevent the server from starting.
     pub(super) fn new(
@@ -140,13 +151,7 @@ impl Stores {
     pub(super) async fn claim(&mut self) -> RecordId {
         let mut furthest = 1;
         for (Configured { store, .. }, progress) in self.waiting.iter_mut().zip(&self.progress) {
-            let position = async {
-                match store {
-                    AnyStore::Sqlite(store) => store.position().await,
-                    AnyStore::File(store) => store.position().await,
-                    AnyStore::Postgres(store) => store.position().await,
-                }
-            };
+            let position = async { with_store!(store, store => store.position().await) };
             let position = timeout(Duration::from_secs(STORE_START_SECONDS_MAX), position).await;
             match position {
                 Ok(Ok(position)) => furthest = furthest.max(position),
@@ -174,13 +179,9 @@ impl Stores {
             .map(|(Configured { store, flush }, progress)| {
                 let name = format!("store {}", progress.name);
                 let (reader, progress) = (spool.reader(1), Arc::clone(progress));
-                let task: Task = match store {
-                    AnyStore::Sqlite(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
-                    AnyStore::File(store) => Box::pin(Shipper::new(*store, reader, flush, progress).run()),
-                    AnyStore::Postgres(store) => {
-                        Box::pin(Shipper::new(*store, reader, flush, progress).run())
-                    }
-                };
+                let task: Task = with_store!(store, store => {
+                    Box::pin(Shipper::new(*store, reader, flush, progress).run())
+                });
                 (name, task)
             })
             .collect()
