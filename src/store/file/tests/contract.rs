@@ -125,7 +125,7 @@ impl Subject for OnDisk {
 
 impl Failing for OnDisk {
     fn fail_at(&self, id: Option<RecordId>) {
-        let fault = Fault { calls: &[Call::Write], error: Errno::NOSPC, after: 0, times: u64::MAX };
+        let fault = Fault { calls: &[Call::Write], error: Errno::NOSPC, after: 1, times: u64::MAX };
         self.0.set_fault(id.map(|_| fault));
     }
 }
