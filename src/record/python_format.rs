@@ -10,7 +10,7 @@
 
 use std::io::Write;
 
-/// What a directive says between its name and its conversion.
+/// The flags, the width and the precision of a directive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FormatSpec {
     /// `-`: at the left end of its width.
