@@ -20,7 +20,7 @@ use super::csv_table::CsvTable;
 use super::cursor::Cursor;
 use crate::limits::{
     ANSWER_READ_SECONDS_MAX, ANSWER_SHORT_BYTES_MAX, ANSWERS_MAX, EXPORTS_MAX, PAGE_BYTES_MAX,
-    QUERY_SLICE_BYTES,
+    QUERY_SLICE_BYTES, QUERY_SLICE_MILLISECONDS,
 };
 use crate::log;
 use crate::net::http::body::{BodySender, stream};
@@ -230,7 +230,7 @@ impl ResponseStream {
         ResponseStream { scan, records, ending, bytes: 0 }
     }
 
-    /// Produces the response slice by slice. An error in the first slice is reported as an error
+    /// Produces the response slice by slice. An error in the first slices is reported as an error
     /// response.
     pub(in crate::view) async fn respond(
         mut self,
@@ -247,8 +247,14 @@ impl ResponseStream {
             OutputFormat::Lines => {}
             OutputFormat::Table(table) => table.heading(&mut self.records.out),
         }
-        if !self.is_done() {
+        // Short results are sent as a whole: the search continues for a moment after a first slice.
+        let end = Instant::now() + Duration::from_millis(QUERY_SLICE_MILLISECONDS);
+        while !self.is_done() {
             self = self.slice().await?;
+            let is_long = self.records.out.len() > ANSWER_SHORT_BYTES_MAX;
+            if is_long || self.scan.is_late() || Instant::now() >= end {
+                break;
+            }
         }
         if self.is_done() && self.records.out.len() <= ANSWER_SHORT_BYTES_MAX {
             return Ok(answer.map(|()| Either::Left(self.into_whole().into())));
@@ -262,8 +268,7 @@ impl ResponseStream {
         Ok(answer.map(|()| Either::Right(body)))
     }
 
-    /// Returns the bytes of a response that ends with the first slice. Sent as a whole, it has a
-    /// `Content-Length`.
+    /// Returns the bytes of a response that is already complete.
     fn into_whole(mut self) -> Vec<u8> {
         if !self.records.form.is_stream() {
             let end = self.end();
