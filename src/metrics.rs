@@ -61,7 +61,7 @@ const GAUGES: [(&str, &str); 20] = [
     ("log_lines_dropped", "Lines of the program's own log dropped because standard error was blocked"),
     ("spool_bytes", "Size of the spool's segment files in bytes"),
     ("spool_bytes_max", "The ceiling of the spool's segment files in bytes"),
-    ("spool_quarantined_bytes", "Bytes of damaged stretches of the spool that were set aside"),
+    ("spool_quarantined_bytes", "Bytes of damaged ranges of the spool that were quarantined"),
     ("spool_lost_records", "Records lost to damage of the spool since the start"),
     (
         "spool_displaced_segments",

@@ -313,7 +313,7 @@ impl SpoolModel {
         let status = self.life().spool.status();
         assert!(status.lost_records >= missing, "{missing} are missing, {} are told", status.lost_records);
         if missing > 0 && !self.world.is_troubled && !self.weather.others {
-            assert!(status.quarantined_bytes > 0, "what is damaged was not set aside");
+            assert!(status.quarantined_bytes > 0, "the damaged bytes are not quarantined");
         }
         if self.suspects.is_empty() && !self.end_is_damaged {
             assert_eq!(status.lost_records, 0);

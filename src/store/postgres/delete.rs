@@ -27,17 +27,17 @@ pub(super) const DAY: &str = "to_char(time AT TIME ZONE 'UTC', '\"logs_\"YYYYMMD
 
 /// Returns true if the notes table exists, so that there may be deletions to account for.
 pub(super) async fn has_notes(session: &mut Session) -> Result<bool, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let is_there = "SELECT to_regclass('logs_deleted') IS NOT NULL";
-    line.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await
+    driver.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await
 }
 
 /// Creates [`TABLES`] if they are missing, and upgrades those of an earlier version.
 pub(super) async fn ensure_tables(session: &mut Session) -> Result<(), Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let is_there = "SELECT to_regclass('logs_accounted') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute
         WHERE attrelid = to_regclass('logs_deleted') AND attname = 'day' AND NOT attisdropped)";
-    let is_there: bool = line.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await?;
+    let is_there: bool = driver.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await?;
     if is_there {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(super) async fn ensure_tables(session: &mut Session) -> Result<(), Fault> {
         }
         result
     };
-    line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make).await
+    driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make).await
 }
 
 /// Returns the `WITH` part of a statement that records the deletions in `logs_deleted`. An earlier
@@ -99,9 +99,9 @@ impl PostgresStore {
         );
         let ids: Vec<i64> = to_delete.ids.iter().map(|id| *id as i64).collect();
         let parameters: [&(dyn ToSql + Sync); 2] = [&database.node, &ids];
-        let Session { client, line } = &mut writer.session;
+        let Session { client, driver } = &mut writer.session;
         let deleted: i64 =
-            line.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
+            driver.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
         Ok(deleted as u64)
     }
 }

@@ -36,7 +36,7 @@ impl PostgresReadConnection {
     ) -> Result<(), ReadError> {
         let (sql, parameters) = statement(search, column, times, self.node());
         let activity = self.activity();
-        let Session { client, line } = self.session();
+        let Session { client, driver } = self.session();
         let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
         let work = async {
             let (set, counts) = join!(client.batch_execute(&within), client.query_raw(&sql, &parameters));
@@ -50,7 +50,7 @@ impl PostgresReadConnection {
             }
             Ok(())
         };
-        let counted = line.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
+        let counted = driver.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
         counted.map_err(|fault| self.read_error(&fault))
     }
 }

@@ -88,7 +88,7 @@ type DeadLetters = Vec<(RecordId, String)>;
 
 impl NodeWriter {
     pub(super) async fn new(mut session: Session, days: Days, claimed: Claimed) -> Result<NodeWriter, Fault> {
-        let Session { client, line } = &mut session;
+        let Session { client, driver } = &mut session;
         let prepare = async {
             try_join!(
                 client.prepare(COPY),
@@ -98,7 +98,7 @@ impl NodeWriter {
                 client.query_one("SELECT current_setting('server_encoding') = 'UTF8'", &[])
             )
         };
-        let (copy, advance, sync, put_aside, encoding) = line.drive(prepare).await?;
+        let (copy, advance, sync, put_aside, encoding) = driver.drive(prepare).await?;
         let is_utf8 = encoding.try_get(0)?;
         Ok(NodeWriter { session, days, claimed, is_utf8, copy, advance, sync, put_aside })
     }
@@ -132,10 +132,10 @@ impl NodeWriter {
     /// Makes all stored records durable. A commit that waits for the write-ahead log waits for all
     /// commits before it, so one sync is enough for many chunks.
     pub(super) async fn sync(&mut self) -> Result<RecordId, Fault> {
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let position = self.claimed.position as i64;
         let place: [&(dyn ToSql + Sync); 3] = [&self.claimed.node, &self.claimed.epoch, &position];
-        let outcome = line
+        let outcome = driver
             .drive(async {
                 let (begun, updated, committed) = join!(
                     client.batch_execute(DURABLY),
@@ -154,7 +154,7 @@ impl NodeWriter {
     /// Ends the transaction, and returns why the position could not be changed: it is not the
     /// expected one, or something prevents the change.
     async fn explain_unmoved(&mut self) -> Result<Fault, Fault> {
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let Claimed { node, epoch, position, .. } = &self.claimed;
         let ours = "SELECT EXISTS (SELECT FROM logs_node WHERE node = $1 AND epoch = $2 AND position = $3)";
         let signed_position = *position as i64;
@@ -167,7 +167,7 @@ impl NodeWriter {
             let by = obstacles(client, "logs_node").await?;
             Ok(Fault::KeptOut { what: "a change of the position does not arrive in `logs_node`".into(), by })
         };
-        line.drive(explain).await
+        driver.drive(explain).await
     }
 
     async fn make_partitions(&mut self, chunk: &Chunk) -> Result<(), Fault> {
@@ -191,7 +191,13 @@ impl NodeWriter {
     ) -> Result<Option<DeadLetters>, Fault> {
         let mut letters = DeadLetters::new();
         let NodeWriter {
-            session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, ..
+            session: Session { client, driver },
+            claimed,
+            copy,
+            advance,
+            put_aside,
+            is_utf8,
+            ..
         } = self;
         let moving = claimed.moving(chunk.end_id());
         let transaction = async {
@@ -205,13 +211,13 @@ impl NodeWriter {
             };
             settle(client, (put_aside, advance), moving, chunk, copied, &mut letters, *is_utf8).await
         };
-        match line.drive(transaction).await? {
+        match driver.drive(transaction).await? {
             End::Committed => return Ok(Some(letters)),
             End::Moved => return Err(self.explain_unmoved().await?),
             End::Vanished(fault) => return Err(fault),
             End::Refused(error) => about_a_row(error)?,
         };
-        line.drive(client.batch_execute("ROLLBACK")).await?; // no effect if COMMIT has rolled back
+        driver.drive(client.batch_execute("ROLLBACK")).await?; // no effect if COMMIT has rolled back
         Ok(None)
     }
 
@@ -221,17 +227,24 @@ impl NodeWriter {
     async fn write_apart(&mut self, rows: &mut CopyRows, chunk: &Chunk) -> Result<DeadLetters, Fault> {
         let mut letters = DeadLetters::new();
         let NodeWriter {
-            session: Session { client, line }, claimed, copy, advance, put_aside, is_utf8, ..
+            session: Session { client, driver },
+            claimed,
+            copy,
+            advance,
+            put_aside,
+            is_utf8,
+            ..
         } = self;
         let moving = claimed.moving(chunk.end_id());
         let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
-        line.drive(client.batch_execute(&begin)).await?;
+        driver.drive(client.batch_execute(&begin)).await?;
         let (mut at, mut step, mut copied) = (0, chunk.len().div_ceil(2), 0);
         while at < chunk.len() {
             let end = chunk.len().min(at + step);
             let known = letters.len();
-            let piece =
-                line.drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters)).await?;
+            let piece = driver
+                .drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters))
+                .await?;
             let refusal = match piece {
                 Ok(rows) => {
                     copied += rows;
@@ -251,7 +264,7 @@ impl NodeWriter {
         }
         let statements = (&*put_aside, &*advance);
         let end = settle(client, statements, moving, chunk, copied, &mut letters, *is_utf8);
-        match line.drive(end).await? {
+        match driver.drive(end).await? {
             End::Committed => Ok(letters),
             End::Moved => Err(self.explain_unmoved().await?),
             End::Vanished(fault) => Err(fault),

@@ -127,8 +127,8 @@ impl PostgresStore {
             schema::ensure(&mut session).await?;
             let mut days = Days::default();
             days.load(&mut session).await?;
-            let Session { client, line } = &mut session;
-            let claimed = owner::claim(client, line, &mut self.claimant).await?;
+            let Session { client, driver } = &mut session;
+            let claimed = owner::claim(client, driver, &mut self.claimant).await?;
             self.writer = Some(NodeWriter::new(session, days, claimed).await?);
         }
         self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))

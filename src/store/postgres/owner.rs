@@ -35,21 +35,21 @@ impl Claimed {
 /// earlier process of the node change nothing.
 pub(super) async fn claim(
     client: &Client,
-    line: &mut ConnectionDriver,
+    driver: &mut ConnectionDriver,
     claimant: &mut Claimant,
 ) -> Result<Claimed, Fault> {
     let node = claimant.node().to_owned();
-    let database = line.drive(database(client)).await?;
+    let database = driver.drive(database(client)).await?;
     let issued = claimant.issued(&database);
-    let (row, elsewhere) = line.drive(find(client, &node, &issued)).await?;
-    if row.is_none() && line.drive(is_hidden(client)).await? {
+    let (row, elsewhere) = driver.drive(find(client, &node, &issued)).await?;
+    if row.is_none() && driver.drive(is_hidden(client)).await? {
         let by = "row-level security of logs_node".into();
         return Err(Fault::KeptOut { what: "`logs_node` does not show the row of this node".into(), by });
     }
     let owner = row.as_ref().map_or(OwnerRow::Absent, |row| row.owner(&database, &node));
     let is_unclear = matches!(owner, OwnerRow::Absent | OwnerRow::Damaged(_));
     let recovered = match is_unclear && claimant.is_recovering() {
-        true => line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, end_of_records(client, &node)).await?,
+        true => driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, end_of_records(client, &node)).await?,
         false => None,
     };
     let found = ClaimRecord { database: database.clone(), owner, elsewhere, recovered };
@@ -57,11 +57,11 @@ pub(super) async fn claim(
         Verdict::Held(position) => Ok(Claimed { database, node, epoch: claimant.number(), position }),
         Verdict::Take { number, position } => {
             let claimed = Claimed { database, node, epoch: number, position };
-            if !line.drive(take(client, &claimed, row.as_ref())).await? {
-                return Err(line.drive(explain_untaken(client, &claimed.node, row.as_ref())).await?);
+            if !driver.drive(take(client, &claimed, row.as_ref())).await? {
+                return Err(driver.drive(explain_untaken(client, &claimed.node, row.as_ref())).await?);
             }
             claimant.confirm(position).map_err(Fault::Refused)?;
-            line.drive(forget(client, &claimed)).await?;
+            driver.drive(forget(client, &claimed)).await?;
             Ok(claimed)
         }
     }

@@ -52,8 +52,8 @@ pub(super) struct Days {
 impl Days {
     /// Reads from the server which partitions exist.
     pub(super) async fn load(&mut self, session: &mut Session) -> Result<(), Fault> {
-        let Session { client, line } = session;
-        self.known = line.drive(existing(client)).await?;
+        let Session { client, driver } = session;
+        self.known = driver.drive(existing(client)).await?;
         self.must_wait = false;
         Ok(())
     }
@@ -94,9 +94,9 @@ impl Days {
     }
 
     async fn make(&mut self, session: &mut Session, day: Day) -> Result<(), Fault> {
-        let Session { client, line } = session;
+        let Session { client, driver } = session;
         let change = change(client, make(client, day));
-        let why = match line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await {
+        let why = match driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await {
             Ok(true) => {
                 self.known.insert(day);
                 return Ok(());
@@ -132,7 +132,7 @@ impl Days {
         day: Day,
         also: Option<&str>,
     ) -> Result<(), Fault> {
-        let Session { client, line } = session;
+        let Session { client, driver } = session;
         let change = change(client, async {
             // A partition that was detached from `logs`, to be kept, is not dropped.
             if existing(client).await?.contains(&day) {
@@ -143,7 +143,7 @@ impl Days {
             }
             Ok(true)
         });
-        line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await?;
+        driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await?;
         self.known.remove(&day);
         Ok(())
     }

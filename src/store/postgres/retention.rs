@@ -109,21 +109,21 @@ async fn drop_day(writer: &mut NodeWriter, day: Day) -> Result<bool, Fault> {
 
 /// Returns true if the default partition has rows from before a time.
 async fn has_early(session: &mut Session, limit: i64) -> Result<bool, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let has_default = "SELECT to_regclass('logs_default') IS NOT NULL";
     let early = format!("SELECT EXISTS (SELECT FROM logs_default WHERE time < {})", moment(limit));
     let is_so = async |sql: &str| client.query_one(sql, &[]).await?.try_get::<_, bool>(0);
-    line.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
+    driver.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
 }
 
 /// Deletes some of the rows from before a time. Returns true, because there may be more.
 async fn delete_early(session: &mut Session, limit: i64) -> Result<bool, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let sql = format!(
         "DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default WHERE time < {} LIMIT {POSTGRES_DELETED_ROWS_MAX}))",
         moment(limit)
     );
-    line.drive(client.batch_execute(&sql)).await?;
+    driver.drive(client.batch_execute(&sql)).await?;
     Ok(true)
 }
 
@@ -133,8 +133,8 @@ fn moment(limit: i64) -> String {
 }
 
 async fn used_bytes(session: &mut Session) -> Result<u64, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let sql = "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits WHERE inhparent = 'logs'::regclass";
-    let bytes: i64 = line.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await?;
+    let bytes: i64 = driver.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await?;
     Ok(bytes as u64)
 }

@@ -30,20 +30,20 @@ pub(super) const LOCK: &str =
 
 /// Creates the tables if they are missing, and migrates those of an older version.
 pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
-    let Session { client, line } = session;
-    let mut version = line.drive(version(client)).await?;
+    let Session { client, driver } = session;
+    let mut version = driver.drive(version(client)).await?;
     if version.is_none() {
-        line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, create(client)).await?;
-        version = line.drive(self::version(client)).await?;
+        driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, create(client)).await?;
+        version = driver.drive(self::version(client)).await?;
     }
     if version == Some(1) {
-        line.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, migrate(client)).await?;
-        version = line.drive(self::version(client)).await?;
+        driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, migrate(client)).await?;
+        version = driver.drive(self::version(client)).await?;
     }
     match version {
         Some(SCHEMA_VERSION) => Ok(()),
         Some(0) | None => {
-            let by = line.drive(obstacles(client, "logs_version")).await?;
+            let by = driver.drive(obstacles(client, "logs_version")).await?;
             Err(Fault::KeptOut { what: "`logs_version` shows no version".into(), by })
         }
         Some(other) => Err(Fault::Schema(format!(

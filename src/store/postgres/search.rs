@@ -84,8 +84,8 @@ impl PostgresDatabase {
     pub async fn connect(&self) -> Result<PostgresReadConnection, StoreError> {
         let open = async {
             let mut session = Session::open(&self.endpoint).await?;
-            let Session { client, line } = &mut session;
-            line.drive(client.batch_execute(SETTINGS)).await?;
+            let Session { client, driver } = &mut session;
+            driver.drive(client.batch_execute(SETTINGS)).await?;
             Ok(session)
         };
         let session = open.await.map_err(|fault| self.explain(&fault))?;
@@ -100,9 +100,9 @@ impl PostgresDatabase {
 impl PostgresReadConnection {
     /// Returns the first id that the node has not stored yet.
     pub async fn position(&mut self) -> Result<RecordId, StoreError> {
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let position = "SELECT position FROM logs_node WHERE node = $1";
-        let row = line.drive(client.query_opt(position, &[&self.database.node])).await;
+        let row = driver.drive(client.query_opt(position, &[&self.database.node])).await;
         let row = row.map_err(|fault| self.database.explain(&fault))?;
         let position: Option<i64> = row.and_then(|row| row.try_get(0).ok());
         Ok(position.and_then(position_of).unwrap_or(1))
@@ -137,7 +137,7 @@ impl PostgresReadConnection {
         parameters: &[&(dyn ToSql + Sync)],
         time_left: Duration,
     ) -> Result<Option<i64>, ReadError> {
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
         let work = async {
             let (set, row) = join!(client.batch_execute(&within), client.query_one(sql, parameters));
@@ -145,7 +145,7 @@ impl PostgresReadConnection {
             let time: Option<Microseconds> = row?.try_get(0)?;
             Ok(time.map(|Microseconds(time)| time.saturating_add(EPOCH_MICROSECONDS).saturating_mul(1000)))
         };
-        let time = line.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
+        let time = driver.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
         time.map_err(|fault| self.read_error(&fault))
     }
 
@@ -186,7 +186,7 @@ impl PostgresReadConnection {
         };
         let (sql, parameters) = statement(search, &ids, &self.database.node, records_max);
         let activity = self.activity();
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let seconds_max = time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX;
         let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
         let work = async {
@@ -207,7 +207,7 @@ impl PostgresReadConnection {
             }
             Ok(search.rest_after(&ids))
         };
-        line.drive_within(seconds_max, work).await
+        driver.drive_within(seconds_max, work).await
     }
 
     /// Returns the first dead letters with ids from `from` on, as JSON.
@@ -217,9 +217,9 @@ impl PostgresReadConnection {
         count: usize,
     ) -> Result<Vec<(RecordId, String)>, StoreError> {
         let sql = "SELECT id, record FROM logs_dead_letter WHERE node = $1 AND id >= $2 ORDER BY id LIMIT $3";
-        let Session { client, line } = &mut self.session;
+        let Session { client, driver } = &mut self.session;
         let parameters: [&(dyn ToSql + Sync); 3] = [&self.database.node, &(from as i64), &(count as i64)];
-        let rows = line.drive(client.query(sql, &parameters)).await;
+        let rows = driver.drive(client.query(sql, &parameters)).await;
         let rows = rows.map_err(|fault| self.database.explain(&fault))?;
         let letter = |row: &Row| Some((row.try_get::<_, i64>(0).ok()? as u64, row.try_get(1).ok()?));
         Ok(rows.iter().filter_map(letter).collect())
@@ -234,7 +234,7 @@ impl PostgresReadConnection {
     }
 
     pub(super) fn activity(&self) -> Activity {
-        self.session.line.activity()
+        self.session.driver.activity()
     }
 
     pub(super) fn explain(&self, fault: &Fault) -> StoreError {

@@ -60,14 +60,14 @@ impl ServiceDays {
 
 /// Processes the next range of ids of a day. Returns `false` if there is none.
 async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) -> Result<bool, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let partition = name(day);
     // Records that arrive later have ids from the position on.
     let place = "SELECT position, coalesce(
         (SELECT next_id FROM logs_retention r WHERE r.node = n.node AND service = $2 AND day = $3), 1)
         FROM logs_node n WHERE node = $1";
     let parameters: [&(dyn ToSql + Sync); 3] = [&node, &service, &partition];
-    let place = line.drive(client.query_one(place, &parameters)).await?;
+    let place = driver.drive(client.query_one(place, &parameters)).await?;
     let (position, next_id): (i64, i64) = (place.try_get(0)?, place.try_get(1)?);
     if next_id >= position {
         return Ok(false);
@@ -75,7 +75,7 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
     let first = format!("SELECT min(id) FROM {partition} WHERE node = $1 AND id >= $2 AND id < $3");
     let parameters: [&(dyn ToSql + Sync); 3] = [&node, &next_id, &position];
     let first: Option<i64> =
-        line.drive(async { client.query_one(&first, &parameters).await?.try_get(0) }).await?;
+        driver.drive(async { client.query_one(&first, &parameters).await?.try_get(0) }).await?;
     let from = first.unwrap_or(position);
     let until = from.saturating_add(POSTGRES_EXPIRED_IDS).min(position);
     let sql = format!(
@@ -88,13 +88,13 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
         note("expired")
     );
     let parameters: [&(dyn ToSql + Sync); 5] = [&node, &service, &partition, &from, &until];
-    line.drive(client.query_one(&sql, &parameters)).await?;
+    driver.drive(client.query_one(&sql, &parameters)).await?;
     Ok(first.is_some())
 }
 
 /// Like [`expire_day`], for the partition of all other days, which has few records.
 async fn expire_default(session: &mut Session, node: &str, service: &str, limit: i64) -> Result<bool, Fault> {
-    let Session { client, line } = session;
+    let Session { client, driver } = session;
     let sql = format!(
         "WITH gone AS (DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default
                 WHERE node = $1 AND time < to_timestamp({}) AND service IS NOT DISTINCT FROM nullif($2, '')
@@ -105,6 +105,6 @@ async fn expire_default(session: &mut Session, node: &str, service: &str, limit:
         note("expired")
     );
     let parameters: [&(dyn ToSql + Sync); 2] = [&node, &service];
-    let gone: i64 = line.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
+    let gone: i64 = driver.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
     Ok(gone == POSTGRES_DELETED_ROWS_MAX)
 }

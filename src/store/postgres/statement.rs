@@ -64,9 +64,9 @@ fn superuser() -> StatementError {
 
 impl PostgresReadConnection {
     async fn is_superuser(&mut self) -> Result<bool, Fault> {
-        let Session { client, line } = self.session();
+        let Session { client, driver } = self.session();
         let sql = "SELECT current_setting('is_superuser') = 'on'";
-        line.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await
+        driver.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await
     }
 
     /// Fetches the rows, until there are no more or no more are wanted. Returns false for a
@@ -78,7 +78,7 @@ impl PostgresReadConnection {
         result: &mut StatementResult,
     ) -> Result<bool, Fault> {
         let activity = self.activity();
-        let Session { client, line } = self.session();
+        let Session { client, driver } = self.session();
         // The cursor has a snapshot, and a transaction with a snapshot can no longer be made
         // writable.
         let start = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", time_max.as_millis());
@@ -109,7 +109,7 @@ impl PostgresReadConnection {
                 }
             }
         };
-        line.drive_within(time_max.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await
+        driver.drive_within(time_max.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await
     }
 }
 

@@ -152,7 +152,7 @@ function Stores({ samples, status }) {
       </table></div>
       <p class="dim">The spool holds ids ${count(status.spool.oldest_id)} to ${count(status.spool.durable_id)}
         ${' '}in ${plural(status.spool.segments, 'segment')}, after ${count(status.spool.commits)} commits.
-        ${status.spool.quarantined_bytes > 0 && html`<span class="bad"> ${bytes(status.spool.quarantined_bytes)} were damaged and set aside.</span>`}</p>
+        ${status.spool.quarantined_bytes > 0 && html`<span class="bad"> ${bytes(status.spool.quarantined_bytes)} were damaged and quarantined.</span>`}</p>
     </section>
   `;
 }

@@ -14,7 +14,7 @@ use crate::limits::{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX, POSTGRES_LOCK_SECONDS
 /// An established connection.
 pub(crate) struct Session {
     pub(crate) client: Client,
-    pub(crate) line: ConnectionDriver,
+    pub(crate) driver: ConnectionDriver,
 }
 
 impl Session {
@@ -79,11 +79,11 @@ impl Session {
                 (ServerAddress::Tcp { host, .. }, Negotiation::Prefer | Negotiation::Require) => {
                     let tls = TlsConnector::new(endpoint, host).map_err(Fault::Certificates)?;
                     let (client, connection) = config.connect_raw(socket, tls).await?;
-                    Ok(Session { client, line: ConnectionDriver::new(connection, activity) })
+                    Ok(Session { client, driver: ConnectionDriver::new(connection, activity) })
                 }
                 _ => {
                     let (client, connection) = config.connect_raw(socket, NoTls).await?;
-                    Ok(Session { client, line: ConnectionDriver::new(connection, activity) })
+                    Ok(Session { client, driver: ConnectionDriver::new(connection, activity) })
                 }
             }
         };
@@ -105,8 +105,8 @@ impl Session {
              SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_TRANSACTION_SECONDS_MAX}s'; \
              SET default_transaction_isolation = 'read committed'"
         );
-        let Session { client, line } = &mut self;
-        let is_standby = line
+        let Session { client, driver } = &mut self;
+        let is_standby = driver
             .drive(async {
                 client.batch_execute(&settings).await?;
                 client.query_one("SELECT pg_is_in_recovery()", &[]).await?.try_get(0)

@@ -89,8 +89,8 @@ fn pending_statement_reports_end_of_connection() {
     let mut store = database.open();
     block_on(async {
         store.position().await.unwrap();
-        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
-        let fault = line
+        let Session { client, driver } = &mut store.writer.as_mut().unwrap().session;
+        let fault = driver
             .drive(client.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())"))
             .await
             .unwrap_err();
@@ -108,8 +108,8 @@ fn silent_server_times_out() {
     let mut store = database.open();
     block_on(async {
         store.position().await.unwrap();
-        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
-        let fault = line.drive_within(1, client.batch_execute("SELECT pg_sleep(3600)")).await.unwrap_err();
+        let Session { client, driver } = &mut store.writer.as_mut().unwrap().session;
+        let fault = driver.drive_within(1, client.batch_execute("SELECT pg_sleep(3600)")).await.unwrap_err();
         assert!(matches!(fault, Fault::Silent(_)), "{fault:?}");
     });
 }

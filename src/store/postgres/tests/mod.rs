@@ -144,8 +144,8 @@ async fn other(database: &Database, statement: &str) -> Session {
     session
 }
 
-async fn execute(Session { client, line }: &mut Session, sql: &str) {
-    line.drive(client.batch_execute(sql)).await.unwrap();
+async fn execute(Session { client, driver }: &mut Session, sql: &str) {
+    driver.drive(client.batch_execute(sql)).await.unwrap();
 }
 
 /// Waits until a session waits for a lock in this database.

@@ -34,11 +34,11 @@ fn plan(statement: (String, Vec<Parameter>)) -> String {
     let (sql, parameters) = statement;
     block_on(async {
         let mut reader = database.open().database().connect().await.unwrap();
-        let Session { client, line } = reader.session();
+        let Session { client, driver } = reader.session();
         let parameters: Vec<_> =
             parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync)).collect();
         let sql = format!("EXPLAIN {sql}");
-        let rows = line.drive(client.query(&sql, &parameters)).await.unwrap();
+        let rows = driver.drive(client.query(&sql, &parameters)).await.unwrap();
         rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n")
     })
 }

@@ -91,9 +91,9 @@ fn default_settings_of_role_are_overridden() {
     assert_eq!(write(&mut store, [now]).stored, 1);
     assert_eq!(database.value("SELECT count(*) FROM logs_default"), "0");
     block_on(async {
-        let Session { client, line } = &mut store.writer.as_mut().unwrap().session;
+        let Session { client, driver } = &mut store.writer.as_mut().unwrap().session;
         let timeout = client.query_one("SELECT current_setting('idle_session_timeout')", &[]);
-        assert_eq!(line.drive(timeout).await.unwrap().get::<_, &str>(0), "0");
+        assert_eq!(driver.drive(timeout).await.unwrap().get::<_, &str>(0), "0");
         let mut known = Days::default();
         known.load(&mut store.writer.as_mut().unwrap().session).await.unwrap();
         assert!(known.contains(day_of(now.timestamp)), "its partition is known for what it is");

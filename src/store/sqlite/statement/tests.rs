@@ -150,6 +150,7 @@ fn response_does_not_wait_for_memory() {
 
 #[tokio::test]
 async fn statement_stops_when_write_ahead_log_is_too_large() {
+    confine::install(); // before SQLite is used
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("logs.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE block (id INTEGER)").unwrap();
