@@ -1,6 +1,6 @@
-//! The only connection between code that blocks and the sockets. With several threads, blocking
-//! code runs on threads of its own. With one thread it runs on that thread, in slices that the
-//! callers keep short. No other module depends on the number of threads.
+//! Runs code that blocks: on dedicated threads or, with one thread, on that thread, in slices that
+//! the callers keep short. Other modules depend on the number of threads only for the size of their
+//! slices.
 //!
 //! All threads of this module are started with the program, so a later shortage of threads does not
 //! stop it. (tokio's blocking pool starts threads on demand. If that fails, the call stays in its

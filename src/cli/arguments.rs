@@ -46,7 +46,7 @@ text: time, severity, service, logger, message and attributes, with stack traces
 wrapped, long stack traces are folded unless everything fits on the screen (--full), and output longer than the screen \
 is shown by PAGER, `less -FRX` by default. In pipes nothing is cut. Control characters are escaped.
 json: one object per line, as the server sends it.
-csv: every column. A text that begins with =, +, -, @, tab or carriage return gets a leading apostrophe, so that no \
+csv: every column. A text that begins with =, +, -, @, a tab or a line end gets a leading apostrophe, so that no \
 spreadsheet runs it as a formula.
 
 Examples:
@@ -61,8 +61,8 @@ Examples:
   logboom query -- -logger:health";
 
 const STATS_EXAMPLES: &str = "\
-Queries and times are those of `logboom query --help`. Without --since the counts begin with the earliest matching \
-record, without --until they end now.
+Queries and times are those of `logboom query --help`. Without --since the counts begin with the earliest record of \
+all, without --until they end now, or with the latest record if that is later.
 
 text: a plot, with bars in the colours of the values, and a table. If the locale is not UTF-8, the plot is drawn in \
 ASCII.

@@ -1,4 +1,4 @@
-//! Sockets and HTTP connections. Nothing here knows a route or a record.
+//! Sockets and HTTP connections. This module contains no routes and no record types.
 
 pub mod http;
 mod socket;

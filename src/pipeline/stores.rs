@@ -54,7 +54,7 @@ enum AnyStore {
     Postgres(Box<PostgresStore>),
 }
 
-/// Does the same with whichever store it is.
+/// Does the same with a store of any kind.
 macro_rules! with_store {
     ($any:expr, $store:ident => $work:expr) => {
         match $any {

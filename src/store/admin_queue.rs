@@ -1,7 +1,8 @@
 //! Administrative requests to a store while its shipper runs: deletions of records that a person
 //! has chosen.
 //!
-//! Only the store's own connection writes, so that no one ever waits for a lock of this program.
+//! Only the store's own connection writes, so a client of the database never waits for a lock that
+//! this program holds because of a deletion.
 //! One request waits at a time, and the shipper executes it between two chunks. A request is small
 //! enough not to delay the chunks.
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::postgres::PostgresDatabase;
 use super::postgres::reader::PostgresReader;
 use super::reader::{
-    CountEnd, CountSink, MatchSink, NameSearchStep, ReadCall, Reader, SliceEnd, StatementCall,
+    CountEnd, CountSink, MatchSink, NameSearchStep, ReadCall, ReadPressure, Reader, SliceEnd, StatementCall,
 };
 use super::sqlite::reader::{SqliteReader, read_pressure};
 use super::statement::{StatementError, StatementRows};
@@ -22,17 +22,6 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A PostgreSQL database.
     Postgres(PostgresDatabase),
-}
-
-/// How strongly reading delays the work of a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReadPressure {
-    /// Reading delays nothing.
-    Low,
-    /// No further read should begin until the running ones have ended.
-    High,
-    /// Long statements should end, too.
-    Critical,
 }
 
 impl Database {
@@ -61,7 +50,7 @@ pub enum AnyReader {
     Postgres(PostgresReader),
 }
 
-/// Makes the same call for whichever reader it is.
+/// Makes the same call for a reader of any kind.
 macro_rules! with_reader {
     ($any:expr, $reader:ident => $call:expr) => {
         match $any {

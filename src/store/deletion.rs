@@ -111,7 +111,7 @@ impl DeleteCounts {
 pub enum DeletionError {
     /// A database cannot be read.
     Read(StoreError),
-    /// A store does not delete.
+    /// A store failed to delete records.
     Store {
         /// The name of the store.
         store: String,
@@ -238,11 +238,9 @@ impl Deletion<'_> {
             return Ok(());
         }
         let search = Search::new(self.query.clone());
-        let (lower, upper) = self.query.time_bounds();
         let search = Search {
             ids: self.cursor.id.max(search.ids.start)..self.cursor.end.min(search.ids.end),
-            time_min: lower.unwrap_or(i64::MIN),
-            time_max: self.time_max.min(upper.unwrap_or(i64::MAX)),
+            time_max: self.time_max.min(search.time_max),
             descending: false,
             fields: self.fields(),
             ..search
@@ -366,7 +364,9 @@ impl Deletion<'_> {
                 }
                 Ok(None) => break StoreError::new("the server is stopping"),
                 Err(_) => {
-                    break StoreError::new(progress.last_error().unwrap_or("it does not answer".into()));
+                    break StoreError::new(
+                        progress.last_error().unwrap_or("it did not respond in time".into()),
+                    );
                 }
             }
         };

@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::Progress;
-use super::database::{Database, ReadPressure};
-use super::reader::ReadPermit;
+use super::database::Database;
+use super::reader::{ReadPermit, ReadPressure};
 use crate::blocking::Threads;
 use crate::limits::{
     QUERIES_MAX, SQLITE_LOG_EMPTY_SECONDS_MAX, SQLITE_LOG_LOOK_MILLISECONDS, SQLITE_LOG_RETRY_SECONDS,
@@ -58,7 +58,8 @@ impl ReadGate {
         Arc::clone(&self.statements_must_end)
     }
 
-    /// Relieves databases from the pressure of reads, until the program ends.
+    /// Checks the read pressure of each database periodically, and pauses reading while it is high.
+    /// Runs until the program ends.
     pub async fn relieve(self, databases: Vec<(Arc<Progress>, Database)>) {
         loop {
             sleep(Duration::from_millis(SQLITE_LOG_LOOK_MILLISECONDS)).await;
@@ -72,7 +73,7 @@ impl ReadGate {
         }
     }
 
-    /// Waits until nothing is read, and makes the store catch up before the next read begins.
+    /// Waits until all reads have ended, and makes the store catch up before the next read begins.
     /// Returns false if that failed.
     async fn pause(&self, database: &Database, progress: &Progress) -> bool {
         let all = tokio::select! {

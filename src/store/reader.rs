@@ -14,9 +14,9 @@ use crate::record::{Column, RecordId, RecordRef};
 ///
 /// The contract:
 /// * A reader connects at its first call, and again after an error. It never writes.
-/// * The search itself lies with the caller, which passes it to each call: a slice examines a
-///   bounded number of records from one end of the ids of the search, so that a long search can be
-///   stopped, and shares its thread if there is only one.
+/// * The caller keeps the search and passes it to each call. A slice examines a bounded number of
+///   records from one end of the ids of the search, so that a long search can be stopped, and other
+///   tasks can run if there is only one thread.
 /// * Matches are passed to a sink in the order of the search. A sink is owned by the call, because
 ///   some databases are read on another thread. A call that fails or is dropped loses the sink.
 /// * Dropping the future of a call stops its work soon. The permit of the call is released when the
@@ -33,9 +33,9 @@ pub trait Reader: Send {
         sink: S,
     ) -> impl Future<Output = Result<(S, SliceEnd), StoreError>> + Send;
 
-    /// Counts matches from one end of the ids of the search as far as the database has counts of
-    /// them, for the duration of one slice. A database without counts leaves all records to be
-    /// read.
+    /// Adds stored counts from one end of the ids of the search, until a record has to be read or
+    /// the duration of one slice is over. A database without stored counts returns all ids as ids
+    /// to be read.
     fn stored_counts<S: CountSink>(
         &mut self,
         search: &Search,
@@ -43,7 +43,7 @@ pub trait Reader: Send {
         sink: S,
     ) -> impl Future<Output = Result<(S, CountEnd), StoreError>> + Send {
         drop(call);
-        let end = CountEnd { rest: search.ids.clone(), rows: search.ids.clone() };
+        let end = CountEnd::nothing_counted(search);
         async { Ok((sink, end)) }
     }
 
@@ -68,9 +68,10 @@ pub trait Reader: Send {
         async { Ok(true) }
     }
 
-    /// Returns the earliest time of all records, and the latest if it is after `now`; in ns since
-    /// the Unix epoch, exact to the microsecond. The earliest may be determined only if
-    /// `wants_earliest` is set. A time is `None` if time runs out before it is determined.
+    /// Returns the earliest time of all records, and the latest time if it is after `now`; in ns
+    /// since the Unix epoch, exact to the microsecond. A reader may return `None` for the earliest
+    /// time unless `wants_earliest` is true, and returns `None` for a time that was not found before
+    /// the deadline.
     fn times(
         &mut self,
         wants_earliest: bool,
@@ -103,7 +104,7 @@ pub trait Reader: Send {
         rows: StatementRows,
     ) -> impl Future<Output = Result<StatementRows, StatementError>> + Send;
 
-    /// Makes the next slice as small as the first of a search.
+    /// Resets the size of the slices to that of a new search.
     fn restart(&mut self);
 }
 
@@ -136,6 +137,17 @@ pub struct CountedMatches<'a> {
     pub service: &'a str,
     /// The number of matches.
     pub records: u64,
+}
+
+/// How strongly reading delays the work of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReadPressure {
+    /// Reading delays nothing.
+    Low,
+    /// No further read should begin until the running ones have ended.
+    High,
+    /// Long statements should end, too.
+    Critical,
 }
 
 /// The limits of a call.
@@ -173,8 +185,15 @@ pub struct SliceEnd {
 pub struct CountEnd {
     /// The ids that remain to be counted.
     pub rest: Range<RecordId>,
-    /// Those of the remaining ids that come next and whose records have to be read.
+    /// The next ids, for which there are no stored counts: their records have to be read.
     pub rows: Range<RecordId>,
+}
+
+impl CountEnd {
+    /// Leaves all records to be read.
+    pub(super) fn nothing_counted(search: &Search) -> CountEnd {
+        CountEnd { rest: search.ids.clone(), rows: search.ids.clone() }
+    }
 }
 
 /// The progress of a search for unused names.

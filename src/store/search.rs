@@ -23,7 +23,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Creates a search for all matches of a query, the newest first, with all columns.
+    /// Creates a search for all matches of a query, the newest first, with all columns. The ids and
+    /// times are those that the query itself requires.
     pub(crate) fn new(query: Query) -> Search {
         let (first, last) = query.id_bounds();
         let ids = first.unwrap_or(0)..last.map_or(i64::MAX as u64, |last| last.saturating_add(1));

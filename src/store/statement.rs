@@ -158,7 +158,7 @@ impl StatementRows {
     pub fn finish(mut self) -> Result<Vec<StatementPiece>, StatementError> {
         if self.is_out_of_memory {
             return Err(StatementError::Stopped(
-                "the answers to other statements, which are being read, take the memory for this one".into(),
+                "there is not enough memory for the result: clients are still reading the results of other statements".into(),
             ));
         }
         // Writing to a Vec cannot fail.

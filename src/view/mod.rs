@@ -137,8 +137,8 @@ fn busy(what: &str, open_max: usize) -> Refusal {
     let mut answer = problem(
         StatusCode::SERVICE_UNAVAILABLE,
         &format!("too many {what} are open"),
-        &format!("{open_max} {what} are being made or read"),
-        Some("try again, and read answers to their end"),
+        &format!("{open_max} {what} are open"),
+        Some("try again later, and read answers to their end"),
     );
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer.into()

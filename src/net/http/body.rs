@@ -41,7 +41,8 @@ pub fn stream() -> (BodySender, StreamedBody) {
 }
 
 impl BodySender {
-    /// Waits until there is room, so that a producer holds one piece less. Returns false if the
+    /// Waits until the channel has room. A producer that waits before it creates a piece
+    /// holds no piece while it waits. Returns false if the
     /// client has disconnected.
     pub async fn ready(&self) -> bool {
         self.pieces.reserve().await.is_ok()

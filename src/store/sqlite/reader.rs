@@ -22,10 +22,9 @@ use crate::limits::{
 };
 use crate::query::Query;
 use crate::record::{ColumnSet, RecordId};
-use crate::store::database::ReadPressure;
 use crate::store::reader::{
-    CountEnd, CountSink, DeliveredMatches, MatchSink, NameSearchStep, ReadCall, ReadPermit, Reader, SliceEnd,
-    StatementCall,
+    CountEnd, CountSink, DeliveredMatches, MatchSink, NameSearchStep, ReadCall, ReadPermit, ReadPressure,
+    Reader, SliceEnd, StatementCall,
 };
 use crate::store::statement::{StatementError, StatementRows};
 use crate::store::{Search, StoreError};
@@ -179,8 +178,7 @@ impl Reader for SqliteReader {
         mut sink: S,
     ) -> Result<(S, CountEnd), StoreError> {
         if !histogram::can_count(&search.query) {
-            let end = CountEnd { rest: search.ids.clone(), rows: search.ids.clone() };
-            return Ok((sink, end));
+            return Ok((sink, CountEnd::nothing_counted(search)));
         }
         let (search, mut pace) = (search.clone(), self.pace);
         // Counts already added cannot be taken back, so no deadline is set: the call ends by

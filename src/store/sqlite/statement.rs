@@ -151,8 +151,9 @@ pub(super) fn run(
     stop: &StatementStop,
 ) -> Result<StatementRows, StatementError> {
     let failed = |error: Error| StatementError::Store(super::describe(path, &error));
-    let confinement = Confinement::new()
-        .ok_or(StatementError::NotStarted("other queries ran for as long as it may take"))?;
+    let confinement = Confinement::new().ok_or(StatementError::NotStarted(
+        "other statements were running until the time limit of this statement was reached",
+    ))?;
     let mut connection = open(path).map_err(failed)?;
     let bounds = Bounds::of(threads);
     confine(&mut connection, &bounds, stop).map_err(failed)?;

@@ -125,8 +125,8 @@ impl View {
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "a database does not have all records yet",
-                "a record that is on its way to one cannot be deleted from it",
-                "/api/v1/status tells what is in the way",
+                "records that are still in the spool cannot be deleted from the database",
+                "/api/v1/status shows the error of each store",
             )
         })
     }
@@ -168,7 +168,10 @@ impl From<DeletionError> for Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the deletion was stopped",
                 &format!("the store {store}: {}; {deleted} records were deleted before", error.what),
-                error.hint.as_deref().unwrap_or("ask for it again: it goes on with what is left"),
+                error
+                    .hint
+                    .as_deref()
+                    .unwrap_or("send the same request again: it continues with the remaining records"),
             ),
         }
     }

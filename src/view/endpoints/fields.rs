@@ -135,7 +135,7 @@ impl Survey {
         }
         let Some(seen) = self.found.get_mut(name) else { return false };
         if std::mem::replace(&mut seen.last_record, self.records) == self.records {
-            return false; // of equal names one counts
+            return false; // a name that occurs twice in a record is counted once
         }
         seen.count += 1;
         if seen.kind != value.kind.name() {

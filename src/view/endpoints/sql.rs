@@ -47,7 +47,10 @@ impl View {
             Some((heavy, self.gate.permit_until(deadline).await?))
         };
         let Some(permits) = permits.await else {
-            return Err(StatementError::NotStarted("other queries ran for as long as it may take").into());
+            return Err(StatementError::NotStarted(
+                "other queries were running until the time limit of this statement was reached",
+            )
+            .into());
         };
         let call = StatementCall {
             permit: Box::new(permits),

@@ -110,7 +110,8 @@ impl View {
         if let Some(seconds) = seconds {
             scan.limit(Duration::from_secs(seconds));
         }
-        // Without a permit before the deadline nothing is counted, which needs no memory.
+        // If the deadline passes before the permit is granted, the request continues without a
+        // permit: it counts nothing and needs no memory.
         let turn = Arc::clone(&self.queries.heavy).acquire_owned();
         let permit = timeout_at(scan.deadline.into(), turn).await.ok().and_then(Result::ok);
         Ok(Counting { scan, open, _permit: permit })

@@ -88,11 +88,11 @@ impl<'a> Parameters<'a> {
         let until = moment("until")?;
         // `until` is exclusive, so that consecutive days and hours do not overlap.
         let until = until.map(|until| until.saturating_sub(1));
-        let (lower, upper) = query.time_bounds();
+        let search = Search::new(query);
         Ok(Search {
-            time_min: since.unwrap_or(i64::MIN).max(lower.unwrap_or(i64::MIN)),
-            time_max: until.unwrap_or(i64::MAX).min(upper.unwrap_or(i64::MAX)),
-            ..Search::new(query)
+            time_min: since.map_or(search.time_min, |since| since.max(search.time_min)),
+            time_max: until.map_or(search.time_max, |until| until.min(search.time_max)),
+            ..search
         })
     }
 

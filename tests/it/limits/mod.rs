@@ -1,5 +1,5 @@
-//! What clients, threads, open files and a full spool may cost is bounded, and clients that work
-//! are not affected.
+//! Limits of connections, threads, open files and spool space hold, and well-behaved clients are
+//! not affected when others reach them.
 
 mod client_cost;
 mod idle_connections;

@@ -1,4 +1,4 @@
-//! Reading over HTTP: records, statements, and the status of the server.
+//! Reading over HTTP: records, counts, exports, tails, statements, the page, and the status.
 
 mod client_disconnect;
 mod compression;
