@@ -124,8 +124,8 @@ impl Reader for AnyReader {
         with_reader!(self, reader => reader.statement(sql, call, rows).await)
     }
 
-    fn restart(&mut self) {
-        with_reader!(self, reader => reader.restart());
+    fn reset_slice_size(&mut self) {
+        with_reader!(self, reader => reader.reset_slice_size());
     }
 }
 

@@ -105,7 +105,7 @@ pub trait Reader: Send {
     ) -> impl Future<Output = Result<StatementRows, StatementError>> + Send;
 
     /// Resets the size of the slices to that of a new search.
-    fn restart(&mut self);
+    fn reset_slice_size(&mut self);
 }
 
 /// Receives the matches of a search.

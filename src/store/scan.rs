@@ -70,26 +70,26 @@ impl Scan {
     }
 
     /// Restarts with another search, over the same connection.
-    pub fn turn_to(&mut self, search: Search) {
+    pub fn restart_with(&mut self, search: Search) {
         self.search = search;
-        self.reader.restart();
+        self.reader.reset_slice_size();
     }
 
     /// Shortens the deadline to at most this duration from now.
-    pub fn limit(&mut self, duration_max: Duration) {
+    pub fn shorten_deadline(&mut self, duration_max: Duration) {
         // A duration that exceeds the range of the clock is no limit.
         self.deadline =
             Instant::now().checked_add(duration_max).map_or(self.deadline, |end| self.deadline.min(end));
     }
 
     /// Resets the deadline to the full time of a query.
-    pub fn renew(&mut self) {
+    pub fn reset_deadline(&mut self) {
         self.deadline = self.gate.deadline();
     }
 
     /// Searches one slice, unless time runs out before the search may run.
     pub async fn slice<S: MatchSink>(&mut self, sink: S) -> Result<S, StoreError> {
-        let Some(call) = self.call().await else { return Ok(sink) };
+        let Some(call) = self.wait_for_permit().await else { return Ok(sink) };
         let (sink, end) = self.reader.slice(&self.search, call, sink).await?;
         self.search.ids = end.rest;
         if end.is_late {
@@ -115,7 +115,7 @@ impl Scan {
     pub async fn fold_counts<F: Fold + CountSink>(&mut self, fold: F) -> Result<F, StoreError> {
         let mut sink = FoldSink(fold);
         while !self.is_done() && !self.is_late() {
-            let Some(call) = self.call().await else { break };
+            let Some(call) = self.wait_for_permit().await else { break };
             let end;
             (sink, end) = self.reader.stored_counts(&self.search, call, sink).await?;
             self.search.ids = end.rest;
@@ -144,7 +144,7 @@ impl Scan {
         times: query::IntegerRange,
         emit: impl FnMut(&str, u64) + Send,
     ) -> Result<(), StoreError> {
-        let Some(call) = self.call().await else { return Ok(()) };
+        let Some(call) = self.wait_for_permit().await else { return Ok(()) };
         if !self.reader.count_groups(&self.search, column, times, call, emit).await? {
             self.deadline = Instant::now();
         }
@@ -157,12 +157,12 @@ impl Scan {
         wants_earliest: bool,
         now: i64,
     ) -> Result<(Option<i64>, Option<i64>), StoreError> {
-        let Some(call) = self.call().await else { return Ok((None, None)) };
+        let Some(call) = self.wait_for_permit().await else { return Ok((None, None)) };
         self.reader.times(wants_earliest, now, call).await
     }
 
     /// Waits until the search may run; `None` if its time is over before that.
-    fn call(&self) -> impl Future<Output = Option<ReadCall>> + Send + use<> {
+    fn wait_for_permit(&self) -> impl Future<Output = Option<ReadCall>> + Send + use<> {
         let (gate, deadline) = (self.gate.clone(), self.deadline);
         async move { Some(ReadCall { permit: gate.permit_until(deadline).await?, deadline }) }
     }

@@ -154,7 +154,7 @@ impl ParkableStream {
     /// complete head.
     pub(super) async fn request(&mut self) -> bool {
         match &self.shared {
-            None => self.spoken().await,
+            None => self.wait_readable().await,
             Some(limits) => {
                 let heads = Arc::clone(&limits.heads);
                 self.head(&heads).await
@@ -164,8 +164,8 @@ impl ParkableStream {
 
     /// Returns once bytes or the end of the stream can be read. (Readiness alone is not enough:
     /// tokio assumes a new socket to be ready.)
-    async fn spoken(&self) -> bool {
-        let spoken = async {
+    async fn wait_readable(&self) -> bool {
+        let wait_readable = async {
             while self.rest.is_empty() {
                 self.stream.readable().await?;
                 match self.stream.try_peek(&mut [0]) {
@@ -175,7 +175,7 @@ impl ParkableStream {
             }
             Ok(())
         };
-        matches!(timeout(IDLE_MAX, spoken).await, Ok(Ok(())))
+        matches!(timeout(IDLE_MAX, wait_readable).await, Ok(Ok(())))
     }
 
     async fn head(&mut self, heads: &Arc<Heads>) -> bool {

@@ -139,7 +139,7 @@ impl Reader for PostgresReader {
         statement::run(*connection, sql, call.duration_max, rows).await
     }
 
-    fn restart(&mut self) {
+    fn reset_slice_size(&mut self) {
         self.ids = POSTGRES_SLICE_IDS_MIN;
     }
 }

@@ -251,7 +251,7 @@ impl Reader for SqliteReader {
         threads.call(work).await.unwrap_or_else(ended)
     }
 
-    fn restart(&mut self) {
+    fn reset_slice_size(&mut self) {
         self.pace = Pace::new(self.threads);
     }
 }

@@ -13,7 +13,7 @@ use crate::query::Query;
 use crate::record::{Column, RecordId, RecordRef};
 use crate::store::reader::MatchSink;
 use crate::store::{Scan, Search};
-use crate::view::search::paging::{go_back, page};
+use crate::view::search::paging::{page, seek_backward};
 use crate::view::search::parameters::{Parameters, number};
 use crate::view::search::response::{DocumentEnding, EncodedRecords, OutputFormat, ResponseStream};
 use crate::view::{ApiRequest, Refusal, View, answered};
@@ -31,7 +31,9 @@ impl View {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
-        let (_, records) = find(self.scan(only(id))?, EncodedRecords::new(OutputFormat::Document, 1)).await?;
+        let (_, records) =
+            find_record(self.scan(search_for_id(id))?, EncodedRecords::new(OutputFormat::Document, 1))
+                .await?;
         Ok(http::json(StatusCode::OK, records.into_bytes()))
     }
 
@@ -51,7 +53,7 @@ impl View {
         let scope = parameters.word("scope", &["service", "all"])?;
         parameters.end()?;
         let open = self.open(ask.abort)?;
-        let (mut scan, Service(service)) = find(self.scan(only(id))?, Service(None)).await?;
+        let (mut scan, Service(service)) = find_record(self.scan(search_for_id(id))?, Service(None)).await?;
         let query = match scope {
             "service" => Query::of_column(Column::Service, &service.unwrap_or_default()),
             _ => Query::all(),
@@ -59,12 +61,12 @@ impl View {
         let around = Search { descending: false, ..Search::new(query) };
         // First finds where the preceding records begin, then reads everything from there on.
         let preceding = Search { ids: 0..id, ..around.clone() };
-        scan.turn_to(preceding.clone());
-        let way = go_back(scan, before).await?;
-        let ending = DocumentEnding { is_partial: way.is_late(), ..DocumentEnding::default() };
-        let (start, found) = (way.ids(&preceding).start, way.found());
-        scan = way.scan;
-        scan.turn_to(Search { ids: if found > 0 { start } else { id }..around.ids.end, ..around });
+        scan.restart_with(preceding.clone());
+        let seek = seek_backward(scan, before).await?;
+        let ending = DocumentEnding { is_partial: seek.is_late(), ..DocumentEnding::default() };
+        let (start, found) = (seek.ids(&preceding).start, seek.found());
+        scan = seek.scan;
+        scan.restart_with(Search { ids: if found > 0 { start } else { id }..around.ids.end, ..around });
         let records = EncodedRecords::new(OutputFormat::Document, found + 1 + after);
         ResponseStream::new(scan, records, ending).respond(open, None).await
     }
@@ -99,7 +101,7 @@ impl MatchSink for Service {
     }
 }
 
-fn only(id: RecordId) -> Search {
+fn search_for_id(id: RecordId) -> Search {
     Search { ids: id..id.saturating_add(1), ..Search::new(Query::all()) }
 }
 
@@ -118,7 +120,7 @@ impl<S: MatchSink> MatchSink for First<S> {
 }
 
 /// Searches for a single record.
-async fn find<S: MatchSink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
+async fn find_record<S: MatchSink>(mut scan: Scan, sink: S) -> Result<(Scan, S), Refusal> {
     let mut first = First { sink, is_found: false };
     while !first.is_found && !scan.is_done() && !scan.is_late() {
         first = scan.slice(first).await?;

@@ -65,7 +65,7 @@ impl View {
         let (query, time_max) = (parse_query(&request, now)?, parse_before(&request.before, now)?);
         // Waits with a cursor as well: a database may have returned to an older state since then,
         // and may be receiving its former records again.
-        let end = self.stored(cursor.map(|cursor| cursor.end)).await?;
+        let end = self.wait_until_stored(cursor.map(|cursor| cursor.end)).await?;
         let start = cursor.unwrap_or(DeleteCursor::start(end, now));
         let mut deletion = Deletion {
             databases: &self.databases,
@@ -117,7 +117,7 @@ impl View {
     }
 
     /// Waits until every database has all records below `end`; see [`wait_until_stored`].
-    async fn stored(&self, end: Option<RecordId>) -> Result<RecordId, Refusal> {
+    async fn wait_until_stored(&self, end: Option<RecordId>) -> Result<RecordId, Refusal> {
         if end.is_some_and(|end| end > self.spool.durable_id()) {
             return Err(no_such_cursor());
         }

@@ -108,7 +108,7 @@ impl View {
         let open = self.open(ask.abort)?;
         let mut scan = self.scan(search)?;
         if let Some(seconds) = seconds {
-            scan.limit(Duration::from_secs(seconds));
+            scan.shorten_deadline(Duration::from_secs(seconds));
         }
         // If the deadline passes before the permit is granted, the request continues without a
         // permit: it counts nothing and needs no memory.

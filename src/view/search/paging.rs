@@ -19,14 +19,14 @@ pub(in crate::view) async fn page(
     scan.search.ids = cursor.narrow(&scan.search.ids, scan.search.descending);
     if cursor.is_backward {
         let page = scan.search.clone();
-        let way = go_back(scan, records.left).await?;
-        ending.is_partial = way.is_late();
-        if way.is_late() {
-            ending.cursor = Some(way.reached());
+        let seek = seek_backward(scan, records.left).await?;
+        ending.is_partial = seek.is_late();
+        if seek.is_late() {
+            ending.cursor = Some(seek.reached());
         }
-        let ids = way.ids(&page);
-        scan = way.scan;
-        scan.turn_to(Search { ids, ..page });
+        let ids = seek.ids(&page);
+        scan = seek.scan;
+        scan.restart_with(Search { ids, ..page });
     }
     Ok(ResponseStream::new(scan, records, ending))
 }
@@ -54,7 +54,7 @@ impl MatchSink for Matches {
 }
 
 /// Seeks backward over this many matches from the end of a search, against its order.
-pub(in crate::view) async fn go_back(mut scan: Scan, matches: u64) -> Result<BackwardSeek, StoreError> {
+pub(in crate::view) async fn seek_backward(mut scan: Scan, matches: u64) -> Result<BackwardSeek, StoreError> {
     scan.search.descending = !scan.search.descending;
     scan.search.fields = ColumnSet::NONE;
     let mut matches = Matches { left: matches, found: 0, last_id: 0 };

@@ -334,7 +334,7 @@ impl ResponseStream {
                 return Some(Outcome::Gone);
             }
             if self.records.form.is_stream() {
-                self.scan.renew();
+                self.scan.reset_deadline();
             }
         }
         if !self.records.form.is_stream() {
