@@ -282,6 +282,10 @@ pub const GZIP_BYTES_MIN: usize = 1 << 10;
 /// network thread: every usual piece, and parts of those with very large records.
 pub const GZIP_PIECE_BYTES_MAX: usize = 256 << 10;
 
+/// The most bytes of one block of deflate, and room for what follows it: the encoder writes a block
+/// to its destination only if there is this much room.
+pub const GZIP_BLOCK_BYTES_MAX: usize = 128 << 10;
+
 /// Bytes of a body that HTTP/1 reads at once.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 128 << 10;
 
@@ -912,7 +916,7 @@ pub const METRIC_PROBLEM_CHARS_MAX: usize = 500;
 /// slices.
 pub const ANSWERS_MAX: usize = 32;
 
-/// Those of them that may be streams of records: an export lasts for as long as its client reads it
+/// Those of them that may be streams of more records than a page: an export lasts for as long as its client reads it
 /// slowly, and must not keep pages, counts and statements of other clients out.
 pub const EXPORTS_MAX: usize = 24;
 

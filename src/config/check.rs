@@ -29,7 +29,7 @@ const CONDITIONS: [Condition; 10] = [
     (&[], check_line_formats),
     (&[], check_services),
     (&[], check_store_names),
-    (&[], check_store_paths),
+    (&["node"], check_store_paths),
 ];
 
 /// Reports every condition that is not met, except those on values that could not be read.

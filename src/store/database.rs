@@ -111,6 +111,10 @@ impl Reader for AnyReader {
         with_reader!(self, reader => reader.dead_letters(from, count).await)
     }
 
+    fn has_separate_names(&self) -> bool {
+        with_reader!(self, reader => reader.has_separate_names())
+    }
+
     async fn unused_names(&mut self, call: ReadCall) -> Result<NameSearchStep, StoreError> {
         with_reader!(self, reader => reader.unused_names(call).await)
     }

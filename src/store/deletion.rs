@@ -263,9 +263,10 @@ impl Deletion<'_> {
         progress: &Progress,
         database: &Database,
     ) -> Result<(), DeletionError> {
-        let mut reader = database.reader(self.gate.threads);
         while self.cursor.in_dead_letters && self.cursor.id < RecordId::MAX && !self.is_late() {
             let from = self.cursor.id.min(i64::MAX as u64);
+            // A new reader each time: a deletion in between may take long, and outlast a connection.
+            let mut reader = database.reader(self.gate.threads);
             let letters = reader.dead_letters(from, DELETE_LETTERS).await?;
             let mut matches = SliceMatches::default();
             for (id, text) in &letters {
@@ -314,6 +315,9 @@ impl Deletion<'_> {
         progress: &Progress,
         mut reader: AnyReader,
     ) -> Result<(), DeletionError> {
+        if !reader.has_separate_names() {
+            return Ok(());
+        }
         let deadline = Instant::now() + Duration::from_secs(DELETE_NAMES_SECONDS_MAX);
         while let Some(permit) = self.gate.permit_until(deadline).await {
             match reader.unused_names(ReadCall { permit, deadline }).await? {

@@ -86,8 +86,13 @@ pub trait Reader: Send {
         count: usize,
     ) -> impl Future<Output = Result<Vec<(RecordId, String)>, StoreError>> + Send;
 
-    /// Continues the search for names that no record refers to any more, in databases that store
-    /// names separately from records. One call examines a bounded number of records.
+    /// Returns true if the database stores names separately from records; see
+    /// [`Reader::unused_names`].
+    fn has_separate_names(&self) -> bool {
+        false
+    }
+
+    /// Continues the search for names that no record refers to any more. One call examines a bounded number of records.
     fn unused_names(
         &mut self,
         call: ReadCall,

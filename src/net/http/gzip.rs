@@ -7,22 +7,23 @@
 //! their size, in one piece to 23.9 % (level 1; level 6: 20.1 % and 19.6 %).
 //!
 //! Every piece can be decompressed when it arrives. Server-sent events are small and must not wait
-//! for more, so they are not compressed; neither are responses that fit into one packet.
+//! for more, so they are not compressed; neither are responses that fit into one packet, nor
+//! whole responses that would occupy a network thread for long.
 
 use std::io::Write;
 use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use flate2::write::{DeflateEncoder, GzEncoder};
-use flate2::{Compression, Crc};
+use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress};
 use http_body_util::{Either, Full};
 use hyper::Response;
 use hyper::body::{Body as _, Bytes};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, VARY};
 
 use super::response::Body;
-use crate::limits::{GZIP_BYTES_MIN, GZIP_PIECE_BYTES_MAX};
+use crate::limits::{GZIP_BLOCK_BYTES_MAX, GZIP_BYTES_MIN, GZIP_PIECE_BYTES_MAX};
 
 /// The header of a gzip stream without a name or a time, from an unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -39,8 +40,9 @@ pub fn compress(mut answer: Response<Body>, is_accepted: bool) -> Response<Body>
         return answer;
     }
     headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-    let is_short = |length: u64| length < GZIP_BYTES_MIN as u64;
-    if !is_accepted || answer.body().size_hint().exact().is_some_and(is_short) {
+    // Streams have no exact length.
+    let is_unfit = |length: u64| !(GZIP_BYTES_MIN as u64..=GZIP_PIECE_BYTES_MAX as u64).contains(&length);
+    if !is_accepted || answer.body().size_hint().exact().is_some_and(is_unfit) {
         return answer;
     }
     answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -64,6 +66,26 @@ pub fn whole(text: &[u8], level: Compression) -> Bytes {
     // Writing to a Vec cannot fail.
     let _ = encoder.write_all(text);
     encoder.finish().unwrap_or_default().into()
+}
+
+/// Appends a piece as complete blocks of a deflate stream that end with a whole byte.
+///
+/// The output has room for everything from the start. Otherwise the encoder keeps a part of a block
+/// and leaves out the end of the flush, which writers that call it with a small buffer do not
+/// notice.
+fn deflate(piece: &[u8], out: &mut Vec<u8>) {
+    out.reserve(piece.len() + piece.len() / 8 + GZIP_BLOCK_BYTES_MAX);
+    let mut encoder = Compress::new(Compression::fast(), false);
+    let mut rest = piece;
+    while !rest.is_empty() {
+        let before = encoder.total_in();
+        // Fails only where there is no room.
+        let _ = encoder.compress_vec(rest, out, FlushCompress::Sync);
+        rest = rest.get((encoder.total_in() - before) as usize..).unwrap_or_default();
+        out.reserve(GZIP_BLOCK_BYTES_MAX);
+    }
+    // Completes a flush that was interrupted by a lack of room; otherwise an empty block.
+    let _ = encoder.compress_vec(&[], out, FlushCompress::Sync);
 }
 
 /// The state of a stream that is compressed piece by piece.
@@ -92,11 +114,8 @@ impl Gzip {
             false => self.rest.split_to(GZIP_PIECE_BYTES_MAX),
         };
         self.checksum.update(&piece);
-        let mut encoder = DeflateEncoder::new(self.begin(), Compression::fast());
-        // Writing to a Vec cannot fail.
-        let _ = encoder.write_all(&piece);
-        let _ = encoder.flush();
-        let mut out = take(encoder.get_mut());
+        let mut out = self.begin();
+        deflate(&piece, &mut out);
         out.shrink_to_fit();
         Some(out.into())
     }
@@ -176,6 +195,31 @@ mod tests {
         assert_eq!(inflated(&streamed(pieces.clone(), true).unwrap()), pieces.concat());
         assert_eq!(inflated(&streamed(Vec::new(), true).unwrap()), b"");
         assert!(streamed(pieces, false).is_err(), "not ended by its producer");
+    }
+
+    /// Random base64, which fills the buffers of the encoder at every possible place.
+    #[test]
+    fn pieces_that_hardly_shrink_are_complete() {
+        let mut random = 1_u32;
+        let text: Vec<u8> = (0..GZIP_PIECE_BYTES_MAX)
+            .map(|_| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(random >> 26) as usize]
+            })
+            .collect();
+        let lengths = (57_000..66_500).step_by(97).chain((115_000..135_000).step_by(499));
+        for length in lengths.chain([GZIP_PIECE_BYTES_MAX - 1, GZIP_PIECE_BYTES_MAX]) {
+            let mut gzip = Gzip::default();
+            let mut out = Vec::new();
+            for piece in [&text[..length], b"the next piece"] {
+                gzip.put(Bytes::copy_from_slice(piece));
+                while let Some(part) = gzip.next() {
+                    out.extend_from_slice(&part);
+                }
+            }
+            out.extend_from_slice(&gzip.end());
+            assert!(inflated(&out) == [&text[..length], b"the next piece"].concat(), "{length}");
+        }
     }
 
     #[test]

@@ -214,6 +214,10 @@ impl Reader for SqliteReader {
         self.call(Box::new(()), move |connection, _| connection.dead_letters(from, count)).await
     }
 
+    fn has_separate_names(&self) -> bool {
+        true
+    }
+
     async fn unused_names(&mut self, call: ReadCall) -> Result<NameSearchStep, StoreError> {
         let rows = match self.threads {
             Threads::One => SQLITE_BLOCK_ROWS,

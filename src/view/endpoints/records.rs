@@ -57,11 +57,12 @@ impl View {
             "csv" => Some("attachment; filename=\"logs.csv\""),
             _ => None,
         };
-        let open = match form.is_stream() {
+        let limit = limit.unwrap_or(default).min(max);
+        let open = match form.is_stream() && limit > QUERY_PAGE_RECORDS_MAX {
             true => self.open_export(ask.abort)?,
             false => self.open(ask.abort)?,
         };
-        let records = EncodedRecords::new(form, limit.unwrap_or(default).min(max));
+        let records = EncodedRecords::new(form, limit);
         page(self.scan(search)?, records, cursor).await?.respond(open, file_name).await
     }
 }

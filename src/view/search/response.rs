@@ -101,8 +101,8 @@ impl View {
         Ok(OpenResponse { abort: abort.clone(), _permit: permit, _export: None })
     }
 
-    /// Reserves room for one more stream of records. Streams last for as long as their clients read
-    /// them, so there is always room for other responses.
+    /// Reserves room for one more stream of any number of records. Such a stream lasts for as long
+    /// as its client reads it, and there is always room for other responses.
     pub(in crate::view) fn open_export(&self, abort: &ConnectionAbort) -> Result<OpenResponse, Refusal> {
         let export = Arc::clone(&self.queries.exports).try_acquire_owned();
         let export = export.map_err(|_| busy("exports", EXPORTS_MAX))?;
