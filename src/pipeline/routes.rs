@@ -12,7 +12,7 @@ use crate::ingest::http;
 use crate::ingest::source::Source;
 use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
 use crate::net::http::{
-    Body, ConnectionContext, RequestState, Service, accept, gzip, json, problem, site, text,
+    Body, ConnectionContext, RequestState, Service, accept, gzip, json, problem, retry_later, site, text,
 };
 use crate::view::{self, ApiRequest, View, page};
 
@@ -153,14 +153,9 @@ async fn long(client: &ConnectionContext, answer: impl Future<Output = Response<
     if let Some(_permit) = client.limits().try_wait() {
         return answer.await;
     }
-    let mut answer = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too many waiting requests",
-        &format!("{HTTP_LONG_REQUESTS_MAX} requests are already waiting for queries, stores or deletions"),
-        Some("try again later"),
-    );
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+    let detail =
+        format!("{HTTP_LONG_REQUESTS_MAX} requests are already waiting for queries, stores or deletions");
+    retry_later("too many waiting requests", &detail, "try again later", 1)
 }
 
 /// Returns the response for a path without a route, or without a route for this method.

@@ -11,13 +11,13 @@ pub use tail::Tails;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::limits::{ANSWERS_MAX, EXPORTS_MAX, QUERIES_HEAVY_MAX, SQL_ANSWERS_KIB_MAX};
 use crate::metrics::{Metrics, Sources};
-use crate::net::http::{Body, ConnectionAbort, problem};
+use crate::net::http::{Body, ConnectionAbort, problem, retry_later};
 use crate::spool::Spool;
 use crate::store::{self, Database, ReadGate, Scan, Search, StoreError};
 
@@ -134,12 +134,6 @@ fn bad(detail: &str, hint: &str) -> Refusal {
 }
 
 fn busy(what: &str, open_max: usize) -> Refusal {
-    let mut answer = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        &format!("too many {what} are open"),
-        &format!("{open_max} {what} are open"),
-        Some("try again later, and read answers to their end"),
-    );
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer.into()
+    let (title, detail) = (format!("too many {what} are open"), format!("{open_max} {what} are open"));
+    retry_later(&title, &detail, "try again later, and read answers to their end", 1).into()
 }

@@ -28,7 +28,7 @@ use crate::slots::Slots;
 use parking::{IDLE_MAX, MeteredBody, ParkableStream};
 
 pub use parking::{ConnectionLimits, RequestState};
-pub use response::{Body, json, metrics, problem, problem_at, text};
+pub use response::{Body, json, metrics, problem, problem_at, retry_later, text};
 
 /// Closes the connection of a request whose client does not read the response. While the socket is
 /// not writable, hyper does not poll the body of the response, so the body cannot end the

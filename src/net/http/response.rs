@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use hyper::{Response, StatusCode};
 
 use super::body::StreamedBody;
@@ -40,6 +40,13 @@ pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>
 pub fn problem_at(title: &str, detail: &str, hint: &str, position: Range<usize>) -> Response<Body> {
     let position = format!(",\"position\":{{\"start\":{},\"end\":{}}}", position.start, position.end);
     explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), &position)
+}
+
+/// Returns a problem that passes by itself: 503 with the seconds after which the client retries.
+pub fn retry_later(title: &str, detail: &str, hint: &str, seconds: u16) -> Response<Body> {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, title, detail, Some(hint));
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
 }
 
 /// `extension` is JSON: further members, each preceded by a comma.

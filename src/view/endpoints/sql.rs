@@ -9,11 +9,10 @@
 
 use std::sync::Arc;
 
-use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::time::timeout_at;
 
-use crate::net::http::{Body, ConnectionAbort, problem};
+use crate::net::http::{Body, ConnectionAbort, problem, retry_later};
 use crate::store::reader::{Reader, StatementCall};
 use crate::store::statement::{StatementError, StatementRows};
 use crate::view::search::response::ResponsePiece;
@@ -83,8 +82,12 @@ impl From<StatementError> for Refusal {
             StatementError::Forbidden { title, detail, hint } => {
                 problem(StatusCode::FORBIDDEN, title, detail, Some(hint)).into()
             }
-            StatementError::NotStarted(detail) => try_again("the statement was not started", detail),
-            StatementError::Stopped(detail) => try_again("the statement was stopped", &detail),
+            StatementError::NotStarted(detail) => {
+                retry_later("the statement was not started", detail, "try again", 1).into()
+            }
+            StatementError::Stopped(detail) => {
+                retry_later("the statement was stopped", &detail, "try again", 1).into()
+            }
             StatementError::Store(error) => error.into(),
         }
     }
@@ -92,10 +95,4 @@ impl From<StatementError> for Refusal {
 
 fn bad(detail: &str, hint: &str) -> Refusal {
     problem(StatusCode::BAD_REQUEST, "invalid statement", detail, Some(hint)).into()
-}
-
-fn try_again(title: &str, detail: &str) -> Refusal {
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, title, detail, Some("try again"));
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response.into()
 }

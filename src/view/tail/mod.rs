@@ -35,15 +35,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Either;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::Response;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::search::parameters::{Parameters, number};
 use super::{ApiRequest, Refusal, View};
 use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::net::http::body::stream;
-use crate::net::http::{Body, problem};
+use crate::net::http::{Body, retry_later};
 use crate::record::RecordId;
 use crate::spool::{Spool, SpoolCursor, SpoolPlace};
 use crate::store::Search;
@@ -201,12 +201,6 @@ impl View {
 }
 
 fn too_many() -> Response<Body> {
-    let mut answer = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too many tails are open",
-        &format!("{TAILS_MAX} clients follow the records"),
-        Some("try again when one of them has ended"),
-    );
-    answer.headers_mut().insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("5"));
-    answer
+    let detail = format!("{TAILS_MAX} clients follow the records");
+    retry_later("too many tails are open", &detail, "try again when one of them has ended", 5)
 }
