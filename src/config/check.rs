@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::listen::{ListenAddress, Listener};
 use super::mistakes::Mistakes;
-use super::store::{StoreConfig, StoreUrl};
+use super::store::StoreConfig;
+use super::store_url::StoreUrl;
 use crate::disk::{beside, check_regular};
 use crate::failure::Failure;
 use crate::limits::{

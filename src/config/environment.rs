@@ -7,7 +7,8 @@ use super::nearest::nearest;
 use super::options;
 use super::setting::About;
 use super::shape::Arity;
-use super::values::{ValueSource, Values, split_list};
+use super::value_source::ValueSource;
+use super::values::{Values, split_list};
 use crate::failure::Failure;
 
 /// The variable that names the configuration file, as `--config` does.

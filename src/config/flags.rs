@@ -5,7 +5,8 @@ use clap::{Arg, ArgAction, ArgMatches};
 use super::options;
 use super::setting::{About, Section};
 use super::shape::Arity;
-use super::values::{ValueSource, Values};
+use super::value_source::ValueSource;
+use super::values::Values;
 
 /// Returns the flags of all options, under the headings of their sections.
 pub fn arguments() -> Vec<Arg> {

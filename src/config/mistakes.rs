@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::setting::About;
-use super::values::{ValueSource, bad_value};
+use super::value_source::{ValueSource, bad_value};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_MISTAKES_SHOWN_MAX;
 

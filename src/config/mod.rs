@@ -20,6 +20,8 @@ mod setting;
 mod shape;
 mod spool;
 mod store;
+mod store_url;
+mod value_source;
 mod values;
 
 #[cfg(test)]
@@ -37,7 +39,8 @@ pub(crate) use options::DATA_DIR;
 pub use reference::text as reference;
 pub use shape::duration;
 pub use spool::{SpoolConfig, WhenFull};
-pub use store::{StoreConfig, StoreUrl, is_store_name};
+pub use store::StoreConfig;
+pub use store_url::{StoreUrl, is_store_name};
 pub use values::Values;
 
 use mistakes::Mistakes;

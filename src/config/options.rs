@@ -12,7 +12,7 @@ use super::shape::{
     OPTIONAL_SIZE, PATH, SECONDS, SIZE, SWITCH, TEXT,
 };
 use super::spool::{WHEN_FULL_SHAPE, WhenFull};
-use super::store::{ONE_STORE_URL, OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
+use super::store_url::{ONE_STORE_URL, OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
 use crate::store::ServiceRetention;
 
 settings! {

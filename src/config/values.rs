@@ -2,31 +2,13 @@
 //! the file, then the default.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::mistakes::Mistakes;
 use super::options;
 use super::setting::{About, Setting};
 use super::shape::Arity;
+use super::value_source::{ValueSource, bad_value};
 use crate::failure::Failure;
-
-/// The source of a value. A later source wins over an earlier one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ValueSource {
-    /// The value was not set.
-    Default,
-    /// A line of the configuration file.
-    File {
-        /// The file's path, as it was given.
-        path: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Environment,
-    /// A flag.
-    Flag,
-}
 
 /// The texts that were set for one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,19 +22,6 @@ pub struct Given {
 /// The values that were set, by the key of the option.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values(BTreeMap<&'static str, Given>);
-
-impl ValueSource {
-    /// Describes the source of an option's value, as the end of a sentence: `by --threads` or
-    /// `in line 3 of logboom.toml`.
-    pub fn of<'a>(&'a self, about: &'a About) -> impl fmt::Display + 'a {
-        fmt::from_fn(move |formatter| match self {
-            ValueSource::Default => formatter.write_str("by default"),
-            ValueSource::File { path, line } => write!(formatter, "in line {line} of {path}"),
-            ValueSource::Environment => formatter.write_str(&about.variable()),
-            ValueSource::Flag => write!(formatter, "--{}", about.flag()),
-        })
-    }
-}
 
 impl Values {
     /// Stores the texts that were set for an option.
@@ -166,20 +135,6 @@ impl<T> Setting<T> {
     fn read(&self, text: &str, origin: &ValueSource) -> Result<T, Failure> {
         let shown = without_password(text);
         (self.shape.parse)(text).map_err(|error| bad_value(&self.about, origin, format!("`{shown}` {error}")))
-    }
-}
-
-/// Returns the failure for a value that an option does not take.
-pub(super) fn bad_value(about: &About, origin: &ValueSource, why: String) -> Failure {
-    Failure::usage(format!("bad value for `{}`, given {}", about.key, by(about, origin)))
-        .because(why)
-        .hint(format!("it takes {}", about.accepts))
-}
-
-fn by(about: &About, origin: &ValueSource) -> String {
-    match origin {
-        ValueSource::Environment | ValueSource::Flag => format!("by {}", origin.of(about)),
-        ValueSource::Default | ValueSource::File { .. } => origin.of(about).to_string(),
     }
 }
 

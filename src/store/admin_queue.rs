@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::record::RecordId;
 
 /// What is requested.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Search;
+use super::error::StoreError;
 use super::postgres::PostgresDatabase;
 use super::postgres::reader::PostgresReader;
 use super::reader::{
@@ -10,7 +12,6 @@ use super::reader::{
 };
 use super::sqlite::reader::{SqliteReader, read_pressure};
 use super::statement::{StatementError, StatementRows};
-use super::{Search, StoreError};
 use crate::blocking::Threads;
 use crate::query;
 use crate::record::{Column, RecordId};

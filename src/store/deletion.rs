@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::database::{AnyReader, Database};
+use super::error::StoreError;
 use super::read_gate::ReadGate;
 use super::reader::{MatchSink, NameSearchStep, ReadCall, Reader};
 use super::scan::Scan;
-use super::{Progress, RecordsToDelete, Search, StoreError};
+use super::{Progress, RecordsToDelete, Search};
 use crate::limits::{
     DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS,
     DELETE_TRIES_MAX, FLUSH_SECONDS_MAX,

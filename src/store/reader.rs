@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::error::StoreError;
 use super::statement::{StatementError, StatementRows};
-use super::{Search, StoreError, UnusedNames};
+use super::{Search, UnusedNames};
 use crate::query;
 use crate::record::{Column, RecordId, RecordRef};
 

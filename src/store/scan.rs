@@ -7,10 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::Search;
 use super::database::{AnyReader, Database};
+use super::error::StoreError;
 use super::read_gate::ReadGate;
 use super::reader::{CountSink, CountedMatches, MatchSink, ReadCall, Reader};
-use super::{Search, StoreError};
 use crate::query;
 use crate::record::{Column, RecordId, RecordRef};
 

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::admin_queue::{AdminQueue, AdminRequest, Request};
-use super::{RecordsToDelete, Store, StoreError, UnusedNames};
+use super::error::StoreError;
+use super::{RecordsToDelete, Store, UnusedNames};
 use crate::limits::{
     STORE_MAINTAIN_PACE, STORE_MAINTAIN_SECONDS, STORE_MAINTAIN_SLICE_ROWS, STORE_RETRY_MILLISECONDS_MAX,
     STORE_RETRY_MILLISECONDS_MIN, STORE_SYNC_MILLISECONDS, STORE_SYNC_ROWS,

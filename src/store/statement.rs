@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::limits::{ANSWER_PIECE_BYTES, PAGE_BYTES_MAX};
 use crate::record::json;
 

@@ -210,10 +210,6 @@ impl UploadOutcome {
     }
 }
 
-/// The content type that `logboom export` writes: lines of records that are stored without
-/// interpretation.
-pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
-
 /// Reads a request's body to its end and makes its records durable. `slots` are the slots of which
 /// the connection holds one.
 pub async fn post(
@@ -268,7 +264,7 @@ pub async fn read_whole(
 }
 
 fn is_exported(parts: &Parts) -> bool {
-    parts.headers.get(CONTENT_TYPE).is_some_and(|content_type| content_type == EXPORTED)
+    parts.headers.get(CONTENT_TYPE).is_some_and(|content_type| content_type == json::EXPORTED)
 }
 
 fn framing(parts: &Parts) -> Framing {

@@ -1,5 +1,9 @@
 //! How a body contains its records, as far as its content type states it.
 
+/// The content type that `logboom export` writes: lines of records that are stored without
+/// interpretation.
+pub const EXPORTED: &str = "application/vnd.logboom.records+ndjson";
+
 /// How the records of a body are separated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
@@ -14,7 +18,7 @@ impl Framing {
     /// Returns the framing that a `Content-Type` header declares. Parameters are ignored.
     pub fn of_content_type(content_type: &str) -> Framing {
         const LINES: [&str; 11] = [
-            crate::ingest::http::EXPORTED,
+            EXPORTED,
             "application/x-ndjson",
             "application/ndjson",
             "application/jsonl",

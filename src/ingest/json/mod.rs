@@ -26,5 +26,5 @@ mod tests;
 
 pub use decode::{JsonScratch, decode};
 pub use exported::decode_exported;
-pub use framing::Framing;
+pub use framing::{EXPORTED, Framing};
 pub use splitter::Splitter;

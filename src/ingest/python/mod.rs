@@ -23,6 +23,7 @@ mod message;
 pub mod percent;
 mod pickle;
 mod plain;
+mod plain_reader;
 mod repr;
 mod shape;
 pub mod stream;

@@ -4,7 +4,7 @@
 
 use super::log_record::{LogRecord, is_standard};
 use super::pickle::{PickleReader, opcode as op};
-use super::plain::{self, Plain};
+use super::plain_reader::{self, PlainReader};
 use super::value::DictValue;
 use crate::limits::SHAPE_BYTES_MAX;
 
@@ -37,10 +37,10 @@ enum SlotKind {
 }
 
 impl PickleShape {
-    /// Returns the shape of a pickle that [`plain::decode`] has read.
+    /// Returns the shape of a pickle that [`super::plain::decode`] has read.
     pub(super) fn of(frame: &[u8]) -> Option<PickleShape> {
         let mut shape = PickleShape::default();
-        let mut plain = Plain::new(frame);
+        let mut plain = PlainReader::new(frame);
         let mut copied = 0;
         let mut memo = [None; 256];
         let ([op::EMPTY_DICT, ..] | [op::PROTO, _, op::EMPTY_DICT, ..]) = frame else {
@@ -104,7 +104,7 @@ impl PickleShape {
                     continue;
                 }
                 SlotKind::Again(slot) => DictValue::Text(Some(texts[slot]).filter(|text| !text.is_empty())?),
-                SlotKind::Scalar => plain::number(&mut reader)?,
+                SlotKind::Scalar => plain_reader::number(&mut reader)?,
             };
             record.set(&slot.key, value);
         }

@@ -20,7 +20,7 @@ use super::file_failure;
 use crate::cli::client::{ApiClient, Reply, http, lines::read_line};
 use crate::cli::terminal::{Output, numbers::counted, output, progress, text};
 use crate::failure::Failure;
-use crate::ingest::http::EXPORTED;
+use crate::ingest::json::EXPORTED;
 use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_RECORDS, IMPORT_WAIT_SECONDS_MAX};
 use crate::spool::{DISK_ERROR, DISK_FAILING};
 
