@@ -123,6 +123,8 @@ fn slow_exports_leave_room_for_other_answers() {
     assert_eq!(refused.status, 503);
     assert_eq!(refused.json()["title"], "too many exports are open");
     assert!(refused.head.contains("retry-after: 1\r\n"), "{}", refused.head);
+    let lines = [("accept", "application/x-ndjson")];
+    assert_eq!(server.request("GET", &path(RECORDS, &[("limit", "5")]), &lines, b"").status, 200);
     assert_eq!(server.get("/api/v1/records?limit=1").status, 200);
     assert_eq!(server.get("/api/v1/histogram").status, 200);
     assert_eq!(server.value("select count(*) from logs"), 3000);
