@@ -916,8 +916,8 @@ pub const METRIC_PROBLEM_CHARS_MAX: usize = 500;
 /// slices.
 pub const ANSWERS_MAX: usize = 32;
 
-/// Those of them that may be streams of more records than a page: an export lasts for as long as its client reads it
-/// slowly, and must not keep pages, counts and statements of other clients out.
+/// Those of them that may be streams of more records than a page: an export lasts for as long as
+/// its client reads it slowly, and must not keep pages, counts and statements of other clients out.
 pub const EXPORTS_MAX: usize = 24;
 
 /// Tails that are open at a time. Each may hold a few buffers, and its query is evaluated for every

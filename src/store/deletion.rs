@@ -266,7 +266,8 @@ impl Deletion<'_> {
     ) -> Result<(), DeletionError> {
         while self.cursor.in_dead_letters && self.cursor.id < RecordId::MAX && !self.is_late() {
             let from = self.cursor.id.min(i64::MAX as u64);
-            // A new reader each time: a deletion in between may take long, and outlast a connection.
+            // A new reader each time: a deletion in between may take long, and outlast a
+            // connection.
             let mut reader = database.reader(self.gate.threads);
             let letters = reader.dead_letters(from, DELETE_LETTERS).await?;
             let mut matches = SliceMatches::default();

@@ -71,8 +71,8 @@ pub trait Reader: Send {
 
     /// Returns the earliest time of all records, and the latest time if it is after `now`; in ns
     /// since the Unix epoch, exact to the microsecond. A reader may return `None` for the earliest
-    /// time unless `wants_earliest` is true, and returns `None` for a time that was not found before
-    /// the deadline.
+    /// time unless `wants_earliest` is true, and returns `None` for a time that was not found
+    /// before the deadline.
     fn times(
         &mut self,
         wants_earliest: bool,
@@ -93,7 +93,8 @@ pub trait Reader: Send {
         false
     }
 
-    /// Continues the search for names that no record refers to any more. One call examines a bounded number of records.
+    /// Continues the search for names that no record refers to any more. One call examines a
+    /// bounded number of records.
     fn unused_names(
         &mut self,
         call: ReadCall,

@@ -2,9 +2,10 @@
 //!
 //! An encoder needs about 300 KiB, as much as the rest of an open response (`ANSWER_MEMORY_KIB`),
 //! and 32 responses may be open. Each piece of a stream is therefore compressed as a whole, by an
-//! encoder that is dropped after the piece. The pieces become parts of one deflate stream that do not refer to each other, and the response keeps a checksum
-//! and a length between them. This costs little: records in pieces of 128 KiB shrink to 24.2 % of
-//! their size, in one piece to 23.9 % (level 1; level 6: 20.1 % and 19.6 %).
+//! encoder that is dropped after the piece. The pieces become parts of one deflate stream that do
+//! not refer to each other, and the response keeps a checksum and a length between them. This costs
+//! little: records in pieces of 128 KiB shrink to 24.2 % of their size, in one piece to 23.9 %
+//! (level 1; level 6: 20.1 % and 19.6 %).
 //!
 //! Every piece can be decompressed when it arrives. Server-sent events are small and must not wait
 //! for more, so they are not compressed; neither are responses that fit into one packet, nor
