@@ -719,9 +719,15 @@ pub const DELETE_NAMES_SECONDS_MAX: u64 = 240;
 /// more ids, all records are read again for the next pass.
 pub const DELETE_NAMES_IDS: i64 = if cfg!(test) { 1 << 10 } else { 1 << 24 };
 
-/// How often a deletion retries a store that fails before the deletion stops, with a second between
-/// the tries.
+/// How often a deletion retries a store that fails before the deletion stops.
 pub const DELETE_TRIES_MAX: u32 = 5;
+
+/// Pause of a deletion before it retries a store that has failed.
+pub const DELETE_RETRY_MILLISECONDS: u64 = 1000;
+
+/// Pause of a deletion before it tries again to erase what was deleted, while a reader prevents
+/// that.
+pub const DELETE_SCRUB_RETRY_MILLISECONDS: u64 = 50;
 
 /// A complete response that is longer than this is sent in pieces, and counts towards the bounds on
 /// responses until it has been read. A shorter one fits into the buffers of a connection.

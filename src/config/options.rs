@@ -106,7 +106,7 @@ settings! {
     /// The longest time that one query may run.
     QUERY_SECONDS_MAX: u64 = View, "query_seconds_max", SECONDS, "30";
     /// The most rows in the response to one SQL query. Further rows are left out, and the response
-    /// says so.
+    /// has `"truncated":true`.
     QUERY_ROWS_MAX: usize = View, "query_rows_max", COUNT, "100000";
     /// Whether `logboom delete` and `POST /api/v1/delete` may delete records. Only clients on this
     /// machine can do so in any case. Switch it off where records are evidence.

@@ -46,7 +46,7 @@ pub(crate) trait Subject {
 
     /// Returns the ids and messages of all records.
     fn messages(&self) -> Vec<(RecordId, String)> {
-        let message = COLUMNS.iter().position(|column| *column == Column::Message).unwrap();
+        let message = Column::ALL.iter().position(|column| *column == Column::Message).unwrap();
         self.read().into_iter().map(|mut values| (id_of(&values), values.swap_remove(message))).collect()
     }
 }
@@ -143,34 +143,14 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// A record as a store has it: the values of [`COLUMNS`] and the attributes, as texts. A time is in
-/// ns since the Unix epoch. An absent value is an empty text.
+/// A record as a store has it: the values of [`Column::ALL`] and the attributes, as texts. A time
+/// is in ns since the Unix epoch. An absent value is an empty text.
 pub(crate) type StoredRecord = Vec<String>;
-
-/// The columns that are compared.
-pub(crate) const COLUMNS: [Column; 16] = [
-    Column::Id,
-    Column::Time,
-    Column::SeverityNumber,
-    Column::Severity,
-    Column::Service,
-    Column::Logger,
-    Column::Host,
-    Column::Message,
-    Column::TraceId,
-    Column::SpanId,
-    Column::EventName,
-    Column::File,
-    Column::Line,
-    Column::Function,
-    Column::ProcessId,
-    Column::Thread,
-];
 
 /// Returns the statement that reads all records of a database. `time` is the expression for the
 /// time of a record in ns.
 pub(crate) fn select(time: &str) -> String {
-    let columns = COLUMNS.map(|column| if column == Column::Time { time } else { column.name() });
+    let columns = Column::ALL.map(|column| if column == Column::Time { time } else { column.name() });
     format!("SELECT {}, attributes FROM logs ORDER BY id", columns.join(", "))
 }
 
@@ -227,5 +207,5 @@ fn values_of(id: RecordId, record: &RecordRef<'_>) -> StoredRecord {
         ColumnValue::Number(number) => number.to_string(),
         ColumnValue::Text(text) => text.to_owned(),
     };
-    COLUMNS.into_iter().map(value).chain([record.attributes.to_owned()]).collect()
+    Column::ALL.into_iter().map(value).chain([record.attributes.to_owned()]).collect()
 }

@@ -20,8 +20,8 @@ use super::reader::{MatchSink, NameSearchStep, ReadCall, Reader};
 use super::scan::Scan;
 use super::{Progress, RecordsToDelete, Search};
 use crate::limits::{
-    DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS,
-    DELETE_TRIES_MAX, FLUSH_SECONDS_MAX,
+    DELETE_LETTERS, DELETE_NAMES_SECONDS_MAX, DELETE_RETRY_MILLISECONDS, DELETE_SCRUB_RETRY_MILLISECONDS,
+    DELETE_SERVICES_MAX, DELETE_SLICE_BYTES, DELETE_SLICE_RECORDS, DELETE_TRIES_MAX, FLUSH_SECONDS_MAX,
 };
 use crate::query::Query;
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, json::ParsedRecord};
@@ -348,7 +348,7 @@ impl Deletion<'_> {
             if self.is_late() {
                 return Ok(false);
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(DELETE_SCRUB_RETRY_MILLISECONDS)).await;
         }
         Ok(true)
     }
@@ -366,7 +366,7 @@ impl Deletion<'_> {
                 Ok(Some(Err(error))) if tries >= DELETE_TRIES_MAX => break error,
                 Ok(Some(Err(_))) => {
                     tries += 1;
-                    sleep(Duration::from_secs(1)).await;
+                    sleep(Duration::from_millis(DELETE_RETRY_MILLISECONDS)).await;
                 }
                 Ok(None) => break StoreError::new("the server is stopping"),
                 Err(_) => {

@@ -5,13 +5,9 @@ use std::io::{self, Write};
 use super::record::{JsonRecord, RecordValue, json_object};
 use crate::failure::Failure;
 use crate::query::Field;
-use crate::record::csv;
+use crate::record::{Column, csv};
 
-/// The columns that every database has, in their order; `attributes` contains all attributes as
-/// JSON.
-const ALL: &str = "id,time,severity_number,severity,service,logger,host,message,trace_id,span_id,event_name,file,line,\
-                   function,process_id,thread,attributes";
-
+/// The name of the column that contains all attributes as JSON.
 const ATTRIBUTES: &str = "attributes";
 
 /// Fields, with the names under which they were requested.
@@ -20,9 +16,10 @@ pub(crate) struct FieldSelection {
 }
 
 impl FieldSelection {
-    /// Selects the columns of every database.
+    /// Selects the columns of every database, and all attributes.
     pub(crate) fn all() -> FieldSelection {
-        FieldSelection::listed(ALL)
+        let names = Column::ALL.map(Column::name).join(",");
+        FieldSelection::listed(&format!("{names},{ATTRIBUTES}"))
     }
 
     /// Parses `time,level,user_id`: names as in queries, and `attributes`.
@@ -127,7 +124,11 @@ mod tests {
     fn record_is_written_as_csv() {
         let text = csv(&FieldSelection::all(), &[FULL, r#"{"id":8,"message":"=HYPERLINK(1)"}"#]);
         let rows: Vec<_> = text.split("\r\n").collect();
-        assert_eq!(rows[0], ALL);
+        assert_eq!(
+            rows[0],
+            "id,time,severity_number,severity,service,logger,host,message,trace_id,span_id,event_name,file,line,\
+             function,process_id,thread,attributes"
+        );
         assert!(
             rows[1].starts_with("7,2026-11-21T10:00:00.123456789Z,17,ERROR,billing,app.views,web-1,\"card"),
             "{text}"

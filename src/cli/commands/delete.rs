@@ -120,7 +120,7 @@ fn requested(matches: &ArgMatches, now: i64) -> Result<DeletionRequest, Failure>
     if query.trim().is_empty() && !all {
         return Err(Failure::usage("the query is empty")
             .because("an empty query matches every record")
-            .hint("give a query that selects the records to delete, or add --all"));
+            .hint("enter a query that selects the records to delete, or add --all"));
     }
     let before = parameters::moment("before", matches, now)?.unwrap_or_default();
     Ok(DeletionRequest { query, before, all })

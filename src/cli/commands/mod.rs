@@ -2,7 +2,7 @@
 //!
 //! `query`, `tail`, `stats`, `sql`, `status`, `delete`, `export` and `import` send requests to a
 //! running server over HTTP; `serve` is that server. `backup`, `restore`, `spool` and `store` work
-//! on the files of a server.
+//! on the files of a server. `check-config`, `schema`, `completions` and `man` print texts.
 
 mod backup;
 mod check_config;

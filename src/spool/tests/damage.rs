@@ -4,14 +4,7 @@ use super::*;
 
 #[test]
 fn damage_is_quarantined_and_counted_and_rest_is_read() {
-    let folder = TempDir::new().unwrap();
-    let harness = Harness::folder(&folder);
-    fill(&harness, 1, 5);
-    harness.close();
-    damage(&folder, |bytes| {
-        let offset = offset_of(bytes, "message 3");
-        bytes[offset] ^= 1;
-    });
+    let folder = folder_with_damaged_message();
 
     let harness = Harness::folder(&folder);
     fill(&harness, 6, 6);
@@ -48,14 +41,7 @@ fn damaged_version_counts_as_damage() {
 
 #[test]
 fn damage_read_repeatedly_is_counted_once() {
-    let folder = TempDir::new().unwrap();
-    let harness = Harness::folder(&folder);
-    fill(&harness, 1, 5);
-    harness.close();
-    damage(&folder, |bytes| {
-        let offset = offset_of(bytes, "message 3");
-        bytes[offset] ^= 1;
-    });
+    let folder = folder_with_damaged_message();
     let harness = Harness::folder(&folder);
     for _ in 0..3 {
         assert_eq!(read_all(&mut harness.spool.reader(1)).len(), 4);

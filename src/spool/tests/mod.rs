@@ -107,6 +107,19 @@ fn offset_of(bytes: &[u8], text: &str) -> usize {
     memchr::memmem::find(bytes, text.as_bytes()).unwrap()
 }
 
+/// Returns the folder of a closed spool with the messages 1 to 5, of which the third is damaged.
+fn folder_with_damaged_message() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    fill(&harness, 1, 5);
+    harness.close();
+    damage(&folder, |bytes| {
+        let offset = offset_of(bytes, "message 3");
+        bytes[offset] ^= 1;
+    });
+    folder
+}
+
 /// Changes bytes of the first segment.
 fn damage(folder: &TempDir, change: impl FnOnce(&mut Vec<u8>)) {
     let path = &segment_files(folder)[0];

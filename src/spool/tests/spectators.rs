@@ -79,14 +79,7 @@ fn spectator_alone_releases_nothing() {
 
 #[test]
 fn spectator_skips_damage_without_counting_it() {
-    let folder = TempDir::new().unwrap();
-    let harness = Harness::folder(&folder);
-    fill(&harness, 1, 5);
-    harness.close();
-    damage(&folder, |bytes| {
-        let offset = offset_of(bytes, "message 3");
-        bytes[offset] ^= 1;
-    });
+    let folder = folder_with_damaged_message();
     let harness = Harness::folder(&folder);
     let cursor = harness.spool.cursor();
     let mut expected = numbered(1, 5);

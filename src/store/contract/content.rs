@@ -1,8 +1,8 @@
 //! A record comes back with the values that it had.
 
-use super::{COLUMNS, Subject, values_of, write_chunk};
+use super::{Subject, values_of, write_chunk};
 use crate::limits::RECORD_BYTES_MAX;
-use crate::record::{Batch, Origin, RecordRef};
+use crate::record::{Batch, Column, Origin, RecordRef};
 use crate::spool::Chunk;
 use crate::store::Store;
 
@@ -25,11 +25,11 @@ async fn check(subject: &impl Subject, records: &[RecordRef<'_>]) {
     assert_eq!(stored.len(), expected.len());
     for (stored, expected) in stored.iter().zip(&expected) {
         let id = &expected[0];
-        for ((column, stored), expected) in COLUMNS.iter().zip(stored).zip(expected) {
+        for ((column, stored), expected) in Column::ALL.iter().zip(stored).zip(expected) {
             let is_equal = stored == expected || !subject.keeps(*column);
             assert!(is_equal, "record {id}: {column:?} is {stored:.99} and not {expected:.99}");
         }
-        let (stored, expected) = (&stored[COLUMNS.len()], &expected[COLUMNS.len()]);
+        let (stored, expected) = (&stored[Column::ALL.len()], &expected[Column::ALL.len()]);
         assert!(is_same_json(stored, expected), "record {id}: {stored} and not {expected}");
     }
 }

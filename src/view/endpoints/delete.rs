@@ -184,7 +184,7 @@ fn read_request(body: &[u8]) -> Result<DeleteRequest, Refusal> {
     if request.query.trim().is_empty() && !request.all {
         return Err(bad(
             "the query is empty, and so finds every record",
-            "give a query that selects the records to delete, or add \"all\": true",
+            "send a query that selects the records to delete, or add \"all\": true",
         ));
     }
     Ok(request)

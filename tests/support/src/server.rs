@@ -226,7 +226,7 @@ impl Server {
         };
         let log = self.log.lines.lock().unwrap();
         let last = log[log.len().saturating_sub(20)..].join("\n");
-        eprintln!("the server {state}; it said last:\n{last}");
+        eprintln!("the server {state}; the end of its log:\n{last}");
     }
 
     fn wait_until_ready(&mut self) {

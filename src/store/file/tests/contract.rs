@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::*;
 use crate::disk::cruel::{Call, CruelDisk, Fault};
 use crate::record::Column;
-use crate::store::contract::{self, COLUMNS, Failing, StoredRecord, Subject};
+use crate::store::contract::{self, Failing, StoredRecord, Subject};
 
 /// Begins a record in the log file, and separates its values.
 const RECORD: char = '\u{1e}';
@@ -45,7 +45,7 @@ fn value(column: Column, shown: &str) -> String {
 }
 
 fn all_columns(path: PathBuf, rotate_bytes: Option<u64>) -> FileOptions {
-    let fields = COLUMNS.map(|column| format!("%({})s{VALUE}", field(column))).concat();
+    let fields = Column::ALL.map(|column| format!("%({})s{VALUE}", field(column))).concat();
     let line_format = LineFormat::parse(&format!("{RECORD}{fields}%(attributes)s")).unwrap();
     FileOptions { line_format, rotate_bytes, ..options(path) }
 }
@@ -55,7 +55,7 @@ fn records_in(text: &str) -> Vec<StoredRecord> {
     let record = |line: &str| {
         let mut shown = line.strip_suffix('\n').unwrap().split(VALUE);
         let mut values: Vec<_> =
-            COLUMNS.iter().zip(&mut shown).map(|(column, shown)| value(*column, shown)).collect();
+            Column::ALL.iter().zip(&mut shown).map(|(column, shown)| value(*column, shown)).collect();
         values.extend(shown.map(str::to_owned));
         values
     };

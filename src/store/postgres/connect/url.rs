@@ -25,7 +25,7 @@ impl fmt::Debug for Password {
 /// The parameters in a URL, which are valid. Those that it leaves out are taken from other sources
 /// when the store is opened (see `endpoint.rs`).
 ///
-/// `tokio_postgres::Config` parses URLs too, but does not tell which values a URL left out (see
+/// `tokio_postgres::Config` parses URLs too, but does not report which values a URL left out (see
 /// `docs/decisions/0025-own-connector-for-postgresql.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostgresUrl {
