@@ -1,4 +1,5 @@
-//! Reads the durable records from any place on, without holding back their release. Records that
+//! Reads the durable records from any place on. A cursor holds back the release of at most one
+//! segment, so that a task that keeps up misses nothing although the stores were faster. Records that
 //! are released before they are read are missed, and so are records lost to damage.
 //!
 //! A segment may be freed, and its file reused, while a cursor reads from it. The data that the
@@ -13,10 +14,10 @@ use std::sync::atomic::fence;
 
 use super::frame::{self, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::Segment;
-use super::{Chunk, ReaderState, Spool, lock};
+use super::{Chunk, HOLDS_NOTHING, ReaderState, Spool, lock};
 use crate::record::RecordId;
 
-/// A reader that holds back no records. See [`Spool::cursor`].
+/// A reader that holds back at most one segment. See [`Spool::cursor`].
 pub struct SpoolCursor {
     spool: Arc<Spool>,
     state: Arc<ReaderState>,
@@ -77,6 +78,17 @@ impl SpoolCursor {
     /// Returns the place of the next record that becomes durable.
     pub fn end(&self) -> SpoolPlace {
         *lock(&self.spool.end)
+    }
+
+    /// Requests that records from this id on are kept if they are in the last segment that the stores
+    /// have released; `None` if no record is needed any more. The segment is freed nevertheless if the
+    /// spool needs the room.
+    pub fn keep_from(&self, id: Option<RecordId>) {
+        let id = id.unwrap_or(HOLDS_NOTHING);
+        let before = self.state.released.swap(id, Relaxed);
+        if before < id {
+            self.spool.release();
+        }
     }
 
     /// Resolves when this id is durable. May also return spuriously.

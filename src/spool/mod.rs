@@ -174,8 +174,10 @@ pub struct Spool {
 
 /// The state of one reader, shared between the reader and the spool.
 struct ReaderState {
-    /// The reader no longer needs ids below this one; [`HOLDS_NOTHING`] for a cursor.
+    /// The reader no longer needs ids below this one.
     released: AtomicU64,
+    /// True for a cursor, which holds back at most the last segment that the others have released.
+    is_cursor: bool,
     /// The reader is woken once all ids below this one are durable.
     wake_id: AtomicU64,
     /// The reader is woken once the durable bytes of the spool reach this number.
@@ -183,7 +185,7 @@ struct ReaderState {
     wake: Notify,
 }
 
-/// The released position of a cursor: above every id, so that it holds back no segment.
+/// The released position of a cursor that needs no record: above every id.
 const HOLDS_NOTHING: RecordId = u64::MAX;
 
 /// Figures for status and metrics.
@@ -258,17 +260,18 @@ impl Spool {
     /// Returns a reader that starts at `position` (or at the oldest id that exists) and holds back
     /// the records that it has not released.
     pub fn reader(self: &Arc<Self>, position: RecordId) -> SpoolReader {
-        SpoolReader::new(Arc::clone(self), self.add_reader(position), position)
+        SpoolReader::new(Arc::clone(self), self.add_reader(position, false), position)
     }
 
-    /// Returns a cursor, which holds back no records.
+    /// Returns a cursor, which holds back no records unless [`SpoolCursor::keep_from`] is called.
     pub fn cursor(self: &Arc<Self>) -> SpoolCursor {
-        SpoolCursor::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING))
+        SpoolCursor::new(Arc::clone(self), self.add_reader(HOLDS_NOTHING, true))
     }
 
-    fn add_reader(&self, released: RecordId) -> Arc<ReaderState> {
+    fn add_reader(&self, released: RecordId, is_cursor: bool) -> Arc<ReaderState> {
         let state = Arc::new(ReaderState {
             released: AtomicU64::new(released),
+            is_cursor,
             wake_id: AtomicU64::new(u64::MAX),
             wake_bytes: AtomicU64::new(u64::MAX),
             wake: Notify::new(),
@@ -338,12 +341,20 @@ impl Spool {
 
     /// Frees the segments that no reader needs any more.
     fn release(&self) {
-        let released = |reader: &Arc<ReaderState>| reader.released.load(Relaxed);
-        let slowest = lock(&self.readers).iter().map(released).filter(|id| *id != HOLDS_NOTHING).min();
-        let Some(slowest) = slowest else { return };
+        let lowest = |is_cursor: bool| {
+            let readers = lock(&self.readers);
+            let readers = readers.iter().filter(|reader| reader.is_cursor == is_cursor);
+            readers.map(|reader| reader.released.load(Relaxed)).min()
+        };
+        let Some(released) = lowest(false) else { return };
+        let followed = lowest(true).unwrap_or(HOLDS_NOTHING);
         loop {
             let forget_below = self.forget_below.load(Relaxed);
-            let Some(released) = lock(&self.segments).take_released(slowest, forget_below) else { return };
+            let mut segments = lock(&self.segments);
+            let has_room = segments.has_room(self.sizes.segment_bytes, self.sizes.bytes_max);
+            let followed = if has_room { followed } else { HOLDS_NOTHING };
+            let Some(released) = segments.take_released(released, followed, forget_below) else { return };
+            drop(segments);
             if let Err(error) = self.give_up(released, forget_below) {
                 tracing::warn!(%error, "an emptied spool segment could not be removed or recycled; the next start retries");
                 return;

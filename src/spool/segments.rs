@@ -213,10 +213,21 @@ impl Segments {
     }
 
     /// Takes the oldest segment if all its records have ids below `position`. The last segment
-    /// always stays. Files of segments that begin at or below `forget_below` are not kept for
-    /// reuse.
-    pub(super) fn take_released(&mut self, position: RecordId, forget_below: RecordId) -> Option<Released> {
-        self.live.get(1).filter(|second| second.header.first_id <= position)?;
+    /// always stays, and so does the one before it while a record from `followed` on is in it. Files
+    /// of segments that begin at or below `forget_below` are not kept for reuse, and not kept for
+    /// those who follow.
+    pub(super) fn take_released(
+        &mut self,
+        position: RecordId,
+        followed: RecordId,
+        forget_below: RecordId,
+    ) -> Option<Released> {
+        let begins_at = |index: usize| self.live.get(index).map(|segment| segment.header.first_id);
+        let end = begins_at(1).filter(|end| *end <= position)?;
+        let is_last_released = begins_at(2).is_none_or(|end| end > position);
+        if is_last_released && end > followed && begins_at(0).is_some_and(|first| first > forget_below) {
+            return None;
+        }
         let oldest = self.live.pop_front()?;
         self.freed += 1;
         let keep = self.free.len() < FREE_SEGMENTS_MAX && oldest.header.first_id > forget_below;

@@ -1,4 +1,4 @@
-//! Reading without holding back what is released.
+//! Reading while the stores release what was read.
 
 use super::*;
 
@@ -42,6 +42,57 @@ fn spectator_reads_from_any_id_in_any_size() {
     let mut place = again.spool.cursor().end();
     fill(&again, 211, 212);
     assert_eq!(watch(&again.spool.cursor(), &mut place, 1), numbered(211, 212));
+}
+
+/// A cursor that keeps up has time to read the last segment that the stores have released. It holds
+/// back no more than that, and nothing if the spool needs the room or records have to be purged.
+#[test]
+fn cursor_holds_back_one_released_segment() {
+    let folder = TempDir::new().unwrap();
+    let harness = Harness::folder(&folder);
+    let mut reader = harness.spool.reader(1);
+    let cursor = harness.spool.cursor();
+    cursor.keep_from(Some(1));
+    let mut next = 1;
+    let mut fill_segments = |segments: usize| {
+        let before = harness.spool.status().segments;
+        while harness.spool.status().segments < before + segments {
+            fill(&harness, next, next);
+            next += 1;
+        }
+        next
+    };
+    let end = fill_segments(1);
+    read_all(&mut reader);
+    reader.release(end);
+    assert_eq!((harness.spool.status().segments, cursor.oldest_id()), (2, 1));
+    let end = fill_segments(2);
+    read_all(&mut reader);
+    reader.release(end);
+    assert_eq!(harness.spool.status().segments, 2);
+    let oldest = cursor.oldest_id();
+    assert!(oldest > 1);
+    cursor.keep_from(Some(oldest + 1));
+    assert_eq!(harness.spool.status().segments, 2);
+    cursor.keep_from(Some(end));
+    assert_eq!(harness.spool.status().segments, 1);
+    cursor.keep_from(Some(cursor.oldest_id()));
+    let end = fill_segments(1);
+    read_all(&mut reader);
+    reader.release(end);
+    assert_eq!(harness.spool.status().segments, 2);
+    harness.spool.forget().unwrap();
+    reader.release(end);
+    assert_eq!(harness.spool.status().segments, 1, "what has to be purged is not kept");
+    let filled = loop {
+        if harness.append(&["to the ceiling"]).is_err() {
+            break harness.spool.durable_id();
+        }
+    };
+    cursor.keep_from(Some(1));
+    read_all(&mut reader);
+    reader.release(filled);
+    harness.append(&["there is room again"]).unwrap();
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Drop for Follower {
     /// Runs after a panic, too: open streams would receive no further events, so they end, and no
     /// new stream begins.
     fn drop(&mut self) {
+        self.shared.cursor.keep_from(None);
         self.shared.places.close();
         self.tails.append(&mut lock(&self.shared.joined));
         self.tails.iter().for_each(|tail| tail.buffer.close());
@@ -178,13 +179,21 @@ impl Follower {
         loop {
             self.admit();
             let began = Instant::now();
-            if self.round().await {
+            let has_read = self.round().await;
+            self.keep_unread();
+            if has_read {
                 // On a shared thread the sources may run between two slices.
                 tokio::task::yield_now().await;
             } else {
                 self.wait(began).await;
             }
         }
+    }
+
+    /// Requests that the spool keeps what the tails that have room have not read.
+    fn keep_unread(&self) {
+        let places = self.tails.iter().filter(|tail| tail.has_room()).map(|tail| tail.place.id);
+        self.shared.cursor.keep_from(places.min());
     }
 
     /// Adds the tails that have joined, and removes those that have left.
