@@ -934,6 +934,13 @@ pub const TAILS_MAX: usize = 32;
 /// the spool stays where it is until then.
 pub const TAIL_BUFFER_BYTES: usize = 32 << 10;
 
+/// For how long after it was full the last released segment of the spool is kept for a tail: its
+/// client may only be waiting for a processor.
+pub const TAIL_KEEP_MILLISECONDS: u64 = if cfg!(test) { 50 } else { 5000 };
+
+/// How long the client of a tail has to read its end when the server stops.
+pub const TAIL_END_MILLISECONDS: u64 = 1000;
+
 /// Bytes of the spool that are read for tails at once. (A larger commit is read whole.)
 pub const TAIL_READ_BYTES: usize = 256 << 10;
 

@@ -1,6 +1,6 @@
 //! Reads the durable records from any place on. A cursor holds back the release of at most one
-//! segment, so that a task that keeps up misses nothing although the stores were faster. Records that
-//! are released before they are read are missed, and so are records lost to damage.
+//! segment, so that a task that keeps up misses nothing although the stores were faster. Records
+//! that are released before they are read are missed, and so are records lost to damage.
 //!
 //! A segment may be freed, and its file reused, while a cursor reads from it. The data that the
 //! cursor reads is correct even then, because the checksum of a frame covers the salt, which is
@@ -80,9 +80,9 @@ impl SpoolCursor {
         *lock(&self.spool.end)
     }
 
-    /// Requests that records from this id on are kept if they are in the last segment that the stores
-    /// have released; `None` if no record is needed any more. The segment is freed nevertheless if the
-    /// spool needs the room.
+    /// Requests that records from this id on are kept if they are in the last segment that the
+    /// stores have released; `None` if no record is needed any more. The segment is freed
+    /// nevertheless if the spool needs the room.
     pub fn keep_from(&self, id: Option<RecordId>) {
         let id = id.unwrap_or(HOLDS_NOTHING);
         let before = self.state.released.swap(id, Relaxed);

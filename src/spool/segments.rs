@@ -213,9 +213,9 @@ impl Segments {
     }
 
     /// Takes the oldest segment if all its records have ids below `position`. The last segment
-    /// always stays, and so does the one before it while a record from `followed` on is in it. Files
-    /// of segments that begin at or below `forget_below` are not kept for reuse, and not kept for
-    /// those who follow.
+    /// always stays, and so does the one before it while a record from `followed` on is in it.
+    /// Segments that begin at or below `forget_below` do not stay for that reason, and their files
+    /// are not kept for reuse.
     pub(super) fn take_released(
         &mut self,
         position: RecordId,

@@ -14,12 +14,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::buffer::{TailBuffer, write_position};
 use super::{Shared, lock};
-use crate::limits::{TAIL_GATHER_MILLISECONDS, TAIL_LAST_BYTES_MAX, TAIL_PIECE_BYTES, TAIL_READ_BYTES};
+use crate::limits::{
+    TAIL_GATHER_MILLISECONDS, TAIL_KEEP_MILLISECONDS, TAIL_LAST_BYTES_MAX, TAIL_PIECE_BYTES, TAIL_READ_BYTES,
+};
 use crate::query::Query;
 use crate::record::{RecordId, RecordRef, json};
 use crate::spool::{Chunk, SpoolPlace, SpoolSpan};
 
 const GATHER: Duration = Duration::from_millis(TAIL_GATHER_MILLISECONDS);
+
+/// How long records are kept for a tail without room.
+const KEEP: Duration = Duration::from_millis(TAIL_KEEP_MILLISECONDS);
 
 /// The delay before the next attempt after the spool could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -48,11 +53,13 @@ pub(super) struct Tail {
     events: Vec<u8>,
     /// The tail receives the records of the current piece.
     takes_part: bool,
+    /// Since when the tail has had no room.
+    full_since: Option<Instant>,
 }
 
 impl Tail {
     pub(super) fn new(wanted: TailFilter, place: SpoolPlace, buffer: Arc<TailBuffer>) -> Tail {
-        Tail { wanted, place, buffer, last: None, events: Vec::new(), takes_part: false }
+        Tail { wanted, place, buffer, last: None, events: Vec::new(), takes_part: false, full_since: None }
     }
 
     /// Makes the tail begin with the last matches.
@@ -70,6 +77,11 @@ impl Tail {
 
     fn has_room(&self) -> bool {
         self.buffer.has_room()
+    }
+
+    /// Returns until when records are kept for a tail without room.
+    fn keeps_until(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + KEEP)
     }
 
     /// Moves to a later position, and reports how many records are skipped.
@@ -190,10 +202,18 @@ impl Follower {
         }
     }
 
-    /// Requests that the spool keeps what the tails that have room have not read.
-    fn keep_unread(&self) {
-        let places = self.tails.iter().filter(|tail| tail.has_room()).map(|tail| tail.place.id);
-        self.shared.cursor.keep_from(places.min());
+    /// Requests that the spool keeps what was not read for tails whose clients keep up, or read
+    /// again within moments.
+    fn keep_unread(&mut self) {
+        for tail in &mut self.tails {
+            match tail.has_room() {
+                true => tail.full_since = None,
+                false => drop(tail.full_since.get_or_insert_with(Instant::now)),
+            }
+        }
+        let places =
+            self.tails.iter().filter(|tail| tail.keeps_until().is_none_or(|end| Instant::now() < end));
+        self.shared.cursor.keep_from(places.map(|tail| tail.place.id).min());
     }
 
     /// Adds the tails that have joined, and removes those that have left.
@@ -212,9 +232,13 @@ impl Follower {
     /// more records arrive together.
     async fn wait(&self, began: Instant) {
         let places = self.tails.iter().filter(|tail| tail.has_room()).map(|tail| tail.place.id);
-        let Some(next) = places.min() else { return self.shared.changed.notified().await };
+        let next = places.min();
+        let kept = self.tails.iter().filter_map(Tail::keeps_until).filter(|end| *end > began).min();
         tokio::select! {
-            () = self.shared.cursor.durable(next) => sleep_until(began + GATHER).await,
+            () = self.shared.cursor.durable(next.unwrap_or_default()), if next.is_some() => {
+                sleep_until(began + GATHER).await;
+            }
+            () = sleep_until(kept.unwrap_or(began)), if kept.is_some() => {}
             () = self.shared.changed.notified() => {}
         }
     }

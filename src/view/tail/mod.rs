@@ -14,12 +14,12 @@
 //! ```
 //!
 //! The stream reads the spool and delays the release of one segment at most, and only for clients
-//! that keep up. A client that reads more slowly than records arrive waits at its position. Once
-//! that position has been released, the client receives the number of records that it has missed,
-//! whether or not they would have matched, and the stream continues with the current records. A
-//! comment is sent at the beginning and every 15 s. Each comment has the id up to which the stream
-//! has advanced. A client that resumes after its last id (the header `Last-Event-ID`, or the
-//! parameter) therefore also skips the records that did not match.
+//! that keep up or pause for moments. A client that reads more slowly than records arrive waits at
+//! its position. Once that position has been released, the client receives the number of records
+//! that it has missed, whether or not they would have matched, and the stream continues with the
+//! current records. A comment is sent at the beginning and every 15 s. Each comment has the id up
+//! to which the stream has advanced. A client that resumes after its last id (the header
+//! `Last-Event-ID`, or the parameter) therefore also skips the records that did not match.
 //!
 //! One task, the [`Follower`], reads for all tails. Each tail has a [`buffer::TailBuffer`], which a
 //! separate task empties into the body of the response.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::TailSlot;
-use crate::limits::{TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
+use crate::limits::{TAIL_END_MILLISECONDS, TAIL_HEARTBEAT_SECONDS, TAIL_STALL_SECONDS_MAX};
 use crate::log;
 use crate::net::http::ConnectionAbort;
 use crate::net::http::body::BodySender;
@@ -55,6 +55,17 @@ impl TailSender {
             is_over |= taken.is_closed;
         }
         sender.end();
+        if *self.stop.borrow() {
+            self.abort_if_unread().await;
+        }
+    }
+
+    /// Closes the connection if its client does not read the end of the stream soon.
+    async fn abort_if_unread(&mut self) {
+        tokio::select! {
+            () = self.abort.gone() => {}
+            () = sleep(Duration::from_millis(TAIL_END_MILLISECONDS)) => self.abort.now(),
+        }
     }
 
     /// Sends events. Returns false if the client receives no more events.

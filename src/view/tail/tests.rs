@@ -169,7 +169,11 @@ fn unread_tail_stops_and_misses_released_records() {
         harness.reader.read(&mut chunk, 1000, 1 << 20).unwrap();
     }
     harness.reader.release(20_001);
-    assert_eq!(harness.spool.status().segments, 1);
+    harness.runtime.block_on(async {
+        while harness.spool.status().segments > 1 {
+            tokio::task::yield_now().await;
+        }
+    });
     let held = seen(&harness.read_until(&slow, 1)); // one buffer
     assert!(held.len() < 1000, "{}", held.len());
     harness.append_messages(&["at last"]);
