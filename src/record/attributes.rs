@@ -185,7 +185,8 @@ fn end_of_value(text: &str) -> Option<usize> {
     }
 }
 
-fn end_of_string(text: &str) -> Option<usize> {
+/// Returns the end of the string that a text begins with.
+pub(crate) fn end_of_string(text: &str) -> Option<usize> {
     let bytes = text.strip_prefix('"')?.as_bytes();
     let mut position = 0;
     loop {

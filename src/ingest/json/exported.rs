@@ -4,6 +4,7 @@
 //! Records of other senders are interpreted: names have aliases, a missing host is replaced by that
 //! of the peer, labels are added. An export must not change like that when it is imported.
 
+use super::text;
 use crate::ingest::Rejection;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, JSON_DEPTH_MAX};
 use crate::record::json::ParsedRecord;
@@ -38,19 +39,13 @@ fn check_attributes(attributes: &str) -> Result<(), &'static str> {
 /// Returns how deep the objects and arrays of valid JSON nest.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
-    let (mut is_text, mut is_escaped) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => is_text = !is_text,
-            b'{' | b'[' if !is_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !is_text => depth -= 1,
+    for token in text::tokens(json) {
+        match token {
+            "{" | "[" => depth += 1,
+            "}" | "]" => depth -= 1,
             _ => {}
         }
+        deepest = deepest.max(depth);
     }
     deepest
 }

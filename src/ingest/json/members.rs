@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::member::JsonMember;
@@ -13,7 +13,7 @@ use crate::ingest::Rejection;
 /// Passes each member of the object `json` to `take`.
 pub(super) fn read<'a>(json: &'a str, take: impl FnMut(JsonMember<'a>)) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    MemberReader(take).deserialize(&mut deserializer)?;
+    deserializer.deserialize_map(MemberReader(take))?;
     deserializer.end()
 }
 
@@ -29,14 +29,6 @@ pub(super) fn malformed(error: &serde_json::Error) -> Rejection {
 }
 
 struct MemberReader<T>(T);
-
-impl<'a, T: FnMut(JsonMember<'a>)> DeserializeSeed<'a> for MemberReader<T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'a, T: FnMut(JsonMember<'a>)> Visitor<'a> for MemberReader<T> {
     type Value = ();

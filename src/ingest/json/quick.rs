@@ -98,23 +98,9 @@ impl<'a> QuickReader<'a> {
         Some((self.token(length + 1), has_escape))
     }
 
-    /// Reads a number: RFC 8259, section 6.
     fn number(&mut self) -> Option<&'a str> {
         let bytes = &self.json.as_bytes()[self.at..];
-        let digits = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let start = usize::from(bytes[0] == b'-');
-        let whole = digits(start);
-        if whole == 0 || whole > 1 && bytes[start] == b'0' {
-            return None;
-        }
-        let mut length = start + whole;
-        if bytes.get(length) == Some(&b'.') {
-            let fraction = digits(length + 1);
-            length += 1 + fraction;
-            if fraction == 0 {
-                return None;
-            }
-        }
+        let length = text::number_length(bytes)?;
         match bytes.get(length) {
             Some(b'e' | b'E') => self.other(),
             _ => Some(self.token(length)),

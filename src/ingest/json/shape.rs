@@ -6,13 +6,14 @@ use super::fields::{Fields, last_segment};
 use super::member::JsonMember;
 use super::names::{self, FIELDS, JsonField, Meaning};
 use super::sender::JsonSender;
+use super::text::number_length;
 use crate::ingest::Arrival;
 use crate::ingest::attributes::Attributes;
 use crate::ingest::shapes;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, SHAPE_BYTES_MAX};
 use crate::record::{Batch, Origin, RecordRef, severity, text_or, time};
 
-/// Longer numbers may be beyond a double, which changes how they are written.
+/// The longest number that an ordinary value has.
 const NUMBER_BYTES_MAX: usize = 64;
 
 /// The shapes of the most recent objects.
@@ -257,7 +258,9 @@ impl SlotKind {
     fn length(self, json: &[u8]) -> Option<usize> {
         match self {
             SlotKind::String => string_length(json),
-            SlotKind::Number => number_length(json),
+            // A longer number may be beyond a double, which changes how it is written. An exponent
+            // differs from any text that follows a number.
+            SlotKind::Number => number_length(json).filter(|length| *length <= NUMBER_BYTES_MAX),
             SlotKind::Word => ["true", "false", "null"]
                 .iter()
                 .find(|word| json.starts_with(word.as_bytes()))
@@ -302,26 +305,6 @@ fn string_length(json: &[u8]) -> Option<usize> {
     }
     let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
     (rest[found] == b'"').then_some(length + found)
-}
-
-/// Returns the length of a number without an exponent: RFC 8259, section 6.
-fn number_length(json: &[u8]) -> Option<usize> {
-    let digits = |at: usize| json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let start = usize::from(json.first() == Some(&b'-'));
-    let whole = digits(start);
-    let mut length = start + whole;
-    if whole == 0 || whole > 1 && json[start] == b'0' {
-        return None;
-    }
-    if json.get(length) == Some(&b'.') {
-        let fraction = digits(length + 1);
-        length += 1 + fraction;
-        if fraction == 0 {
-            return None;
-        }
-    }
-    // An exponent differs from any text that follows a number.
-    (length <= NUMBER_BYTES_MAX).then_some(length)
 }
 
 /// Returns true if an ordinary value of this kind always goes into the field.

@@ -6,7 +6,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use super::member::JsonMember;
 use crate::limits::JSON_DEPTH_MAX;
-use crate::record::json;
+use crate::record::{attributes, json};
 
 /// A text that is either part of the input or was decoded into a buffer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,11 +127,8 @@ pub(super) fn write_value(member: &JsonMember<'_>, out: &mut Vec<u8>) {
 fn write_nested(value: &str, out: &mut Vec<u8>) {
     let start = out.len();
     let (mut depth, mut deepest) = (0usize, 0);
-    let mut at = 0;
-    while let Some(&byte) = value.as_bytes().get(at) {
-        let token = &value[at..at + token_length(&value.as_bytes()[at..])];
-        at += token.len();
-        match byte {
+    for token in tokens(value) {
+        match token.as_bytes()[0] {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'-' | b'0'..=b'9' => {
@@ -150,28 +147,47 @@ fn write_nested(value: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Returns the length of the string or number at the start of some valid JSON; 1 for anything else.
-fn token_length(json: &[u8]) -> usize {
-    match json[0] {
-        b'"' => string_length(json),
-        b'-' | b'0'..=b'9' => {
-            let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-            json.iter().position(|byte| !is_part(byte)).unwrap_or(json.len())
-        }
-        _ => 1,
-    }
+/// Returns the strings, the numbers and all other bytes of some valid JSON, one by one.
+pub(super) fn tokens(json: &str) -> impl Iterator<Item = &str> {
+    let is_of_number = |byte: u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let length = match rest.as_bytes().first()? {
+            b'"' => string_length(rest),
+            b'-' | b'0'..=b'9' => rest.bytes().take_while(|byte| is_of_number(*byte)).count(),
+            _ => 1,
+        };
+        let token;
+        (token, rest) = rest.split_at(length);
+        Some(token)
+    })
 }
 
-fn string_length(json: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = json.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if json[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
+/// Returns the length of the string that a text begins with; that of the text if the string has no
+/// end.
+fn string_length(text: &str) -> usize {
+    attributes::end_of_string(text).unwrap_or(text.len())
+}
+
+/// Returns the length of the number that some JSON begins with, without its exponent: RFC 8259,
+/// section 6.
+#[inline]
+pub(super) fn number_length(json: &[u8]) -> Option<usize> {
+    let digits = |at: usize| json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let start = usize::from(json.first() == Some(&b'-'));
+    let whole = digits(start);
+    let mut length = start + whole;
+    if whole == 0 || whole > 1 && json[start] == b'0' {
+        return None;
     }
-    json.len()
+    if json.get(length) == Some(&b'.') {
+        let fraction = digits(length + 1);
+        length += 1 + fraction;
+        if fraction == 0 {
+            return None;
+        }
+    }
+    Some(length)
 }
 
 /// Writes a number. One that overflows a double would be read back as non-finite, and non-finite
@@ -224,7 +240,7 @@ pub(super) fn mend_non_finite(json: &str) -> Option<String> {
             copied = at + word.len();
             at = copied;
         } else {
-            at += if byte == b'"' { string_length(&json.as_bytes()[at..]) } else { 1 };
+            at += if byte == b'"' { string_length(&json[at..]) } else { 1 };
         }
     }
     mended.push_str(&json[copied..]);

@@ -114,11 +114,7 @@ fn text_of<'a>(view: PickleView<'a>, value: DictValue<'a>, budget: &mut Budget) 
         DictValue::None => Cow::Borrowed("None"),
         DictValue::Bool(value) => Cow::Borrowed(if value { "True" } else { "False" }),
         DictValue::Integer(value) => Cow::Owned(value.to_string()),
-        DictValue::Float(value) => {
-            let mut text = String::new();
-            repr::float(value, &mut text);
-            Cow::Owned(text)
-        }
+        DictValue::Float(value) => Cow::Owned(repr::float(value)),
         DictValue::Text(text) => Cow::Borrowed(text),
         DictValue::Node(id) => Cow::Owned(python(view, id, budget)),
     }

@@ -17,11 +17,7 @@ pub(super) fn convert(
     match kind {
         's' => spec.put_text(out, &str_of(value)),
         'r' => spec.put_text(out, &repr_of(value)),
-        'a' => {
-            let mut text = String::new();
-            repr::ascii(&repr_of(value), &mut text);
-            spec.put_text(out, &text);
-        }
+        'a' => spec.put_text(out, &repr::ascii(&repr_of(value))),
         'c' => FormatSpec { precision: None, ..spec }.put_text(out, &character(value)?),
         'd' | 'i' | 'u' => put_integer(out, &decimal(value)?, spec),
         'x' | 'X' | 'o' => radix(kind, spec, value, out)?,
@@ -35,11 +31,7 @@ fn str_of<'a>(value: &'a PercentValue<'_>) -> Cow<'a, str> {
     match value {
         PercentValue::Bool(value) => Cow::Borrowed(if *value { "True" } else { "False" }),
         PercentValue::Integer(value) => Cow::Owned(value.to_string()),
-        PercentValue::Float(value) => {
-            let mut text = String::new();
-            repr::float(*value, &mut text);
-            Cow::Owned(text)
-        }
+        PercentValue::Float(value) => Cow::Owned(repr::float(*value)),
         PercentValue::Text(text) => Cow::Borrowed(text),
         PercentValue::Long(text) | PercentValue::Other(text) => Cow::Borrowed(text),
     }
@@ -47,11 +39,7 @@ fn str_of<'a>(value: &'a PercentValue<'_>) -> Cow<'a, str> {
 
 fn repr_of<'a>(value: &'a PercentValue<'_>) -> Cow<'a, str> {
     match value {
-        PercentValue::Text(text) => {
-            let mut quoted = String::with_capacity(text.len() + 2);
-            repr::text(text, &mut quoted);
-            Cow::Owned(quoted)
-        }
+        PercentValue::Text(text) => Cow::Owned(repr::text(text)),
         other => str_of(other),
     }
 }
@@ -132,14 +120,8 @@ fn float(kind: char, spec: FormatSpec, value: &PercentValue<'_>, out: &mut Vec<u
     Some(())
 }
 
-fn fixed(size: f64, precision: usize) -> String {
-    format!("{size:.precision$}")
-}
-
 fn scientific(size: f64, precision: usize) -> String {
-    let mut text = String::new();
-    repr::exponent(&format!("{size:.precision$e}"), &mut text);
-    text
+    repr::exponent(&format!("{size:.precision$e}"))
 }
 
 /// Formats a number for `%g`: `precision` digits in total, an exponent if the number is small or
@@ -150,7 +132,7 @@ fn general(size: f64, precision: usize, keep_zeros: bool) -> String {
     let power: i64 = exponent.parse().unwrap_or(0);
     if (-4..precision as i64).contains(&power) {
         // The number of decimals is not below 0, since power < precision.
-        let text = fixed(size, (precision as i64 - 1 - power) as usize);
+        let text = format!("{size:.*}", (precision as i64 - 1 - power) as usize);
         return if keep_zeros { text } else { without_zeros(&text).to_owned() };
     }
     let mantissa = if keep_zeros { mantissa } else { without_zeros(mantissa) };

@@ -25,7 +25,7 @@ fn merged(template: &str, arguments: &serde_json::Value) -> Option<String> {
         serde_json::Value::Object(pairs) => {
             let mut whole = String::new();
             for (name, value) in pairs {
-                repr::text(name, &mut whole);
+                whole += &repr::text(name);
                 whole = format!("{{{whole}: {value}}}");
             }
             let pairs: Vec<_> = pairs.iter().map(|(name, json)| (name.as_str(), value(json))).collect();

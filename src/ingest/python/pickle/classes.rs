@@ -57,13 +57,11 @@ fn well_known(
         ("_codecs", "encode") | ("builtins", "bytes" | "bytearray") => {
             bytes(view, first, bytes_max).map(ObjectValue::Bytes)
         }
-        ("builtins", "set" | "frozenset" | "list" | "tuple" | "dict") | ("collections", "Counter") => {
+        ("builtins", "set" | "frozenset" | "list" | "tuple" | "dict")
+        | ("collections", "Counter" | "deque") => {
             Some(first.map_or(ObjectValue::Sequence(Chain::EMPTY), ObjectValue::Value))
         }
         ("collections", "OrderedDict" | "defaultdict") => Some(ordered_dict(view, first)),
-        ("collections", "deque") => {
-            Some(first.map_or(ObjectValue::Sequence(Chain::EMPTY), ObjectValue::Value))
-        }
         ("builtins", "getattr") => {
             let name = format!("{}.{}", class_name(view, first?), view.name(second?)?);
             Some(ObjectValue::Text(name))

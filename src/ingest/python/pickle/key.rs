@@ -14,7 +14,6 @@ const PARTS_MAX: usize = 8;
 
 /// Returns the text of a key that is not a text.
 pub(crate) fn key_text(view: PickleView<'_>, id: NodeId) -> String {
-    let mut text = String::new();
     match view.node(id) {
         Node::Tuple(chain) => {
             let parts: Vec<String> =
@@ -26,41 +25,36 @@ pub(crate) fn key_text(view: PickleView<'_>, id: NodeId) -> String {
             } else {
                 ""
             };
-            text = format!("({}{more})", parts.join(", "));
+            format!("({}{more})", parts.join(", "))
         }
-        _ => text.push_str(&scalar_text(view, id)),
+        _ => scalar_text(view, id),
     }
-    text
 }
 
 fn scalar_text(view: PickleView<'_>, id: NodeId) -> String {
-    let mut text = String::new();
     match view.node(id) {
-        Node::None => text.push_str("None"),
-        Node::Bool(value) => text.push_str(if value { "True" } else { "False" }),
-        Node::Integer(value) => text = value.to_string(),
-        Node::Float(value) => repr::float(value, &mut text),
-        Node::Text(_) => repr::text(view.name(id).unwrap_or_default(), &mut text),
-        Node::Latin1(span) => text = latin1(view.bytes(span), PICKLE_NAME_BYTES_MAX),
-        Node::Bytes(span) => text = bytes_text(view.bytes(span)),
-        Node::LongDigits(span) => text.push_str(view.prefix(span, PICKLE_NAME_BYTES_MAX)),
+        Node::None => "None".into(),
+        Node::Bool(value) => if value { "True" } else { "False" }.into(),
+        Node::Integer(value) => value.to_string(),
+        Node::Float(value) => repr::float(value),
+        Node::Text(_) => repr::text(view.name(id).unwrap_or_default()),
+        Node::Latin1(span) => latin1(view.bytes(span), PICKLE_NAME_BYTES_MAX),
+        Node::Bytes(span) => bytes_text(view.bytes(span)),
+        Node::LongDigits(span) => view.prefix(span, PICKLE_NAME_BYTES_MAX).into(),
         // Conversion to digits takes quadratic time, and the same key may occur many times.
         Node::LongBytes(span) if view.bytes(span).len() <= PICKLE_NAME_BYTES_MAX => {
-            text = integer::decimal(view.bytes(span));
+            integer::decimal(view.bytes(span))
         }
-        Node::Global(..) => text = class_name(view, id),
+        Node::Global(..) => class_name(view, id),
         Node::Object(number) => match object_value(view, view.object(number), PICKLE_NAME_BYTES_MAX) {
-            ObjectValue::Text(shown) => text = shown,
-            ObjectValue::Bytes(bytes) => text = bytes_text(&bytes),
-            _ => text.push_str("<object>"),
+            ObjectValue::Text(shown) => shown,
+            ObjectValue::Bytes(bytes) => bytes_text(&bytes),
+            _ => "<object>".into(),
         },
-        _ => text.push_str("..."),
+        _ => "...".into(),
     }
-    text
 }
 
 fn bytes_text(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    repr::bytes(&bytes[..bytes.len().min(PICKLE_NAME_BYTES_MAX)], &mut text);
-    text
+    repr::bytes(&bytes[..bytes.len().min(PICKLE_NAME_BYTES_MAX)])
 }

@@ -26,11 +26,7 @@ impl Walk<'_, '_> {
         self.budget.take_bytes(text.len());
         match self.notation {
             Notation::Json => json::string(self.out, text),
-            Notation::Python => {
-                let mut quoted = String::with_capacity(text.len() + 2);
-                repr::text(text, &mut quoted);
-                self.out.extend_from_slice(quoted.as_bytes());
-            }
+            Notation::Python => self.out.extend_from_slice(repr::text(text).as_bytes()),
         }
     }
 
@@ -61,11 +57,7 @@ impl Walk<'_, '_> {
             Node::Bool(false) => self.raw(if is_json { "false" } else { "False" }),
             Node::Integer(value) => drop(write!(self.out, "{value}")), // Vec writes cannot fail
             Node::Float(value) if is_json => json_float(value, self.out),
-            Node::Float(value) => {
-                let mut text = String::new();
-                repr::float(value, &mut text);
-                self.raw(&text);
-            }
+            Node::Float(value) => self.raw(&repr::float(value)),
             Node::Text(span) => {
                 let shown = self.view.prefix(span, self.budget.bytes);
                 match shown.len() == span.len() {
@@ -102,11 +94,7 @@ impl Walk<'_, '_> {
 fn bytes_text(bytes: &[u8], notation: Notation) -> String {
     match notation {
         Notation::Json => format!("base64:{}", BASE64_STANDARD.encode(bytes)),
-        Notation::Python => {
-            let mut text = String::new();
-            repr::bytes(bytes, &mut text);
-            text
-        }
+        Notation::Python => repr::bytes(bytes),
     }
 }
 
