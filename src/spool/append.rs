@@ -88,48 +88,38 @@ impl Spool {
         batch: &Batch,
         observer: &Arc<dyn CommitObserver>,
     ) -> Result<Receipt, AppendError> {
-        if self.nobody_waits()
-            && let Some(result) = self.try_append(batch, observer)
-        {
-            return result;
-        }
-        let _turn = self.turns.acquire().await;
-        loop {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            if let Some(result) = self.try_append(batch, observer) {
-                return result;
-            }
-            if !self.is_drained(drained.as_mut()).await {
-                return Err(AppendError::Full("the disk does not keep up".into()));
-            }
-        }
+        let result = self.in_turn(|| self.try_append(batch, observer)).await;
+        result.unwrap_or_else(|| Err(AppendError::Full("the disk does not keep up".into())))
     }
 
     /// Waits in order of arrival until the open buffer has room for a batch of the usual size, or
     /// refuses every batch. A caller that waits here need not keep a batch in memory during the
     /// wait. Returns false if the disk stalls.
     pub async fn room(&self) -> bool {
-        if self.nobody_waits() && lock(&self.open).has_room() {
-            return true;
+        self.in_turn(|| lock(&self.open).has_room().then_some(())).await.is_some()
+    }
+
+    /// Makes an attempt, at once if no other task waits, else in order of arrival, and repeats it
+    /// each time the writer has taken the open buffer until the attempt returns a value. Returns
+    /// `None` if the disk stalls.
+    async fn in_turn<T>(&self, attempt: impl Fn() -> Option<T>) -> Option<T> {
+        if self.turns.available_permits() > 0
+            && let Some(value) = attempt()
+        {
+            return Some(value);
         }
         let _turn = self.turns.acquire().await;
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            if lock(&self.open).has_room() {
-                return true;
+            if let Some(value) = attempt() {
+                return Some(value);
             }
             if !self.is_drained(drained.as_mut()).await {
-                return false;
+                return None;
             }
         }
-    }
-
-    fn nobody_waits(&self) -> bool {
-        self.turns.available_permits() > 0
     }
 
     /// Returns true if the writer takes the open buffer before the disk counts as stalled. The time
@@ -157,17 +147,18 @@ impl Spool {
         if let Err(refusal) = open.admits() {
             return Some(Err(refusal));
         }
-        let was_empty = open.count == 0;
+        let pending = &mut open.pending;
+        let was_empty = pending.count == 0;
         if was_empty {
-            open.frame.resize(FRAME_HEADER_BYTES, 0);
-        } else if open.frame.len() + batch.bytes().len() > COMMIT_BYTES_MAX {
+            pending.frame.resize(FRAME_HEADER_BYTES, 0);
+        } else if pending.frame.len() + batch.bytes().len() > COMMIT_BYTES_MAX {
             return None;
         }
-        let receipt = Receipt { commit: Arc::clone(&open.commit), offset: open.count };
-        open.frame.extend_from_slice(batch.bytes());
-        open.count += batch.count();
-        open.batches += 1;
-        open.count_in(observer, u64::from(batch.count()));
+        let receipt = Receipt { commit: Arc::clone(&pending.commit), offset: pending.count };
+        pending.frame.extend_from_slice(batch.bytes());
+        pending.count += batch.count();
+        pending.batches += 1;
+        pending.count_in(observer, u64::from(batch.count()));
         drop(open);
         if was_empty {
             self.filled.notify_one();
@@ -187,7 +178,7 @@ impl Spool {
     pub async fn committed(&self) {
         let commit = {
             let open = lock(&self.open);
-            if open.count > 0 { Arc::clone(&open.commit) } else { Arc::clone(&open.previous) }
+            Arc::clone(if open.pending.count > 0 { &open.pending.commit } else { &open.previous })
         };
         commit.wait().await;
     }
@@ -200,19 +191,34 @@ impl Spool {
     }
 }
 
-/// The buffer that fills while the previous one is written.
-pub(super) struct OpenBuffer {
+/// The content of one commit.
+#[derive(Default)]
+pub(super) struct PendingCommit {
     /// Space for a frame header, then batches end to end.
     pub(super) frame: Vec<u8>,
     pub(super) count: u32,
     pub(super) batches: u32,
+    pub(super) commit: Arc<Commit>,
+    /// The observers of the records, each with its number of records; only a few.
+    pub(super) observers: Vec<(Arc<dyn CommitObserver>, u64)>,
+}
+
+impl PendingCommit {
+    fn count_in(&mut self, observer: &Arc<dyn CommitObserver>, records: u64) {
+        match self.observers.iter_mut().find(|(known, _)| Arc::ptr_eq(known, observer)) {
+            Some((_, count)) => *count += records,
+            None => self.observers.push((Arc::clone(observer), records)),
+        }
+    }
+}
+
+/// The buffer that fills while the previous one is written.
+pub(super) struct OpenBuffer {
+    pub(super) pending: PendingCommit,
     /// Number of short waits in which the writer did not take this buffer.
     pub(super) waits: u64,
-    pub(super) commit: Arc<Commit>,
     /// The previous commit, which may still be in progress.
     pub(super) previous: Arc<Commit>,
-    /// The observers of the buffered records, each with its number of records; only a few.
-    pub(super) observers: Vec<(Arc<dyn CommitObserver>, u64)>,
     /// Why batches are refused now, and until when (without end if `None`).
     pub(super) refusal: Option<(AppendError, Option<Instant>)>,
     pub(super) closed: bool,
@@ -222,27 +228,17 @@ impl OpenBuffer {
     /// Returns an empty buffer. The last commit ended before `next_id`.
     pub(super) fn new(next_id: RecordId) -> OpenBuffer {
         OpenBuffer {
-            frame: Vec::new(),
-            count: 0,
-            batches: 0,
+            pending: PendingCommit::default(),
             waits: 0,
-            commit: Arc::default(),
             previous: Arc::new(Commit::new_with(Some(Ok(next_id)))),
-            observers: Vec::new(),
             refusal: None,
             closed: false,
         }
     }
 
     fn has_room(&self) -> bool {
-        self.closed || self.refusal.is_some() || self.frame.len() + 2 * BATCH_BYTES_TARGET <= COMMIT_BYTES_MAX
-    }
-
-    fn count_in(&mut self, observer: &Arc<dyn CommitObserver>, records: u64) {
-        match self.observers.iter_mut().find(|(known, _)| Arc::ptr_eq(known, observer)) {
-            Some((_, count)) => *count += records,
-            None => self.observers.push((Arc::clone(observer), records)),
-        }
+        let has_space = self.pending.frame.len() + 2 * BATCH_BYTES_TARGET <= COMMIT_BYTES_MAX;
+        self.closed || self.refusal.is_some() || has_space
     }
 
     fn admits(&self) -> Result<(), AppendError> {

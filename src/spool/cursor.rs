@@ -182,7 +182,7 @@ impl SpoolCursor {
 
 impl Chunk {
     /// Makes the chunk empty, positioned before this id.
-    fn clear(&mut self, id: RecordId) {
+    pub(super) fn clear(&mut self, id: RecordId) {
         self.bytes.clear();
         self.skip = 0;
         (self.first_id, self.end_id) = (id, id);

@@ -123,7 +123,7 @@ pub use writer::SpoolWriter;
 use crate::disk::Disk;
 use crate::limits::DAMAGES_MAX;
 use crate::record::RecordId;
-use append::{Commit, OpenBuffer};
+use append::OpenBuffer;
 use segments::{Released, Segment, Segments, Standing};
 
 /// The sizes of a spool.

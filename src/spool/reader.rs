@@ -140,9 +140,7 @@ impl SpoolReader {
     /// bytes (but at least one frame). The chunk is then empty or consecutive. Fails if the disk
     /// cannot read, and treats an unreadable place as damaged only after several calls.
     pub fn read(&mut self, chunk: &mut Chunk, rows: u64, bytes: usize) -> io::Result<()> {
-        chunk.bytes.clear();
-        chunk.skip = 0;
-        (chunk.first_id, chunk.end_id) = (self.position, self.position);
+        chunk.clear(self.position);
         while chunk.len() < rows && self.pending() > 0 {
             match self.read_frame(chunk, bytes) {
                 Ok(true) => {}

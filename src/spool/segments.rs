@@ -275,26 +275,33 @@ pub(super) struct Released {
 /// return.
 pub(super) fn prepare(disk: &dyn Disk, name: &str, first_id: RecordId, bytes: u64) -> io::Result<Segment> {
     let header = SegmentHeader::new(first_id);
-    let file = disk.open(name)?;
-    file.set_length(bytes)?;
-    file.write_at(&header.encode(), 0)?;
-    file.write_at(&header.encode(), copy_offset(bytes))?;
-    file.sync()?;
-    disk.rename(name, &live_name(first_id))?;
-    let stat = file.stat()?;
-    Ok(Segment { header, file, stat, bytes })
+    create(disk, name, header, bytes, |file| {
+        file.write_at(&header.encode(), 0)?;
+        file.write_at(&header.encode(), copy_offset(bytes))
+    })
 }
 
 /// Turns a free file (or a new one) into a copy of a segment whose own file is gone. Durable on
 /// return.
 pub(super) fn copy(disk: &dyn Disk, name: &str, segment: &Segment) -> io::Result<Segment> {
+    create(disk, name, segment.header, segment.bytes, |file| copy_stretch(segment, 0, segment.bytes, file))
+}
+
+/// Turns a file into a segment whose content `write` writes.
+fn create(
+    disk: &dyn Disk,
+    name: &str,
+    header: SegmentHeader,
+    bytes: u64,
+    write: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
+) -> io::Result<Segment> {
     let file = disk.open(name)?;
-    file.set_length(segment.bytes)?;
-    copy_stretch(segment, 0, segment.bytes, &*file)?;
+    file.set_length(bytes)?;
+    write(&*file)?;
     file.sync()?;
-    disk.rename(name, &segment.name())?;
+    disk.rename(name, &live_name(header.first_id))?;
     let stat = file.stat()?;
-    Ok(Segment { file, stat, ..segment.clone() })
+    Ok(Segment { header, file, stat, bytes })
 }
 
 /// Copies a range of a segment to the start of a file, with zeros for bytes that cannot be read.

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
+use super::append::PendingCommit;
 use super::frame::{self, Begun, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::segments::{self, Segment, Segments, Standing};
-use super::{AppendError, Commit, CommitObserver, Spool, SpoolPlace, SpoolSizes, lock};
+use super::{AppendError, Spool, SpoolPlace, SpoolSizes, lock};
 use crate::blocking::Threads;
 use crate::disk::{Disk, is_out_of_space};
 use crate::limits::{GATHER_BELOW_MICROSECONDS, GATHER_MICROSECONDS};
@@ -39,18 +40,9 @@ const GATHER_BELOW: Duration = Duration::from_micros(GATHER_BELOW_MICROSECONDS);
 /// How long such a commit waits.
 const GATHER: Duration = Duration::from_micros(GATHER_MICROSECONDS);
 
-/// The content of one commit.
-struct Pending {
-    frame: Vec<u8>,
-    count: u32,
-    batches: u32,
-    commit: Arc<Commit>,
-    observers: Vec<(Arc<dyn CommitObserver>, u64)>,
-}
-
 /// The content of the open buffer.
 enum Taken {
-    Batches(Pending),
+    Batches(PendingCommit),
     Nothing,
     /// Nothing, and no more batches will follow.
     Closed,
@@ -171,25 +163,19 @@ impl SpoolWriter {
 
     fn take(&mut self) -> Taken {
         let mut open = lock(&self.spool.open);
-        if open.count == 0 {
+        if open.pending.count == 0 {
             return if open.closed { Taken::Closed } else { Taken::Nothing };
         }
-        let frame = std::mem::replace(&mut open.frame, std::mem::take(&mut self.spare));
-        open.previous = Arc::clone(&open.commit);
+        let next = PendingCommit { frame: std::mem::take(&mut self.spare), ..PendingCommit::default() };
+        let pending = std::mem::replace(&mut open.pending, next);
+        open.previous = Arc::clone(&pending.commit);
         open.waits = 0;
-        let pending = Pending {
-            frame,
-            count: std::mem::take(&mut open.count),
-            batches: std::mem::take(&mut open.batches),
-            commit: std::mem::take(&mut open.commit),
-            observers: std::mem::take(&mut open.observers),
-        };
         drop(open);
         self.spool.drained.notify_waiters();
         Taken::Batches(pending)
     }
 
-    fn commit(&mut self, mut pending: Pending, threads: Threads) {
+    fn commit(&mut self, mut pending: PendingCommit, threads: Threads) {
         let payload_bytes = (pending.frame.len() - FRAME_HEADER_BYTES) as u64;
         let outcome = self.write(&mut pending);
         match &outcome {
@@ -216,7 +202,7 @@ impl SpoolWriter {
     }
 
     /// Writes one frame durably, and returns the id of its first record.
-    fn write(&mut self, pending: &mut Pending) -> Result<RecordId, AppendError> {
+    fn write(&mut self, pending: &mut PendingCommit) -> Result<RecordId, AppendError> {
         if let Some((refusal @ AppendError::Poisoned(_), _)) = &lock(&self.spool.open).refusal {
             return Err(refusal.clone());
         }
@@ -244,7 +230,7 @@ impl SpoolWriter {
 
     /// Writes one frame durably to the segment that has room for it. Returns false if the segment
     /// is no longer at its name.
-    fn write_frame(&mut self, header: FrameHeader, pending: &mut Pending) -> Result<bool, AppendError> {
+    fn write_frame(&mut self, header: FrameHeader, pending: &mut PendingCommit) -> Result<bool, AppendError> {
         let segment = self.segment_for(header.size())?;
         pending.frame.truncate(FRAME_HEADER_BYTES + header.length as usize);
         FrameHeader { salt: segment.header.salt, ..header }.seal(&mut pending.frame);

@@ -238,11 +238,11 @@ impl FileStore {
         if let Some(refusal) = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()) {
             return refusal.clone().about(format!("the log file {path}"));
         }
-        let mut explained = StoreError::new(format!("the log file {path} cannot be written: {error}"));
-        explained.is_lasting = is_lasting(error);
-        match hint(error) {
-            Some(hint) => explained.hint(hint),
-            None => explained,
+        let (hint, is_lasting) = advice(error).unzip();
+        StoreError {
+            what: format!("the log file {path} cannot be written: {error}"),
+            hint: hint.map(str::to_owned),
+            is_lasting: is_lasting.unwrap_or(false),
         }
     }
 }
@@ -301,45 +301,29 @@ impl<'a> LastOrigin<'a> {
     }
 }
 
-/// Returns true if only a person can fix the cause.
-fn is_lasting(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        InvalidFilename, InvalidInput, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
-        Unsupported,
-    };
-    matches!(
-        error.kind(),
-        InvalidInput
-            | InvalidFilename
-            | IsADirectory
-            | NotADirectory
-            | PermissionDenied
-            | ReadOnlyFilesystem
-            | Unsupported
-    )
-}
-
-fn hint(error: &io::Error) -> Option<&'static str> {
-    use io::ErrorKind as StoreKind;
+/// Returns what to do about an error, and whether only a person can fix the cause.
+fn advice(error: &io::Error) -> Option<(&'static str, bool)> {
+    use io::ErrorKind as Kind;
     Some(match error.kind() {
-        StoreKind::StorageFull | StoreKind::QuotaExceeded => {
-            "free some space on its disk; the spool keeps the records until then"
+        Kind::StorageFull | Kind::QuotaExceeded => {
+            ("free some space on its disk; the spool keeps the records until then", false)
         }
-        StoreKind::FileTooLarge => {
-            "raise the limit on the size of files (ulimit -f), or rotate the file earlier (`rotate_bytes`)"
-        }
-        StoreKind::PermissionDenied => {
+        Kind::FileTooLarge => (
+            "raise the limit on the size of files (ulimit -f), or rotate the file earlier (`rotate_bytes`)",
+            false,
+        ),
+        Kind::PermissionDenied => (
             "give the user that runs logboom the right to write to the folder and to the files in it: rotation renames \
-             the log file, and its position is kept in a file beside it"
+             the log file, and its position is kept in a file beside it",
+            true,
+        ),
+        Kind::ReadOnlyFilesystem => ("mount its file system writable, or choose another path", true),
+        Kind::ResourceBusy => ("use a separate log file for each logboom, or stop the other process", false),
+        Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => {
+            ("choose the path of a regular file", true)
         }
-        StoreKind::ReadOnlyFilesystem => "mount its file system writable, or choose another path",
-        StoreKind::ResourceBusy => "use a separate log file for each logboom, or stop the other process",
-        StoreKind::IsADirectory
-        | StoreKind::NotADirectory
-        | StoreKind::InvalidFilename
-        | StoreKind::InvalidInput => "choose the path of a regular file",
-        StoreKind::Unsupported => {
-            "use the newer version of logboom, or move the log file and its .position file away"
+        Kind::Unsupported => {
+            ("use the newer version of logboom, or move the log file and its .position file away", true)
         }
         _ => return None,
     })
