@@ -25,12 +25,7 @@ fn quote_for(text: &[u8]) -> char {
 
 /// Appends characters in quotes. Control characters are escaped, and so are the characters from
 /// U+007F to `escaped_last`.
-fn put_quoted(
-    out: &mut String,
-    quote: char,
-    characters: impl Iterator<Item = char>,
-    escaped_last: char,
-) {
+fn put_quoted(out: &mut String, quote: char, characters: impl Iterator<Item = char>, escaped_last: char) {
     out.push(quote);
     for character in characters {
         match character {

@@ -4,12 +4,10 @@
 //! in each block of ids, so that the ids still add up: see the view `logs_accounted`. Both are
 //! created when the first record is deleted, for databases whose tables are older.
 
-use tokio_postgres::types::ToSql;
-
-use super::PostgresStore;
 use super::connect::{Fault, Session};
 use super::partitions::{Day, name};
-use super::schema::LOCK;
+use super::schema::change_tables;
+use super::{PostgresStore, connected};
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_DELETED_BLOCK_IDS};
 use crate::record::time::SECOND;
 use crate::store::RecordsToDelete;
@@ -27,28 +25,19 @@ pub(super) const DAY: &str = "to_char(time AT TIME ZONE 'UTC', '\"logs_\"YYYYMMD
 
 /// Returns true if the notes table exists, so that there may be deletions to account for.
 pub(super) async fn has_notes(session: &mut Session) -> Result<bool, Fault> {
-    let Session { client, driver } = session;
-    let is_there = "SELECT to_regclass('logs_deleted') IS NOT NULL";
-    driver.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await
+    session.value("SELECT to_regclass('logs_deleted') IS NOT NULL", &[]).await
 }
 
 /// Creates [`TABLES`] if they are missing, and upgrades those of an earlier version.
 pub(super) async fn ensure_tables(session: &mut Session) -> Result<(), Fault> {
-    let Session { client, driver } = session;
     let is_there = "SELECT to_regclass('logs_accounted') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute
         WHERE attrelid = to_regclass('logs_deleted') AND attname = 'day' AND NOT attisdropped)";
-    let is_there: bool = driver.drive(async { client.query_one(is_there, &[]).await?.try_get(0) }).await?;
-    if is_there {
+    if session.value(is_there, &[]).await? {
         return Ok(());
     }
-    let make = async {
-        let result = client.batch_execute(&format!("BEGIN; {LOCK}; {TABLES} {ADD_DAY} COMMIT;")).await;
-        if result.is_err() {
-            client.batch_execute("ROLLBACK").await?;
-        }
-        result
-    };
-    driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, make).await
+    let Session { client, driver } = session;
+    let change = change_tables(client, format!("{TABLES} {ADD_DAY}"));
+    driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, change).await
 }
 
 /// Returns the `WITH` part of a statement that records the deletions in `logs_deleted`. An earlier
@@ -79,8 +68,8 @@ pub(super) fn forget(day: Day) -> String {
 
 impl PostgresStore {
     pub(super) async fn try_delete(&mut self, to_delete: &RecordsToDelete) -> Result<u64, Fault> {
-        self.connect().await?;
-        let PostgresStore { writer: Some(writer), database, .. } = self else { return Ok(0) };
+        let PostgresStore { database, claimant, writer, .. } = self;
+        let writer = connected(writer, database, claimant).await?;
         ensure_tables(&mut writer.session).await?;
         let Some((first, last)) = to_delete.times else { return Ok(0) };
         // The times let the server skip most of the partitions. A dead letter may be older than
@@ -98,10 +87,7 @@ impl PostgresStore {
             note("deleted")
         );
         let ids: Vec<i64> = to_delete.ids.iter().map(|id| *id as i64).collect();
-        let parameters: [&(dyn ToSql + Sync); 2] = [&database.node, &ids];
-        let Session { client, driver } = &mut writer.session;
-        let deleted: i64 =
-            driver.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
+        let deleted: i64 = writer.session.value(&sql, &[&database.node, &ids]).await?;
         Ok(deleted as u64)
     }
 }

@@ -1,15 +1,12 @@
 //! Counts the matches of a query in the server, if the SQL condition expresses the whole query. No
 //! row is sent.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::{TryStreamExt, join};
+use tokio_postgres::Row;
 
 use super::condition;
-use super::connect::Session;
 use super::search::{Parameter, PostgresReadConnection, ReadError, numbered};
-use crate::limits::POSTGRES_SILENCE_SECONDS_MAX;
 use crate::query;
 use crate::record::Column;
 use crate::store::Search;
@@ -35,23 +32,12 @@ impl PostgresReadConnection {
         mut emit: impl FnMut(&str, u64),
     ) -> Result<(), ReadError> {
         let (sql, parameters) = statement(search, column, times, self.node());
-        let activity = self.activity();
-        let Session { client, driver } = self.session();
-        let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
-        let work = async {
-            let (set, counts) = join!(client.batch_execute(&within), client.query_raw(&sql, &parameters));
-            set?;
-            let mut counts = pin!(counts?);
-            activity.allow_row();
-            while let Some(row) = counts.try_next().await? {
-                activity.allow_row();
-                let text = row.try_get::<_, Option<&str>>(0)?.unwrap_or_default();
-                emit(text, row.try_get::<_, i64>(1)?.cast_unsigned());
-            }
-            Ok(())
+        let take = |row: &Row| {
+            let text = row.try_get::<_, Option<&str>>(0)?.unwrap_or_default();
+            emit(text, row.try_get::<_, i64>(1)?.cast_unsigned());
+            Ok(true)
         };
-        let counted = driver.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
-        counted.map_err(|fault| self.read_error(&fault))
+        self.each_row(&sql, parameters, time_left, take).await
     }
 }
 

@@ -26,7 +26,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Error, Statement};
 
-use super::connect::{Fault, Session, obstacles};
+use super::connect::{ConnectionDriver, Fault, Session, obstacles};
 use super::copy::{COPY, CopyRows};
 use super::owner::Claimed;
 use super::partitions::{Day, Days, day_of};
@@ -61,12 +61,27 @@ pub(super) struct NodeWriter {
     pub(super) days: Days,
     /// The node that this process has claimed. Its position moves with every chunk.
     pub(super) claimed: Claimed,
-    /// Whether the database can store any text.
-    is_utf8: bool,
+    statements: Statements,
+}
+
+/// The prepared statements of a connection.
+struct Statements {
     copy: Statement,
     advance: Statement,
     sync: Statement,
     put_aside: Statement,
+    /// Whether the database can store any text.
+    is_utf8: bool,
+}
+
+/// The transaction that writes a chunk.
+struct ChunkTransaction<'a> {
+    client: &'a Client,
+    statements: &'a Statements,
+    claimed: &'a Claimed,
+    rows: &'a mut CopyRows,
+    chunk: &'a Chunk,
+    letters: DeadLetters,
 }
 
 /// How a transaction ended.
@@ -76,12 +91,7 @@ enum End {
     Refused(Error),
     /// The position was not the expected one.
     Moved,
-    /// Rows did not arrive, and it is unknown which ones.
-    Vanished(Fault),
 }
-
-/// Node, epoch, old position, new position, and the checksum for the new position.
-type Move<'a> = (&'a str, i64, i64, i64, i64);
 
 /// Records that become dead letters, each with the reason.
 type DeadLetters = Vec<(RecordId, String)>;
@@ -99,8 +109,8 @@ impl NodeWriter {
             )
         };
         let (copy, advance, sync, put_aside, encoding) = driver.drive(prepare).await?;
-        let is_utf8 = encoding.try_get(0)?;
-        Ok(NodeWriter { session, days, claimed, is_utf8, copy, advance, sync, put_aside })
+        let statements = Statements { copy, advance, sync, put_aside, is_utf8: encoding.try_get(0)? };
+        Ok(NodeWriter { session, days, claimed, statements })
     }
 
     /// Stores a chunk and moves the position to its end.
@@ -139,13 +149,12 @@ impl NodeWriter {
             .drive(async {
                 let (begun, updated, committed) = join!(
                     client.batch_execute(DURABLY),
-                    client.execute(&self.sync, &place),
+                    client.execute(&self.statements.sync, &place),
                     client.batch_execute("COMMIT")
                 );
                 begun?;
                 let updated = updated?;
-                committed?;
-                Ok(updated)
+                committed.map(|()| updated)
             })
             .await?;
         if outcome == 0 { Err(self.explain_unmoved().await?) } else { Ok(self.claimed.position) }
@@ -162,7 +171,7 @@ impl NodeWriter {
         let explain = async {
             client.batch_execute("ROLLBACK").await?; // no effect if COMMIT has rolled back
             if !client.query_one(ours, &place).await?.try_get(0)? {
-                return Ok(Fault::Moved(*position));
+                return Ok::<_, Fault>(Fault::Moved(*position));
             }
             let by = obstacles(client, "logs_node").await?;
             Ok(Fault::KeptOut { what: "a change of the position does not arrive in `logs_node`".into(), by })
@@ -189,93 +198,50 @@ impl NodeWriter {
         rows: &mut CopyRows,
         chunk: &Chunk,
     ) -> Result<Option<DeadLetters>, Fault> {
-        let mut letters = DeadLetters::new();
-        let NodeWriter {
-            session: Session { client, driver },
-            claimed,
-            copy,
-            advance,
-            put_aside,
-            is_utf8,
-            ..
-        } = self;
-        let moving = claimed.moving(chunk.end_id());
-        let transaction = async {
-            let (begun, sink) = join!(client.batch_execute(BEGIN), client.copy_in(copy));
-            begun?;
-            let mut sink = pin!(sink?);
-            send(rows, chunk, 0..chunk.len(), &mut letters, sink.as_mut()).await?;
-            let copied = match sink.finish().await {
-                Ok(copied) => copied,
-                Err(error) => return Ok(End::Refused(error)),
-            };
-            settle(client, (put_aside, advance), moving, chunk, copied, &mut letters, *is_utf8).await
+        let (driver, mut transaction) = self.transaction(rows, chunk);
+        let work = async {
+            match transaction.copy(BEGIN, 0..chunk.len()).await? {
+                Ok(copied) => transaction.settle(copied).await,
+                Err(error) => Ok(End::Refused(error)),
+            }
         };
-        match driver.drive(transaction).await? {
+        let end = driver.drive(work).await?;
+        let letters = transaction.letters;
+        match end {
             End::Committed => return Ok(Some(letters)),
             End::Moved => return Err(self.explain_unmoved().await?),
-            End::Vanished(fault) => return Err(fault),
             End::Refused(error) => about_a_row(error)?,
         };
+        let Session { client, driver } = &mut self.session;
         driver.drive(client.batch_execute("ROLLBACK")).await?; // no effect if COMMIT has rolled back
         Ok(None)
     }
 
-    /// Writes a chunk that has rows which the database refuses. The number of rows per step is
-    /// doubled after a success and halved after a refusal, until a refused row is alone and becomes
-    /// a dead letter. All of this is still one transaction.
+    /// Writes a chunk that has rows which the database refuses. All of this is still one
+    /// transaction.
     async fn write_apart(&mut self, rows: &mut CopyRows, chunk: &Chunk) -> Result<DeadLetters, Fault> {
-        let mut letters = DeadLetters::new();
-        let NodeWriter {
-            session: Session { client, driver },
-            claimed,
-            copy,
-            advance,
-            put_aside,
-            is_utf8,
-            ..
-        } = self;
-        let moving = claimed.moving(chunk.end_id());
-        let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
-        driver.drive(client.batch_execute(&begin)).await?;
-        let (mut at, mut step, mut copied) = (0, chunk.len().div_ceil(2), 0);
-        while at < chunk.len() {
-            let end = chunk.len().min(at + step);
-            let known = letters.len();
-            let piece = driver
-                .drive(copy_between_savepoints(client, copy, rows, chunk, at..end, &mut letters))
-                .await?;
-            let refusal = match piece {
-                Ok(rows) => {
-                    copied += rows;
-                    (at, step) = (end, step * 2);
-                    continue;
-                }
-                Err(refusal) => refusal,
-            };
-            let fault = about_a_row(refusal)?;
-            letters.truncate(known);
-            if end - at > 1 {
-                step = (end - at) / 2;
-            } else {
-                letters.push((chunk.first_id() + at, fault.reason()));
-                at = end;
-            }
-        }
-        let statements = (&*put_aside, &*advance);
-        let end = settle(client, statements, moving, chunk, copied, &mut letters, *is_utf8);
-        match driver.drive(end).await? {
+        let (driver, mut transaction) = self.transaction(rows, chunk);
+        let work = async {
+            let copied = transaction.copy_apart().await?;
+            transaction.settle(copied).await
+        };
+        let end = driver.drive(work).await?;
+        let letters = transaction.letters;
+        match end {
             End::Committed => Ok(letters),
             End::Moved => Err(self.explain_unmoved().await?),
-            End::Vanished(fault) => Err(fault),
             End::Refused(error) => Err(error.into()),
         }
     }
-}
 
-impl Claimed {
-    fn moving(&self, to: RecordId) -> Move<'_> {
-        (&self.node, self.epoch, self.position as i64, to as i64, self.checksum(to))
+    fn transaction<'a>(
+        &'a mut self,
+        rows: &'a mut CopyRows,
+        chunk: &'a Chunk,
+    ) -> (&'a mut ConnectionDriver, ChunkTransaction<'a>) {
+        let NodeWriter { session: Session { client, driver }, claimed, statements, .. } = self;
+        let letters = DeadLetters::new();
+        (driver, ChunkTransaction { client, statements, claimed, rows, chunk, letters })
     }
 }
 
@@ -285,175 +251,182 @@ fn about_a_row(error: Error) -> Result<Fault, Fault> {
     if fault.is_about_a_row() { Ok(fault) } else { Err(fault) }
 }
 
-/// Accounts for every record of the chunk, moves the position and commits. `copied` is the number
-/// of rows written for the records that have no dead letter yet.
-async fn settle(
-    client: &Client,
-    (put_aside, advance): (&Statement, &Statement),
-    moving: Move<'_>,
-    chunk: &Chunk,
-    copied: u64,
-    letters: &mut DeadLetters,
-    is_utf8: bool,
-) -> Result<End, Error> {
-    let (node, ..) = moving;
-    let sent = chunk.len() - letters.len() as u64;
-    if copied < sent
-        && let Err(fault) = find_vanished(client, node, chunk, sent - copied, letters).await?
-    {
-        return Ok(End::Vanished(fault));
+impl ChunkTransaction<'_> {
+    /// Copies a range of rows after the statements `start`, and returns how many were written, or
+    /// why one of them was refused.
+    async fn copy(&mut self, start: &str, range: Range<u64>) -> Result<Result<u64, Error>, Error> {
+        let Statements { copy, .. } = self.statements;
+        let (begun, sink) = join!(self.client.batch_execute(start), self.client.copy_in(copy));
+        begun?;
+        let mut sink = pin!(sink?);
+        self.send(range, sink.as_mut()).await?;
+        Ok(sink.finish().await)
     }
-    if !letters.is_empty()
-        && let Err(fault) = write_letters(client, put_aside, node, chunk, letters, is_utf8).await?
-    {
-        return Ok(End::Vanished(fault));
-    }
-    commit(client, advance, moving).await
-}
 
-/// Adds a dead letter for each record that has none and is not in `logs`. There must be exactly
-/// `vanished` of these records; otherwise it is unknown which ones are missing.
-async fn find_vanished(
-    client: &Client,
-    node: &str,
-    chunk: &Chunk,
-    vanished: u64,
-    letters: &mut DeadLetters,
-) -> Result<Result<(), Fault>, Error> {
-    let by = obstacles(client, "logs").await?;
-    let what = format!("{vanished} of {} rows do not arrive in `logs`", chunk.len() - letters.len() as u64);
-    let ids = "SELECT id FROM logs WHERE node = $1 AND id >= $2 AND id < $3";
-    let range = (chunk.first_id() as i64, chunk.end_id() as i64);
-    let arrived = match client.query(ids, &[&node, &range.0, &range.1]).await {
-        Ok(arrived) => arrived,
-        Err(error) if error.as_db_error().is_some() => {
-            let why = Fault::from(error).reason();
-            let what = format!("{what}, and the missing rows cannot be identified ({why})");
-            return Ok(Err(Fault::KeptOut { what, by }));
+    /// Sends rows, piece by piece. Records that cannot be rows are left out and become dead
+    /// letters.
+    async fn send(&mut self, range: Range<u64>, mut sink: Pin<&mut CopyInSink<Bytes>>) -> Result<(), Error> {
+        let ChunkTransaction { rows, chunk, letters, .. } = self;
+        rows.begin();
+        let count = (range.end - range.start) as usize;
+        for (id, record) in chunk.records().skip(range.start as usize).take(count) {
+            if let Err(unfit) = rows.push(id, &record) {
+                letters.push((id, unfit.into()));
+            } else if let Some(piece) = rows.take_full() {
+                sink.feed(piece).await?;
+            }
         }
-        Err(error) => return Err(error),
-    };
-    let mut accounted: BTreeSet<RecordId> = letters.iter().map(|(id, _)| *id).collect();
-    for row in arrived {
-        accounted.insert(row.try_get::<_, i64>(0)? as u64);
+        sink.feed(rows.finish()).await
     }
-    let missing = (chunk.first_id()..chunk.end_id()).filter(|id| !accounted.contains(id));
-    let missing: Vec<RecordId> = missing.collect();
-    if missing.len() as u64 != vanished {
-        let what = format!("{what}, and the missing rows cannot be identified by their ids");
-        return Ok(Err(Fault::KeptOut { what, by }));
-    }
-    let reason = match by.as_str() {
-        "" => "the row did not arrive in `logs`".to_owned(),
-        by => format!("the row did not arrive in `logs`: blocked by {by}"),
-    };
-    letters.extend(missing.into_iter().map(|id| (id, reason.clone())));
-    Ok(Ok(()))
-}
 
-/// Moves the position and commits.
-async fn commit(
-    client: &Client,
-    advance: &Statement,
-    (node, epoch, from, to, checksum): Move<'_>,
-) -> Result<End, Error> {
-    let parameters: [&(dyn ToSql + Sync); 5] = [&node, &epoch, &from, &to, &checksum];
-    let (advanced, committed) = join!(client.execute(advance, &parameters), client.batch_execute("COMMIT"));
-    match advanced {
-        Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(End::Moved),
-        Err(error) => Err(error),
-        Ok(_) => Ok(committed.map_or_else(End::Refused, |()| End::Committed)),
-    }
-}
-
-/// Copies a range of rows, and returns how many were written. If one of them is refused, none is
-/// written.
-async fn copy_between_savepoints(
-    client: &Client,
-    copy: &Statement,
-    rows: &mut CopyRows,
-    chunk: &Chunk,
-    range: Range<u64>,
-    letters: &mut DeadLetters,
-) -> Result<Result<u64, Error>, Error> {
-    let (begun, sink) = join!(client.batch_execute("SAVEPOINT rows"), client.copy_in(copy));
-    begun?;
-    let mut sink = pin!(sink?);
-    send(rows, chunk, range, letters, sink.as_mut()).await?;
-    match sink.finish().await {
-        Ok(copied) => client.batch_execute("RELEASE rows").await.map(|()| Ok(copied)),
-        Err(error) if error.as_db_error().is_some() => {
-            client.batch_execute("ROLLBACK TO rows; RELEASE rows").await.map(|()| Err(error))
+    /// Copies the rows in several steps, and returns how many were written. The number of rows per
+    /// step is doubled after a success and halved after a refusal, until a refused row is alone and
+    /// becomes a dead letter.
+    async fn copy_apart(&mut self) -> Result<u64, Fault> {
+        self.client.batch_execute(&format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE")).await?;
+        let chunk = self.chunk;
+        let (mut at, mut step, mut copied) = (0, chunk.len().div_ceil(2), 0);
+        while at < chunk.len() {
+            let end = chunk.len().min(at + step);
+            let known = self.letters.len();
+            let refusal = match self.copy_between_savepoints(at..end).await? {
+                Ok(rows) => {
+                    copied += rows;
+                    (at, step) = (end, step * 2);
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
+            let fault = about_a_row(refusal)?;
+            self.letters.truncate(known);
+            if end - at > 1 {
+                step = (end - at) / 2;
+            } else {
+                self.letters.push((chunk.first_id() + at, fault.reason()));
+                at = end;
+            }
         }
-        Err(error) => Err(error),
+        Ok(copied)
     }
-}
 
-/// Sends rows, piece by piece. Records that cannot be rows are left out and added to `letters`.
-async fn send(
-    rows: &mut CopyRows,
-    chunk: &Chunk,
-    range: Range<u64>,
-    letters: &mut DeadLetters,
-    mut sink: Pin<&mut CopyInSink<Bytes>>,
-) -> Result<(), Error> {
-    rows.begin();
-    let count = (range.end - range.start) as usize;
-    for (id, record) in chunk.records().skip(range.start as usize).take(count) {
-        if let Err(unfit) = rows.push(id, &record) {
-            letters.push((id, unfit.into()));
-        } else if let Some(piece) = rows.take_full() {
-            sink.feed(piece).await?;
+    /// Copies a range of rows. If one of them is refused, none is written.
+    async fn copy_between_savepoints(&mut self, range: Range<u64>) -> Result<Result<u64, Error>, Error> {
+        let copied = self.copy("SAVEPOINT rows", range).await?;
+        let end = match &copied {
+            Ok(_) => "RELEASE rows",
+            Err(error) if error.as_db_error().is_some() => "ROLLBACK TO rows; RELEASE rows",
+            Err(_) => return copied.map(Ok),
+        };
+        self.client.batch_execute(end).await.map(|()| copied)
+    }
+
+    /// Accounts for every record of the chunk, moves the position and commits. `copied` is the
+    /// number of rows written for the records that have no dead letter yet.
+    async fn settle(&mut self, copied: u64) -> Result<End, Fault> {
+        let sent = self.chunk.len() - self.letters.len() as u64;
+        if copied < sent {
+            self.find_vanished(sent - copied).await?;
+        }
+        if !self.letters.is_empty() {
+            self.write_letters().await?;
+        }
+        Ok(self.commit().await?)
+    }
+
+    /// Adds a dead letter for each record that has none and is not in `logs`. There must be exactly
+    /// `vanished` of these records; otherwise it is unknown which ones are missing.
+    async fn find_vanished(&mut self, vanished: u64) -> Result<(), Fault> {
+        let ChunkTransaction { client, chunk, letters, claimed, .. } = self;
+        let by = obstacles(client, "logs").await?;
+        let what =
+            format!("{vanished} of {} rows do not arrive in `logs`", chunk.len() - letters.len() as u64);
+        let ids = "SELECT id FROM logs WHERE node = $1 AND id >= $2 AND id < $3";
+        let range = (chunk.first_id() as i64, chunk.end_id() as i64);
+        let arrived = match client.query(ids, &[&claimed.node, &range.0, &range.1]).await {
+            Err(error) if error.as_db_error().is_some() => {
+                let why = Fault::from(error).reason();
+                let what = format!("{what}, and the missing rows cannot be identified ({why})");
+                return Err(Fault::KeptOut { what, by });
+            }
+            arrived => arrived?,
+        };
+        let mut accounted: BTreeSet<RecordId> = letters.iter().map(|(id, _)| *id).collect();
+        for row in arrived {
+            accounted.insert(row.try_get::<_, i64>(0)? as u64);
+        }
+        let missing = (chunk.first_id()..chunk.end_id()).filter(|id| !accounted.contains(id));
+        let missing: Vec<RecordId> = missing.collect();
+        if missing.len() as u64 != vanished {
+            let what = format!("{what}, and the missing rows cannot be identified by their ids");
+            return Err(Fault::KeptOut { what, by });
+        }
+        let reason = match by.as_str() {
+            "" => "the row did not arrive in `logs`".to_owned(),
+            by => format!("the row did not arrive in `logs`: blocked by {by}"),
+        };
+        letters.extend(missing.into_iter().map(|id| (id, reason.clone())));
+        Ok(())
+    }
+
+    /// Writes the dead letters with their reasons, many per statement: otherwise a client that
+    /// sends bad records would slow down all others. A dead letter that exists already, from a time
+    /// when the position was further, is left unchanged.
+    async fn write_letters(&self) -> Result<(), Fault> {
+        let ChunkTransaction { client, statements: Statements { put_aside, is_utf8, .. }, .. } = self;
+        let node = &self.claimed.node;
+        let reasons: BTreeMap<RecordId, &str> =
+            self.letters.iter().map(|(id, reason)| (*id, reason.as_str())).collect();
+        let (mut ids, mut whys, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut written = 0;
+        for (id, record) in self.chunk.records() {
+            let Some(reason) = reasons.get(&id) else { continue };
+            let mut text = Vec::new();
+            json::write(id, &record.record().unwrap_or(record.body), &mut text);
+            let text = String::from_utf8_lossy(&text);
+            let text = if *is_utf8 { text.into_owned() } else { in_ascii(&text) };
+            bytes += text.len();
+            ids.push(id as i64);
+            whys.push(*reason);
+            texts.push(text);
+            if bytes >= POSTGRES_PIECE_BYTES {
+                written += client.execute(put_aside, &[node, &ids, &whys, &texts]).await?;
+                (ids, whys, texts, bytes) = Default::default();
+            }
+        }
+        // possibly zero rows
+        written += client.execute(put_aside, &[node, &ids, &whys, &texts]).await?;
+        if written == reasons.len() as u64 {
+            return Ok(());
+        }
+        let by = obstacles(client, "logs_dead_letter").await?;
+        if by.is_empty() {
+            return Ok(()); // the other dead letters exist already
+        }
+        let ids: Vec<i64> = reasons.keys().map(|id| *id as i64).collect();
+        let there = "SELECT count(*) FROM logs_dead_letter WHERE node = $1 AND id = ANY ($2)";
+        let there: i64 = client.query_one(there, &[node, &ids]).await?.try_get(0)?;
+        let missing = ids.len() as i64 - there;
+        if missing == 0 {
+            return Ok(());
+        }
+        let what = format!("{missing} of {} rows do not arrive in `logs_dead_letter`", ids.len());
+        Err(Fault::KeptOut { what, by })
+    }
+
+    /// Moves the position and commits.
+    async fn commit(&self) -> Result<End, Error> {
+        let Claimed { node, epoch, position, .. } = self.claimed;
+        let end = self.chunk.end_id();
+        let (from, to, checksum) = (*position as i64, end as i64, self.claimed.checksum(end));
+        let parameters: [&(dyn ToSql + Sync); 5] = [node, epoch, &from, &to, &checksum];
+        let advance = self.client.execute(&self.statements.advance, &parameters);
+        let (advanced, committed) = join!(advance, self.client.batch_execute("COMMIT"));
+        match advanced {
+            Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(End::Moved),
+            Err(error) => Err(error),
+            Ok(_) => Ok(committed.map_or_else(End::Refused, |()| End::Committed)),
         }
     }
-    sink.feed(rows.finish()).await
-}
-
-/// Writes these dead letters with their reasons, many per statement: otherwise a client that sends
-/// bad records would slow down all others. A dead letter that exists already, from a time when the
-/// position was further, is left unchanged.
-async fn write_letters(
-    client: &Client,
-    put_aside: &Statement,
-    node: &str,
-    chunk: &Chunk,
-    letters: &DeadLetters,
-    is_utf8: bool,
-) -> Result<Result<(), Fault>, Error> {
-    let reasons: BTreeMap<RecordId, &str> =
-        letters.iter().map(|(id, reason)| (*id, reason.as_str())).collect();
-    let (mut ids, mut whys, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let mut written = 0;
-    for (id, record) in chunk.records() {
-        let Some(reason) = reasons.get(&id) else { continue };
-        let mut text = Vec::new();
-        json::write(id, &record.record().unwrap_or(record.body), &mut text);
-        let text = String::from_utf8_lossy(&text);
-        let text = if is_utf8 { text.into_owned() } else { in_ascii(&text) };
-        bytes += text.len();
-        ids.push(id as i64);
-        whys.push(*reason);
-        texts.push(text);
-        if bytes >= POSTGRES_PIECE_BYTES {
-            written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
-            (ids, whys, texts, bytes) = Default::default();
-        }
-    }
-    // possibly zero rows
-    written += client.execute(put_aside, &[&node, &ids, &whys, &texts]).await?;
-    if written == reasons.len() as u64 {
-        return Ok(Ok(()));
-    }
-    let by = obstacles(client, "logs_dead_letter").await?;
-    if by.is_empty() {
-        return Ok(Ok(())); // the other dead letters exist already
-    }
-    let ids: Vec<i64> = reasons.keys().map(|id| *id as i64).collect();
-    let there = "SELECT count(*) FROM logs_dead_letter WHERE node = $1 AND id = ANY ($2)";
-    let there: i64 = client.query_one(there, &[&node, &ids]).await?.try_get(0)?;
-    let what =
-        format!("{} of {} rows do not arrive in `logs_dead_letter`", ids.len() as i64 - there, ids.len());
-    Ok(if there == ids.len() as i64 { Ok(()) } else { Err(Fault::KeptOut { what, by }) })
 }
 
 /// Returns a JSON text with all non-ASCII characters escaped. Such characters occur only in

@@ -122,16 +122,7 @@ impl PostgresStore {
     }
 
     async fn connect(&mut self) -> Result<&mut NodeWriter, Fault> {
-        if self.writer.is_none() {
-            let mut session = Session::open(&self.database.endpoint).await?;
-            schema::ensure(&mut session).await?;
-            let mut days = Days::default();
-            days.load(&mut session).await?;
-            let Session { client, driver } = &mut session;
-            let claimed = owner::claim(client, driver, &mut self.claimant).await?;
-            self.writer = Some(NodeWriter::new(session, days, claimed).await?);
-        }
-        self.writer.as_mut().ok_or(Fault::Unreachable("it is not connected".into()))
+        connected(&mut self.writer, &self.database, &mut self.claimant).await
     }
 
     /// Drops the connection after a failure, so that no partial state remains. The next call
@@ -144,12 +135,29 @@ impl PostgresStore {
     }
 
     async fn try_write(&mut self, chunk: &Chunk) -> Result<WriteOutcome, Fault> {
-        self.connect().await?;
-        let PostgresStore { writer: Some(writer), rows, .. } = self else {
-            return Err(Fault::Unreachable("it is not connected".into()));
-        };
-        writer.write(rows, chunk).await
+        let writer = connected(&mut self.writer, &self.database, &mut self.claimant).await?;
+        writer.write(&mut self.rows, chunk).await
     }
+}
+
+/// Returns the writer, which is connected first if there is none.
+async fn connected<'a>(
+    writer: &'a mut Option<NodeWriter>,
+    database: &PostgresDatabase,
+    claimant: &mut Claimant,
+) -> Result<&'a mut NodeWriter, Fault> {
+    let connected = match writer.take() {
+        Some(writer) => writer,
+        None => {
+            let mut session = Session::open(&database.endpoint).await?;
+            schema::ensure(&mut session).await?;
+            let mut days = Days::default();
+            days.load(&mut session).await?;
+            let claimed = owner::claim(&mut session, claimant).await?;
+            NodeWriter::new(session, days, claimed).await?
+        }
+    };
+    Ok(writer.insert(connected))
 }
 
 impl Store for PostgresStore {

@@ -3,7 +3,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use super::connect::{ConnectionDriver, Fault, obstacles};
+use super::connect::{Fault, Session, obstacles};
 use crate::limits::{POSTGRES_DEFINITION_SECONDS_MAX, POSTGRES_ENDED_CLAIMS_MAX};
 use crate::record::RecordId;
 use crate::store::claim::{ClaimRecord, Claimant, OwnerRow, Verdict, checksum, position_of};
@@ -33,11 +33,8 @@ impl Claimed {
 
 /// Claims the node, or confirms that this process has claimed it. From now on, statements of an
 /// earlier process of the node change nothing.
-pub(super) async fn claim(
-    client: &Client,
-    driver: &mut ConnectionDriver,
-    claimant: &mut Claimant,
-) -> Result<Claimed, Fault> {
+pub(super) async fn claim(session: &mut Session, claimant: &mut Claimant) -> Result<Claimed, Fault> {
+    let Session { client, driver } = session;
     let node = claimant.node().to_owned();
     let database = driver.drive(database(client)).await?;
     let issued = claimant.issued(&database);

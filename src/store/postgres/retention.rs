@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::error::SqlState;
 
-use super::PostgresStore;
 use super::connect::{Fault, Session};
 use super::delete::{ensure_tables, forget, has_notes};
 use super::insert::NodeWriter;
 use super::partitions::{Day, age, day_of};
+use super::{PostgresStore, connected};
 use crate::limits::POSTGRES_DELETED_ROWS_MAX;
 use crate::record::time;
 use crate::store::clock::AgeLimit;
@@ -25,11 +25,8 @@ impl PostgresStore {
     /// released, a view of the partition is dropped, or the role is granted its rights; writing
     /// must not wait for these.
     pub(super) async fn try_maintain(&mut self) -> Result<bool, Fault> {
-        self.connect().await?;
-        let PostgresStore { age_limit, bytes_max, services, database, writer: Some(writer), .. } = self
-        else {
-            return Ok(false);
-        };
+        let PostgresStore { age_limit, bytes_max, services, database, claimant, writer, .. } = self;
+        let writer = connected(writer, database, claimant).await?;
         let slice = async {
             if maintain(writer, age_limit.as_mut(), *bytes_max).await? {
                 return Ok::<_, Fault>(true);
@@ -109,11 +106,9 @@ async fn drop_day(writer: &mut NodeWriter, day: Day) -> Result<bool, Fault> {
 
 /// Returns true if the default partition has rows from before a time.
 async fn has_early(session: &mut Session, limit: i64) -> Result<bool, Fault> {
-    let Session { client, driver } = session;
     let has_default = "SELECT to_regclass('logs_default') IS NOT NULL";
     let early = format!("SELECT EXISTS (SELECT FROM logs_default WHERE time < {})", moment(limit));
-    let is_so = async |sql: &str| client.query_one(sql, &[]).await?.try_get::<_, bool>(0);
-    driver.drive(async { Ok(is_so(has_default).await? && is_so(&early).await?) }).await
+    Ok(session.value(has_default, &[]).await? && session.value(&early, &[]).await?)
 }
 
 /// Deletes some of the rows from before a time. Returns true, because there may be more.
@@ -133,8 +128,7 @@ fn moment(limit: i64) -> String {
 }
 
 async fn used_bytes(session: &mut Session) -> Result<u64, Fault> {
-    let Session { client, driver } = session;
     let sql = "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits WHERE inhparent = 'logs'::regclass";
-    let bytes: i64 = driver.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await?;
+    let bytes: i64 = session.value(sql, &[]).await?;
     Ok(bytes as u64)
 }

@@ -8,7 +8,7 @@
 //! partitions and the tables of deletions. Reading the version takes no lock. Writing takes it only
 //! to create the partition of a new day.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error};
 
 use super::connect::{Fault, Session, obstacles};
 use crate::limits::POSTGRES_DEFINITION_SECONDS_MAX;
@@ -37,7 +37,8 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
         version = driver.drive(self::version(client)).await?;
     }
     if version == Some(1) {
-        driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, migrate(client)).await?;
+        let migration = change_tables(client, CLAIMS.into());
+        driver.drive_within(POSTGRES_DEFINITION_SECONDS_MAX, migration).await?;
         version = driver.drive(self::version(client)).await?;
     }
     match version {
@@ -54,7 +55,7 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Fault> {
 
 /// Returns the version of the tables: 0 if `logs_version` shows none, `None` if `logs_version` does
 /// not exist.
-async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+async fn version(client: &Client) -> Result<Option<i32>, Error> {
     // `to_regclass` would use what this connection had cached before it waited for the lock.
     let is_there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relname = 'logs_version' AND n.nspname = ANY (current_schemas(false)))";
@@ -64,17 +65,14 @@ async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> 
     client.query_one("SELECT coalesce(max(version), 0) FROM logs_version", &[]).await?.try_get(0).map(Some)
 }
 
-/// Migrates the tables. Another process may do the same at the same time, so the statements can be
-/// repeated.
-async fn migrate(client: &Client) -> Result<(), tokio_postgres::Error> {
-    let result = client.batch_execute(&format!("BEGIN; {LOCK}; {CLAIMS} COMMIT;")).await;
-    if result.is_err() {
-        client.batch_execute("ROLLBACK").await?;
-    }
-    result
+/// Changes tables in one transaction. Another process may do the same at the same time, so it must
+/// be possible to repeat the statements.
+pub(super) async fn change_tables(client: &Client, statements: String) -> Result<(), Error> {
+    let result = client.batch_execute(&format!("BEGIN; {LOCK}; {statements} COMMIT;")).await;
+    roll_back_after(result, client).await
 }
 
-async fn create(client: &Client) -> Result<(), tokio_postgres::Error> {
+async fn create(client: &Client) -> Result<(), Error> {
     client.batch_execute(&format!("BEGIN; {LOCK};")).await?;
     // Another process may have created the tables while this one waited for the lock.
     let result = match version(client).await {
@@ -82,6 +80,11 @@ async fn create(client: &Client) -> Result<(), tokio_postgres::Error> {
         Ok(Some(_)) => client.batch_execute("COMMIT").await,
         Err(error) => Err(error),
     };
+    roll_back_after(result, client).await
+}
+
+/// Ends the transaction of statements that have failed.
+async fn roll_back_after(result: Result<(), Error>, client: &Client) -> Result<(), Error> {
     if result.is_err() {
         client.batch_execute("ROLLBACK").await?;
     }

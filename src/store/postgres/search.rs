@@ -113,47 +113,67 @@ impl PostgresReadConnection {
     /// No index leads to this time directly. But the records with the first ids are hardly later,
     /// and the times before them are in few blocks of the index on times.
     pub async fn earliest(&mut self, time_left: Duration) -> Result<Option<i64>, ReadError> {
-        let node = self.database.node.clone();
         let first = format!(
             "SELECT min(time) FROM (SELECT time FROM logs WHERE node = $1 ORDER BY id LIMIT {POSTGRES_FIRST_IDS}) AS first"
         );
-        let Some(first) = self.time(&first, &[&node], time_left).await? else { return Ok(None) };
+        let Some(first) = self.time(&first, None, time_left).await? else { return Ok(None) };
         let sql = "SELECT min(time) FROM logs WHERE node = $1 AND time < $2";
-        let earlier =
-            self.time(sql, &[&node, &Parameter::from(SqlParameter::Time(first))], time_left).await?;
+        let earlier = self.time(sql, Some(first), time_left).await?;
         Ok(Some(earlier.unwrap_or(first)))
     }
 
     /// Returns the latest time of all records, if it is later than `time`.
     pub async fn latest_after(&mut self, time: i64, time_left: Duration) -> Result<Option<i64>, ReadError> {
         let sql = "SELECT max(time) FROM logs WHERE node = $1 AND time > $2";
-        let after = Parameter::from(SqlParameter::Time(time));
-        self.time(sql, &[&self.database.node.clone(), &after], time_left).await
+        self.time(sql, Some(time), time_left).await
     }
 
+    /// Returns the time that a statement with these parameters finds: the node, and a time if the
+    /// statement needs one.
     async fn time(
         &mut self,
         sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
+        than: Option<i64>,
         time_left: Duration,
     ) -> Result<Option<i64>, ReadError> {
+        let node = Parameter::Text(self.database.node.clone());
+        let than = than.map(|time| Parameter::from(SqlParameter::Time(time)));
+        let mut found: Option<Microseconds> = None;
+        let take = |row: &Row| row.try_get(0).map(|time| found = time).map(|()| true);
+        self.each_row(sql, [node].into_iter().chain(than).collect(), time_left, take).await?;
+        Ok(found.map(|Microseconds(time)| time.saturating_add(EPOCH_MICROSECONDS).saturating_mul(1000)))
+    }
+
+    /// Runs a statement within a time limit, and passes its rows to `take` until `take` returns
+    /// false.
+    pub(super) async fn each_row(
+        &mut self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+        time_left: Duration,
+        mut take: impl FnMut(&Row) -> Result<bool, Error>,
+    ) -> Result<(), ReadError> {
+        let activity = self.activity();
         let Session { client, driver } = &mut self.session;
         let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
         let work = async {
-            let (set, row) = join!(client.batch_execute(&within), client.query_one(sql, parameters));
+            let (set, rows) = join!(client.batch_execute(&within), client.query_raw(sql, &parameters));
             set?;
-            let time: Option<Microseconds> = row?.try_get(0)?;
-            Ok(time.map(|Microseconds(time)| time.saturating_add(EPOCH_MICROSECONDS).saturating_mul(1000)))
+            let mut rows = pin!(rows?);
+            activity.allow_row();
+            while let Some(row) = rows.try_next().await? {
+                activity.allow_row();
+                if !take(&row)? {
+                    break;
+                }
+            }
+            Ok::<_, Error>(())
         };
-        let time = driver.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
-        time.map_err(|fault| self.read_error(&fault))
-    }
-
-    pub(super) fn read_error(&self, fault: &Fault) -> ReadError {
-        match fault.code() {
+        let done = driver.drive_within(time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await;
+        done.map_err(|fault| match fault.code() {
             Some(code) if *code == SqlState::QUERY_CANCELED => ReadError::Late,
-            _ => ReadError::Store(self.database.explain(fault)),
-        }
+            _ => ReadError::Store(self.database.explain(&fault)),
+        })
     }
 
     /// Searches about `rows` ids from one end of `search.ids`, and emits matches in order until
@@ -165,49 +185,29 @@ impl PostgresReadConnection {
         rows: u64,
         records_max: usize,
         time_left: Duration,
-        emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
-    ) -> Result<std::ops::Range<RecordId>, ReadError> {
-        let slice = self.try_slice(search, rows, records_max, time_left, emit).await;
-        slice.map_err(|fault| self.read_error(&fault))
-    }
-
-    async fn try_slice(
-        &mut self,
-        search: &Search,
-        rows: u64,
-        records_max: usize,
-        time_left: Duration,
         mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
-    ) -> Result<std::ops::Range<RecordId>, Fault> {
+    ) -> Result<std::ops::Range<RecordId>, ReadError> {
         let all = &search.ids;
         let ids = match search.descending {
             true => all.start.max(all.end.saturating_sub(rows))..all.end,
             false => all.start..all.end.min(all.start.saturating_add(rows)),
         };
         let (sql, parameters) = statement(search, &ids, &self.database.node, records_max);
-        let activity = self.activity();
-        let Session { client, driver } = &mut self.session;
-        let seconds_max = time_left.as_secs() + POSTGRES_SILENCE_SECONDS_MAX;
-        let within = format!("SET statement_timeout = {}", time_left.as_millis().max(1));
-        let work = async {
-            let (set, found) = join!(client.batch_execute(&within), client.query_raw(&sql, &parameters));
-            set?;
-            let mut found = pin!(found?);
-            let mut count = 0;
-            activity.allow_row();
-            while let Some(row) = found.try_next().await? {
-                activity.allow_row();
-                let (id, record) = from_row(&row)?;
-                count += 1;
-                let is_within = (search.time_min..=search.time_max).contains(&record.timestamp);
-                let goes_on = !(is_within && search.query.matches(id, &record)) || emit(id, &record);
-                if !goes_on || count == records_max {
-                    return Ok(search.rest_after(&(id..id + 1)));
-                }
+        let mut rest = search.rest_after(&ids);
+        let mut count = 0;
+        let take = |row: &Row| {
+            let (id, record) = from_row(row)?;
+            count += 1;
+            let is_within = (search.time_min..=search.time_max).contains(&record.timestamp);
+            let goes_on = !(is_within && search.query.matches(id, &record)) || emit(id, &record);
+            if goes_on && count < records_max {
+                return Ok(true);
             }
-            Ok(search.rest_after(&ids))
+            rest = search.rest_after(&(id..id + 1));
+            Ok(false)
         };
-        driver.drive_within(seconds_max, work).await
+        self.each_row(&sql, parameters, time_left, take).await?;
+        Ok(rest)
     }
 
     /// Returns the first dead letters with ids from `from` on, as JSON.

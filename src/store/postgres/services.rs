@@ -73,9 +73,7 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
         return Ok(false);
     }
     let first = format!("SELECT min(id) FROM {partition} WHERE node = $1 AND id >= $2 AND id < $3");
-    let parameters: [&(dyn ToSql + Sync); 3] = [&node, &next_id, &position];
-    let first: Option<i64> =
-        driver.drive(async { client.query_one(&first, &parameters).await?.try_get(0) }).await?;
+    let first: Option<i64> = session.value(&first, &[&node, &next_id, &position]).await?;
     let from = first.unwrap_or(position);
     let until = from.saturating_add(POSTGRES_EXPIRED_IDS).min(position);
     let sql = format!(
@@ -87,14 +85,12 @@ async fn expire_day(session: &mut Session, node: &str, service: &str, day: Day) 
          SELECT count(*) FROM gone",
         note("expired")
     );
-    let parameters: [&(dyn ToSql + Sync); 5] = [&node, &service, &partition, &from, &until];
-    driver.drive(client.query_one(&sql, &parameters)).await?;
+    let _: i64 = session.value(&sql, &[&node, &service, &partition, &from, &until]).await?;
     Ok(first.is_some())
 }
 
 /// Like [`expire_day`], for the partition of all other days, which has few records.
 async fn expire_default(session: &mut Session, node: &str, service: &str, limit: i64) -> Result<bool, Fault> {
-    let Session { client, driver } = session;
     let sql = format!(
         "WITH gone AS (DELETE FROM logs_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM logs_default
                 WHERE node = $1 AND time < to_timestamp({}) AND service IS NOT DISTINCT FROM nullif($2, '')
@@ -104,7 +100,6 @@ async fn expire_default(session: &mut Session, node: &str, service: &str, limit:
         limit.div_euclid(time::SECOND),
         note("expired")
     );
-    let parameters: [&(dyn ToSql + Sync); 2] = [&node, &service];
-    let gone: i64 = driver.drive(async { client.query_one(&sql, &parameters).await?.try_get(0) }).await?;
+    let gone: i64 = session.value(&sql, &[&node, &service]).await?;
     Ok(gone == POSTGRES_DELETED_ROWS_MAX)
 }

@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Column, Error, SimpleQueryMessage, SimpleQueryRow};
 
-use super::connect::{Fault, Session};
+use super::connect::{Fault, Session, with_detail};
 use super::search::PostgresReadConnection;
 use crate::limits::{POSTGRES_FETCH_ROWS, POSTGRES_SILENCE_SECONDS_MAX};
 use crate::record::json;
@@ -44,7 +44,9 @@ pub(super) async fn run(
             detail: "a row of the answer is too long".into(),
             hint: "select fewer columns, or parts of them: left(message, 1000)",
         },
-        Fault::Database(error) if fault.is_refusal() => refused(refusal(error)),
+        Fault::Database(error) if fault.is_refusal() => {
+            refused(error.as_db_error().map_or_else(|| error.to_string(), with_detail))
+        }
         _ => store(&connection, &fault),
     })
 }
@@ -64,9 +66,7 @@ fn superuser() -> StatementError {
 
 impl PostgresReadConnection {
     async fn is_superuser(&mut self) -> Result<bool, Fault> {
-        let Session { client, driver } = self.session();
-        let sql = "SELECT current_setting('is_superuser') = 'on'";
-        driver.drive(async { client.query_one(sql, &[]).await?.try_get(0) }).await
+        self.session().value("SELECT current_setting('is_superuser') = 'on'", &[]).await
     }
 
     /// Fetches the rows, until there are no more or no more are wanted. Returns false for a
@@ -88,7 +88,7 @@ impl PostgresReadConnection {
             client.batch_execute(&start).await?;
             let declare = client.prepare(&declare).await?;
             if !declare.params().is_empty() {
-                return Ok(false);
+                return Ok::<_, Error>(false);
             }
             client.execute(&declare, &[]).await?;
             result.begin(client.prepare(&fetch).await?.columns());
@@ -111,12 +111,6 @@ impl PostgresReadConnection {
         };
         driver.drive_within(time_max.as_secs() + POSTGRES_SILENCE_SECONDS_MAX, work).await
     }
-}
-
-fn refusal(error: &Error) -> String {
-    let Some(refusal) = error.as_db_error() else { return error.to_string() };
-    let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-    format!("{}{detail}", refusal.message())
 }
 
 /// The rows of a statement so far.

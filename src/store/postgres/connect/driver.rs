@@ -40,19 +40,19 @@ impl ConnectionDriver {
 
     /// Drives the connection until `work`, which uses the client, is complete, and returns its
     /// result.
-    pub(crate) async fn drive<T>(
+    pub(crate) async fn drive<T, E: Into<Fault>>(
         &mut self,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Fault> {
         self.drive_within(POSTGRES_SILENCE_SECONDS_MAX, work).await
     }
 
     /// Like [`ConnectionDriver::drive`], for work during which the server may be silent for
     /// `seconds_max`.
-    pub(crate) async fn drive_within<T>(
+    pub(crate) async fn drive_within<T, E: Into<Fault>>(
         &mut self,
         seconds_max: u64,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Fault> {
         let silence_max = Duration::from_secs(seconds_max);
         let mut work = pin!(work);
@@ -69,14 +69,11 @@ impl ConnectionDriver {
                     continue;
                 }
             };
-            return result.map_err(|error| self.reason(error));
+            return result.map_err(|error| self.reason(error.into()));
         }
     }
 
-    async fn step<T>(
-        &mut self,
-        mut work: Pin<&mut impl Future<Output = Result<T, Error>>>,
-    ) -> Result<T, Error> {
+    async fn step<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
         std::future::poll_fn(|context| {
             if let Poll::Ready(result) = work.as_mut().poll(context) {
                 return Poll::Ready(result);
@@ -93,13 +90,13 @@ impl ConnectionDriver {
         .await
     }
 
-    /// Returns the fault for an error. The last message of a server (that it is shutting down)
+    /// Returns the fault of some work. The last message of a server (that it is shutting down)
     /// arrives as the end of the connection and not as the response to a statement, so it replaces
     /// the error that the connection is closed.
-    fn reason(&mut self, error: Error) -> Fault {
-        match self.last_error.take() {
-            Some(last_error) if error.is_closed() => last_error.into(),
-            _ => error.into(),
+    fn reason(&mut self, fault: Fault) -> Fault {
+        match (self.last_error.take(), fault) {
+            (Some(last_error), Fault::Database(error)) if error.is_closed() => last_error.into(),
+            (_, fault) => fault,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Error};
 
 use super::endpoint::ServerAddress;
@@ -64,12 +64,17 @@ impl Fault {
         }
     }
 
-    /// Returns the SQLSTATE, if the server sent one.
-    pub(crate) fn code(&self) -> Option<&SqlState> {
+    /// Returns the server's refusal of a statement, if this is one.
+    fn refusal(&self) -> Option<&DbError> {
         match self {
-            Fault::Database(error) => error.code(),
+            Fault::Database(error) => error.as_db_error(),
             _ => None,
         }
+    }
+
+    /// Returns the SQLSTATE, if the server sent one.
+    pub(crate) fn code(&self) -> Option<&SqlState> {
+        self.refusal().map(DbError::code)
     }
 
     /// Returns true if the server refuses a row because of its content, and not because of the
@@ -90,8 +95,7 @@ impl Fault {
     /// happens in a database without an encoding (SQL_ASCII), and PostgreSQL 14 and 15 report it
     /// with an unusual code.
     fn is_about_an_escape(&self) -> bool {
-        let Fault::Database(error) = self else { return false };
-        error.as_db_error().is_some_and(|refusal| {
+        self.refusal().is_some_and(|refusal| {
             *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED
                 && refusal.routine() == Some("pg_unicode_to_server")
         })
@@ -118,8 +122,7 @@ impl Fault {
     /// Returns true if a column that was added to `logs` is the cause: it would be NULL in every
     /// row, but must not be NULL.
     fn is_about_an_added_column(&self) -> bool {
-        let Fault::Database(error) = self else { return false };
-        error.as_db_error().is_some_and(|refusal| {
+        self.refusal().is_some_and(|refusal| {
             *refusal.code() == SqlState::NOT_NULL_VIOLATION
                 && refusal.table().is_some_and(|table| table.starts_with("logs"))
                 && refusal.column().is_some_and(|column| !copy::is_ours(column))
@@ -129,8 +132,7 @@ impl Fault {
     /// Returns true if row-level security refuses the statement. The server's messages may be in
     /// any language, but the routines have one name.
     fn is_about_row_security(&self) -> bool {
-        let Fault::Database(error) = self else { return false };
-        error.as_db_error().is_some_and(|refusal| match refusal.routine() {
+        self.refusal().is_some_and(|refusal| match refusal.routine() {
             Some("check_enable_rls" | "ExecWithCheckOptions") => {
                 *refusal.code() == SqlState::INSUFFICIENT_PRIVILEGE
             }
@@ -141,14 +143,8 @@ impl Fault {
 
     /// Returns the server's message, as the reason of a dead letter.
     pub(crate) fn reason(&self) -> String {
-        let Fault::Database(error) = self else { return self.what() };
-        match error.as_db_error() {
-            Some(refusal) => {
-                let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-                format!("{}: {}{detail}", refusal.code().code(), refusal.message()).replace('\0', "\u{fffd}")
-            }
-            None => self.what(),
-        }
+        let Some(refusal) = self.refusal() else { return self.what() };
+        format!("{}: {}", refusal.code().code(), with_detail(refusal)).replace('\0', "\u{fffd}")
     }
 
     /// Returns the error of a database that does not do what it should: the action `does_not`.
@@ -156,11 +152,8 @@ impl Fault {
         if let Fault::Refused(refusal) = self {
             return refusal.clone().about(format!("the database {database}"));
         }
-        let error = StoreError::new(format!("the database {database} does not {does_not}: {}", self.what()));
-        match self.hint() {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        let what = format!("the database {database} does not {does_not}: {}", self.what());
+        StoreError { hint: self.hint().map(str::to_owned), ..StoreError::new(what) }
     }
 
     fn what(&self) -> String {
@@ -345,6 +338,12 @@ pub(crate) async fn obstacles(client: &Client, table: &str) -> Result<String, Er
         LIMIT 5
     ) AS found";
     client.query_one(obstacles, &[&table]).await?.try_get(0)
+}
+
+/// Returns the server's message and its detail.
+pub(crate) fn with_detail(refusal: &DbError) -> String {
+    let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    format!("{}{detail}", refusal.message())
 }
 
 /// Returns an error with its causes, or the server's own message if it sent one.

@@ -21,7 +21,7 @@ pub(crate) use driver::ConnectionDriver;
 pub(crate) use endpoint::Endpoint;
 #[cfg(test)]
 pub(crate) use endpoint::ServerAddress;
-pub(crate) use error::{Fault, obstacles};
+pub(crate) use error::{Fault, obstacles, with_detail};
 pub(crate) use session::Session;
 pub(crate) use socket::Activity;
 pub use url::PostgresUrl;

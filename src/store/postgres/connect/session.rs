@@ -2,6 +2,7 @@
 
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode as Negotiation;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::driver::ConnectionDriver;
@@ -32,6 +33,16 @@ impl Session {
             Some((_, fault)) if faults.is_empty() => Err(fault),
             last => Err(Fault::Nowhere(faults.into_iter().chain(last).collect())),
         }
+    }
+
+    /// Returns the value of a statement that returns one row with one column.
+    pub(crate) async fn value<T: FromSqlOwned>(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<T, Fault> {
+        let Session { client, driver } = self;
+        driver.drive(async { client.query_one(sql, parameters).await?.try_get(0) }).await
     }
 
     async fn open_at(endpoint: &Endpoint, server: &ServerAddress) -> Result<Session, Fault> {
