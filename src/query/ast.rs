@@ -51,18 +51,20 @@ pub enum Test {
 impl Expression {
     /// Returns the conjunction of these, without redundant levels.
     pub(super) fn all(expressions: Vec<Expression>) -> Expression {
-        Expression::joined(expressions, Expression::All, |expression| match expression {
-            Expression::All(inner) => Ok(inner),
-            other => Err(other),
-        })
+        let operands = expressions.into_iter().flat_map(|expression| match expression {
+            Expression::All(inner) => inner,
+            other => vec![other],
+        });
+        single_or(operands.collect(), Expression::All)
     }
 
     /// Returns the disjunction of these, without redundant levels.
     pub(super) fn any(expressions: Vec<Expression>) -> Expression {
-        Expression::joined(expressions, Expression::Any, |expression| match expression {
-            Expression::Any(inner) => Ok(inner),
-            other => Err(other),
-        })
+        let operands = expressions.into_iter().flat_map(|expression| match expression {
+            Expression::Any(inner) => inner,
+            other => vec![other],
+        });
+        single_or(operands.collect(), Expression::Any)
     }
 
     /// Returns the negation; a double negation returns the inner expression.
@@ -72,38 +74,10 @@ impl Expression {
             other => Expression::Not(Box::new(other)),
         }
     }
+}
 
-    /// Returns true if all terms are about these columns. Recurses as deep as the parser allows
-    /// parentheses to nest.
-    pub(super) fn asks_only_for(&self, columns: &[Column]) -> bool {
-        match self {
-            Expression::All(inner) | Expression::Any(inner) => {
-                inner.iter().all(|inner| inner.asks_only_for(columns))
-            }
-            Expression::Not(inner) => inner.asks_only_for(columns),
-            Expression::Term(Term { field, .. }) => {
-                columns.iter().any(|column| *field == Field::Column(*column))
-            }
-        }
-    }
-
-    fn joined(
-        expressions: Vec<Expression>,
-        join: fn(Vec<Expression>) -> Expression,
-        open: fn(Expression) -> Result<Vec<Expression>, Expression>,
-    ) -> Expression {
-        let mut flat = Vec::with_capacity(expressions.len());
-        for expression in expressions {
-            match open(expression) {
-                Ok(inner) => flat.extend(inner),
-                Err(other) => flat.push(other),
-            }
-        }
-        match flat.len() {
-            1 => flat.swap_remove(0),
-            _ => join(flat),
-        }
-    }
+fn single_or(mut operands: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
+    if operands.len() == 1 { operands.swap_remove(0) } else { join(operands) }
 }
 
 impl fmt::Display for Expression {

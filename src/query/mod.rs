@@ -144,7 +144,8 @@ impl Query {
 
     /// Returns true if the query reads no field except these columns.
     pub fn asks_only_for(&self, columns: &[Column]) -> bool {
-        self.expression.asks_only_for(columns)
+        let columns = columns.iter().map(|column| ColumnSet::of_column(*column));
+        columns.fold(ColumnSet::NONE, ColumnSet::and).has(self.fields())
     }
 
     /// Returns the smallest and the largest id that a match can have, as far as terms that every

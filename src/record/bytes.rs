@@ -1,4 +1,18 @@
-//! Searches bytes by a property, 64 at a time.
+//! Searches bytes by a property, 64 at a time, and reads integers from bytes.
+
+/// Returns the little-endian integer at an offset.
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(word)
+}
+
+/// Returns the little-endian integer at an offset.
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_le_bytes(word)
+}
 
 /// Returns the positions of the wanted bytes.
 pub(super) fn positions(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = usize> {

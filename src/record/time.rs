@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
@@ -124,6 +124,18 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+const EPOCH: civil::Date = civil::date(1970, 1, 1);
+
+/// Returns the date of a day, given as the number of days since 1970-01-01.
+pub fn date_of(day: i32) -> civil::Date {
+    EPOCH.saturating_add(SignedDuration::from_hours(i64::from(day) * 24))
+}
+
+/// Returns a date as the number of days since 1970-01-01.
+pub fn day_number(date: civil::Date) -> i32 {
+    (date.duration_since(EPOCH).as_hours() / 24) as i32 // fits, because years have four digits
 }
 
 /// Formats a time as RFC 3339 in UTC with nine digits: `2026-11-21T10:00:00.123456789Z`. The texts

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::disk::DiskFile;
 use crate::limits::{COMMIT_BYTES_MAX, PAGE_READ_TRIES_MAX, RECORD_ID_MAX, SPOOL_SEGMENT_BYTES_MIN};
+use crate::record::bytes::{u32_at, u64_at};
 use crate::record::{RECORD_BYTES_MIN, RECORD_ENCODING, RecordId};
 
 /// The size of a segment's header, and so the offset of its first frame.
@@ -281,16 +282,4 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(header), payload)
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[offset..offset + 8]);
-    u64::from_le_bytes(word)
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[offset..offset + 4]);
-    u32::from_le_bytes(word)
 }

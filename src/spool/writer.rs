@@ -351,13 +351,16 @@ impl SpoolWriter {
         // the next ids only there.
         self.segment = None;
         let disk = &*self.spool.disk;
-        let result = segments::prepare(disk, &name, self.next_id, size.max(segment_bytes));
-        if result.is_err() && disk.remove(&name).is_err() {
-            // A partial file on a full disk is of no use. If it cannot be removed, it is kept for
-            // the next attempt.
+        let segment = segments::prepare(disk, &name, self.next_id, size.max(segment_bytes));
+        segment.inspect_err(|_| self.discard(name, size))
+    }
+
+    /// Removes a partial file, which is of no use on a full disk. If it cannot be removed, it is
+    /// kept for the next attempt.
+    fn discard(&self, name: String, size: u64) {
+        if self.spool.disk.remove(&name).is_err() {
             lock(&self.spool.segments).give_free(name, size);
         }
-        result
     }
 
     fn full(&self, error: &io::Error) -> AppendError {
@@ -480,15 +483,7 @@ impl SpoolWriter {
         // The ceiling is ignored: the original takes its space until it is closed, and is counted
         // until then.
         let (free, size) = lock(&self.spool.segments).take_free(segment.bytes(), u64::MAX)?;
-        let copy = match segments::copy(disk, &free, segment) {
-            Ok(copy) => copy,
-            Err(error) => {
-                if disk.remove(&free).is_err() {
-                    lock(&self.spool.segments).give_free(free, size);
-                }
-                return Err(error);
-            }
-        };
+        let copy = segments::copy(disk, &free, segment).inspect_err(|_| self.discard(free, size))?;
         if !lock(&self.spool.segments).replace(copy) {
             disk.remove(&name)?; // the segment was released during the copy
         }

@@ -33,7 +33,7 @@ pub struct Flush {
 }
 
 /// The progress of a store, readable by every part of the program.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Progress {
     /// The name of the store, as configured.
     pub name: String,
@@ -61,19 +61,7 @@ pub struct Progress {
 impl Progress {
     /// Creates the progress of a store that has not reached any position yet.
     pub fn new(name: impl Into<String>, kind: &'static str) -> Arc<Progress> {
-        Arc::new(Progress {
-            name: name.into(),
-            kind,
-            stored: AtomicU64::new(0),
-            dead_letters: AtomicU64::new(0),
-            transactions: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            missing: AtomicU64::new(0),
-            position: watch::Sender::new(0),
-            wanted: AtomicU64::new(0),
-            admin_requests: AdminQueue::default(),
-            last_error: Mutex::new(None),
-        })
+        Arc::new(Progress { name: name.into(), kind, ..Progress::default() })
     }
 
     /// Returns the id of the first record that is not stored yet; 0 while that is not known.

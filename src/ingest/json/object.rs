@@ -68,10 +68,7 @@ impl<'a> JsonObject<'a> {
         }
         member.prefix = prefix;
         member.in_attributes = in_attributes;
-        member.line = match prefix {
-            "" => names::find(member.name.as_bytes()),
-            _ => names::find(member.full_name().as_bytes()),
-        };
+        member.line = names::find(member.full_name().as_bytes());
         self.members.push(member);
     }
 

@@ -35,63 +35,44 @@ pub(super) enum Conversion {
     Fixed,
 }
 
-/// A value that a line can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineField {
-    Name,
-    LevelName,
-    LevelNumber,
-    PathName,
-    FileName,
-    Module,
-    Line,
-    Function,
-    Created,
-    Asctime,
-    Milliseconds,
-    Process,
-    ProcessName,
-    Thread,
-    ThreadName,
-    TaskName,
-    Message,
-    Id,
-    Service,
-    Host,
-    TraceId,
-    SpanId,
-    EventName,
-    Attributes,
-    Timestamp,
+/// Declares the values that a line can show, each with its name in a format.
+macro_rules! line_fields {
+    ($($field:ident = $name:literal,)*) => {
+        /// A value that a line can show.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum LineField { $($field,)* }
+
+        const NAMES: &[(&str, LineField)] = &[$(($name, LineField::$field),)*];
+    };
 }
 
-const NAMES: [(&str, LineField); 25] = [
-    ("name", LineField::Name),
-    ("levelname", LineField::LevelName),
-    ("levelno", LineField::LevelNumber),
-    ("pathname", LineField::PathName),
-    ("filename", LineField::FileName),
-    ("module", LineField::Module),
-    ("lineno", LineField::Line),
-    ("funcName", LineField::Function),
-    ("created", LineField::Created),
-    ("asctime", LineField::Asctime),
-    ("msecs", LineField::Milliseconds),
-    ("process", LineField::Process),
-    ("processName", LineField::ProcessName),
-    ("thread", LineField::Thread),
-    ("threadName", LineField::ThreadName),
-    ("taskName", LineField::TaskName),
-    ("message", LineField::Message),
-    ("id", LineField::Id),
-    ("service", LineField::Service),
-    ("host", LineField::Host),
-    ("trace_id", LineField::TraceId),
-    ("span_id", LineField::SpanId),
-    ("event_name", LineField::EventName),
-    ("attributes", LineField::Attributes),
-    ("timestamp", LineField::Timestamp),
-];
+line_fields! {
+    Name = "name",
+    LevelName = "levelname",
+    LevelNumber = "levelno",
+    PathName = "pathname",
+    FileName = "filename",
+    Module = "module",
+    Line = "lineno",
+    Function = "funcName",
+    Created = "created",
+    Asctime = "asctime",
+    Milliseconds = "msecs",
+    Process = "process",
+    ProcessName = "processName",
+    Thread = "thread",
+    ThreadName = "threadName",
+    TaskName = "taskName",
+    Message = "message",
+    Id = "id",
+    Service = "service",
+    Host = "host",
+    TraceId = "trace_id",
+    SpanId = "span_id",
+    EventName = "event_name",
+    Attributes = "attributes",
+    Timestamp = "timestamp",
+}
 
 impl LineField {
     fn named(name: &str) -> Result<LineField, String> {

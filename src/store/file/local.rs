@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use crate::record::time::SECOND;
+use crate::record::time::{SECOND, day_number};
 
 /// A time zone, and the last second that was formatted.
 pub(super) struct LocalTime {
@@ -39,9 +39,7 @@ impl LocalTime {
 
     /// Returns the local day, as the number of days since the day of the Unix epoch.
     pub(super) fn day(&self, nanoseconds: i64) -> i32 {
-        let date = self.date_time(nanoseconds.div_euclid(SECOND)).date();
-        // A civil day has 24 hours, and the times in i64 ns span 213,504 days.
-        date.duration_since(EPOCH).as_hours() as i32 / 24
+        day_number(self.date_time(nanoseconds.div_euclid(SECOND)).date())
     }
 
     fn show_second(&mut self) {
@@ -62,16 +60,8 @@ impl LocalTime {
     }
 }
 
-const EPOCH: civil::Date = civil::date(1970, 1, 1);
-
-/// Formats a day that [`LocalTime::day`] returned, such as `2026-11-21`.
-pub(super) fn date_text(day: i32) -> String {
-    EPOCH.saturating_add(jiff::SignedDuration::from_hours(i64::from(day) * 24)).to_string()
-}
-
-/// Parses a date as [`date_text`] writes it.
-pub(super) fn day_of(text: &str) -> Option<i32> {
+/// Parses a date in the form that [`civil::Date`] displays, such as `2026-11-21`.
+pub(super) fn parse_day(text: &str) -> Option<i32> {
     let date: civil::Date = text.parse().ok()?;
-    // The cast fits, because years have four digits.
-    (date.to_string() == text).then(|| (date.duration_since(EPOCH).as_hours() / 24) as i32)
+    (date.to_string() == text).then(|| day_number(date))
 }

@@ -15,6 +15,7 @@ use std::io;
 
 use super::local;
 use crate::disk::Disk;
+use crate::record::time;
 
 /// Renames the log file. `day` is the day on which it was begun, if files are named by day.
 pub(super) fn move_away(disk: &dyn Disk, name: &str, day: Option<i32>) -> io::Result<()> {
@@ -96,13 +97,15 @@ fn names_by_number(disk: &dyn Disk, name: &str) -> io::Result<Vec<String>> {
 /// Returns the day in a suffix, and the number of the file within the day.
 fn day_and_number(suffix: &str) -> Option<(i32, u32)> {
     match suffix.split_once('.') {
-        None => Some((local::day_of(suffix)?, 0)),
-        Some((date, number)) => Some((local::day_of(date)?, number_of(number).filter(|number| *number > 0)?)),
+        None => Some((local::parse_day(suffix)?, 0)),
+        Some((date, number)) => {
+            Some((local::parse_day(date)?, number_of(number).filter(|number| *number > 0)?))
+        }
     }
 }
 
 fn name_of_day(name: &str, (day, number): (i32, u32)) -> String {
-    let date = local::date_text(day);
+    let date = time::date_of(day);
     if number == 0 { format!("{name}.{date}") } else { format!("{name}.{date}.{number}") }
 }
 

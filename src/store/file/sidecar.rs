@@ -36,6 +36,7 @@ use super::beginning::{BEGINNING_BYTES_MAX, Beginning};
 use crate::disk::{Disk, DiskFile};
 use crate::limits::{LOG_FILE_TAIL_BYTES, STORE_NAME_BYTES_MAX};
 use crate::record::RecordId;
+use crate::record::bytes::{u32_at, u64_at};
 use crate::store::claim::position_of;
 
 const MAGIC: &[u8; 8] = b"LOGLINE\x02";
@@ -159,13 +160,11 @@ impl Sidecar {
     /// state is readable.
     pub(super) fn open(disk: &dyn Disk, log: &str) -> io::Result<(Sidecar, Option<SidecarState>)> {
         let file = disk.open(&name_of(log))?;
-        let slots = [read_slot(&*file, SLOT_OFFSETS[0])?, read_slot(&*file, SLOT_OFFSETS[1])?];
-        let newest = slots.into_iter().flatten().max_by_key(|slot| slot.sequence);
-        let Some(Slot { sequence, state, owner }) = newest else {
-            let owner = LogOwner::default();
-            return Ok((Sidecar { file, sequence: 0, owner, is_next_in_doubt: false }, None));
+        let (sequence, state, owner) = match newest_slot(&*file)? {
+            Some(Slot { sequence, state, owner }) => (sequence, Some(state), owner),
+            None => (0, None, LogOwner::default()),
         };
-        Ok((Sidecar { file, sequence, owner, is_next_in_doubt: false }, Some(state)))
+        Ok((Sidecar { file, sequence, owner, is_next_in_doubt: false }, state))
     }
 
     /// Records a state durably, unless another process has recorded one. If the file system has
@@ -184,12 +183,10 @@ impl Sidecar {
 
     /// Fails if the newest slot is not the one that this process has read or written last.
     fn check_last(&self) -> io::Result<()> {
-        let slots = [read_slot(&*self.file, SLOT_OFFSETS[0])?, read_slot(&*self.file, SLOT_OFFSETS[1])?];
-        let newest = slots.into_iter().flatten().map(|slot| slot.sequence).max();
-        let is_ours = |sequence| {
+        let is_ours = |Slot { sequence, .. }| {
             sequence == self.sequence || self.is_next_in_doubt && sequence == self.sequence.wrapping_add(1)
         };
-        match newest.is_none_or(is_ours) {
+        match newest_slot(&*self.file)?.is_none_or(is_ours) {
             true => Ok(()),
             false => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -254,6 +251,12 @@ fn encode(sequence: u64, state: &SidecarState, owner: &LogOwner) -> [u8; SLOT_BY
     slot
 }
 
+/// Returns the valid slot with the higher sequence.
+fn newest_slot(file: &dyn DiskFile) -> io::Result<Option<Slot>> {
+    let slots = [read_slot(file, SLOT_OFFSETS[0])?, read_slot(file, SLOT_OFFSETS[1])?];
+    Ok(slots.into_iter().flatten().max_by_key(|slot| slot.sequence))
+}
+
 fn read_slot(file: &dyn DiskFile, offset: u64) -> io::Result<Option<Slot>> {
     let mut slot = [0; SLOT_BYTES];
     file.read_at(&mut slot, offset)?;
@@ -302,16 +305,4 @@ fn ends_of(slot: &[u8; SLOT_BYTES]) -> Option<(LogExtent, Beginning)> {
     let is_plausible = checked as usize <= LOG_FILE_TAIL_BYTES && u64::from(checked) <= length;
     let extent = LogExtent { length, tail_bytes: checked, tail_checksum: checksum };
     is_plausible.then_some((extent, Beginning::default()))
-}
-
-fn u64_at(slot: &[u8; SLOT_BYTES], offset: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&slot[offset..offset + 8]);
-    u64::from_le_bytes(word)
-}
-
-fn u32_at(slot: &[u8; SLOT_BYTES], offset: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&slot[offset..offset + 4]);
-    u32::from_le_bytes(word)
 }

@@ -172,10 +172,7 @@ impl Store for PostgresStore {
     }
 
     async fn sync(&mut self) -> Result<RecordId, StoreError> {
-        let result = match self.connect().await {
-            Ok(writer) => writer.sync().await,
-            Err(fault) => Err(fault),
-        };
+        let result = async { self.connect().await?.sync().await }.await;
         self.conclude(result)
     }
 

@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Span};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
@@ -28,7 +27,7 @@ use crate::limits::{
     POSTGRES_DEFINITION_STATEMENT_SECONDS_MAX, POSTGRES_MOVED_ROWS_MAX, POSTGRES_NEW_DAYS_MAX,
     POSTGRES_PAST_DAYS_MAX,
 };
-use crate::record::time::SECOND;
+use crate::record::time::{self, SECOND};
 
 /// A day (UTC), as the number of days since 1970-01-01.
 pub(super) type Day = i32;
@@ -239,12 +238,12 @@ async fn make(client: &Client, day: Day) -> Result<bool, Error> {
 
 /// Returns the name of a day's partition, such as `logs_20261122`.
 pub(super) fn name(day: Day) -> String {
-    date(day).strftime("logs_%Y%m%d").to_string()
+    time::date_of(day).strftime("logs_%Y%m%d").to_string()
 }
 
 fn parse(name: &str) -> Option<Day> {
     let date = Date::strptime("%Y%m%d", name.strip_prefix("logs_")?).ok()?;
-    Some((date - EPOCH).get_days()).filter(|day| self::name(*day) == name)
+    Some(time::day_number(date)).filter(|day| self::name(*day) == name)
 }
 
 fn start(day: Day) -> Microseconds {
@@ -254,20 +253,12 @@ fn start(day: Day) -> Microseconds {
 /// Returns the start of a day in a form that PostgreSQL parses independently of the session's time
 /// zone.
 fn midnight(day: Day) -> String {
-    date(day).strftime("%Y-%m-%d 00:00:00+00").to_string()
-}
-
-const EPOCH: Date = jiff::civil::date(1970, 1, 1);
-
-fn date(day: Day) -> Date {
-    EPOCH.saturating_add(Span::new().days(day))
+    time::date_of(day).strftime("%Y-%m-%d 00:00:00+00").to_string()
 }
 
 /// Returns how long before `now` a day ended, in ns; negative if the day has not ended.
 pub(super) fn age(day: Day, now: i64) -> i64 {
-    let end =
-        (i64::from(day) + 1).saturating_mul(SignedDuration::from_hours(24).as_secs()).saturating_mul(SECOND);
-    now.saturating_sub(end)
+    now.saturating_sub((i64::from(day) + 1).saturating_mul(86_400 * SECOND))
 }
 
 #[cfg(test)]
