@@ -162,7 +162,8 @@ fn first_member(members: &str) -> Option<(&str, &str, &str)> {
     Some((name, value, after.trim_ascii_start().trim_start_matches(',')))
 }
 
-fn first_value(json: &str) -> Option<(&str, &str)> {
+/// Splits off the JSON value that a text begins with.
+pub(super) fn first_value(json: &str) -> Option<(&str, &str)> {
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>();
     let value = values.next()?.ok()?.get();
     Some((value, &json[values.byte_offset()..]))

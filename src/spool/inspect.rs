@@ -83,8 +83,7 @@ pub fn end(folder: &Path) -> io::Result<Option<RecordId>> {
     if !folder.is_dir() {
         return Ok(None);
     }
-    let segments = Segments::open_read_only(&Folder::open_read_only(folder)?)?;
-    segments.iter().last().map(|segment| segment.scan(|_| {}).map(|scan| scan.end_id)).transpose()
+    Ok(extent(&Folder::open_read_only(folder)?)?.map(|(_, end)| end))
 }
 
 /// Returns the first and the next id of a spool to which no process writes. Returns `None` if there

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 use memchr::memchr2;
-use serde_json::value::RawValue;
 
 use super::member::JsonMember;
 use super::text;
+use crate::ingest::attributes::first_value;
 
 /// Passes each member of the object `json` to `take`. Returns `None` if the object is not usual;
 /// some members may have been passed by then.
@@ -109,9 +109,8 @@ impl<'a> QuickReader<'a> {
 
     /// Reads any value that is not a string or a plain number.
     fn other(&mut self) -> Option<&'a str> {
-        let mut values = serde_json::Deserializer::from_str(&self.json[self.at..]).into_iter::<&RawValue>();
-        let value = values.next()?.ok()?.get();
-        self.at += values.byte_offset();
+        let (value, rest) = first_value(&self.json[self.at..])?;
+        self.at = self.json.len() - rest.len();
         Some(value)
     }
 }

@@ -58,16 +58,15 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut receiver = Receiver {
+        host: source.host_of(None),
         source,
         bounds,
         buffer: vec![0; DATAGRAM_BYTES_MAX],
         scratch: PickleScratch::default(),
         peer: None,
-        host: String::new(),
         inode: socket.inode(),
         dropped: 0,
     };
-    receiver.host = receiver.source.host_of(None);
     let mut batch = Batch::new();
     let mut look = tokio::time::interval(Duration::from_secs(DROPPED_DATAGRAMS_SECONDS));
     loop {

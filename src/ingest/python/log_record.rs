@@ -113,15 +113,17 @@ impl<'a, 's> LogRecord<'a, 's> {
             ("levelno", Integer(level)) => self.level = Some(level),
             ("pathname", Text(text)) => self.origin.file = text,
             ("filename", Text(text)) => self.file_name = text,
-            ("lineno", Integer(line)) if fits_u32(line) => self.origin.line = line as u32,
+            ("lineno", Integer(line)) if let Ok(line) = u32::try_from(line) => self.origin.line = line,
             ("funcName", Text(text)) => self.origin.function = text,
-            ("created", Float(seconds)) if time::from_seconds(seconds).is_some() => {
-                self.created = time::from_seconds(seconds);
+            ("created", Float(seconds)) if let Some(time) = time::from_seconds(seconds) => {
+                self.created = Some(time);
             }
-            ("created", Integer(seconds)) if time::from_seconds(seconds as f64).is_some() => {
-                self.created = time::from_seconds(seconds as f64);
+            ("created", Integer(seconds)) if let Some(time) = time::from_seconds(seconds as f64) => {
+                self.created = Some(time);
             }
-            ("process", Integer(process)) if fits_u32(process) => self.origin.process_id = process as u32,
+            ("process", Integer(process)) if let Ok(process) = u32::try_from(process) => {
+                self.origin.process_id = process;
+            }
             ("thread", Integer(thread)) => self.attributes.integer("thread.id", thread),
             ("threadName", Text(text)) => self.origin.thread = text,
             ("processName", Text("MainProcess")) => {}
@@ -325,8 +327,4 @@ fn or_none(value: DictValue<'_>) -> DictValue<'_> {
         DictValue::Text("" | "0" | "None") | DictValue::Integer(0) => DictValue::None,
         other => other,
     }
-}
-
-fn fits_u32(value: i64) -> bool {
-    u32::try_from(value).is_ok()
 }
