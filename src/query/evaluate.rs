@@ -28,8 +28,7 @@ fn term_holds(Term { field, test }: &Term, id: RecordId, record: &RecordRef<'_>)
         ColumnValue::Text("") => {
             column == Column::Severity && *test == Test::Present && record.severity_number > 0
         }
-        ColumnValue::Text(text) if column == Column::Severity => severity_holds(text, test),
-        ColumnValue::Text(text) => text_holds(text, test),
+        ColumnValue::Text(text) => text_holds(column, text, test),
     }
 }
 
@@ -43,17 +42,11 @@ fn number_holds(column: Column, number: i64, test: &Test) -> bool {
     }
 }
 
-fn severity_holds(text: &str, test: &Test) -> bool {
-    match test {
-        Test::Equal(other) => text.eq_ignore_ascii_case(other),
-        test => text_holds(text, test),
-    }
-}
-
-fn text_holds(text: &str, test: &Test) -> bool {
+fn text_holds(column: Column, text: &str, test: &Test) -> bool {
     match test {
         Test::Present => true,
         Test::Range(_) => false,
+        Test::Equal(other) if column == Column::Severity => text.eq_ignore_ascii_case(other),
         Test::Equal(other) => text == other,
         Test::Inequality(order, other) => order.holds(text.cmp(other)),
         Test::Fits(pattern) => EncodedPattern::from(pattern).fits(text.as_bytes()),

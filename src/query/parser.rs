@@ -108,7 +108,8 @@ impl Parser<'_> {
             QueryToken::Or => self.group.join("OR", range),
             QueryToken::And => self.group.join("AND", range),
             QueryToken::Not(symbol) => {
-                self.negate(symbol, range);
+                self.group.negated = !self.group.negated;
+                self.group.wait(symbol, range);
                 Ok(())
             }
             QueryToken::Text(text) => {
@@ -117,11 +118,6 @@ impl Parser<'_> {
             }
             QueryToken::Field(name, operator) => self.field(&name, operator, range),
         }
-    }
-
-    fn negate(&mut self, symbol: &'static str, range: ops::Range<usize>) {
-        self.group.negated = !self.group.negated;
-        self.group.wait(symbol, range);
     }
 
     fn field(&mut self, name: &str, operator: Operator, range: ops::Range<usize>) -> Result<(), QueryError> {

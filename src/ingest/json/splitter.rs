@@ -133,13 +133,12 @@ impl Splitter {
     fn start<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
         let is_skipped = |byte: &u8| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte);
         let rest = self.skip(rest, is_skipped);
-        match rest.first() {
-            None => return rest,
-            Some(b'[') => {
-                self.place = BodyPosition::BeforeElement;
-                return &rest[1..];
-            }
-            Some(_) => self.place = self.next_value(),
+        if let Some(elements) = rest.strip_prefix(b"[") {
+            self.place = BodyPosition::BeforeElement;
+            return elements;
+        }
+        if !rest.is_empty() {
+            self.place = self.next_value();
         }
         rest
     }
@@ -237,13 +236,12 @@ impl Splitter {
 
     fn before_element<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
         let rest = self.skip(rest, u8::is_ascii_whitespace);
-        match rest.first() {
-            None => return rest,
-            Some(b']') => {
-                self.place = BodyPosition::AfterArray;
-                return &rest[1..];
-            }
-            Some(_) => self.begin(BodyPosition::Element),
+        if let Some(after) = rest.strip_prefix(b"]") {
+            self.place = BodyPosition::AfterArray;
+            return after;
+        }
+        if !rest.is_empty() {
+            self.begin(BodyPosition::Element);
         }
         rest
     }

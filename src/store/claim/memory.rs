@@ -178,11 +178,10 @@ impl Claims {
     }
 
     fn find(&self, state: &Remembered, database: &str, store: &str) -> Option<usize> {
-        let of_store = |known: &&ClaimedDatabase| known.store == store;
-        let of_nobody = |known: &&ClaimedDatabase| !self.stores.contains(&known.store);
-        let known = || state.databases.iter().filter(|known| known.database == database);
-        let found = known().find(of_store).or_else(|| known().find(of_nobody))?;
-        state.databases.iter().position(|known| std::ptr::eq(known, found))
+        let known = || state.databases.iter().enumerate().filter(|(_, known)| known.database == database);
+        let of_store = known().find(|(_, known)| known.store == store);
+        let found = of_store.or_else(|| known().find(|(_, known)| !self.stores.contains(&known.store)));
+        found.map(|(position, _)| position)
     }
 
     /// Notes a claim durably before it is made. `held` is the claim that the database has now: it
