@@ -5,42 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::limits::METRIC_PROBLEM_CHARS_MAX;
 
 /// All counters, and their registry for Prometheus.
 pub struct Metrics {
     registry: Registry,
-    received: Family<SourceLabel, Counter>,
-    accepted: Family<SourceLabel, Counter>,
-    rejected: Family<ReasonLabel, Counter>,
-    suppressed: Family<ReasonLabel, Counter>,
-    shed: Family<ReasonLabel, Counter>,
-    truncated: Family<SourceLabel, Counter>,
-    connections: Family<SourceLabel, Gauge>,
-    connections_total: Family<SourceLabel, Counter>,
-    gauges: BTreeMap<&'static str, Family<StoreLabel, Gauge>>,
+    received: Family<Labels, Counter>,
+    accepted: Family<Labels, Counter>,
+    rejected: Family<Labels, Counter>,
+    suppressed: Family<Labels, Counter>,
+    shed: Family<Labels, Counter>,
+    truncated: Family<Labels, Counter>,
+    connections: Family<Labels, Gauge>,
+    connections_total: Family<Labels, Counter>,
+    gauges: BTreeMap<&'static str, Family<Labels, Gauge>>,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SourceLabel {
-    source: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReasonLabel {
-    source: String,
-    reason: &'static str,
-}
-
-/// No label, the store's name, or the text of a problem.
-type StoreLabel = Vec<(&'static str, String)>;
+/// Names and values: the source and the reason, the store, or the text of a problem.
+type Labels = Vec<(&'static str, String)>;
 
 const PROBLEM: &str = "problem";
 
@@ -86,59 +74,38 @@ const GAUGES: [(&str, &str); 20] = [
     ),
 ];
 
-impl Metrics {
+impl Default for Metrics {
     /// Returns metrics whose counters are all zero.
-    pub fn new() -> Metrics {
-        let mut metrics = Metrics {
-            registry: Registry::with_prefix("logboom"),
-            received: Family::default(),
-            accepted: Family::default(),
-            rejected: Family::default(),
-            suppressed: Family::default(),
-            shed: Family::default(),
-            truncated: Family::default(),
-            connections: Family::default(),
-            connections_total: Family::default(),
-            gauges: GAUGES.iter().map(|(name, _)| (*name, Family::default())).collect(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register(
-            "received_records",
-            "Records that arrived, including inputs that should have been records",
-            metrics.received.clone(),
-        );
-        registry.register("accepted_records", "Records that were made durable", metrics.accepted.clone());
-        registry.register(
-            "rejected_records",
-            "Inputs that were rejected as records",
-            metrics.rejected.clone(),
-        );
-        registry.register(
-            "dead_letters_suppressed",
-            "Rejected inputs for which no dead letter was made, because there were too many",
-            metrics.suppressed.clone(),
-        );
-        registry.register("shed_records", "Records that could not be made durable", metrics.shed.clone());
-        registry.register(
-            "truncated_frames",
-            "Frames cut off by their connection's end",
-            metrics.truncated.clone(),
-        );
-        registry.register("connections", "Open connections", metrics.connections.clone());
-        registry.register(
-            "connections_opened",
-            "Connections since the start",
-            metrics.connections_total.clone(),
-        );
-        for (name, help) in GAUGES {
-            registry.register(name, help, metrics.gauges[name].clone());
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("logboom");
+        let new = &mut registry;
+        Metrics {
+            received: register(
+                new,
+                "received_records",
+                "Records that arrived, including inputs that should have been records",
+            ),
+            accepted: register(new, "accepted_records", "Records that were made durable"),
+            rejected: register(new, "rejected_records", "Inputs that were rejected as records"),
+            suppressed: register(
+                new,
+                "dead_letters_suppressed",
+                "Rejected inputs for which no dead letter was made, because there were too many",
+            ),
+            shed: register(new, "shed_records", "Records that could not be made durable"),
+            truncated: register(new, "truncated_frames", "Frames cut off by their connection's end"),
+            connections: register(new, "connections", "Open connections"),
+            connections_total: register(new, "connections_opened", "Connections since the start"),
+            gauges: GAUGES.map(|(name, help)| (name, register(new, name, help))).into(),
+            registry,
         }
-        metrics
     }
+}
 
+impl Metrics {
     /// Returns the counters of one source, such as `python 127.0.0.1:9020`.
     pub fn source(&self, name: &str) -> SourceCounters {
-        let label = SourceLabel { source: name.to_owned() };
+        let label = vec![("source", name.to_owned())];
         SourceCounters {
             source: name.to_owned(),
             received: self.received.get_or_create(&label).clone(),
@@ -185,6 +152,14 @@ impl Metrics {
     }
 }
 
+/// Returns a family of metrics that the registry renders. Families are rendered in the order in
+/// which they were registered.
+fn register<F: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> F {
+    let family = F::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
 /// Translates OpenMetrics into the text format of Prometheus, where the comments of a counter have
 /// its whole name, with `_total`.
 fn prometheus(open_metrics: &str) -> String {
@@ -203,12 +178,6 @@ fn prometheus(open_metrics: &str) -> String {
         }
     }
     text
-}
-
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics::new()
-    }
 }
 
 /// The counters of one source.
@@ -236,12 +205,12 @@ pub struct SourceCounters {
 /// One counter per reason. Reasons are a few fixed words.
 pub struct Reasons {
     source: String,
-    family: Family<ReasonLabel, Counter>,
+    family: Family<Labels, Counter>,
     counters: Mutex<BTreeMap<&'static str, Counter>>,
 }
 
 impl Reasons {
-    fn new(source: &str, family: &Family<ReasonLabel, Counter>) -> Reasons {
+    fn new(source: &str, family: &Family<Labels, Counter>) -> Reasons {
         Reasons { source: source.to_owned(), family: family.clone(), counters: Mutex::default() }
     }
 
@@ -249,7 +218,8 @@ impl Reasons {
     pub fn add(&self, reason: &'static str, records: u64) {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let counter = counters.entry(reason).or_insert_with(|| {
-            self.family.get_or_create(&ReasonLabel { source: self.source.clone(), reason }).clone()
+            let labels = vec![("source", self.source.clone()), ("reason", reason.to_owned())];
+            self.family.get_or_create(&labels).clone()
         });
         counter.inc_by(records);
     }
@@ -278,7 +248,7 @@ mod tests {
 
     #[test]
     fn formats_differ_in_comments_of_counters() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.source("http a").accepted.inc_by(3);
         metrics.set("tails", "", 2);
         let sample = "logboom_accepted_records_total{source=\"http a\"} 3\n";

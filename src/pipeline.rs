@@ -85,7 +85,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     // A failure of this thread ends the tails, and nothing else.
     threads.start("tails", tails.follow()).map_err(no_thread)?;
 
-    let (page, metrics) = (sockets.page(), Metrics::new());
+    let (page, metrics) = (sockets.page(), Metrics::default());
     let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
     let gate = ReadGate::new(threads, Duration::from_secs(config.query_seconds_max));
     tokio::spawn(gate.clone().relieve(stores.databases()));
