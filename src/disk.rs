@@ -137,20 +137,17 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let path = self.path.join(name);
+        let (path, is_writable) = (self.path.join(name), !self.is_read_only);
         let mut options = OpenOptions::new();
-        options.read(true);
-        if self.is_read_only {
-            return Ok(Arc::new(OpenFile(open_regular(&mut options, &path)?)));
-        }
-        options.write(true).create(true).truncate(false);
-        match open_regular(&mut options, &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        options.read(true).write(is_writable).create(is_writable).truncate(false);
+        let file = match open_regular(&mut options, &path) {
+            Err(error) if is_writable && error.kind() == io::ErrorKind::NotFound => {
                 create_folder(path.parent().unwrap_or(&self.path))?;
-                Ok(Arc::new(OpenFile(open_regular(&mut options, &path)?)))
+                open_regular(&mut options, &path)?
             }
-            result => Ok(Arc::new(OpenFile(result?))),
-        }
+            result => result?,
+        };
+        Ok(Arc::new(OpenFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
