@@ -72,23 +72,18 @@ impl StreamedBody {
         StreamedBody { gzip: Some(Gzip::default()), ..self }
     }
 
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        Poll::Ready(match ready!(self.pieces.poll_recv(context)) {
-            Some(piece) => Some(Ok(piece)),
-            None if self.is_ended.load(Relaxed) => None,
-            None => Some(Err(io::Error::other("the answer was not complete"))),
-        })
-    }
-
-    fn poll_compressed(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let Some(mut gzip) = self.gzip.take() else { return self.poll_piece(context) };
-        let result = self.poll_next(context, &mut gzip);
-        self.gzip = Some(gzip);
-        result
-    }
-
-    /// Returns the next compressed piece, or the end of the compressed stream.
-    fn poll_next(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) -> Poll<Option<io::Result<Bytes>>> {
+    /// Returns the next piece; of a compressed body, the next compressed piece, or the end of the
+    /// compressed stream.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let StreamedBody { pieces, is_ended, gzip } = self;
+        let mut poll_piece = || {
+            Poll::Ready(match ready!(pieces.poll_recv(context)) {
+                Some(piece) => Some(Ok(piece)),
+                None if is_ended.load(Relaxed) => None,
+                None => Some(Err(io::Error::other("the answer was not complete"))),
+            })
+        };
+        let Some(gzip) = gzip else { return poll_piece() };
         loop {
             if gzip.is_ended {
                 return Poll::Ready(None);
@@ -96,7 +91,7 @@ impl StreamedBody {
             if let Some(piece) = gzip.next() {
                 return Poll::Ready(Some(Ok(piece)));
             }
-            match ready!(self.poll_piece(context)) {
+            match ready!(poll_piece()) {
                 Some(Ok(piece)) => gzip.put(piece),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(Some(Ok(gzip.end()))),
@@ -113,7 +108,7 @@ impl Body for StreamedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.poll_compressed(context).map_ok(Frame::data)
+        self.poll_next(context).map_ok(Frame::data)
     }
 }
 

@@ -13,12 +13,11 @@
 
 use std::io::Write;
 use std::mem::take;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
-use http_body_util::{Either, Full};
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Collected, Either, Full};
 use hyper::Response;
 use hyper::body::{Body as _, Bytes};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, VARY};
@@ -54,11 +53,9 @@ pub fn compress(mut answer: Response<Body>, is_accepted: bool) -> Response<Body>
 }
 
 /// Returns the content of a body that is in memory.
-fn bytes_of(mut body: Full<Bytes>) -> Bytes {
-    match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-        _ => Bytes::new(),
-    }
+fn bytes_of(body: Full<Bytes>) -> Bytes {
+    let collected = body.collect().now_or_never().and_then(Result::ok);
+    collected.map(Collected::to_bytes).unwrap_or_default()
 }
 
 /// Returns a text as a gzip stream.

@@ -6,6 +6,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
 use super::body::StreamedBody;
 
@@ -32,14 +33,13 @@ pub fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 /// Returns an error response (RFC 9457), with the member `hint` if the client can do something
 /// about the error.
 pub fn problem(status: StatusCode, title: &str, detail: &str, hint: Option<&str>) -> Response<Body> {
-    explain(status, title, detail, hint, "")
+    explain(status, title, detail, hint, None)
 }
 
 /// Returns the same for a part of the request: the member `position` contains the start and the end
 /// of that part, in characters.
 pub fn problem_at(title: &str, detail: &str, hint: &str, position: Range<usize>) -> Response<Body> {
-    let position = format!(",\"position\":{{\"start\":{},\"end\":{}}}", position.start, position.end);
-    explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), &position)
+    explain(StatusCode::BAD_REQUEST, title, detail, Some(hint), Some(position))
 }
 
 /// Returns a problem that passes by itself: 503 with the seconds after which the client retries.
@@ -49,25 +49,28 @@ pub fn retry_later(title: &str, detail: &str, hint: &str, seconds: u16) -> Respo
     response
 }
 
-/// `extension` is JSON: further members, each preceded by a comma.
+#[derive(Serialize)]
+struct Problem<'a> {
+    status: u16,
+    title: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Range<usize>>,
+}
+
 fn explain(
     status: StatusCode,
     title: &str,
     detail: &str,
     hint: Option<&str>,
-    extension: &str,
+    position: Option<Range<usize>>,
 ) -> Response<Body> {
-    let mut out = format!("{{\"status\":{},\"title\":", status.as_u16()).into_bytes();
-    push_json_string(&mut out, title);
-    out.extend_from_slice(b",\"detail\":");
-    push_json_string(&mut out, detail);
-    if let Some(hint) = hint {
-        out.extend_from_slice(b",\"hint\":");
-        push_json_string(&mut out, hint);
-    }
-    out.extend_from_slice(extension.as_bytes());
-    out.push(b'}');
-    whole(status, "application/problem+json", out)
+    let problem = Problem { status: status.as_u16(), title, detail, hint, position };
+    // Texts and numbers can always be written as JSON.
+    let document = serde_json::to_vec(&problem).unwrap_or_default();
+    whole(status, "application/problem+json", document)
 }
 
 fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
@@ -75,9 +78,4 @@ fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
-}
-
-fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    // Writing a string to memory cannot fail.
-    let _ = serde_json::to_writer(out, text);
 }
