@@ -6,10 +6,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::StoreConfig;
+use crate::config::{StoreConfig, is_store_name};
 use crate::disk::{Folder, FolderLock, check_regular, create_folder, keep_name};
 use crate::failure::Failure;
-use crate::limits::STORE_NAME_BYTES_MAX;
 use crate::spool::inspect;
 use crate::store::{self, Claims};
 
@@ -60,9 +59,9 @@ impl DataDir {
             Failure::new(format!("cannot open the spool in {}", self.spool().display())).because(error)
         })?;
         let names = stores.iter().map(|store| store.name.clone()).collect();
-        let disk = Folder::open(&self.path).map_err(|error| self.cannot_remember(error))?;
-        let claims =
-            Claims::open(Arc::new(disk), spool, names).map_err(|error| self.cannot_remember(error))?;
+        let claims = Folder::open(&self.path)
+            .and_then(|disk| Claims::open(Arc::new(disk), spool, names))
+            .map_err(|error| self.cannot_remember(error))?;
         for name in claims.adoptions_of_others() {
             tracing::warn!(store = name, "a store to be adopted is not in the configuration");
         }
@@ -71,8 +70,8 @@ impl DataDir {
 
     /// Makes the next start accept a store as it is; see [`store::adopt`].
     pub(crate) fn adopt(&self, store: &str) -> Result<(), Failure> {
-        let disk = Folder::open(&self.path).map_err(|error| self.cannot_remember(error))?;
-        store::adopt(&disk, store).map_err(|error| self.cannot_remember(error))
+        let adopted = Folder::open(&self.path).and_then(|disk| store::adopt(&disk, store));
+        adopted.map_err(|error| self.cannot_remember(error))
     }
 
     pub(crate) fn cannot_remember(&self, error: io::Error) -> Failure {
@@ -105,7 +104,7 @@ impl DataDir {
         };
         check_regular(&path).map_err(failed)?;
         match fs::read_to_string(&path) {
-            Ok(text) if is_node(text.trim()) => {
+            Ok(text) if is_store_name(text.trim()) => {
                 // The process that created the file was perhaps killed before its name was durable.
                 keep_name(&path).map_err(failed)?;
                 Ok(text.trim().to_owned())
@@ -128,11 +127,6 @@ impl DataDir {
         keep_name(path)?;
         Ok(node)
     }
-}
-
-fn is_node(text: &str) -> bool {
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)
 }
 
 #[cfg(test)]

@@ -74,10 +74,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "error: {}", self.what)?;
         let mut said = self.what.clone();
-        let mut cause: Option<&dyn Error> = match &self.cause {
-            Some(cause) => Some(cause.as_ref()),
-            None => None,
-        };
+        let mut cause = self.source();
         while let Some(error) = cause {
             let text = error.to_string();
             // Many errors already repeat their source in their own text.

@@ -93,17 +93,12 @@ fn check_spool(config: &Config, found: &mut Vec<Failure>) {
 }
 
 fn check_listeners(config: &Config, found: &mut Vec<Failure>) {
-    for (at, listener) in config.listen.iter().enumerate() {
-        if let Some(other) = config.listen[..at].iter().find(|other| is_same_socket(listener, other)) {
-            let failure = Failure::usage(format!("two listeners on {}", listener.address))
-                .because(format!(
-                    "both `{}` and `{}` listen there",
-                    other.protocol.name(),
-                    listener.protocol.name()
-                ))
-                .hint("use a different port or path for each");
-            found.push(failure);
-        }
+    for (first, second) in repeated(&config.listen, is_same_socket) {
+        let (one, other) = (first.protocol.name(), second.protocol.name());
+        let failure = Failure::usage(format!("two listeners on {}", second.address))
+            .because(format!("both `{one}` and `{other}` listen there"))
+            .hint("use a different port or path for each");
+        found.push(failure);
     }
 }
 
@@ -142,10 +137,8 @@ fn check_line_formats(config: &Config, found: &mut Vec<Failure>) {
 
 fn check_services(config: &Config, found: &mut Vec<Failure>) {
     for store in &config.stores {
-        for (at, one) in store.retention.iter().enumerate() {
-            if store.retention[..at].iter().any(|other| other.service == one.service) {
-                found.push(Failure::usage(format!("`retention` names the service `{}` twice", one.service)));
-            }
+        for (first, _) in repeated(&store.retention, |one, other| one.service == other.service) {
+            found.push(Failure::usage(format!("`retention` names the service `{}` twice", first.service)));
         }
         if store.retention.len() > RETENTION_SERVICES_MAX {
             let why =
@@ -157,35 +150,41 @@ fn check_services(config: &Config, found: &mut Vec<Failure>) {
 }
 
 fn check_store_names(config: &Config, found: &mut Vec<Failure>) {
-    for (at, store) in config.stores.iter().enumerate() {
-        if config.stores[..at].iter().any(|other| other.name == store.name) {
-            let failure = Failure::usage(format!("two stores are called `{}`", store.name))
-                .hint("set a different `name` for each `[[store]]`");
-            found.push(failure);
-        }
+    for (first, _) in repeated(&config.stores, |one, other| one.name == other.name) {
+        let failure = Failure::usage(format!("two stores are called `{}`", first.name))
+            .hint("set a different `name` for each `[[store]]`");
+        found.push(failure);
     }
 }
 
 fn check_store_paths(config: &Config, found: &mut Vec<Failure>) {
-    for (at, store) in config.stores.iter().enumerate() {
-        let same = |other: &&StoreConfig| match (&other.url, &store.url) {
-            // Several nodes may share the tables of one database.
-            (StoreUrl::Postgres(one), StoreUrl::Postgres(two)) => {
-                one.is_same_place(two) && other.node == store.node
-            }
-            (one, two) => one.path().zip(two.path()).is_some_and(|(one, two)| normal(one) == normal(two)),
+    for (first, second) in repeated(&config.stores, is_same_place) {
+        let place = match second.url.path() {
+            Some(path) => path.display().to_string(),
+            None => second.url.to_string(),
         };
-        if let Some(other) = config.stores[..at].iter().find(same) {
-            let place = match store.url.path() {
-                Some(path) => path.display().to_string(),
-                None => store.url.to_string(),
-            };
-            let failure = Failure::usage(format!("two stores write {place}"))
-                .because(format!("both `{}` and `{}` do", other.name, store.name))
-                .hint("give each store its own path, its own database, or in one database its own `node`");
-            found.push(failure);
-        }
+        let failure = Failure::usage(format!("two stores write {place}"))
+            .because(format!("both `{}` and `{}` do", first.name, second.name))
+            .hint("give each store its own path, its own database, or in one database its own `node`");
+        found.push(failure);
     }
+}
+
+/// Returns true if two stores write to the same file or table.
+fn is_same_place(one: &StoreConfig, other: &StoreConfig) -> bool {
+    match (&one.url, &other.url) {
+        // Several nodes may share the tables of one database.
+        (StoreUrl::Postgres(a), StoreUrl::Postgres(b)) => a.is_same_place(b) && one.node == other.node,
+        (a, b) => a.path().zip(b.path()).is_some_and(|(a, b)| normal(a) == normal(b)),
+    }
+}
+
+/// Returns each element that is the same as an earlier one, after the first of these.
+fn repeated<T>(all: &[T], is_same: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = (&T, &T)> {
+    all.iter().enumerate().filter_map(move |(at, second)| {
+        let first = all[..at].iter().find(|first| is_same(first, second))?;
+        Some((first, second))
+    })
 }
 
 /// Reports every path that is occupied by something that can never be used, which `check-config`

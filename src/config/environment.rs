@@ -4,11 +4,10 @@ use std::ffi::OsString;
 
 use super::mistakes::Mistakes;
 use super::nearest::nearest;
-use super::options;
+use super::options::global;
 use super::setting::About;
-use super::shape::Arity;
 use super::value_source::ValueSource;
-use super::values::{Values, split_list};
+use super::values::{Values, texts_of};
 use crate::failure::Failure;
 
 /// The variable that names the configuration file, as `--config` does.
@@ -38,7 +37,7 @@ pub(super) fn read_all(
         if value.is_empty() || name == CONFIG || name == URL {
             continue;
         }
-        match options::ALL.iter().find(|about| about.is_global() && about.variable() == name) {
+        match global().find(|about| about.variable() == name) {
             Some(about) => match texts(about, name, value) {
                 Ok(texts) => values.put(about, texts, ValueSource::Environment),
                 Err(failure) => mistakes.add_unread(about, usize::MAX, failure),
@@ -53,17 +52,12 @@ fn texts(about: &About, name: &str, value: OsString) -> Result<Vec<String>, Fail
     let text = value.into_string().map_err(|_| {
         Failure::usage(format!("cannot read the environment variable {name}")).because("it is not UTF-8")
     })?;
-    Ok(match about.form {
-        Arity::List => split_list(&text),
-        Arity::One | Arity::Switch => vec![text],
-    })
+    Ok(texts_of(about, &text))
 }
 
 fn check_unknown(name: &str) -> Result<(), Failure> {
-    let known: Vec<_> =
-        options::ALL.iter().filter(|about| about.is_global()).map(|about| about.variable()).collect();
     let own = |name: &str| name.trim_start_matches("LOGBOOM_").to_owned();
-    let known: Vec<_> = known.iter().map(|name| own(name)).chain([own(CONFIG), own(URL)]).collect();
+    let known: Vec<_> = global().map(|about| own(&about.variable())).chain([own(CONFIG), own(URL)]).collect();
     match nearest(&own(name), known.iter().map(String::as_str)) {
         None => Ok(()),
         Some(meant) => Err(Failure::usage(format!("unknown environment variable {name}"))

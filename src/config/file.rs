@@ -14,7 +14,7 @@ use super::options;
 use super::setting::About;
 use super::shape::Arity;
 use super::value_source::ValueSource;
-use super::values::{Values, split_list};
+use super::values::{Values, texts_of};
 use crate::failure::Failure;
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
@@ -162,7 +162,7 @@ impl Source<'_> {
 /// takes.
 fn texts(about: &About, value: &DeValue<'_>) -> Option<Vec<String>> {
     match value {
-        DeValue::String(text) if about.form == Arity::List => Some(split_list(text)),
+        DeValue::String(text) => Some(texts_of(about, text)),
         DeValue::Array(array) if about.form == Arity::List => array
             .iter()
             .map(|value| text(value.get_ref()).or_else(|| table_text(about, value.get_ref())))

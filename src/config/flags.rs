@@ -2,17 +2,15 @@
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::options;
-use super::setting::{About, Section};
+use super::options::global;
+use super::setting::About;
 use super::shape::Arity;
 use super::value_source::ValueSource;
 use super::values::Values;
 
 /// Returns the flags of all options, under the headings of their sections.
 pub fn arguments() -> Vec<Arg> {
-    let sections = Section::ALL.into_iter();
-    let of = |section| options::ALL.iter().filter(move |about| about.section == section && about.is_global());
-    sections.flat_map(of).map(|about| argument(about)).collect()
+    global().map(argument).collect()
 }
 
 /// Returns the flag of one option.
@@ -33,7 +31,7 @@ pub fn argument(about: &'static About) -> Arg {
 /// Returns the values that were set by flags.
 pub fn read(matches: &ArgMatches) -> Values {
     let mut values = Values::default();
-    for about in options::ALL.iter().filter(|about| about.is_global()) {
+    for about in global() {
         if let Ok(Some(texts)) = matches.try_get_many::<String>(about.key) {
             values.put(about, texts.cloned().collect(), ValueSource::Flag);
         }

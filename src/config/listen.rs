@@ -49,11 +49,10 @@ pub(super) const LISTENER: Shape<Listener> = Shape {
 };
 
 impl Protocol {
-    /// Every protocol, with the name that `listen` and messages use.
-    pub const ALL: [(&'static str, Protocol); 3] =
-        [("python", Protocol::Python), ("python-udp", Protocol::PythonUdp), ("http", Protocol::Http)];
+    /// Every protocol.
+    pub const ALL: [Protocol; 3] = [Protocol::Python, Protocol::PythonUdp, Protocol::Http];
 
-    /// Returns the name of the protocol.
+    /// Returns the name of the protocol, as `listen` and messages use it.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Python => "python",
@@ -68,10 +67,10 @@ impl Protocol {
     }
 
     fn parse(name: &str) -> Result<Protocol, String> {
-        if let Some((_, protocol)) = Protocol::ALL.into_iter().find(|(known, _)| *known == name) {
+        if let Some(protocol) = Protocol::ALL.into_iter().find(|known| known.name() == name) {
             return Ok(protocol);
         }
-        let known = Protocol::ALL.map(|(known, _)| known);
+        let known = Protocol::ALL.map(Protocol::name);
         let meant =
             nearest(name, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
         Err(format!("has the unknown protocol `{name}` (known are `{}`){meant}", known.join("`, `")))
@@ -84,10 +83,9 @@ impl Listener {
         let (protocol, rest) = text.split_once('=').ok_or("has no `=` between protocol and address")?;
         let protocol = Protocol::parse(protocol)?;
         let (address, labels) = match rest.split_once(',') {
-            None => (rest, None),
-            Some((address, labels)) => (address, Some(labels)),
+            None => (rest, Vec::new()),
+            Some((address, labels)) => (address, parse_labels(labels)?),
         };
-        let labels = labels.map(parse_labels).transpose()?.unwrap_or_default();
         Ok(Listener { protocol, address: ListenAddress::parse(address)?, labels })
     }
 }
@@ -164,7 +162,7 @@ mod tests {
 
     #[test]
     fn protocol_is_parsed_by_name() {
-        for (name, protocol) in Protocol::ALL {
+        for (name, protocol) in ["python", "python-udp", "http"].into_iter().zip(Protocol::ALL) {
             assert_eq!(protocol.name(), name);
             assert_eq!(Protocol::parse(name), Ok(protocol));
         }

@@ -1,21 +1,8 @@
 //! The program's own messages: which are shown, and in which format.
 
-use super::shape::{Arity, Shape, one_of};
+use tracing::level_filters::LevelFilter;
 
-/// The least severe of the program's own messages that is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Only messages that need a person.
-    Error,
-    /// Also messages about conditions that may soon need a person.
-    Warn,
-    /// Also changes: starts, stops, recovery.
-    Info,
-    /// Also events of single connections and batches.
-    Debug,
-    /// Everything.
-    Trace,
-}
+use super::shape::{Shape, one_of};
 
 /// The format of the program's own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,27 +13,22 @@ pub enum LogFormat {
     Json,
 }
 
-/// The values of `log_level`.
-pub(super) const LOG_LEVEL_SHAPE: Shape<LogLevel> = Shape {
-    name: "LEVEL",
-    accepts: "`error`, `warn`, `info`, `debug` or `trace`",
-    form: Arity::One,
-    parse: |text| {
+/// The values of `log_level`: `error` is for messages that need a person, `warn` for conditions that
+/// may soon need a person, `info` for changes such as starts, stops and recovery, and `debug` for
+/// events of single connections and batches.
+pub(super) const LOG_LEVEL_SHAPE: Shape<LevelFilter> =
+    Shape::one("LEVEL", "`error`, `warn`, `info`, `debug` or `trace`", |text| {
         let words = [
-            ("error", LogLevel::Error),
-            ("warn", LogLevel::Warn),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("trace", LogLevel::Trace),
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
         ];
         one_of(text, &words)
-    },
-};
+    });
 
 /// The values of `log_format`.
-pub(super) const LOG_FORMAT_SHAPE: Shape<LogFormat> = Shape {
-    name: "text|json",
-    accepts: "`text` or `json`",
-    form: Arity::One,
-    parse: |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-};
+pub(super) const LOG_FORMAT_SHAPE: Shape<LogFormat> = Shape::one("text|json", "`text` or `json`", |text| {
+    one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+});

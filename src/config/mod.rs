@@ -30,10 +30,12 @@ mod tests;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use tracing::level_filters::LevelFilter;
+
 use crate::failure::Failure;
 pub use flags::{argument, arguments, read as flags};
 pub use listen::{ListenAddress, Listener, Protocol};
-pub use log::{LogFormat, LogLevel};
+pub use log::LogFormat;
 pub use nearest::nearest;
 pub(crate) use options::DATA_DIR;
 pub use reference::text as reference;
@@ -80,7 +82,7 @@ pub struct Config {
     /// The longest time that an orderly stop may take, in seconds.
     pub shutdown_seconds_max: u64,
     /// The least severe of the program's own messages that is shown.
-    pub log_level: LogLevel,
+    pub log_level: LevelFilter,
     /// The format of the program's own messages.
     pub log_format: LogFormat,
 }
@@ -178,14 +180,13 @@ impl Loaded {
     /// Returns every option as its key, its value, and the source of the value, in the order of the
     /// declarations.
     pub fn effective(&self) -> impl Iterator<Item = Shown> {
-        options::ALL.iter().filter(|about| about.is_global()).map(|about| shown(about, &self.values))
+        options::global().map(|about| shown(about, &self.values))
     }
 
     /// Returns the options of the store at this place among the stores, in the same form.
     pub fn effective_of_store(&self, place: usize) -> impl Iterator<Item = Shown> {
         let values = self.tables.get(place).unwrap_or(&self.values);
-        let of_each = options::ALL.iter().filter(|about| about.is_of_store() && about.is_global());
-        of_each.map(|about| shown(about, values))
+        options::global().filter(|about| about.is_of_store()).map(|about| shown(about, values))
     }
 }
 

@@ -4,8 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::listen::{LISTENER, Listener};
-use super::log::{LOG_FORMAT_SHAPE, LOG_LEVEL_SHAPE, LogFormat, LogLevel};
+use super::log::{LOG_FORMAT_SHAPE, LOG_LEVEL_SHAPE, LogFormat};
 use super::setting::{About, Section, Setting, settings};
 use super::shape::{
     COUNT, COUNT_OR_ZERO, DURATION, MEMORY_SIZE, OPTIONAL_COUNT, OPTIONAL_DURATION, OPTIONAL_PATH,
@@ -14,6 +16,11 @@ use super::shape::{
 use super::spool::{WHEN_FULL_SHAPE, WhenFull};
 use super::store_url::{ONE_STORE_URL, OPTIONAL_NODE, SERVICE_RETENTION, STORE_NAME, STORE_URL, StoreUrl};
 use crate::store::ServiceRetention;
+
+/// Returns every option that is a flag, a variable and a key at the top of the file.
+pub(super) fn global() -> impl Iterator<Item = &'static About> {
+    ALL.iter().copied().filter(|about| about.is_global())
+}
 
 settings! {
     /// The folder of the spool and of the default database. It is created if it is missing.
@@ -26,7 +33,7 @@ settings! {
     /// start.
     SHUTDOWN_SECONDS_MAX: u64 = Program, "shutdown_seconds_max", SECONDS, "10";
     /// The lowest level of the program's own messages on stderr.
-    LOG_LEVEL: LogLevel = Program, "log_level", LOG_LEVEL_SHAPE, "info";
+    LOG_LEVEL: LevelFilter = Program, "log_level", LOG_LEVEL_SHAPE, "info";
     /// The format of the program's own messages on stderr.
     LOG_FORMAT: LogFormat = Program, "log_format", LOG_FORMAT_SHAPE, "text";
 

@@ -45,8 +45,8 @@ The other commands (`query`, `sql`, `status`, `delete`, `export`, `import`) need
 /// Returns the whole text.
 pub fn text() -> String {
     let mut out = String::from(BEGIN);
-    for section in Section::ALL {
-        let _ = write!(out, "\n## {}\n{}", section.heading(), note(section));
+    for (section, heading) in Section::ALL {
+        let _ = write!(out, "\n## {heading}\n{}", note(section));
         for about in options::ALL.iter().filter(|about| about.section == section) {
             entry(&mut out, about);
         }

@@ -54,28 +54,20 @@ pub enum Section {
 }
 
 impl Section {
-    /// All sections, in order.
-    pub const ALL: [Section; 7] = [
-        Section::Program,
-        Section::Ingest,
-        Section::Spool,
-        Section::Store,
-        Section::EachStore,
-        Section::StoreTable,
-        Section::View,
+    /// All sections in the order of their declaration, with their headings in help and reference.
+    pub const ALL: [(Section, &str); 7] = [
+        (Section::Program, "Program"),
+        (Section::Ingest, "Ingest"),
+        (Section::Spool, "Spool"),
+        (Section::Store, "Store"),
+        (Section::EachStore, "Each store"),
+        (Section::StoreTable, "Only in a [[store]] table"),
+        (Section::View, "View"),
     ];
 
     /// Returns the heading in help and reference.
     pub fn heading(self) -> &'static str {
-        match self {
-            Section::Program => "Program",
-            Section::Ingest => "Ingest",
-            Section::Spool => "Spool",
-            Section::Store => "Store",
-            Section::EachStore => "Each store",
-            Section::StoreTable => "Only in a [[store]] table",
-            Section::View => "View",
-        }
+        Section::ALL[self as usize].1
     }
 }
 

@@ -29,75 +29,68 @@ pub enum Arity {
     Switch,
 }
 
+impl<T> Shape<T> {
+    /// Returns the shape of an option that takes exactly one value.
+    pub(super) const fn one(
+        name: &'static str,
+        accepts: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Shape<T> {
+        Shape { name, accepts, form: Arity::One, parse }
+    }
+}
+
 /// A path, relative to the working directory.
-pub(super) const PATH: Shape<PathBuf> =
-    Shape { name: "PATH", accepts: "a path", form: Arity::One, parse: path };
+pub(super) const PATH: Shape<PathBuf> = Shape::one("PATH", "a path", path);
 
 /// A path or `none`.
-pub(super) const OPTIONAL_PATH: Shape<Option<PathBuf>> = Shape {
-    name: "PATH",
-    accepts: "a path, or `none`",
-    form: Arity::One,
-    parse: |text| optional(path, text),
-};
+pub(super) const OPTIONAL_PATH: Shape<Option<PathBuf>> =
+    Shape::one("PATH", "a path, or `none`", |text| optional(path, text));
 
 /// Any text except the empty one.
-pub(super) const TEXT: Shape<String> =
-    Shape { name: "TEXT", accepts: "a text", form: Arity::One, parse: text };
+pub(super) const TEXT: Shape<String> = Shape::one("TEXT", "a text", text);
 
 /// `true` or `false`.
 pub(super) const SWITCH: Shape<bool> =
-    Shape { name: "true|false", accepts: "`true` or `false`", form: Arity::Switch, parse: switch };
+    Shape { form: Arity::Switch, ..Shape::one("true|false", "`true` or `false`", switch) };
 
 /// An integer from 1.
-pub(super) const COUNT: Shape<usize> =
-    Shape { name: "N", accepts: "a whole number from 1", form: Arity::One, parse: count };
+pub(super) const COUNT: Shape<usize> = Shape::one("N", "a whole number from 1", count);
 
 /// An integer from 0.
-pub(super) const COUNT_OR_ZERO: Shape<usize> =
-    Shape { name: "N", accepts: "a whole number", form: Arity::One, parse: count_or_zero };
+pub(super) const COUNT_OR_ZERO: Shape<usize> = Shape::one("N", "a whole number", count_or_zero);
 
 /// An integer from 1, or `none`.
 pub(super) const OPTIONAL_COUNT: Shape<Option<u32>> =
-    Shape { name: "N", accepts: "a whole number from 1, or `none`", form: Arity::One, parse: optional_count };
+    Shape::one("N", "a whole number from 1, or `none`", optional_count);
 
 /// A number of bytes, above 0.
-pub(super) const SIZE: Shape<u64> = Shape { name: "SIZE", accepts: SIZES, form: Arity::One, parse: size };
+pub(super) const SIZE: Shape<u64> = Shape::one("SIZE", SIZES, size);
 
 /// A number of bytes that is held in memory at once, above 0.
-pub(super) const MEMORY_SIZE: Shape<usize> =
-    Shape { name: "SIZE", accepts: SIZES, form: Arity::One, parse: memory_size };
+pub(super) const MEMORY_SIZE: Shape<usize> = Shape::one("SIZE", SIZES, memory_size);
 
 /// A number of bytes, or `none`.
-pub(super) const OPTIONAL_SIZE: Shape<Option<u64>> = Shape {
-    name: "SIZE",
-    accepts: "a size such as `64MiB`, `64MB` or plain bytes, or `none`",
-    form: Arity::One,
-    parse: |text| optional(size, text),
-};
+pub(super) const OPTIONAL_SIZE: Shape<Option<u64>> =
+    Shape::one("SIZE", "a size such as `64MiB`, `64MB` or plain bytes, or `none`", |text| {
+        optional(size, text)
+    });
 
 /// A duration, above 0.
 pub(super) const DURATION: Shape<Duration> =
-    Shape { name: "DURATION", accepts: DURATIONS, form: Arity::One, parse: duration };
+    Shape::one("DURATION", "a duration such as `200ms`, `30s`, `15m`, `12h` or `30d`", duration);
 
 /// A duration, or `none`.
-pub(super) const OPTIONAL_DURATION: Shape<Option<Duration>> = Shape {
-    name: "DURATION",
-    accepts: "a duration such as `15m`, `12h` or `30d`, or `none`",
-    form: Arity::One,
-    parse: |text| optional(duration, text),
-};
+pub(super) const OPTIONAL_DURATION: Shape<Option<Duration>> =
+    Shape::one("DURATION", "a duration such as `15m`, `12h` or `30d`, or `none`", |text| {
+        optional(duration, text)
+    });
 
 /// Whole seconds, above 0.
-pub(super) const SECONDS: Shape<u64> = Shape {
-    name: "SECONDS",
-    accepts: "whole seconds, or a duration such as `2m`",
-    form: Arity::One,
-    parse: seconds,
-};
+pub(super) const SECONDS: Shape<u64> =
+    Shape::one("SECONDS", "whole seconds, or a duration such as `2m`", seconds);
 
 const SIZES: &str = "a size such as `64MiB`, `64MB` or plain bytes";
-const DURATIONS: &str = "a duration such as `200ms`, `30s`, `15m`, `12h` or `30d`";
 
 fn path(text: &str) -> Result<PathBuf, String> {
     self::text(text).map(PathBuf::from)

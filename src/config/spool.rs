@@ -1,6 +1,6 @@
 //! The settings of the spool.
 
-use super::shape::{Arity, Shape, one_of};
+use super::shape::{Shape, one_of};
 
 /// The spool's bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,6 @@ pub enum WhenFull {
 }
 
 /// The values of `when_full`.
-pub(super) const WHEN_FULL_SHAPE: Shape<WhenFull> = Shape {
-    name: "shed|block",
-    accepts: "`shed` or `block`",
-    form: Arity::One,
-    parse: |text| one_of(text, &[("shed", WhenFull::Shed), ("block", WhenFull::Block)]),
-};
+pub(super) const WHEN_FULL_SHAPE: Shape<WhenFull> = Shape::one("shed|block", "`shed` or `block`", |text| {
+    one_of(text, &[("shed", WhenFull::Shed), ("block", WhenFull::Block)])
+});

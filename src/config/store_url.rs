@@ -32,20 +32,14 @@ pub(super) const STORE_URL: Shape<StoreUrl> = Shape {
 pub(super) const ONE_STORE_URL: Shape<StoreUrl> = Shape { form: Arity::One, ..STORE_URL };
 
 /// The values of `name`.
-pub(super) const STORE_NAME: Shape<String> = Shape {
-    name: "NAME",
-    accepts: "letters, digits, `-`, `_` and `.`, at most 64",
-    form: Arity::One,
-    parse: parse_name,
-};
+pub(super) const STORE_NAME: Shape<String> =
+    Shape::one("NAME", "letters, digits, `-`, `_` and `.`, at most 64", parse_name);
 
 /// The values of `node`.
-pub(super) const OPTIONAL_NODE: Shape<Option<String>> = Shape {
-    name: "NAME",
-    accepts: "letters, digits, `-`, `_` and `.`, at most 64; or `none`",
-    form: Arity::One,
-    parse: |text| optional(parse_name, text),
-};
+pub(super) const OPTIONAL_NODE: Shape<Option<String>> =
+    Shape::one("NAME", "letters, digits, `-`, `_` and `.`, at most 64; or `none`", |text| {
+        optional(parse_name, text)
+    });
 
 /// The values of `retention`.
 pub(super) const SERVICE_RETENTION: Shape<ServiceRetention> = Shape {
@@ -122,7 +116,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     if is_store_name(text) { Ok(text.into()) } else { Err("is not a name".into()) }
 }
 
-/// Returns true if a store can have this name.
+/// Returns true if a store, or a node, can have this name.
 pub fn is_store_name(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text.len() <= STORE_NAME_BYTES_MAX && text.bytes().all(is_fine)

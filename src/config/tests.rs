@@ -47,7 +47,7 @@ fn defaults() {
         config.spool,
         SpoolConfig { bytes_max: 4 << 30, segment_bytes: 16 << 20, when_full: WhenFull::Shed }
     );
-    assert_eq!((config.log_level, config.log_format), (LogLevel::Info, LogFormat::Text));
+    assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, LogFormat::Text));
     let listeners: Vec<_> = config
         .listen
         .iter()

@@ -73,13 +73,10 @@ impl Values {
 
     /// Returns the texts that were set for an option, or its default.
     pub fn given(&self, about: &About) -> Given {
-        self.0.get(about.key).cloned().unwrap_or_else(|| {
-            let texts = match about.form {
-                Arity::List => split_list(about.default),
-                Arity::One | Arity::Switch => vec![about.default.into()],
-            };
-            Given { texts, origin: ValueSource::Default }
-        })
+        self.0
+            .get(about.key)
+            .cloned()
+            .unwrap_or_else(|| Given { texts: texts_of(about, about.default), origin: ValueSource::Default })
     }
 
     /// Returns the value of an option that takes one.
@@ -163,12 +160,14 @@ fn without_passwords_named(text: &str) -> String {
     }
 }
 
-/// Splits the parts of a list in one text, as in a variable: separated by blanks or semicolons.
-pub(super) fn split_list(text: &str) -> Vec<String> {
-    text.split(|c: char| c.is_whitespace() || c == ';')
-        .filter(|part| !part.is_empty())
-        .map(String::from)
-        .collect()
+/// Returns the texts for an option in one text, such as a variable: for an option that takes a list,
+/// the parts that are separated by blanks or semicolons.
+pub(super) fn texts_of(about: &About, text: &str) -> Vec<String> {
+    if about.form != Arity::List {
+        return vec![text.into()];
+    }
+    let parts = text.split(|c: char| c.is_whitespace() || c == ';');
+    parts.filter(|part| !part.is_empty()).map(String::from).collect()
 }
 
 #[cfg(test)]

@@ -30,12 +30,11 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::stdio::{dup2_stderr, stderr};
 use tokio::sync::Notify;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use crate::config::{Config, LogFormat, LogLevel};
+use crate::config::{Config, LogFormat};
 use crate::escape;
 use crate::limits::{LOG_END_MILLISECONDS_MAX, LOG_LINE_BYTES_MAX, LOG_RETRY_MILLISECONDS};
 use crate::record::time;
@@ -55,17 +54,10 @@ static UNFINISHED: Notify = Notify::const_new();
 
 /// Starts the log, and reports panics through it. A second start (in a test) changes nothing.
 pub fn start(config: &Config) {
-    let level = match config.log_level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
     let is_json = config.log_format == LogFormat::Json;
     let lines = Lines { is_json, is_painted: !is_json && io::stderr().is_terminal() };
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_max_level(config.log_level)
         .with_target(false)
         .with_timer(Clock)
         .with_ansi(false)
