@@ -133,13 +133,10 @@ Examples:
 
 /// Returns the definition of the command line.
 pub(super) fn command() -> Command {
-    Command::new("logboom")
+    group("logboom")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(EXAMPLES)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .max_term_width(110)
         .subcommands([serve(), query(), tail(), stats(), sql(), status()])
         .subcommands([delete(), backup(), restore(), export(), import()])
@@ -161,9 +158,7 @@ fn serve() -> Command {
         .about("Runs the server until SIGTERM or SIGINT")
         .after_help(SERVE_EXAMPLES)
         .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
+            option("config", "FILE")
                 .help("A TOML file with any of the options [env: LOGBOOM_CONFIG]")
                 .help_heading("Program"),
         )
@@ -174,7 +169,7 @@ fn query() -> Command {
     Command::new("query")
         .about("Finds records")
         .after_help(QUERY_EXAMPLES)
-        .arg(words())
+        .arg(words(QUERY))
         .args(times())
         .arg(
             number("limit", "N")
@@ -189,7 +184,7 @@ fn query() -> Command {
                 .short('f')
                 .conflicts_with_all(["until", "order", "around"]),
         )
-        .arg(Arg::new("trace").long("trace").value_name("ID").help("Only records of this trace, from its beginning"))
+        .arg(option("trace", "ID").help("Only records of this trace, from its beginning"))
         .arg(
             number("around", "ID")
                 .conflicts_with_all(["query", "since", "until", "limit", "order", "trace"])
@@ -202,24 +197,17 @@ fn query() -> Command {
                 .requires("around")
                 .help("Show surrounding records of its service, or of all services [default: service]"),
         )
-        .arg(format(&["text", "json", "csv"]))
-        .arg(fields())
-        .arg(full())
-        .arg(color())
-        .arg(no_pager())
-        .arg(url())
+        .args([format(&["text", "json", "csv"]), fields(), full(), color(), no_pager(), url()])
 }
 
 fn stats() -> Command {
     Command::new("stats")
         .about("Counts records over time, by severity, service or any field")
         .after_help(STATS_EXAMPLES)
-        .arg(words())
+        .arg(words(QUERY))
         .args(times())
         .arg(
-            Arg::new("by")
-                .long("by")
-                .value_name("NAME,...")
+            option("by", "NAME,...")
                 .default_value("severity,service")
                 .help("The fields to count by; the 9 most frequent values of each are shown"),
         )
@@ -230,62 +218,44 @@ fn stats() -> Command {
         )
         .arg(format(&["text", "json", "csv"]))
         .arg(switch("ascii", "Draw in ASCII"))
-        .arg(color())
-        .arg(no_pager())
-        .arg(url())
+        .args([color(), no_pager(), url()])
 }
 
 fn tail() -> Command {
     Command::new("tail")
         .about("Shows records as they arrive")
         .after_help(TAIL_EXAMPLES)
-        .arg(words())
+        .arg(words(QUERY))
         .arg(
-            Arg::new("last")
-                .long("last")
-                .value_name("N")
+            number("last", "N")
                 .value_parser(value_parser!(u64).range(..=TAIL_LAST_RECORDS_MAX))
                 .default_value("10")
                 .help(
                     "Begin with this many of the latest matching records, as far as the spool still has them",
                 ),
         )
-        .arg(format(&["text", "json"]))
-        .arg(fields())
-        .arg(full())
-        .arg(color())
-        .arg(url())
+        .args([format(&["text", "json"]), fields(), full(), color(), url()])
 }
 
 fn sql() -> Command {
     Command::new("sql")
         .about("Runs one read-only SQL query in the dialect of the database")
         .after_help(SQL_EXAMPLES)
-        .arg(Arg::new("sql").value_name("SQL").required(true).help("The query"))
-        .arg(format(&["text", "json", "csv"]))
-        .arg(color())
-        .arg(no_pager())
-        .arg(url())
+        .arg(required("sql", "SQL").help("The query"))
+        .args([format(&["text", "json", "csv"]), color(), no_pager(), url()])
 }
 
 fn status() -> Command {
     Command::new("status")
         .about("Shows the counts of received, shed and stored records, and current problems")
-        .arg(format(&["text", "json"]))
-        .arg(color())
-        .arg(url())
+        .args([format(&["text", "json"]), color(), url()])
 }
 
 fn delete() -> Command {
     Command::new("delete")
         .about("Deletes records permanently from every database of the server, after showing how many")
         .after_help(DELETE_EXAMPLES)
-        .arg(
-            Arg::new("query")
-                .value_name("QUERY")
-                .num_args(1..)
-                .help("The records to delete, as for `logboom query`"),
-        )
+        .arg(words("The records to delete, as for `logboom query`"))
         .arg(moment("before", "Only records before this time: `1h` ago, `now`, or a time").required(true))
         .arg(switch("dry-run", "Only show what would be deleted"))
         .arg(switch("yes", "Do not ask for confirmation; required if standard input is not a terminal"))
@@ -301,7 +271,7 @@ fn backup() -> Command {
         .about("Copies the SQLite database of a server, running or not, and checks the copy")
         .after_help(BACKUP_EXAMPLES)
         .arg(file("dest", "DEST").help("The file to create; it must not exist"))
-        .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
+        .arg(data_dir())
         .arg(
             file("database", "FILE")
                 .long("database")
@@ -316,19 +286,14 @@ fn restore() -> Command {
             "Puts a backup into a data folder that has no database, and checks it; no server may run there",
         )
         .arg(file("backup", "BACKUP").help("The file that `logboom backup` created"))
-        .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>))
+        .arg(data_dir())
 }
 
 fn export() -> Command {
     Command::new("export")
         .about("Writes records as NDJSON, the oldest first")
         .after_help(EXPORT_EXAMPLES)
-        .arg(
-            Arg::new("query")
-                .value_name("QUERY")
-                .num_args(1..)
-                .help("The records to export, as for `logboom query` [default: all]"),
-        )
+        .arg(words("The records to export, as for `logboom query` [default: all]"))
         .arg(moment("since", "Only records from this time on"))
         .arg(moment("until", "Only records before this time"))
         .arg(
@@ -348,9 +313,7 @@ fn import() -> Command {
                 .help("The file, compressed if its name ends with .gz or .zst; - for standard input"),
         )
         .arg(
-            Arg::new("from-line")
-                .long("from-line")
-                .value_name("N")
+            number("from-line", "N")
                 .value_parser(value_parser!(u64).range(1..))
                 .help("Begin with this line, to continue an earlier import"),
         )
@@ -358,32 +321,24 @@ fn import() -> Command {
 }
 
 fn file(name: &'static str, value_name: &'static str) -> Arg {
-    Arg::new(name).value_name(value_name).required(true).value_parser(value_parser!(std::ffi::OsString))
+    required(name, value_name).value_parser(value_parser!(std::ffi::OsString))
 }
 
 fn check_config() -> Command {
     Command::new("check-config")
         .about("Reports all errors of a configuration file, or shows the values that `serve` would use")
-        .arg(Arg::new("file").value_name("FILE").required(true).help("The file"))
+        .arg(required("file", "FILE").help("The file"))
 }
 
 fn schema() -> Command {
-    Command::new("schema").about("Prints the SQL that creates the tables of a store").arg(
-        Arg::new("store")
-            .long("store")
-            .value_name("postgres")
-            .required(true)
-            .help("The kind of store, or its address"),
-    )
+    Command::new("schema")
+        .about("Prints the SQL that creates the tables of a store")
+        .arg(option("store", "postgres").required(true).help("The kind of store, or its address"))
 }
 
 fn spool() -> Command {
-    let data_dir = || config::argument(&config::DATA_DIR.about).help_heading(None::<&str>);
-    Command::new("spool")
+    group("spool")
         .about("Inspects the spool of a server, running or not, without changing it")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .subcommand(Command::new("inspect").about("Lists the segments and positions").arg(data_dir()))
         .subcommand(
             Command::new("verify").about("Reads all segments and checks every checksum").arg(data_dir()),
@@ -391,17 +346,14 @@ fn spool() -> Command {
 }
 
 fn store() -> Command {
-    Command::new("store")
+    group("store")
         .about("Changes which data folder a store belongs to")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .subcommand(
             Command::new("adopt")
                 .about("Makes the next start accept a store as it is and continue from its position; no server may run there")
                 .after_help(ADOPT_EXAMPLES)
-                .arg(Arg::new("name").value_name("NAME").required(true).help("The name of the store in the configuration"))
-                .arg(config::argument(&config::DATA_DIR.about).help_heading(None::<&str>)),
+                .arg(required("name", "NAME").help("The name of the store in the configuration"))
+                .arg(data_dir()),
         )
 }
 
@@ -410,11 +362,9 @@ fn completions() -> Command {
         .about("Prints the completion script of a shell")
         .after_help(COMPLETIONS_EXAMPLES)
         .arg(
-            Arg::new("shell")
-                .value_name("bash|zsh|fish")
+            required("shell", "bash|zsh|fish")
                 .value_parser(["bash", "zsh", "fish"])
                 .hide_possible_values(true)
-                .required(true)
                 .help("The shell"),
         )
 }
@@ -424,19 +374,25 @@ fn man() -> Command {
         .about("Writes manual pages, one per command")
         .after_help("Example:\n  logboom man /usr/local/share/man/man1")
         .arg(
-            Arg::new("folder")
-                .value_name("DIR")
+            required("folder", "DIR")
                 .value_hint(ValueHint::DirPath)
-                .required(true)
                 .help("The folder; created if it does not exist"),
         )
 }
 
-fn words() -> Arg {
-    Arg::new("query")
-        .value_name("QUERY")
-        .num_args(1..)
-        .help("The query; without one every record matches. Further words are joined to it")
+/// Returns a command that only has subcommands.
+fn group(name: &'static str) -> Command {
+    Command::new(name).subcommand_required(true).arg_required_else_help(true).disable_help_subcommand(true)
+}
+
+const QUERY: &str = "The query; without one every record matches. Further words are joined to it";
+
+fn words(help: &'static str) -> Arg {
+    Arg::new("query").value_name("QUERY").num_args(1..).help(help)
+}
+
+fn data_dir() -> Arg {
+    config::argument(&config::DATA_DIR.about).help_heading(None::<&str>)
 }
 
 fn times() -> [Arg; 2] {
@@ -447,11 +403,21 @@ fn times() -> [Arg; 2] {
 }
 
 fn moment(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name("TIME").help(help).allow_hyphen_values(true)
+    option(name, "TIME").help(help).allow_hyphen_values(true)
+}
+
+/// Returns a flag with a value.
+fn option(name: &'static str, value_name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name)
+}
+
+/// Returns an argument without a flag that must be given.
+fn required(name: &'static str, value_name: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name).required(true)
 }
 
 fn number(name: &'static str, value_name: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value_name).value_parser(value_parser!(u64))
+    option(name, value_name).value_parser(value_parser!(u64))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -464,9 +430,7 @@ fn choice(name: &'static str, values: &[&'static str]) -> Arg {
 }
 
 fn fields() -> Arg {
-    Arg::new("fields")
-        .long("fields")
-        .value_name("NAME,...")
+    option("fields", "NAME,...")
         .help("Only these fields, in this order: columns and attributes, by their names in queries")
 }
 
@@ -489,11 +453,7 @@ fn color() -> Arg {
 }
 
 fn url() -> Arg {
-    Arg::new("url")
-        .long("url")
-        .value_name("URL")
-        .action(ArgAction::Set)
-        .help("The server [env: LOGBOOM_URL] [default: http://127.0.0.1:9022]")
+    option("url", "URL").help("The server [env: LOGBOOM_URL] [default: http://127.0.0.1:9022]")
 }
 
 #[cfg(test)]

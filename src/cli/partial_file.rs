@@ -12,7 +12,8 @@ use crate::disk::keep_name;
 /// before it has received its final name.
 pub(crate) struct PartialFile {
     pub(crate) file: File,
-    path: PathBuf,
+    /// The temporary path.
+    pub(crate) path: PathBuf,
 }
 
 impl PartialFile {
@@ -31,11 +32,6 @@ impl PartialFile {
         let file = File::create_new(&path)?;
         lock(&file, &path)?;
         Ok(PartialFile { file, path })
-    }
-
-    /// Returns the temporary path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Renames the partial to `name`, durably, replacing an existing file of that name.

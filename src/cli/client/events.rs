@@ -5,9 +5,9 @@ use crate::failure::Failure;
 
 /// A stream of events.
 pub(crate) struct EventStream {
-    answer: ServerResponse,
+    pub(crate) answer: ServerResponse,
     /// The last id that the server sent: where to resume after a lost connection.
-    last_id: Option<String>,
+    pub(crate) last_id: Option<String>,
 }
 
 /// One event. Name and data are empty if the server only sent the position of the stream.
@@ -20,16 +20,6 @@ pub(crate) struct StreamEvent {
 }
 
 impl EventStream {
-    /// Returns the events of an answer.
-    pub(crate) fn new(answer: ServerResponse, last_id: Option<String>) -> EventStream {
-        EventStream { answer, last_id }
-    }
-
-    /// Returns the id after which to resume once the connection was lost.
-    pub(crate) fn last_id(self) -> Option<String> {
-        self.last_id
-    }
-
     /// Returns true if another event has already arrived.
     pub(crate) fn has_more(&self) -> bool {
         memchr::memmem::find(self.answer.arrived(), b"\n\n").is_some()
@@ -80,7 +70,7 @@ mod tests {
                     retry: 5\n:\nid: 9\n\nid: 10\nevent: record\ndata: {";
         let server = StubServer::start("200 OK", body);
         let answer = ApiClient::to(&server.url).unwrap().follow("/", &[]).unwrap();
-        let mut events = EventStream::new(answer, None);
+        let mut events = EventStream { answer, last_id: None };
         let event = |name: &str, data: &str| Some(StreamEvent { name: name.into(), data: data.into() });
         assert_eq!(events.next().unwrap(), event("", ""));
         assert_eq!(events.last_id.as_deref(), Some("4"));
@@ -91,6 +81,6 @@ mod tests {
         assert_eq!(events.next().unwrap(), event("", ""));
         assert!(!events.has_more(), "the rest of it may take its time");
         assert_eq!(events.next().unwrap(), None);
-        assert_eq!(events.last_id().as_deref(), Some("9"), "what was not finished did not come");
+        assert_eq!(events.last_id.as_deref(), Some("9"), "what was not finished did not come");
     }
 }

@@ -1,6 +1,6 @@
 //! Selection of the fields of a record that are shown, and records of these fields as CSV and JSON.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::record::{JsonRecord, RecordValue, json_object};
 use crate::failure::Failure;
@@ -69,7 +69,7 @@ impl FieldSelection {
     }
 
     /// Writes the names as a row of CSV.
-    pub(crate) fn write_csv_heading(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_csv_heading(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut row = csv::CsvRow::new(out);
         for name in self.names() {
             row.text(name)?;
@@ -78,7 +78,7 @@ impl FieldSelection {
     }
 
     /// Writes a record as a row of CSV; fields that the record does not have are empty.
-    pub(crate) fn write_csv(&self, record: &JsonRecord<'_>, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_csv(&self, record: &JsonRecord<'_>, out: &mut Vec<u8>) -> io::Result<()> {
         let mut row = csv::CsvRow::new(out);
         for (_, value) in self.values(record) {
             match value {

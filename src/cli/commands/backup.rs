@@ -15,7 +15,7 @@ use clap::ArgMatches;
 
 use super::data_dir;
 use crate::cli::partial_file::PartialFile;
-use crate::cli::terminal::{Output, numbers::counted, output, progress};
+use crate::cli::terminal::{Output, numbers::counted, progress};
 use crate::data_dir::DataDir;
 use crate::disk::beside;
 use crate::failure::Failure;
@@ -41,23 +41,22 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     let accepted = wait_for_spool(matches, &from).map_err(|error| failed().because(error))?;
     let partial = begin(&to, ".partial").map_err(|error| failed().because(error))?;
     let bar = progress::of_bytes("copying", 0);
-    let copied = backup::copy(&from, partial.path(), |done, all| {
+    let copied = backup::copy(&from, &partial.path, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
     bar.finish_and_clear();
     let expected = copied.map_err(|error| failed().because(error))?;
-    let figures = backup::verify(partial.path()).map_err(|error| failed().because(error))?;
+    let figures = backup::verify(&partial.path).map_err(|error| failed().because(error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
     partial.persist_new(&to).map_err(|error| failed().because(error))?;
-    write_figures(output, "backed up", &figures, &to).map_err(output::failed)?;
+    write_figures(output, "backed up", &figures, &to)?;
     let left = accepted.saturating_sub(figures.position);
     if left > 0 {
         let left = counted(left, "record");
-        writeln!(output, "not included: {left} of the spool that the database does not have yet")
-            .map_err(output::failed)?;
+        writeln!(output, "not included: {left} of the spool that the database does not have yet")?;
     }
-    output.finish()
+    Ok(())
 }
 
 /// Waits until the database contains everything that was accepted before, as long as its position
@@ -95,12 +94,11 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     }
     let partial = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
     copy(&from, &partial.file).map_err(|error| failed().because(error))?;
-    let figures = backup::verify(partial.path()).map_err(|error| failed().because(error))?;
+    let figures = backup::verify(&partial.path).map_err(|error| failed().because(error))?;
     check_same(expected, figures).map_err(|why| failed().because(why))?;
     held.adopt(DEFAULT_DATABASE)?; // the backup may come from another data folder
     partial.persist_new(&to).map_err(|error| failed().because(error))?;
-    write_figures(output, "restored", &figures, &to).map_err(output::failed)?;
-    output.finish()
+    write_figures(output, "restored", &figures, &to)
 }
 
 /// The name of the database within a data folder.
@@ -156,7 +154,7 @@ fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {
     Err(format!("the copy differs from the original: {figures:?} instead of {expected:?}"))
 }
 
-fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> io::Result<()> {
+fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> Result<(), Failure> {
     let Figures { first_id, last_id, records, deleted, dead_letters, missing, position } = *figures;
     writeln!(output, "{what} {} to {}", counted(records, "record"), to.display())?;
     if last_id > 0 {

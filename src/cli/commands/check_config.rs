@@ -1,11 +1,10 @@
 //! `logboom check-config FILE`: checks a configuration file.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use clap::ArgMatches;
 
-use crate::cli::terminal::{Output, TextTable, output, text};
+use crate::cli::terminal::{Output, TextTable, text};
 use crate::config::{self, Loaded};
 use crate::failure::Failure;
 
@@ -14,12 +13,11 @@ use crate::failure::Failure;
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     let file = matches.get_one::<String>("file").map_or("", String::as_str);
     let loaded = config::load_and_check_paths(Some(Path::new(file)), std::env::vars_os())?;
-    print(&loaded, output).map_err(output::failed)?;
-    writeln!(output, "\n{}: no errors", text::one_line(file)).map_err(output::failed)?;
-    output.finish()
+    print(&loaded, output)?;
+    writeln!(output, "\n{}: no errors", text::one_line(file))
 }
 
-fn print(loaded: &Loaded, output: &mut Output) -> io::Result<()> {
+fn print(loaded: &Loaded, output: &mut Output) -> Result<(), Failure> {
     let mut options = TextTable::new(["option", "from", "value"]);
     for (key, value, origin) in loaded.effective() {
         options.row([key.into(), origin, value]);

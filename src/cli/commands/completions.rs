@@ -1,15 +1,13 @@
 //! `logboom completions`: completion scripts of shells, generated from the declarations of the
 //! command line.
 
-use std::io::Write;
-
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Command};
 use clap_complete::aot::{Shell, generate};
 
 use crate::cli::arguments;
 use crate::cli::client::FieldSelection;
-use crate::cli::terminal::{Output, output};
+use crate::cli::terminal::Output;
 use crate::failure::Failure;
 
 /// Prints the completions of a shell.
@@ -22,8 +20,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     // The library treats a failed write as a bug, so it writes into memory.
     let mut script = Vec::new();
     generate(shell, &mut with_field_names(arguments::command()), "logboom", &mut script);
-    output.write_all(&script).map_err(output::failed)?;
-    output.finish()
+    output.write_all(&script)
 }
 
 /// Adds the names of columns as completions of flags that take names of fields. Such flags accept

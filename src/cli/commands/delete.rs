@@ -89,7 +89,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let deletion = requested(matches, time::now())?;
     let mut found = Sum::default();
     deletion.send(&client, true, None, &mut found)?;
-    let shown = write_found(&found, &deletion, output).map_err(output::failed).and_then(|()| output.finish());
+    let shown = write_found(&found, &deletion, output).and_then(|()| output.finish());
     // With --yes, a reader that does not read the output is no failure: the deletion was confirmed
     // in the same command.
     shown.or_else(|failure| match matches.get_flag("yes") && output::is_reader_gone(&failure) {
@@ -100,8 +100,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         return Ok(());
     }
     if !found.is_empty() && !matches.get_flag("yes") && !is_confirmed()? {
-        writeln!(output, "nothing was deleted").map_err(output::failed)?;
-        return output.finish();
+        return writeln!(output, "nothing was deleted");
     }
     // Also sent if nothing matches any more: an earlier deletion may have been interrupted before
     // it had cleaned up the files.
@@ -110,7 +109,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     if found.is_empty() {
         return result;
     }
-    let told = write_done(&done, output).map_err(output::failed).and_then(|()| output.finish());
+    let told = write_done(&done, output).and_then(|()| output.finish());
     result.and(told)
 }
 
@@ -152,7 +151,7 @@ impl DeletionRequest {
     }
 }
 
-fn write_found(found: &Sum, deletion: &DeletionRequest, output: &mut Output) -> io::Result<()> {
+fn write_found(found: &Sum, deletion: &DeletionRequest, output: &mut Output) -> Result<(), Failure> {
     let before = &deletion.before;
     if found.is_empty() {
         return writeln!(output, "no record before {before} matches");
@@ -177,7 +176,7 @@ fn write_found(found: &Sum, deletion: &DeletionRequest, output: &mut Output) -> 
     Ok(())
 }
 
-fn write_done(done: &Sum, output: &mut Output) -> io::Result<()> {
+fn write_done(done: &Sum, output: &mut Output) -> Result<(), Failure> {
     for (name, _, deleted) in &done.stores {
         writeln!(output, "deleted {} from {name}", counted(*deleted, "record"))?;
     }

@@ -37,7 +37,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let client = ApiClient::new(matches)?;
     let parameters = search_parameters(matches)?;
     let Some(path) = matches.get_one::<OsString>("output").map(PathBuf::from) else {
-        let records = write_pages(&client, &parameters, output)?;
+        let records = write_pages(&client, &parameters, |record| writeln!(output, "{record}"))?;
         output.finish()?;
         output::note(&format!("exported {}", counted(records, "record")));
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     let failed = |error| file_failure("write", &path, error);
     let partial = PartialFile::begin(beside(&path, ".partial")).map_err(failed)?;
     let mut file = Compressed::new(&path, &partial).map_err(failed)?;
-    let records = write_pages(&client, &parameters, &mut file)?;
+    let records = write_pages(&client, &parameters, |record| writeln!(file, "{record}").map_err(failed))?;
     file.finish().and_then(|()| partial.persist(&path)).map_err(failed)?;
     output::note(&format!("exported {} to {}", counted(records, "record"), path.display()));
     Ok(())
@@ -61,7 +61,7 @@ fn search_parameters(matches: &ArgMatches) -> Result<Vec<(&'static str, String)>
 fn write_pages(
     client: &ApiClient,
     parameters: &[(&'static str, String)],
-    out: &mut impl Write,
+    mut write: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     // Records that arrive during the export are not part of it, or it might never end.
     let Position { position: end } = http::parse(&client.post("/api/v1/flush", b"")?.all()?)?;
@@ -76,7 +76,7 @@ fn write_pages(
             if id_of(record.get().as_bytes())? >= end {
                 return Ok(count);
             }
-            writeln!(out, "{}", record.get()).map_err(output::failed)?;
+            write(record.get())?;
             count += 1;
         }
         bar.set_position(count);

@@ -61,7 +61,7 @@ impl Follow {
             };
             output.finish()?;
             output::note(&format!("{lost}; trying again"));
-            self.after = events.last_id();
+            self.after = events.last_id;
             events = self.connect_again(&stop)?;
             output::note("connected again");
         }
@@ -74,7 +74,7 @@ impl Follow {
             None => parameters.push(("last", self.last.to_string())),
         }
         let answer = self.client.follow("/api/v1/tail", &parameters)?;
-        Ok(EventStream::new(answer, self.after.clone()))
+        Ok(EventStream { answer, last_id: self.after.clone() })
     }
 
     /// Retries until it succeeds.

@@ -37,7 +37,9 @@ use crate::failure::Failure;
 /// Runs the command that the arguments select.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (command, matches) = subcommand(matches, "logboom")?;
-    run_command(command, matches, &mut Output::stdout(matches))
+    let mut output = Output::stdout(matches);
+    run_command(command, matches, &mut output)?;
+    output.finish()
 }
 
 fn run_command(command: &str, matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {

@@ -21,10 +21,9 @@ const TRACE_LIMIT: u64 = 10_000;
 /// Sends the query to the server and shows the answer.
 pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
     match matches.get_one::<u64>("around") {
-        Some(id) => around(*id, matches, output)?,
-        None => search(matches, output)?,
+        Some(id) => around(*id, matches, output),
+        None => search(matches, output),
     }
-    output.finish()
 }
 
 fn search(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {

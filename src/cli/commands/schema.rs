@@ -1,11 +1,9 @@
 //! `logboom schema`: the table definitions of a store, for users who create tables by hand.
 
-use std::io::Write;
-
 use clap::ArgMatches;
 
 use crate::cli::arguments;
-use crate::cli::terminal::{Output, output};
+use crate::cli::terminal::Output;
 use crate::failure::Failure;
 use crate::store::postgres::SCHEMA;
 
@@ -20,6 +18,5 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
                 .hint("logboom schema --store postgres"),
         );
     }
-    output.write_all(SCHEMA.as_bytes()).map_err(output::failed)?;
-    output.finish()
+    output.write_all(SCHEMA.as_bytes())
 }

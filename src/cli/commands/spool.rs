@@ -1,12 +1,10 @@
 //! `logboom spool inspect` and `verify`: what the spool on disk contains.
 
-use std::io::Write;
-
 use clap::ArgMatches;
 use indicatif::ProgressBar;
 
 use super::{data_dir, subcommand};
-use crate::cli::terminal::{Output, TextTable, numbers::counted, output::failed, progress};
+use crate::cli::terminal::{Output, TextTable, numbers::counted, progress};
 use crate::failure::Failure;
 use crate::spool::inspect::{Content, SegmentReport, inspect};
 
@@ -27,7 +25,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
             .because(error)
             .hint("--data-dir names the folder that `logboom serve` uses")
     })?;
-    print(&reports, output).map_err(failed)?;
+    print(&reports, output)?;
     output.finish()?;
     let damaged: u64 = reports.iter().map(|report| damaged_bytes(&report.content)).sum();
     if verify && damaged > 0 {
@@ -41,7 +39,7 @@ fn damaged_bytes(content: &Content) -> u64 {
     content.damage.iter().map(|(from, to)| to - from).sum()
 }
 
-fn print(reports: &[SegmentReport], output: &mut Output) -> std::io::Result<()> {
+fn print(reports: &[SegmentReport], output: &mut Output) -> Result<(), Failure> {
     let mut table =
         TextTable::new(["first id", "last id", "records", "commits", "used bytes", "file bytes", "state"]);
     for SegmentReport { first_id, bytes, content } in reports {

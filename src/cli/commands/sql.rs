@@ -33,8 +33,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         Some("json") => write_json(&answer, output),
         Some("csv") => write_csv(&answer, output),
         _ => write_table(&answer, output),
-    }
-    .map_err(output::failed)?;
+    }?;
     output.finish()?;
     if answer.truncated {
         let count = answer.rows.len();
@@ -54,7 +53,7 @@ fn cell(value: &RawValue) -> (String, bool) {
     }
 }
 
-fn write_table(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
+fn write_table(answer: &SqlResult<'_>, output: &mut Output) -> Result<(), Failure> {
     let mut table = TextTable::new(answer.columns.iter().map(String::as_str));
     for row in &answer.rows {
         table.cells(row.iter().map(|value| cell(value)));
@@ -63,25 +62,21 @@ fn write_table(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
 }
 
 /// Writes one object per row, with its members in the order of the columns.
-fn write_json(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
+fn write_json(answer: &SqlResult<'_>, output: &mut Output) -> Result<(), Failure> {
     answer.rows.iter().try_for_each(|row| {
         let members = answer.columns.iter().map(String::as_str).zip(row);
         output.write_json(json_object(members).as_bytes())
     })
 }
 
-fn write_csv(answer: &SqlResult<'_>, output: &mut Output) -> io::Result<()> {
-    let mut rows = Vec::new();
-    write_csv_row(&mut rows, answer.columns.iter().map(|name| (name.clone(), false)))?;
-    output.write_csv(&rows)?;
+fn write_csv(answer: &SqlResult<'_>, output: &mut Output) -> Result<(), Failure> {
+    output.write_csv(|out| write_csv_row(out, answer.columns.iter().map(|name| (name.clone(), false))))?;
     answer.rows.iter().try_for_each(|row| {
-        rows.clear();
         let cells = row.iter().map(|value| match value.get() {
             "null" => (String::new(), false),
             _ => cell(value),
         });
-        write_csv_row(&mut rows, cells)?;
-        output.write_csv(&rows)
+        output.write_csv(|out| write_csv_row(out, cells))
     })
 }
 

@@ -1,6 +1,6 @@
 //! `logboom stats`: counts of records by the values of a field, and over time.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::ArgMatches;
 use serde::Deserialize;
@@ -72,14 +72,16 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         let mut parameters = parameters.clone();
         parameters.push(("by", (*field).to_owned()));
         let body = client.get("/api/v1/histogram", &parameters, "application/json")?.all()?;
-        let histogram: Histogram = http::parse(&body)?;
+        let mut histogram: Histogram = http::parse(&body)?;
+        if let Some(other) = &mut histogram.other {
+            other.value = "(other)".into();
+        }
         is_partial |= histogram.partial;
         match format {
             Some("json") => write_json(&body, output),
-            Some("csv") => write_csv(&histogram, at == 0, output),
+            Some("csv") => output.write_csv(|rows| append_csv(&histogram, at == 0, rows)),
             _ => Page { histogram: &histogram, columns, is_unicode }.write(at == 0, output),
-        }
-        .map_err(output::failed)?;
+        }?;
     }
     output.finish()?;
     if is_partial {
@@ -105,7 +107,7 @@ fn default_buckets(screen: Option<Screen>) -> u64 {
     screen.map_or(BUCKETS, |screen| screen.columns.saturating_sub(AXIS_CELLS).clamp(1, 500)) as u64
 }
 
-fn write_json(body: &[u8], output: &mut Output) -> io::Result<()> {
+fn write_json(body: &[u8], output: &mut Output) -> Result<(), Failure> {
     output.write_json(String::from_utf8_lossy(body).trim_end().replace('\n', " ").as_bytes())
 }
 
@@ -119,10 +121,6 @@ impl Histogram {
         first.saturating_add(nanoseconds.saturating_mul(step as i64))
     }
 
-    fn steps(&self) -> usize {
-        self.all().map(|counted| counted.counts.len()).max().unwrap_or(0)
-    }
-
     fn all(&self) -> impl DoubleEndedIterator<Item = &CountedValue> {
         self.series.iter().chain(&self.other)
     }
@@ -130,9 +128,8 @@ impl Histogram {
 
 impl CountedValue {
     /// Returns the value, formatted for a person.
-    fn name(&self, is_other: bool) -> String {
+    fn name(&self) -> String {
         match &self.value {
-            _ if is_other => "(other)".into(),
             Value::Null => "-".into(),
             Value::String(text) => text::or_dash(text).into_owned(),
             other => text::json(&other.to_string()).into_owned(),
@@ -140,21 +137,18 @@ impl CountedValue {
     }
 }
 
-fn write_csv(histogram: &Histogram, is_first: bool, output: &mut Output) -> io::Result<()> {
-    let mut rows = Vec::new();
+fn append_csv(histogram: &Histogram, is_first: bool, rows: &mut Vec<u8>) -> io::Result<()> {
     if is_first {
         rows.extend_from_slice(b"by,value,time,count\r\n");
     }
     for counted in histogram.all() {
-        let is_other = histogram.other.as_ref().is_some_and(|other| std::ptr::eq(other, counted));
         let value = match &counted.value {
-            _ if is_other => "(other)".into(),
             Value::Null => String::new(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         for (step, count) in counted.counts.iter().enumerate() {
-            let mut row = csv::CsvRow::new(&mut rows);
+            let mut row = csv::CsvRow::new(rows);
             row.text(&histogram.by)?;
             row.text(&value)?;
             row.raw(&time::format(histogram.time(step)))?;
@@ -162,7 +156,7 @@ fn write_csv(histogram: &Histogram, is_first: bool, output: &mut Output) -> io::
             row.end()?;
         }
     }
-    output.write_csv(&rows)
+    Ok(())
 }
 
 /// Cells of the numbers at the left of the plot, and of the axis itself.
@@ -178,7 +172,7 @@ struct Page<'a> {
 impl Page<'_> {
     /// Writes range and plot before the table of the first field only: range and plot of the other
     /// fields look the same.
-    fn write(&self, is_first: bool, output: &mut Output) -> io::Result<()> {
+    fn write(&self, is_first: bool, output: &mut Output) -> Result<(), Failure> {
         if is_first {
             self.write_heading(output)?;
             if self.histogram.total > 0 {
@@ -192,7 +186,7 @@ impl Page<'_> {
         self.write_table(output)
     }
 
-    fn write_heading(&self, output: &mut Output) -> io::Result<()> {
+    fn write_heading(&self, output: &mut Output) -> Result<(), Failure> {
         let Histogram { since, until, step_seconds, total, .. } = self.histogram;
         let short = |time: &str| text::one_line(time.get(..19).unwrap_or(time)).replace('T', " ");
         let line =
@@ -224,16 +218,16 @@ impl Page<'_> {
         stacked
     }
 
-    fn write_plot(&self, output: &mut Output) -> io::Result<()> {
+    fn write_plot(&self, output: &mut Output) -> Result<(), Failure> {
         let stacked = self.stacked();
         let series: Vec<_> = stacked
             .iter()
             .map(|(counted, style)| PlotSeries { style: *style, counts: &counted.counts })
             .collect();
-        let steps = self.histogram.steps().max(1);
+        let totals = plot::totals(&series);
+        let steps = totals.len().max(1);
         let bar = (self.columns.saturating_sub(AXIS_CELLS) / steps).clamp(1, 4);
-        let totals = |step: usize| series.iter().filter_map(|series| series.counts.get(step)).sum::<u64>();
-        let highest = (0..steps).map(totals).max().unwrap_or(0);
+        let highest = totals.into_iter().max().unwrap_or(0);
         let (side, corner, ground) =
             if self.is_unicode { ("\u{2524}", "\u{2514}", "\u{2500}") } else { ("|", "+", "-") };
         for (row, line) in
@@ -267,13 +261,12 @@ impl Page<'_> {
         line
     }
 
-    fn write_table(&self, output: &mut Output) -> io::Result<()> {
+    fn write_table(&self, output: &mut Output) -> Result<(), Failure> {
         let mut table = TextTable::new([self.histogram.by.as_str(), "records", "share", "over time"]);
         for (counted, style) in self.stacked() {
             if counted.total == 0 {
                 continue;
             }
-            let is_other = self.histogram.other.as_ref().is_some_and(|other| std::ptr::eq(other, counted));
             let share = counted.total as f64 * 100.0 / self.histogram.total.max(1) as f64;
             let share = if share < 0.1 { "< 0.1 %".into() } else { format!("{share:.1} %") };
             let cells = self.columns.saturating_sub(50).clamp(10, SPARKLINE_CELLS_MAX);
@@ -281,7 +274,7 @@ impl Page<'_> {
             table.styled_row(
                 style,
                 [
-                    (counted.name(is_other), false),
+                    (counted.name(), false),
                     (numbers::thousands(counted.total), true),
                     (share, true),
                     (course, false),

@@ -3,14 +3,12 @@
 //! The server's answer is read as a tree, and every known part that it contains is shown, so that
 //! slightly older and newer servers work too.
 
-use std::io::{self, Write};
-
 use clap::ArgMatches;
 use serde_json::Value;
 
 use crate::cli::arguments;
 use crate::cli::client::{ApiClient, http};
-use crate::cli::terminal::{Output, Style, TextTable, numbers, output, text};
+use crate::cli::terminal::{Output, Style, TextTable, numbers, text};
 use crate::failure::Failure;
 
 /// Requests the status and shows the answer.
@@ -21,11 +19,9 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
         Some("json") => output.write_json(status.to_string().as_bytes()),
         _ => write(&status, output),
     }
-    .map_err(output::failed)?;
-    output.finish()
 }
 
-fn write(status: &Value, output: &mut Output) -> io::Result<()> {
+fn write(status: &Value, output: &mut Output) -> Result<(), Failure> {
     write_heading(status, output)?;
     write_problems(status, output)?;
     write_spool(&status["spool"], output)?;
@@ -37,7 +33,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn write_heading(status: &Value, output: &mut Output) -> io::Result<()> {
+fn write_heading(status: &Value, output: &mut Output) -> Result<(), Failure> {
     let (style, ready) = match status["ready"].as_bool() {
         Some(true) => (Style::Green, "ready"),
         _ => (Style::Red, "NOT READY"),
@@ -48,7 +44,7 @@ fn write_heading(status: &Value, output: &mut Output) -> io::Result<()> {
     writeln!(output, "{name}  {ready}  up {up}  memory {}", bytes(&status["memory_bytes"]))
 }
 
-fn write_problems(status: &Value, output: &mut Output) -> io::Result<()> {
+fn write_problems(status: &Value, output: &mut Output) -> Result<(), Failure> {
     for problem in list(&status["problems"]) {
         writeln!(output, "{} {}", output.paint.text(Style::Red, "problem:"), text(problem))?;
     }
@@ -64,7 +60,7 @@ fn write_problems(status: &Value, output: &mut Output) -> io::Result<()> {
     }
 }
 
-fn write_spool(spool: &Value, output: &mut Output) -> io::Result<()> {
+fn write_spool(spool: &Value, output: &mut Output) -> Result<(), Failure> {
     section("spool", output)?;
     let share = 100.0 * spool["bytes"].as_f64().unwrap_or_default()
         / spool["bytes_max"].as_f64().unwrap_or(f64::INFINITY);
@@ -88,7 +84,7 @@ fn write_spool(spool: &Value, output: &mut Output) -> io::Result<()> {
     Ok(())
 }
 
-fn write_sources(sources: &[Value], output: &mut Output) -> io::Result<()> {
+fn write_sources(sources: &[Value], output: &mut Output) -> Result<(), Failure> {
     section("sources", output)?;
     let names = ["source", "received", "accepted", "rejected", "shed", "truncated", "connections", "ever"];
     let mut table = TextTable::new(names);
@@ -119,7 +115,7 @@ fn write_sources(sources: &[Value], output: &mut Output) -> io::Result<()> {
 }
 
 /// Writes `rejected by python 127.0.0.1:9020: 3 malformed, 1 too_large`, if any number is not 0.
-fn write_reasons(source: &str, kind: &str, reasons: &Value, output: &mut Output) -> io::Result<()> {
+fn write_reasons(source: &str, kind: &str, reasons: &Value, output: &mut Output) -> Result<(), Failure> {
     let reasons = reasons.as_object().into_iter().flatten();
     let told: Vec<_> = reasons
         .filter(|(_, number)| number.as_u64() != Some(0))
@@ -132,7 +128,7 @@ fn write_reasons(source: &str, kind: &str, reasons: &Value, output: &mut Output)
     writeln!(output, "{}", output.paint.text(Style::Yellow, &line))
 }
 
-fn write_stores(stores: &[Value], output: &mut Output) -> io::Result<()> {
+fn write_stores(stores: &[Value], output: &mut Output) -> Result<(), Failure> {
     section("stores", output)?;
     let mut table = TextTable::new(["store", "kind", "position", "behind", "stored", "dead letters"]);
     for store in stores {
@@ -149,7 +145,7 @@ fn write_stores(stores: &[Value], output: &mut Output) -> io::Result<()> {
     Ok(())
 }
 
-fn section(name: &str, output: &mut Output) -> io::Result<()> {
+fn section(name: &str, output: &mut Output) -> Result<(), Failure> {
     writeln!(output, "\n{}", output.paint.text(Style::Dim, &format!("-- {name} --")))
 }
 

@@ -1,12 +1,10 @@
 //! `logboom store adopt`: assigns a store to a data folder.
 
-use std::io::Write;
-
 use clap::ArgMatches;
 
 use super::{data_dir, subcommand};
 use crate::cli::arguments;
-use crate::cli::terminal::{Output, output::failed};
+use crate::cli::terminal::Output;
 use crate::config;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
@@ -34,6 +32,4 @@ fn adopt(matches: &ArgMatches, output: &mut Output) -> Result<(), Failure> {
         output,
         "the next start on {place} accepts the store `{name}` as it is and continues from its position"
     )
-    .map_err(failed)?;
-    output.finish()
 }

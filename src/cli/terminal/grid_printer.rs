@@ -1,7 +1,6 @@
 //! Records as a table of the requested fields.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 use super::output::Output;
 use super::paint::{self, Style};
@@ -10,6 +9,7 @@ use super::screen::Screen;
 use super::text;
 use super::wrap::LineWrapper;
 use crate::cli::client::{FieldSelection, JsonRecord, RecordValue};
+use crate::failure::Failure;
 use crate::query::Field;
 use crate::record::Column;
 
@@ -45,14 +45,14 @@ impl GridPrinter {
     }
 
     /// Writes the names of the fields, on a terminal only.
-    pub(crate) fn begin(&self, output: &mut Output) -> io::Result<()> {
+    pub(crate) fn begin(&self, output: &mut Output) -> Result<(), Failure> {
         let Some(screen) = self.screen else { return Ok(()) };
         let names = self.selection.names().map(|name| (text::one_line(name), Style::Bold)).collect();
         self.write_line(names, screen, output)
     }
 
     /// Writes a record.
-    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> io::Result<()> {
+    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> Result<(), Failure> {
         let cells = self.cells(record);
         self.widen(&cells);
         match self.screen {
@@ -98,7 +98,7 @@ impl GridPrinter {
         }
     }
 
-    fn write_plain(&self, cells: &[Cow<'_, str>], output: &mut Output) -> io::Result<()> {
+    fn write_plain(&self, cells: &[Cow<'_, str>], output: &mut Output) -> Result<(), Failure> {
         let (last, others) = cells.split_last().map_or(("", cells), |(last, others)| (last.as_ref(), others));
         for (cell, width) in others.iter().zip(&self.widths) {
             let padding = width.saturating_sub(text::cells(cell));
@@ -113,7 +113,7 @@ impl GridPrinter {
         cells: Vec<(Cow<'_, str>, Style)>,
         screen: Screen,
         output: &mut Output,
-    ) -> io::Result<()> {
+    ) -> Result<(), Failure> {
         let count = cells.len().saturating_sub(1);
         let last_column: usize = self.widths.iter().take(count).map(|width| width + 2).sum();
         let indent = if last_column + LAST_CELLS_MIN <= screen.columns { last_column } else { 4 };

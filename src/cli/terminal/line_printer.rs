@@ -1,12 +1,11 @@
 //! Records as lines of text for pipes and files: nothing is cut, and nothing depends on a terminal.
 
-use std::io::{self, Write};
-
 use super::output::Output;
 use super::paint::{self, Style};
 use super::record_text::{RecordText, short_time};
 use super::text;
 use crate::cli::client::JsonRecord;
+use crate::failure::Failure;
 
 /// Columns grow with their content, up to this many characters.
 const COLUMN_CHARACTERS_MAX: usize = 24;
@@ -28,7 +27,7 @@ impl LinePrinter {
 
     /// Writes a record: `time SEVERITY service logger message name=value...`, and below it,
     /// indented, the other lines of its message and its stack trace.
-    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> io::Result<()> {
+    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> Result<(), Failure> {
         let parts = RecordText::of(record);
         let style = paint::of_severity(record.severity_number);
         if let Some(id) = self.marked {
@@ -49,7 +48,7 @@ impl LinePrinter {
     }
 }
 
-fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> io::Result<()> {
+fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> Result<(), Failure> {
     let value = text::or_dash(value);
     let length = text::cells(&value);
     *width = (*width).max(length.min(COLUMN_CHARACTERS_MAX));
@@ -57,7 +56,7 @@ fn column(output: &mut Output, style: Style, value: &str, width: &mut usize) -> 
     write!(output, "{}{:padding$}", output.paint.text(style, &value), "")
 }
 
-fn indented(output: &mut Output, style: Style, lines: &str) -> io::Result<()> {
+fn indented(output: &mut Output, style: Style, lines: &str) -> Result<(), Failure> {
     for line in lines.lines() {
         writeln!(output, "    {}", output.paint.text(style, line))?;
     }

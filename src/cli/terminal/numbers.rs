@@ -1,5 +1,7 @@
 //! Numbers, sizes and durations as people read them.
 
+use indicatif::HumanCount;
+
 /// Formats a number with its noun: `1 segment`, `2 segments`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
@@ -7,15 +9,7 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 
 /// Formats a number with separated thousands.
 pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    HumanCount(number).to_string()
 }
 
 /// Formats a number in at most five characters: `1234`, `12.3k`.

@@ -1,6 +1,7 @@
 //! Standard output: buffered, aware of whether it is a terminal, and quiet once its reader has
 //! gone.
 
+use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use clap::ArgMatches;
@@ -52,8 +53,23 @@ impl Output {
         self.screen.is_some()
     }
 
+    /// Writes formatted text: `write!` and `writeln!` call this method.
+    pub(crate) fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Failure> {
+        self.inner.write_fmt(text).map_err(failed)
+    }
+
+    /// Writes bytes.
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.inner.write_all(bytes).map_err(failed)
+    }
+
+    /// Writes what is still in the buffer.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.inner.flush().map_err(failed)
+    }
+
     /// Writes a line of JSON; on a terminal, its control characters are escaped.
-    pub(crate) fn write_json(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_json(&mut self, line: &[u8]) -> Result<(), Failure> {
         match self.is_terminal() {
             true => self.write_all(text::json(&String::from_utf8_lossy(line)).as_bytes())?,
             false => self.write_all(line)?,
@@ -61,17 +77,23 @@ impl Output {
         self.write_all(b"\n")
     }
 
-    /// Writes rows of CSV; on a terminal, their control characters are escaped.
-    pub(crate) fn write_csv(&mut self, rows: &[u8]) -> io::Result<()> {
+    /// Writes the rows of CSV that `append_rows` appends; on a terminal, their control characters
+    /// are escaped.
+    pub(crate) fn write_csv(
+        &mut self,
+        append_rows: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        append_rows(&mut rows).map_err(failed)?;
         match self.is_terminal() {
-            true => self.write_all(text::lines(&String::from_utf8_lossy(rows)).as_bytes()),
-            false => self.write_all(rows),
+            true => self.write_all(text::lines(&String::from_utf8_lossy(&rows)).as_bytes()),
+            false => self.write_all(&rows),
         }
     }
 
     /// Writes what is still in the buffer, and waits until the user has left a pager.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        self.inner.flush().map_err(failed)?;
+        self.flush()?;
         match self.inner.get_mut() {
             Destination::Pager(pager) => pager.finish().map_err(failed),
             _ => Ok(()),
@@ -106,16 +128,6 @@ impl Write for Destination {
     }
 }
 
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 /// Writes a note to standard error, for what is not part of the data. Errors are ignored: nothing
 /// depends on the note.
 pub(crate) fn note(text: &str) {
@@ -123,7 +135,7 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Returns the failure for an error while writing an [`Output`].
-pub(crate) fn failed(error: io::Error) -> Failure {
+fn failed(error: io::Error) -> Failure {
     Failure::new("cannot write the output").because(OutputError(error))
 }
 

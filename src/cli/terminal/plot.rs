@@ -54,7 +54,8 @@ pub(crate) fn sparkline(counts: &[u64], cells_max: usize, is_unicode: bool) -> S
     line.trim_end().to_owned()
 }
 
-fn totals(series: &[PlotSeries<'_>]) -> Vec<u64> {
+/// Returns the total of the series for each bar.
+pub(crate) fn totals(series: &[PlotSeries<'_>]) -> Vec<u64> {
     let length = series.iter().map(|series| series.counts.len()).max().unwrap_or(0);
     let total = |at: usize| series.iter().filter_map(|series| series.counts.get(at)).sum();
     (0..length).map(total).collect()

@@ -1,13 +1,11 @@
 //! Records in the requested format.
 
-use std::io::Write;
-
 use clap::ArgMatches;
 
 use super::grid_printer::GridPrinter;
 use super::highlight::Highlight;
 use super::line_printer::LinePrinter;
-use super::output::{self, Output};
+use super::output::Output;
 use super::screen::Screen;
 use super::screen_printer::ScreenPrinter;
 use crate::cli::arguments::{is_set, text};
@@ -68,13 +66,7 @@ impl RecordWriter {
     /// Writes what precedes the first record.
     pub(crate) fn begin(&self, output: &mut Output) -> Result<(), Failure> {
         match &self.format {
-            RecordFormat::Csv(selection) => {
-                let mut row = Vec::new();
-                selection
-                    .write_csv_heading(&mut row)
-                    .and_then(|()| output.write_csv(&row))
-                    .map_err(output::failed)
-            }
+            RecordFormat::Csv(selection) => output.write_csv(|out| selection.write_csv_heading(out)),
             _ => Ok(()),
         }
     }
@@ -94,7 +86,7 @@ impl RecordWriter {
             None => {
                 self.format.write(line, output)?;
                 // A person is watching, and the next record may take long to arrive.
-                if output.is_terminal() { output.flush().map_err(output::failed) } else { Ok(()) }
+                if output.is_terminal() { output.flush() } else { Ok(()) }
             }
         }
     }
@@ -109,13 +101,13 @@ impl RecordWriter {
             RecordFormat::Grid(grid) => {
                 grid.measure(&records);
                 if !(are_all && records.is_empty()) {
-                    grid.begin(output).map_err(output::failed)?;
+                    grid.begin(output)?;
                 }
             }
             RecordFormat::Lines(_) | RecordFormat::Json(_) | RecordFormat::Csv(_) => {}
         }
         held.lines.iter().try_for_each(|line| self.format.write(line, output))?;
-        output.flush().map_err(output::failed)
+        output.flush()
     }
 }
 
@@ -126,15 +118,14 @@ impl RecordFormat {
             RecordFormat::Terminal(printer) => printer.write(&http::parse(line)?, output),
             RecordFormat::Grid(grid) => grid.write(&http::parse(line)?, output),
             RecordFormat::Csv(selection) => {
-                let (mut row, record) = (Vec::new(), http::parse(line)?);
-                selection.write_csv(&record, &mut row).and_then(|()| output.write_csv(&row))
+                let record = http::parse(line)?;
+                output.write_csv(|out| selection.write_csv(&record, out))
             }
             RecordFormat::Json(Some(selection)) => {
                 output.write_json(selection.as_json(&http::parse(line)?).as_bytes())
             }
             RecordFormat::Json(None) => output.write_json(line),
         }
-        .map_err(output::failed)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Records on a terminal: in columns, wrapped at its width, and folded if they are long.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 use super::highlight::Highlight;
 use super::output::Output;
@@ -11,6 +10,7 @@ use super::screen::Screen;
 use super::text;
 use super::wrap::LineWrapper;
 use crate::cli::client::JsonRecord;
+use crate::failure::Failure;
 
 /// The column of the severity grows up to this many cells.
 const SEVERITY_CELLS_MAX: usize = 8;
@@ -69,7 +69,7 @@ impl ScreenPrinter {
 
     /// Writes a record, after a line with its day if that differs from the day of the previous
     /// record.
-    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> io::Result<()> {
+    pub(crate) fn write(&mut self, record: &JsonRecord<'_>, output: &mut Output) -> Result<(), Failure> {
         self.widen(record);
         let (day, _) = day_and_time(&record.timestamp);
         if day != self.day {

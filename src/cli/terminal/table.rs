@@ -1,10 +1,9 @@
 //! Aligned tables of text.
 
-use std::io::{self, Write};
-
 use super::output::Output;
 use super::paint::Style;
 use super::text;
+use crate::failure::Failure;
 
 /// A column is padded to at most this many characters; a longer cell shifts only its own row.
 const COLUMN_CHARACTERS_MAX: usize = 60;
@@ -53,7 +52,7 @@ impl TextTable {
     }
 
     /// Writes the heading and the rows.
-    pub(crate) fn write(&self, output: &mut Output) -> io::Result<()> {
+    pub(crate) fn write(&self, output: &mut Output) -> Result<(), Failure> {
         let layout: Vec<_> = (0..self.columns.len()).map(|column| self.layout(column)).collect();
         let (before, after) = output.paint.around(Style::Bold);
         output.write_all(before.as_bytes())?;
@@ -83,7 +82,7 @@ fn line<'a>(
     mut style: Style,
     cells: impl Iterator<Item = &'a str>,
     layout: &[(usize, bool)],
-) -> io::Result<()> {
+) -> Result<(), Failure> {
     let mut cells = cells.zip(layout).peekable();
     while let Some((text, &(width, is_right))) = cells.next() {
         let padding = width.saturating_sub(text::cells(text));

@@ -6,7 +6,7 @@ mod journal;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut Output) -> Result<(), Failu
     end.map_err(|error| failed(error).hint(how_to_continue(first.max(number + 1), 0)))?;
     let Import { accepted, rejected, journal, .. } = import;
     journal.end();
-    writeln!(output, "imported {}", counted(accepted, "record")).map_err(output::failed)?;
+    writeln!(output, "imported {}", counted(accepted, "record"))?;
     output.finish()?;
     if rejected == 0 {
         return Ok(());
