@@ -13,9 +13,9 @@ mod stores;
 
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout_at};
@@ -67,11 +67,14 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let sizes = SpoolSizes { segment_bytes: config.spool.segment_bytes, bytes_max: share.spool_bytes_max };
     let cannot_open = || Failure::new(format!("cannot open the spool in {}", data_dir.spool().display()));
     let disk = data_dir.spool_folder().map_err(|error| cannot_open().because(error))?;
-    let floor = stores.claim().await;
+    let (floor, unclaimed) = stores.claim().await;
     let (spool, writer) =
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
     claims.watch(&spool);
-    stores.note_unclaimed(&claims, spool.durable_id()).map_err(|error| data_dir.cannot_remember(error))?;
+    // Ids from here on are assigned without confirmation from the stores that were not claimed.
+    claims
+        .note_unconfirmed(&unclaimed, spool.durable_id())
+        .map_err(|error| data_dir.cannot_remember(error))?;
     // The writer first, then the shippers.
     let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {
@@ -91,7 +94,6 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     tokio::spawn(gate.clone().relieve(stores.databases()));
     let view = Arc::new(View {
         gate,
-        database: stores.database(),
         databases: stores.databases(),
         may_delete: config.delete,
         spool: Arc::clone(&spool),
@@ -108,7 +110,8 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
 
     tokio::select! {
         () = signals.wait_for_stop(&stores) => {}
-        () = any_ended(&mut tasks) => {
+        // Before the stop, a task ends only by a panic.
+        _ = select_all(&mut tasks) => {
             return Err(Failure::new("a task of the server has failed").hint(
                 "the log above names it; no acknowledged record is lost, and the next start continues from the spool",
             ));
@@ -144,15 +147,6 @@ async fn look_after(spool: Arc<Spool>) {
 
 /// A long-lived task.
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Returns when a task has ended. Before the stop, a task ends only by a panic.
-async fn any_ended(tasks: &mut [oneshot::Receiver<()>]) {
-    std::future::poll_fn(|context| {
-        let is_ended = tasks.iter_mut().any(|task| std::pin::Pin::new(task).poll(context).is_ready());
-        if is_ended { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
 
 /// The drain timeout for what clients have already sent, counted in short sleeps so that time
 /// during which the machine was suspended does not use it up.

@@ -107,41 +107,36 @@ fn cannot_listen(listener: &Listener, error: io::Error) -> Failure {
 }
 
 fn bind(listener: &Listener) -> io::Result<Bound> {
+    if let ListenAddress::Unix(path) = &listener.address {
+        remove_stale(path)?;
+    }
     match (&listener.address, listener.protocol.is_datagram()) {
         (ListenAddress::Inet(address), false) => Ok(Bound::Stream(Acceptor::Tcp(bind_tcp(address)?))),
         (ListenAddress::Inet(address), true) => Ok(Bound::Datagrams(Datagrams::Udp(bind_udp(address)?))),
-        (ListenAddress::Unix(path), false) => {
-            remove_stale(path)?;
-            Ok(Bound::Stream(Acceptor::Unix(UnixListener::bind(path)?)))
-        }
-        (ListenAddress::Unix(path), true) => {
-            remove_stale(path)?;
-            Ok(Bound::Datagrams(Datagrams::Unix(UnixDatagram::bind(path)?)))
-        }
+        (ListenAddress::Unix(path), false) => Ok(Bound::Stream(Acceptor::Unix(UnixListener::bind(path)?))),
+        (ListenAddress::Unix(path), true) => Ok(Bound::Datagrams(Datagrams::Unix(UnixDatagram::bind(path)?))),
     }
 }
 
-fn resolve(address: &str) -> io::Result<std::net::SocketAddr> {
-    address
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
+/// Returns a socket for an address, which is not bound yet, and the resolved address.
+fn socket_for(address: &str, kind: Type) -> io::Result<(Socket, SocketAddr)> {
+    let no_address = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    let address = address.to_socket_addrs()?.next().ok_or_else(no_address)?;
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, address))
 }
 
 fn bind_tcp(address: &str) -> io::Result<TcpListener> {
-    let address = resolve(address)?;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let (socket, address) = socket_for(address, Type::STREAM)?;
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
 fn bind_udp(address: &str) -> io::Result<UdpSocket> {
-    let address = resolve(address)?;
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-    socket.set_nonblocking(true)?;
+    let (socket, address) = socket_for(address, Type::DGRAM)?;
     let _ = socket.set_recv_buffer_size(DATAGRAM_SOCKET_BYTES); // as much as the system grants
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
@@ -343,31 +338,21 @@ async fn serve(
     match protocol {
         Protocol::Http => {
             let is_loopback = peer.address.map(|address| address.to_canonical().is_loopback());
-            serve_http(socket, source, &shared, (host, is_loopback), stop).await;
+            let routes = Arc::new(Routes {
+                source,
+                bounds: Arc::clone(&shared.http_bounds),
+                view: Arc::clone(&shared.view),
+                host,
+                is_local: is_loopback.unwrap_or(false),
+                is_on_machine: is_loopback.unwrap_or(true),
+            });
+            Box::pin(serve_requests(socket, routes, Arc::clone(&shared.limits), stop)).await;
         }
         Protocol::Python | Protocol::PythonUdp => {
             let bounds = Arc::clone(&shared.bounds);
             Box::pin(stream::serve(socket, source, bounds, host, peer.process_id, stop)).await;
         }
     }
-}
-
-async fn serve_http(
-    socket: StreamSocket,
-    source: Arc<Source>,
-    shared: &Shared,
-    (host, is_loopback): (String, Option<bool>),
-    stop: watch::Receiver<bool>,
-) {
-    let routes = Arc::new(Routes {
-        source,
-        bounds: Arc::clone(&shared.http_bounds),
-        view: Arc::clone(&shared.view),
-        host,
-        is_local: is_loopback.unwrap_or(false),
-        is_on_machine: is_loopback.unwrap_or(true),
-    });
-    Box::pin(serve_requests(socket, routes, Arc::clone(&shared.limits), stop)).await;
 }
 
 /// Counts a connection while it is open.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -14,7 +14,7 @@ use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
 use crate::net::http::{
     Body, ConnectionContext, RequestState, Service, accept, gzip, json, problem, retry_later, site, text,
 };
-use crate::view::{self, ApiRequest, View, page};
+use crate::view::{self, ApiRequest, Refusal, View, page};
 
 /// Answers the requests of one connection, for its listener.
 pub(super) struct Routes {
@@ -54,14 +54,14 @@ impl<'a> Call<'a> {
             query: self.request.uri().query().unwrap_or_default(),
             name: &self.name,
             headers: self.request.headers(),
-            abort: self.client.abort(),
+            abort: &self.client.abort,
         }
     }
 }
 
-type Answering<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+type Answer = Result<Response<Body>, Refusal>;
 
-type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
+type Handler = for<'a> fn(Call<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// The handler of a request that the view answers.
 macro_rules! view {
@@ -72,7 +72,7 @@ macro_rules! view {
 
 /// The handlers by method and path. A name in braces matches any single part of a path.
 static ROUTES: [(Method, &str, Handler); 18] = [
-    (Method::POST, "/api/v1/records", |call| Box::pin(post_records(call))),
+    (Method::POST, "/api/v1/records", |call| Box::pin(async { Ok(post_records(call).await) })),
     (Method::GET, "/api/v1/records", view!(records)),
     (Method::GET, "/api/v1/records/{id}", view!(record)),
     (Method::GET, "/api/v1/records/{id}/context", view!(context)),
@@ -84,12 +84,12 @@ static ROUTES: [(Method, &str, Handler); 18] = [
     (Method::GET, "/api/v1/tail", |call| Box::pin(async move { call.view().tail(&call.ask()) })),
     (Method::POST, "/api/v1/sql", |call| Box::pin(post_sql(call))),
     (Method::POST, "/api/v1/delete", |call| Box::pin(post_delete(call))),
-    (Method::GET, "/api/v1/status", |call| Box::pin(async move { call.view().status() })),
+    (Method::GET, "/api/v1/status", |call| Box::pin(async move { Ok(call.view().status()) })),
     (Method::POST, "/api/v1/flush", |call| Box::pin(long(call.client, call.view().flush()))),
-    (Method::GET, "/openapi.json", |_| Box::pin(async { view::openapi() })),
-    (Method::GET, "/healthz", |_| Box::pin(async { text("ok\n") })),
-    (Method::GET, "/readyz", |call| Box::pin(async move { call.view().ready() })),
-    (Method::GET, "/metrics", |call| Box::pin(async move { call.view().metrics(call.ask().headers) })),
+    (Method::GET, "/openapi.json", |_| Box::pin(async { Ok(view::openapi()) })),
+    (Method::GET, "/healthz", |_| Box::pin(async { Ok(text("ok\n")) })),
+    (Method::GET, "/readyz", |call| Box::pin(async move { Ok(call.view().ready()) })),
+    (Method::GET, "/metrics", |call| Box::pin(async move { Ok(call.view().metrics(call.ask().headers)) })),
 ];
 
 /// Returns the name in a path that matches a route; empty if the route has no name in braces.
@@ -134,7 +134,8 @@ impl Routes {
             if *method == wanted
                 && let Some(name) = name_in(path, route)
             {
-                return handle(Call { request, routes: self, client, state, name }).await;
+                let answer = handle(Call { request, routes: self, client, state, name }).await;
+                return answer.unwrap_or_else(Refusal::into_response);
             }
         }
         not_answered(path)
@@ -149,13 +150,13 @@ fn handled_as(method: &Method) -> Method {
 
 /// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
 /// never occupy all slots.
-async fn long(client: &ConnectionContext, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
-    if let Some(_permit) = client.limits().try_wait() {
+async fn long(client: &ConnectionContext, answer: impl Future<Output = Answer>) -> Answer {
+    if let Some(_permit) = client.limits.try_wait() {
         return answer.await;
     }
     let detail =
         format!("{HTTP_LONG_REQUESTS_MAX} requests are already waiting for queries, stores or deletions");
-    retry_later("too many waiting requests", &detail, "try again later", 1)
+    Err(retry_later("too many waiting requests", &detail, "try again later", 1).into())
 }
 
 /// Returns the response for a path without a route, or without a route for this method.
@@ -191,27 +192,24 @@ async fn post_records(call: Call<'_>) -> Response<Body> {
     if outcome.failure.is_none() {
         state.body_read();
     }
-    let status = outcome.status();
-    let mut answer = json(status, outcome.body());
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+    with_retry(json(outcome.status(), outcome.body()))
+}
+
+/// Adds when to repeat a request that failed because the server is busy.
+fn with_retry(mut answer: Response<Body>) -> Response<Body> {
+    if matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }
 
-/// Reads the body of a request that does not carry records.
-async fn read_body(
-    body: Incoming,
-    bytes_max: usize,
-    routes: &Routes,
-    client: &ConnectionContext,
-    state: &RequestState,
-) -> Result<Vec<u8>, Response<Body>> {
-    let read = http::read_whole(body, bytes_max, &routes.bounds, client.slots()).await;
-    let failure = match read {
+/// Reads the body of a request that does not carry records. Returns the headers and the body.
+async fn read_body(call: Call<'_>, bytes_max: usize) -> Result<(HeaderMap, Vec<u8>), Refusal> {
+    let (parts, body) = call.request.into_parts();
+    let failure = match http::read_whole(body, bytes_max, &call.routes.bounds, call.client.slots()).await {
         Ok(body) => {
-            state.body_read();
-            return Ok(body);
+            call.state.body_read();
+            return Ok((parts.headers, body));
         }
         Err(failure) => failure,
     };
@@ -222,29 +220,20 @@ async fn read_body(
         http::UploadFailure::Slow => "send the body without pauses",
         _ => "try again",
     };
-    let mut answer =
-        problem(failure.status(), "the body could not be read", &failure.to_string(), Some(hint));
-    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    Err(answer)
+    let problem = problem(failure.status(), "the body could not be read", &failure.to_string(), Some(hint));
+    Err(with_retry(problem).into())
 }
 
-async fn post_sql(call: Call<'_>) -> Response<Body> {
-    let Call { request, routes, client, state, .. } = call;
-    match read_body(request.into_body(), SQL_BYTES_MAX, routes, client, state).await {
-        Ok(body) => long(client, routes.view.sql(&body, client.abort())).await,
-        Err(answer) => answer,
-    }
+async fn post_sql(call: Call<'_>) -> Answer {
+    let (routes, client) = (call.routes, call.client);
+    let (_, body) = read_body(call, SQL_BYTES_MAX).await?;
+    long(client, routes.view.sql(&body, &client.abort)).await
 }
 
-async fn post_delete(call: Call<'_>) -> Response<Body> {
-    let Call { request, routes, client, state, .. } = call;
-    let (parts, body) = request.into_parts();
-    match read_body(body, DELETE_BYTES_MAX, routes, client, state).await {
-        Ok(body) => long(client, routes.view.delete(&parts.headers, &body, routes.is_on_machine)).await,
-        Err(answer) => answer,
-    }
+async fn post_delete(call: Call<'_>) -> Answer {
+    let (routes, client) = (call.routes, call.client);
+    let (headers, body) = read_body(call, DELETE_BYTES_MAX).await?;
+    long(client, routes.view.delete(&headers, &body, routes.is_on_machine)).await
 }
 
 #[cfg(test)]

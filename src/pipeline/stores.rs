@@ -1,6 +1,5 @@
 //! The configured stores. Each has a shipper and progresses at its own speed.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -29,8 +28,6 @@ pub(super) struct Stores {
     databases: Vec<(Arc<Progress>, Database)>,
     /// Each is set to make a store reopen its log file.
     reopen: Vec<Arc<AtomicBool>>,
-    /// The names of the stores that were not claimed at the start.
-    unclaimed: Vec<String>,
 }
 
 /// Returns true if two paths lead to one file. Compares the folders and the file names, because the
@@ -80,7 +77,6 @@ impl Stores {
             progress: Vec::new(),
             databases: Vec::new(),
             reopen: Vec::new(),
-            unclaimed: Vec::new(),
         };
         for config in configs {
             let progress = Progress::new(&config.name, config.url.kind());
@@ -147,29 +143,24 @@ impl Stores {
     }
 
     /// Claims all stores that are reachable now, and returns the furthest position of the stores
-    /// that belong to this folder: new ids continue from there.
-    pub(super) async fn claim(&mut self) -> RecordId {
-        let mut furthest = 1;
+    /// that belong to this folder, from which new ids continue, and the names of the stores that
+    /// could not be claimed.
+    pub(super) async fn claim(&mut self) -> (RecordId, Vec<String>) {
+        let (mut furthest, mut unclaimed) = (1, Vec::new());
         for (Configured { store, .. }, progress) in self.waiting.iter_mut().zip(&self.progress) {
             let position = async { with_store!(store, store => store.position().await) };
             let position = timeout(Duration::from_secs(STORE_START_SECONDS_MAX), position).await;
             match position {
                 Ok(Ok(position)) => furthest = furthest.max(position),
                 // The shipper of the store reports the error.
-                _ => self.unclaimed.push(progress.name.clone()),
+                _ => unclaimed.push(progress.name.clone()),
             }
             if let AnyStore::Postgres(store) = store {
                 // The store's own thread opens its own connection.
                 store.disconnect();
             }
         }
-        furthest
-    }
-
-    /// Records durably that ids from `end` on are assigned without confirmation from the stores
-    /// that could not be claimed.
-    pub(super) fn note_unclaimed(&mut self, claims: &Claims, end: RecordId) -> io::Result<()> {
-        claims.note_unconfirmed(&std::mem::take(&mut self.unclaimed), end)
+        (furthest, unclaimed)
     }
 
     /// Returns the task of each store's shipper, with a name.
@@ -192,12 +183,8 @@ impl Stores {
         self.progress.clone()
     }
 
-    /// Returns the first store that can be queried.
-    pub(super) fn database(&self) -> Option<Database> {
-        self.databases.first().map(|(_, database)| database.clone())
-    }
-
-    /// Returns all stores whose records can be found and deleted.
+    /// Returns all stores whose records can be found and deleted. The first is the one that is
+    /// queried.
     pub(super) fn databases(&self) -> Vec<(Arc<Progress>, Database)> {
         self.databases.clone()
     }

@@ -25,9 +25,7 @@ use crate::store::{self, Database, ReadGate, Scan, Search, StoreError};
 pub struct View {
     /// Limits how much is read at the same time, and for how long.
     pub gate: ReadGate,
-    /// The first store that can be queried.
-    pub database: Option<Database>,
-    /// All databases from which records can be deleted; the one in `database` is the first.
+    /// All databases from which records can be deleted. The first is the one that is queried.
     pub databases: Vec<(Arc<store::Progress>, Database)>,
     /// Whether deletion is allowed.
     pub may_delete: bool,
@@ -64,7 +62,14 @@ pub struct ApiRequest<'a> {
 
 /// An error response.
 #[derive(Debug)]
-struct Refusal(Box<Response<Body>>);
+pub struct Refusal(Box<Response<Body>>);
+
+impl Refusal {
+    /// Returns the response.
+    pub fn into_response(self) -> Response<Body> {
+        *self.0
+    }
+}
 
 impl From<Response<Body>> for Refusal {
     fn from(response: Response<Body>) -> Refusal {
@@ -108,14 +113,13 @@ impl View {
     }
 
     fn database(&self) -> Result<&Database, Refusal> {
-        self.database.as_ref().ok_or_else(|| {
-            problem(
+        self.databases.first().map(|(_, database)| database).ok_or_else(|| {
+            refuse(
                 StatusCode::NOT_IMPLEMENTED,
                 "no queryable store is configured",
                 "no store of this server can be queried",
-                Some("configure a database as a store: `sqlite`, or `postgres://...`"),
+                "configure a database as a store: `sqlite`, or `postgres://...`",
             )
-            .into()
         })
     }
 
@@ -125,12 +129,12 @@ impl View {
     }
 }
 
-fn answered(result: Result<Response<Body>, Refusal>) -> Response<Body> {
-    result.unwrap_or_else(|Refusal(response)| *response)
+fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal {
+    problem(status, title, detail, Some(hint)).into()
 }
 
 fn bad(detail: &str, hint: &str) -> Refusal {
-    problem(StatusCode::BAD_REQUEST, "invalid request", detail, Some(hint)).into()
+    refuse(StatusCode::BAD_REQUEST, "invalid request", detail, hint)
 }
 
 fn busy(what: &str, open_max: usize) -> Refusal {

@@ -54,10 +54,12 @@ impl ConnectionAbort {
 
 /// What the requests of one connection share.
 pub struct ConnectionContext {
-    limits: Arc<ConnectionLimits>,
+    /// The limits of connections.
+    pub limits: Arc<ConnectionLimits>,
     /// The connection shares slots with others.
     is_short: bool,
-    abort: ConnectionAbort,
+    /// Closes the connection.
+    pub abort: ConnectionAbort,
     _open: watch::Sender<()>,
 }
 
@@ -75,16 +77,6 @@ impl ConnectionContext {
     /// Returns the slots of which the connection holds one while a request is in flight.
     pub fn slots(&self) -> Option<&Slots> {
         self.is_short.then_some(&self.limits.short)
-    }
-
-    /// Returns the limits of connections.
-    pub fn limits(&self) -> &ConnectionLimits {
-        &self.limits
-    }
-
-    /// Returns what closes the connection.
-    pub fn abort(&self) -> &ConnectionAbort {
-        &self.abort
     }
 }
 
@@ -140,7 +132,7 @@ async fn take<S: Service>(
     client: &Arc<ConnectionContext>,
     stop: &mut watch::Receiver<bool>,
 ) -> Option<ParkableStream> {
-    let state = stream.state();
+    let state = Arc::clone(&stream.state);
     let answering = service_fn(|request: Request<Incoming>| {
         let (service, client, state) = (Arc::clone(service), Arc::clone(client), Arc::clone(&state));
         state.begin(&request);
@@ -148,7 +140,7 @@ async fn take<S: Service>(
         Box::pin(async move {
             let mut answer = service.answer(request, &client, &state).await;
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            Ok::<_, Infallible>(answer.map(|body| MeteredBody::new(body, state)))
+            Ok::<_, Infallible>(answer.map(|body| MeteredBody { body, state }))
         })
     });
     let mut connection = http1::Builder::new()
@@ -174,7 +166,7 @@ async fn take<S: Service>(
     }
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
-    if stream.is_over() {
+    if stream.is_over {
         return Some(stream.next(&parts.read_buf));
     }
     let _ = stream.shutdown().await;

@@ -104,7 +104,7 @@ pub(super) struct ParkableStream {
     rest: Bytes,
     /// The share of the memory for heads that `rest` occupies.
     charge: Option<Charge>,
-    state: Arc<RequestState>,
+    pub(super) state: Arc<RequestState>,
     /// The source of the slot of this session; `None` if the session may last as long as the
     /// connection.
     shared: Option<Arc<ConnectionLimits>>,
@@ -112,8 +112,8 @@ pub(super) struct ParkableStream {
     stall: Stall,
     /// The last write found the socket full: a part of a response may not have been written yet.
     is_blocked: bool,
-    /// hyper has read an end of file.
-    is_over: bool,
+    /// hyper has read an end of file: another session may follow.
+    pub(super) is_over: bool,
     /// The largest read buffer that hyper has offered.
     buffer_bytes: usize,
 }
@@ -133,15 +133,6 @@ impl ParkableStream {
             is_over: false,
             buffer_bytes: 0,
         }
-    }
-
-    pub(super) fn state(&self) -> Arc<RequestState> {
-        Arc::clone(&self.state)
-    }
-
-    /// Returns true if another session may follow.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over
     }
 
     /// Returns the next session, with the bytes that hyper had read and not used.
@@ -321,14 +312,8 @@ impl AsyncWrite for ParkableStream {
 
 /// The body of a response; hyper drops it once its last bytes are being written.
 pub(super) struct MeteredBody<B> {
-    body: B,
-    state: Arc<RequestState>,
-}
-
-impl<B> MeteredBody<B> {
-    pub(super) fn new(body: B, state: Arc<RequestState>) -> MeteredBody<B> {
-        MeteredBody { body, state }
-    }
+    pub(super) body: B,
+    pub(super) state: Arc<RequestState>,
 }
 
 impl<B> Drop for MeteredBody<B> {
@@ -374,7 +359,7 @@ mod tests {
         stream.state.is_answered.store(true, Relaxed);
         stream.stream.readable().await.unwrap();
         let length = stream.read(&mut [0; 8]).await.unwrap();
-        (length, stream.is_over())
+        (length, stream.is_over)
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@
 use hyper::{Response, StatusCode};
 
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
-use crate::net::http::{self, Body, problem};
+use crate::net::http::{self, Body};
 use crate::query::Query;
 use crate::record::{Column, RecordId, RecordRef};
 use crate::store::reader::MatchSink;
@@ -16,33 +16,25 @@ use crate::store::{Scan, Search};
 use crate::view::search::paging::{page, seek_backward};
 use crate::view::search::parameters::{Parameters, number};
 use crate::view::search::response::{DocumentEnding, EncodedRecords, OutputFormat, ResponseStream};
-use crate::view::{ApiRequest, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View, refuse};
 
 /// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with one record.
-    pub async fn record(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_record(ask).await)
-    }
-
-    async fn try_record(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn record(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
         let (_, records) =
             find_record(self.scan(search_for_id(id))?, EncodedRecords::new(OutputFormat::Document, 1))
                 .await?;
-        Ok(http::json(StatusCode::OK, records.into_bytes()))
+        Ok(http::json(StatusCode::OK, records.out))
     }
 
     /// Responds with a record and its surrounding records.
-    pub async fn context(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_context(ask).await)
-    }
-
-    async fn try_context(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn context(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let id = number("id", ask.name)?;
         let mut parameters = Parameters::parse(ask.query);
         let mut neighbours = |name| {
@@ -72,11 +64,7 @@ impl View {
     }
 
     /// Responds with the records of a trace.
-    pub async fn trace(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_trace(ask).await)
-    }
-
-    async fn try_trace(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn trace(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let limit = parameters.number("limit")?.unwrap_or(u64::MAX).min(QUERY_PAGE_RECORDS_MAX);
         let cursor = parameters.cursor()?;
@@ -127,19 +115,17 @@ async fn find_record<S: MatchSink>(mut scan: Scan, sink: S) -> Result<(Scan, S),
     }
     match (first.is_found, scan.is_done()) {
         (true, _) => Ok((scan, first.sink)),
-        (false, true) => Err(problem(
+        (false, true) => Err(refuse(
             StatusCode::NOT_FOUND,
             "record not found",
             "no stored record has this id",
-            Some("a record is stored shortly after it was accepted; an old record may have been deleted"),
-        )
-        .into()),
-        (false, false) => Err(problem(
+            "a record is stored shortly after it was accepted; an old record may have been deleted",
+        )),
+        (false, false) => Err(refuse(
             StatusCode::REQUEST_TIMEOUT,
             "the search was stopped",
             "the record was not found in time",
-            Some("try again when the database has less to do, or raise query_seconds_max"),
-        )
-        .into()),
+            "try again when the database has less to do, or raise query_seconds_max",
+        )),
     }
 }

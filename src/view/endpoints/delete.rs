@@ -20,12 +20,12 @@ use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::net::http::{self, Body, problem};
+use crate::net::http::{self, Body};
 use crate::query::{self, Query};
 use crate::record::{RecordId, time};
 use crate::store::deletion::{DeleteCursor, Deletion, DeletionError, wait_until_stored};
 use crate::view::search::parameters::not_understood;
-use crate::view::{Refusal, View, answered, bad};
+use crate::view::{Refusal, View, bad, refuse};
 
 /// The body of a request.
 #[derive(Deserialize)]
@@ -40,17 +40,9 @@ struct DeleteRequest {
     cursor: Option<String>,
 }
 
-fn refuse(status: StatusCode, title: &str, detail: &str, hint: &str) -> Refusal {
-    problem(status, title, detail, Some(hint)).into()
-}
-
 impl View {
     /// Deletes the matching records, or counts what would be deleted.
-    pub async fn delete(&self, headers: &HeaderMap, body: &[u8], is_on_machine: bool) -> Response<Body> {
-        answered(self.try_delete(headers, body, is_on_machine).await)
-    }
-
-    async fn try_delete(
+    pub async fn delete(
         &self,
         headers: &HeaderMap,
         body: &[u8],
@@ -60,7 +52,8 @@ impl View {
         self.database()?;
         let request = read_request(body)?;
         let deadline = self.gate.deadline();
-        let cursor = request.cursor.as_deref().map(read_cursor).transpose()?;
+        let cursor: Option<DeleteCursor> =
+            request.cursor.as_deref().map(str::parse).transpose().map_err(|_| no_such_cursor())?;
         let now = cursor.map_or_else(time::now, |cursor| cursor.now);
         let (query, time_max) = (parse_query(&request, now)?, parse_before(&request.before, now)?);
         // Waits with a cursor as well: a database may have returned to an older state since then,
@@ -188,10 +181,6 @@ fn read_request(body: &[u8]) -> Result<DeleteRequest, Refusal> {
         ));
     }
     Ok(request)
-}
-
-fn read_cursor(cursor: &str) -> Result<DeleteCursor, Refusal> {
-    cursor.parse().map_err(|_| no_such_cursor())
 }
 
 fn no_such_cursor() -> Refusal {

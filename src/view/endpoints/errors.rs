@@ -16,10 +16,10 @@ use crate::net::http::Body;
 use crate::query::{Field, Query};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, time};
 use crate::store::scan::Fold;
-use crate::view::search::count::{CountMemory, document};
+use crate::view::search::count::CountMemory;
 use crate::view::search::parameters::Parameters;
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{ApiRequest, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View};
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;
@@ -31,11 +31,7 @@ const TYPE: &str = "exception.type";
 
 impl View {
     /// Responds with the errors among the matching records.
-    pub async fn errors(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_errors(ask).await)
-    }
-
-    async fn try_errors(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn errors(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let limit = parameters.number("limit")?.unwrap_or(LIMIT_DEFAULT);
@@ -47,11 +43,11 @@ impl View {
         search.fields =
             SHOWN.into_iter().map(ColumnSet::of_column).fold(ColumnSet::ATTRIBUTES, ColumnSet::and);
         let mut counting = self.counting(ask, search, seconds).await?;
-        let scan = &mut counting.scan;
-        let timeline = timeline_of(scan, ERROR_BUCKETS_MAX).await?;
-        let groups = scan.fold(Groups::new(timeline)).await?;
+        let timeline = timeline_of(&mut counting.scan, ERROR_BUCKETS_MAX).await?;
+        let groups = counting.scan.fold(Groups::new(timeline)).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        document(&groups.shown(limit, !scan.is_done()), counting.open, scan.deadline)
+        let is_partial = !counting.scan.is_done();
+        Ok(counting.respond(&groups.shown(limit, is_partial)))
     }
 }
 

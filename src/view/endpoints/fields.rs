@@ -15,20 +15,16 @@ use crate::net::http::Body;
 use crate::query::{self, Field, FieldValue, JsonKind};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::scan::Fold;
-use crate::view::search::count::{ByText, CountMemory, ValueCounts, document};
+use crate::view::search::count::{ByText, CountMemory, ValueCounts};
 use crate::view::search::parameters::{Parameters, field};
-use crate::view::{ApiRequest, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View};
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with the fields of the records that match.
-    pub async fn fields(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_fields(ask).await)
-    }
-
-    async fn try_fields(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn fields(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let values = parameters.number("values")?.unwrap_or(VALUES_DEFAULT).min(LISTED_VALUES_MAX);
@@ -38,17 +34,13 @@ impl View {
         let survey = Survey::new(wanted);
         search.fields = survey.fields();
         let mut counting = self.counting(ask, search, seconds).await?;
-        let scan = &mut counting.scan;
-        let survey = scan.fold(survey).await?;
-        document(&survey.shown(values, !scan.is_done()), counting.open, scan.deadline)
+        let survey = counting.scan.fold(survey).await?;
+        let is_partial = !counting.scan.is_done();
+        Ok(counting.respond(&survey.shown(values, is_partial)))
     }
 
     /// Responds with the values of one field.
-    pub async fn field(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_field(ask).await)
-    }
-
-    async fn try_field(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn field(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let prefix = parameters.text("prefix").unwrap_or_default().into_owned();
@@ -58,19 +50,18 @@ impl View {
         let field = field(ask.name)?;
         search.fields = field.column_set();
         let mut counting = self.counting(ask, search, seconds).await?;
-        let scan = &mut counting.scan;
         let values =
             Values { field, prefix, tally: ValueCounts::default(), room: CountMemory::default(), missing: 0 };
-        let values = scan.fold(values).await?;
+        let values = counting.scan.fold(values).await?;
         let answer = json!({
             "name": ask.name,
             "distinct": values.tally.distinct(),
             "distinct_capped": values.tally.is_capped,
             "values": values.tally.top(limit),
             "missing": values.missing,
-            "partial": !scan.is_done(),
+            "partial": !counting.scan.is_done(),
         });
-        document(&answer, counting.open, scan.deadline)
+        Ok(counting.respond(&answer))
     }
 }
 

@@ -18,41 +18,40 @@ use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::StoreError;
 use crate::store::reader::{CountSink, CountedMatches};
 use crate::store::scan::{Fold, Scan};
-use crate::view::search::count::{ByText, CountMemory, document, most_frequent};
+use crate::view::search::count::{ByText, CountMemory, most_frequent};
 use crate::view::search::parameters::{Parameters, field};
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{ApiRequest, Refusal, View, answered};
+use crate::view::{ApiRequest, Refusal, View};
 
 impl View {
     /// Responds with a histogram.
-    pub async fn histogram(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_histogram(ask).await)
-    }
-
-    async fn try_histogram(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn histogram(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let name = parameters.text("by").unwrap_or("severity".into());
-        let by = By::of_name(&name)?;
+        let by = field(&name)?;
         let buckets = parameters.number("buckets")?.unwrap_or(HISTOGRAM_BUCKETS_DEFAULT);
         let seconds = parameters.number("seconds")?;
         parameters.end()?;
-        search.fields = by.fields();
+        search.fields = match by {
+            SEVERITY => ColumnSet::NONE,
+            _ => by.column_set(),
+        };
         let mut counting = self.counting(ask, search, seconds).await?;
         let timeline = timeline_of(&mut counting.scan, buckets.min(HISTOGRAM_BUCKETS_MAX)).await?;
         let (counts, is_partial) = count(&mut counting.scan, Counts::new(by, timeline)).await?;
-        document(&counts.shown(&name, is_partial), counting.open, counting.scan.deadline)
+        Ok(counting.respond(&counts.shown(&name, is_partial)))
     }
 }
 
 /// Counts all matches or, with a partial result, those for which there is time.
 async fn count(scan: &mut Scan, counts: Counts) -> Result<(Counts, bool), StoreError> {
-    if let Some(column) = counts.by.column().filter(|_| scan.can_count_groups()) {
+    if let Some(column) = groups_of(&counts.by).filter(|_| scan.can_count_groups()) {
         return count_in_database(scan, column, counts).await;
     }
     let counts = match counts.by {
-        By::Severity | By::Field(Field::Column(Column::Service)) => scan.fold_counts(counts).await?,
-        By::Field(_) => scan.fold(counts).await?,
+        SEVERITY | Field::Column(Column::Service) => scan.fold_counts(counts).await?,
+        _ => scan.fold(counts).await?,
     };
     Ok((counts, !scan.is_done()))
 }
@@ -74,38 +73,18 @@ async fn count_in_database(
     Ok((counts, scan.is_late()))
 }
 
-/// What records are grouped by.
-enum By {
-    /// The six severity ranges of OpenTelemetry, and no severity.
-    Severity,
-    Field(Field),
-}
+/// Records are grouped by the six severity ranges of OpenTelemetry, and no severity.
+const SEVERITY: Field = Field::Column(Column::Severity);
 
 /// The names of the severities, in order.
 const SEVERITIES: [&str; 7] = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
-impl By {
-    fn of_name(name: &str) -> Result<By, Refusal> {
-        match field(name)? {
-            Field::Column(Column::Severity) => Ok(By::Severity),
-            field => Ok(By::Field(field)),
-        }
-    }
-
-    /// Returns the column to group by, if it has few distinct values.
-    fn column(&self) -> Option<Column> {
-        match self {
-            By::Severity => Some(Column::SeverityNumber),
-            By::Field(Field::Column(column)) if Column::GROUPS.contains(column) => Some(*column),
-            By::Field(_) => None,
-        }
-    }
-
-    fn fields(&self) -> ColumnSet {
-        match self {
-            By::Severity => ColumnSet::NONE,
-            By::Field(field) => field.column_set(),
-        }
+/// Returns the column to group by, if it has few distinct values.
+fn groups_of(by: &Field) -> Option<Column> {
+    match by {
+        &SEVERITY => Some(Column::SeverityNumber),
+        Field::Column(column) if Column::GROUPS.contains(column) => Some(*column),
+        _ => None,
     }
 }
 
@@ -137,7 +116,7 @@ impl Series {
 
 /// All counters of a histogram.
 struct Counts {
-    by: By,
+    by: Field,
     timeline: Timeline,
     values: ByText<Series>,
     /// Values that found no room in `values`.
@@ -146,7 +125,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(by: By, timeline: Timeline) -> Counts {
+    fn new(by: Field, timeline: Timeline) -> Counts {
         let others = Series::new(&timeline);
         Counts { by, timeline, values: ByText::default(), others, room: CountMemory::default() }
     }
@@ -169,10 +148,8 @@ impl Counts {
     /// Counts records whose value is the text of the column in the database.
     fn add_text(&mut self, text: &str, time: i64, records: u64) {
         match self.by {
-            By::Severity => {
-                self.add(severity::name_of_range(text.parse().unwrap_or_default()), time, records);
-            }
-            By::Field(_) => self.add(text, time, records),
+            SEVERITY => self.add(severity::name_of_range(text.parse().unwrap_or_default()), time, records),
+            _ => self.add(text, time, records),
         }
     }
 
@@ -180,10 +157,10 @@ impl Counts {
         let total = self.others.total + self.values.values().map(|series| series.total).sum::<u64>();
         let mut values: Vec<_> = self.values.into_iter().collect();
         match self.by {
-            By::Severity => {
+            SEVERITY => {
                 values.sort_by_key(|(value, _)| SEVERITIES.iter().position(|name| **name == **value));
             }
-            By::Field(_) => values = most_frequent(values, |series| series.total),
+            _ => values = most_frequent(values, |series| series.total),
         }
         let rest = values.split_off(values.len().min(HISTOGRAM_SERIES_MAX));
         rest.iter().for_each(|(_, series)| self.others.merge(series));
@@ -205,29 +182,25 @@ impl Counts {
 impl Fold for Counts {
     fn take(&mut self, id: RecordId, record: &RecordRef<'_>) {
         let value = match &self.by {
-            By::Severity => None,
-            By::Field(field) => Some(field.value(id, record).filter(|value| !value.kind.is_nested())),
+            &SEVERITY => severity::name_of_range(record.severity_number).into(),
+            field => match field.value(id, record) {
+                Some(value) if !value.kind.is_nested() => value.text,
+                _ => "".into(),
+            },
         };
-        match value {
-            None => {
-                self.add(severity::name_of_range(record.severity_number), record.timestamp, 1);
-            }
-            Some(value) => {
-                self.add(value.map_or("".into(), |value| value.text).as_ref(), record.timestamp, 1);
-            }
-        }
+        self.add(&value, record.timestamp, 1);
     }
 }
 
 impl CountSink for Counts {
     fn step(&self) -> i64 {
-        self.timeline.step()
+        self.timeline.step
     }
 
     fn take_counted(&mut self, counted: CountedMatches<'_>) {
         let value = match self.by {
-            By::Severity => severity::name_of_range(counted.severity_number),
-            By::Field(_) => counted.service,
+            SEVERITY => severity::name_of_range(counted.severity_number),
+            _ => counted.service,
         };
         self.add(value, counted.timestamp, counted.records);
     }
@@ -239,7 +212,7 @@ mod tests {
 
     #[test]
     fn values_without_room_count_as_others() {
-        let field = By::of_name("k").unwrap();
+        let field = field("k").unwrap();
         let mut counts = Counts::new(field, Timeline::new(0, 3_600_000_000_000 - 1, 60));
         for n in 0..HISTOGRAM_VALUES_MAX + 5 {
             counts.add(&n.to_string(), 0, 1);

@@ -15,18 +15,14 @@ use crate::view::search::csv_table::CsvTable;
 use crate::view::search::paging::page;
 use crate::view::search::parameters::Parameters;
 use crate::view::search::response::{EncodedRecords, OutputFormat};
-use crate::view::{ApiRequest, Refusal, View, answered, bad};
+use crate::view::{ApiRequest, Refusal, View, bad};
 
 /// The default number of records of a page.
 const LIMIT_DEFAULT: u64 = 100;
 
 impl View {
     /// Responds with the records that match.
-    pub async fn records(&self, ask: ApiRequest<'_>) -> Response<Body> {
-        answered(self.try_records(ask).await)
-    }
-
-    async fn try_records(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn records(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let limit = parameters.number("limit")?;

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use hyper::{Response, StatusCode};
 use tokio::time::timeout_at;
 
-use crate::net::http::{Body, ConnectionAbort, problem, retry_later};
+use crate::net::http::{Body, ConnectionAbort, retry_later};
 use crate::store::reader::{Reader, StatementCall};
 use crate::store::statement::{StatementError, StatementRows};
 use crate::view::search::response::ResponsePiece;
-use crate::view::{Refusal, View, answered};
+use crate::view::{Refusal, View, refuse};
 
 /// The body of a request.
 #[derive(serde::Deserialize)]
@@ -28,11 +28,7 @@ struct Statements {
 
 impl View {
     /// Responds with the rows of the statement in the body of the request.
-    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> Response<Body> {
-        answered(self.try_sql(body, abort).await)
-    }
-
-    async fn try_sql(&self, body: &[u8], abort: &ConnectionAbort) -> Result<Response<Body>, Refusal> {
+    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> Result<Response<Body>, Refusal> {
         let database = self.database()?;
         let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")
@@ -68,19 +64,18 @@ impl View {
 impl From<StatementError> for Refusal {
     fn from(error: StatementError) -> Refusal {
         match error {
-            StatementError::Late(duration_max) => problem(
+            StatementError::Late(duration_max) => refuse(
                 StatusCode::REQUEST_TIMEOUT,
                 "the statement was stopped",
                 &format!("it ran for longer than {} ms", duration_max.as_millis()),
-                Some("narrow it (ids and times are the fastest to narrow), or raise query_seconds_max"),
-            )
-            .into(),
+                "narrow it (ids and times are the fastest to narrow), or raise query_seconds_max",
+            ),
             StatementError::Invalid { detail, hint } => bad(&detail, hint),
             StatementError::TooLarge { detail, hint } => {
-                problem(StatusCode::BAD_REQUEST, "the statement takes too much", &detail, Some(hint)).into()
+                refuse(StatusCode::BAD_REQUEST, "the statement takes too much", &detail, hint)
             }
             StatementError::Forbidden { title, detail, hint } => {
-                problem(StatusCode::FORBIDDEN, title, detail, Some(hint)).into()
+                refuse(StatusCode::FORBIDDEN, title, detail, hint)
             }
             StatementError::NotStarted(detail) => {
                 retry_later("the statement was not started", detail, "try again", 1).into()
@@ -94,5 +89,5 @@ impl From<StatementError> for Refusal {
 }
 
 fn bad(detail: &str, hint: &str) -> Refusal {
-    problem(StatusCode::BAD_REQUEST, "invalid statement", detail, Some(hint)).into()
+    refuse(StatusCode::BAD_REQUEST, "invalid statement", detail, hint)
 }

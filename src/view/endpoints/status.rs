@@ -14,7 +14,7 @@ use crate::metrics::{MetricsFormat, SourceCounters, memory_bytes};
 use crate::net::http::{self, Body, accept, problem};
 use crate::record::RecordId;
 use crate::store::Progress;
-use crate::view::View;
+use crate::view::{Refusal, View, refuse};
 
 impl View {
     /// Responds with everything that a person needs to see whether something is wrong or lost.
@@ -49,11 +49,10 @@ impl View {
     /// Responds with 200 while records are accepted and no store reports an error, else with 503
     /// and the reasons.
     pub fn ready(&self) -> Response<Body> {
-        let problems = self.problems();
-        if problems.is_empty() {
-            return http::text("ready\n");
+        match self.problems().as_slice() {
+            [] => http::text("ready\n"),
+            problems => problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", &problems.join("; "), None),
         }
-        problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", &problems.join("; "), None)
     }
 
     /// Returns descriptions of the current problems.
@@ -112,11 +111,11 @@ impl View {
     }
 
     /// Responds once everything that was accepted before the call is in every store.
-    pub async fn flush(&self) -> Response<Body> {
+    pub async fn flush(&self) -> Result<Response<Body>, Refusal> {
         let end = Instant::now() + Duration::from_secs(FLUSH_SECONDS_MAX);
         if timeout_at(end.into(), self.spool.committed()).await.is_err() {
             let why = self.spool.state().err().map(|refusal| format!(": {refusal}")).unwrap_or_default();
-            return late(&format!("the spool has not written all accepted records{why}"));
+            return Err(late(&format!("the spool has not written all accepted records{why}")));
         }
         let (position, start) = (self.spool.durable_id(), Instant::now());
         let stores: Vec<_> = self.stores.iter().map(|store| (store, store.position())).collect();
@@ -128,13 +127,13 @@ impl View {
             }
         };
         if timeout_at(end.into(), everywhere).await.is_ok() {
-            return http::json(StatusCode::OK, json!({ "position": position }).to_string());
+            return Ok(http::json(StatusCode::OK, json!({ "position": position }).to_string()));
         }
         let behind = stores.into_iter().filter_map(|(store, from)| {
             let reached = store.position();
             (reached < position).then(|| behind(store, from, reached, position, start.elapsed()))
         });
-        late(&behind.collect::<Vec<_>>().join("; "))
+        Err(late(&behind.collect::<Vec<_>>().join("; ")))
     }
 }
 
@@ -148,14 +147,12 @@ fn metrics_format(headers: &HeaderMap) -> (MetricsFormat, &'static str) {
     (MetricsFormat::Prometheus, "text/plain; version=0.0.4; charset=utf-8")
 }
 
-fn late(detail: &str) -> Response<Body> {
-    problem(
+fn late(detail: &str) -> Refusal {
+    refuse(
         StatusCode::SERVICE_UNAVAILABLE,
         "not all accepted records are stored yet",
         detail,
-        Some(
-            "accepted records stay in the spool, and stores continue by themselves: retry, or see /api/v1/status",
-        ),
+        "accepted records stay in the spool, and stores continue by themselves: retry, or see /api/v1/status",
     )
 }
 
@@ -168,27 +165,20 @@ fn behind(
     position: RecordId,
     elapsed: Duration,
 ) -> String {
-    let mut words = match reached {
-        0 => format!("store {} has not reported its position yet", store.name),
-        _ => {
-            let (rest, written) = (position - reached, reached.saturating_sub(from.max(1)));
-            let pace = written as f64 / elapsed.as_secs_f64().max(0.001);
-            let seconds = if written > 0 {
-                format!(", {:.0} s to go", (rest as f64 / pace).ceil())
-            } else {
-                String::new()
-            };
-            let name = &store.name;
-            format!(
-                "store {name} is at {reached} of {position}: {rest} records behind, {pace:.1} records/s{seconds}"
-            )
-        }
-    };
-    if let Some(error) = store.last_error() {
-        words.push_str(": ");
-        words.push_str(&error);
+    let name = &store.name;
+    let error = store.last_error().map(|error| format!(": {error}")).unwrap_or_default();
+    if reached == 0 {
+        return format!("store {name} has not reported its position yet{error}");
     }
-    words
+    let (rest, written) = (position - reached, reached.saturating_sub(from.max(1)));
+    let pace = written as f64 / elapsed.as_secs_f64().max(0.001);
+    let seconds = match written {
+        0 => String::new(),
+        _ => format!(", {:.0} s to go", (rest as f64 / pace).ceil()),
+    };
+    format!(
+        "store {name} is at {reached} of {position}: {rest} records behind, {pace:.1} records/s{seconds}{error}"
+    )
 }
 
 fn source_status(source: &SourceCounters) -> Value {

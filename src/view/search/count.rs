@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hyper::Response;
@@ -92,7 +92,7 @@ pub(in crate::view) fn most_frequent<V>(
 /// The resources that a counting request holds. There is memory for only a few of them at a time.
 pub(in crate::view) struct Counting {
     pub(in crate::view) scan: Scan,
-    pub(in crate::view) open: OpenResponse,
+    open: OpenResponse,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -118,14 +118,12 @@ impl View {
     }
 }
 
-/// Returns the response with a document, which may be long.
-pub(in crate::view) fn document(
-    document: &Value,
-    open: OpenResponse,
-    deadline: Instant,
-) -> Result<Response<Body>, Refusal> {
-    let piece = ResponsePiece { bytes: document.to_string().into(), share: None };
-    Ok(open.respond(vec![piece], deadline))
+impl Counting {
+    /// Returns the response with a document, which may be long.
+    pub(in crate::view) fn respond(self, document: &Value) -> Response<Body> {
+        let piece = ResponsePiece { bytes: document.to_string().into(), share: None };
+        self.open.respond(vec![piece], self.scan.deadline)
+    }
 }
 
 #[cfg(test)]

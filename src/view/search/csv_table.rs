@@ -8,13 +8,8 @@ use crate::view::{Refusal, bad};
 
 /// The columns of a table.
 pub(in crate::view) struct CsvTable {
-    columns: Vec<(String, Shown)>,
-}
-
-enum Shown {
-    Field(Field),
-    /// All attributes, as JSON.
-    Attributes,
+    /// Names and fields; `None` stands for all attributes, as JSON.
+    columns: Vec<(String, Option<Field>)>,
 }
 
 /// The name of the column that contains all attributes.
@@ -23,32 +18,26 @@ const ATTRIBUTES: &str = "attributes";
 impl CsvTable {
     /// Creates a table of these fields, or of all columns and the attributes as JSON.
     pub(in crate::view) fn new(fields: Option<Vec<(String, Field)>>) -> Result<CsvTable, Refusal> {
-        let shown = |(name, field): (String, Field)| match &*name {
-            ATTRIBUTES => (name, Shown::Attributes),
-            _ => (name, Shown::Field(field)),
-        };
-        let fields = match fields {
-            Some(fields) => fields,
+        let shown = |(name, field)| if name == ATTRIBUTES { (name, None) } else { (name, Some(field)) };
+        let columns: Vec<_> = match fields {
+            Some(fields) => fields.into_iter().map(shown).collect(),
             None => {
-                let attributes = (ATTRIBUTES.to_owned(), Field::Attribute(String::new()));
-                let column = |column: Column| (column.name().to_owned(), Field::Column(column));
-                Column::ALL.into_iter().map(column).chain([attributes]).collect()
+                let column = |column: Column| (column.name().to_owned(), Some(Field::Column(column)));
+                Column::ALL.into_iter().map(column).chain([(ATTRIBUTES.to_owned(), None)]).collect()
             }
         };
-        if fields.len() > CSV_FIELDS_MAX {
-            let detail = format!("`fields` names {} fields", fields.len());
+        if columns.len() > CSV_FIELDS_MAX {
+            let detail = format!("`fields` names {} fields", columns.len());
             return Err(bad(&detail, &format!("a table has at most {CSV_FIELDS_MAX}")));
         }
-        Ok(CsvTable { columns: fields.into_iter().map(shown).collect() })
+        Ok(CsvTable { columns })
     }
 
     /// Returns the columns of a record that the table needs.
     pub(in crate::view) fn fields(&self) -> ColumnSet {
-        let needed = |(_, shown): &(String, Shown)| match shown {
-            Shown::Field(field) => field.column_set(),
-            Shown::Attributes => ColumnSet::ATTRIBUTES,
-        };
-        self.columns.iter().map(needed).fold(ColumnSet::NONE, ColumnSet::and)
+        let fields = self.columns.iter().map(|(_, field)| field.as_ref());
+        let needed = fields.map(|field| field.map_or(ColumnSet::ATTRIBUTES, Field::column_set));
+        needed.fold(ColumnSet::NONE, ColumnSet::and)
     }
 
     /// Appends the names of the columns.
@@ -63,10 +52,10 @@ impl CsvTable {
     /// Appends a record.
     pub(in crate::view) fn row(&self, id: RecordId, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         let mut row = csv::CsvRow::new(out);
-        for (_, shown) in &self.columns {
-            let _ = match shown {
-                Shown::Attributes => row.raw(record.attributes),
-                Shown::Field(field) => match field.value(id, record) {
+        for (_, field) in &self.columns {
+            let _ = match field {
+                None => row.raw(record.attributes),
+                Some(field) => match field.value(id, record) {
                     None => row.raw(""),
                     Some(FieldValue { kind: JsonKind::String, text }) => row.text(&text),
                     Some(FieldValue { text, .. }) => row.raw(&text), // numbers, and JSON

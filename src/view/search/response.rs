@@ -43,7 +43,8 @@ pub(in crate::view) enum OutputFormat {
 /// Encoded records.
 pub(in crate::view) struct EncodedRecords {
     form: OutputFormat,
-    out: Vec<u8>,
+    /// The encoded bytes.
+    pub(in crate::view) out: Vec<u8>,
     /// The number of records that are still wanted.
     pub(in crate::view) left: u64,
     first_id: Option<RecordId>,
@@ -191,11 +192,6 @@ impl EncodedRecords {
     pub(in crate::view) fn new(form: OutputFormat, limit: u64) -> EncodedRecords {
         EncodedRecords { form, out: Vec::new(), left: limit, first_id: None, last_id: None }
     }
-
-    /// Returns the encoded bytes.
-    pub(in crate::view) fn into_bytes(self) -> Vec<u8> {
-        self.out
-    }
 }
 
 impl MatchSink for EncodedRecords {
@@ -274,7 +270,7 @@ impl ResponseStream {
             let end = self.end();
             self.records.out.extend_from_slice(end.as_bytes());
         }
-        self.records.into_bytes()
+        self.records.out
     }
 
     fn is_done(&self) -> bool {

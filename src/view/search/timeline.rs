@@ -6,39 +6,17 @@ use crate::query::IntegerRange;
 use crate::record::time::{self, SECOND};
 use crate::store::{Scan, Search, StoreError};
 
-/// Lengths of a bucket, in ns. Longer lengths are a week, doubled repeatedly.
-const STEPS: [i64; 29] = [
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    20_000_000,
-    50_000_000,
-    100_000_000,
-    200_000_000,
-    500_000_000,
-    SECOND,
-    2 * SECOND,
-    5 * SECOND,
-    10 * SECOND,
-    15 * SECOND,
-    30 * SECOND,
-    MINUTE,
-    2 * MINUTE,
-    5 * MINUTE,
-    10 * MINUTE,
-    15 * MINUTE,
-    30 * MINUTE,
-    HOUR,
-    2 * HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    DAY,
-    2 * DAY,
-    7 * DAY,
+/// Lengths of a bucket: units in ns, and how many of each. Longer lengths are a week, doubled
+/// repeatedly.
+const STEPS: [(i64, &[i64]); 5] = [
+    (MILLISECOND, &[1, 2, 5, 10, 20, 50, 100, 200, 500]),
+    (SECOND, &[1, 2, 5, 10, 15, 30]),
+    (MINUTE, &[1, 2, 5, 10, 15, 30]),
+    (HOUR, &[1, 2, 3, 6, 12]),
+    (DAY, &[1, 2, 7]),
 ];
 
+const MILLISECOND: i64 = SECOND / 1000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -48,7 +26,8 @@ const DAY: i64 = 24 * HOUR;
 pub(in crate::view) struct Timeline {
     /// The index of the first bucket, in steps since the Unix epoch.
     first: i64,
-    step: i64,
+    /// The length of a bucket, in ns.
+    pub(in crate::view) step: i64,
     pub(in crate::view) buckets: usize,
 }
 
@@ -62,7 +41,8 @@ impl Timeline {
             Timeline { first, step, buckets: usize::try_from(last - first + 1).unwrap_or(usize::MAX) }
         };
         let weeks = std::iter::successors(Some(14 * DAY), |step| step.checked_mul(2));
-        let mut timelines = STEPS.into_iter().chain(weeks).map(of);
+        let steps = STEPS.into_iter().flat_map(|(unit, counts)| counts.iter().map(move |count| count * unit));
+        let mut timelines = steps.chain(weeks).map(of);
         let fits = |timeline: &Timeline| timeline.buckets as u64 <= buckets_max;
         timelines.find(fits).unwrap_or(Timeline { first: -1, step: i64::MAX, buckets: 2 })
     }
@@ -71,11 +51,6 @@ impl Timeline {
     pub(in crate::view) fn bucket(&self, time: i64) -> Option<usize> {
         let bucket = usize::try_from(time.div_euclid(self.step) - self.first).ok()?;
         (bucket < self.buckets).then_some(bucket)
-    }
-
-    /// Returns the length of a bucket, in ns.
-    pub(in crate::view) fn step(&self) -> i64 {
-        self.step
     }
 
     /// Returns one zero for each bucket.
@@ -105,7 +80,7 @@ impl Timeline {
     pub(in crate::view) fn step_seconds(&self) -> Value {
         match self.step % SECOND {
             0 => (self.step / SECOND).into(),
-            _ => ((self.step / 1_000_000) as f64 / 1000.0).into(),
+            _ => ((self.step / MILLISECOND) as f64 / 1000.0).into(),
         }
     }
 }

@@ -182,25 +182,23 @@ fn asked(ask: &ApiRequest<'_>) -> Result<(TailFilter, Start), Refusal> {
 
 impl View {
     /// Responds with the matching records as they arrive.
-    pub fn tail(&self, ask: &ApiRequest<'_>) -> Response<Body> {
-        let (wanted, start) = match asked(ask) {
-            Ok(asked) => asked,
-            Err(Refusal(response)) => return *response,
-        };
-        let Some(slot) = self.tails.join(wanted, start) else { return too_many() };
+    pub fn tail(&self, ask: &ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+        let (wanted, start) = asked(ask)?;
+        let slot = self.tails.join(wanted, start).ok_or_else(too_many)?;
         let (sender, body) = stream();
-        tokio::spawn(TailSender::new(slot, ask.abort.clone(), self.tails.stop.clone()).run(sender));
+        let tail = TailSender { slot, abort: ask.abort.clone(), stop: self.tails.stop.clone() };
+        tokio::spawn(tail.run(sender));
         let answer = Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")
             .header(CACHE_CONTROL, "no-store")
             .header("x-accel-buffering", "no") // otherwise nginx delays events
             .body(Either::Right(body));
         // Only constant headers are set.
-        answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default())))
+        Ok(answer.unwrap_or_else(|_| Response::new(Either::Left(Default::default()))))
     }
 }
 
-fn too_many() -> Response<Body> {
+fn too_many() -> Refusal {
     let detail = format!("{TAILS_MAX} clients follow the records");
-    retry_later("too many tails are open", &detail, "try again when one of them has ended", 5)
+    retry_later("too many tails are open", &detail, "try again when one of them has ended", 5).into()
 }

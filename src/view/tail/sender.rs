@@ -17,16 +17,12 @@ const STALL_MAX: Duration = Duration::from_secs(TAIL_STALL_SECONDS_MAX);
 
 /// Connects a buffer with the body of a response.
 pub(super) struct TailSender {
-    slot: TailSlot,
-    abort: ConnectionAbort,
-    stop: watch::Receiver<bool>,
+    pub(super) slot: TailSlot,
+    pub(super) abort: ConnectionAbort,
+    pub(super) stop: watch::Receiver<bool>,
 }
 
 impl TailSender {
-    pub(super) fn new(slot: TailSlot, abort: ConnectionAbort, stop: watch::Receiver<bool>) -> TailSender {
-        TailSender { slot, abort, stop }
-    }
-
     /// Runs until the client disconnects or the server stops. When the server stops, the stream
     /// ends with the position to resume from.
     pub(super) async fn run(mut self, sender: BodySender) {
