@@ -34,10 +34,6 @@ impl DataDir {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Returns the path of the spool.
     pub(crate) fn spool(&self) -> PathBuf {
         self.path.join("spool")

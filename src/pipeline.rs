@@ -91,13 +91,13 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     let (page, metrics) = (sockets.page(), Metrics::default());
     let sources = sockets.sources(&metrics, &spool, config.spool.when_full);
     let gate = ReadGate::new(threads, Duration::from_secs(config.query_seconds_max));
-    tokio::spawn(gate.clone().relieve(stores.databases()));
+    tokio::spawn(gate.clone().relieve(stores.databases.clone()));
     let view = Arc::new(View {
         gate,
-        databases: stores.databases(),
+        databases: stores.databases.clone(),
         may_delete: config.delete,
         spool: Arc::clone(&spool),
-        stores: stores.progress(),
+        stores: stores.progress.clone(),
         sources: sources.iter().map(|source| Arc::clone(&source.counters)).collect(),
         metrics,
         query_rows_max: config.query_rows_max,
@@ -106,7 +106,7 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         queries: View::queries(),
     });
     let listeners = Listeners::start(sockets, sources, &view, config, share.connections_max, &when_stopping);
-    report_ready(&data_dir, page);
+    report_ready(config, page);
 
     tokio::select! {
         () = signals.wait_for_stop(&stores) => {}
@@ -128,9 +128,9 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
     Ok(())
 }
 
-fn report_ready(data_dir: &DataDir, page: Option<String>) {
+fn report_ready(config: &Config, page: Option<String>) {
     tracing::info!(
-        data_dir = %data_dir.path().display(),
+        data_dir = %config.data_dir.display(),
         version = env!("CARGO_PKG_VERSION"),
         page = page.map(tracing::field::display), // a link in most terminals
         "ready"

@@ -147,13 +147,12 @@ impl Source<'_> {
         let failure = self.wrong(line, &format!("unknown key `{name}`"));
         let known = options::ALL.iter().filter(|about| belongs(about)).map(|about| about.key);
         let meant = nearest(name, known).map(|key| format!("did you mean `{key}`?"));
-        let elsewhere = options::ALL.iter().any(|about| about.key == name).then(|| {
-            let (place, other) = ("a `[[store]]` table", "the top of the file, before the first table");
-            format!(
-                "`{name}` belongs {}",
-                if belongs(&options::URL.about) { format!("at {other}") } else { format!("in {place}") }
-            )
-        });
+        let place = match belongs(&options::URL.about) {
+            true => "at the top of the file, before the first table",
+            false => "in a `[[store]]` table",
+        };
+        let is_known = options::ALL.iter().any(|about| about.key == name);
+        let elsewhere = is_known.then(|| format!("`{name}` belongs {place}"));
         failure.hint_if(elsewhere.or(meant))
     }
 }

@@ -62,29 +62,21 @@ pub(super) fn stores(
     tables: &[Values],
     data_dir: &Path,
 ) -> Result<Vec<StoreConfig>, Failure> {
-    let mut stores = stores_of_tables(tables, data_dir)?;
-    if stores.is_empty() {
-        for url in values.list(&options::STORE)? {
-            let name = free_name(&url, &stores);
-            stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
-        }
+    let mut stores: Vec<StoreConfig> = Vec::new();
+    let mut add = |url: StoreUrl, name: Option<String>, values: &Values| -> Result<(), Failure> {
+        let name = name.unwrap_or_else(|| free_name(&url, &stores));
+        stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
+        Ok(())
+    };
+    for table in tables {
+        let name = table.is_given(&options::NAME).then(|| table.one(&options::NAME)).transpose()?;
+        add(table.one(&options::URL)?, name, table)?;
+    }
+    if tables.is_empty() {
+        values.list(&options::STORE)?.into_iter().try_for_each(|url| add(url, None, values))?;
     }
     if let Some(path) = values.one(&options::LOG_FILE)? {
-        let url = StoreUrl::File(path);
-        stores.push(StoreConfig::build(free_name(&url, &stores), url, values)?);
-    }
-    Ok(stores)
-}
-
-fn stores_of_tables(tables: &[Values], data_dir: &Path) -> Result<Vec<StoreConfig>, Failure> {
-    let mut stores: Vec<StoreConfig> = Vec::new();
-    for values in tables {
-        let url = values.one(&options::URL)?;
-        let name = match values.is_given(&options::NAME) {
-            true => values.one(&options::NAME)?,
-            false => free_name(&url, &stores),
-        };
-        stores.push(StoreConfig::build(name, url.within(data_dir), values)?);
+        add(StoreUrl::File(path), None, values)?;
     }
     Ok(stores)
 }

@@ -24,8 +24,10 @@ use crate::store::{Claimant, Claims, Database, Flush, Progress, Retention, Shipp
 pub(super) struct Stores {
     threads: Threads,
     waiting: Vec<Configured>,
-    progress: Vec<Arc<Progress>>,
-    databases: Vec<(Arc<Progress>, Database)>,
+    /// The progress of each store.
+    pub(super) progress: Vec<Arc<Progress>>,
+    /// All stores whose records can be found and deleted. The first is the one that is queried.
+    pub(super) databases: Vec<(Arc<Progress>, Database)>,
     /// Each is set to make a store reopen its log file.
     reopen: Vec<Arc<AtomicBool>>,
 }
@@ -176,17 +178,6 @@ impl Stores {
                 (name, task)
             })
             .collect()
-    }
-
-    /// Returns the progress of each store.
-    pub(super) fn progress(&self) -> Vec<Arc<Progress>> {
-        self.progress.clone()
-    }
-
-    /// Returns all stores whose records can be found and deleted. The first is the one that is
-    /// queried.
-    pub(super) fn databases(&self) -> Vec<(Arc<Progress>, Database)> {
-        self.databases.clone()
     }
 
     /// Makes every file store reopen its log file at its path.

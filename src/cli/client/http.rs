@@ -190,25 +190,20 @@ impl ServerResponse {
         // If the connection breaks, the part of the body that was read until then is reported.
         let _ = self.reader.take(PROBLEM_BYTES_MAX).read_to_end(&mut body);
         let failure = if status == 400 { Failure::usage } else { Failure::new };
-        match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(problem) => {
-                let failure = failure(escape::one_line(&problem.title).into_owned());
-                let hint = problem.hint.map(|hint| escape::lines(&hint).into_owned());
-                let failure = failure.hint_if(hint);
-                if problem.detail.is_empty() {
-                    failure
-                } else {
-                    failure.because(escape::lines(&problem.detail).into_owned())
-                }
+        let (failure, why) = match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(ErrorBody { title, detail, hint }) => {
+                let hint = hint.map(|hint| escape::lines(&hint).into_owned());
+                let failure = failure(escape::one_line(&title).into_owned()).hint_if(hint);
+                (failure, escape::lines(&detail).into_owned())
             }
             Err(_) => {
                 let body = String::from_utf8_lossy(&body);
-                let line = body.lines().next().unwrap_or_default();
-                let failure = failure(format!("{} answered with status {status}", self.url));
-                let failure = failure.hint("check that it is a logboom server; --url selects another");
-                if line.is_empty() { failure } else { failure.because(escape::one_line(line).into_owned()) }
+                let failure = failure(format!("{} answered with status {status}", self.url))
+                    .hint("check that it is a logboom server; --url selects another");
+                (failure, escape::one_line(body.lines().next().unwrap_or_default()).into_owned())
             }
-        }
+        };
+        if why.is_empty() { failure } else { failure.because(why) }
     }
 }
 

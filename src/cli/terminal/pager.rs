@@ -11,7 +11,7 @@ use super::screen::Screen;
 
 /// The pager if `PAGER` is not set. Its options: leave output in place if it fits on the screen
 /// (F), show colours (R), do not clear the screen (X).
-const DEFAULT: [&str; 2] = ["less", "-FRX"];
+const DEFAULT: (&str, &str) = ("less", "-FRX");
 
 /// Variables that `less` and `lv` need in order to show colours and UTF-8; they are not set if the
 /// user has set them.
@@ -139,21 +139,14 @@ fn has_not_run(status: ExitStatus) -> bool {
 }
 
 fn command() -> Command {
-    let mut command = match std::env::var("PAGER") {
-        Ok(pager) => {
-            // As POSIX specifies for `man`: any command that a shell accepts.
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &pager]);
-            shell
-        }
-        Err(_) => {
-            let mut less = Command::new(DEFAULT[0]);
-            less.args(&DEFAULT[1..]);
-            less
-        }
+    let (program, arguments) = match std::env::var("PAGER") {
+        // As POSIX specifies for `man`: any command that a shell accepts.
+        Ok(pager) => ("sh", vec!["-c".into(), pager]),
+        Err(_) => (DEFAULT.0, vec![DEFAULT.1.into()]),
     };
     let unset = |name: &str| std::env::var_os(name).is_none();
-    command.envs(ENVIRONMENT.into_iter().filter(|(name, _)| unset(name)));
+    let mut command = Command::new(program);
+    command.args(arguments).envs(ENVIRONMENT.into_iter().filter(|(name, _)| unset(name)));
     command
 }
 

@@ -12,7 +12,6 @@
 //! whole responses that would occupy a network thread for long.
 
 use std::io::Write;
-use std::mem::take;
 
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
@@ -107,10 +106,7 @@ impl Gzip {
         if self.rest.is_empty() {
             return None;
         }
-        let piece = match self.rest.len() <= GZIP_PIECE_BYTES_MAX {
-            true => take(&mut self.rest),
-            false => self.rest.split_to(GZIP_PIECE_BYTES_MAX),
-        };
+        let piece = self.rest.split_to(self.rest.len().min(GZIP_PIECE_BYTES_MAX));
         self.checksum.update(&piece);
         let mut out = self.begin();
         deflate(&piece, &mut out);

@@ -94,11 +94,8 @@ impl View {
         }
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if content_type
-            .split(';')
-            .next()
-            .is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json"))
-        {
+        let kind = content_type.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
             return Err(refuse(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be declared as JSON",
