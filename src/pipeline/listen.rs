@@ -181,6 +181,8 @@ struct Shared {
     view: Arc<View>,
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
+    /// Becomes true at the stop.
+    stop: watch::Receiver<bool>,
 }
 
 impl Listeners {
@@ -204,6 +206,7 @@ impl Listeners {
             limits: Arc::default(),
             view: Arc::clone(view),
             connections: Arc::new(Semaphore::new(connections_max)),
+            stop: stop.clone(),
         });
         let mut listeners = Listeners { tasks: JoinSet::new(), unix_paths: Vec::new() };
         for ((listener, bound), source) in sockets.0.into_iter().zip(sources) {
@@ -212,16 +215,12 @@ impl Listeners {
             }
             match bound {
                 Bound::Datagrams(socket) => {
-                    listeners.tasks.spawn(datagram::serve(
-                        socket,
-                        source,
-                        Arc::clone(&shared.bounds),
-                        stop.clone(),
-                    ));
+                    let bounds = Arc::clone(&shared.bounds);
+                    listeners.tasks.spawn(datagram::serve(socket, source, bounds, stop.clone()));
                 }
                 Bound::Stream(acceptor) => {
                     let shared = Arc::clone(&shared);
-                    listeners.tasks.spawn(accept(acceptor, listener.protocol, source, shared, stop.clone()));
+                    listeners.tasks.spawn(accept(acceptor, listener.protocol, source, shared));
                 }
             }
         }
@@ -243,24 +242,18 @@ impl Listeners {
 }
 
 /// Accepts until the stop, and then waits for the connections to end.
-async fn accept(
-    acceptor: Acceptor,
-    protocol: Protocol,
-    source: Arc<Source>,
-    shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
-) {
+async fn accept(acceptor: Acceptor, protocol: Protocol, source: Arc<Source>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let spawn = |connections: &mut JoinSet<()>, (socket, peer, permit)| {
         let counted = Counted::new(&source, permit);
-        let task = serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared), stop.clone());
+        let task = serve(socket, peer, protocol, Arc::clone(&source), Arc::clone(&shared));
         connections.spawn(async move {
             task.await;
             drop(counted);
         });
     };
-    let mut when_stopping = stop.clone();
-    while !*stop.borrow() {
+    let mut when_stopping = shared.stop.clone();
+    while !*shared.stop.borrow() {
         let accepted = tokio::select! {
             accepted = acceptor.accept(&shared.connections) => accepted,
             _ = when_stopping.changed() => break,
@@ -331,9 +324,8 @@ async fn serve(
     protocol: Protocol,
     source: Arc<Source>,
     shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
 ) {
-    let host = source.host_of(peer.address);
+    let (host, stop) = (source.host_of(peer.address), shared.stop.clone());
     // Separate futures, so that a connection has memory for its own protocol only.
     match protocol {
         Protocol::Http => {

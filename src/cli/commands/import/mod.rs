@@ -129,37 +129,36 @@ impl Import {
         self.journal.write(first, last).map_err(|failure| failure.hint(how_to_continue(first, 0)))?;
         let start = Instant::now();
         let verdict = loop {
-            let reply = self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(|failure| {
-                if failure.to_string().contains("Connection refused") {
-                    return so_far(failure);
-                }
-                unsure(failure)
-            })?;
+            let reply =
+                self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(
+                    |failure| match failure.to_string().contains("Connection refused") {
+                        true => so_far(failure),
+                        false => unsure(failure),
+                    },
+                )?;
             let Reply { status, retry_after, body } = reply;
             let verdict: BatchResult = http::parse(&body).map_err(unsure)?;
             let tells_doubt = |error: &str| error.contains(DISK_ERROR) || error.contains(DISK_FAILING);
-            let is_in_doubt = verdict.errors.iter().any(|error| tells_doubt(&error.error));
-            let is_busy = matches!(status, 429 | 503) && verdict.accepted == 0 && !is_in_doubt;
-            if !is_busy {
-                if !matches!(status, 200 | 400) {
-                    let why = verdict.errors.last().map(|error| error.error.clone()).unwrap_or_default();
-                    let failure = Failure::new(format!("the server stopped at lines {first} to {last}"));
-                    let failure = failure.because(text::one_line(&why).into_owned());
-                    let is_known = verdict.accepted == 0 && !is_in_doubt;
-                    return Err(if is_known { so_far(failure) } else { unsure(failure) });
-                }
-                if verdict.accepted + verdict.rejected < batch.numbers.len() as u64 {
-                    let failure =
-                        format!("the server did not report the outcome of all lines {first} to {last}");
-                    return Err(unsure(Failure::new(failure)));
-                }
+            if matches!(status, 200 | 400) {
                 break verdict;
+            }
+            let is_in_doubt = verdict.errors.iter().any(|error| tells_doubt(&error.error));
+            let is_known = verdict.accepted == 0 && !is_in_doubt;
+            if !is_known || !matches!(status, 429 | 503) {
+                let why = verdict.errors.last().map(|error| error.error.as_str()).unwrap_or_default();
+                let failure = Failure::new(format!("the server stopped at lines {first} to {last}"))
+                    .because(text::one_line(why).into_owned());
+                return Err(if is_known { so_far(failure) } else { unsure(failure) });
             }
             if start.elapsed() > Duration::from_secs(IMPORT_WAIT_SECONDS_MAX) {
                 return Err(so_far(Failure::new("the server accepts no more records")));
             }
             sleep(Duration::from_secs(retry_after.unwrap_or(1)));
         };
+        if verdict.accepted + verdict.rejected < batch.numbers.len() as u64 {
+            let what = format!("the server did not report the outcome of all lines {first} to {last}");
+            return Err(unsure(Failure::new(what)));
+        }
         self.journal.write(last + 1, 0).map_err(|failure| failure.hint(how_to_continue(last + 1, 0)))?;
         self.accepted += verdict.accepted;
         self.rejected += verdict.rejected;
