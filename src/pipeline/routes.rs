@@ -14,7 +14,7 @@ use crate::limits::{DELETE_BYTES_MAX, HTTP_LONG_REQUESTS_MAX, SQL_BYTES_MAX};
 use crate::net::http::{
     Body, ConnectionContext, RequestState, Service, accept, gzip, json, problem, retry_later, site, text,
 };
-use crate::view::{self, ApiRequest, Refusal, View, page};
+use crate::view::{self, ApiRequest, ApiResult, Refusal, View, page};
 
 /// Answers the requests of one connection, for its listener.
 pub(super) struct Routes {
@@ -59,9 +59,7 @@ impl<'a> Call<'a> {
     }
 }
 
-type Answer = Result<Response<Body>, Refusal>;
-
-type Handler = for<'a> fn(Call<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+type Handler = for<'a> fn(Call<'a>) -> Pin<Box<dyn Future<Output = ApiResult> + Send + 'a>>;
 
 /// The handler of a request that the view answers.
 macro_rules! view {
@@ -150,7 +148,7 @@ fn handled_as(method: &Method) -> Method {
 
 /// Runs a request that waits for queries, stores or deletions. Their number is limited so that they
 /// never occupy all slots.
-async fn long(client: &ConnectionContext, answer: impl Future<Output = Answer>) -> Answer {
+async fn long(client: &ConnectionContext, answer: impl Future<Output = ApiResult>) -> ApiResult {
     if let Some(_permit) = client.limits.try_wait() {
         return answer.await;
     }
@@ -224,13 +222,13 @@ async fn read_body(call: Call<'_>, bytes_max: usize) -> Result<(HeaderMap, Vec<u
     Err(with_retry(problem).into())
 }
 
-async fn post_sql(call: Call<'_>) -> Answer {
+async fn post_sql(call: Call<'_>) -> ApiResult {
     let (routes, client) = (call.routes, call.client);
     let (_, body) = read_body(call, SQL_BYTES_MAX).await?;
     long(client, routes.view.sql(&body, &client.abort)).await
 }
 
-async fn post_delete(call: Call<'_>) -> Answer {
+async fn post_delete(call: Call<'_>) -> ApiResult {
     let (routes, client) = (call.routes, call.client);
     let (headers, body) = read_body(call, DELETE_BYTES_MAX).await?;
     long(client, routes.view.delete(&headers, &body, routes.is_on_machine)).await

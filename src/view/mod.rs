@@ -60,6 +60,9 @@ pub struct ApiRequest<'a> {
     pub abort: &'a ConnectionAbort,
 }
 
+/// The response of a handler, or its error response.
+pub type ApiResult = Result<Response<Body>, Refusal>;
+
 /// An error response.
 #[derive(Debug)]
 pub struct Refusal(Box<Response<Body>>);

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -47,8 +47,7 @@ pub(super) fn back_up(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     });
     bar.finish_and_clear();
     let expected = copied.map_err(|error| failed().because(error))?;
-    let figures = backup::verify(&partial.path).map_err(|error| failed().because(error))?;
-    check_same(expected, figures).map_err(|why| failed().because(why))?;
+    let figures = verify_copy(&partial.path, expected).map_err(|error| failed().because(error))?;
     partial.persist_new(&to).map_err(|error| failed().because(error))?;
     write_figures(output, "backed up", &figures, &to)?;
     let left = accepted.saturating_sub(figures.position);
@@ -94,8 +93,7 @@ pub(super) fn restore(matches: &ArgMatches, output: &mut Output) -> Result<(), F
     }
     let partial = begin(&to, ".restoring").map_err(|error| failed().because(error))?;
     copy(&from, &partial.file).map_err(|error| failed().because(error))?;
-    let figures = backup::verify(&partial.path).map_err(|error| failed().because(error))?;
-    check_same(expected, figures).map_err(|why| failed().because(why))?;
+    let figures = verify_copy(&partial.path, expected).map_err(|error| failed().because(error))?;
     held.adopt(DEFAULT_DATABASE)?; // the backup may come from another data folder
     partial.persist_new(&to).map_err(|error| failed().because(error))?;
     write_figures(output, "restored", &figures, &to)
@@ -132,26 +130,21 @@ fn begin(to: &Path, suffix: &str) -> io::Result<PartialFile> {
 }
 
 fn copy(from: &Path, mut to: &File) -> io::Result<()> {
-    let mut from = File::open(from)?;
+    let from = File::open(from)?;
     let bar = progress::of_bytes("copying", from.metadata()?.len());
-    let mut piece = vec![0; COPY_PIECE_BYTES];
-    loop {
-        let length = from.read(&mut piece)?;
-        if length == 0 {
-            break;
-        }
-        to.write_all(&piece[..length])?;
-        bar.inc(length as u64);
-    }
+    io::copy(&mut BufReader::with_capacity(COPY_PIECE_BYTES, bar.wrap_read(from)), &mut to)?;
     bar.finish_and_clear();
     Ok(())
 }
 
-fn check_same(expected: Figures, figures: Figures) -> Result<(), String> {
-    if expected == figures {
-        return Ok(());
+/// Checks a copy, and that it contains what the original contains.
+fn verify_copy(path: &Path, expected: Figures) -> Result<Figures, BackupError> {
+    let figures = backup::verify(path)?;
+    if figures == expected {
+        return Ok(figures);
     }
-    Err(format!("the copy differs from the original: {figures:?} instead of {expected:?}"))
+    let why = format!("the copy differs from the original: {figures:?} instead of {expected:?}");
+    Err(BackupError::Unsound(why))
 }
 
 fn write_figures(output: &mut Output, what: &str, figures: &Figures, to: &Path) -> Result<(), Failure> {

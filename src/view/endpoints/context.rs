@@ -5,10 +5,10 @@
 //! surrounding records, of the same service or of all services.
 //! `GET /api/v1/traces/{trace_id}?limit=&cursor=`: the records of a trace.
 
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 
 use crate::limits::{CONTEXT_RECORDS_MAX, QUERY_PAGE_RECORDS_MAX};
-use crate::net::http::{self, Body};
+use crate::net::http;
 use crate::query::Query;
 use crate::record::{Column, RecordId, RecordRef};
 use crate::store::reader::MatchSink;
@@ -16,14 +16,14 @@ use crate::store::{Scan, Search};
 use crate::view::search::paging::{page, seek_backward};
 use crate::view::search::parameters::{Parameters, number};
 use crate::view::search::response::{DocumentEnding, EncodedRecords, OutputFormat, ResponseStream};
-use crate::view::{ApiRequest, Refusal, View, refuse};
+use crate::view::{ApiRequest, ApiResult, Refusal, View, refuse};
 
 /// The default number of records before a record, and after it.
 const NEIGHBOURS_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with one record.
-    pub async fn record(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn record(&self, ask: ApiRequest<'_>) -> ApiResult {
         let id = number("id", ask.name)?;
         Parameters::parse(ask.query).end()?;
         let _open = self.open(ask.abort)?;
@@ -34,7 +34,7 @@ impl View {
     }
 
     /// Responds with a record and its surrounding records.
-    pub async fn context(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn context(&self, ask: ApiRequest<'_>) -> ApiResult {
         let id = number("id", ask.name)?;
         let mut parameters = Parameters::parse(ask.query);
         let mut neighbours = |name| {
@@ -64,7 +64,7 @@ impl View {
     }
 
     /// Responds with the records of a trace.
-    pub async fn trace(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn trace(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let limit = parameters.number("limit")?.unwrap_or(u64::MAX).min(QUERY_PAGE_RECORDS_MAX);
         let cursor = parameters.cursor()?;

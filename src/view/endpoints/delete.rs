@@ -14,18 +14,18 @@
 //!
 //! Log files cannot be rewritten: `not_searched` lists such stores.
 
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::net::http::{self, Body};
+use crate::net::http;
 use crate::query::{self, Query};
 use crate::record::{RecordId, time};
 use crate::store::deletion::{DeleteCursor, Deletion, DeletionError, wait_until_stored};
 use crate::view::search::parameters::not_understood;
-use crate::view::{Refusal, View, bad, refuse};
+use crate::view::{ApiResult, Refusal, View, bad, refuse};
 
 /// The body of a request.
 #[derive(Deserialize)]
@@ -42,12 +42,7 @@ struct DeleteRequest {
 
 impl View {
     /// Deletes the matching records, or counts what would be deleted.
-    pub async fn delete(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        is_on_machine: bool,
-    ) -> Result<Response<Body>, Refusal> {
+    pub async fn delete(&self, headers: &HeaderMap, body: &[u8], is_on_machine: bool) -> ApiResult {
         self.check_allowed(headers, is_on_machine)?;
         self.database()?;
         let request = read_request(body)?;

@@ -8,18 +8,16 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use hyper::Response;
 use serde_json::{Value, json};
 
 use crate::limits::{ERROR_BUCKETS_MAX, ERROR_GROUPS_MAX, ERROR_MESSAGE_BYTES_MAX};
-use crate::net::http::Body;
 use crate::query::{Field, Query};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, time};
 use crate::store::scan::Fold;
 use crate::view::search::count::CountMemory;
 use crate::view::search::parameters::Parameters;
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{ApiRequest, Refusal, View};
+use crate::view::{ApiRequest, ApiResult, View};
 
 /// The default number of groups in a response.
 const LIMIT_DEFAULT: u64 = 50;
@@ -31,7 +29,7 @@ const TYPE: &str = "exception.type";
 
 impl View {
     /// Responds with the errors among the matching records.
-    pub async fn errors(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn errors(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let limit = parameters.number("limit")?.unwrap_or(LIMIT_DEFAULT);

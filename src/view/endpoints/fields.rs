@@ -7,24 +7,22 @@
 
 use std::borrow::Cow;
 
-use hyper::Response;
 use serde_json::{Value, json};
 
 use crate::limits::{COUNTED_FIELDS_MAX, COUNTED_LEVELS_MAX, LISTED_VALUES_MAX};
-use crate::net::http::Body;
 use crate::query::{self, Field, FieldValue, JsonKind};
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::scan::Fold;
 use crate::view::search::count::{ByText, CountMemory, ValueCounts};
 use crate::view::search::parameters::{Parameters, field};
-use crate::view::{ApiRequest, Refusal, View};
+use crate::view::{ApiRequest, ApiResult, View};
 
 /// The default number of values of a field in a response.
 const VALUES_DEFAULT: u64 = 10;
 
 impl View {
     /// Responds with the fields of the records that match.
-    pub async fn fields(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn fields(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let values = parameters.number("values")?.unwrap_or(VALUES_DEFAULT).min(LISTED_VALUES_MAX);
@@ -40,7 +38,7 @@ impl View {
     }
 
     /// Responds with the values of one field.
-    pub async fn field(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn field(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let prefix = parameters.text("prefix").unwrap_or_default().into_owned();

@@ -5,14 +5,12 @@
 //! "series":[{"value":"ERROR","total":12,"counts":[..]}],"other":null,"total":12,"partial":false}`.
 //! The range is that of the buckets, which are aligned to their length.
 
-use hyper::Response;
 use serde_json::{Value, json};
 
 use crate::limits::{
     COUNTED_VALUE_BYTES_MAX, HISTOGRAM_BUCKETS_DEFAULT, HISTOGRAM_BUCKETS_MAX, HISTOGRAM_SERIES_MAX,
     HISTOGRAM_VALUES_MAX,
 };
-use crate::net::http::Body;
 use crate::query::Field;
 use crate::record::{Column, ColumnSet, RecordId, RecordRef, severity};
 use crate::store::StoreError;
@@ -21,11 +19,11 @@ use crate::store::scan::{Fold, Scan};
 use crate::view::search::count::{ByText, CountMemory, most_frequent};
 use crate::view::search::parameters::{Parameters, field};
 use crate::view::search::timeline::{Timeline, timeline_of};
-use crate::view::{ApiRequest, Refusal, View};
+use crate::view::{ApiRequest, ApiResult, View};
 
 impl View {
     /// Responds with a histogram.
-    pub async fn histogram(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn histogram(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let name = parameters.text("by").unwrap_or("severity".into());

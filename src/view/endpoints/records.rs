@@ -6,23 +6,21 @@
 //! document, `{"records":[..],"next_cursor":..,"previous_cursor":..,"partial":false}`, or, selected
 //! by `Accept` or `format`, a stream of lines or of CSV; see `search/response.rs`.
 
-use hyper::Response;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use crate::limits::QUERY_PAGE_RECORDS_MAX;
-use crate::net::http::Body;
 use crate::view::search::csv_table::CsvTable;
 use crate::view::search::paging::page;
 use crate::view::search::parameters::Parameters;
 use crate::view::search::response::{EncodedRecords, OutputFormat};
-use crate::view::{ApiRequest, Refusal, View, bad};
+use crate::view::{ApiRequest, ApiResult, View, bad};
 
 /// The default number of records of a page.
 const LIMIT_DEFAULT: u64 = 100;
 
 impl View {
     /// Responds with the records that match.
-    pub async fn records(&self, ask: ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub async fn records(&self, ask: ApiRequest<'_>) -> ApiResult {
         let mut parameters = Parameters::parse(ask.query);
         let mut search = parameters.search()?;
         let limit = parameters.number("limit")?;

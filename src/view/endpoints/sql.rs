@@ -9,14 +9,14 @@
 
 use std::sync::Arc;
 
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 use tokio::time::timeout_at;
 
-use crate::net::http::{Body, ConnectionAbort, retry_later};
+use crate::net::http::{ConnectionAbort, retry_later};
 use crate::store::reader::{Reader, StatementCall};
 use crate::store::statement::{StatementError, StatementRows};
 use crate::view::search::response::ResponsePiece;
-use crate::view::{Refusal, View, refuse};
+use crate::view::{ApiResult, Refusal, View, refuse};
 
 /// The body of a request.
 #[derive(serde::Deserialize)]
@@ -28,7 +28,7 @@ struct Statements {
 
 impl View {
     /// Responds with the rows of the statement in the body of the request.
-    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> Result<Response<Body>, Refusal> {
+    pub async fn sql(&self, body: &[u8], abort: &ConnectionAbort) -> ApiResult {
         let database = self.database()?;
         let Statements { sql, limit } = serde_json::from_slice(body).map_err(|error| {
             bad(&error.to_string(), "the body is JSON: {\"sql\": \"select ..\", \"limit\": 100}")

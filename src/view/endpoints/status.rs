@@ -14,7 +14,7 @@ use crate::metrics::{MetricsFormat, SourceCounters, memory_bytes};
 use crate::net::http::{self, Body, accept, problem};
 use crate::record::RecordId;
 use crate::store::Progress;
-use crate::view::{Refusal, View, refuse};
+use crate::view::{ApiResult, Refusal, View, refuse};
 
 impl View {
     /// Responds with everything that a person needs to see whether something is wrong or lost.
@@ -111,7 +111,7 @@ impl View {
     }
 
     /// Responds once everything that was accepted before the call is in every store.
-    pub async fn flush(&self) -> Result<Response<Body>, Refusal> {
+    pub async fn flush(&self) -> ApiResult {
         let end = Instant::now() + Duration::from_secs(FLUSH_SECONDS_MAX);
         if timeout_at(end.into(), self.spool.committed()).await.is_err() {
             let why = self.spool.state().err().map(|refusal| format!(": {refusal}")).unwrap_or_default();

@@ -28,7 +28,7 @@ use crate::net::http::{Body, ConnectionAbort};
 use crate::record::{RecordId, RecordRef, json};
 use crate::store::Scan;
 use crate::store::reader::MatchSink;
-use crate::view::{Refusal, View, busy};
+use crate::view::{ApiResult, Refusal, View, busy};
 
 /// The format of records.
 pub(in crate::view) enum OutputFormat {
@@ -232,7 +232,7 @@ impl ResponseStream {
         mut self,
         open: OpenResponse,
         file_name: Option<&'static str>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> ApiResult {
         let mut answer = Response::new(());
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.records.form.content_type()));
         if let Some(disposition) = file_name {

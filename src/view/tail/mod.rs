@@ -40,10 +40,10 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::search::parameters::{Parameters, number};
-use super::{ApiRequest, Refusal, View};
+use super::{ApiRequest, ApiResult, Refusal, View};
 use crate::limits::{TAIL_LAST_RECORDS_MAX, TAIL_LAST_SCANNED_MAX, TAILS_MAX};
 use crate::net::http::body::stream;
-use crate::net::http::{Body, retry_later};
+use crate::net::http::retry_later;
 use crate::record::RecordId;
 use crate::spool::{Spool, SpoolCursor, SpoolPlace};
 use crate::store::Search;
@@ -182,7 +182,7 @@ fn asked(ask: &ApiRequest<'_>) -> Result<(TailFilter, Start), Refusal> {
 
 impl View {
     /// Responds with the matching records as they arrive.
-    pub fn tail(&self, ask: &ApiRequest<'_>) -> Result<Response<Body>, Refusal> {
+    pub fn tail(&self, ask: &ApiRequest<'_>) -> ApiResult {
         let (wanted, start) = asked(ask)?;
         let slot = self.tails.join(wanted, start).ok_or_else(too_many)?;
         let (sender, body) = stream();
