@@ -8,8 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use hyper::body::Bytes;
-
 use crate::limits::{HTTP_HEAD_BYTES_FREE, HTTP_HEAD_BYTES_MAX, HTTP_HEADS_BYTES_MAX, HTTP_PEEK_BYTES};
 use crate::net::StreamSocket;
 
@@ -60,8 +58,9 @@ pub(super) enum Look {
 
 /// The beginning of a request, already read from the socket.
 pub(super) struct Head {
-    bytes: Vec<u8>,
-    charge: Charge,
+    pub(super) bytes: Vec<u8>,
+    /// The share of the memory that the bytes occupy.
+    pub(super) charge: Charge,
 }
 
 impl Head {
@@ -77,11 +76,6 @@ impl Head {
 
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
-    }
-
-    /// Returns the bytes and their share of the memory.
-    pub(super) fn into_parts(self) -> (Bytes, Charge) {
-        (self.bytes.into(), self.charge)
     }
 
     /// Looks for the end of the head. Reads from the socket only bytes that do not contain it.

@@ -191,8 +191,7 @@ impl ParkableStream {
                 break false;
             }
         };
-        let (rest, charge) = head.into_parts();
-        (self.rest, self.charge) = (rest, Some(charge));
+        (self.rest, self.charge) = (head.bytes.into(), Some(head.charge));
         is_whole
     }
 
