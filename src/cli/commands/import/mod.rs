@@ -129,14 +129,12 @@ impl Import {
         self.journal.write(first, last).map_err(|failure| failure.hint(how_to_continue(first, 0)))?;
         let start = Instant::now();
         let verdict = loop {
-            let reply =
-                self.client.send("/api/v1/records", EXPORTED, &batch.body).map_err(
-                    |failure| match failure.to_string().contains("Connection refused") {
-                        true => so_far(failure),
-                        false => unsure(failure),
-                    },
-                )?;
-            let Reply { status, retry_after, body } = reply;
+            let sent = self.client.send("/api/v1/records", EXPORTED, &batch.body);
+            let Reply { status, retry_after, body } =
+                sent.map_err(|failure| match failure.to_string().contains("Connection refused") {
+                    true => so_far(failure),
+                    false => unsure(failure),
+                })?;
             let verdict: BatchResult = http::parse(&body).map_err(unsure)?;
             let tells_doubt = |error: &str| error.contains(DISK_ERROR) || error.contains(DISK_FAILING);
             if matches!(status, 200 | 400) {
