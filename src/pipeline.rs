@@ -72,15 +72,13 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
         Spool::open(Arc::new(disk), sizes, floor).map_err(|error| cannot_open().because(error))?;
     claims.watch(&spool);
     // Ids from here on are assigned without confirmation from the stores that were not claimed.
-    claims
-        .note_unconfirmed(&unclaimed, spool.durable_id())
-        .map_err(|error| data_dir.cannot_remember(error))?;
-    // The writer first, then the shippers.
+    let noted = claims.note_unconfirmed(&unclaimed, spool.durable_id());
+    noted.map_err(|error| data_dir.cannot_remember(error))?;
+    // The writer first, then the shippers. Before the stop, they end only by a panic.
     let mut tasks = vec![threads.start("spool", writer.run(threads)).map_err(no_thread)?];
     for (name, shipper) in stores.ship(&spool) {
         tasks.push(threads.start_with_sockets(&name, shipper).map_err(no_thread)?);
     }
-
     tokio::spawn(look_after(Arc::clone(&spool)));
 
     let (stop, when_stopping) = watch::channel(false);
@@ -110,7 +108,6 @@ async fn serve(config: &Config, share: Share, threads: Threads) -> Result<(), Fa
 
     tokio::select! {
         () = signals.wait_for_stop(&stores) => {}
-        // Before the stop, a task ends only by a panic.
         _ = select_all(&mut tasks) => {
             return Err(Failure::new("a task of the server has failed").hint(
                 "the log above names it; no acknowledged record is lost, and the next start continues from the spool",

@@ -13,9 +13,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// The values of `log_level`: `error` is for messages that need a person, `warn` for conditions that
-/// may soon need a person, `info` for changes such as starts, stops and recovery, and `debug` for
-/// events of single connections and batches.
+/// The values of `log_level`: `error` is for messages that need a person, `warn` for conditions
+/// that may soon need a person, `info` for changes such as starts, stops and recovery, and `debug`
+/// for events of single connections and batches.
 pub(super) const LOG_LEVEL_SHAPE: Shape<LevelFilter> =
     Shape::one("LEVEL", "`error`, `warn`, `info`, `debug` or `trace`", |text| {
         let words = [

@@ -160,8 +160,8 @@ fn without_passwords_named(text: &str) -> String {
     }
 }
 
-/// Returns the texts for an option in one text, such as a variable: for an option that takes a list,
-/// the parts that are separated by blanks or semicolons.
+/// Returns the texts for an option in one text, such as a variable: for an option that takes a
+/// list, the parts that are separated by blanks or semicolons.
 pub(super) fn texts_of(about: &About, text: &str) -> Vec<String> {
     if about.form != Arity::List {
         return vec![text.into()];
