@@ -11,8 +11,6 @@ pub(super) struct JsonMember<'a> {
     pub(super) name: Cow<'a, str>,
     /// The value as JSON text.
     pub(super) value: &'a str,
-    /// Whether the value may have escapes.
-    pub(super) has_escape: bool,
     /// Whether the member is in the object's `attributes`.
     pub(super) in_attributes: bool,
     /// The line of [`super::names`] that contains its whole name.

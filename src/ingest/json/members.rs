@@ -45,7 +45,6 @@ impl<'a, T: FnMut(JsonMember<'a>)> Visitor<'a> for MemberReader<T> {
                 prefix: "",
                 name: text::decode(name.get()),
                 value: value.get(),
-                has_escape: true,
                 in_attributes: false,
                 line: None,
             });

@@ -14,7 +14,6 @@ mod member;
 mod members;
 mod names;
 mod object;
-mod quick;
 mod scan;
 mod sender;
 mod shape;

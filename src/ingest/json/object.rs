@@ -4,7 +4,6 @@
 use super::member::JsonMember;
 use super::members;
 use super::names::{self, Meaning, SeenNames};
-use super::quick;
 use super::sender::JsonSender;
 use crate::ingest::Rejection;
 use crate::limits::JSON_MEMBERS_MAX;
@@ -52,12 +51,6 @@ impl<'a> JsonObject<'a> {
         prefix: &'static str,
         in_attributes: bool,
     ) -> Result<(), serde_json::Error> {
-        let (length, dropped) = (self.members.len(), self.dropped);
-        if quick::read(json, |member| self.add(member, prefix, in_attributes)).is_some() {
-            return Ok(());
-        }
-        self.members.truncate(length);
-        self.dropped = dropped;
         members::read(json, |member| self.add(member, prefix, in_attributes))
     }
 

@@ -25,7 +25,7 @@ impl<'a> JsonText<'a> {
     pub(super) fn of(member: &JsonMember<'a>, buffer: &mut String) -> JsonText<'a> {
         match content(member.value) {
             None => JsonText::Given(member.value),
-            Some(content) if !member.has_escape || !has_escape(content) => JsonText::Given(content),
+            Some(content) if !has_escape(content) => JsonText::Given(content),
             Some(content) => {
                 let start = buffer.len();
                 unescape(content, buffer);
@@ -116,7 +116,7 @@ fn unicode(escape: &str) -> (char, usize) {
 pub(super) fn write_value(member: &JsonMember<'_>, out: &mut Vec<u8>) {
     let value = member.value;
     match value.as_bytes().first() {
-        Some(b'"') if !member.has_escape => out.extend_from_slice(value.as_bytes()),
+        Some(b'"') if !has_escape(value) => out.extend_from_slice(value.as_bytes()),
         Some(b'"') => out.extend_from_slice(mend_surrogates(value).as_bytes()),
         Some(b'{' | b'[') => write_nested(&mend_surrogates(value), out),
         Some(b'-' | b'0'..=b'9') => write_number(value, out),
