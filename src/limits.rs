@@ -479,8 +479,27 @@ pub const SQLITE_STATEMENT_ROWS: usize = 32;
 /// usual 4 KiB: a tenth of the disk.
 pub const SQLITE_PAGE_BYTES: u32 = 8 << 10;
 
-/// The memory for recently used origins, about 16,000 of them.
-pub const SQLITE_ORIGINS_CACHE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of messages and attributes after which a slice of a migration of SQLite's tables ends.
+pub const SQLITE_MIGRATION_BYTES: usize = 1 << 20;
+
+/// Names of an earlier version that are deleted at once: each is at another place of two indexes.
+pub const SQLITE_MIGRATION_NAMES: i64 = 256;
+
+/// Values that one dictionary of the SQLite store has for one generation of records. Numbers below
+/// this take one or two bytes in a row.
+pub const SQLITE_NAMES_MAX: u16 = 1 << 14;
+
+/// Bytes of the values of one dictionary for one generation.
+pub const SQLITE_NAMES_BYTES_MAX: usize = 1 << 20;
+
+/// How often a value occurs before a dictionary of the SQLite store has it.
+pub const SQLITE_NAME_OCCURRENCES_MIN: u8 = 4;
+
+/// Values of a dictionary whose occurrences are counted at a time, 4 bytes each.
+pub const SQLITE_NAMES_COUNTED: usize = 1 << 15;
+
+/// The memory for what a slice of a query has read from dictionaries.
+pub const SQLITE_READER_NAMES_BYTES_MAX: usize = 512 << 10;
 
 /// Rows of a block. A query skips this many rows if the block cannot match, and retention deletes
 /// this many rows at once.
@@ -517,20 +536,12 @@ pub const SQLITE_COUNTS_MAX: usize = 512;
 /// Names of services in the counts of one block, in bytes. A block with longer names has no counts.
 pub const SQLITE_COUNTS_SERVICES_BYTES_MAX: usize = 8 << 10;
 
-/// An encoded origin that is longer than this is examined again for each of its records.
-pub const SQLITE_INDEX_ORIGIN_BYTES_KEPT: usize = 256;
-
 /// Rows from which on a thread of its own builds their filter while they are inserted. Starting the
 /// thread takes as long as a few dozen rows.
 pub const SQLITE_INDEX_BESIDE_ROWS_MIN: u64 = 512;
 
 /// The cost of the counts of one block in a slice of a query, in rows.
 pub const SQLITE_COUNTS_ROWS: u64 = 64;
-
-/// The row of an origin states up to which id records may have the origin. That id is raised by as
-/// much as the origin has been in use, but by no more than this number of ids. So the row is seldom
-/// rewritten, and an origin does not stay for long after its last record.
-pub const SQLITE_ORIGIN_LEASE_IDS: u64 = 1 << 18;
 
 /// How long connecting to a PostgreSQL server may take, unless `connect_timeout` sets another
 /// limit.

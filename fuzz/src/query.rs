@@ -3,9 +3,6 @@
 //! The query ends with the first line; the object follows. If the object is not a record, the query
 //! is applied to some fixed records instead.
 
-#[path = "../../src/store/agreement/tables.rs"]
-mod tables;
-
 use std::cell::OnceCell;
 
 use logboom::ingest::json::{JsonScratch, decode};
@@ -13,7 +10,7 @@ use logboom::limits::QUERY_DEPTH_MAX;
 use logboom::query::{Expression, Query, QueryError, QueryProblem};
 use logboom::record::{Batch, Origin, RecordRef};
 use logboom::store::sql::Condition;
-use logboom::store::sqlite::{condition, functions};
+use logboom::store::sqlite::{condition, in_memory};
 use rusqlite::{Connection, params_from_iter};
 
 use super::records::{self, ARRIVAL};
@@ -64,9 +61,11 @@ fn check_query(query: &Query, object: &str) {
     let expected: Vec<bool> = matching(query);
     assert_eq!(matching(&again), expected, "it displays as {displayed}");
     DATABASE.with(|database| {
-        let database = database.get_or_init(tables::create);
-        tables::fill(database, &records);
-        assert_eq!(found(database, query), expected, "in SQL");
+        let database = database.get_or_init(|| in_memory::create().unwrap());
+        for are_in_dictionaries in [true, false] {
+            in_memory::fill(database, &records, are_in_dictionaries).unwrap();
+            assert_eq!(found(database, query), expected, "in SQL");
+        }
     });
     check_bounds(query, &records, &expected);
 }
@@ -124,7 +123,7 @@ fn some_records(batch: &mut Batch) {
 
 /// Returns for each row whether the query finds it. The condition is never NULL.
 fn found(connection: &Connection, query: &Query) -> Vec<bool> {
-    let Condition { sql, parameters } = condition::condition(query);
+    let Condition { sql, parameters } = condition::condition(query, 0);
     let mut statement = connection
         .prepare(&format!("SELECT ({sql}) FROM record AS r ORDER BY r.id"))
         .unwrap_or_else(|error| panic!("{error}: {sql}"));

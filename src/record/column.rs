@@ -173,6 +173,11 @@ impl ColumnSet {
         ColumnSet(self.0 | others.0)
     }
 
+    /// Returns true if a column of another set is in this one.
+    pub const fn intersects(self, others: ColumnSet) -> bool {
+        self.0 & others.0 != 0
+    }
+
     /// Returns true if all columns of another set are in this one.
     pub const fn has(self, others: ColumnSet) -> bool {
         self.0 & others.0 == others.0

@@ -37,10 +37,21 @@ pub struct RecordsToDelete {
 /// separately from records.
 #[derive(Clone, Debug, Default)]
 pub struct UnusedNames {
-    /// The ids of the names in the database.
-    pub ids: Vec<i64>,
+    /// The names in the database.
+    pub ids: Vec<UnusedName>,
+    /// The generation of records to which the names belong.
+    pub generation: u64,
     /// The first id of a record that was not examined.
     pub end: RecordId,
+}
+
+/// A name in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusedName {
+    /// The index of the table of names.
+    pub table: usize,
+    /// The id of the row.
+    pub id: i64,
 }
 
 impl RecordsToDelete {

@@ -324,8 +324,9 @@ impl Deletion<'_> {
         while let Some(permit) = self.gate.permit_until(deadline).await {
             match reader.unused_names(ReadCall { permit, deadline }).await? {
                 NameSearchStep::Done => return Ok(()),
-                NameSearchStep::Searching if Instant::now() < deadline => {}
-                NameSearchStep::Searching => break,
+                NameSearchStep::Searching | NameSearchStep::Waiting if Instant::now() >= deadline => break,
+                NameSearchStep::Searching => {}
+                NameSearchStep::Waiting => sleep(Duration::from_millis(DELETE_RETRY_MILLISECONDS)).await,
                 NameSearchStep::Found(names) => {
                     self.request(progress, || progress.delete_names(names.clone())).await?;
                 }

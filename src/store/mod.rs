@@ -24,7 +24,7 @@ mod agreement;
 #[cfg(test)]
 pub(crate) mod contract;
 
-pub use admin_queue::{RecordsToDelete, UnusedNames};
+pub use admin_queue::{RecordsToDelete, UnusedName, UnusedNames};
 pub use claim::{Claimant, Claims, DEFAULT_DATABASE, adopt};
 pub use database::Database;
 pub use error::StoreError;

@@ -208,6 +208,8 @@ impl CountEnd {
 pub enum NameSearchStep {
     /// The search continues with the next call.
     Searching,
+    /// The search can continue when the database has been migrated.
+    Waiting,
     /// These names are unused. The search continues with the next call.
     Found(UnusedNames),
     /// All names have been examined.

@@ -76,11 +76,12 @@ pub(in crate::store) enum Connective {
 }
 
 /// Returns the list of columns that a statement selects: each column's expression, or a substitute
-/// for it where the column is not wanted.
+/// for it if none of the record's columns for which it is read is wanted. An expression for no
+/// column is always selected.
 pub(super) fn select_list(wanted: ColumnSet, columns: &[(&str, ColumnSet, &'static str)]) -> String {
-    let selected = |(name, column, none): &(&str, ColumnSet, &'static str)| match wanted.has(*column) {
-        true => (*name).to_owned(),
-        false => (*none).to_owned(),
+    let selected = |(expression, read_for, none): &(&str, ColumnSet, &'static str)| {
+        let is_wanted = *read_for == ColumnSet::NONE || wanted.intersects(*read_for);
+        if is_wanted { (*expression).to_owned() } else { (*none).to_owned() }
     };
     columns.iter().map(selected).collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,3 @@
 mod postgres;
 mod search;
 mod sqlite;
-mod tables;
-
-use crate::record::{Origin, RecordRef};
-use crate::store::sqlite::functions;

@@ -4,31 +4,34 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::{Connection, params_from_iter};
 
-use super::tables;
 use crate::limits::{QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 use crate::query::attribute::{self, Comparison};
-use crate::query::tests::corpus::{ORIGINS, records};
+use crate::query::tests::corpus::records;
 use crate::query::tests::generators::{TERMS, queries, quoted, values};
 use crate::query::tests::{NOW, oracle};
 use crate::query::{EncodedPattern, Pattern, Query};
 use crate::record::{Origin, RecordRef};
 use crate::store::sql::{Condition, SqlParameter};
-use crate::store::sqlite::condition;
+use crate::store::sqlite::{condition, in_memory};
 
-/// Creates a database with the records of the corpus, which share its origins.
-fn database() -> Connection {
-    let connection = tables::create();
-    for (id, origin) in (1..).zip(&ORIGINS) {
-        tables::insert_origin(&connection, id, origin);
-    }
-    for (index, record) in (0..).zip(&records()) {
-        tables::insert_record(&connection, index + 1, index % ORIGINS.len() as i64 + 1, record);
-    }
+/// Creates databases with the records of the corpus: one with all names in dictionaries, and one
+/// with none.
+fn databases() -> [Connection; 2] {
+    [true, false].map(|are_in_dictionaries| database_of(&records(), are_in_dictionaries))
+}
+
+fn database_of(records: &[RecordRef<'_>], are_in_dictionaries: bool) -> Connection {
+    let connection = in_memory::create().unwrap();
+    in_memory::fill(&connection, records, are_in_dictionaries).unwrap();
+    let in_rows =
+        "SELECT count(*) FROM record WHERE sender IS NULL AND (typeof(service) = 'text' OR process_id > 0)";
+    let in_rows: i64 = connection.query_row(in_rows, [], |row| row.get(0)).unwrap();
+    assert!(!are_in_dictionaries || in_rows == 0);
     connection
 }
 
 fn stored(connection: &Connection, query: &Query) -> Vec<u64> {
-    let Condition { sql, parameters } = condition::condition(query);
+    let Condition { sql, parameters } = condition::condition(query, 0);
     let nulls = format!("SELECT count(*) FROM record AS r WHERE ({sql}) IS NULL");
     let count: i64 = connection.query_row(&nulls, params_from_iter(&parameters), |row| row.get(0)).unwrap();
     assert_eq!(count, 0, "NULL for {query}: {sql}");
@@ -42,11 +45,13 @@ fn expected(query: &Query) -> Vec<u64> {
     oracle::expected(query, &records())
 }
 
-fn check(connection: &Connection, query: &str) {
+fn check(databases: &[Connection; 2], query: &str) {
     let parsed = Query::parse(query, NOW).unwrap_or_else(|error| panic!("{}\n{error}", error.render(query)));
     let expected = expected(&parsed);
-    let sql = condition::condition(&parsed);
-    assert_eq!(stored(connection, &parsed), expected, "{query}\n{sql:?}");
+    let sql = condition::condition(&parsed, 0);
+    for connection in databases {
+        assert_eq!(stored(connection, &parsed), expected, "{query}\n{sql:?}");
+    }
     let found = |id: &u64| parsed.matches(*id, &records()[*id as usize - 1]);
     assert_eq!(
         (1..=records().len() as u64).filter(found).collect::<Vec<_>>(),
@@ -54,7 +59,7 @@ fn check(connection: &Connection, query: &str) {
         "{query} without SQL"
     );
     let displayed = Query::parse(&parsed.to_string(), NOW).unwrap();
-    assert_eq!(stored(connection, &displayed), expected, "{query} displayed as {parsed}");
+    assert_eq!(stored(&databases[0], &displayed), expected, "{query} displayed as {parsed}");
     let is_within = |id: u64, (first, last): (Option<u64>, Option<u64>)| {
         first.is_none_or(|first| first <= id) && last.is_none_or(|last| id <= last)
     };
@@ -70,14 +75,14 @@ fn check(connection: &Connection, query: &str) {
 
 /// Returns the texts of the messages that a query finds.
 fn messages(query: &str) -> Vec<&'static str> {
-    let connection = database();
-    let ids = stored(&connection, &Query::parse(query, NOW).unwrap());
+    let databases = databases();
+    let ids = stored(&databases[0], &Query::parse(query, NOW).unwrap());
     ids.iter().map(|id| records()[*id as usize - 1].message).collect()
 }
 
 fn attributes(query: &str) -> Vec<&'static str> {
-    let connection = database();
-    let ids = stored(&connection, &Query::parse(query, NOW).unwrap());
+    let databases = databases();
+    let ids = stored(&databases[0], &Query::parse(query, NOW).unwrap());
     ids.iter().map(|id| records()[*id as usize - 1].attributes).collect()
 }
 
@@ -135,20 +140,20 @@ const SPACED: &str = r#"{ "k" : 1.7e1 , "user_id" : 99 }"#;
 
 #[test]
 fn sqlite_agrees_on_every_kind_of_term() {
-    let connection = database();
+    let databases = databases();
     for term in TERMS {
-        check(&connection, term);
-        check(&connection, &format!("-{term}"));
+        check(&databases, term);
+        check(&databases, &format!("-{term}"));
     }
 }
 
 #[test]
 fn sqlite_agrees_on_random_queries() {
-    let connection = database();
+    let databases = databases();
     let mut runner = TestRunner::default();
     let result = runner.run(&queries(), |query| {
         if Query::parse(&query, NOW).is_ok() {
-            check(&connection, &query);
+            check(&databases, &query);
         }
         Ok(())
     });
@@ -157,10 +162,10 @@ fn sqlite_agrees_on_random_queries() {
 
 #[test]
 fn sqlite_agrees_on_random_values() {
-    let connection = database();
+    let databases = databases();
     let mut runner = TestRunner::default();
     let result = runner.run(&values(), |query| {
-        check(&connection, &query);
+        check(&databases, &query);
         Ok(())
     });
     result.unwrap();
@@ -240,11 +245,12 @@ fn tail_and_sqlite_agree_on_random_records() {
                 attributes,
             })
             .collect();
-        let connection = tables::create();
-        tables::fill(&connection, &records);
-        let found = stored(&connection, &query);
         let ids = (1..).zip(&records).filter(|(id, record)| query.matches(*id, record)).map(|(id, _)| id);
-        prop_assert_eq!(ids.collect::<Vec<u64>>(), found, "{}", query);
+        let ids = ids.collect::<Vec<u64>>();
+        for are_in_dictionaries in [true, false] {
+            let connection = database_of(&records, are_in_dictionaries);
+            prop_assert_eq!(&ids, &stored(&connection, &query), "{}", query);
+        }
         Ok(())
     });
     result.unwrap();
@@ -252,57 +258,75 @@ fn tail_and_sqlite_agree_on_random_records() {
 
 #[test]
 fn query_text_never_becomes_sql() {
-    let connection = database();
-    let plain = condition::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap());
+    let databases = databases();
+    let plain =
+        condition::condition(&Query::parse("name_:value service:value trace_id:value", NOW).unwrap(), 0);
     for text in
         ["' OR 1=1 --", "'; DROP TABLE record; --", "\" $.k", "\\", "?", "?1", ":a", "$\"][", "\0", "%_"]
     {
         let quoted = quoted(text);
         let query =
             Query::parse(&format!("{quoted}:{quoted} service:{quoted} trace_id:{quoted}"), NOW).unwrap();
-        let condition = condition::condition(&query);
+        let condition = condition::condition(&query, 0);
         assert_eq!(condition.sql, plain.sql, "{text}");
         assert_eq!(
             condition.parameters.iter().filter(|value| **value == SqlParameter::Text(text.into())).count(),
-            4
+            5
         );
-        assert_eq!(stored(&connection, &query), [0; 0]);
+        assert_eq!(stored(&databases[0], &query), [0; 0]);
     }
     assert_eq!(attributes(&format!("{}:x", quoted("odd \"name\" \\ $.k '"))).len(), 1);
-    assert_eq!(stored(&connection, &Query::parse("", NOW).unwrap()).len(), records().len());
+    assert_eq!(stored(&databases[0], &Query::parse("", NOW).unwrap()).len(), records().len());
 }
 
 #[test]
 fn conditions_join_what_they_can() {
-    let sql = |query| condition::condition(&Query::parse(query, NOW).unwrap()).sql;
+    let sql = |query| condition::condition(&Query::parse(query, NOW).unwrap(), 0).sql;
+    let in_row = |column| {
+        format!(
+            "CASE typeof(r.{column}) WHEN 'integer' THEN (SELECT word.text FROM word WHERE word.id = \
+             ((r.id - 1) >> 18 << 16) + r.{column}) ELSE r.{column} END"
+        )
+    };
     assert_eq!(sql(""), "TRUE");
     assert_eq!(sql("id>9 id<=5"), "(r.id >= ? AND r.id BETWEEN ? AND ?)");
     assert_eq!(sql("a b \"c d\""), "matches_words(r.message, ?, ?, ?)");
     assert_eq!(sql("a OR b"), "(matches_words(r.message, ?) OR matches_words(r.message, ?))");
     assert_eq!(
         sql("k:1 a service:x -logger:(y OR z) level>=warn"),
-        "(r.severity_number >= ? AND r.origin_id IN (SELECT origin.id FROM origin WHERE (origin.service = ? AND \
-         (((origin.logger = ? OR origin.logger = ?)) IS NOT TRUE))) AND matches_words(r.message, ?) AND \
-         attribute_matches(r.attributes, ?, '=', ?))"
+        "((r.severity & 31) >= ? AND CASE WHEN r.sender IS NOT NULL THEN r.sender IN (SELECT sender.id - 0 FROM sender \
+         WHERE sender.id BETWEEN 0 AND 65535 AND sender.service = ?) ELSE (SERVICE = ?) IS TRUE END AND \
+         CASE WHEN r.place IS NOT NULL THEN r.place IN (SELECT place.id - 0 FROM place WHERE place.id BETWEEN 0 AND 65535 \
+         AND (((place.logger = ? OR place.logger = ?)) IS NOT TRUE)) ELSE ((((LOGGER = ? OR LOGGER = ?)) IS NOT TRUE)) \
+         IS TRUE END AND matches_words(r.message, ?) AND attribute_matches(r.attributes, ?, '=', ?))"
+            .replace("SERVICE", &in_row("service"))
+            .replace("LOGGER", &in_row("logger"))
+    );
+    let numbers = |query| condition::condition(&Query::parse(query, NOW).unwrap(), 3).sql;
+    assert!(
+        numbers("host:x")
+            .contains("sender.id - 196608 FROM sender WHERE sender.id BETWEEN 196608 AND 262143")
     );
     assert_eq!(sql("trace_id:17"), "(r.trace_id IS NOT NULL AND r.trace_id = ?)");
+    let packed = "(r.trace_id IS NOT NULL AND r.trace_id IN (unhex(?), ?))";
+    assert_eq!(sql("trace_id:0af7651916cd43dd8448eb211c80319c"), packed);
 }
 
 #[test]
 fn largest_queries_run() {
-    let connection = database();
+    let databases = databases();
     let (open, close) = ("(a service:x OR -".repeat(QUERY_DEPTH_MAX - 1), ")".repeat(QUERY_DEPTH_MAX - 1));
-    check(&connection, &format!("{open}b{close}"));
-    check(&connection, &vec!["a"; QUERY_TERMS_MAX].join(" "));
-    check(&connection, &vec!["k:1"; QUERY_TERMS_MAX].join(" OR "));
+    check(&databases, &format!("{open}b{close}"));
+    check(&databases, &vec!["a"; QUERY_TERMS_MAX].join(" "));
+    check(&databases, &vec!["k:1"; QUERY_TERMS_MAX].join(" OR "));
     let (open, close) =
         ("-(-k:*".to_owned() + &" (-k:x*".repeat(QUERY_DEPTH_MAX - 1), ")".repeat(QUERY_DEPTH_MAX));
-    check(&connection, &(open + &close));
+    check(&databases, &(open + &close));
 }
 
 #[test]
 fn invalid_function_calls_are_errors() {
-    let connection = database();
+    let databases = databases();
     for call in [
         "matches_words()",
         "matches_words('a', '')",
@@ -311,7 +335,7 @@ fn invalid_function_calls_are_errors() {
         "matches_text(NULL, 1)",
         "attribute_matches('{\"a\":1}', 'a', '~', '1')",
     ] {
-        let result = connection.query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
+        let result = databases[0].query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
         assert!(result.is_err(), "{call}");
     }
     for call in [
@@ -323,7 +347,7 @@ fn invalid_function_calls_are_errors() {
         "attribute_matches('{\"a\":\"\\', 'a', '', '')",
         "attribute_matches(x'ff', 'a', '', '')",
     ] {
-        let result = connection.query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
+        let result = databases[0].query_row(&format!("SELECT {call}"), [], |row| row.get::<_, bool>(0));
         assert_eq!(result, Ok(false), "{call}");
     }
 }

@@ -1,54 +1,84 @@
-//! Compiles queries to conditions of SQLite, over the tables of the store.
+//! Compiles queries to conditions of SQLite, over the rows of one generation.
 //!
-//! ```text
-//! record AS r (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name,
-//!              attributes)
-//! origin      (id, severity_text, service, logger, host, file, line, function, process_id, thread)
-//! ```
-//!
-//! An absent field is NULL; only `id`, `timestamp`, `severity_number` (0 if absent) and `origin_id`
-//! are never NULL. There are few origins: a condition on the origin alone becomes one list of
-//! origin ids, created once, and each record costs one lookup in the list. Words and attributes are
-//! tested by functions of this program, see [`super::functions::register`]. Among terms that must
-//! all hold, the cheap ones come first.
+//! An absent field is NULL; only `id`, `timestamp` and `severity` are never NULL. A condition on
+//! the columns of one dictionary alone becomes a list of the numbers that fulfil it, created once,
+//! and each row costs one lookup in the list; rows that have the columns themselves are tested one
+//! by one. Words and attributes are tested by functions of this program, see
+//! [`super::functions::register`]. Among terms that must all hold, the cheap ones come first.
 
 use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
+use super::columns::{self, Reference, Storage};
+use super::dictionary::{NUMBER_BITS, first_row_of};
+use super::row::packed_hexadecimal;
 use crate::query::{Expression, Field, IntegerRange, Query, Term, Test};
 use crate::record::Column;
 use crate::store::sql::{Condition, Connective, SqlParameter};
 
-/// Returns the condition that the records of a query fulfil, for a statement whose `FROM` names
-/// `record AS r`, on a connection with the functions of [`super::functions::register`].
-pub fn condition(query: &Query) -> Condition {
-    part(query.expression()).into_record().1
+/// Returns the condition that the records of a query fulfil, for a statement that reads `record AS
+/// r` within one generation, on a connection with the functions of [`super::functions::register`].
+pub fn condition(query: &Query, generation: u64) -> Condition {
+    let compiler = Compiler { generation };
+    compiler.on_record(compiler.part(query.expression())).1
 }
 
 /// A compiled expression, by the ways in which it can be combined.
 enum Part {
-    /// A condition on the table `origin` alone.
-    Origin(Condition),
+    /// A condition on the columns of one dictionary alone.
+    Named(Reference, NamedCondition),
     /// Patterns that the message must contain, all of them.
     Words(Vec<SqlParameter>),
     /// A condition on the record, with its cost.
     Record(Cost, Condition),
 }
 
+/// A condition on columns that either a dictionary or the row has.
+struct NamedCondition {
+    in_dictionary: Condition,
+    in_row: Condition,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cost {
     Number,
-    Origin,
+    Named,
     Text,
     Words,
     Attribute,
     Nested,
 }
 
-impl Part {
-    fn into_record(self) -> (Cost, Condition) {
-        match self {
-            Part::Origin(condition) => (Cost::Origin, of_origin(condition)),
+impl NamedCondition {
+    fn new(reference: Reference, name: &str, test: &Test) -> NamedCondition {
+        NamedCondition {
+            in_dictionary: column_condition(&format!("{}.{name}", reference.table()), test),
+            in_row: column_condition(&columns::in_row(reference, name), test),
+        }
+    }
+
+    fn negated(self) -> NamedCondition {
+        NamedCondition { in_dictionary: self.in_dictionary.negated(), in_row: self.in_row.negated() }
+    }
+
+    fn joined(conditions: Vec<NamedCondition>, connective: Connective) -> NamedCondition {
+        let both = conditions.into_iter().map(|condition| (condition.in_dictionary, condition.in_row));
+        let (in_dictionary, in_row) = both.unzip();
+        NamedCondition {
+            in_dictionary: Condition::joined(in_dictionary, connective),
+            in_row: Condition::joined(in_row, connective),
+        }
+    }
+}
+
+struct Compiler {
+    generation: u64,
+}
+
+impl Compiler {
+    fn on_record(&self, part: Part) -> (Cost, Condition) {
+        match part {
+            Part::Named(reference, condition) => (Cost::Named, self.named(reference, condition)),
             Part::Words(patterns) => {
                 let sql = format!("matches_words(r.message{})", ", ?".repeat(patterns.len()));
                 (Cost::Words, Condition::new(sql, patterns))
@@ -56,54 +86,73 @@ impl Part {
             Part::Record(cost, condition) => (cost, condition),
         }
     }
-}
 
-fn of_origin(condition: Condition) -> Condition {
-    let sql = format!("r.origin_id IN (SELECT origin.id FROM origin WHERE {})", condition.sql);
-    Condition::new(sql, condition.parameters)
-}
-
-/// Compiles an expression. Recurses as deep as the parser allows parentheses to nest.
-fn part(expression: &Expression) -> Part {
-    match expression {
-        Expression::All(inner) => joined(inner, Connective::And),
-        Expression::Any(inner) => joined(inner, Connective::Or),
-        Expression::Not(inner) => match part(inner) {
-            Part::Origin(condition) => Part::Origin(condition.negated()),
-            other => {
-                let (cost, condition) = other.into_record();
-                Part::Record(cost, condition.negated())
-            }
-        },
-        Expression::Term(term) => term_part(term),
+    fn named(&self, reference: Reference, condition: NamedCondition) -> Condition {
+        let NamedCondition { in_dictionary, in_row } = condition;
+        let (table, number) = (reference.table(), reference.number());
+        let first = first_row_of(self.generation);
+        let last = first + ((1 << NUMBER_BITS) - 1);
+        let sql = format!(
+            "CASE WHEN {} THEN {number} IN (SELECT {table}.id - {first} FROM {table} \
+             WHERE {table}.id BETWEEN {first} AND {last} AND {}) ELSE ({}) IS TRUE END",
+            reference.is_used(),
+            in_dictionary.sql,
+            in_row.sql
+        );
+        Condition::new(sql, [in_dictionary.parameters, in_row.parameters].concat())
     }
-}
 
-/// Combines conditions on the origin into one list, and words that must all occur into one call.
-fn joined(expressions: &[Expression], connective: Connective) -> Part {
-    let (mut origin, mut words, mut record) = (Vec::new(), Vec::new(), Vec::new());
-    for expression in expressions {
-        match part(expression) {
-            Part::Origin(condition) => origin.push(condition),
-            Part::Words(patterns) if connective == Connective::And => words.extend(patterns),
-            other => record.push(other.into_record()),
+    /// Compiles an expression. Recurses as deep as the parser allows parentheses to nest.
+    fn part(&self, expression: &Expression) -> Part {
+        match expression {
+            Expression::All(inner) => self.joined(inner, Connective::And),
+            Expression::Any(inner) => self.joined(inner, Connective::Or),
+            Expression::Not(inner) => match self.part(inner) {
+                Part::Named(reference, condition) => Part::Named(reference, condition.negated()),
+                other => {
+                    let (cost, condition) = self.on_record(other);
+                    Part::Record(cost, condition.negated())
+                }
+            },
+            Expression::Term(term) => term_part(term),
         }
     }
-    if record.is_empty() && words.is_empty() && !origin.is_empty() {
-        return Part::Origin(Condition::joined(origin, connective));
+
+    /// Combines conditions on one dictionary into one list, and words that must all occur into one
+    /// call.
+    fn joined(&self, expressions: &[Expression], connective: Connective) -> Part {
+        let mut named: Vec<(Reference, Vec<NamedCondition>)> = Vec::new();
+        let (mut words, mut record) = (Vec::new(), Vec::new());
+        for expression in expressions {
+            match self.part(expression) {
+                Part::Named(reference, condition) => {
+                    match named.iter_mut().find(|(own, _)| *own == reference) {
+                        Some((_, conditions)) => conditions.push(condition),
+                        None => named.push((reference, vec![condition])),
+                    }
+                }
+                Part::Words(patterns) if connective == Connective::And => words.extend(patterns),
+                other => record.push(self.on_record(other)),
+            }
+        }
+        let mut parts: Vec<Part> = named
+            .into_iter()
+            .map(|(reference, conditions)| {
+                Part::Named(reference, NamedCondition::joined(conditions, connective))
+            })
+            .collect();
+        if !words.is_empty() {
+            parts.push(Part::Words(words));
+        }
+        match parts.pop() {
+            Some(only) if parts.is_empty() && record.is_empty() => return only,
+            last => parts.extend(last),
+        }
+        record.extend(parts.into_iter().map(|part| self.on_record(part)));
+        record.sort_by_key(|(cost, _)| *cost);
+        let conditions = record.into_iter().map(|(_, condition)| condition).collect();
+        Part::Record(Cost::Nested, Condition::joined(conditions, connective))
     }
-    if record.is_empty() && origin.is_empty() && !words.is_empty() {
-        return Part::Words(words);
-    }
-    if !origin.is_empty() {
-        record.push(Part::Origin(Condition::joined(origin, connective)).into_record());
-    }
-    if !words.is_empty() {
-        record.push(Part::Words(words).into_record());
-    }
-    record.sort_by_key(|(cost, _)| *cost);
-    let conditions = record.into_iter().map(|(_, condition)| condition).collect();
-    Part::Record(Cost::Nested, Condition::joined(conditions, connective))
 }
 
 fn term_part(term: &Term) -> Part {
@@ -113,56 +162,50 @@ fn term_part(term: &Term) -> Part {
             return Part::Record(Cost::Attribute, attribute_condition(name, &term.test));
         }
     };
-    match (place(column), column, &term.test) {
+    match (columns::storage(column), column, &term.test) {
         (_, Column::Message, Test::Words(pattern)) => {
             Part::Words(vec![SqlParameter::Text(pattern.encoded())])
         }
-        (_, Column::Severity, Test::Present) => Part::Record(Cost::Origin, severity_is_present()),
-        (Place::Origin(name), Column::Severity, Test::Equal(text)) => Part::Origin(Condition::new(
-            format!("{name} = ? COLLATE NOCASE"),
+        (Storage::Value(name), Column::Severity, test) => {
+            Part::Record(Cost::Text, severity_condition(&name, test))
+        }
+        (Storage::Number(name), _, test) => Part::Record(Cost::Number, number_condition(column, &name, test)),
+        (Storage::Value(name), _, test) => Part::Record(Cost::Text, value_condition(&name, test)),
+        (Storage::Hexadecimal(name), _, test) => Part::Record(Cost::Text, hexadecimal_condition(name, test)),
+        (Storage::Named(reference, name), _, test) => {
+            Part::Named(reference, NamedCondition::new(reference, name, test))
+        }
+    }
+}
+
+fn severity_condition(name: &str, test: &Test) -> Condition {
+    match test {
+        Test::Present => Condition::new("(r.severity > 0 OR r.severity_text IS NOT NULL)", Vec::new()),
+        Test::Equal(text) => Condition::new(
+            format!("(({name} = ? COLLATE NOCASE) IS TRUE)"),
             vec![SqlParameter::Text(text.clone())],
-        )),
-        (Place::Origin(name), _, test) => Part::Origin(column_condition(name, test)),
-        (Place::Number(name), _, test) => Part::Record(Cost::Number, number_condition(column, name, test)),
-        (Place::Text(name), _, test) => Part::Record(Cost::Text, text_condition(name, test)),
+        ),
+        test => {
+            let condition = column_condition(name, test);
+            Condition::new(format!("(({}) IS TRUE)", condition.sql), condition.parameters)
+        }
     }
 }
 
-/// Where a column is stored.
-enum Place {
-    /// In `origin`.
-    Origin(&'static str),
-    /// In `record`, as a number that is never NULL.
-    Number(&'static str),
-    /// In `record`, as a text that may be NULL.
-    Text(&'static str),
-}
-
-fn place(column: Column) -> Place {
-    match column {
-        Column::Id => Place::Number("r.id"),
-        Column::Time => Place::Number("r.timestamp"),
-        Column::SeverityNumber => Place::Number("r.severity_number"),
-        Column::Message => Place::Text("r.message"),
-        Column::TraceId => Place::Text("r.trace_id"),
-        Column::SpanId => Place::Text("r.span_id"),
-        Column::EventName => Place::Text("r.event_name"),
-        Column::Severity => Place::Origin("origin.severity_text"),
-        Column::Service => Place::Origin("origin.service"),
-        Column::Logger => Place::Origin("origin.logger"),
-        Column::Host => Place::Origin("origin.host"),
-        Column::File => Place::Origin("origin.file"),
-        Column::Line => Place::Origin("origin.line"),
-        Column::Function => Place::Origin("origin.function"),
-        Column::ProcessId => Place::Origin("origin.process_id"),
-        Column::Thread => Place::Origin("origin.thread"),
+fn hexadecimal_condition(name: &str, test: &Test) -> Condition {
+    match test {
+        Test::Present => column_condition(name, test),
+        Test::Equal(text) => {
+            if packed_hexadecimal(text, &mut [0; 16]).is_none() {
+                return value_condition(name, test);
+            }
+            let text = SqlParameter::Text(text.clone());
+            // Rows of an earlier version have the text.
+            let sql = format!("({name} IS NOT NULL AND {name} IN (unhex(?), ?))");
+            Condition::new(sql, vec![text.clone(), text])
+        }
+        test => value_condition(&columns::hexadecimal(name), test),
     }
-}
-
-fn severity_is_present() -> Condition {
-    let text = of_origin(column_condition("origin.severity_text", &Test::Present));
-    let number = Condition::new("r.severity_number > 0", Vec::new());
-    Condition::joined(vec![number, text], Connective::Or)
 }
 
 fn number_condition(column: Column, name: &str, test: &Test) -> Condition {
@@ -176,7 +219,7 @@ fn number_condition(column: Column, name: &str, test: &Test) -> Condition {
 }
 
 /// Compiles the test of a column of `record` that may be NULL, into a condition that is never NULL.
-fn text_condition(name: &str, test: &Test) -> Condition {
+fn value_condition(name: &str, test: &Test) -> Condition {
     let condition = column_condition(name, test);
     match test {
         Test::Equal(_) | Test::Inequality(..) | Test::Range(_) => {

@@ -7,9 +7,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::dictionary::{DICTIONARIES, Dictionaries};
 use super::index::Index;
-use super::origins::Origins;
-use super::{Database, blocks, sync_write_ahead_log};
+use super::unused_names::NumbersInUse;
+use super::{Database, blocks, migrate, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{RecordsToDelete, UnusedNames};
 
@@ -26,31 +27,54 @@ CREATE TABLE IF NOT EXISTS logs_deleted ( -- records that are missing on purpose
 CREATE TABLE IF NOT EXISTS retention ( -- how far records of a service were looked at for their age
     service TEXT PRIMARY KEY, next_id INTEGER NOT NULL
 ) STRICT;
+";
+
+/// The view `logs_accounted`; `{rows}` stands for the table that has the rows.
+pub(super) const ACCOUNTS: &str = "
 CREATE VIEW IF NOT EXISTS logs_accounted AS
     SELECT first_id, last_id, kept, deleted, dead_letters,
         coalesce(last_id - first_id + 1, 0) - kept - deleted - dead_letters AS missing
     FROM (
         SELECT first_id, last_id,
-            (SELECT count(*) FROM record) AS kept,
+            (SELECT count(*) FROM {rows}) AS kept,
             (SELECT coalesce(sum(records), 0) FROM logs_deleted) AS deleted,
             (SELECT count(*) FROM logs_dead_letter WHERE id BETWEEN first_id AND last_id) AS dead_letters
         FROM (
             SELECT min(one) AS first_id, max(other) AS last_id FROM (
-                SELECT min(id) AS one, NULL AS other FROM record UNION ALL SELECT NULL, max(id) FROM record
+                SELECT min(id) AS one, NULL AS other FROM {rows} UNION ALL SELECT NULL, max(id) FROM {rows}
                 UNION ALL SELECT min(first_id), max(last_id) FROM logs_deleted
             )
         )
     );
 ";
 
-/// Overwrites a record without changing its length, so that its bytes are overwritten in place.
-const BLANK: &str = "UPDATE record SET
-    message = iif(message IS NULL, NULL, printf('%.*c', octet_length(message), ' ')),
-    trace_id = iif(trace_id IS NULL, NULL, printf('%.*c', octet_length(trace_id), ' ')),
-    span_id = iif(span_id IS NULL, NULL, printf('%.*c', octet_length(span_id), ' ')),
-    event_name = iif(event_name IS NULL, NULL, printf('%.*c', octet_length(event_name), ' ')),
-    attributes = iif(attributes IS NULL, NULL, printf('%.*c', octet_length(attributes), ' '))
-    WHERE id = ?";
+/// The columns of `record` that may have a text.
+const TEXTS: [&str; 12] = [
+    "thread",
+    "message",
+    "trace_id",
+    "attributes",
+    "host",
+    "service",
+    "function",
+    "logger",
+    "file",
+    "span_id",
+    "severity_text",
+    "event_name",
+];
+
+/// Returns a statement that overwrites the texts of a row without changing their lengths, so that
+/// their bytes are overwritten in place.
+fn blank(table: &str, columns: &[&str]) -> String {
+    let blanked = columns.iter().map(|column| {
+        format!(
+            "{column} = CASE typeof({column}) WHEN 'text' THEN printf('%.*c', octet_length({column}), ' ') \
+             WHEN 'blob' THEN zeroblob(length({column})) ELSE {column} END"
+        )
+    });
+    format!("UPDATE {table} SET {} WHERE id = ?", blanked.collect::<Vec<_>>().join(", "))
+}
 
 /// Why a record is missing.
 #[derive(Clone, Copy)]
@@ -64,15 +88,22 @@ pub(super) enum Reason {
 impl Database {
     /// Deletes records and dead letters; see [`crate::store::Store::delete`].
     pub(super) fn delete(&mut self, to_delete: &RecordsToDelete) -> rusqlite::Result<u64> {
+        let mut tables = vec![("record", blank("record", &TEXTS))];
+        if self.migration.is_some() {
+            tables.push((migrate::EARLIER_TABLE, blank(migrate::EARLIER_TABLE, &migrate::EARLIER_TEXTS)));
+        }
         let deleted = self.securely(|connection, index| {
             // First blank all records in place: deleting a record moves its neighbours, which would
             // leave their bytes behind.
             for id in &to_delete.ids {
-                connection.prepare_cached(BLANK)?.execute([*id as i64])?;
+                for (_, blank) in &tables {
+                    connection.prepare_cached(blank)?.execute([*id as i64])?;
+                }
             }
+            let tables = tables.iter().map(|(table, _)| *table).chain(["logs_dead_letter"]);
             let mut deleted = Vec::new();
             for id in &to_delete.ids {
-                if delete_one(connection, *id)? {
+                if delete_one(connection, tables.clone(), *id)? {
                     deleted.push(*id);
                 }
             }
@@ -85,7 +116,7 @@ impl Database {
 
     /// Runs a transaction that overwrites what it deletes; otherwise SQLite leaves the bytes in
     /// pages that become free.
-    fn securely<T>(
+    pub(super) fn securely<T>(
         &mut self,
         work: impl FnOnce(&Connection, &mut Index) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
@@ -97,22 +128,21 @@ impl Database {
         Ok(result)
     }
 
-    /// Deletes origins that no record refers to any more; see
-    /// [`crate::store::Store::delete_names`].
+    /// Deletes names that no record refers to any more; see [`crate::store::Store::delete_names`].
     pub(super) fn delete_names(&mut self, names: &UnusedNames) -> rusqlite::Result<u64> {
         let deleted = self.securely(|connection, _| {
-            // Few records were added since the names were examined.
-            let mut delete = connection.prepare_cached(
-                "DELETE FROM origin WHERE id = ?1
-                    AND NOT EXISTS (SELECT 1 FROM record WHERE record.id >= ?2 AND origin_id = ?1)",
-            )?;
+            let used = NumbersInUse::of_rows(connection, names.generation, names.end)?;
             let mut deleted = 0;
-            for id in &names.ids {
-                deleted += delete.execute(params![id, names.end as i64])?;
+            for name in names.ids.iter().filter(|name| !used.has(name.table, name.id)) {
+                let table = DICTIONARIES[name.table];
+                deleted += connection
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE id = ?"))?
+                    .execute([name.id])?;
             }
             Ok(deleted)
         })?;
-        self.origins = Origins::default(); // cached origins may be deleted
+        // The dictionaries in memory may have what was deleted.
+        self.dictionaries = Dictionaries::open(&self.connection, self.dictionaries.generation())?;
         Ok(deleted as u64)
     }
 
@@ -128,9 +158,15 @@ impl Database {
     }
 }
 
-fn delete_one(connection: &Connection, id: RecordId) -> rusqlite::Result<bool> {
-    for table in ["DELETE FROM record WHERE id = ?", "DELETE FROM logs_dead_letter WHERE id = ?"] {
-        if connection.prepare_cached(table)?.execute([id as i64])? > 0 {
+/// Deletes a record from the first of the tables that has it.
+fn delete_one<'a>(
+    connection: &Connection,
+    tables: impl Iterator<Item = &'a str>,
+    id: RecordId,
+) -> rusqlite::Result<bool> {
+    for table in tables {
+        if connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?"))?.execute([id as i64])? > 0
+        {
             return Ok(true);
         }
     }

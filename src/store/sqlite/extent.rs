@@ -135,7 +135,15 @@ fn describe_cut(file: &str, path: &Path, identity: Option<(u64, u64)>, expected:
 pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
     let result = schema::open_read_only(path).and_then(|connection| {
         connection.busy_timeout(Duration::ZERO)?; // the writer never waits for a lock
-        for (table, key) in [("record", "id"), ("origin", "id"), ("block", "first_id"), ("shipped", "one")] {
+        let tables = [
+            ("record", "id"),
+            ("sender", "id"),
+            ("place", "id"),
+            ("word", "id"),
+            ("block", "first_id"),
+            ("shipped", "one"),
+        ];
+        for (table, key) in tables {
             for order in ["ASC", "DESC"] {
                 read(&connection, &format!("SELECT * FROM {table} ORDER BY {key} {order} LIMIT 1"))?;
             }
@@ -153,6 +161,7 @@ pub(super) fn probe(path: &Path) -> rusqlite::Result<()> {
                         | ErrorCode::DatabaseBusy
                         | ErrorCode::DatabaseLocked
                         | ErrorCode::OutOfMemory
+                        | ErrorCode::SchemaChanged // it waits for its migration
                 )
             ) =>
         {

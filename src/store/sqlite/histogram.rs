@@ -40,7 +40,7 @@ impl SqliteReadConnection {
     ) -> rusqlite::Result<CountEnd> {
         let mut left = rows;
         let mut rest = search.ids.clone();
-        let mut select = self.connection.prepare_cached(&self.select_blocks(search.descending))?;
+        let mut select = self.connection.prepare_cached(&select_blocks(search.descending))?;
         let bounds = [search.ids.start as i64, search.ids.end as i64, search.time_min, search.time_max];
         let mut blocks = select.query(params_from_iter(bounds))?;
         while left > 0 {
@@ -56,25 +56,17 @@ impl SqliteReadConnection {
         }
         Ok(CountEnd { rest, rows: 0..0 })
     }
+}
 
-    fn select_blocks(&self, descending: bool) -> String {
-        let (columns, join) = match self.has_index {
-            true => (
-                "c.slot_seconds, c.counts",
-                format!(
-                    "LEFT JOIN block_counts c ON c.number = (b.first_id - 1) / {SQLITE_BLOCK_ROWS}
-                         AND b.first_id = c.number * {SQLITE_BLOCK_ROWS} + 1 AND b.end_id = b.first_id + {SQLITE_BLOCK_ROWS}"
-                ),
-            ),
-            false => ("NULL, NULL", String::new()),
-        };
-        let order = if descending { "DESC" } else { "ASC" };
-        format!(
-            "SELECT b.first_id, b.end_id, b.timestamp_min, b.timestamp_max, {columns} FROM block b {join}
-             WHERE b.end_id > ? AND b.first_id < ? AND b.timestamp_max >= ? AND b.timestamp_min <= ?
-             ORDER BY b.first_id {order}"
-        )
-    }
+fn select_blocks(descending: bool) -> String {
+    let order = if descending { "DESC" } else { "ASC" };
+    format!(
+        "SELECT b.first_id, b.end_id, b.timestamp_min, b.timestamp_max, c.slot_seconds, c.counts
+         FROM block b LEFT JOIN block_counts c ON c.number = (b.first_id - 1) / {SQLITE_BLOCK_ROWS}
+             AND b.first_id = c.number * {SQLITE_BLOCK_ROWS} + 1 AND b.end_id = b.first_id + {SQLITE_BLOCK_ROWS}
+         WHERE b.end_id > ? AND b.first_id < ? AND b.timestamp_max >= ? AND b.timestamp_min <= ?
+         ORDER BY b.first_id {order}"
+    )
 }
 
 impl<'a> Block<'a> {

@@ -3,17 +3,14 @@
 //! The index reads records and nothing else, so that it can be built in parallel with the inserting
 //! of the rows. What is complete is written in the transaction of the last row that it covers.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use super::counts::{self, Counts};
 use super::filter::{self, Filter};
 use super::search;
-use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_INDEX_ORIGIN_BYTES_KEPT, SQLITE_REREAD_BYTES_MAX};
+use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_REREAD_BYTES_MAX};
 use crate::query::tokens::{self, NameTokens, Token};
-use crate::record::{EncodedRecord, RecordId, RecordRef, origin_of};
+use crate::record::{EncodedRecord, Origin, RecordId, RecordRef, origin_of};
 use crate::store::WriteOutcome;
 
 /// The filters and counts of blocks whose rows are being written.
@@ -40,8 +37,12 @@ struct CompleteBlock {
 struct Growing {
     filter: Filter,
     counts: Counts,
-    /// The encoded origins that occurred, each with the index of its service in the counts.
-    origins: HashMap<Box<[u8]>, u16, RandomState>,
+    /// The encoded origin of the previous record, which the next record often has too, and whether
+    /// there is one.
+    origin: Vec<u8>,
+    is_begun: bool,
+    /// The index of the last service in the counts.
+    service: u16,
     names: NameTokens,
     /// The tokens of one record. Collecting all of them first allows the memory of the filter to be
     /// fetched for several tokens at once.
@@ -54,9 +55,9 @@ impl Index {
         let lines = filter::lines_of_group(connection, position)?;
         let mut index = Index { growing: None, lines, left_out: None, complete: Vec::new() };
         let mut bytes = 0;
-        let is_read = search::each_from(connection, filter::first_id_of(position), |id, origin, record| {
+        let is_read = search::each_from(connection, filter::first_id_of(position), |id, record| {
             bytes += record.message.len() + record.attributes.len();
-            index.gather(id, origin, record);
+            index.gather(id, record, None);
             bytes <= SQLITE_REREAD_BYTES_MAX
         })?;
         if !is_read {
@@ -68,10 +69,11 @@ impl Index {
 
     /// Adds a record to the filter and the counts of its block.
     pub(super) fn add(&mut self, id: RecordId, record: &EncodedRecord<'_>) {
-        self.gather(id, record.origin, &record.body);
+        self.gather(id, &record.body, Some(record.origin));
     }
 
-    fn gather(&mut self, id: RecordId, origin: &[u8], record: &RecordRef<'_>) {
+    /// Adds a record, which has its origin unless there is an encoded one.
+    fn gather(&mut self, id: RecordId, record: &RecordRef<'_>, origin: Option<&[u8]>) {
         let number = filter::number_of(id);
         if self.left_out == Some(number) {
             return;
@@ -81,7 +83,7 @@ impl Index {
         }
         let lines = self.lines.filter(|(group, _)| *group == filter::group_of(number));
         let growing = self.growing.get_or_insert_with(|| Growing::new(number, lines.map(|(_, lines)| lines)));
-        growing.add(origin, record);
+        growing.add(record, origin);
         if id.is_multiple_of(SQLITE_BLOCK_ROWS) {
             self.complete();
         }
@@ -136,31 +138,33 @@ impl Growing {
         Growing {
             filter: Filter::new(number, lines),
             counts: Counts::new(number),
-            origins: HashMap::default(),
+            origin: Vec::new(),
+            is_begun: false,
+            service: 0,
             names: NameTokens::default(),
             tokens: Vec::new(),
         }
     }
 
-    fn add(&mut self, origin: &[u8], record: &RecordRef<'_>) {
-        let service = match self.origins.get(origin) {
-            Some(service) => *service,
-            None => self.add_origin(origin),
-        };
+    fn add(&mut self, record: &RecordRef<'_>, origin: Option<&[u8]>) {
+        match origin {
+            None => self.add_origin(&record.origin),
+            Some(encoded) if self.is_begun && encoded == self.origin => {}
+            Some(encoded) => {
+                // The origin was encoded by this program and has passed its checksum; the fallback,
+                // an empty origin, is a valid origin too.
+                self.add_origin(&origin_of(encoded).unwrap_or_default());
+                encoded.clone_into(&mut self.origin);
+                self.is_begun = true;
+            }
+        }
         tokens::of_record(record, &mut self.names, |token| self.tokens.push(token));
         self.tokens.drain(..).for_each(|token| self.filter.add(token));
-        self.counts.add(record.timestamp, record.severity_number, service);
+        self.counts.add(record.timestamp, record.severity_number, self.service);
     }
 
-    fn add_origin(&mut self, encoded: &[u8]) -> u16 {
-        // The origin was encoded by this program and has passed its checksum; the fallback, an
-        // empty origin, is a valid origin too.
-        let origin = origin_of(encoded).unwrap_or_default();
-        tokens::of_origin(&origin, |token| self.filter.add(token));
-        let service = self.counts.service(origin.service);
-        if encoded.len() <= SQLITE_INDEX_ORIGIN_BYTES_KEPT {
-            self.origins.insert(encoded.into(), service);
-        }
-        service
+    fn add_origin(&mut self, origin: &Origin<'_>) {
+        tokens::of_origin(origin, |token| self.tokens.push(token));
+        self.service = self.counts.service(origin.service);
     }
 }

@@ -1,21 +1,46 @@
 //! Inserts rows: many with one statement, and one by one where the database refuses some of them.
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, params};
+use rusqlite::types::Null;
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, params};
 
+use super::dictionary::NamesOfRow;
 use super::null_if_empty;
+use super::row::packed_hexadecimal;
 use crate::limits::SQLITE_STATEMENT_ROWS;
 use crate::log;
-use crate::record::{EncodedRecord, RecordId, json, time};
+use crate::record::{RecordId, RecordRef, json, time};
 use crate::store::WriteOutcome;
 
-const COLUMNS: usize = 9;
+/// The columns, those that are mostly absent last: SQLite stores nothing for NULL at the end of a
+/// row.
+const COLUMNS: [&str; 19] = [
+    "id",
+    "timestamp",
+    "severity",
+    "sender",
+    "place",
+    "line",
+    "thread",
+    "message",
+    "trace_id",
+    "attributes",
+    "process_id",
+    "host",
+    "service",
+    "function",
+    "logger",
+    "file",
+    "span_id",
+    "severity_text",
+    "event_name",
+];
 
 /// A row to be inserted.
 #[derive(Clone, Copy)]
 pub(super) struct InsertRow<'a> {
     pub(super) id: RecordId,
-    pub(super) origin_id: i64,
-    pub(super) record: EncodedRecord<'a>,
+    pub(super) names: NamesOfRow<'a>,
+    pub(super) record: RecordRef<'a>,
 }
 
 /// Collects rows and inserts them.
@@ -23,7 +48,13 @@ pub(super) struct RowInserter<'c, 'a> {
     connection: &'c Connection,
     rows: Vec<InsertRow<'a>>,
     many: Option<Insert<'c>>,
-    one: Option<Insert<'c>>,
+    one: SingleInserter<'c>,
+}
+
+/// Inserts rows one by one.
+pub(super) struct SingleInserter<'c> {
+    connection: &'c Connection,
+    insert: Option<Insert<'c>>,
     written: WriteOutcome,
 }
 
@@ -37,7 +68,7 @@ struct Insert<'c> {
 impl<'c, 'a> RowInserter<'c, 'a> {
     pub(super) fn new(connection: &'c Connection) -> RowInserter<'c, 'a> {
         let rows = Vec::with_capacity(SQLITE_STATEMENT_ROWS);
-        RowInserter { connection, rows, many: None, one: None, written: WriteOutcome::default() }
+        RowInserter { connection, rows, many: None, one: SingleInserter::new(connection) }
     }
 
     /// Accepts a row, which is inserted together with others.
@@ -52,12 +83,12 @@ impl<'c, 'a> RowInserter<'c, 'a> {
         };
         match insert.execute(&self.rows) {
             Ok(inserted) if inserted == self.rows.len() => {
-                self.written.stored += inserted as u64;
+                self.one.written.stored += inserted as u64;
                 self.rows.clear();
                 Ok(())
             }
             Ok(_) => self.put_missing_aside(),
-            Err(error) if self.is_about_a_row(&error) => {
+            Err(error) if is_about_a_row(self.connection, &error) => {
                 // A trigger's `RAISE(FAIL)` leaves the rows that were inserted before it.
                 let ids = params![self.rows[0].id as i64, row.id as i64];
                 self.connection.execute("DELETE FROM record WHERE id BETWEEN ? AND ?", ids)?;
@@ -70,32 +101,13 @@ impl<'c, 'a> RowInserter<'c, 'a> {
     /// Inserts the remaining rows, and returns the outcome of all rows.
     pub(super) fn finish(mut self) -> rusqlite::Result<WriteOutcome> {
         self.insert_one_by_one()?;
-        Ok(self.written)
+        Ok(self.one.written)
     }
 
-    /// Inserts rows of which the database may refuse some: refused rows become dead letters.
     fn insert_one_by_one(&mut self) -> rusqlite::Result<()> {
-        let mut rows = std::mem::take(&mut self.rows);
-        for row in &rows {
-            let insert = match &mut self.one {
-                Some(insert) => insert,
-                None => self.one.insert(Insert::new(self.connection, 1)?),
-            };
-            match insert.execute(std::slice::from_ref(row)) {
-                Ok(1..) => self.written.stored += 1,
-                Ok(0) => {
-                    put_aside(self.connection, row, &vanished(self.connection)?)?;
-                    self.written.dead_letters += 1;
-                }
-                Err(error) if self.is_about_a_row(&error) => {
-                    put_aside(self.connection, row, &error.to_string())?;
-                    self.written.dead_letters += 1;
-                }
-                Err(error) => return Err(error),
-            }
+        for row in self.rows.drain(..) {
+            self.one.insert(&row)?;
         }
-        rows.clear();
-        self.rows = rows;
         Ok(())
     }
 
@@ -107,55 +119,116 @@ impl<'c, 'a> RowInserter<'c, 'a> {
             self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE id = ?)")?;
         for row in self.rows.drain(..) {
             if is_there.query_row([row.id as i64], |row| row.get(0))? {
-                self.written.stored += 1;
+                self.one.written.stored += 1;
             } else {
                 put_aside(self.connection, &row, &reason)?;
-                self.written.dead_letters += 1;
+                self.one.written.dead_letters += 1;
             }
         }
         Ok(())
     }
+}
 
-    /// Returns true if the row itself is refused, for example by a constraint or trigger that the
-    /// user added, and the transaction goes on.
-    fn is_about_a_row(&self, error: &rusqlite::Error) -> bool {
-        let code = error.sqlite_error_code();
-        matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch))
-            && !self.connection.is_autocommit()
+impl<'c> SingleInserter<'c> {
+    pub(super) fn new(connection: &'c Connection) -> SingleInserter<'c> {
+        SingleInserter { connection, insert: None, written: WriteOutcome::default() }
     }
+
+    /// Inserts a row. A row that the database refuses becomes a dead letter. Returns true if the
+    /// row was stored.
+    pub(super) fn insert(&mut self, row: &InsertRow<'_>) -> rusqlite::Result<bool> {
+        let insert = match &mut self.insert {
+            Some(insert) => insert,
+            None => self.insert.insert(Insert::new(self.connection, 1)?),
+        };
+        let reason = match insert.execute(std::slice::from_ref(row)) {
+            Ok(1..) => {
+                self.written.stored += 1;
+                return Ok(true);
+            }
+            Ok(0) => vanished(self.connection)?,
+            Err(error) if is_about_a_row(self.connection, &error) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        put_aside(self.connection, row, &reason)?;
+        self.written.dead_letters += 1;
+        Ok(false)
+    }
+}
+
+/// Returns true if the row itself is refused, for example by a constraint or trigger that the user
+/// added, and the transaction goes on.
+fn is_about_a_row(connection: &Connection, error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch))
+        && !connection.is_autocommit()
 }
 
 impl<'c> Insert<'c> {
     fn new(connection: &'c Connection, rows: usize) -> rusqlite::Result<Insert<'c>> {
-        let row = format!("(?{})", ", ?".repeat(COLUMNS - 1));
+        let row = format!("(?{})", ", ?".repeat(COLUMNS.len() - 1));
         let statement = connection.prepare_cached(&format!(
-            "INSERT INTO record (id, timestamp, severity_number, origin_id, message, trace_id, span_id, event_name, attributes)
-             VALUES {}",
+            "INSERT INTO record ({}) VALUES {}",
+            COLUMNS.join(", "),
             vec![row; rows].join(", ")
         ))?;
-        Ok(Insert { statement, nulls: vec![true; rows * COLUMNS] })
+        Ok(Insert { statement, nulls: vec![true; rows * COLUMNS.len()] })
     }
 
     /// Inserts as many rows as the statement is for, and returns how many were written.
     fn execute(&mut self, rows: &[InsertRow<'_>]) -> rusqlite::Result<usize> {
-        for (row, first) in rows.iter().zip((1..).step_by(COLUMNS)) {
-            let InsertRow { id, origin_id, record } = row;
-            let record = &record.body;
-            self.statement.raw_bind_parameter(first, *id as i64)?;
-            self.statement.raw_bind_parameter(first + 1, record.timestamp)?;
-            self.statement.raw_bind_parameter(first + 2, record.severity_number)?;
-            self.statement.raw_bind_parameter(first + 3, origin_id)?;
-            let texts =
-                [record.message, record.trace_id, record.span_id, record.event_name, record.attributes];
-            for (text, parameter) in texts.into_iter().zip(first + 4..) {
-                let was_null = std::mem::replace(&mut self.nulls[parameter - 1], text.is_empty());
-                if !(text.is_empty() && was_null) {
-                    self.statement.raw_bind_parameter(parameter, null_if_empty(text))?;
-                }
-            }
+        for (row, first) in rows.iter().zip((1..).step_by(COLUMNS.len())) {
+            self.bind_row(row, first)?;
         }
         self.statement.raw_execute()
     }
+
+    /// Binds a row to the parameters from `first` on, in the order of [`COLUMNS`].
+    fn bind_row(&mut self, row: &InsertRow<'_>, first: usize) -> rusqlite::Result<()> {
+        let InsertRow { id, names, record } = row;
+        let [host, service] = names.of_sender;
+        let [function, logger, file] = names.of_place;
+        self.bind(first, Some(*id as i64))?;
+        self.bind(first + 1, Some(record.timestamp))?;
+        self.bind(first + 2, Some(names.severity))?;
+        self.bind(first + 3, names.sender)?;
+        self.bind(first + 4, names.place)?;
+        self.bind(first + 5, number_or_null(record.origin.line))?;
+        self.bind(first + 6, names.thread)?;
+        self.bind(first + 7, null_if_empty(record.message))?;
+        self.bind_hexadecimal(first + 8, record.trace_id)?;
+        self.bind(first + 9, null_if_empty(record.attributes))?;
+        self.bind(first + 10, number_or_null(names.process_id))?;
+        self.bind(first + 11, host)?;
+        self.bind(first + 12, service)?;
+        self.bind(first + 13, function)?;
+        self.bind(first + 14, logger)?;
+        self.bind(first + 15, file)?;
+        self.bind_hexadecimal(first + 16, record.span_id)?;
+        self.bind(first + 17, names.severity_text)?;
+        self.bind(first + 18, names.event_name)
+    }
+
+    fn bind(&mut self, parameter: usize, value: Option<impl ToSql>) -> rusqlite::Result<()> {
+        let was_null = std::mem::replace(&mut self.nulls[parameter - 1], value.is_none());
+        match value {
+            Some(value) => self.statement.raw_bind_parameter(parameter, value),
+            None if was_null => Ok(()),
+            None => self.statement.raw_bind_parameter(parameter, Null),
+        }
+    }
+
+    fn bind_hexadecimal(&mut self, parameter: usize, text: &str) -> rusqlite::Result<()> {
+        let mut bytes = [0; 16];
+        match packed_hexadecimal(text, &mut bytes) {
+            Some(bytes) => self.bind(parameter, Some(bytes)),
+            None => self.bind(parameter, null_if_empty(text)),
+        }
+    }
+}
+
+fn number_or_null(number: u32) -> Option<u32> {
+    (number != 0).then_some(number)
 }
 
 /// Returns the reason why a row is missing although no error was raised.
@@ -172,7 +245,7 @@ fn vanished(connection: &Connection) -> rusqlite::Result<String> {
 fn put_aside(connection: &Connection, row: &InsertRow<'_>, reason: &str) -> rusqlite::Result<()> {
     let InsertRow { id, record, .. } = row;
     let mut text = Vec::new();
-    json::write(*id, &record.record().unwrap_or(record.body), &mut text);
+    json::write(*id, record, &mut text);
     if log::admits(log::LimitedMessage::RefusedRecord) {
         tracing::warn!(id, reason, "the database refuses a record: it is stored in logs_dead_letter");
     }

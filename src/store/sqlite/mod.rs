@@ -8,20 +8,24 @@
 
 pub mod backup;
 mod blocks;
+mod columns;
 pub mod condition;
 pub(crate) mod confine;
 mod counts;
 mod delete;
+mod dictionary;
 mod extent;
 mod filter;
 pub mod functions;
 pub mod histogram;
+pub mod in_memory;
 mod index;
 mod insert;
-mod origins;
+mod migrate;
 mod owner;
 pub mod reader;
 mod retention;
+mod row;
 mod schema;
 pub mod search;
 mod services;
@@ -39,10 +43,11 @@ use std::thread::Builder;
 use rusqlite::{Connection, ErrorCode};
 
 use self::blocks::Blocks;
+use self::dictionary::Dictionaries;
 use self::extent::Extent;
 use self::index::Index;
 use self::insert::{InsertRow, RowInserter};
-use self::origins::Origins;
+use self::migrate::Migration;
 use self::owner::{ClaimError, Owner};
 use super::claim::{Claimant, StoreKind};
 use super::clock::{AgeLimit, ServiceLimit};
@@ -87,7 +92,8 @@ struct Database {
     path: PathBuf,
     owner: Owner,
     position: RecordId,
-    origins: Origins,
+    dictionaries: Dictionaries,
+    migration: Option<Migration>,
     blocks: Blocks,
     index: Index,
     /// The device and inode of the open file, to detect whether the path still leads to it.
@@ -171,15 +177,12 @@ impl SqliteStore {
             .hint("its content was saved into the database; do not touch these files while the server runs"))
     }
 
-    /// Does one slice of retention. Returns true if there was one.
+    /// Does one slice of retention, or of a migration. Returns true if there was one.
     fn clean_up(&mut self) -> Result<bool, StoreError> {
         let (mut age_limit, bytes_max) = (self.age_limit, self.bytes_max);
         let result = self.step(|database| database.delete_oldest(age_limit.as_mut(), bytes_max));
         self.age_limit = age_limit;
-        if result? {
-            return Ok(true);
-        }
-        self.expire()
+        Ok(result? || self.expire()? || self.step(Database::migrate)?)
     }
 
     /// Fails while the file that was cut short is still there.
@@ -289,13 +292,15 @@ impl Database {
         extent::probe(path)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let (owner, position) = Owner::claim(&connection, claimant)?;
+        schema::begin_migration(&connection)?;
         let blocks = Blocks::open(&connection)?;
         let index = Index::open(&connection, position)?;
         let real_path = std::fs::canonicalize(path).map_err(|error| io_error(&error))?;
         let mut database = Database {
             owner,
             position,
-            origins: Origins::default(),
+            dictionaries: Dictionaries::open(&connection, dictionary::generation_of(position))?,
+            migration: Migration::open(&connection)?,
             blocks,
             index,
             identity: identity(path),
@@ -323,20 +328,20 @@ impl Database {
     }
 
     fn insert(&mut self, chunk: &Chunk, threads: Threads) -> rusqlite::Result<WriteOutcome> {
-        let Database { connection, origins, blocks, index, .. } = self;
+        let Database { connection, dictionaries, blocks, index, .. } = self;
         let is_beside = threads != Threads::One && chunk.len() >= SQLITE_INDEX_BESIDE_ROWS_MIN;
         let written = if is_beside {
             let mut index_all = || chunk.records().for_each(|(id, record)| index.add(id, &record));
             let (written, is_indexed) = std::thread::scope(|scope| {
                 let thread = Builder::new().name("index".into()).spawn_scoped(scope, &mut index_all);
-                (insert_rows(connection, origins, blocks, chunk, |_, _| ()), thread.is_ok())
+                (insert_rows(connection, dictionaries, blocks, chunk, |_, _| ()), thread.is_ok())
             });
             if !is_indexed {
                 index_all(); // the thread could not be started
             }
             written?
         } else {
-            insert_rows(connection, origins, blocks, chunk, |id, record| index.add(id, record))?
+            insert_rows(connection, dictionaries, blocks, chunk, |id, record| index.add(id, record))?
         };
         index.write(connection, written)?;
         Ok(written)
@@ -362,17 +367,20 @@ impl Database {
 
 fn insert_rows(
     connection: &Connection,
-    origins: &mut Origins,
+    dictionaries: &mut Dictionaries,
     blocks: &mut Blocks,
     chunk: &Chunk,
     mut also: impl FnMut(RecordId, &EncodedRecord<'_>),
 ) -> rusqlite::Result<WriteOutcome> {
     let mut rows = RowInserter::new(connection);
     for (id, record) in chunk.records() {
-        let origin_id = origins.id(connection, record.origin, id)?;
         blocks.add(connection, id, &record.body)?;
         also(id, &record);
-        rows.push(InsertRow { id, origin_id, record })?;
+        // The record was encoded by this program and has passed its checksum; the fallback, a
+        // record without an origin, is a valid record too.
+        let record = record.record().unwrap_or(record.body);
+        let names = dictionaries.names(connection, id, &record)?;
+        rows.push(InsertRow { id, names, record })?;
     }
     blocks.write(connection)?;
     rows.finish()

@@ -8,7 +8,7 @@
 
 use rusqlite::params;
 
-use super::{Database, blocks, counts, delete, filter, origins};
+use super::{Database, blocks, counts, delete, dictionary, filter, migrate};
 use crate::record::time;
 use crate::store::clock::AgeLimit;
 
@@ -19,29 +19,34 @@ impl Database {
         limit: Option<&mut AgeLimit>,
         bytes_max: Option<u64>,
     ) -> rusqlite::Result<bool> {
+        let oldest = blocks::oldest(&self.connection, i64::MAX)?;
+        // Names that no record refers to any more are deleted first: the room that they release
+        // need not be taken from records.
+        let first_id = oldest.map_or(self.position, |block| block.first_id);
+        if dictionary::delete_before(&self.connection, first_id)? > 0 {
+            return Ok(true);
+        }
         let too_old = match limit {
             Some(limit) => self.is_too_old(limit)?,
             None => false,
         };
         let too_large = match bytes_max {
-            Some(bytes_max) => self.used_bytes()? > bytes_max,
+            Some(bytes_max) => self.used_bytes()? > self.bytes_allowed(bytes_max),
             None => false,
         };
         if !too_old && !too_large {
             return Ok(false);
         }
-        let Some(oldest) = blocks::oldest(&self.connection, i64::MAX)? else { return Ok(false) };
-        // Origins that no record refers to any more are deleted first: the room that they release
-        // need not be taken from records.
-        if origins::delete_unused(&self.connection, oldest.first_id)? > 0 {
-            return Ok(true);
-        }
+        let Some(oldest) = oldest else { return Ok(false) };
         if self.blocks.is_growing(&oldest) {
             return Ok(false);
         }
         let ids = params![oldest.first_id as i64, oldest.end_id as i64];
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.connection.prepare_cached("DELETE FROM record WHERE id >= ? AND id < ?")?.execute(ids)?;
+        for (table, _) in migrate::tables(self.migration.is_some()) {
+            let delete = format!("DELETE FROM {table} WHERE id >= ? AND id < ?");
+            self.connection.prepare_cached(&delete)?.execute(ids)?;
+        }
         // Dead letters of earlier blocks were deleted with their blocks, unless an earlier version
         // has left them.
         self.connection
@@ -54,7 +59,6 @@ impl Database {
         filter::delete_before(&self.connection, number)?;
         counts::delete_before(&self.connection, number)?;
         delete::forget(&self.connection, oldest.first_id)?;
-        origins::delete_unused(&self.connection, oldest.end_id)?;
         self.connection.execute_batch("COMMIT")?;
         self.blocks.forget(oldest.first_id);
         Ok(true)
@@ -68,6 +72,15 @@ impl Database {
         let is_credible =
             limit.is_credible(now, is_due, |times| blocks::were_received(&self.connection, times))?;
         Ok(is_due && is_credible)
+    }
+
+    /// Returns the size beyond which records are deleted. A migration takes a little room of its
+    /// own, which must not cost records.
+    fn bytes_allowed(&self, bytes_max: u64) -> u64 {
+        match self.migration {
+            Some(_) => bytes_max.saturating_add(bytes_max / 4),
+            None => bytes_max,
+        }
     }
 
     /// Returns the bytes that rows use; deleted rows leave pages that are written again.

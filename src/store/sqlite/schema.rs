@@ -1,44 +1,54 @@
 //! The tables, and opening a database that has them.
 //!
-//! Rows are narrow: values that repeat are stored once in `origin`, and the view `logs` shows all
-//! fields flat. For each run of consecutive ids, `block` has the times that occur in it, and the
-//! filters have what else may occur in it, so that queries and retention need not read every row.
-//! Empty texts are NULL.
+//! A row of `record` is narrow: what repeats is stored once in the dictionaries of its generation
+//! (`dictionary.rs`), and the view `logs` shows all fields flat. For each run of consecutive ids,
+//! `block` has the times that occur in it, and the filters have what else may occur in it, so that
+//! queries and retention need not read every row. Empty texts are NULL.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::confine;
+use super::{columns, confine, delete, dictionary, migrate};
 use crate::disk;
+use crate::record::Column;
 
 /// The version of the tables, raised with every change of them. A database of an older version is
 /// migrated, and one of a newer version is refused.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 
-/// The first version with filters and counts.
-const INDEX_SINCE: i64 = 2;
+/// The version of a database that has these tables, and rows of version 3 that are still to be
+/// moved into them; see `migrate.rs`.
+pub(super) const MIGRATING_VERSION: i64 = 4;
+
+/// The last version with the table `origin`.
+const LAST_WITH_ORIGINS: i64 = 3;
 
 /// `logb` in ASCII: identifies the database to `file` and to this program.
 const APPLICATION_ID: i64 = 0x6c6f_6762;
 
-pub(super) const TABLES: &str = "
-CREATE TABLE origin (
-    id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE, -- the encoded origin: equal bytes, equal origin
-    used_until INTEGER NOT NULL, -- no record from this id on has it, unless a later write raises it
-    severity_text TEXT, service TEXT, logger TEXT, host TEXT, file TEXT, line INTEGER, function TEXT,
-    process_id INTEGER, thread TEXT
-) STRICT;
-CREATE INDEX origin_used_until ON origin (used_until);
+/// The rows. The table is not STRICT, so that a column may have a number or a text. What is mostly
+/// absent comes last.
+pub(super) const RECORD: &str = "
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL, -- ns since the Unix epoch
-    severity_number INTEGER NOT NULL,
-    origin_id INTEGER NOT NULL,
-    message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT,
-    attributes TEXT -- a JSON object
-) STRICT;
+    severity INTEGER NOT NULL, -- the severity number, plus 32 times the index of a spelling
+    sender INTEGER, place INTEGER, -- numbers of rows of these dictionaries
+    line INTEGER,
+    thread, -- the number of a word, or the text; likewise all columns without a type
+    message TEXT,
+    trace_id, -- 16 bytes, or the text
+    attributes TEXT, -- a JSON object
+    process_id INTEGER, host, service, -- only without a sender
+    function, logger, file, -- only without a place
+    span_id, -- 8 bytes, or the text
+    severity_text, event_name
+);
+";
+
+/// What all versions have.
+pub(super) const COMMON: &str = "
 CREATE TABLE block (
     first_id INTEGER PRIMARY KEY, end_id INTEGER NOT NULL,
     timestamp_min INTEGER NOT NULL, timestamp_max INTEGER NOT NULL,
@@ -49,24 +59,9 @@ CREATE TABLE shipped (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER 
 INSERT INTO shipped VALUES (1, 1);
 ";
 
-/// The view `logs`, created again if it was dropped.
-pub(super) const VIEW: &str = "CREATE VIEW IF NOT EXISTS logs AS SELECT
-    r.id,
-    strftime('%Y-%m-%dT%H:%M:%S', (r.timestamp - (r.timestamp % 1000000000 + 1000000000) % 1000000000) / 1000000000, 'unixepoch')
-        || printf('.%09dZ', (r.timestamp % 1000000000 + 1000000000) % 1000000000) AS time,
-    r.severity_number,
-    coalesce(o.severity_text, CASE r.severity_number WHEN 0 THEN NULL ELSE
-        substr('TRACEDEBUGINFO WARN ERRORFATAL', (r.severity_number - 1) / 4 * 5 + 1,
-            CASE (r.severity_number - 1) / 4 WHEN 2 THEN 4 WHEN 3 THEN 4 ELSE 5 END)
-        || CASE (r.severity_number - 1) % 4 WHEN 0 THEN '' ELSE (r.severity_number - 1) % 4 + 1 END END) AS severity,
-    o.service, o.logger, o.host, r.message, r.trace_id, r.span_id, r.event_name, o.file, o.line, o.function,
-    o.process_id, o.thread, r.attributes
-FROM record r JOIN origin o ON o.id = r.origin_id;
-";
-
 /// What version 2 added: filters and counts of blocks, as [`super::filter`] and [`super::counts`]
 /// describe them.
-const INDEX: &str = "
+pub(super) const INDEX: &str = "
 CREATE TABLE filter (number INTEGER PRIMARY KEY, bits BLOB NOT NULL) STRICT; -- of each block of a group that has not ended
 CREATE TABLE filter_group (
     number INTEGER PRIMARY KEY,
@@ -80,7 +75,7 @@ CREATE TABLE block_counts ( -- whoever deletes a row deletes the counts of its b
 ";
 
 /// What version 3 added: the data folder that ships into the database; see `store::claim`.
-const OWNER: &str = "
+pub(super) const OWNER: &str = "
 ALTER TABLE shipped ADD COLUMN node TEXT; -- the data folder that ships into it
 ALTER TABLE shipped ADD COLUMN claim INTEGER NOT NULL DEFAULT 0; -- the number of its claim: any other can write no more
 ALTER TABLE shipped ADD COLUMN checksum INTEGER; -- of database, node, claim and position; NULL: nobody has claimed it yet
@@ -88,8 +83,43 @@ ALTER TABLE shipped ADD COLUMN database TEXT; -- random
 UPDATE shipped SET database = lower(hex(randomblob(16)));
 ";
 
-/// Opens the database for the writer, and creates or migrates its tables.
+/// Opens the database for the writer, and creates its tables or brings them to version 3.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = connect(path)?;
+    if version_of(&connection)? == 0 {
+        let tables = [RECORD, dictionary::TABLES, COMMON, INDEX, OWNER];
+        change(&connection, &tables, SCHEMA_VERSION)?;
+        // Only a connection that has read the format of the file omits NULL at the end of a row.
+        drop(connection);
+        connection = connect(path)?;
+    }
+    match version_of(&connection)? {
+        1 => change(&connection, &[INDEX, OWNER], LAST_WITH_ORIGINS)?,
+        2 => change(&connection, &[OWNER], LAST_WITH_ORIGINS)?,
+        LAST_WITH_ORIGINS => {}
+        version @ (MIGRATING_VERSION | SCHEMA_VERSION) => {
+            connection.execute_batch(delete::TABLES)?;
+            connection.execute_batch(&views(version == MIGRATING_VERSION))?;
+        }
+        version => {
+            let why =
+                format!("it has schema version {version}, this program supports version {SCHEMA_VERSION}");
+            return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
+        }
+    }
+    Ok(connection)
+}
+
+/// Begins to migrate a database of an older version, which must have been claimed before.
+pub(super) fn begin_migration(connection: &Connection) -> rusqlite::Result<()> {
+    if version_of(connection)? == LAST_WITH_ORIGINS {
+        connection.execute_batch(delete::TABLES)?;
+        migrate::begin(connection)?;
+    }
+    Ok(())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     check_regular(path)?;
     confine::install();
     let connection = Connection::open_with_flags(
@@ -116,21 +146,39 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", crate::limits::SQLITE_WAL_BYTES_TARGET as i64)?;
     connection.set_prepared_statement_cache_capacity(32);
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => change(&connection, &[TABLES, INDEX, OWNER])?,
-        1 => change(&connection, &[INDEX, OWNER])?,
-        2 => change(&connection, &[OWNER])?,
-        SCHEMA_VERSION => {}
-        _ => {
-            let why =
-                format!("it has schema version {version}, this program supports version {SCHEMA_VERSION}");
-            return Err(refused(rusqlite::ffi::SQLITE_MISMATCH, why));
-        }
-    }
-    connection.execute_batch(VIEW)?;
-    connection.execute_batch(super::delete::TABLES)?;
     Ok(connection)
+}
+
+/// Returns the version of the tables.
+pub(super) fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
+/// Returns statements that create the views, unless they are there.
+pub(super) fn views(is_migrating: bool) -> String {
+    let flat = |rows| format!("SELECT {} FROM {rows} AS r", columns_of_logs());
+    let (logs, tables) = match is_migrating {
+        false => (flat("record"), "record".to_owned()),
+        true => (
+            format!("{} UNION ALL {}", flat("record"), flat(migrate::EARLIER_ROWS)),
+            format!("(SELECT id FROM record UNION ALL SELECT id FROM {})", migrate::EARLIER_TABLE),
+        ),
+    };
+    format!("CREATE VIEW IF NOT EXISTS logs AS {logs}; {}", delete::ACCOUNTS.replace("{rows}", &tables))
+}
+
+/// Returns the list of columns of the view `logs`, which shows each record as all stores do.
+fn columns_of_logs() -> String {
+    let column = |column: Column| {
+        let sql = match column {
+            Column::Time => columns::time_text().to_owned(),
+            Column::Severity => columns::severity_text(),
+            other => columns::expression(other),
+        };
+        format!("{sql} AS {}", column.name())
+    };
+    let all = Column::ALL.map(column).join(",\n    ");
+    format!("{all},\n    r.attributes AS attributes")
 }
 
 fn refused(code: i32, why: String) -> rusqlite::Error {
@@ -144,18 +192,11 @@ pub(super) fn check_regular(path: &Path) -> rusqlite::Result<()> {
 }
 
 /// Brings the tables to the current version, all or nothing.
-fn change(connection: &Connection, statements: &[&str]) -> rusqlite::Result<()> {
+pub(super) fn change(connection: &Connection, statements: &[&str], version: i64) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+        "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}; COMMIT;",
         statements.concat()
     ))
-}
-
-/// Returns true if the database has filters and counts. A database that has none yet still waits
-/// for a writer, which migrates it.
-pub(super) fn has_index(connection: &Connection) -> rusqlite::Result<bool> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    Ok(version >= INDEX_SINCE)
 }
 
 /// Opens the database for a reader, which can do nothing but read.
@@ -164,6 +205,11 @@ pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     confine::install();
     let connection = Connection::open_with_flags(path, READ_ONLY)?;
     set_read_only(&connection, crate::limits::SQLITE_READER_CACHE_KIB_MAX)?;
+    let version = version_of(&connection)?;
+    if (1..MIGRATING_VERSION).contains(&version) {
+        let why = format!("it has schema version {version}, and the server has not begun to migrate it yet");
+        return Err(refused(rusqlite::ffi::SQLITE_SCHEMA, why));
+    }
     Ok(connection)
 }
 

@@ -8,39 +8,20 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
+use super::dictionary::{first_id_of_generation, generation_of};
 use super::filter::BlockPruner;
-use super::{condition, functions, schema};
+use super::row::{self, RowReader};
+use super::{condition, functions, migrate, schema};
 use crate::limits::SQLITE_FILTER_LOOKUPS_MAX;
-use crate::query::tokens::{self, Requirement};
-use crate::record::{Column, ColumnSet, Origin, RecordId, RecordRef};
+use crate::query::tokens;
+use crate::record::{ColumnSet, RecordId, RecordRef};
 use crate::store::Search;
 use crate::store::sql::select_list;
 
 /// A connection that can only read.
 pub struct SqliteReadConnection {
     pub(super) connection: Connection,
-    pub(super) has_index: bool,
 }
-
-const COLUMNS: [(&str, ColumnSet, &str); 17] = [
-    ("r.id", ColumnSet::NONE, "NULL"),
-    ("r.timestamp", ColumnSet::NONE, "NULL"),
-    ("r.severity_number", ColumnSet::NONE, "NULL"),
-    ("o.severity_text", ColumnSet::of_column(Column::Severity), "NULL"),
-    ("o.service", ColumnSet::of_column(Column::Service), "NULL"),
-    ("o.logger", ColumnSet::of_column(Column::Logger), "NULL"),
-    ("o.host", ColumnSet::of_column(Column::Host), "NULL"),
-    ("o.file", ColumnSet::of_column(Column::File), "NULL"),
-    ("o.line", ColumnSet::of_column(Column::Line), "NULL"),
-    ("o.function", ColumnSet::of_column(Column::Function), "NULL"),
-    ("o.process_id", ColumnSet::of_column(Column::ProcessId), "NULL"),
-    ("o.thread", ColumnSet::of_column(Column::Thread), "NULL"),
-    ("r.message", ColumnSet::of_column(Column::Message), "NULL"),
-    ("r.trace_id", ColumnSet::of_column(Column::TraceId), "NULL"),
-    ("r.span_id", ColumnSet::of_column(Column::SpanId), "NULL"),
-    ("r.event_name", ColumnSet::of_column(Column::EventName), "NULL"),
-    ("r.attributes", ColumnSet::ATTRIBUTES, "NULL"),
-];
 
 /// Steps of SQLite's virtual machine between two checks of the clock and of whether a client still
 /// waits: a few rows, which may be long.
@@ -51,8 +32,7 @@ impl SqliteReadConnection {
     pub fn open(path: &Path) -> rusqlite::Result<SqliteReadConnection> {
         let connection = schema::open_read_only(path)?;
         functions::register(&connection)?;
-        let has_index = schema::has_index(&connection)?;
-        Ok(SqliteReadConnection { connection, has_index })
+        Ok(SqliteReadConnection { connection })
     }
 
     /// Interrupts later statements at `deadline`, or soon after `is_abandoned` becomes true.
@@ -88,13 +68,19 @@ impl SqliteReadConnection {
         rows: u64,
         mut emit: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
     ) -> rusqlite::Result<Range<RecordId>> {
+        // Filters and rows move from one table to another: all statements here must see the same
+        // state.
+        let _snapshot = self.connection.unchecked_transaction()?;
         let Some(ids) = self.next_ids(search, rows)? else { return Ok(0..0) };
-        let condition = condition::condition(&search.query);
+        if ids.is_empty() {
+            return Ok(search.rest_after(&ids));
+        }
+        let (table, ids) = self.in_one_table(within_generation(ids, search.descending), search.descending)?;
+        let condition = condition::condition(&search.query, generation_of(ids.start));
         let order = if search.descending { "DESC" } else { "ASC" };
-        // A left join costs nothing if none of its columns is selected.
-        let columns = select_list(search.fields, &COLUMNS);
+        let columns = select_list(search.fields, &row::COLUMNS);
         let mut select = self.connection.prepare_cached(&format!(
-            "SELECT {columns} FROM record r LEFT JOIN origin o ON o.id = r.origin_id
+            "SELECT {columns} FROM {table} AS r
              WHERE r.id >= ? AND r.id < ? AND r.timestamp BETWEEN ? AND ? AND {} ORDER BY r.id {order}",
             condition.sql
         ))?;
@@ -102,8 +88,9 @@ impl SqliteReadConnection {
         let bounds = bounds.iter().map(|bound| bound as &dyn ToSql);
         let parameters = condition.parameters.iter().map(|value| value as &dyn ToSql);
         let mut found = select.query(params_from_iter(bounds.chain(parameters)))?;
+        let mut rows = RowReader::new(&self.connection);
         while let Some(row) = found.next()? {
-            let (id, record) = from_row(row)?;
+            let (id, record) = rows.record(row)?;
             if !emit(id, &record) {
                 return Ok(search.rest_after(&(id..id + 1)));
             }
@@ -111,11 +98,24 @@ impl SqliteReadConnection {
         Ok(search.rest_after(&ids))
     }
 
+    /// Returns the table that has the rows at the start of a search of these ids, and its ids.
+    fn in_one_table(
+        &self,
+        ids: Range<RecordId>,
+        descending: bool,
+    ) -> rusqlite::Result<(&'static str, Range<RecordId>)> {
+        let end = migrate::end_of_earlier_rows(&self.connection)?;
+        Ok(match descending {
+            true if ids.end <= end => (migrate::EARLIER_ROWS, ids),
+            true => ("record", ids.start.max(end)..ids.end),
+            false if ids.start < end => (migrate::EARLIER_ROWS, ids.start..ids.end.min(end)),
+            false => ("record", ids),
+        })
+    }
+
     /// Returns the next ids in blocks that may have matches, at most `rows` of them. If no such
     /// block was found for long, returns an empty range at the id where the search continues.
     fn next_ids(&self, search: &Search, rows: u64) -> rusqlite::Result<Option<Range<RecordId>>> {
-        // Filters move from one table to another: all statements here must see the same state.
-        let _snapshot = self.connection.unchecked_transaction()?;
         let order = if search.descending { "DESC" } else { "ASC" };
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT first_id, end_id FROM block
@@ -123,8 +123,7 @@ impl SqliteReadConnection {
         ))?;
         let bounds = [search.ids.start as i64, search.ids.end as i64, search.time_min, search.time_max];
         let mut blocks = select.query(params_from_iter(bounds))?;
-        let requirement =
-            if self.has_index { tokens::requirement(&search.query) } else { Requirement::Nothing };
+        let requirement = tokens::requirement(&search.query);
         let mut sieve = BlockPruner::new(&self.connection, &requirement);
         let mut ids: Option<Range<RecordId>> = None;
         while let Some(row) = blocks.next()? {
@@ -174,62 +173,34 @@ impl SqliteReadConnection {
     }
 }
 
-/// Passes the rows from an id on to `found`, each with its encoded origin, until `found` returns
-/// false. Returns true if all rows were passed. A damaged row ends the reading.
+/// Passes the rows from an id on to `found` until `found` returns false. Returns true if all rows
+/// were passed. A damaged row ends the reading.
 pub(super) fn each_from(
     connection: &Connection,
     first: RecordId,
-    mut found: impl FnMut(RecordId, &[u8], &RecordRef<'_>) -> bool,
+    mut found: impl FnMut(RecordId, &RecordRef<'_>) -> bool,
 ) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare_cached(&format!(
-        "SELECT {}, o.key FROM record r JOIN origin o ON o.id = r.origin_id WHERE r.id >= ? ORDER BY r.id",
-        select_list(ColumnSet::ALL, &COLUMNS)
-    ))?;
-    let mut rows = select.query([first as i64])?;
-    while let Some(row) = rows.next()? {
-        let (Ok((id, record)), Ok(origin)) = (from_row(row), row.get_ref(17)?.as_blob()) else {
-            return Ok(false);
-        };
-        if !found(id, origin, &record) {
-            return Ok(false);
+    let columns = select_list(ColumnSet::ALL, &row::COLUMNS);
+    let is_migrating = schema::version_of(connection)? == schema::MIGRATING_VERSION;
+    for (_, rows) in migrate::tables(is_migrating).iter().rev() {
+        let mut select = connection
+            .prepare(&format!("SELECT {columns} FROM {rows} AS r WHERE r.id >= ? ORDER BY r.id"))?;
+        let mut rows = select.query([first as i64])?;
+        let mut reader = RowReader::new(connection);
+        while let Some(row) = rows.next()? {
+            let Ok((id, record)) = reader.record(row) else { return Ok(false) };
+            if !found(id, &record) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
 }
 
-/// Returns a text up to the first bytes that are not UTF-8, which a damaged disk or another program
-/// may have left: one such record does not keep the other records from a query.
-fn valid_text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_else(|error| {
-        let (valid, _) = bytes.split_at(error.valid_up_to());
-        std::str::from_utf8(valid).unwrap_or_default()
-    })
-}
-
-fn from_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<(RecordId, RecordRef<'a>)> {
-    let text =
-        |index| Ok::<_, rusqlite::Error>(row.get_ref(index)?.as_bytes_or_null()?.map_or("", valid_text));
-    let number = |index| row.get::<_, Option<u32>>(index).map(Option::unwrap_or_default);
-    let record = RecordRef {
-        timestamp: row.get(1)?,
-        observed_timestamp: 0,
-        severity_number: row.get(2)?,
-        origin: Origin {
-            severity_text: text(3)?,
-            service: text(4)?,
-            logger: text(5)?,
-            host: text(6)?,
-            file: text(7)?,
-            line: number(8)?,
-            function: text(9)?,
-            process_id: number(10)?,
-            thread: text(11)?,
-        },
-        message: text(12)?,
-        trace_id: text(13)?,
-        span_id: text(14)?,
-        event_name: text(15)?,
-        attributes: text(16)?,
-    };
-    Ok((row.get(0)?, record))
+/// Returns those of the ids that are in the generation at which a search of them begins.
+fn within_generation(ids: Range<RecordId>, descending: bool) -> Range<RecordId> {
+    match descending {
+        true => ids.start.max(first_id_of_generation(generation_of(ids.end - 1)))..ids.end,
+        false => ids.start..ids.end.min(first_id_of_generation(generation_of(ids.start) + 1)),
+    }
 }

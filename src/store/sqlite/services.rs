@@ -7,8 +7,8 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::delete::{self, Reason};
-use super::{Database, SqliteStore, blocks};
-use crate::record::{RecordId, time};
+use super::{Database, SqliteStore, blocks, columns, migrate};
+use crate::record::{Column, RecordId, time};
 use crate::store::clock::ServiceLimit;
 use crate::store::{ServiceRetention, StoreError};
 
@@ -66,12 +66,18 @@ impl Database {
     }
 
     fn delete_service(&self, service: &str, from: RecordId, to: RecordId) -> rusqlite::Result<Vec<RecordId>> {
-        let mut delete = self.connection.prepare_cached(
-            "DELETE FROM record WHERE id >= ? AND id < ?
-                AND origin_id IN (SELECT id FROM origin WHERE service IS nullif(?, '')) RETURNING id",
-        )?;
-        let ids = delete.query_map(params![from as i64, to as i64, service], |row| row.get(0))?;
-        let mut ids = ids.collect::<rusqlite::Result<Vec<RecordId>>>()?;
+        let mut ids = Vec::new();
+        for (table, rows) in migrate::tables(self.migration.is_some()) {
+            let mut delete = self.connection.prepare_cached(&format!(
+                "DELETE FROM {table} WHERE id IN (
+                    SELECT r.id FROM {rows} AS r WHERE r.id >= ? AND r.id < ? AND {} IS nullif(?, '')) RETURNING id",
+                columns::expression(Column::Service)
+            ))?;
+            let deleted = delete.query_map(params![from as i64, to as i64, service], |row| row.get(0))?;
+            for id in deleted {
+                ids.push(id?);
+            }
+        }
         ids.sort_unstable();
         Ok(ids)
     }

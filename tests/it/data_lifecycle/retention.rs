@@ -54,18 +54,18 @@ fn write_ahead_log_of_idle_server_stays_small() {
 /// record.
 #[test]
 fn bound_on_bytes_also_covers_names() {
-    let kept = Kept::sqlite(&["--retention-bytes=8MiB"]);
+    let kept = Kept::sqlite(&["--retention-bytes=4MiB"]);
     let record = |n: usize| json!({ "service": "shop", "message": "event", "thread": format!("{n:032x}") });
     for part in 0..8 {
         kept.fill((part * 10_240..(part + 1) * 10_240).map(record));
     }
-    eventually("the oldest are gone", || (kept.value("SELECT min(id) FROM logs") > 40_000).then_some(()));
+    eventually("the oldest are gone", || (kept.value("SELECT min(id) FROM logs") > 20_000).then_some(()));
     let used = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
     let database = rusqlite::Connection::open(kept.folder.path().join("logboom.db")).unwrap();
     eventually("they fit", || {
         database
             .query_row(used, [], |row| row.get::<_, i64>(0))
-            .is_ok_and(|bytes| bytes <= 8 << 20)
+            .is_ok_and(|bytes| bytes <= 4 << 20)
             .then_some(())
     });
     assert!(kept.count() > 12_000, "{} records are left", kept.count());

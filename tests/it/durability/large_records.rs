@@ -242,13 +242,12 @@ impl Accounts {
     fn others(&self, key: &str) -> usize {
         let database =
             rusqlite::Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let texts =
-            ["r.trace_id", "r.span_id", "r.event_name", "r.attributes", "o.severity_text", "o.service"]
-                .into_iter()
-                .chain(["o.logger", "o.host", "o.file", "o.function", "o.thread"])
-                .map(|text| format!("coalesce(octet_length({text}), 0)"));
+        let texts = ["trace_id", "span_id", "event_name", "attributes", "severity", "service"]
+            .into_iter()
+            .chain(["logger", "host", "file", "function", "thread"])
+            .map(|text| format!("coalesce(octet_length({text}), 0)"));
         let sum = texts.collect::<Vec<_>>().join(" + ");
-        let sql = format!("SELECT {sum} FROM record r JOIN origin o ON o.id = origin_id WHERE trace_id = ?");
+        let sql = format!("SELECT {sum} FROM logs WHERE trace_id = ?");
         database.query_row(&sql, [key], |row| row.get::<_, i64>(0)).unwrap() as usize
     }
 }

@@ -119,7 +119,10 @@ fn bad_text_is_tolerated_and_missing_table_reported() {
     server.flush();
     assert_eq!(server.stop(), 0);
     let change = |sql: &str| rusqlite::Connection::open(&database).unwrap().execute_batch(sql).unwrap();
-    change("UPDATE record SET message = CAST(x'ff' AS TEXT); UPDATE origin SET logger = CAST(x'ff' AS TEXT)");
+    change(
+        "UPDATE record SET message = CAST(x'ff' AS TEXT), logger = CAST(x'ff' AS TEXT);
+         UPDATE word SET text = CAST(x'ff' AS TEXT)",
+    );
     let mut server = Server::start(folder.path());
     keys.extend(post_each(&server, "after", 10));
     server.flush();
@@ -128,13 +131,13 @@ fn bad_text_is_tolerated_and_missing_table_reported() {
     assert_eq!(found["records"].as_array().unwrap().len(), 20, "{found}");
     assert_eq!(server.stop(), 0);
     audit::database(&database).check("the database", &keys);
-    change("DROP TABLE origin");
+    change("DROP TABLE word");
     let server = Server::start(folder.path());
     let ready = eventually("it is not ready", || {
         let answer = server.get("/readyz");
         (answer.status == 503).then_some(answer)
     });
-    assert!(ready.text().contains("no such table: origin"), "{}", ready.text());
+    assert!(ready.text().contains("no such table: word"), "{}", ready.text());
     assert!(ready.text().contains("move ") && ready.text().contains("`logboom restore`"), "{}", ready.text());
 }
 

@@ -3,6 +3,7 @@
 
 mod claims;
 mod failures;
+mod migration;
 mod postgres;
 
 use std::path::Path;

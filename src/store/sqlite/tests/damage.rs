@@ -20,7 +20,7 @@ fn invalid_utf8_hides_no_other_record() {
     let subject = filled();
     let spoil = "UPDATE record SET message = CAST(x'6f6b20ff' AS TEXT) WHERE id = 9000;
         UPDATE record SET attributes = CAST(x'ff' AS TEXT) WHERE id = 100;
-        UPDATE origin SET service = CAST(x'fe' AS TEXT)";
+        INSERT INTO word VALUES (0, CAST(x'fe' AS TEXT)); UPDATE record SET thread = 0 WHERE id = 200";
     Connection::open(subject.path()).unwrap().execute_batch(spoil).unwrap();
     let mut store = subject.open();
     assert_eq!(block_on(store.position()).unwrap(), 9001);
@@ -48,7 +48,13 @@ fn invalid_utf8_hides_no_other_record() {
 
 #[test]
 fn incomplete_database_is_an_error_with_hint() {
-    for damage in ["DROP TABLE block", "DROP TABLE origin", "DELETE FROM shipped", "DROP TABLE shipped"] {
+    for damage in [
+        "DROP TABLE block",
+        "DROP TABLE sender",
+        "DROP TABLE word",
+        "DELETE FROM shipped",
+        "DROP TABLE shipped",
+    ] {
         let subject = filled();
         Connection::open(subject.path()).unwrap().execute_batch(damage).unwrap();
         let mut store = subject.open();

@@ -86,40 +86,54 @@ fn held(subject: &SqliteSubject, texts: impl IntoIterator<Item = String>) -> Vec
     texts.into_iter().filter(|text| memchr::memmem::find(&bytes, text.as_bytes()).is_some()).collect()
 }
 
+/// Names of each kind, some in dictionaries and some in rows.
 #[test]
 fn deleted_names_are_in_no_file() {
     let subject = SqliteSubject::new();
     let mut store = subject.open();
-    let is_doomed = |id: &RecordId| id % 3 == 1;
-    for from in (1..6001).step_by(100) {
+    let is_doomed = |group: &RecordId| group % 3 == 1;
+    // Groups of six records with the same names, and of one record.
+    let group = |id: RecordId| if id <= 6000 { id / 6 } else { id };
+    let text = |kind: RecordId, id| name(kind * 100_000 + group(id));
+    for from in (1..9001).step_by(100) {
         let mut batch = Batch::new();
         for id in from..from + 100 {
-            let (thread, logger) = (name(id), "x".repeat(id as usize % 97));
-            let origin = Origin { thread: &thread, logger: &logger, ..Origin::default() };
-            batch.push(&RecordRef { origin, message: "m", ..RecordRef::default() });
+            let [thread, service, file, event_name] = [1, 2, 3, 4].map(|kind| text(kind, id));
+            let origin = Origin { thread: &thread, service: &service, file: &file, ..Origin::default() };
+            let trace_id = format!("{}{}", text(5, id), text(6, id));
+            let record =
+                RecordRef { origin, event_name: &event_name, trace_id: &trace_id, ..RecordRef::default() };
+            batch.push(&record);
         }
         block_on(store.write(&Chunk::of(from, batch.bytes(), 100))).unwrap();
         block_on(store.sync()).unwrap();
     }
-    let ids = |connection: &Connection, sql: &str| {
-        let mut select = connection.prepare(sql).unwrap();
-        let ids = select.query_map([], |row| row.get(0)).unwrap();
-        ids.collect::<rusqlite::Result<Vec<i64>>>().unwrap()
-    };
-    let connection = Connection::open(subject.path()).unwrap();
-    let before = ids(&connection, "SELECT id FROM origin ORDER BY id");
-    for from in (1..6001).step_by(1000) {
-        block_on(store.delete(&to_delete((from..from + 1000).filter(is_doomed)))).unwrap();
+    assert!(subject.query::<i64>("SELECT count(*) FROM word") > 1000);
+    for from in (1..9001).step_by(1000) {
+        let ids = (from..from + 1000).filter(|id| is_doomed(&group(*id)));
+        block_on(store.delete(&to_delete(ids))).unwrap();
     }
-    let used = ids(&connection, "SELECT DISTINCT origin_id FROM record");
-    let unused = before.into_iter().filter(|id| !used.contains(id)).collect();
-    assert_eq!(block_on(store.delete_names(&UnusedNames { ids: unused, end: 6001 })).unwrap(), 2000);
-    drop(connection);
-    assert_eq!(block_on(store.position()).unwrap(), 6001);
+    for names in names::unused_names(&subject) {
+        block_on(store.delete_names(&names)).unwrap();
+    }
+    assert_eq!(block_on(store.position()).unwrap(), 9001);
     assert_eq!(block_on(store.scrub()).unwrap(), 1);
-    let left = held(&subject, (1..6001).filter(is_doomed).map(name));
+    let of_kinds = |id: RecordId| [1, 2, 3, 4].map(|kind| text(kind, id));
+    let left = held(&subject, (1..9001).filter(|id| is_doomed(&group(*id))).flat_map(of_kinds));
     assert_eq!(left, Vec::<String>::new());
-    assert_eq!(held(&subject, [name(2)]), [name(2)]);
+    for id in [12, 8000] {
+        assert_eq!(held(&subject, of_kinds(id)), of_kinds(id));
+    }
+    // Trace ids are stored as bytes.
+    let bytes =
+        ["", "-wal", "-shm"].map(|suffix| std::fs::read(beside(&subject.path(), suffix)).unwrap_or_default());
+    let bytes = bytes.concat();
+    let is_held = |id: RecordId| {
+        let half = 5 * 100_000 + group(id);
+        let trace = half.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        memchr::memmem::find(&bytes, &trace).is_some()
+    };
+    assert!((1..9001).all(|id| is_held(id) != is_doomed(&group(id))));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod copies;
 mod damage;
 mod deletion;
 mod filters_and_counts;
+mod migration;
 mod names;
 mod others;
 mod refusal;

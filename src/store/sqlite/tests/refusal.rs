@@ -46,7 +46,14 @@ fn rows_ignored_by_trigger_become_dead_letters() {
 
 #[test]
 fn trigger_ignoring_rows_of_other_tables_is_an_error() {
-    for table in ["origin", "block", "logs_dead_letter"] {
+    let mut batch = Batch::new();
+    for id in 1..9 {
+        let message = format!("message {id}");
+        let origin = Origin { service: "s", logger: "l", thread: "t", ..Origin::default() };
+        batch.push(&RecordRef { message: &message, origin, ..RecordRef::default() });
+    }
+    let chunk = Chunk::of(1, batch.bytes(), 8);
+    for table in ["sender", "place", "word", "block", "logs_dead_letter"] {
         let subject = SqliteSubject::new();
         block_on(subject.open().position()).unwrap();
         let connection = Connection::open(subject.path()).unwrap();
@@ -58,12 +65,12 @@ fn trigger_ignoring_rows_of_other_tables_is_an_error() {
             ))
             .unwrap();
         let mut store = subject.open();
-        let error = block_on(store.write(&chunk(1, 5))).unwrap_err();
+        let error = block_on(store.write(&chunk)).unwrap_err();
         assert!(error.hint.unwrap().contains("a trigger that was added"), "{table}: {}", error.what);
         assert_eq!(block_on(store.position()).unwrap(), 1);
         assert_eq!(subject.query::<i64>("SELECT count(*) FROM record"), 0);
         connection.execute_batch("DROP TRIGGER deaf").unwrap();
-        let written = block_on(store.write(&chunk(1, 5))).unwrap();
-        assert_eq!(written, WriteOutcome { stored: 3, dead_letters: 1 });
+        let written = block_on(store.write(&chunk)).unwrap();
+        assert_eq!(written, WriteOutcome { stored: 7, dead_letters: 1 });
     }
 }

@@ -62,15 +62,28 @@ fn database_of_newer_version_is_refused() {
     assert!(block_on(subject.open().position()).unwrap_err().what.contains("schema version 99"));
 }
 
+/// The tables of version 3, without what came with versions 2 and 3.
+pub(super) const TABLES_OF_VERSION_1: &str = "
+    CREATE TABLE origin (
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, used_until INTEGER NOT NULL, severity_text TEXT, service TEXT,
+        logger TEXT, host TEXT, file TEXT, line INTEGER, function TEXT, process_id INTEGER, thread TEXT
+    ) STRICT;
+    CREATE INDEX origin_used_until ON origin (used_until);
+    CREATE TABLE record (
+        id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, severity_number INTEGER NOT NULL, origin_id INTEGER NOT NULL,
+        message TEXT, trace_id TEXT, span_id TEXT, event_name TEXT, attributes TEXT
+    ) STRICT;
+    CREATE VIEW logs AS SELECT r.id, o.service, r.message FROM record r JOIN origin o ON o.id = r.origin_id;
+    PRAGMA user_version = 1;";
+
 /// Creates a database as version 1 did: without filters, and with blocks that end anywhere.
 fn database_of_version_1(path: &Path) {
     let connection = Connection::open(path).unwrap();
-    connection.execute_batch(schema::TABLES).unwrap();
-    connection.execute_batch(schema::VIEW).unwrap();
+    connection.execute_batch(TABLES_OF_VERSION_1).unwrap();
+    connection.execute_batch(schema::COMMON).unwrap();
     connection
         .execute_batch(
-            "PRAGMA user_version = 1;
-             INSERT INTO origin (id, key, used_until) VALUES (1, x'0000000000000000', 1000000);
+            "INSERT INTO origin (id, key, used_until) VALUES (1, x'0000000000000000', 1000000);
              WITH ids AS (SELECT 1000 AS id UNION ALL SELECT id + 1 FROM ids WHERE id < 9999)
                  INSERT INTO record (id, timestamp, severity_number, origin_id, message)
                  SELECT id, 0, 9, 1, iif(id = 9000, 'late quokka', iif(id = 3000, 'quokka', 'message ' || id)) FROM ids;
@@ -81,41 +94,32 @@ fn database_of_version_1(path: &Path) {
 }
 
 #[test]
-fn database_of_version_2_is_migrated_with_position() {
-    let subject = SqliteSubject::new();
-    block_on(subject.open().write(&chunk(1, 101))).unwrap();
-    Connection::open(subject.path())
-        .unwrap()
-        .execute_batch(
-            "ALTER TABLE shipped DROP COLUMN node; ALTER TABLE shipped DROP COLUMN claim;
-             ALTER TABLE shipped DROP COLUMN checksum; ALTER TABLE shipped DROP COLUMN database; PRAGMA user_version = 2",
-        )
-        .unwrap();
-    let mut store = subject.open();
-    assert_eq!(block_on(store.position()).unwrap(), 101);
-    block_on(store.write(&chunk(101, 111))).unwrap();
-    assert_eq!(subject.query::<i64>("SELECT position FROM shipped WHERE checksum IS NOT NULL"), 111);
-    assert_eq!(block_on(subject.open().position()).unwrap(), 111);
-}
-
-#[test]
-fn version_1_database_is_searched_before_and_after_migration() {
+fn version_1_database_is_searched_during_and_after_migration() {
     let subject = SqliteSubject::new();
     database_of_version_1(&subject.path());
-    assert_eq!(searched(&subject, "quokka"), (vec![3000, 9000], 3));
+    let Err(error) = search::SqliteReadConnection::open(&subject.path()) else { panic!("it was read") };
+    assert!(error.to_string().contains("has not begun to migrate"), "{error}");
     let mut store = subject.open();
     assert_eq!(block_on(store.position()).unwrap(), 10_000);
-    assert_eq!(subject.query::<i64>("PRAGMA user_version"), schema::SCHEMA_VERSION);
+    assert_eq!(subject.query::<i64>("PRAGMA user_version"), schema::MIGRATING_VERSION);
     block_on(store.write(&chunk(10_000, 20_000))).unwrap();
-    // The blocks from before the migration are searched, and none of the blocks since.
-    assert_eq!(searched(&subject, "quokka").0, [3000, 9000]);
+    let check = || {
+        // The blocks from before the migration are searched, and none of the blocks since.
+        assert_eq!(searched(&subject, "quokka").0, [3000, 9000]);
+        for word in ["9999", "10000", "12288", "12289", "19999"] {
+            assert_eq!(searched(&subject, word).0, [word.parse::<u64>().unwrap()], "{word}");
+        }
+        assert_eq!(
+            searched(&subject, "12289").1,
+            4,
+            "two old blocks, one that has it, and the one that is growing"
+        );
+        assert_eq!(subject.query::<i64>("SELECT count(*) FROM logs"), 19_000);
+        assert_eq!(subject.query::<i64>("SELECT missing FROM logs_accounted"), 0);
+    };
+    check();
+    maintain_all(&mut store);
+    assert_eq!(subject.query::<i64>("PRAGMA user_version"), schema::SCHEMA_VERSION);
     assert_eq!(subject.query::<String>("SELECT group_concat(number) FROM filter"), "2,3");
-    for word in ["9999", "10000", "12288", "12289", "19999"] {
-        assert_eq!(searched(&subject, word).0, [word.parse::<u64>().unwrap()], "{word}");
-    }
-    assert_eq!(
-        searched(&subject, "12289").1,
-        4,
-        "two old blocks, one that has it, and the one that is growing"
-    );
+    check();
 }
