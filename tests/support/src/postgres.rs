@@ -144,8 +144,19 @@ impl Server {
     /// Like [`Server::restart`], but does not wait until the server accepts connections, which may
     /// never happen. On return, the server handles signals, which it ignores before.
     pub fn begin_restart(&mut self) {
+        self.remove_empty_locks();
         self.keeper = run(&self.folder, self.user, self.port, &self.settings);
         self.wait_until("starts", Server::has_processes);
+    }
+
+    /// Removes lock files that a kill has left empty: PostgreSQL would refuse to start.
+    fn remove_empty_locks(&self) {
+        let of_socket = self.folder.join(format!(".s.PGSQL.{}.lock", self.port));
+        for lock in [of_socket, self.data().join("postmaster.pid")] {
+            if std::fs::metadata(&lock).is_ok_and(|data| data.len() == 0) {
+                std::fs::remove_file(&lock).unwrap();
+            }
+        }
     }
 
     /// Adds a setting, which applies from the next start on.
