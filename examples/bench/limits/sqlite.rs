@@ -12,10 +12,9 @@ use std::time::Instant;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use logboom::limits::{SQLITE_CACHE_KIB_MAX, SQLITE_WAL_BYTES_TARGET};
+use logboom::limits::{SQLITE_CACHE_KIB_MAX, SQLITE_PAGE_BYTES, SQLITE_WAL_BYTES_TARGET};
 
 const ROWS_PER_TRANSACTION: u64 = 4000;
-const PAGE_BYTES: u64 = 4096;
 
 /// Maximum number of rows that are kept. After these, the rows are inserted again under new ids.
 const ROWS_MAX: u64 = 100_000;
@@ -75,10 +74,12 @@ impl Rows {
                 error => Err(error),
             })
         };
+        set("page_size", &SQLITE_PAGE_BYTES).unwrap();
         set("journal_mode", &"wal").unwrap();
         set("synchronous", &"normal").unwrap();
         set("cache_size", &-(SQLITE_CACHE_KIB_MAX as i64)).unwrap();
-        set("wal_autocheckpoint", &((SQLITE_WAL_BYTES_TARGET / PAGE_BYTES) as i64)).unwrap();
+        let pages = SQLITE_WAL_BYTES_TARGET / u64::from(SQLITE_PAGE_BYTES);
+        set("wal_autocheckpoint", &(pages as i64)).unwrap();
         self.tables.iter().for_each(|table| connection.execute_batch(table).unwrap());
         connection
     }
