@@ -12,8 +12,8 @@ pub struct Answers {
 
 impl Answers {
     /// Calls `answered` for each response that is complete now, with the number of records that the
-    /// response reports as accepted.
-    pub fn read(&mut self, bytes: &[u8], mut answered: impl FnMut(u64)) -> io::Result<()> {
+    /// response reports as accepted, if it does.
+    pub fn read(&mut self, bytes: &[u8], mut answered: impl FnMut(Option<u64>)) -> io::Result<()> {
         let mut joined = std::mem::take(&mut self.partial);
         let mut rest = bytes;
         if !joined.is_empty() {
@@ -29,9 +29,9 @@ impl Answers {
     }
 }
 
-/// Returns the length of the first response, and the number of records that it accepted. Any status
-/// except 200 is an error.
-fn first(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
+/// Returns the length of the first response, and the number of records that it reports as accepted.
+/// Any status except 200 is an error.
+fn first(bytes: &[u8]) -> io::Result<Option<(usize, Option<u64>)>> {
     let Some(head) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = bytes.split_at(head + 4);
     let length = number_after(head, b"content-length: ")
@@ -41,9 +41,7 @@ fn first(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
     if !head.starts_with(b"HTTP/1.1 200") {
         return Err(surprise("an answer other than 200", &[head, body].concat()));
     }
-    let accepted =
-        number_after(body, b"\"accepted\":").ok_or_else(|| surprise("an answer without a count", body))?;
-    Ok(Some((head.len() + length, accepted)))
+    Ok(Some((head.len() + length, number_after(body, b"\"accepted\":"))))
 }
 
 fn number_after(bytes: &[u8], name: &[u8]) -> Option<u64> {

@@ -316,7 +316,8 @@ impl<'a> Run<'a> {
                 Pace::Closed => 0,
                 Pace::Open { warm_up, .. } => warm_up,
             };
-            let mut unasked = 0;
+            let Payloads { records, are_counted, .. } = *self.load.payloads;
+            let (mut unasked, mut uncounted) = (0, 0);
             answers.read(&self.buffer[..length], |accepted| {
                 let Some(answered) = in_flight.pop_front().filter(|_| *written > 0) else {
                     unasked += 1;
@@ -324,7 +325,8 @@ impl<'a> Run<'a> {
                 };
                 *written -= 1;
                 self.done += answered.count;
-                self.accepted += accepted;
+                uncounted += u64::from(are_counted && accepted.is_none());
+                self.accepted += accepted.unwrap_or(records);
                 for number in answered.number..answered.number + answered.count {
                     (self.answered)(number, now);
                 }
@@ -335,6 +337,9 @@ impl<'a> Run<'a> {
             })?;
             if unasked > 0 {
                 return Err(io::Error::other("an answer that nothing asked for"));
+            }
+            if uncounted > 0 {
+                return Err(io::Error::other("an answer without a count"));
             }
             if in_flight.is_empty() {
                 self.idle.push_back(number);

@@ -15,6 +15,9 @@
 )]
 
 mod answers;
+mod data_sets;
+mod day;
+mod event;
 mod generator;
 mod histogram;
 mod limits;
@@ -24,6 +27,7 @@ mod process;
 mod report;
 mod rows;
 mod server;
+mod victorialogs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,25 +35,29 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use data_sets::DataSet;
 use generator::{Load, Pace};
 use payloads::Payloads;
 use report::Section;
 use rows::{ROWS, Row, Setup};
 
 const USAGE: &str = "\
-usage: bench [quick] [all|growth|ROW...] [--rounds N] [--records N] [--data DIR] [--json FILE] [--dir DIR] [--server PATH]
-       bench load python|ndjson|single|gather|syslog ADDRESS CONNECTIONS RECORDS [RATE]
+usage: bench [quick] [all|growth|ROW...] [OPTION...]
+       bench load python[:SET]|ndjson[:SET]|single|gather|syslog ADDRESS CONNECTIONS RECORDS [RATE]
 
 Without rows: the default ones (*). `growth` is the rows connections, sizes and rows; the last takes 10 GB of disk and
-10 minutes a round. `quick` does one round of an eighth of the work.
+10 minutes a round and data set. `quick` does one round of an eighth of the work, without the set mixed.
 `load` sends to any server, as fast as it takes them or at a rate of POSTs a second.
 
-  --rounds N     rounds, of which the medians are shown (3)
-  --records N    records of the row queries (1000000)
-  --data DIR     its data folder: kept, and filled only if it has fewer records
-  --json FILE    write the figures, those of each round too
-  --dir DIR      make data folders there, on the disk that is to be measured (target/bench)
-  --server PATH  the executable (the logboom that was built with this program)
+  --rounds N           rounds, of which the medians are shown (3)
+  --sets A,B,C         data sets of the rows ndjson, python, sqlite, postgres, rows, queries, queries-postgres and peers,
+                       or `all` (plain,varied,mixed): plain, varied, threads, pods, wide, long, tiny, unicode, mixed
+  --records N          records of the rows queries and queries-postgres (1000000)
+  --data DIR           data folders of the row queries, one for each set: kept, and filled only if they are empty
+  --victorialogs PATH  an executable of VictoriaLogs, which the rows peers and ndjson compare with
+  --json FILE          write the figures, those of each round too
+  --dir DIR            make data folders there, on the disk that is to be measured (target/bench)
+  --server PATH        the executable (the logboom that was built with this program)
 
 rows:";
 
@@ -94,17 +102,19 @@ fn serve(server: &[&str]) {
 
 /// Sends to a server that was started separately.
 fn load(kind: &str, address: &str, connections: &str, records: &str, pace: Pace) {
-    let payloads = match kind {
-        "python" => Payloads::frames(),
+    let address: SocketAddr = address.parse().expect("ADDRESS is IP:PORT");
+    let (connections, records): (usize, u64) =
+        (connections.parse().expect("a number"), records.parse().expect("a number"));
+    let (what, set) = kind.split_once(':').unwrap_or((kind, "plain"));
+    let Some(set) = DataSet::of_name(set) else { usage() };
+    let payloads = match what {
+        "python" => Payloads::frames_of_set(set),
         "syslog" => Payloads::syslog(),
-        "ndjson" => Payloads::requests(1000),
+        "ndjson" => Payloads::of_set(set, records),
         "single" => Payloads::requests(1),
         "gather" => Payloads::gathering(),
         _ => usage(),
     };
-    let address: SocketAddr = address.parse().expect("ADDRESS is IP:PORT");
-    let (connections, records): (usize, u64) =
-        (connections.parse().expect("a number"), records.parse().expect("a number"));
     let records = records.next_multiple_of(payloads.records);
     raise_descriptor_limit();
     let sent = Load { address, connections, payloads: &payloads, records, pace }.run().unwrap();
@@ -128,12 +138,16 @@ impl Options {
     fn parse(words: &[&str]) -> Option<Options> {
         let executable = PathBuf::from(test_support::program());
         let folder = executable.parent()?.parent()?.join("bench");
-        let mut options = Options {
-            setup: Setup { executable, folder, is_quick: false, records: 1_000_000, data_dir: None },
-            rows: Vec::new(),
-            rounds: 3,
-            json: None,
+        let setup = Setup {
+            executable,
+            folder,
+            is_quick: false,
+            sets: Vec::new(),
+            victorialogs: None,
+            records: 1_000_000,
+            data_dir: None,
         };
+        let mut options = Options { setup, rows: Vec::new(), rounds: 3, json: None };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
@@ -143,6 +157,8 @@ impl Options {
                 }
                 "all" => options.rows.extend(ROWS),
                 "growth" => options.rows.extend(ROWS.iter().filter(|row| GROWTH.contains(&row.name))),
+                "--sets" => options.setup.sets = DataSet::parse(words.next()?)?,
+                "--victorialogs" => options.setup.victorialogs = Some(words.next()?.into()),
                 "--rounds" => options.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
                 "--records" => options.setup.records = words.next()?.parse().ok()?,
                 "--data" => options.setup.data_dir = Some(words.next()?.into()),
@@ -154,6 +170,10 @@ impl Options {
         }
         if options.rows.is_empty() {
             options.rows.extend(ROWS.iter().filter(|row| row.is_default));
+        }
+        if options.setup.sets.is_empty() {
+            let sets = if options.setup.is_quick { data_sets::QUICK } else { data_sets::DEFAULT };
+            options.setup.sets.extend(sets);
         }
         Some(options)
     }

@@ -73,6 +73,8 @@ const COLUMNS: &[Column] = &[
     Column { figure: "generator_cpu_seconds_per_million", heading: "gen" },
     Column { figure: "peak_megabytes", heading: "RSS" },
     Column { figure: "disk_bytes_per_record", heading: "B/rec" },
+    Column { figure: "database_bytes_per_record", heading: "dbB" },
+    Column { figure: "over_plain_bytes", heading: "+B" },
     Column { figure: "index_bytes_per_record", heading: "idx" },
     Column { figure: "id_range_ms", heading: "ids" },
     Column { figure: "hour_ms", heading: "hour" },
@@ -85,7 +87,8 @@ const COLUMNS: &[Column] = &[
 pub const LEGEND: &str = "\
 sent, kept: records, the latter by the database's own count | rec/s: records a second, acknowledged or durable | sto/s: until all were stored | seen, miss: records a second, and missed, by all tails together | p50 to max: latency in ms
 CPU, dbCPU, gen: processor seconds a million records, of server, PostgreSQL and generator | RSS: peak memory of the server in MB
-B/rec, idx: bytes a record of all its files on disk, and of indexes | ids, hour, trace: ms for 1,000 ids, an hour, a trace
+B/rec, dbB, idx: bytes a record of all files on disk, of the database alone, and of indexes | +B: dbB above that of plain
+ids, hour, trace: ms for 1,000 ids, an hour, a trace
 warm, cold: ms for a question, with the files in memory and after the system has dropped its page cache
 ckpt, segm, del: checkpoints, spool segments, deleted records meanwhile
 limit: measured in the same round (indented lines), or fixed | ratio: figure to limit | reach: what that should be";

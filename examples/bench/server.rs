@@ -97,6 +97,15 @@ impl Server {
         disk_bytes(self.data_dir())
     }
 
+    /// Returns the size of the database without the write-ahead log, whose size does not depend on
+    /// the number of records.
+    pub fn database_bytes(&self) -> f64 {
+        let connection = self.open_database();
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, f64>(0)).unwrap();
+        let size = ["page_count", "page_size"].map(pragma);
+        size[0] * size[1]
+    }
+
     /// Returns the body of `/api/v1/status`.
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.get("/api/v1/status")).unwrap()
@@ -161,14 +170,17 @@ impl Server {
     /// Returns what the database contains. It is read in this process, because a server with one
     /// thread does not respond to other requests during a long one.
     pub fn stored(&self) -> Stored {
-        let connection =
-            Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection = self.open_database();
         let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|number| number as u64);
         let sql = "SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0) FROM record";
         let stored = |row: &Row<'_>| {
             Ok(Stored { count: number(row, 0)?, first_id: number(row, 1)?, last_id: number(row, 2)? })
         };
         connection.query_row(sql, [], stored).unwrap()
+    }
+
+    fn open_database(&self) -> Connection {
+        Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
     }
 
     fn url(&self, path: &str) -> String {

@@ -1,57 +1,62 @@
 //! Records in bulk: how many per second are durable, while they are shipped into SQLite.
 
+use super::victorialogs;
 use super::{Setup, needs};
+use crate::data_sets::DataSet;
 use crate::generator::{Load, Pace};
 use crate::limits::LimitServer;
 use crate::payloads::Payloads;
 use crate::report::{Figures, Line, Reach, figures_of};
 
-/// Measures 1,000 events per POST on 4 connections.
-pub fn ndjson(setup: &Setup, threads: usize) -> Vec<Line> {
-    Bulk {
-        payloads: Payloads::requests(1000),
-        connections: 4,
-        records: setup.scaled(4_000_000),
-        reach: 0.1,
-        durable: "logboom, acknowledged",
+const RECORDS: u64 = 2_000_000;
+
+/// The processor time of a million events of about 340 bytes that logboom may need.
+const CPU_SECONDS_PER_MILLION: f64 = 3.0;
+
+/// Measures 1,000 events per POST on 4 connections, compared with a fixed processor time and, if
+/// its executable is given, with VictoriaLogs.
+pub fn ndjson(setup: &Setup, threads: usize, set: DataSet) -> Vec<Line> {
+    let payloads = Payloads::of_set(set, setup.scaled(RECORDS));
+    let records = payloads.total();
+    let [mut durable, mut stored, discarded] =
+        Bulk { payloads, connections: 4, records }.measure(setup, threads, set);
+    if set.is_as_large_as_plain() {
+        let limit = CPU_SECONDS_PER_MILLION;
+        durable = durable.held_against("cpu_seconds_per_million", limit, Reach::AtMost(1.0));
     }
-    .measure(setup, threads)
+    let mut lines = Vec::new();
+    // The peer has no setting that makes it use one thread.
+    if let Some(executable) = setup.victorialogs.as_ref().filter(|_| threads == 0) {
+        let peer = victorialogs::ingest(setup, executable, set, records);
+        stored = stored.held_against("records_per_second", peer["records_per_second"], Reach::AtLeast(1.0));
+        lines.push(Line::new("  VictoriaLogs, queryable", peer));
+    }
+    [durable, stored, discarded].into_iter().chain(lines).collect()
 }
 
 /// Measures frames on 200 connections.
-pub fn python(setup: &Setup, threads: usize) -> Vec<Line> {
-    Bulk {
-        payloads: Payloads::frames(),
-        connections: 200,
-        records: setup.scaled(4_000_000),
-        reach: 0.2,
-        durable: "logboom, durable",
-    }
-    .measure(setup, threads)
+pub fn python(setup: &Setup, threads: usize, set: DataSet) -> Vec<Line> {
+    let payloads = Payloads::frames_of_set(set);
+    Bulk { payloads, connections: 200, records: setup.scaled(RECORDS) }.measure(setup, threads, set).into()
 }
 
 struct Bulk {
     payloads: Payloads,
     connections: usize,
     records: u64,
-    /// The part of the limit's rate to reach.
-    reach: f64,
-    durable: &'static str,
 }
 
 impl Bulk {
-    fn measure(&self, setup: &Setup, threads: usize) -> Vec<Line> {
-        let limit = self.discard(threads);
+    /// Measures logboom until everything was durable, and until it was stored; and, for information
+    /// only, a server that discards everything: what the generator and the network need.
+    fn measure(&self, setup: &Setup, threads: usize, set: DataSet) -> [Line; 3] {
+        let discarded = self.discard(threads);
         let (durable, stored) = self.ours(setup, threads);
-        let rate = limit["records_per_second"];
-        vec![
-            Line::new(self.durable, durable).held_against(
-                "records_per_second",
-                rate,
-                Reach::AtLeast(self.reach),
-            ),
-            Line::new("logboom, in SQLite", stored),
-            Line::new("  read, thrown away", limit),
+        let name = |what: &str| format!("logboom, {}, {what}", set.name());
+        [
+            Line::new(name("durable"), durable),
+            Line::new(name("SQLite"), stored),
+            Line::new("  read, thrown away", discarded),
         ]
     }
 
@@ -59,8 +64,7 @@ impl Bulk {
         Load { address, connections: self.connections, payloads: &self.payloads, records, pace: Pace::Closed }
     }
 
-    /// Measures the same sender with a server that discards everything. This server is so fast that
-    /// it gets more records.
+    /// This server is so fast that it gets more records.
     fn discard(&self, threads: usize) -> Figures {
         let records = 4 * self.records;
         let per_payload = self.payloads.records.to_string();

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::{Setup, needs};
+use crate::data_sets::DataSet;
 use crate::generator::{Load, Pace};
 use crate::histogram::Histogram;
 use crate::limits::LimitServer;
@@ -86,13 +87,20 @@ const NEEDLE_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// Disk space of a record here, with the spool and some room.
 const DISK_BYTES_PER_RECORD: u64 = 180;
 
+/// Number of different events, which repeat.
+const EVENTS: u64 = 1_000_000;
+
 /// Measures ingest and queries on an empty database, on one of 10 million rows, and on one of 50
-/// million.
-pub fn rows(setup: &Setup) -> Vec<Line> {
-    let largest = setup.scaled(FILLS[FILLS.len() - 1]);
-    check_free_space(&setup.folder, largest * DISK_BYTES_PER_RECORD);
+/// million; on a fifth of that with larger events.
+pub fn rows(setup: &Setup, set: DataSet) -> Vec<Line> {
+    let payloads = Payloads::of_set(set, setup.scaled(EVENTS));
+    let (part, disk_bytes_per_record) = match set.is_as_large_as_plain() {
+        true => (1, DISK_BYTES_PER_RECORD),
+        false => (5, DISK_BYTES_PER_RECORD.max((payloads.record_bytes() * 1.2) as u64)),
+    };
+    let fills = FILLS.map(|size| setup.scaled(size / part));
+    check_free_space(&setup.folder, fills[fills.len() - 1] * disk_bytes_per_record);
     let server = setup.server(0, &[]);
-    let payloads = Payloads::requests(1000);
     let mut there = 0;
     let mut lines = Vec::new();
     let send = |records: u64, there: &mut u64| {
@@ -104,13 +112,12 @@ pub fn rows(setup: &Setup) -> Vec<Line> {
         *there += records;
         records as f64 / sent.start.elapsed().as_secs_f64()
     };
-    for (planted, size) in FILLS.into_iter().enumerate() {
-        let size = setup.scaled(size);
+    for (planted, size) in fills.into_iter().enumerate() {
         if size > there {
             send((size - there).next_multiple_of(1000), &mut there);
         }
         there += plant(&server);
-        let name = |what: &str| format!("{} M rows: {what}", size as f64 / 1e6);
+        let name = |what: &str| format!("{}, {} M rows: {what}", set.name(), size as f64 / 1e6);
         let rate = send(setup.scaled(1_000_000), &mut there);
         let ingest = Figures::from([
             ("records_per_second", rate),
@@ -118,7 +125,7 @@ pub fn rows(setup: &Setup) -> Vec<Line> {
             ("disk_bytes_per_record", server.disk_bytes() / there as f64),
         ]);
         lines.push(Line::new(name("ingest, until stored"), ingest));
-        for (what, figures) in ask(&server, there, planted as u64 + 1) {
+        for (what, figures) in ask(&server, set, there, planted as u64 + 1) {
             lines.push(Line::new(name(what), figures));
         }
     }
@@ -137,14 +144,14 @@ fn plant(server: &Server) -> u64 {
     let body = format!(
         "{{\"level\":\"WARN\",\"service\":\"zoo\",\"message\":\"a {NEEDLE} escaped\",\"trace_id\":\"{NEEDLE_TRACE}\"}}\n"
     );
-    let payloads = Payloads { bytes: vec![post(&body)], records: 1, are_answered: true, gather: false };
+    let payloads = Payloads::answered(vec![post(&body)], 1);
     let load =
         Load { address: server.http, connections: 1, payloads: &payloads, records: 1, pace: Pace::Closed };
     load.run().unwrap().accepted
 }
 
 /// Runs each query a few times, and checks the responses.
-fn ask(server: &Server, rows: u64, planted: u64) -> [(&'static str, Figures); 4] {
+fn ask(server: &Server, set: DataSet, rows: u64, planted: u64) -> [(&'static str, Figures); 4] {
     let find = |query: &str| {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let answer = server.get(&format!("/api/v1/records?q={query}&limit=100"));
@@ -153,7 +160,7 @@ fn ask(server: &Server, rows: u64, planted: u64) -> [(&'static str, Figures); 4]
         answer["records"].as_array().unwrap().len() as u64
     };
     [
-        ("last 100 of a service", timed(|| assert_eq!(find("service:service-07"), 100))),
+        ("last 100 of a service", timed(|| assert_eq!(find("service:service-07"), set.found_of_service()))),
         (
             "count by severity",
             timed(|| {

@@ -2,6 +2,7 @@
 
 pub mod ancestors;
 pub mod bulk;
+pub mod fields;
 pub mod growth;
 pub mod indexes;
 pub mod load;
@@ -13,9 +14,11 @@ pub mod queries;
 pub mod single;
 pub mod stored;
 pub mod tail;
+pub mod victorialogs;
 
 use std::path::{Path, PathBuf};
 
+use crate::data_sets::DataSet;
 use crate::report::{Figures, Line};
 use crate::server::Server;
 
@@ -49,19 +52,19 @@ pub const ROWS: &[Row] = &[
         name: "ndjson",
         title: "1,000 events a POST, 4 connections, answered when durable, shipped into SQLite meanwhile",
         is_default: true,
-        measure: |setup| bulk::ndjson(setup, 0),
+        measure: |setup| setup.of_sets(|set| bulk::ndjson(setup, 0, set)),
     },
     Row {
         name: "python",
         title: "Pickles of CPython's SocketHandler, 200 connections, shipped into SQLite meanwhile",
         is_default: true,
-        measure: |setup| bulk::python(setup, 0),
+        measure: |setup| setup.of_sets(|set| bulk::python(setup, 0, set)),
     },
     Row {
         name: "sqlite",
         title: "1,000 events a POST, 4 connections, from the first byte until all can be queried in SQLite",
         is_default: true,
-        measure: |setup| stored::sqlite(setup, 0),
+        measure: |setup| setup.of_sets(|set| stored::sqlite(setup, 0, set)),
     },
     Row {
         name: "file",
@@ -70,10 +73,16 @@ pub const ROWS: &[Row] = &[
         measure: |setup| stored::file(setup, 0),
     },
     Row {
+        name: "fields",
+        title: "What a field costs if it is different in each record: until all can be queried in SQLite",
+        is_default: false,
+        measure: fields::measure,
+    },
+    Row {
         name: "postgres",
         title: "Until all can be queried in PostgreSQL, on this machine too; NDJSON on 4 connections, pickles on 200",
         is_default: false,
-        measure: postgres::measure,
+        measure: |setup| setup.of_sets(|set| postgres::measure(setup, set)),
     },
     Row {
         name: "indexes",
@@ -116,19 +125,19 @@ pub const ROWS: &[Row] = &[
         name: "rows",
         title: "As the database grows: NDJSON, 4 connections, then queries over HTTP",
         is_default: false,
-        measure: growth::rows,
+        measure: |setup| setup.of_sets(|set| growth::rows(setup, set)),
     },
     Row {
         name: "queries",
         title: "Questions to --records records of a day; milliseconds, with the files in memory and without",
         is_default: false,
-        measure: queries::measure,
+        measure: |setup| setup.of_sets(|set| queries::measure(setup, set)),
     },
     Row {
         name: "queries-postgres",
         title: "The same with PostgreSQL on this machine, which is started anew before each cold question",
         is_default: false,
-        measure: queries::postgres,
+        measure: |setup| setup.of_sets(|set| queries::postgres(setup, set)),
     },
     Row {
         name: "design-2017",
@@ -156,7 +165,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "peers",
-        title: "Syslog servers into files, if they are installed, and logboom; 4 connections",
+        title: "Other log servers, if they are there, and logboom; 4 connections",
         is_default: false,
         measure: peers::measure,
     },
@@ -170,6 +179,10 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Whether to do only an eighth of the work.
     pub is_quick: bool,
+    /// The data sets that the rows with data sets measure one after another.
+    pub sets: Vec<DataSet>,
+    /// The executable of VictoriaLogs, if the rows that compare with it are to do so.
+    pub victorialogs: Option<PathBuf>,
     /// Number of records of the row `queries`.
     pub records: u64,
     /// The data folder of the row `queries`, if it is to be kept.
@@ -184,6 +197,11 @@ impl Setup {
         rustix::fs::sync();
         let threads = format!("--threads={threads}");
         Server::start(&self.executable, &self.folder, &[&[threads.as_str()], arguments].concat())
+    }
+
+    /// Returns the lines of all data sets.
+    pub fn of_sets(&self, measure: impl Fn(DataSet) -> Vec<Line>) -> Vec<Line> {
+        self.sets.iter().flat_map(|set| measure(*set)).collect()
     }
 
     /// Returns this amount of work, or an eighth of it, in whole thousands.
@@ -217,9 +235,9 @@ fn one_thread(setup: &Setup) -> Vec<Line> {
     type Measure = fn(&Setup, usize) -> Vec<Line>;
     let rows: [(&str, Measure); 4] = [
         ("single", single::measure),
-        ("ndjson", bulk::ndjson),
-        ("python", bulk::python),
-        ("sqlite", stored::sqlite),
+        ("ndjson", |setup, threads| bulk::ndjson(setup, threads, DataSet::Plain)),
+        ("python", |setup, threads| bulk::python(setup, threads, DataSet::Plain)),
+        ("sqlite", |setup, threads| stored::sqlite(setup, threads, DataSet::Plain)),
     ];
     let of_row = |(name, measure): (&str, Measure)| {
         let rename = |line: Line| Line { name: format!("{name}: {}", line.name.trim()), ..line };

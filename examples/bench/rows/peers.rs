@@ -1,10 +1,10 @@
-//! Log servers that Debian packages, if they are installed: nothing is installed for this
-//! benchmark.
+//! Log servers that Debian packages, if they are installed, and VictoriaLogs, if its executable is
+//! given (`victorialogs.rs`): nothing is installed for this benchmark.
 //!
-//! They receive syslog (RFC 5424, octet counting, 281 bytes) over TCP, parse no JSON, sync nothing
-//! and acknowledge nothing: an easier task than that of logboom, which is measured between them.
-//! Their settings are the fastest that were found for them. A full queue makes the sender wait in
-//! all of them, so that nothing is dropped; the lines are counted.
+//! The former receive syslog (RFC 5424, octet counting, 281 bytes) over TCP, parse no JSON, sync
+//! nothing and acknowledge nothing: an easier task than that of logboom, which is measured between
+//! them. Their settings are the fastest that were found for them. A full queue makes the sender
+//! wait in all of them, so that nothing is dropped; the lines are counted.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,13 +13,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::growth::sent;
-use super::{Setup, lines_of};
+use super::{Setup, lines_of, victorialogs};
 use crate::generator::{Load, Pace};
 use crate::payloads::Payloads;
 use crate::process::Process;
 use crate::report::{Figures, Line, figures_of};
 
 const CONNECTIONS: usize = 4;
+
+/// Figures that would make the table of this row too wide.
+const LEFT_OUT: [&str; 3] = ["p90_ms", "p95_ms", "p999_ms"];
 
 /// Measures the servers that are installed, and logboom with a file and with SQLite.
 pub fn measure(setup: &Setup) -> Vec<Line> {
@@ -35,6 +38,15 @@ pub fn measure(setup: &Setup) -> Vec<Line> {
             Some(executable) => lines.push(Line::new(peer.name, peer.measure(setup, &executable, records))),
             None => eprintln!("{} is not installed: left out", peer.command),
         }
+    }
+    match &setup.victorialogs {
+        Some(executable) => {
+            lines.extend(setup.of_sets(|set| victorialogs::compare(setup, executable, set)));
+        }
+        None => eprintln!("--victorialogs is not given: left out"),
+    }
+    for line in &mut lines {
+        line.figures.retain(|name, _| !LEFT_OUT.contains(name));
     }
     lines
 }
@@ -130,7 +142,7 @@ fn find(command: &str) -> Option<PathBuf> {
 
 /// Returns a port that was free a moment ago: these servers do not report which port they got for
 /// port 0.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
