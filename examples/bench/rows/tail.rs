@@ -84,8 +84,9 @@ fn shared(setup: &Setup, name: &str, queries: &[String]) -> Line {
     let load = Load { address: server.http, connections: CONNECTIONS, payloads: &payloads, records, pace };
     let cpu = server.cpu_seconds();
     let sent = load.run().unwrap();
-    let mut stream = TcpStream::connect(server.http).unwrap();
-    stream.write_all(&post(&format!("{{\"message\":\"{END}\"}}"))).unwrap();
+    let end = Payloads::answered(vec![post(&format!("{{\"message\":\"{END}\"}}"))], 1);
+    let end = Load { connections: 1, payloads: &end, records: 1, pace: Pace::Closed, ..load };
+    assert_eq!(end.run().unwrap().accepted, 1); // accepted before the flush, which waits for it
     let counts: Vec<Counts> = tails.into_iter().map(|tail| tail.join().unwrap()).collect();
     server.flush();
     let mut figures = figures_of(&sent, records);
