@@ -21,8 +21,8 @@ use crate::victorialogs::{self, VictoriaLogs, number};
 
 const CONNECTIONS: usize = 4;
 
-/// VictoriaLogs makes events searchable about a second after it has received them: so many that a
-/// second matters little.
+/// The number of events. VictoriaLogs makes events searchable about a second after it has received
+/// them, and sending this many takes much longer than a second.
 const RECORDS: u64 = 2_000_000;
 
 /// The events that both get.

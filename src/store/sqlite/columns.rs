@@ -180,13 +180,11 @@ fn own_severity_text() -> String {
 
 /// Returns the severity as a word: the sender's own, else the name of the number.
 pub(super) fn severity_text() -> String {
-    let names = SPELLINGS[1].iter().map(|(number, name)| format!("WHEN {number} THEN '{name}'"));
-    let name_of_any = "CASE r.severity & 31 WHEN 0 THEN NULL ELSE
-        substr('TRACEDEBUGINFO WARN ERRORFATAL', ((r.severity & 31) - 1) / 4 * 5 + 1,
-            CASE ((r.severity & 31) - 1) / 4 WHEN 2 THEN 4 WHEN 3 THEN 4 ELSE 5 END)
-        || CASE ((r.severity & 31) - 1) % 4 WHEN 0 THEN '' ELSE ((r.severity & 31) - 1) % 4 + 1 END END";
+    let frequent = SPELLINGS[1].iter().map(|(number, _)| *number);
+    let numbers = frequent.chain((severity::TRACE..=severity::FATAL + 3).filter(|number| number % 4 != 1));
+    let names = numbers.map(|number| format!("WHEN {number} THEN '{}'", severity::name(number)));
     format!(
-        "CASE r.severity {} ELSE coalesce({}, CASE r.severity {} ELSE {name_of_any} END) END",
+        "CASE r.severity {} ELSE coalesce({}, CASE r.severity {} END) END",
         cases(),
         word("r.severity_text"),
         names.collect::<Vec<_>>().join(" ")

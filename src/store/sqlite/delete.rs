@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::dictionary::{DICTIONARIES, Dictionaries};
 use super::index::Index;
 use super::unused_names::NumbersInUse;
-use super::{Database, blocks, migrate, sync_write_ahead_log};
+use super::{Database, blocks, insert, migrate, sync_write_ahead_log};
 use crate::record::{RecordId, time};
 use crate::store::{RecordsToDelete, UnusedNames};
 
@@ -48,22 +48,6 @@ CREATE VIEW IF NOT EXISTS logs_accounted AS
     );
 ";
 
-/// The columns of `record` that may have a text.
-const TEXTS: [&str; 12] = [
-    "thread",
-    "message",
-    "trace_id",
-    "attributes",
-    "host",
-    "service",
-    "function",
-    "logger",
-    "file",
-    "span_id",
-    "severity_text",
-    "event_name",
-];
-
 /// Returns a statement that overwrites the texts of a row without changing their lengths, so that
 /// their bytes are overwritten in place.
 fn blank(table: &str, columns: &[&str]) -> String {
@@ -88,7 +72,7 @@ pub(super) enum Reason {
 impl Database {
     /// Deletes records and dead letters; see [`crate::store::Store::delete`].
     pub(super) fn delete(&mut self, to_delete: &RecordsToDelete) -> rusqlite::Result<u64> {
-        let mut tables = vec![("record", blank("record", &TEXTS))];
+        let mut tables = vec![("record", blank("record", &insert::COLUMNS[1..]))];
         if self.migration.is_some() {
             tables.push((migrate::EARLIER_TABLE, blank(migrate::EARLIER_TABLE, &migrate::EARLIER_TEXTS)));
         }

@@ -351,6 +351,12 @@ pub(super) fn delete_before(connection: &Connection, oldest: RecordId) -> rusqli
     let end = first_row_of(generation_of(oldest));
     let mut deleted = 0;
     for table in DICTIONARIES {
+        // Even a deletion of nothing would need the lock of a writer.
+        let mut select = connection.prepare_cached(&format!("SELECT min(id) FROM {table}"))?;
+        let first: Option<i64> = select.query_row([], |row| row.get(0))?;
+        if first.is_none_or(|first| first >= end) {
+            continue;
+        }
         let delete = format!(
             "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE id < ? ORDER BY id LIMIT ?)"
         );

@@ -11,9 +11,9 @@ use crate::log;
 use crate::record::{RecordId, RecordRef, json, time};
 use crate::store::WriteOutcome;
 
-/// The columns, those that are mostly absent last: SQLite stores nothing for NULL at the end of a
-/// row.
-const COLUMNS: [&str; 19] = [
+/// The columns, the id first, and those that are mostly absent last: SQLite stores nothing for NULL
+/// at the end of a row.
+pub(super) const COLUMNS: [&str; 19] = [
     "id",
     "timestamp",
     "severity",
@@ -101,7 +101,7 @@ impl<'c, 'a> RowInserter<'c, 'a> {
     /// Inserts the remaining rows, and returns the outcome of all rows.
     pub(super) fn finish(mut self) -> rusqlite::Result<WriteOutcome> {
         self.insert_one_by_one()?;
-        Ok(self.one.written)
+        Ok(self.one.written())
     }
 
     fn insert_one_by_one(&mut self) -> rusqlite::Result<()> {
@@ -132,6 +132,11 @@ impl<'c, 'a> RowInserter<'c, 'a> {
 impl<'c> SingleInserter<'c> {
     pub(super) fn new(connection: &'c Connection) -> SingleInserter<'c> {
         SingleInserter { connection, insert: None, written: WriteOutcome::default() }
+    }
+
+    /// Returns the outcome of all rows so far.
+    pub(super) fn written(&self) -> WriteOutcome {
+        self.written
     }
 
     /// Inserts a row. A row that the database refuses becomes a dead letter. Returns true if the

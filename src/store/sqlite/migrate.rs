@@ -17,6 +17,7 @@ use super::schema::{self, MIGRATING_VERSION, SCHEMA_VERSION};
 use super::{Database, dictionary, expect_row};
 use crate::limits::{SQLITE_BLOCK_ROWS, SQLITE_MIGRATION_BYTES, SQLITE_MIGRATION_NAMES};
 use crate::record::{ColumnSet, RecordId};
+use crate::store::WriteOutcome;
 use crate::store::sql::select_list;
 
 /// The table that has the earlier rows.
@@ -120,17 +121,26 @@ impl Database {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.owner.check(&self.connection)?;
         let first = first_to_move(&self.connection, end)?;
-        let refused = self.insert_moved(first, end)?;
+        let (written, refused) = self.insert_moved(first, end)?;
         self.index.forget_records(&self.connection, &refused)?;
-        self.connection
-            .prepare_cached(&format!("DELETE FROM {EARLIER_TABLE} WHERE id >= ?"))?
-            .execute([first as i64])?;
+        let deleted = self
+            .connection
+            .prepare_cached(&format!("DELETE FROM {EARLIER_TABLE} WHERE id >= ? AND id < ?"))?
+            .execute(params![first as i64, end as i64])?;
+        if deleted as u64 != written.stored + written.dead_letters {
+            return Err(rusqlite::Error::StatementChangedRows(deleted)); // nothing is moved
+        }
         self.connection.execute_batch("COMMIT")?;
         self.connection.pragma_update(None, "secure_delete", "fast")
     }
 
-    /// Inserts the earlier rows from an id on. Returns those that became dead letters.
-    fn insert_moved(&mut self, first: RecordId, end: RecordId) -> rusqlite::Result<Vec<RecordId>> {
+    /// Inserts the earlier rows from an id on. Returns how many there were, and those that became
+    /// dead letters.
+    fn insert_moved(
+        &mut self,
+        first: RecordId,
+        end: RecordId,
+    ) -> rusqlite::Result<(WriteOutcome, Vec<RecordId>)> {
         let Database { connection, dictionaries, migration, .. } = self;
         let generation = generation_of(first);
         let dictionaries = match migration {
@@ -154,7 +164,7 @@ impl Database {
                 refused.push(id);
             }
         }
-        Ok(refused)
+        Ok((rows.written(), refused))
     }
 
     /// Deletes some of the names that the moved rows had. Returns false if there are none left.
