@@ -84,14 +84,22 @@ fn cursor_holds_back_one_released_segment() {
     harness.spool.forget().unwrap();
     reader.release(end);
     assert_eq!(harness.spool.status().segments, 1, "what has to be purged is not kept");
-    let filled = loop {
-        if harness.append(&["to the ceiling"]).is_err() {
-            break harness.spool.durable_id();
-        }
-    };
-    cursor.keep_from(Some(1));
+}
+
+#[test]
+fn full_spool_holds_back_nothing_for_cursors() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(Folder::open(folder.path()).unwrap());
+    let sizes = SpoolSizes { bytes_max: 2 * SIZES.segment_bytes, ..SIZES };
+    let harness = Harness::sized(disk, 1, sizes);
+    let mut reader = harness.spool.reader(1);
+    harness.spool.cursor().keep_from(Some(1));
+    while harness.append(&["to the ceiling"]).is_ok() {}
+    assert_eq!(harness.spool.status().segments, 2);
+    let end = harness.spool.durable_id();
     read_all(&mut reader);
-    reader.release(filled);
+    reader.release(end);
+    assert_eq!(harness.spool.status().segments, 1);
     harness.append(&["there is room again"]).unwrap();
 }
 

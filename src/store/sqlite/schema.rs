@@ -85,13 +85,10 @@ UPDATE shipped SET database = lower(hex(randomblob(16)));
 
 /// Opens the database for the writer, and creates its tables or brings them to version 3.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = connect(path)?;
+    let connection = connect(path)?;
     if version_of(&connection)? == 0 {
         let tables = [RECORD, dictionary::TABLES, COMMON, INDEX, OWNER];
         change(&connection, &tables, SCHEMA_VERSION)?;
-        // Only a connection that has read the format of the file omits NULL at the end of a row.
-        drop(connection);
-        connection = connect(path)?;
     }
     match version_of(&connection)? {
         1 => change(&connection, &[INDEX, OWNER], LAST_WITH_ORIGINS)?,

@@ -279,3 +279,35 @@ fn absent_columns_at_the_end_take_no_room() {
     let expected = "SELECT sum(1 + 8 + octet_length(message)) FROM record";
     assert_eq!(subject.query::<i64>(payload), subject.query::<i64>(expected));
 }
+
+/// The same number stands for another name in the next generation, and one slice may reach across
+/// the border.
+#[test]
+fn search_uses_the_dictionaries_of_each_generation() {
+    let subject = SqliteSubject::new();
+    let mut store = subject.open();
+    let border: RecordId = 1 << GENERATION_BITS;
+    for (first, threads) in [(border - 999, ["one", "two"]), (border + 1, ["two", "one"])] {
+        block_on(store.position()).unwrap();
+        write(&mut store, first..first + 1000, |id, push| {
+            push(Origin { thread: threads[id as usize / 500 % 2], ..Origin::default() });
+        });
+    }
+    let expected = subject.query::<i64>("SELECT count(*) FROM logs WHERE thread = 'one'");
+    assert!(expected > 900);
+    let reader = search::SqliteReadConnection::open(&subject.path()).unwrap();
+    for descending in [false, true] {
+        let mut search =
+            crate::store::Search { descending, fields: ColumnSet::ALL, ..search_of("thread:one") };
+        let mut found = 0;
+        while !search.ids.is_empty() {
+            let slice = reader.slice(&search, 4 * SQLITE_BLOCK_ROWS, |_, record| {
+                assert_eq!(record.origin.thread, "one");
+                found += 1;
+                true
+            });
+            search.ids = slice.unwrap();
+        }
+        assert_eq!(found, expected);
+    }
+}
